@@ -1,0 +1,1 @@
+"""Writes a static DICOMweb tree. Only `cli` and the tests import it."""

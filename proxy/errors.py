@@ -1,0 +1,98 @@
+"""The tree of errors. Messages hold no token, header, body or identifier of a patient.
+
+ProxyError
+├── RequestError              what the viewer asked for
+│   ├── BadResource           the path names no frame: UID, frame number, several frames
+│   ├── NotAcceptable         no representation that the viewer would take
+│   ├── RangeNotSatisfiable   no such bytes, or not a range at all; knows the total
+│   └── UnknownName           no such origin or profile
+├── OriginError               what the origin did
+│   ├── OriginUnreachable     no connection, or it was refused
+│   ├── OriginTimeout         silent for longer than its limit
+│   ├── OriginRefused         a status of 4xx; carries it
+│   ├── OriginFailed          a status of 5xx, or one that means nothing here
+│   ├── OriginHungUp          the body ended too early
+│   └── OriginMismatch        an answer that can't be believed; carries the reason
+│       └── OriginChanged     the frame is another version than the bytes held
+├── ShuttingDown              the service is ending
+└── ConfigurationError        a file of settings or a profile; says path, line and what is right
+"""
+
+
+class ProxyError(Exception):
+    """Whatever this project raises on purpose."""
+
+
+class RequestError(ProxyError):
+    """What the viewer asked for can't be had."""
+
+
+class BadResource(RequestError):
+    """The path names no single frame (PS3.18 10.1.1)."""
+
+
+class NotAcceptable(RequestError):
+    """The viewer takes none of the representations there are (PS3.18 8.7.4)."""
+
+
+class RangeNotSatisfiable(RequestError):
+    """No such bytes (RFC 9110 15.5.17)."""
+
+    def __init__(self, message: str, total: int) -> None:
+        super().__init__(message)
+        self.total = total
+        """Bytes of the whole representation."""
+
+
+class UnknownName(RequestError):
+    """No origin, or no profile, of that name is configured."""
+
+
+class OriginError(ProxyError):
+    """The origin's fault, as seen from here."""
+
+
+class OriginUnreachable(OriginError):
+    """No connection to the origin."""
+
+
+class OriginTimeout(OriginError):
+    """The origin said nothing for longer than its limit."""
+
+
+class OriginRefused(OriginError):
+    """The origin answered 4xx."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the origin answered {status}")
+        self.status = status
+        """The origin's own status, passed on to the viewer."""
+
+
+class OriginFailed(OriginError):
+    """The origin answered 5xx, or a status that has no meaning for a frame."""
+
+
+class OriginHungUp(OriginError):
+    """The body ended before its announced length."""
+
+
+class OriginMismatch(OriginError):
+    """An answer that can't be believed."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """A word for the metric: content_range, total, length, validator, encoding, too_large …"""
+
+
+class OriginChanged(OriginMismatch):
+    """The frame at the origin is another version than the one whose bytes are held."""
+
+
+class ShuttingDown(ProxyError):
+    """The service is ending and starts nothing new."""
+
+
+class ConfigurationError(ProxyError):
+    """A configuration that can't be used: one line a fault, each with path, line and what is right."""

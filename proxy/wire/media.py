@@ -1,0 +1,117 @@
+"""Media types of frames, and which of them an Accept asks for (PS3.18 8.7, RFC 9110 12.5.1).
+
+What viewers really send is looser than the grammar: parameters unquoted (`type=image/jphc;
+transfer-syntax=*`), the transfer syntax inside the quoted type, a parameter twice, the word `undefined`.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+HTJ2K = frozenset(
+    {
+        "1.2.840.10008.1.2.4.201",  # lossless
+        "1.2.840.10008.1.2.4.202",  # lossless, RPCL
+        "1.2.840.10008.1.2.4.203",  # lossy or lossless
+        "3.2.840.10008.1.2.4.96",  # the same before it was a standard
+    }
+)
+"""Transfer syntaxes whose frames are HTJ2K codestreams (PS3.5 A.4.12)."""
+
+JPHC = "image/jphc"
+"""The media type of an HTJ2K codestream (PS3.18 table 8.7.3-5)."""
+
+_PART = re.compile(r'\s*([^\s=;,"]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^;,]*))?', re.ASCII)
+_SPLIT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+_PARAMETERS = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")+')
+
+
+class Envelope(Enum):
+    """How the codestream of one frame is wrapped."""
+
+    SINGLE = "single"
+    """The body is the codestream (PS3.18 8.6)."""
+    MULTIPART = "multipart"
+    """The body is multipart/related with one part (PS3.18 8.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """One media type with its parameters, names in lower case.
+
+    >>> parse_media_type('multipart/related; type="image/jphc; transfer-syntax=*"').parameters
+    {'type': 'image/jphc', 'transfer-syntax': '*'}
+    """
+
+    name: str
+    """`type/subtype`, in lower case."""
+    parameters: dict[str, str]
+    """Unquoted values."""
+
+    @property
+    def quality(self) -> float:
+        """The weight `q`, 0 to 1 (RFC 9110 12.4.2)."""
+        try:
+            return min(1.0, max(0.0, float(self.parameters.get("q", "1"))))
+        except ValueError:
+            return 0.0
+
+
+def parse_media_type(value: str) -> MediaType:
+    """One media type, as leniently as viewers and origins need it. Never raises."""
+    pieces = _PARAMETERS.findall(value)
+    name = pieces[0].strip().lower() if pieces else ""
+    parameters: dict[str, str] = {}
+    for piece in pieces[1:]:
+        match = _PART.fullmatch(piece.rstrip())
+        if match is None:
+            continue
+        text = (match[2] or "").strip()
+        if text.startswith('"'):
+            text = re.sub(r"\\(.)", r"\1", text[1:-1])
+        first, *inner = text.split(";")
+        parameters.setdefault(match[1].lower(), first.strip())
+        for more in inner:  # the transfer syntax inside the quoted type, as Orthanc writes it
+            key, _, inside = more.partition("=")
+            parameters.setdefault(key.strip().lower(), inside.strip())
+    return MediaType(name, parameters)
+
+
+def wanted_envelope(accept: str | None) -> Envelope | None:
+    """How a viewer wants its HTJ2K frame; None where it asks for something else than HTJ2K.
+
+    Without an Accept, and for `*/*`, the standard's default is multipart (PS3.18 8.7.4).
+
+    >>> wanted_envelope("image/jphc")
+    <Envelope.SINGLE: 'single'>
+    >>> wanted_envelope("multipart/related; type=application/octet-stream; transfer-syntax=*")
+    <Envelope.MULTIPART: 'multipart'>
+    >>> wanted_envelope("image/png") is None
+    True
+    """
+    if accept is None or accept.strip() in ("", "undefined"):
+        return Envelope.MULTIPART
+    best: tuple[float, Envelope] | None = None
+    for text in _SPLIT.findall(accept):
+        media = parse_media_type(text)
+        envelope = _envelope_of(media)
+        if envelope is not None and media.quality > (best[0] if best else 0.0):
+            best = (media.quality, envelope)
+    return best[1] if best else None
+
+
+def _envelope_of(media: MediaType) -> Envelope | None:
+    if media.name == "*/*":
+        return Envelope.MULTIPART
+    if media.name == "multipart/related":
+        inner = media.parameters.get("type", JPHC).lower()
+        return Envelope.MULTIPART if _is_htj2k(inner, media.parameters) else None
+    return Envelope.SINGLE if _is_htj2k(media.name, media.parameters) else None
+
+
+def _is_htj2k(name: str, parameters: dict[str, str]) -> bool:
+    syntax = parameters.get("transfer-syntax")
+    if name in (JPHC, "image/*"):
+        return syntax is None or syntax == "*" or syntax in HTJ2K
+    # Without a transfer syntax, octet-stream means Explicit VR Little Endian (PS3.18 8.7.3.5).
+    return name in ("application/octet-stream", "*/*") and (syntax == "*" or syntax in HTJ2K)

@@ -1,0 +1,63 @@
+"""The name of a frame, from the path of a URL and back (PS3.18 10.1.1, table 10.4.1-1).
+
+Paths are taken as they came over the wire: nothing is unquoted or normalised, so two spellings
+never share a key, and a spelling that is not the plain one is refused.
+"""
+
+import re
+from dataclasses import dataclass
+
+from proxy.errors import BadResource
+
+MAX_UID = 64
+"""Characters of a UID (PS3.5 9.1)."""
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
+_FRAME_NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+_FRAME_PATH = re.compile(r"studies/([^/]*)/series/([^/]*)/instances/([^/]*)/frames/([^/]*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResource:
+    """One frame of one instance.
+
+    >>> parse_frame_path("studies/1.2/series/1.3/instances/1.4/frames/1").frame_number
+    1
+    """
+
+    study: str
+    """StudyInstanceUID."""
+    series: str
+    """SeriesInstanceUID."""
+    instance: str
+    """SOPInstanceUID."""
+    frame_number: int
+    """1-based, as in the URL."""
+
+    @property
+    def path(self) -> str:
+        """The path below the origin's base, without a leading slash."""
+        return (
+            f"studies/{self.study}/series/{self.series}/instances/{self.instance}/frames/{self.frame_number}"
+        )
+
+
+def is_frame_path(path: str) -> bool:
+    """Whether this is meant as a frame, well spelled or not."""
+    return _FRAME_PATH.fullmatch(path) is not None
+
+
+def parse_frame_path(path: str) -> FrameResource:
+    """The frame that a path names. Raises `BadResource` with what is wrong and where."""
+    match = _FRAME_PATH.fullmatch(path)
+    if match is None:
+        raise BadResource("not the path of a frame: studies/…/series/…/instances/…/frames/N")
+    study, series, instance, number = match.groups()
+    for what, uid in (("study", study), ("series", series), ("instance", instance)):
+        if len(uid) > MAX_UID or _UID.fullmatch(uid) is None:
+            raise BadResource(f"{what}: not a UID, which has digits and single dots, {MAX_UID} at most")
+    if "," in number:
+        raise BadResource("frames: one frame a request, not a list")
+    if _FRAME_NUMBER.fullmatch(number) is None:
+        raise BadResource("frames: not a frame number, which is 1 or more, in plain digits")
+    return FrameResource(study, series, instance, int(number))
