@@ -63,10 +63,12 @@ class OriginTimeout(OriginError):
 class OriginRefused(OriginError):
     """The origin answered 4xx."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, challenge: str | None = None) -> None:
         super().__init__(f"the origin answered {status}")
         self.status = status
         """The origin's own status, passed on to the viewer."""
+        self.challenge = challenge
+        """Its WWW-Authenticate, if any, passed on too (RFC 9110 11.6.1)."""
 
 
 class OriginFailed(OriginError):
@@ -88,6 +90,14 @@ class OriginMismatch(OriginError):
 
 class OriginChanged(OriginMismatch):
     """The frame at the origin is another version than the one whose bytes are held."""
+
+
+class CodestreamError(ProxyError):
+    """Bytes that are no codestream, or none that we can read."""
+
+
+class MeasureError(ProxyError):
+    """A measurement that would not be true: a wrong status, a short body, other bytes than the origin's."""
 
 
 class ShuttingDown(ProxyError):

@@ -1,0 +1,194 @@
+"""The service: its parts put together, its life span, the way of a request to frames or through.
+
+`App` is the viewers' ASGI application, without a framework, since frames are hot. Paths are taken from
+`raw_path`: a decoded path could differ from the one that is asked for at the origin.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any
+
+import httpx
+import uvloop
+from starlette.types import Receive, Scope, Send
+
+from proxy import logs
+from proxy.access import Access
+from proxy.admin import create_admin
+from proxy.cache.memory import MemoryStore
+from proxy.delivery import Progress
+from proxy.errors import OriginError, ProxyError, UnknownName
+from proxy.fill import Fills, Site
+from proxy.frames import Frames, frame_request
+from proxy.gate import Gate
+from proxy.listeners import Listener, open_socket, serve
+from proxy.metrics import Metrics
+from proxy.origin.client import Origin
+from proxy.origin.transport import Limits, Transport
+from proxy.passing import checked_target, hand_through
+from proxy.problem import send_problem
+from proxy.retrieve import Retrieve
+from proxy.settings import OriginSettings, Settings
+from proxy.wire.media import wanted_envelope
+from proxy.wire.request import Request, read_request
+from proxy.wire.resource import is_frame_path, parse_frame_path
+
+GREET_AGAIN = 1.0
+"""Seconds between tries to reach an origin at start."""
+
+_log = logging.getLogger(__name__)
+
+TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
+
+
+def rust_transport(origin: OriginSettings) -> Transport:
+    """The transport that is used outside tests."""
+    return Transport(Limits(origin.timeouts.connect, origin.timeouts.read))
+
+
+class App:
+    """One service: the viewers' application, and beside it the admin's."""
+
+    def __init__(self, settings: Settings, transport_of: TransportOf = rust_transport) -> None:
+        self.metrics = Metrics()
+        self.settings = settings
+        cache = settings.cache
+        store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
+        self.sites = {o.name: self._site(o, transport_of(o)) for o in settings.origins}
+        self.fills = Fills(store, self.metrics)
+        self._frames = Frames(
+            Retrieve(self.sites, store, self.fills),
+            Access(settings.access),
+            settings.profile_named,
+            self.metrics,
+            log_uids=settings.log.uids,
+        )
+        self.admin = create_admin(self.metrics, self.not_ready_because)
+        self._profiles = {o.name: o.profile or settings.profile for o in settings.origins}
+        self._unreached = set(self.sites)
+        self._is_ending = False
+
+    def _site(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport) -> Site:
+        return Site(
+            Origin(origin.name, origin.url, transport, self.metrics, origin.limits.frame_bytes),
+            Gate(origin.name, origin.limits.in_flight, self.metrics),
+        )
+
+    def not_ready_because(self) -> str:
+        """Why this service should get no requests; empty when it should."""
+        if self._is_ending:
+            return "ending"
+        return f"not reached yet: {', '.join(sorted(self._unreached))}" if self._unreached else ""
+
+    def end(self) -> None:
+        """Not ready from now on."""
+        self._is_ending = True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The life span: inside it fills can be carried out."""
+        greeting = [asyncio.create_task(self._greet(name)) for name in self.sites]
+        try:
+            async with self.fills:
+                yield
+        finally:
+            for task in greeting:
+                task.cancel()
+            for site in self.sites.values():
+                await site.origin.aclose()
+
+    async def _greet(self, name: str) -> None:
+        """Reaches an origin once, which also leaves a connection open for the first viewer."""
+        while name in self._unreached:
+            try:
+                await self.sites[name].origin.greet()
+                self._unreached.discard(name)
+            except OriginError as error:
+                _log.warning("origin not reached", extra={"origin": name, "why": str(error)})
+                await asyncio.sleep(GREET_AGAIN)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request of a viewer."""
+        if scope["type"] != "http":
+            return
+        progress = Progress(perf_counter())
+        is_ranged = any(name == b"range" for name, _ in scope["headers"])
+        try:
+            request = read_request(
+                scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
+            )
+            await self._answer(request, receive, send, progress)
+        except ProxyError as error:
+            if progress.has_started:
+                # The connection is closed before its announced length: the viewer sees that it was cut.
+                self.metrics.cut_answers.labels(type(error).__name__).inc()
+            else:
+                await send_problem(send, error, is_ranged=is_ranged)
+
+    async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
+        name, path = self._origin_of(request)
+        if request.method in ("GET", "HEAD") and is_frame_path(path):
+            resource = parse_frame_path(path)
+            envelope = wanted_envelope(request.accept)
+            if envelope is not None:
+                profile = request.profile or self._profiles[name]
+                asked = frame_request(request, name, resource, envelope, profile)
+                await self._frames.answer(asked, receive, send, progress)
+                return
+        # What we do not hold, other forms of a frame among it, is the origin's to answer.
+        await self._hand_through(request, name, path, receive, send, progress)
+
+    def _origin_of(self, request: Request) -> tuple[str, str]:
+        """The origin that a path is for, and the path there. Raises `UnknownName`."""
+        first, _, rest = request.path.partition("/")
+        if first in self.sites:
+            return first, rest
+        default = self.settings.default_origin
+        if default is None:
+            raise UnknownName(f"no origin of that name; there are {', '.join(self.sites)}")
+        return default.name, request.path
+
+    async def _hand_through(
+        self, request: Request, name: str, path: str, receive: Receive, send: Send, progress: Progress
+    ) -> None:
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            progress.has_started = True
+            await send(message)
+
+        target = checked_target(path, request.query)
+        origin = self.sites[name].origin
+        await hand_through(origin, request.method, target, list(request.pairs), receive, sending)
+
+
+def create_app(settings: Settings) -> App:
+    """The service with these settings, not yet running."""
+    return App(settings)
+
+
+def run(settings: Settings, viewers: socket.socket | None = None, admin: socket.socket | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, on these sockets or on those of the settings. Raises `OSError`."""
+    logs.configure(settings.log.level, settings.log.format)
+    listen = settings.listen
+    viewers = viewers or open_socket(listen.viewers.host, listen.viewers.port)
+    admin = admin or open_socket(listen.admin.host, listen.admin.port)
+    uvloop.run(_serve(create_app(settings), viewers, admin))
+
+
+async def _serve(app: App, viewers: socket.socket, admin: socket.socket) -> None:
+    stop = asyncio.Event()
+
+    def end() -> None:
+        app.end()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    grace = app.settings.listen.grace
+    async with app.running():
+        _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
+        await serve(Listener(app, viewers, grace), Listener(app.admin, admin, grace), stop)

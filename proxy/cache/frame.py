@@ -1,0 +1,108 @@
+"""A frame as it is held: immutable bytes from 0, whole or a prefix, and what identifies them.
+
+A frame never mixes two versions: everything in it was fetched under one `Claim`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
+
+from proxy.wire.media import Envelope
+from proxy.wire.resource import FrameResource
+
+IDENTIFYING = 4096
+"""Leading bytes of a codestream that go into its ETag."""
+PIECE = 1024 * 1024
+"""Bytes of the largest piece in which a rest is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameKey:
+    """What a frame is kept under: its name, and who may read it."""
+
+    origin: str
+    """Name of the origin."""
+    partition: bytes
+    """Digest of the credential that fetched it; empty where all may read."""
+    resource: FrameResource
+    """Study, series, instance and frame number."""
+    query: str = ""
+    """Query arguments that are the origin's business, as they came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an origin says of a codestream before its bytes are there."""
+
+    label: str
+    """Media type with its transfer syntax, as in a part header."""
+    total: int
+    """Bytes of the whole codestream."""
+    validator: str | None
+    """Strong ETag or Last-Modified, fit for If-Range (RFC 9110 13.1.5); None where there is none."""
+    may_store: bool = True
+    """False where the origin said `no-store` (RFC 9111 5.2.2.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A claim together with the leading bytes: what makes a version of a frame itself and no other."""
+
+    claim: Claim
+    """What the origin said."""
+    digest: str
+    """Of the claim and the first `IDENTIFYING` bytes, in hex."""
+
+    def etag(self, envelope: Envelope) -> str:
+        """The strong ETag of one representation (RFC 9110 8.8.3)."""
+        return f'"{self.digest}-{envelope.value[0]}"'
+
+
+def identify(claim: Claim, leading: bytes) -> Identity:
+    """The identity of a codestream that starts with these bytes; needs `IDENTIFYING` of them, or all."""
+    seen = blake2b(leading[:IDENTIFYING], digest_size=16)
+    seen.update(f"{claim.label}\n{claim.total}\n{claim.validator}".encode())
+    return Identity(claim, seen.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Bytes of one version of a frame, contiguous from 0."""
+
+    identity: Identity
+    """Which version."""
+    pieces: tuple[bytes, ...]
+    """In order, none empty; the first is what the first fetch brought."""
+    size: int
+    """Bytes held."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every byte is held."""
+        return self.size == self.identity.claim.total
+
+    @property
+    def prefix(self) -> "Frame":
+        """The same frame with its first piece alone."""
+        return Frame(self.identity, self.pieces[:1], len(self.pieces[0]))
+
+
+def frame_of(identity: Identity, chunks: Sequence[bytes], first: int) -> Frame:
+    """A frame from chunks as they came: a first piece of at most `first` bytes, the rest in large pieces."""
+    size = sum(map(len, chunks))
+    bounds = [0, *range(min(first, size), size, PIECE), size]
+    pairs = ((a, b) for a, b in pairwise(bounds) if a < b)
+    return Frame(identity, tuple(b"".join(cut(chunks, a, b)) for a, b in pairs), size)
+
+
+def cut(pieces: Sequence[bytes], start: int, stop: int) -> Iterator[bytes]:
+    """The bytes `[start, stop)` of pieces that are contiguous from 0, as far as they reach."""
+    at = 0
+    for piece in pieces:
+        if at >= stop:
+            return
+        if at + len(piece) > start:
+            # A piece that is wanted whole is handed on as it is, not copied.
+            yield piece[max(0, start - at) : min(len(piece), stop - at)]
+        at += len(piece)

@@ -1,0 +1,82 @@
+"""Frames in memory, bounded by bytes. The one door to cachetools.
+
+First bytes outlive rests: a picture that is seen at once everywhere beats a few complete ones. Each
+frame is held as a first piece and, apart from it, the whole; when room is short the rest least
+recently used goes first. First pieces may not crowd out every rest: above their share of the budget
+the one least recently used goes, with its rest.
+
+A frame that grows is put again, since cachetools takes sizes when a value is put.
+"""
+
+from cachetools import TTLCache
+
+from proxy.cache.frame import Frame, FrameKey
+from proxy.metrics import Metrics
+
+
+def _first_size(frame: Frame) -> int:
+    return len(frame.pieces[0])
+
+
+def _rest_size(frame: Frame) -> int:
+    return frame.size - len(frame.pieces[0])
+
+
+class MemoryStore:
+    """Least recently used, in two parts under one budget; see above."""
+
+    def __init__(self, budget: int, first_share: float, ttl: float, metrics: Metrics) -> None:
+        self._budget = budget
+        self._first_budget = int(budget * first_share)
+        self._metrics = metrics
+        # Each part may hold all of the budget; `_make_room` keeps their sum within it.
+        self._firsts: TTLCache[FrameKey, Frame] = TTLCache(budget, ttl, getsizeof=_first_size)
+        self._rests: TTLCache[FrameKey, Frame] = TTLCache(budget, ttl, getsizeof=_rest_size)
+
+    def get(self, key: FrameKey) -> Frame | None:
+        """What is held of a frame; both its parts count as used."""
+        first: Frame | None = self._firsts.get(key)
+        return first and self._rests.get(key, first)
+
+    def put(self, key: FrameKey, frame: Frame) -> None:
+        """Keeps the first piece, and the rest if it fits into the budget beside it."""
+        self.drop(key)
+        first, rest = _first_size(frame), _rest_size(frame)
+        if first > self._budget:
+            return
+        if rest and first + rest > self._budget:
+            self._metrics.cache_evictions.labels("rest").inc()
+            rest = 0
+        self._make_room(first + rest)
+        self._firsts[key] = frame.prefix
+        if rest:
+            self._rests[key] = frame
+        self._tell()
+
+    def drop(self, key: FrameKey) -> None:
+        """Forgets both parts."""
+        self._firsts.pop(key, None)
+        self._rests.pop(key, None)
+        self._tell()
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return int(self._firsts.currsize + self._rests.currsize)
+
+    def _make_room(self, wanted: int) -> None:
+        self._firsts.expire()
+        self._rests.expire()
+        while self.size + wanted > self._budget:
+            if self._firsts and (self._firsts.currsize > self._first_budget or not self._rests):
+                key, _ = self._firsts.popitem()
+                self._metrics.cache_evictions.labels("first").inc()
+                if self._rests.pop(key, None) is None:
+                    continue
+            else:
+                self._rests.popitem()
+            self._metrics.cache_evictions.labels("rest").inc()
+
+    def _tell(self) -> None:
+        self._metrics.cache_bytes.labels("first").set(self._firsts.currsize)
+        self._metrics.cache_bytes.labels("rest").set(self._rests.currsize)

@@ -1,0 +1,128 @@
+"""A YAML file read into a frozen value, each fault with its file, line, key and what would be right.
+
+A door to yaml. Whatever the file holds, reading it is bounded: its size, and what its aliases expand to.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from proxy.errors import ConfigurationError
+
+MAX_BYTES = 1024 * 1024
+"""Of a file; a larger one is refused unread."""
+MAX_NODES = 100_000
+"""Of a document, aliases expanded."""
+
+Value = TypeVar("Value", bound=BaseModel)
+
+
+def read(path: Path, model: type[Value]) -> Value:
+    """The value that a file describes. Raises `ConfigurationError`, a line a fault."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigurationError(f"{path}: larger than {MAX_BYTES} bytes")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: can't be read: {error}") from error
+    return parse(text, str(path), model)
+
+
+def parse(text: str, name: str, model: type[Value]) -> Value:
+    """The same from a text; `name` stands for the file. Raises `ConfigurationError`."""
+    try:
+        tree = yaml.compose(text, yaml.SafeLoader)
+        if tree is not None and _weight(tree, {}) > MAX_NODES:
+            raise ConfigurationError(f"{name}:1: its aliases expand to more than {MAX_NODES} values")
+        doubles = list(_doubles(tree)) if tree is not None else []
+        values = {} if tree is None else yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigurationError(f"{name}:1: not YAML: {error}") from error
+    if doubles:
+        raise ConfigurationError("\n".join(f"{name}:{line}: {what}" for line, what in doubles))
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigurationError(f"{name}:1: a mapping of settings is expected")
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_faults(error, tree, name, model))) from None
+
+
+def _weight(node: yaml.Node, seen: dict[int, int]) -> int:
+    """How many values a node expands to; one that holds itself is refused."""
+    if id(node) in seen:
+        if seen[id(node)] == 0:
+            raise ValueError("a value that contains itself")
+        return seen[id(node)]
+    seen[id(node)] = 0
+    weight = 1
+    if isinstance(node, yaml.SequenceNode):
+        weight += sum(_weight(child, seen) for child in node.value)
+    elif isinstance(node, yaml.MappingNode):
+        weight += sum(_weight(key, seen) + _weight(child, seen) for key, child in node.value)
+    seen[id(node)] = weight
+    return weight
+
+
+def _doubles(node: yaml.Node) -> Iterator[tuple[int, str]]:
+    """Keys that stand twice in one mapping: YAML forbids them, its parser takes the last."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key, child in node.value:
+            if isinstance(key, yaml.ScalarNode) and keys.count(key.value) > 1:
+                yield key.start_mark.line + 1, f"{key.value}: stands more than once"
+            yield from _doubles(child)
+    elif isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            yield from _doubles(child)
+
+
+def _faults(
+    error: ValidationError, tree: yaml.Node | None, name: str, model: type[BaseModel]
+) -> Iterator[str]:
+    faults = error.errors(include_url=False, include_input=False)
+    paths = [fault["loc"] for fault in faults]
+    for fault in faults:
+        path, words = fault["loc"], fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "too_short" and any(other[: len(path)] == path != other for other in paths):
+            continue  # only because its items were refused
+        if fault["type"] == "extra_forbidden":
+            words = f"no such key; there are {', '.join(_keys(model.model_json_schema(), path[:-1]))}"
+        elif fault["type"] == "missing":
+            words = "is missing"
+        key = ".".join(map(str, path))
+        yield f"{name}:{_line(tree, path)}: {key + ': ' if key else ''}{words}"
+
+
+def _keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that a mapping at this path may have."""
+    here = schema
+    for step in path:
+        below = here.get("properties", {}).get(step) if isinstance(step, str) else here.get("items")
+        here = below or here.get("additionalProperties") or {}
+        for choice in here.get("anyOf", ()):
+            here = choice if "$ref" in choice else here
+        if "$ref" in here:
+            here = schema["$defs"][here["$ref"].rpartition("/")[2]]
+    return list(here.get("properties", {}))
+
+
+def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int:
+    """The line (1-based) of what a path leads to, as far as the document goes along it."""
+    line = 1
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, child) for key, child in node.value if key.value == step]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+    return line

@@ -1,0 +1,302 @@
+"""Fills: a frame while it is being fetched, read by any number of viewers.
+
+    asked ──► claimed ──► begun ─────────────► ended
+              headers     leading bytes are     whole, or as far as wanted, or with an error;
+              are there   there: readers answer its frame is in the store and it has left the table
+
+A fill belongs to the app, never to a viewer: whoever leaves, it goes on. It has at most two fetches
+under way. The first fetch brings the bytes from 0. The completion is asked for as soon as the first
+answer's headers are there, since they carry the total and the validator that guard it; its body is
+read when the first bytes are in. Bytes are only ever appended, so a reader needs nothing but its own
+position, and a slow one holds back nobody. State changes in one step; waiting comes after.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, cut, frame_of, identify
+from proxy.cache.store import Store
+from proxy.errors import OriginChanged, OriginFailed, OriginHungUp, OriginMismatch, ProxyError, ShuttingDown
+from proxy.gate import Gate, Turn
+from proxy.metrics import Metrics
+from proxy.origin.client import Answer, Asked, Origin
+from proxy.wire.ranges import Span
+
+DEFAULT_FIRST = 65536
+"""Bytes counted as first where a frame is fetched by one plain request."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An origin with its gate."""
+
+    origin: Origin
+    """Where fetches go."""
+    gate: Gate
+    """Whose turn it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How one frame is to be fetched."""
+
+    key: FrameKey
+    """What it is kept under."""
+    site: Site
+    """Where it comes from."""
+    asked: Asked
+    """What the origin is asked."""
+    first: int | None
+    """Bytes of the first fetch; None is one plain request for the whole."""
+
+
+class Fill:
+    """One frame in progress."""
+
+    def __init__(self, order: Order, held: Frame | None) -> None:
+        self.order = order
+        self.chunks: list[bytes] = list(held.pieces) if held else []
+        self.size = held.size if held else 0
+        self.claim: Claim | None = held.identity.claim if held else None
+        self.identity: Identity | None = held.identity if held else None
+        self.error: ProxyError | None = None
+        self.has_resumed = False
+        self._first_piece = len(held.pieces[0]) if held else order.first or DEFAULT_FIRST
+        self._planned = self.size
+        self._wanted: int | None = 0
+        self._changed = asyncio.Event()
+
+    def want(self, stop: int | None) -> None:
+        """Somebody needs the bytes up to `stop`; None is to the end."""
+        if stop is None or self._wanted is None:
+            self._wanted = None
+        else:
+            self._wanted = max(self._wanted, stop)
+        self._tell()
+
+    async def describe(self) -> Identity:
+        """Which version this is, once its leading bytes are there. Raises what ended the fill before."""
+        while self.identity is None:
+            await self._change()
+        return self.identity
+
+    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+        """What there is of `[start, stop)`, one byte at least. Raises what ended the fill before."""
+        while self.size <= start:
+            await self._change()
+        return tuple(cut(self.chunks, start, stop))
+
+    def frame(self) -> Frame | None:
+        """What is there now as a frame."""
+        if self.identity is None:
+            return None
+        return frame_of(self.identity, self.chunks, self._first_piece)
+
+    def believe(self, answer: Answer) -> None:
+        """Takes an answer's claim, or sees that it is the same as before."""
+        if self.claim is None:
+            self.claim = answer.claim
+            self._planned = answer.stop
+            self._tell()
+        elif (answer.claim.label, answer.claim.total) != (self.claim.label, self.claim.total):
+            raise OriginChanged("another media type or total than before", "label")
+
+    def extend(self, chunk: bytes) -> None:
+        """Appends bytes as they came."""
+        self.chunks.append(chunk)
+        self.size += len(chunk)
+        if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
+            self.identity = identify(self.claim, b"".join(cut(self.chunks, 0, IDENTIFYING)))
+        self._tell()
+
+    def end(self, error: ProxyError) -> None:
+        """Ends it. Whoever still needs bytes that are not there gets the error."""
+        self.error = error
+        self._tell()
+
+    @property
+    def has_first(self) -> bool:
+        """Whether the first bytes are in."""
+        return self.size >= self._first_piece
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether all that is wanted is there."""
+        return self.claim is not None and self.size >= self._stop(self.claim)
+
+    async def next_span(self) -> Span | None:
+        """The next completion to ask for; None when all that is wanted is there."""
+        while True:
+            if self.claim is not None:
+                stop = self._stop(self.claim)
+                if stop > self._planned:
+                    span = Span(self._planned, None if stop == self.claim.total else stop)
+                    self._planned = stop
+                    return span
+                if self.size >= self._planned:
+                    return None
+            await self._change()
+
+    async def reached(self, start: int) -> None:
+        """Waits until all bytes before `start` are there."""
+        while self.size < start:
+            await self._change()
+
+    def _stop(self, claim: Claim) -> int:
+        return claim.total if self._wanted is None else min(self._wanted, claim.total)
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _change(self) -> None:
+        if self.error is not None:
+            raise self.error
+        await self._changed.wait()
+
+
+class Fills:
+    """The fills under way, and the tasks that carry them out, within the life of the app."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._table: dict[FrameKey, Fill] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group = asyncio.TaskGroup()
+        self._is_closing = False
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def get(self, key: FrameKey) -> Fill | None:
+        """The fill of a frame, if one is under way."""
+        return self._table.get(key)
+
+    def start(self, order: Order, held: Frame | None, stop: int | None) -> Fill:
+        """Begins a fill up to `stop`, from what is held. Raises `ShuttingDown`."""
+        return self._start(order, held, stop, self._heal)
+
+    def _start(
+        self, order: Order, held: Frame | None, stop: int | None, heal: Callable[[Order], None] | None
+    ) -> Fill:
+        if self._is_closing:
+            raise ShuttingDown("the service is ending")
+        fill = self._table[order.key] = Fill(order, held)
+        fill.want(stop)
+        self._metrics.fills_in_flight.inc()
+        task = self._group.create_task(self._run(fill, heal))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return fill
+
+    async def _run(self, fill: Fill, heal: Callable[[Order], None] | None) -> None:
+        # Nothing leaves this task but its own cancellation: an exception would end every other fill.
+        try:
+            while not fill.is_enough:
+                await self._carry_out(fill)
+            self._end(fill, None)
+        except* OriginMismatch as group:
+            self._refuse(fill, _cause(group), heal)
+        except* ProxyError as group:
+            self._end(fill, _cause(group))
+        except* Exception as group:
+            _log.error("a fill ended by a fault of ours", exc_info=_cause(group))
+            self._end(fill, OriginFailed("a fault inside the proxy"))
+        finally:
+            if self._table.get(fill.order.key) is fill:
+                self._end(fill, ShuttingDown("the service is ending"))
+
+    async def _carry_out(self, fill: Fill) -> None:
+        async with asyncio.TaskGroup() as both:
+            if fill.size == 0:
+                both.create_task(self._fetch_first(fill))
+            both.create_task(self._complete(fill))
+
+    async def _fetch_first(self, fill: Fill) -> None:
+        await self._fetch(fill, Span(0, fill.order.first), Turn.FIRST)
+        self._keep(fill)
+
+    async def _complete(self, fill: Fill) -> None:
+        while (span := await fill.next_span()) is not None:
+            await self._fetch(fill, span, Turn.COMPLETION)
+
+    async def _fetch(self, fill: Fill, span: Span, turn: Turn) -> None:
+        """One fetch, continued once where the origin hung up, if a validator guards that."""
+        start = span.start
+        while True:
+            try:
+                return await self._fetch_once(fill, Span(start, span.stop), turn)
+            except OriginHungUp:
+                if fill.has_resumed or fill.claim is None or fill.claim.validator is None:
+                    raise
+                fill.has_resumed = True
+                self._metrics.resumes.labels(fill.order.key.origin).inc()
+                start = max(start, fill.size)
+
+    async def _fetch_once(self, fill: Fill, span: Span, turn: Turn) -> None:
+        origin, gate = fill.order.site.origin, fill.order.site.gate
+        if turn is Turn.COMPLETION:
+            await gate.let_first_pass(own=int(fill.size < span.start))
+        async with (
+            gate.seat(turn) as seat,
+            origin.fetch(fill.order.asked, span, fill.claim, turn.word) as answer,
+        ):
+            fill.believe(answer)
+            await fill.reached(answer.start)
+            async for chunk in answer.chunks:
+                if not seat.is_first:
+                    await gate.let_first_pass()
+                fill.extend(chunk)
+                if fill.has_first:
+                    seat.end_first()
+
+    def _keep(self, fill: Fill) -> None:
+        frame = fill.frame()
+        if frame is not None and frame.identity.claim.may_store:
+            self._store.put(fill.order.key, frame)
+
+    def _end(self, fill: Fill, error: ProxyError | None) -> None:
+        # One step: nobody may find the table empty and the store not yet filled.
+        self._keep(fill)
+        del self._table[fill.order.key]
+        self._metrics.fills_in_flight.dec()
+        fill.end(error or OriginHungUp("the fill ended before these bytes"))
+
+    def _refuse(self, fill: Fill, error: ProxyError, heal: Callable[[Order], None] | None) -> None:
+        """Drops what can't be believed and, once, fetches the frame whole by one plain request."""
+        reason = error.reason if isinstance(error, OriginMismatch) else "other"
+        self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
+        self._end(fill, error)
+        self._store.drop(fill.order.key)
+        if heal is not None and not self._is_closing:
+            heal(fill.order)
+
+    def _heal(self, order: Order) -> None:
+        self._start(Order(order.key, order.site, order.asked, None), None, None, None)
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_closing = True
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _cause(first)
+    assert isinstance(first, Exception)
+    return first if isinstance(first, ProxyError) else OriginFailed(repr(first))

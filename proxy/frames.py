@@ -1,0 +1,152 @@
+"""A viewer's request for one frame, answered: who asks, how it is to be fetched, what came of it.
+
+Where an answer turns out to be another version than the bytes held, and nothing was said yet, it is
+opened once more: by then the fill that heals the frame is under way. Only from byte 0 on, though: a
+viewer that asks for a rest has the old version's first bytes, and must not get the new one's rest.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.types import Receive, Send
+
+from proxy.access import CREDENTIALS, Access
+from proxy.cache.frame import FrameKey
+from proxy.delivery import Conditions, Progress, compose, send_frame, until_gone
+from proxy.errors import OriginMismatch, ProxyError
+from proxy.metrics import Metrics
+from proxy.origin.client import Asked
+from proxy.plan.profile import Profile
+from proxy.problem import status_of
+from proxy.retrieve import Retrieve, Wanted
+from proxy.wire.media import Envelope
+from proxy.wire.ranges import parse_range
+from proxy.wire.request import Request
+from proxy.wire.resource import FrameResource
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRequest:
+    """What a viewer wants of which frame."""
+
+    origin: str
+    """Name of the origin."""
+    resource: FrameResource
+    """The frame."""
+    profile: str
+    """Name of the profile by which it is fetched."""
+    conditions: Conditions
+    """Envelope, range and validators."""
+    request: Request
+    """As it came."""
+
+
+def frame_request(
+    request: Request, origin: str, resource: FrameResource, envelope: Envelope, profile: str
+) -> FrameRequest:
+    """The request for a frame, read from its headers."""
+    conditions = Conditions(
+        envelope,
+        parse_range(request.header("range")),
+        request.header("if-none-match"),
+        request.header("if-range"),
+        is_head=request.method == "HEAD",
+    )
+    return FrameRequest(origin, resource, profile, conditions, request)
+
+
+class Frames:
+    """Answers requests for frames."""
+
+    def __init__(
+        self,
+        retrieve: Retrieve,
+        access: Access,
+        profile_named: Callable[[str], Profile],
+        metrics: Metrics,
+        *,
+        log_uids: bool,
+    ) -> None:
+        self._retrieve = retrieve
+        self._access = access
+        self._profile_named = profile_named
+        self._metrics = metrics
+        self._log_uids = log_uids
+
+    async def answer(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> None:
+        """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
+        wanted = self._wanted(asked)
+        try:
+            is_done = await until_gone(receive, self._deliver(asked, wanted, send, progress))
+        except ProxyError as error:
+            self._tell(asked, progress, status_of(error), type(error).__name__)
+            raise
+        if not is_done:
+            self._metrics.cut_answers.labels("viewer_left").inc()
+        self._tell(asked, progress, progress.status, "" if is_done else "viewer_left")
+
+    def _wanted(self, asked: FrameRequest) -> Wanted:
+        credentials = tuple((name, value) for name, value in asked.request.pairs if name in CREDENTIALS)
+        partition = self._access.partition(credentials)
+        key = FrameKey(asked.origin, partition, asked.resource, asked.request.others)
+        path = asked.resource.path
+        target = f"{path}?{asked.request.others}" if asked.request.others else path
+        return Wanted(
+            key, Asked(target, credentials), self._profile_named(asked.profile), _stop(asked.conditions)
+        )
+
+    async def _deliver(self, asked: FrameRequest, wanted: Wanted, send: Send, progress: Progress) -> None:
+        try:
+            await self._deliver_once(asked, wanted, send, progress)
+        except OriginMismatch:
+            wanted_range = asked.conditions.range
+            if progress.has_started or (wanted_range is not None and wanted_range.first != 0):
+                raise
+            await self._deliver_once(asked, wanted, send, progress)
+
+    async def _deliver_once(
+        self, asked: FrameRequest, wanted: Wanted, send: Send, progress: Progress
+    ) -> None:
+        opened = self._retrieve.open(wanted)
+        progress.did = opened.did
+        identity = await opened.source.describe()
+        composed = compose(identity, asked.resource, asked.conditions)
+        await send_frame(send, composed, opened.source, progress)
+
+    def _tell(self, asked: FrameRequest, progress: Progress, status: int, why: str) -> None:
+        """Counts and logs what became of a request."""
+        did = str(progress.did)
+        self._metrics.frame_answers.labels(str(status), did).inc()
+        self._metrics.served_bytes.labels(did).inc(progress.sent)
+        if progress.first is not None:
+            self._metrics.first_delivery.labels(asked.profile, did).observe(progress.first)
+        if progress.final is not None:
+            self._metrics.final_delivery.labels(asked.profile, did).observe(progress.final)
+        told: dict[str, object] = {
+            "origin": asked.origin,
+            "profile": asked.profile,
+            "status": status,
+            "cache": did,
+            "bytes": progress.sent,
+            "first_ms": _milliseconds(progress.first),
+            "final_ms": _milliseconds(progress.final),
+        }
+        if why:
+            told["why"] = why
+        if self._log_uids:
+            told["resource"] = asked.resource.path
+        _log.info("frame", extra=told)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
+
+
+def _stop(conditions: Conditions) -> int | None:
+    """How far the codestream is read; a range of the representation reaches no further into it."""
+    if conditions.is_head:
+        return 0
+    return None if conditions.range is None else conditions.range.stop_wanted

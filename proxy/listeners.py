@@ -1,0 +1,62 @@
+"""The two listeners, for viewers and for the admin, and their orderly end. A door to uvicorn.
+
+At the end the viewers' listener goes first: it takes no new connection, and running answers have the
+time of grace. The admin's goes last, so that it can say until then that we are not ready.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection of a viewer is kept."""
+
+
+class Listener(uvicorn.Server):
+    """One uvicorn server on a socket that is open already; signals are not its business."""
+
+    def __init__(self, app: Any, listener: socket.socket, grace: float) -> None:  # noqa: ANN401  # ASGI
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(grace)),
+        )
+        super().__init__(config)
+        self._listener = listener
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves them to whoever runs us."""
+        yield
+
+    async def until_ended(self) -> None:
+        """Serves until it is told to end and running answers have finished."""
+        await self.serve(sockets=[self._listener])
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=2048)
+    listener.setblocking(False)
+    return listener
+
+
+async def serve(viewers: Listener, admin: Listener, stop: asyncio.Event) -> None:
+    """Serves both until `stop` is set, then ends the viewers' and after it the admin's."""
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(viewers.until_ended())
+        group.create_task(admin.until_ended())
+        await stop.wait()
+        viewers.should_exit = True
+        await serving
+        admin.should_exit = True

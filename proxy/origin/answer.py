@@ -1,0 +1,123 @@
+"""Whether an origin's answer to a fetch can be believed; pure.
+
+A 206 counts only if its status, its Content-Range, the total, the validator and the length agree with
+what was asked and with what is held. Doubt is an error with a reason, never a guess.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+
+from proxy.cache.frame import Claim
+from proxy.errors import OriginChanged, OriginFailed, OriginMismatch, OriginRefused
+from proxy.wire.media import MediaType, parse_media_type
+from proxy.wire.ranges import Span, parse_content_range
+
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
+_TYPE = re.compile(r"(image|video)/[a-z0-9.+-]+|application/octet-stream", re.ASCII)
+_SYNTAX = re.compile(r"[0-9.]{1,64}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """The part of an answer that is known before its body."""
+
+    media: MediaType
+    """Its Content-Type."""
+    start: int
+    """First byte of the body, in the representation."""
+    stop: int | None
+    """One past its last byte; None where the origin did not say."""
+    total: int | None
+    """Bytes of the whole; None where the origin did not say."""
+    validator: str | None
+    """Fit for If-Range."""
+    may_store: bool
+    """Not `no-store`."""
+
+
+def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | None) -> Believed:
+    """Checks status and headers against the span asked for and the claim held.
+
+    Raises `OriginRefused`, `OriginFailed`, `OriginMismatch`, or `OriginChanged` where the bytes held
+    are of another version.
+    """
+    _check_status(status, headers, held)
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise OriginMismatch("a content coding where none was accepted", "encoding")
+    validator = strong_validator(headers)
+    may_store = "no-store" not in headers.get("cache-control", "").lower()
+    media = parse_media_type(headers.get("content-type", ""))
+    length = _length(headers)
+    if status == 200:
+        if span.start > 0:
+            raise OriginChanged("the whole frame where its rest was asked for", "validator")
+        return Believed(media, 0, length, length, validator, may_store)
+    start, stop, total = _partial(headers, span, length)
+    if held is not None:
+        if total != held.total:
+            raise OriginChanged("another total than before", "total")
+        if held.validator and validator and validator != held.validator:
+            raise OriginChanged("another validator than before", "validator")
+    return Believed(media, start, stop, total, validator, may_store)
+
+
+def _check_status(status: int, headers: Mapping[str, str], held: Claim | None) -> None:
+    if status in (200, 206):
+        return
+    if status == 416 and held is not None:
+        raise OriginChanged("bytes that were announced are not there", "total")
+    if status == 416:
+        raise OriginMismatch("no first byte", "content_range")
+    if 400 <= status < 500:
+        raise OriginRefused(status, headers.get("www-authenticate"))
+    raise OriginFailed(f"the origin answered {status}")
+
+
+def _partial(headers: Mapping[str, str], span: Span, length: int | None) -> tuple[int, int, int]:
+    said = parse_content_range(headers.get("content-range", ""))
+    if said is None or said.total is None:
+        raise OriginMismatch("a 206 without a usable Content-Range", "content_range")
+    wanted = said.total if span.stop is None else min(span.stop, said.total)
+    if span == Span(0, None) or said.start != span.start or said.stop != wanted:
+        raise OriginMismatch("another range than was asked for", "content_range")
+    if length is not None and length != said.stop - said.start:
+        raise OriginMismatch("Content-Length contradicts Content-Range", "length")
+    return said.start, said.stop, said.total
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    value = headers.get("content-length", "")
+    return int(value) if _DIGITS.fullmatch(value) else None
+
+
+def strong_validator(headers: Mapping[str, str]) -> str | None:
+    """What may stand in If-Range: a strong ETag, else a Last-Modified that is strong (RFC 9110 8.8.2.2).
+
+    >>> strong_validator({"etag": '"a"'}), strong_validator({"etag": 'W/"a"'})
+    ('"a"', None)
+    """
+    etag = headers.get("etag", "")
+    if etag:
+        return etag if _STRONG_ETAG.fullmatch(etag) else None
+    modified = headers.get("last-modified", "")
+    try:
+        age = parsedate_to_datetime(headers.get("date", "")) - parsedate_to_datetime(modified)
+    except (ValueError, TypeError):
+        return None
+    return modified if age >= timedelta(seconds=1) else None
+
+
+def label_of(media: MediaType) -> str:
+    """The media type as it stands in our part headers: one parameter, no space. Raises `OriginMismatch`.
+
+    >>> label_of(parse_media_type('image/jphc; transfer-syntax="1.2.840.10008.1.2.4.202"'))
+    'image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202'
+    """
+    if _TYPE.fullmatch(media.name) is None:
+        raise OriginMismatch("a media type that no frame has", "media_type")
+    syntax = media.parameters.get("transfer-syntax", "")
+    return f"{media.name};transfer-syntax={syntax}" if _SYNTAX.fullmatch(syntax) else media.name

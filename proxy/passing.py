@@ -1,0 +1,83 @@
+"""Everything that is not a frame, handed through to the origin and back as a stream.
+
+Headers that belong to one connection are dropped both ways, with those that `Connection` names
+(RFC 9110 7.6.1). The path goes on as it came, unless it could climb out of the origin's base.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import Receive, Send
+
+from proxy.errors import BadResource
+from proxy.origin.client import Origin
+
+_ONE_CONNECTION = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_OURS_TO_SAY = frozenset({"host", "expect"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers that are meant for the other end; names in lower case.
+
+    >>> end_to_end([("accept", "*/*"), ("connection", "close, x-hop"), ("x-hop", "1")])
+    [('accept', '*/*')]
+    """
+    pairs = [(name.lower(), value) for name, value in headers]
+    named = {
+        token.strip().lower() for name, value in pairs if name == "connection" for token in value.split(",")
+    }
+    return [(name, value) for name, value in pairs if name not in _ONE_CONNECTION | named]
+
+
+def checked_target(path: str, query: str) -> str:
+    """Path and query below the origin's base. Raises `BadResource` for one that could leave it."""
+    for segment in path.split("/"):
+        if unquote_to_bytes(segment) in (b".", b".."):
+            raise BadResource("path: dot segments are not taken")
+    if any(ord(c) <= 0x20 or ord(c) >= 0x7F or c in "\\#" for c in path + query):
+        raise BadResource("path: a character that no URL may hold")
+    return f"{path}?{query}" if query else path
+
+
+async def hand_through(
+    origin: Origin, method: str, target: str, headers: list[tuple[str, str]], receive: Receive, send: Send
+) -> None:
+    """Sends a request on and its answer back. Raises `OriginError` before the answer has begun."""
+    kept = [(name, value) for name, value in end_to_end(headers) if name not in _OURS_TO_SAY]
+    has_body = method in _WITH_BODY or any(name == "content-length" and value != "0" for name, value in kept)
+    if not has_body:
+        kept = [(name, value) for name, value in kept if name != "content-length"]
+    response = await origin.hand_through(method, target, kept, _body_of(receive) if has_body else None)
+    try:
+        back = end_to_end((n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers.raw)
+        raw = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in back if n not in ("date", "server")]
+        await send({"type": "http.response.start", "status": response.status_code, "headers": raw})
+        async for chunk in origin.body_of(response):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        await response.aclose()
+
+
+async def _body_of(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ConnectionError("the viewer left inside its request")
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body"):
+            return

@@ -1,0 +1,56 @@
+"""Errors as answers: the table of statuses, and RFC 9457 problem details.
+
+To a request with a Range the body stays empty and its type a multipart one, with the words in a
+header: Cornerstone3D takes whatever body a ranged request gets for pixels.
+"""
+
+import json
+
+from starlette.types import Send
+
+from proxy import errors
+
+STATUSES: dict[type[errors.ProxyError], int] = {
+    errors.BadResource: 400,
+    errors.UnknownName: 404,
+    errors.NotAcceptable: 406,
+    errors.RangeNotSatisfiable: 416,
+    errors.OriginRefused: 502,  # the origin's own status goes before this
+    errors.OriginUnreachable: 502,
+    errors.OriginFailed: 502,
+    errors.OriginHungUp: 502,
+    errors.OriginMismatch: 502,
+    errors.OriginChanged: 502,
+    errors.OriginTimeout: 504,
+    errors.ShuttingDown: 503,
+    errors.ConfigurationError: 500,
+    errors.CodestreamError: 502,
+    errors.MeasureError: 500,
+}
+"""The status of each leaf of the tree of errors."""
+
+
+def status_of(error: errors.ProxyError) -> int:
+    """The status that a viewer gets for an error."""
+    return error.status if isinstance(error, errors.OriginRefused) else STATUSES[type(error)]
+
+
+async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool) -> None:
+    """Answers with an error, before anything else was said."""
+    status = status_of(error)
+    title = type(error).__name__
+    headers = [(b"cache-control", b"no-store")]
+    if isinstance(error, errors.OriginRefused) and error.challenge:
+        headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
+    if isinstance(error, errors.ShuttingDown):
+        headers.append((b"retry-after", b"1"))
+    if is_ranged:
+        body = b""
+        words = f"{title}: {error}".encode("ascii", "replace")
+        headers += [(b"content-type", b"multipart/related"), (b"problem", words)]
+    else:
+        body = json.dumps({"status": status, "title": title, "detail": str(error)}).encode()
+        headers.append((b"content-type", b"application/problem+json"))
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,175 @@
+"""One frozen value of all that can be set: YAML, then the environment over it. A door to pydantic.
+
+Environment variables are named `PROGRESSIVE_PROXY_` and the path of the key, joined by `__`:
+`PROGRESSIVE_PROXY_CACHE__BYTES=2GiB`. A list is given as JSON.
+"""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from proxy.access import Policy
+from proxy.configuration import read
+from proxy.plan.profile import STOCK, ByteCount, Profile, Words, stock_profile
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+def _address(value: object) -> object:
+    if isinstance(value, str):
+        host, _, port = value.rpartition(":")
+        if host and port.isascii() and port.isdigit():
+            return {"host": host.strip("[]"), "port": int(port)}
+        raise ValueError("host:port, such as 127.0.0.1:8080")
+    return value
+
+
+class Address(Words):
+    """Where a listener listens."""
+
+    host: str
+    """Host or IP address."""
+    port: int = Field(ge=0, le=65535)
+    """TCP port; 0 takes a free one."""
+
+
+class Listen(Words):
+    """The two listeners."""
+
+    viewers: Annotated[Address, BeforeValidator(_address)] = Address(host="127.0.0.1", port=8080)
+    """For viewers, as host:port."""
+    admin: Annotated[Address, BeforeValidator(_address)] = Address(host="127.0.0.1", port=8081)
+    """For metrics and health, as host:port."""
+    grace: float = Field(30.0, ge=0)
+    """Seconds that running answers have to finish after SIGTERM."""
+
+
+class Timeouts(Words):
+    """How long an origin may take."""
+
+    connect: float = Field(5.0, gt=0)
+    """Seconds to a connection."""
+    read: float = Field(30.0, gt=0)
+    """Seconds to the headers, and to each chunk after them."""
+
+
+class Limits(Words):
+    """How much is asked of an origin, and taken from it."""
+
+    in_flight: int = Field(32, ge=2)
+    """Fetches under way at once; a quarter of them, one at least, is kept for first fetches."""
+    frame_bytes: ByteCount = Field(256 * MIB, ge=1)
+    """Bytes of the largest frame that is taken."""
+
+
+class OriginSettings(Words):
+    """One DICOMweb server."""
+
+    name: str = Field("origin", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """The first segment of the path under which it is served."""
+    url: str = Field(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")
+    """Its base: what stands before /studies."""
+    default: bool = False
+    """Served without its name in the path too; the only origin always is."""
+    profile: str | None = None
+    """The profile of its frames, instead of the default one."""
+    timeouts: Timeouts = Timeouts()
+    """How long it may take."""
+    limits: Limits = Limits()
+    """How much is asked of it."""
+
+
+class CacheSettings(Words):
+    """What is kept in memory."""
+
+    bytes: ByteCount = Field(GIB, ge=MIB)
+    """The budget for all frames; frames that are being fetched come on top."""
+    first_share: float = Field(0.5, ge=0, le=1)
+    """The part of the budget up to which first bytes push out rests."""
+    ttl: float = Field(3600.0, gt=0)
+    """Seconds after which a frame is fetched anew."""
+
+
+class Log(Words):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written."""
+    format: Literal["json", "text"] = "json"
+    """One JSON object a line, or a line for people."""
+    uids: bool = False
+    """Whether study, series and instance UIDs are written; they can lead to a patient."""
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        env_prefix="PROGRESSIVE_PROXY_",
+        env_nested_delimiter="__",
+    )
+    reserved: ClassVar[tuple[str, ...]] = ("studies", "series", "instances", "bulkdata", "workitems")
+
+    listen: Listen = Listen()
+    """The two listeners."""
+    origins: tuple[OriginSettings, ...] = Field(min_length=1)
+    """The DICOMweb servers; one at least."""
+    access: Policy = "credential"
+    """Who finds a cached frame: only the credential that fetched it, or, if `shared`, everybody."""
+    profiles: dict[str, Profile] = Field(default_factory=dict)
+    """Retrieve profiles by name, beside the stock ones."""
+    profile: str = STOCK[0]
+    """The profile where nothing else chooses one."""
+    cache: CacheSettings = CacheSettings()
+    """What is kept in memory."""
+    log: Log = Log()
+    """What is written to standard error."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        names = [origin.name for origin in self.origins]
+        if len(set(names)) < len(names):
+            raise ValueError("origins: each needs a name of its own")
+        if set(names) & set(self.reserved):
+            raise ValueError(f"origins: no name may be one of {', '.join(self.reserved)}")
+        if sum(origin.default for origin in self.origins) > 1:
+            raise ValueError("origins: one can be the default")
+        for name in (self.profile, *(o.profile for o in self.origins if o.profile)):
+            if name not in self.profiles and name not in STOCK:
+                raise ValueError(f"profile: there is no {name!r}; stock profiles are {', '.join(STOCK)}")
+        return self
+
+    @property
+    def default_origin(self) -> OriginSettings | None:
+        """The origin that is served without its name."""
+        if len(self.origins) == 1:
+            return self.origins[0]
+        return next((origin for origin in self.origins if origin.default), None)
+
+    def profile_named(self, name: str) -> Profile:
+        """A configured or stock profile. Raises `UnknownName`."""
+        return self.profiles.get(name) or stock_profile(name)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes over the file."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load(path: Path) -> Settings:
+    """The settings in a file. Raises `ConfigurationError`, a line a fault: file, line, key, what is right."""
+    return read(path, Settings)

@@ -1,0 +1,64 @@
+"""A viewer's request, from what the server read; pure.
+
+Viewers append arguments to URLs that have some already, so a second `?` counts as `&`. Two arguments
+are ours: `accept`, which goes before the header (PS3.18 8.3.3.1), and `profile`. All others are the
+origin's business and stay as they came.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from proxy.errors import BadResource
+
+_BETWEEN = re.compile(r"[?&]")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked."""
+
+    method: str
+    """In capitals."""
+    path: str
+    """As it came, without its leading slash."""
+    query: str
+    """As it came."""
+    others: str
+    """The query without our own arguments."""
+    profile: str | None
+    """The argument `profile`."""
+    accept: str | None
+    """The argument `accept`, else the header."""
+    pairs: tuple[tuple[str, str], ...]
+    """All headers, names in lower case, in order."""
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, several joined (RFC 9110 5.3)."""
+        values = [value for key, value in self.pairs if key == name]
+        return ", ".join(values) if values else None
+
+
+def read_request(
+    method: str, raw_path: bytes, raw_query: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> Request:
+    """The request. Raises `BadResource` for a path that is no path.
+
+    >>> read_request("GET", b"/a/jpip", b"target=1?accept=image%2Fjphc", []).accept
+    'image/jphc'
+    """
+    if not raw_path.startswith(b"/") or not (raw_path + raw_query).isascii():
+        raise BadResource("path: plain ASCII from a slash on")
+    path, query = raw_path.decode("ascii")[1:], raw_query.decode("ascii")
+    ours: dict[str, str] = {}
+    others: list[str] = []
+    for argument in filter(None, _BETWEEN.split(query)):
+        name, _, value = argument.partition("=")
+        if name in ("accept", "profile"):
+            ours.setdefault(name, unquote(value))
+        else:
+            others.append(argument)
+    pairs = tuple((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in headers)
+    accept = ours.get("accept") or ", ".join(v for n, v in pairs if n == "accept") or None
+    return Request(method.upper(), path, query, "&".join(others), ours.get("profile"), accept, pairs)

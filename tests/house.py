@@ -1,0 +1,72 @@
+"""A whole service on real sockets, in the test's own loop: an origin, the proxy, a viewer."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from proxy.app import App, create_app
+from proxy.listeners import Listener, open_socket, serve
+from proxy.origin.transport import Limits, Transport
+from proxy.settings import Settings
+from tests.scripted_origin import ScriptedOrigin, running
+
+
+@dataclass
+class House:
+    """What a story works with."""
+
+    app: App
+    origin: ScriptedOrigin
+    viewer: httpx.AsyncClient
+    admin: httpx.AsyncClient
+    stop: asyncio.Event
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a metric now; 0 where it was never counted."""
+        return self.app.metrics.registry.get_sample_value(f"progressive_proxy_{name}", labels) or 0.0
+
+    async def until_idle(self) -> None:
+        """Until no fill is under way."""
+        while len(self.app.fills):
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def house(origin: ScriptedOrigin, **settings: Any) -> AsyncIterator[House]:
+    """Origin and proxy running, with a viewer at the door."""
+    async with running(origin), _proxy(origin, settings) as built:
+        yield built
+
+
+@asynccontextmanager
+async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any]) -> AsyncIterator[House]:
+    first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
+    app = create_app(Settings(**{"origins": [first], **settings}))
+    grace = app.settings.listen.grace
+    sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]
+    viewers, admin = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in sockets)
+    stop = asyncio.Event()
+    async with app.running(), asyncio.TaskGroup() as group:
+        listeners = Listener(app, sockets[0], grace), Listener(app.admin, sockets[1], grace)
+        serving = group.create_task(serve(*listeners, stop))
+        async with (
+            httpx.AsyncClient(base_url=viewers, transport=Transport(Limits(read=20)), timeout=None) as viewer,
+            httpx.AsyncClient(base_url=admin, transport=Transport(Limits(read=20)), timeout=None) as desk,
+        ):
+            while app.not_ready_because():
+                await asyncio.sleep(0.001)
+            try:
+                yield House(app, origin, viewer, desk, stop)
+            finally:
+                stop.set()
+        await serving
+
+
+def cache_did(response: httpx.Response) -> str:
+    """What Cache-Status says, without our name."""
+    return re.sub(r"^progressive-proxy; ", "", response.headers.get("cache-status", ""))

@@ -1,0 +1,177 @@
+"""An origin that does what a story says: real sockets, bytes of its own, every request counted.
+
+A `Script` answers each request with a `Reply`; a reply's pieces are bytes to send, an `asyncio.Event`
+to wait for (the story's barrier), or `HANG_UP`. Without a script it is an honest file server.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from proxy.wire.ranges import ContentRange, RangeRequest, parse_range
+
+LABEL = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
+UID = "1.2.826.0.1.3680043.10.1"
+FRAME = f"/studies/{UID}.1/series/{UID}.2/instances/{UID}.3/frames/1"
+
+
+class HangUp:
+    """Ends the connection without ending the body."""
+
+
+HANG_UP = HangUp()
+Piece = bytes | asyncio.Event | HangUp
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+    @property
+    def range(self) -> str | None:
+        return self.headers.get("range")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What to answer; Content-Length is of the bytes unless `headers` says otherwise."""
+
+    status: int
+    headers: dict[str, str]
+    pieces: Sequence[Piece] = ()
+
+
+Script = Callable[[Asked], Reply | None]
+
+
+def codestream(size: int, seed: int = 1) -> bytes:
+    """Bytes that start as a codestream does and differ at every place."""
+    return b"\xff\x4f\xff\x51" + random.Random(seed).randbytes(size - 6) + b"\xff\xd9"
+
+
+def etag_of(body: bytes) -> str:
+    return f'"{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
+
+
+def honest(
+    body: bytes, asked: Asked, *, etag: str | None = None, before: Sequence[Piece] = (), label: str = LABEL
+) -> Reply:
+    """What an honest server answers for this body; `before` goes before it."""
+    tag = etag_of(body) if etag is None else etag
+    headers = {"content-type": label, "accept-ranges": "bytes"} | ({"etag": tag} if tag else {})
+    wanted = parse_range(asked.range)
+    if wanted is None or asked.headers.get("if-range", tag) != tag:
+        return Reply(200, headers, (*before, body))
+    if isinstance(wanted, RangeRequest) and wanted.first is not None and wanted.first >= len(body):
+        return Reply(416, {"content-range": f"bytes */{len(body)}"})
+    span = wanted.resolve(len(body))
+    part = body[span.start : span.stop]
+    said = ContentRange(span.start, span.start + len(part), len(body)).to_header()
+    return Reply(206, headers | {"content-range": said}, (*before, part))
+
+
+@dataclass
+class ScriptedOrigin:
+    """The server; `frames` maps paths to codestreams, `script` goes before them."""
+
+    frames: dict[str, bytes] = field(default_factory=dict)
+    script: Script | None = None
+    asked: list[Asked] = field(default_factory=list)
+    url: str = ""
+
+    @property
+    def frame_requests(self) -> list[Asked]:
+        return [asked for asked in self.asked if "/frames/" in asked.path]
+
+    @property
+    def ranges(self) -> list[str | None]:
+        return [asked.range for asked in self.frame_requests]
+
+    def _reply(self, asked: Asked) -> Reply:
+        reply = self.script(asked) if self.script else None
+        if reply is not None:
+            return reply
+        body = self.frames.get(asked.path.partition("?")[0])
+        if body is not None:
+            return honest(body, asked)
+        if asked.path.startswith("/studies?"):
+            return Reply(200, {"content-type": "application/dicom+json"}, (b"[]",))
+        return Reply(404, {"content-type": "text/plain"}, (b"no such thing",))
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (asked := await _read(reader)) is not None:
+                self.asked.append(asked)
+                if not await _write(writer, asked, self._reply(asked)):
+                    return
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> Asked | None:
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *lines = head.split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
+    body = b""
+    if headers.get("transfer-encoding") == "chunked":
+        while size := int((await reader.readline()).strip() or b"0", 16):
+            body += await reader.readexactly(size)
+            await reader.readline()
+        await reader.readline()
+    else:
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Asked(method, path, headers, body)
+
+
+async def _write(writer: asyncio.StreamWriter, asked: Asked, reply: Reply) -> bool:
+    size = sum(len(piece) for piece in reply.pieces if isinstance(piece, bytes))
+    headers = {"content-length": str(size)} | reply.headers
+    lines = [f"HTTP/1.1 {reply.status} Said", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
+    writer.write("\r\n".join(lines).encode("latin-1"))
+    if asked.method != "HEAD":
+        for piece in reply.pieces:
+            if isinstance(piece, HangUp):
+                await writer.drain()
+                return False
+            if isinstance(piece, asyncio.Event):
+                await writer.drain()
+                await piece.wait()
+            else:
+                writer.write(piece)
+                await writer.drain()
+    await writer.drain()
+    return True
+
+
+@asynccontextmanager
+async def running(origin: ScriptedOrigin) -> AsyncIterator[ScriptedOrigin]:
+    """The origin on a free port of loopback."""
+    serving: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
+
+    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving[writer] = asyncio.ensure_future(origin.serve(reader, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    origin.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield origin
+    finally:
+        server.close()
+        for writer, task in serving.items():
+            writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*serving.values(), return_exceptions=True)
