@@ -2,15 +2,17 @@
 
 Floors, top to bottom; imports point down only, and rooms on one floor do not know each other:
 
-    7  cli
-    6  app  measure  demo  archive
-    5  delivery  access  settings
-    4  retrieve
-    3  fill  gate
-    2  cache  origin  alternates
-    1  wire  codestream  plan  metrics
+    9  cli
+    8  app  measure  demo  archive
+    7  frames  settings
+    6  delivery  access  problem  passing  admin  listeners
+    5  retrieve
+    4  fill
+    3  origin  alternates  gate
+    2  plan  cache
+    1  wire  codestream  metrics  children  configuration  logs
     0  errors
 
-A request travels `app -> access -> retrieve -> fill -> gate -> origin`, its bytes come back through
-`cache`, and `delivery` hands them to the viewer. `tests/test_floors.py` holds this table.
+A frame travels `app -> frames -> access -> retrieve -> fill -> gate -> origin`; its bytes come back
+through `cache`, and `delivery` hands them to the viewer. `tests/test_floors.py` holds this table.
 """

@@ -23,7 +23,8 @@ from proxy.admin import create_admin
 from proxy.cache.memory import MemoryStore
 from proxy.delivery import Progress
 from proxy.errors import OriginError, ProxyError, UnknownName
-from proxy.fill import Fills, Site
+from proxy.fill.fill import Site
+from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
 from proxy.gate import Gate
 from proxy.listeners import Listener, open_socket, serve
@@ -64,7 +65,7 @@ class App:
         self._frames = Frames(
             Retrieve(self.sites, store, self.fills),
             Access(settings.access),
-            settings.profile_named,
+            settings.all_profiles(),
             self.metrics,
             log_uids=settings.log.uids,
         )

@@ -6,7 +6,7 @@ viewer that asks for a rest has the old version's first bytes, and must not get 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.types import Receive, Send
@@ -14,7 +14,7 @@ from starlette.types import Receive, Send
 from proxy.access import CREDENTIALS, Access
 from proxy.cache.frame import FrameKey
 from proxy.delivery import Conditions, Progress, compose, send_frame, until_gone
-from proxy.errors import OriginMismatch, ProxyError
+from proxy.errors import OriginMismatch, ProxyError, UnknownName
 from proxy.metrics import Metrics
 from proxy.origin.client import Asked
 from proxy.plan.profile import Profile
@@ -65,14 +65,14 @@ class Frames:
         self,
         retrieve: Retrieve,
         access: Access,
-        profile_named: Callable[[str], Profile],
+        profiles: Mapping[str, Profile],
         metrics: Metrics,
         *,
         log_uids: bool,
     ) -> None:
         self._retrieve = retrieve
         self._access = access
-        self._profile_named = profile_named
+        self._profiles = profiles
         self._metrics = metrics
         self._log_uids = log_uids
 
@@ -89,14 +89,15 @@ class Frames:
         self._tell(asked, progress, progress.status, "" if is_done else "viewer_left")
 
     def _wanted(self, asked: FrameRequest) -> Wanted:
+        profile = self._profiles.get(asked.profile)
+        if profile is None:
+            raise UnknownName(f"no profile of that name; there are {', '.join(sorted(self._profiles))}")
         credentials = tuple((name, value) for name, value in asked.request.pairs if name in CREDENTIALS)
         partition = self._access.partition(credentials)
         key = FrameKey(asked.origin, partition, asked.resource, asked.request.others)
         path = asked.resource.path
         target = f"{path}?{asked.request.others}" if asked.request.others else path
-        return Wanted(
-            key, Asked(target, credentials), self._profile_named(asked.profile), _stop(asked.conditions)
-        )
+        return Wanted(key, Asked(target, credentials), profile, _stop(asked.conditions))
 
     async def _deliver(self, asked: FrameRequest, wanted: Wanted, send: Send, progress: Progress) -> None:
         try:

@@ -12,7 +12,8 @@ from typing import Protocol
 from proxy.cache.frame import IDENTIFYING, Frame, FrameKey, Identity, cut
 from proxy.cache.store import Store
 from proxy.errors import UnknownName
-from proxy.fill import Fills, Order, Site
+from proxy.fill.fill import Order, Site
+from proxy.fill.table import Fills
 from proxy.origin.client import Asked
 from proxy.plan.profile import Profile
 from proxy.plan.stages import spans_of_frame

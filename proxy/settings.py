@@ -152,9 +152,9 @@ class Settings(BaseSettings):
             return self.origins[0]
         return next((origin for origin in self.origins if origin.default), None)
 
-    def profile_named(self, name: str) -> Profile:
-        """A configured or stock profile. Raises `UnknownName`."""
-        return self.profiles.get(name) or stock_profile(name)
+    def all_profiles(self) -> dict[str, Profile]:
+        """Stock and configured profiles by name; a configured one goes before a stock one."""
+        return {name: stock_profile(name) for name in STOCK} | self.profiles
 
     @classmethod
     def settings_customise_sources(

@@ -8,12 +8,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from starlette.types import Receive, Scope, Send
 
 from proxy.app import App, create_app
 from proxy.listeners import Listener, open_socket, serve
 from proxy.origin.transport import Limits, Transport
 from proxy.settings import Settings
 from tests.scripted_origin import ScriptedOrigin, running
+
+STORY = 60
+"""Seconds after which a story that hangs fails."""
+
+
+class Door:
+    """Counts the requests that are inside."""
+
+    def __init__(self, app: App) -> None:
+        self.inside = 0
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.inside += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.inside -= 1
 
 
 @dataclass
@@ -25,6 +44,12 @@ class House:
     viewer: httpx.AsyncClient
     admin: httpx.AsyncClient
     stop: asyncio.Event
+    door: "Door"
+
+    async def until_inside(self, count: int) -> None:
+        """Until so many requests of viewers are being answered."""
+        while self.door.inside != count:
+            await asyncio.sleep(0)
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric now; 0 where it was never counted."""
@@ -39,20 +64,21 @@ class House:
 @asynccontextmanager
 async def house(origin: ScriptedOrigin, **settings: Any) -> AsyncIterator[House]:
     """Origin and proxy running, with a viewer at the door."""
-    async with running(origin), _proxy(origin, settings) as built:
+    async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings) as built:
         yield built
 
 
 @asynccontextmanager
 async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any]) -> AsyncIterator[House]:
     first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
-    app = create_app(Settings(**{"origins": [first], **settings}))
+    app = await asyncio.to_thread(lambda: create_app(Settings(**{"origins": [first], **settings})))
     grace = app.settings.listen.grace
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]
     viewers, admin = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in sockets)
     stop = asyncio.Event()
+    door = Door(app)
     async with app.running(), asyncio.TaskGroup() as group:
-        listeners = Listener(app, sockets[0], grace), Listener(app.admin, sockets[1], grace)
+        listeners = Listener(door, sockets[0], grace), Listener(app.admin, sockets[1], grace)
         serving = group.create_task(serve(*listeners, stop))
         async with (
             httpx.AsyncClient(base_url=viewers, transport=Transport(Limits(read=20)), timeout=None) as viewer,
@@ -61,7 +87,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any]) -> AsyncItera
             while app.not_ready_because():
                 await asyncio.sleep(0.001)
             try:
-                yield House(app, origin, viewer, desk, stop)
+                yield House(app, origin, viewer, desk, stop, door)
             finally:
                 stop.set()
         await serving
@@ -70,3 +96,11 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any]) -> AsyncItera
 def cache_did(response: httpx.Response) -> str:
     """What Cache-Status says, without our name."""
     return re.sub(r"^progressive-proxy; ", "", response.headers.get("cache-status", ""))
+
+
+async def read_until(chunks: AsyncIterator[bytes], size: int) -> bytes:
+    """Reads on until so many bytes are there, one chunk more at most."""
+    got = b""
+    while len(got) < size:
+        got += await anext(chunks)
+    return got

@@ -1,164 +1,26 @@
-"""Fills: a frame while it is being fetched, read by any number of viewers.
-
-    asked ──► claimed ──► begun ─────────────► ended
-              headers     leading bytes are     whole, or as far as wanted, or with an error;
-              are there   there: readers answer its frame is in the store and it has left the table
+"""The fills under way, and the tasks that carry them out.
 
 A fill belongs to the app, never to a viewer: whoever leaves, it goes on. It has at most two fetches
 under way. The first fetch brings the bytes from 0. The completion is asked for as soon as the first
 answer's headers are there, since they carry the total and the validator that guard it; its body is
-read when the first bytes are in. Bytes are only ever appended, so a reader needs nothing but its own
-position, and a slow one holds back nobody. State changes in one step; waiting comes after.
+read when the first bytes are in.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, cut, frame_of, identify
+from proxy.cache.frame import Frame, FrameKey
 from proxy.cache.store import Store
-from proxy.errors import OriginChanged, OriginFailed, OriginHungUp, OriginMismatch, ProxyError, ShuttingDown
-from proxy.gate import Gate, Turn
+from proxy.errors import OriginFailed, OriginHungUp, OriginMismatch, ProxyError, ShuttingDown
+from proxy.fill.fill import Fill, Order
+from proxy.gate import Turn
 from proxy.metrics import Metrics
-from proxy.origin.client import Answer, Asked, Origin
 from proxy.wire.ranges import Span
 
-DEFAULT_FIRST = 65536
-"""Bytes counted as first where a frame is fetched by one plain request."""
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """An origin with its gate."""
-
-    origin: Origin
-    """Where fetches go."""
-    gate: Gate
-    """Whose turn it is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """How one frame is to be fetched."""
-
-    key: FrameKey
-    """What it is kept under."""
-    site: Site
-    """Where it comes from."""
-    asked: Asked
-    """What the origin is asked."""
-    first: int | None
-    """Bytes of the first fetch; None is one plain request for the whole."""
-
-
-class Fill:
-    """One frame in progress."""
-
-    def __init__(self, order: Order, held: Frame | None) -> None:
-        self.order = order
-        self.chunks: list[bytes] = list(held.pieces) if held else []
-        self.size = held.size if held else 0
-        self.claim: Claim | None = held.identity.claim if held else None
-        self.identity: Identity | None = held.identity if held else None
-        self.error: ProxyError | None = None
-        self.has_resumed = False
-        self._first_piece = len(held.pieces[0]) if held else order.first or DEFAULT_FIRST
-        self._planned = self.size
-        self._wanted: int | None = 0
-        self._changed = asyncio.Event()
-
-    def want(self, stop: int | None) -> None:
-        """Somebody needs the bytes up to `stop`; None is to the end."""
-        if stop is None or self._wanted is None:
-            self._wanted = None
-        else:
-            self._wanted = max(self._wanted, stop)
-        self._tell()
-
-    async def describe(self) -> Identity:
-        """Which version this is, once its leading bytes are there. Raises what ended the fill before."""
-        while self.identity is None:
-            await self._change()
-        return self.identity
-
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """What there is of `[start, stop)`, one byte at least. Raises what ended the fill before."""
-        while self.size <= start:
-            await self._change()
-        return tuple(cut(self.chunks, start, stop))
-
-    def frame(self) -> Frame | None:
-        """What is there now as a frame."""
-        if self.identity is None:
-            return None
-        return frame_of(self.identity, self.chunks, self._first_piece)
-
-    def believe(self, answer: Answer) -> None:
-        """Takes an answer's claim, or sees that it is the same as before."""
-        if self.claim is None:
-            self.claim = answer.claim
-            self._planned = answer.stop
-            self._tell()
-        elif (answer.claim.label, answer.claim.total) != (self.claim.label, self.claim.total):
-            raise OriginChanged("another media type or total than before", "label")
-
-    def extend(self, chunk: bytes) -> None:
-        """Appends bytes as they came."""
-        self.chunks.append(chunk)
-        self.size += len(chunk)
-        if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
-            self.identity = identify(self.claim, b"".join(cut(self.chunks, 0, IDENTIFYING)))
-        self._tell()
-
-    def end(self, error: ProxyError) -> None:
-        """Ends it. Whoever still needs bytes that are not there gets the error."""
-        self.error = error
-        self._tell()
-
-    @property
-    def has_first(self) -> bool:
-        """Whether the first bytes are in."""
-        return self.size >= self._first_piece
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether all that is wanted is there."""
-        return self.claim is not None and self.size >= self._stop(self.claim)
-
-    async def next_span(self) -> Span | None:
-        """The next completion to ask for; None when all that is wanted is there."""
-        while True:
-            if self.claim is not None:
-                stop = self._stop(self.claim)
-                if stop > self._planned:
-                    span = Span(self._planned, None if stop == self.claim.total else stop)
-                    self._planned = stop
-                    return span
-                if self.size >= self._planned:
-                    return None
-            await self._change()
-
-    async def reached(self, start: int) -> None:
-        """Waits until all bytes before `start` are there."""
-        while self.size < start:
-            await self._change()
-
-    def _stop(self, claim: Claim) -> int:
-        return claim.total if self._wanted is None else min(self._wanted, claim.total)
-
-    def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    async def _change(self) -> None:
-        if self.error is not None:
-            raise self.error
-        await self._changed.wait()
 
 
 class Fills:
