@@ -1,1 +1,1 @@
-"""Other representations of a frame; the one door to imagecodecs. `archive`, `demo` and `measure` import it."""
+"""Other representations of a frame; the one door to imagecodecs. `archive`, `demo`, `measure` import it."""

@@ -1,0 +1,86 @@
+"""The marker segments of a codestream's main header: found, cut out, not yet read (T.800 annex A).
+
+A codestream starts with SOC and SIZ; marker segments follow in nearly any order until the first SOT,
+which ends the main header. Everything here works on a prefix: None means "I need more".
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from proxy.errors import CodestreamError
+
+SOC, CAP, SIZ, COD, COC, TLM, POC, PPM, SOT = (
+    0xFF4F, 0xFF50, 0xFF51, 0xFF52, 0xFF53, 0xFF55, 0xFF5F, 0xFF60, 0xFF90,
+)  # fmt: skip
+"""Markers by the names of T.800 table A.2; CAP is T.814 A.3's."""
+
+EOC_LENGTH = 2
+"""Bytes of the marker that ends a codestream."""
+
+MAX_MAIN_HEADER = 131072
+"""Bytes up to the first SOT; more is refused. Real ones have a few hundred."""
+
+_BARE = range(0xFF30, 0xFF40)  # markers without a segment (T.800 A.1.1), none of them in a main header
+_MISPLACED = frozenset({SOC, 0xFF58, 0xFF61, 0xFF91, 0xFF92, 0xFF93, 0xFFD9})  # PLT PPT SOP EPH SOD EOC
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One marker segment."""
+
+    marker: int
+    """Two bytes, 0xFF.. ."""
+    body: bytes
+    """What follows the length."""
+
+
+@dataclass(frozen=True, slots=True)
+class MainHeader:
+    """The main header, cut into its segments."""
+
+    segments: tuple[Segment, ...]
+    """In the order of the codestream; the first is SIZ."""
+    length: int
+    """Bytes from SOC up to the first SOT."""
+
+    def first(self, marker: int) -> bytes | None:
+        """The body of the first segment of that kind; None where there is none."""
+        return next(self.every(marker), None)
+
+    def every(self, marker: int) -> Iterator[bytes]:
+        """The bodies of all segments of that kind."""
+        return (segment.body for segment in self.segments if segment.marker == marker)
+
+
+def read_main_header(prefix: bytes) -> MainHeader | None:
+    """Cuts a main header out of a prefix; None where it is not whole yet.
+
+    Raises `CodestreamError` for what can't become a main header, as early as the bytes tell.
+    """
+    if not prefix.startswith(b"\xff\x4f\xff\x51"[: len(prefix)]):
+        raise CodestreamError("no codestream: it does not start with SOC and SIZ")  # T.800 A.3
+    segments: list[Segment] = []
+    at = 2
+    while len(prefix) >= at + 2:
+        marker = int.from_bytes(prefix[at : at + 2], "big")
+        if marker == SOT:
+            return MainHeader(tuple(segments), at)
+        stop = _segment_stop(prefix, at, marker)
+        if stop is None or stop > len(prefix):
+            return None
+        segments.append(Segment(marker, prefix[at + 4 : stop]))
+        at = stop
+    return None
+
+
+def _segment_stop(prefix: bytes, at: int, marker: int) -> int | None:
+    if marker < 0xFF00 or marker in _BARE or marker in _MISPLACED:
+        raise CodestreamError(f"no marker of a main header at byte {at}")
+    if len(prefix) < at + 4:
+        return None
+    length = int.from_bytes(prefix[at + 2 : at + 4], "big")  # counts itself, not the marker (T.800 A.1.2)
+    if length < 2:
+        raise CodestreamError(f"a marker segment at byte {at} that is shorter than its own length")
+    if at + 2 + length > MAX_MAIN_HEADER:
+        raise CodestreamError(f"a main header of more than {MAX_MAIN_HEADER} bytes")
+    return at + 2 + length

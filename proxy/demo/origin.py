@@ -1,0 +1,156 @@
+"""An embedded DICOMweb origin over a static tree: search, metadata, and frames as HTJ2K.
+
+It holds nothing but the tree's manifest and its lists; a path that the manifest does not name is 404,
+whatever it looks like. It waits for nobody and shapes nothing: a link does that.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import parse_http_list
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from proxy.demo.conditions import is_not_modified, is_range_to_answer
+from proxy.demo.search import Row, matching
+from proxy.wire.media import JPHC, Envelope, parse_media_type, wanted_envelope
+
+DICOM_JSON = "application/dicom+json"
+"""The media type of lists and metadata (PS3.18 8.7.3.2)."""
+
+HTJ2K_RPCL = "1.2.840.10008.1.2.4.202"
+"""The transfer syntax of the tree's frames."""
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open, as at nginx."""
+
+END_WITHIN = 2
+"""Seconds that answers under way may go on once the service is told to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the tree, which does not change while it is served."""
+
+    path: Path
+    """Where it is."""
+    etag: str
+    """Its digest as a strong validator (RFC 9110 8.8.3)."""
+    stat: os.stat_result
+    """Its length and date."""
+
+
+def create_origin(tree: Path) -> Starlette:
+    """The origin as an ASGI application. Reads the tree's manifest and its lists here, once."""
+    manifest = json.loads((tree / "manifest.json").read_text("utf-8"))
+    files = {
+        name: File(tree / name, f'"{entry["digest"]}"', (tree / name).stat())
+        for name, entry in manifest["files"].items()
+    }
+    lists = {
+        name: json.loads(file.path.read_text("utf-8"))
+        for name, file in files.items()
+        if name.endswith("/index.json")
+    }
+    origin = _Origin(files, lists, manifest["boundary"])
+    return Starlette(routes=[Route("/{path:path}", origin.answer, methods=["GET"])])
+
+
+def run(listener: socket.socket, tree: str) -> None:
+    """Serves a tree on a listening socket until SIGTERM, then returns; Ctrl-C is left to the parent."""
+    config = uvicorn.Config(
+        create_origin(Path(tree)),
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_level="error",
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=END_WITHIN,
+    )
+    _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends at SIGTERM, and does not raise it again afterwards as uvicorn does: that is no exit 0."""
+        before = signal.signal(signal.SIGTERM, self.handle_exit)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+class _Origin:
+    def __init__(self, files: Mapping[str, File], lists: Mapping[str, list[Row]], boundary: str) -> None:
+        self._files = files
+        self._lists = lists
+        self._frame_types = {
+            Envelope.SINGLE: f"{JPHC}; transfer-syntax={HTJ2K_RPCL}",
+            Envelope.MULTIPART: f'multipart/related; type="{JPHC}"; boundary={boundary}',
+        }
+
+    async def answer(self, request: Request) -> Response:
+        """Every request there is: a list, metadata or a frame."""
+        path = request.path_params["path"].removesuffix("/")
+        if f"{path}/index.json" in self._lists:
+            return self._list(request, self._lists[f"{path}/index.json"])
+        if f"{path}.json" in self._files and path.endswith("/metadata"):
+            return _answer(request, self._files[f"{path}.json"], {"content-type": DICOM_JSON})
+        if f"{path}.jphc" in self._files:
+            return self._frame(request, path)
+        return PlainTextResponse("no such study, series, instance or frame\n", 404)
+
+    def _list(self, request: Request, rows: list[Row]) -> Response:
+        try:
+            found = matching(rows, request.query_params.multi_items())
+        except ValueError as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        body = json.dumps(found, separators=(",", ":")).encode()
+        etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+        if is_not_modified(request.headers, etag, ""):
+            return Response(status_code=304, headers={"etag": etag})
+        return Response(body, media_type=DICOM_JSON, headers={"etag": etag})
+
+    def _frame(self, request: Request, path: str) -> Response:
+        # The query parameter stands for the header (PS3.18 8.3.3.1).
+        accept = request.query_params.get("accept", request.headers.get("accept"))
+        envelope = wanted_envelope(accept) or _unspecific_envelope(accept or "")
+        if envelope is None:
+            text = f"Frames are here as {JPHC} with transfer syntax {HTJ2K_RPCL}, alone or multipart.\n"
+            return PlainTextResponse(text, 406, {"vary": "Accept"})
+        ending = ".jphc" if envelope is Envelope.SINGLE else ".mht"
+        headers = {"content-type": self._frame_types[envelope], "vary": "Accept"}
+        return _answer(request, self._files[path + ending], headers)
+
+
+def _answer(request: Request, file: File, headers: dict[str, str]) -> Response:
+    response = FileResponse(file.path, headers={**headers, "etag": file.etag}, stat_result=file.stat)
+    if is_not_modified(request.headers, file.etag, response.headers["last-modified"]):
+        kept = ("etag", "last-modified", "vary")  # RFC 9110 15.4.5
+        return Response(status_code=304, headers={k: v for k, v in response.headers.items() if k in kept})
+    if not is_range_to_answer(request.method, request.headers.get("range", "")):
+        del MutableHeaders(scope=request.scope)["range"]  # Starlette would answer 206 to HEAD, or 400
+    return response
+
+
+def _unspecific_envelope(accept: str) -> Envelope | None:
+    """Octet-stream in multipart without a transfer syntax gets what there is, as at other origins."""
+    for text in parse_http_list(accept):
+        media = parse_media_type(text)
+        inner = media.parameters.get("type", "").lower()
+        if media.name == "multipart/related" and inner == "application/octet-stream":
+            return None if "transfer-syntax" in media.parameters else Envelope.MULTIPART
+    return None

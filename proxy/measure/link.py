@@ -1,0 +1,175 @@
+"""The link: a relay that carries TCP connections as a slow line would, in a process of its own.
+
+Each direction is one line, shared by all connections. Packets leave it one after the other, in the
+order in which they came, at the line's rate, and arrive half a latency later (`Schedule`). Its queue
+is bounded: while it is full nobody is read, so that back pressure reaches the sender, and the
+connections that wait get in one packet each, in turn. A peer that does not read holds back its own
+connection only, after `BUFFER` bytes and what was on the line. A new connection costs one round trip,
+which loopback hides. Ends and resets travel in order with the bytes.
+
+Not shaped: loss, jitter, and TCP's slow start. What a sender has handed to its kernel, at most
+`BUFFER` bytes a connection here, stands before the line and not in it.
+"""
+
+import asyncio
+import contextlib
+import math
+import signal
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import uvloop
+
+from proxy.measure.network import Network
+from proxy.measure.schedule import GRAIN, Schedule, packet_size
+
+BUFFER = 128 * 1024
+"""Bytes for each of our buffers of a connection, the kernel's too: little stands outside the line."""
+
+
+def run_link(listener: socket.socket, host: str, port: int, network: Network) -> None:
+    """Relays what connects to `listener` to `host:port`, until SIGTERM."""
+    uvloop.run(_until_terminated(listener, host, port, network))
+
+
+async def _until_terminated(listener: socket.socket, host: str, port: int, network: Network) -> None:
+    serving = asyncio.ensure_future(relay(listener, host, port, network))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+async def relay(listener: socket.socket, host: str, port: int, network: Network) -> None:
+    """The same in this event loop, until cancelled."""
+    up, down = Line(network.up, network.latency / 2), Line(network.down, network.latency / 2)
+    async with asyncio.TaskGroup() as group:
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            group.create_task(_connection(_End(reader, writer), host, port, network.latency, up, down))
+
+        group.create_task(up.run())
+        group.create_task(down.run())
+        async with await asyncio.start_server(connected, sock=listener, limit=BUFFER // 2) as server:
+            await server.serve_forever()
+
+
+class Line:
+    """One direction: what is admitted to it is delivered when it is due, in order."""
+
+    def __init__(self, rate: float, delay: float) -> None:
+        self.packet = packet_size(rate)
+        """Bytes of the largest packet."""
+        self._schedule = Schedule(rate, delay)
+        self._turn = asyncio.Lock()  # hands itself on in the order of waiting: one packet a turn
+        self._flying: deque[tuple[float, Callable[[], None]]] = deque()
+        self._has_some = asyncio.Event()
+
+    async def send(self, size: int, deliver: Callable[[], None]) -> None:
+        """Waits for room in the queue, not for the delivery."""
+        async with self._turn:
+            await _sleep_until(self._schedule.room_at(size))
+            due = self._schedule.admit(time.monotonic(), size)
+        self._flying.append((due, deliver))
+        self._has_some.set()
+
+    async def run(self) -> None:
+        """Delivers, until cancelled."""
+        while await self._has_some.wait():
+            while self._flying:
+                await _sleep_until(self._flying[0][0])
+                now = time.monotonic()
+                while self._flying and self._flying[0][0] <= now:
+                    self._flying.popleft()[1]()
+            self._has_some.clear()
+
+
+class _End:
+    """One of the two sockets of a connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self.read = reader.read
+        self.drain = writer.drain
+        self.close = writer.close
+        writer.transport.set_write_buffer_limits(BUFFER)
+        _bound(writer.get_extra_info("socket"))
+
+    def write(self, packet: bytes) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(packet)
+
+    def write_eof(self) -> None:
+        if not self._writer.is_closing():
+            self._writer.write_eof()
+
+    def abort(self) -> None:
+        if not self._writer.is_closing():
+            # Without lingering, closing is a reset, and not an end that looks as if all were well.
+            lingering = struct.pack("ii", 1, 0)
+            self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
+        self._writer.transport.abort()
+
+
+async def _connection(viewer: _End, host: str, port: int, latency: float, up: Line, down: Line) -> None:
+    began = time.monotonic()
+    try:
+        origin = await _connect(host, port)
+    except OSError:
+        viewer.abort()
+        return
+    except BaseException:
+        viewer.abort()
+        raise
+    try:
+        await _sleep_until(began + latency)  # the handshake
+        await asyncio.gather(_carry(viewer, origin, up), _carry(origin, viewer, down))
+        viewer.close()
+        origin.close()
+    except BaseException:
+        viewer.abort()
+        origin.abort()
+        raise
+
+
+async def _connect(host: str, port: int) -> _End:
+    near = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        near.setblocking(False)
+        _bound(near)  # before connecting: the window is agreed upon there
+        await asyncio.get_running_loop().sock_connect(near, (host, port))
+        reader, writer = await asyncio.open_connection(sock=near, limit=BUFFER // 2)
+    except BaseException:
+        near.close()
+        raise
+    return _End(reader, writer)
+
+
+def _bound(near: socket.socket) -> None:
+    near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        near.setsockopt(socket.SOL_SOCKET, buffer, BUFFER // 2)  # Linux takes twice what it is told
+
+
+async def _carry(source: _End, sink: _End, line: Line) -> None:
+    try:
+        while packet := await source.read(line.packet):
+            await sink.drain()
+            await line.send(len(packet), partial(sink.write, packet))
+        end = sink.write_eof
+    except OSError:  # reset by either side
+        source.abort()
+        end = sink.abort
+    arrived = asyncio.Event()
+    await line.send(0, end)
+    await line.send(0, arrived.set)
+    await arrived.wait()
+
+
+async def _sleep_until(when: float) -> None:
+    while (wait := when - time.monotonic()) > 0:  # noqa: ASYNC110  # it is time itself that is waited for
+        # Never less than the timer can: it would be a busy loop.
+        await asyncio.sleep(math.ceil(wait / GRAIN) * GRAIN)

@@ -1,0 +1,133 @@
+"""Measures every subject in every way: directly, through the proxy cold, and through the proxy hot.
+
+Cold is made by a query that nobody used before: the proxy keys on it and hands it to the origin. Hot is
+the same query again, once every answer is a hit. Each frame is compared with what the origin itself
+sent first; a difference is an error, and no number.
+"""
+
+import secrets
+import statistics
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from proxy.errors import OriginMismatch, ProxyError
+from proxy.measure.network import Network
+from proxy.measure.resolution import proved_resolution
+from proxy.measure.row import Cache, Link, Row, Sample
+from proxy.measure.series import Kind, Subject
+from proxy.measure.server import Server
+from proxy.measure.viewer import Loaded, Viewer, Way
+
+HOT_TRIES = 3
+"""Loads until every answer must have been a hit."""
+
+
+class RowFailed(ProxyError):
+    """A row that can't be measured; says which, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is measured. The URLs lead through the link where there is one."""
+
+    subjects: tuple[Subject, ...]
+    """In the order of the table."""
+    direct_url: str
+    """The origin's base."""
+    proxy_url: str | None
+    """The same origin's base behind the proxy; None measures the origin alone."""
+    network: Network
+    """What the link is shaped as."""
+    link: Link
+    """Where it is."""
+    stack_samples: int = 3
+    """Loads of a stack, for the median."""
+    volume_samples: int = 1
+    """Loads of a volume, for the median."""
+
+
+async def measure(setup: Setup) -> AsyncIterator[Row]:
+    """The rows, each as soon as it is measured. Raises `RowFailed`."""
+    async with Server(setup.direct_url) as origin, Server(setup.proxy_url or setup.direct_url) as proxy:
+        for subject in setup.subjects:
+            bench = _Bench(setup, subject, Viewer(origin), Viewer(proxy))
+            for way in Way:
+                for cache in Cache if setup.proxy_url else (Cache.NONE,):
+                    try:
+                        yield await bench.row(way, cache)
+                    except ProxyError as error:
+                        raise RowFailed(f"{subject.image}, {way}, {_told(cache)}: {error}") from error
+
+
+def _told(cache: Cache) -> str:
+    return "direct" if cache is Cache.NONE else f"proxy {cache}"
+
+
+@dataclass(slots=True)
+class _Bench:
+    """One subject, measured way by way; the direct load of a way comes before the proxy's."""
+
+    setup: Setup
+    subject: Subject
+    direct: Viewer
+    proxy: Viewer
+    nonce: str = ""
+    digests: tuple[bytes, ...] = ()
+    resolutions: dict[int, str | None] = field(default_factory=dict)
+
+    async def row(self, way: Way, cache: Cache) -> Row:
+        is_stack = self.subject.kind is Kind.STACK
+        count = self.setup.stack_samples if is_stack else self.setup.volume_samples
+        loads = [await self._load(way, cache) for _ in range(count)]
+        return await self._summed(way, cache, loads)
+
+    async def _load(self, way: Way, cache: Cache) -> Loaded:
+        match cache:
+            case Cache.NONE:
+                loaded = await self.direct.load(self.subject.paths, way)
+            case Cache.COLD:
+                self.nonce = secrets.token_hex(8)
+                loaded = await self.proxy.load(self.subject.paths, way, self.nonce)
+            case Cache.HOT:
+                loaded = await self._load_hot(way)
+        self.digests = self.digests or loaded.digests
+        if loaded.digests != self.digests:
+            raise OriginMismatch("the frames are not the ones that the origin sent before", "body")
+        return loaded
+
+    async def _load_hot(self, way: Way) -> Loaded:
+        for _ in range(HOT_TRIES):
+            loaded = await self.proxy.load(self.subject.paths, way, self.nonce)
+            if loaded.is_hit is not False:
+                return loaded
+        raise OriginMismatch("no hit after several loads: is the cache smaller than the series?", "cache")
+
+    async def _summed(self, way: Way, cache: Cache, loads: list[Loaded]) -> Row:
+        one = loads[0]
+        return Row(
+            subject=self.subject,
+            way=way,
+            cache=cache,
+            link=self.setup.link,
+            network=self.setup.network,
+            first_bytes=one.first_bytes,
+            size=one.size,
+            first_resolution=await self._resolution(one),
+            first_ms=statistics.median(load.first for load in loads) * 1e3,
+            every_first_ms=statistics.median(load.every_first for load in loads) * 1e3,
+            final_ms=statistics.median(load.final for load in loads) * 1e3,
+            first_limit_ms=self._limit(cache, one.first_bytes),
+            every_first_limit_ms=self._limit(cache, one.every_first_bytes),
+            final_limit_ms=self._limit(cache, one.size),
+            samples=tuple(Sample(load.first * 1e3, load.final * 1e3) for load in loads),
+        )
+
+    def _limit(self, cache: Cache, size: int) -> float | None:
+        is_crossed = cache is not Cache.HOT or self.setup.link is Link.VIEWER
+        return self.setup.network.limit(size) * 1e3 if is_crossed and self.setup.network.is_shaped else None
+
+    async def _resolution(self, loaded: Loaded) -> str | None:
+        have = loaded.first_codestream
+        if have not in self.resolutions:
+            self.resolutions[have] = await proved_resolution(loaded.codestream, have)
+        return self.resolutions[have]

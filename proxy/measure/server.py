@@ -1,0 +1,94 @@
+"""One server as the measuring viewer asks it; httpx's errors become ours here."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from proxy.errors import (
+    ConfigurationError,
+    OriginHungUp,
+    OriginMismatch,
+    OriginTimeout,
+    OriginUnreachable,
+)
+from proxy.measure.picture import check_status
+from proxy.origin.transport import Limits, Transport
+
+CONNECTIONS = 6
+"""Open to one server at once, as a browser's."""
+READ_TIMEOUT = 60.0
+"""Seconds without a byte: on a slow link others are ahead in its queue."""
+MAX_JSON = 64 * 1024 * 1024
+"""Bytes of one answer of metadata; more is refused."""
+
+_HOST = re.compile(rb"[0-9A-Za-z._:-]+")
+
+
+class Server:
+    """The origin, or the proxy. Used as an `async with`."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is the base below which there are studies. Raises `ConfigurationError`."""
+        parsed = _parsed(url)
+        self.name = parsed.netloc.decode("ascii")
+        """Host and port, for messages."""
+        self._client = httpx.AsyncClient(
+            base_url=parsed,
+            transport=Transport(Limits(read=READ_TIMEOUT, connections=CONNECTIONS)),
+            headers={"Accept-Encoding": "identity"},
+            timeout=None,  # noqa: S113  # the transport's own limits hold
+            trust_env=False,
+        )
+
+    @asynccontextmanager
+    async def ask(self, path: str, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
+        """The answer to a GET, its body unread. Raises `OriginError`, also while the body is read."""
+        try:
+            async with self._client.stream("GET", path, headers=headers) as response:
+                yield response
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise OriginUnreachable(f"no connection to {self.name}") from error
+        except httpx.TimeoutException as error:
+            raise OriginTimeout(f"{self.name} was silent for {READ_TIMEOUT:g} s") from error
+        except httpx.TransportError as error:
+            raise OriginHungUp(f"{self.name} ended its answer too early") from error
+
+    async def get_json(self, path: str) -> list[dict[str, Any]]:
+        """The objects of a DICOM JSON answer (PS3.18 F.2), at most `MAX_JSON` bytes."""
+        body = bytearray()
+        async with self.ask(path, {"Accept": "application/dicom+json"}) as response:
+            check_status(response.status_code, (200, 204))
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_JSON:
+                    raise OriginMismatch(f"{self.name}: metadata of more than {MAX_JSON} bytes", "too_large")
+        try:
+            parsed = json.loads(body) if body else []
+        except ValueError as error:
+            raise OriginMismatch(f"{self.name}: the answer to a search is not JSON", "json") from error
+        if not isinstance(parsed, list) or not all(isinstance(item, dict) for item in parsed):
+            raise OriginMismatch(f"{self.name}: the answer to a search is not DICOM JSON", "json")
+        return parsed
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or _HOST.fullmatch(parsed.raw_host) is None:
+        raise ConfigurationError(f"{url!r}: not the URL of a server, such as http://127.0.0.1:8042/dicom-web")
+    return parsed

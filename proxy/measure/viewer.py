@@ -1,0 +1,179 @@
+"""The measuring viewer: loads frames in one of three ways, and notes when they were there.
+
+It keeps up to `CONNECTIONS` connections alive, and opens as many as it will use before the clock
+starts: a viewer has just read the metadata through them. What is timed is from the first request until
+the bytes are there; nothing is decoded.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.errors import OriginError
+from proxy.measure.picture import FIRST, Picture
+from proxy.measure.server import CONNECTIONS, Server
+from proxy.wire.ranges import Span
+from proxy.wire.resource import parse_frame_path
+
+ACCEPTS = (
+    "image/jphc",
+    'multipart/related; type="image/jphc"; transfer-syntax=*',
+    'multipart/related; type="application/octet-stream"; transfer-syntax=*',
+)
+"""Tried in this order at each server, until one is not refused."""
+
+_REFUSALS = (400, 404, 406, 415, 500)
+_HIT = re.compile(r";\s*hit\b", re.ASCII)  # RFC 9211 2.1
+
+
+class Way(StrEnum):
+    """How a viewer asks for a frame."""
+
+    WHOLE = "whole"
+    """A plain GET; the picture is seen when its frame is whole."""
+    STREAMING = "streaming"
+    """A plain GET; the first picture is seen when the first 64 KiB are there."""
+    RANGE = "range"
+    """`bytes=0-65535` of every frame, then the rests: `bytes=65536-`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one load took. Seconds from the first request; bytes of bodies."""
+
+    first: float
+    """Until the bytes of a first picture were there."""
+    every_first: float
+    """Until the bytes of a first picture of every frame were there."""
+    final: float
+    """Until every byte of every frame was there."""
+    first_bytes: int
+    """That the first picture took."""
+    every_first_bytes: int
+    """That the first pictures of all frames took."""
+    size: int
+    """Bytes of all frames."""
+    digests: tuple[bytes, ...]
+    """SHA-256 of each frame's codestream, in the subject's order."""
+    codestream: bytes
+    """Of the frame that was seen first."""
+    first_codestream: int
+    """Bytes of that codestream which its first picture had."""
+    is_hit: bool | None
+    """Whether every answer was a hit (RFC 9211); None where one does not say."""
+
+
+class Viewer:
+    """Loads frames from one server, and remembers which way of asking works there."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        """Whom it asks."""
+        self._accepts = list(ACCEPTS)
+
+    async def load(self, paths: tuple[str, ...], way: Way, nonce: str = "") -> Loaded:
+        """All frames once. Raises `OriginError`.
+
+        With a `nonce` that nobody used before, a cache that keys on the query has none of it.
+        """
+        await self._warm(paths)
+        while True:
+            load = _Load(self.server, paths, way, nonce, self._accepts[0])
+            try:
+                loaded = await load.run()
+            except OriginError:
+                if not load.is_refused or len(self._accepts) == 1:
+                    raise
+                del self._accepts[0]
+            else:
+                del self._accepts[1:]
+                return loaded
+
+    async def _warm(self, paths: tuple[str, ...]) -> None:
+        path = f"studies/{parse_frame_path(paths[0]).study}/series?limit=1"
+        await _together(self._touch(path) for _ in range(min(CONNECTIONS, len(paths))))
+
+    async def _touch(self, path: str) -> None:
+        async with self.server.ask(path, {"Accept": "application/dicom+json"}) as response:
+            async for _ in response.aiter_raw():
+                pass
+
+
+class _Load:
+    def __init__(self, server: Server, paths: tuple[str, ...], way: Way, nonce: str, accept: str) -> None:
+        self._server = server
+        self._paths = paths
+        self._way = way
+        self._query = f"?_={nonce}" if nonce else ""
+        self._accept = accept
+        self._pictures = [Picture(is_progressive=way is not Way.WHOLE) for _ in paths]
+        self._first_over = [asyncio.Event() for _ in paths]
+        self._hits: list[bool | None] = []
+        self.is_refused = False
+
+    async def run(self) -> Loaded:
+        requests = self._requests()
+        began = time.perf_counter()
+        await _together(self._ask_in_turn(requests) for _ in range(min(CONNECTIONS, len(self._paths))))
+        return self._loaded(began)
+
+    def _requests(self) -> Iterator[tuple[int, Span | None]]:
+        spans: list[Span | None] = [None]
+        if self._way is Way.RANGE:
+            spans = [Span(0, FIRST), Span(FIRST, None)]
+        return ((index, span) for span in spans for index in range(len(self._paths)))
+
+    async def _ask_in_turn(self, requests: Iterator[tuple[int, Span | None]]) -> None:
+        for index, span in requests:
+            if span is not None and span.start:
+                await self._first_over[index].wait()
+            if self._pictures[index].whole_at is None:
+                await self._ask(index, span)
+            self._first_over[index].set()
+
+    async def _ask(self, index: int, span: Span | None) -> None:
+        picture = self._pictures[index]
+        headers = {"Accept": self._accept}
+        if span is not None:
+            headers["Range"] = span.to_header()
+        async with self._server.ask(self._paths[index] + self._query, headers) as response:
+            self.is_refused |= response.status_code in _REFUSALS
+            picture.begin(response.status_code, response.headers, span)
+            async for chunk in response.aiter_raw():
+                picture.take(chunk, time.perf_counter())
+            picture.end(time.perf_counter())
+        status = response.headers.get("cache-status")
+        self._hits.append(None if status is None else _HIT.search(status) is not None)
+
+    def _loaded(self, began: float) -> Loaded:
+        pictures = self._pictures
+        seen = [picture.first_at or began for picture in pictures]
+        earliest = pictures[seen.index(min(seen))]
+        return Loaded(
+            first=min(seen) - began,
+            every_first=max(seen) - began,
+            final=max(picture.whole_at or began for picture in pictures) - began,
+            first_bytes=earliest.first_bytes,
+            every_first_bytes=sum(picture.first_bytes for picture in pictures),
+            size=sum(picture.received for picture in pictures),
+            digests=tuple(picture.digest() for picture in pictures),
+            codestream=earliest.codestream(),
+            first_codestream=earliest.first_codestream,
+            is_hit=None if None in self._hits else all(self._hits),
+        )
+
+
+async def _together(works: Iterable[Coroutine[None, None, None]]) -> None:
+    """All at once. The first error ends the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except* OriginError as several:
+        error = several.exceptions[0]
+    else:
+        return
+    raise error
