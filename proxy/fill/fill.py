@@ -120,6 +120,11 @@ class Fill:
         """Whether all that is wanted is there."""
         return self.claim is not None and self.size >= self._stop(self.claim)
 
+    def size_of(self, span: Span) -> int:
+        """Bytes of a span, as far as is known."""
+        end = span.stop or (self.claim.total if self.claim else DEFAULT_FIRST)
+        return max(0, end - span.start)
+
     async def next_span(self) -> Span | None:
         """The next completion to ask for; None when all that is wanted is there."""
         while True:

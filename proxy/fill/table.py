@@ -103,19 +103,18 @@ class Fills:
                 start = max(start, fill.size)
 
     async def _fetch_once(self, fill: Fill, span: Span, turn: Turn) -> None:
-        origin, gate = fill.order.site.origin, fill.order.site.gate
-        if turn is Turn.COMPLETION:
-            await gate.let_first_pass(own=int(fill.size < span.start))
+        site = fill.order.site
         async with (
-            gate.seat(turn) as seat,
-            origin.fetch(fill.order.asked, span, fill.claim, turn.word) as answer,
+            site.gate.seat(turn, fill.size_of(span)) as seat,
+            site.origin.fetch(fill.order.asked, span, fill.claim, turn.value) as answer,
         ):
+            seat.begun(answer.stop - answer.start)
             fill.believe(answer)
             await fill.reached(answer.start)
             async for chunk in answer.chunks:
-                if not seat.is_first:
-                    await gate.let_first_pass()
+                await seat.let_first_pass()
                 fill.extend(chunk)
+                seat.arrived(len(chunk))
                 if fill.has_first:
                     seat.end_first()
 
