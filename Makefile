@@ -29,11 +29,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 		|| { echo "Python 3.11 or later is needed; set PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "installing python3-venv" >&2; \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; } \
+		{ apt-get update && apt-get install -y --no-install-recommends python3-venv; } >/dev/null 2>&1; } \
 		|| { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[demo,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
+		--constraint constraints.txt --editable '.[demo,test]'
 	@touch $@
 
 clean:

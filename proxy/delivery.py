@@ -86,8 +86,10 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
     headers += [(b"content-type", media.encode()), (b"accept-ranges", b"bytes")]
     size, status = wrapping.total(total), 200
     span = Span(0, size)
-    # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5). HEAD has none.
-    if asked.range is not None and not asked.is_head and asked.if_range in (None, etag):
+    if asked.is_head:  # ranges are for GET alone (RFC 9110 14.2)
+        return Composed(200, [*headers, _length(size)])
+    # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5).
+    if asked.range is not None and asked.if_range in (None, etag):
         try:
             span, status = asked.range.resolve(size), 206
         except RangeNotSatisfiable:

@@ -19,11 +19,14 @@ from proxy.metrics import Metrics
 from proxy.origin.client import Asked
 from proxy.plan.profile import Profile
 from proxy.problem import status_of
-from proxy.retrieve import Retrieve, Wanted
+from proxy.retrieve import CacheDid, Opened, Retrieve, Wanted
 from proxy.wire.media import Envelope
 from proxy.wire.ranges import parse_range
 from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource
+
+AT_ONCE = 1024 * 1024
+"""Bytes that are held and sent without listening whether the viewer is still there."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ class Frames:
         """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
         wanted = self._wanted(asked)
         try:
-            is_done = await until_gone(receive, self._deliver(asked, wanted, send, progress))
+            is_done = await self._deliver(asked, wanted, receive, send, progress)
         except ProxyError as error:
             self._tell(asked, progress, status_of(error), type(error).__name__)
             raise
@@ -99,20 +102,29 @@ class Frames:
         target = f"{path}?{asked.request.others}" if asked.request.others else path
         return Wanted(key, Asked(target, credentials), profile, _stop(asked.conditions))
 
-    async def _deliver(self, asked: FrameRequest, wanted: Wanted, send: Send, progress: Progress) -> None:
+    async def _deliver(
+        self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
+    ) -> bool:
         try:
-            await self._deliver_once(asked, wanted, send, progress)
+            return await self._deliver_once(asked, wanted, receive, send, progress)
         except OriginMismatch:
             wanted_range = asked.conditions.range
             if progress.has_started or (wanted_range is not None and wanted_range.first != 0):
                 raise
-            await self._deliver_once(asked, wanted, send, progress)
+            return await self._deliver_once(asked, wanted, receive, send, progress)
 
     async def _deliver_once(
-        self, asked: FrameRequest, wanted: Wanted, send: Send, progress: Progress
-    ) -> None:
+        self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
+    ) -> bool:
         opened = self._retrieve.open(wanted)
         progress.did = opened.did
+        sending = self._send(asked, opened, send, progress)
+        if opened.did is CacheDid.HIT and wanted.stop is not None and wanted.stop <= AT_ONCE:
+            await sending
+            return True
+        return await until_gone(receive, sending)
+
+    async def _send(self, asked: FrameRequest, opened: Opened, send: Send, progress: Progress) -> None:
         identity = await opened.source.describe()
         composed = compose(identity, asked.resource, asked.conditions)
         await send_frame(send, composed, opened.source, progress)
@@ -126,6 +138,8 @@ class Frames:
             self._metrics.first_delivery.labels(asked.profile, did).observe(progress.first)
         if progress.final is not None:
             self._metrics.final_delivery.labels(asked.profile, did).observe(progress.final)
+        if not _log.isEnabledFor(logging.INFO):
+            return
         told: dict[str, object] = {
             "origin": asked.origin,
             "profile": asked.profile,

@@ -25,6 +25,7 @@ class Listener(uvicorn.Server):
             http="httptools",
             lifespan="off",
             access_log=False,
+            proxy_headers=False,
             log_config=None,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE,

@@ -92,7 +92,9 @@ class Retrieve:
 
     def open(self, wanted: Wanted) -> Opened:
         """Where the bytes of a frame come from. Raises `UnknownName`, `ShuttingDown`."""
-        stop = None if wanted.profile.complete == "always" else wanted.stop
+        # Whoever reads no byte (HEAD) completes nothing either.
+        is_completed = wanted.profile.complete == "always" and wanted.stop != 0
+        stop = None if is_completed else wanted.stop
         fill = self._fills.get(wanted.key)
         if fill is not None:
             fill.want(stop)

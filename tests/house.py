@@ -62,14 +62,14 @@ class House:
 
 
 @asynccontextmanager
-async def house(origin: ScriptedOrigin, **settings: Any) -> AsyncIterator[House]:
+async def house(origin: ScriptedOrigin, *, wait: bool = True, **settings: Any) -> AsyncIterator[House]:
     """Origin and proxy running, with a viewer at the door."""
-    async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings) as built:
+    async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings, wait=wait) as built:
         yield built
 
 
 @asynccontextmanager
-async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any]) -> AsyncIterator[House]:
+async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool) -> AsyncIterator[House]:
     first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
     app = await asyncio.to_thread(lambda: create_app(Settings(**{"origins": [first], **settings})))
     grace = app.settings.listen.grace
@@ -84,7 +84,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any]) -> AsyncItera
             httpx.AsyncClient(base_url=viewers, transport=Transport(Limits(read=20)), timeout=None) as viewer,
             httpx.AsyncClient(base_url=admin, transport=Transport(Limits(read=20)), timeout=None) as desk,
         ):
-            while app.not_ready_because():
+            while wait and app.not_ready_because():
                 await asyncio.sleep(0.001)
             try:
                 yield House(app, origin, viewer, desk, stop, door)

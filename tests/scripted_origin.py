@@ -7,7 +7,7 @@ to wait for (the story's barrier), or `HANG_UP`. Without a script it is an hones
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -78,6 +78,10 @@ def honest(
     return Reply(206, headers | {"content-range": said}, (*before, part))
 
 
+async def _not_running() -> None:
+    raise AssertionError("not running")
+
+
 @dataclass
 class ScriptedOrigin:
     """The server; `frames` maps paths to codestreams, `script` goes before them."""
@@ -86,6 +90,8 @@ class ScriptedOrigin:
     script: Script | None = None
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
+    stop: Callable[[], Awaitable[None]] = field(default=_not_running, repr=False)
+    """Goes down: refuses connections and ends those that are open."""
 
     @property
     def frame_requests(self) -> list[Asked]:
@@ -167,11 +173,16 @@ async def running(origin: ScriptedOrigin) -> AsyncIterator[ScriptedOrigin]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     origin.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield origin
-    finally:
+
+    async def stop() -> None:
         server.close()
         for writer, task in serving.items():
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*serving.values(), return_exceptions=True)
+
+    origin.stop = stop
+    try:
+        yield origin
+    finally:
+        await stop()
