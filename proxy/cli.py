@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(options.run(options))
+    except ConfigurationError as error:  # says itself where the fault is
+        print(error, file=sys.stderr)
+        return 1
     except (ProxyError, OSError) as error:
         print(f"progressive-proxy: {error}", file=sys.stderr)
         return 1

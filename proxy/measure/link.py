@@ -13,7 +13,7 @@ Not shaped: loss, jitter, and TCP's slow start. What a sender has handed to its 
 
 import asyncio
 import contextlib
-import math
+import selectors
 import signal
 import socket
 import struct
@@ -22,10 +22,8 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-import uvloop
-
 from proxy.measure.network import Network
-from proxy.measure.schedule import GRAIN, Schedule, packet_size
+from proxy.measure.schedule import Schedule, packet_size
 
 BUFFER = 128 * 1024
 """Bytes for each of our buffers of a connection, the kernel's too: little stands outside the line."""
@@ -33,7 +31,9 @@ BUFFER = 128 * 1024
 
 def run_link(listener: socket.socket, host: str, port: int, network: Network) -> None:
     """Relays what connects to `listener` to `host:port`, until SIGTERM."""
-    uvloop.run(_until_terminated(listener, host, port, network))
+    # Only select() has timers finer than a millisecond, which is most of what a link here may be late.
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+        runner.run(_until_terminated(listener, host, port, network))
 
 
 async def _until_terminated(listener: socket.socket, host: str, port: int, network: Network) -> None:
@@ -171,5 +171,4 @@ async def _carry(source: _End, sink: _End, line: Line) -> None:
 
 async def _sleep_until(when: float) -> None:
     while (wait := when - time.monotonic()) > 0:  # noqa: ASYNC110  # it is time itself that is waited for
-        # Never less than the timer can: it would be a busy loop.
-        await asyncio.sleep(math.ceil(wait / GRAIN) * GRAIN)
+        await asyncio.sleep(wait)
