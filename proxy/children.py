@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
@@ -37,13 +38,19 @@ class Children:
 
     def __init__(self) -> None:
         self._spawn = multiprocessing.get_context("spawn")
+        resource_tracker.ensure_running()  # where it starts later, it unblocks SIGINT behind our back
         self._running: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
 
     def start(self, name: str, target: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401  # pickled as they are
         """Runs `target(*arguments)` in a process of its own."""
         theirs, ours = self._spawn.Pipe(duplex=False)
         process = self._spawn.Process(target=_run, args=(theirs, target, arguments), name=name, daemon=True)
-        process.start()
+        # Blocked, not ignored: it holds from the child's first instruction on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._running.append((process, ours))
 
@@ -65,7 +72,6 @@ class Children:
 
 
 def _run(parent: Connection, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     target(*arguments)
 
