@@ -63,8 +63,10 @@ class Metrics:
         self.cache_evictions = self._counter(
             "cache_evictions", "Frames whose part was dropped for lack of room.", ("part",)
         )
-        build = Gauge("progressive_proxy_build_info", "Always 1.", ("version",), registry=self.registry)
-        build.labels(version("progressive-proxy")).set(1)
+        self.build_info = Gauge(
+            "progressive_proxy_build_info", "Always 1.", ("version",), registry=self.registry
+        )
+        self.build_info.labels(version("progressive-proxy")).set(1)
         self._start_at_zero()
 
     def _counter(self, name: str, words: str, labels: tuple[str, ...]) -> Counter:
