@@ -34,7 +34,7 @@ from proxy.origin.transport import Limits, Transport
 from proxy.passing import checked_target, hand_through
 from proxy.problem import send_problem
 from proxy.retrieve import Retrieve
-from proxy.settings import OriginSettings, Settings
+from proxy.settings import OriginSettings, Settings, split_address
 from proxy.wire.media import wanted_envelope
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import is_frame_path, parse_frame_path
@@ -175,8 +175,8 @@ def run(settings: Settings, viewers: socket.socket | None = None, admin: socket.
     """Serves until SIGTERM or SIGINT, on these sockets or on those of the settings. Raises `OSError`."""
     logs.configure(settings.log.level, settings.log.format)
     listen = settings.listen
-    viewers = viewers or open_socket(listen.viewers.host, listen.viewers.port)
-    admin = admin or open_socket(listen.admin.host, listen.admin.port)
+    viewers = viewers or open_socket(*split_address(listen.viewers))
+    admin = admin or open_socket(*split_address(listen.admin))
     uvloop.run(_serve(create_app(settings), viewers, admin))
 
 

@@ -3,12 +3,15 @@
 A door to yaml. Whatever the file holds, reading it is bounded: its size, and what its aliases expand to.
 """
 
+import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError
 
 from proxy.errors import ConfigurationError
 
@@ -33,25 +36,42 @@ def read(path: Path, model: type[Value]) -> Value:
 
 def parse(text: str, name: str, model: type[Value]) -> Value:
     """The same from a text; `name` stands for the file. Raises `ConfigurationError`."""
-    try:
-        tree = yaml.compose(text, yaml.SafeLoader)
-        if tree is not None and _weight(tree, {}) > MAX_NODES:
-            raise ConfigurationError(f"{name}:1: its aliases expand to more than {MAX_NODES} values")
-        doubles = list(_doubles(tree)) if tree is not None else []
-        values = {} if tree is None else yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f"{name}:1: not YAML: {error}") from error
-    if doubles:
-        raise ConfigurationError("\n".join(f"{name}:{line}: {what}" for line, what in doubles))
+    tree, values = _read_yaml(text, name)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigurationError(f"{name}:1: a mapping of settings is expected")
+    # Settings take such arguments for their own working; no file may give them.
+    if private := [key for key in values if key.startswith("_")]:
+        keys = ", ".join(model.model_fields)
+        lines = (f"{name}:{_line(tree, (key,))}: {key}: no such key; there are {keys}" for key in private)
+        raise ConfigurationError("\n".join(lines))
     try:
         return model(**values)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_faults(error, tree, name, model))) from None
+    except SettingsError as error:
+        raise ConfigurationError(f"environment: {error}: a list or mapping is given as JSON") from error
+
+
+def _read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
+    try:
+        tree = yaml.compose(text, yaml.SafeLoader)
+        if tree is None:
+            return None, {}
+        if _weight(tree, {}) > MAX_NODES:
+            raise ConfigurationError(f"{name}:1: its aliases expand to more than {MAX_NODES} values")
+        doubles = [f"{name}:{line}: {what}" for line, what in _doubles(tree)]
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{name}:1: nested too deeply") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # What the parser's own constructors let out for a tag that does not fit its value.
+        raise ConfigurationError(f"{name}:1: not YAML: {error}") from error
+    if doubles:
+        raise ConfigurationError("\n".join(doubles))
+    return tree, values
 
 
 def _weight(node: yaml.Node, seen: dict[int, int]) -> int:
@@ -73,9 +93,9 @@ def _weight(node: yaml.Node, seen: dict[int, int]) -> int:
 def _doubles(node: yaml.Node) -> Iterator[tuple[int, str]]:
     """Keys that stand twice in one mapping: YAML forbids them, its parser takes the last."""
     if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, child in node.value:
-            if isinstance(key, yaml.ScalarNode) and keys.count(key.value) > 1:
+            if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
                 yield key.start_mark.line + 1, f"{key.value}: stands more than once"
             yield from _doubles(child)
     elif isinstance(node, yaml.SequenceNode):
@@ -97,7 +117,12 @@ def _faults(
         elif fault["type"] == "missing":
             words = "is missing"
         key = ".".join(map(str, path))
-        yield f"{name}:{_line(tree, path)}: {key + ': ' if key else ''}{words}"
+        # A fault of the whole names its key first.
+        where = f"{name}:{_line(tree, path or (words.partition(':')[0],))}"
+        variable = f"{model.model_config.get('env_prefix', '')}{'__'.join(map(str, path))}".upper()
+        if variable in os.environ:
+            where = f"environment variable {variable}"
+        yield f"{where}: {key + ': ' if key else ''}{words}"
 
 
 def _keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:

@@ -98,7 +98,7 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
         headers.append((b"content-range", said.encode()))
     before, inner, after = wrapping.cut(span, total)
     headers.append(_length((span.stop or 0) - span.start))
-    return Composed(status, headers, before, inner, after, is_final=inner.stop == total)
+    return Composed(status, headers, before, inner, after, is_final=inner.start < total == inner.stop)
 
 
 def _length(size: int) -> tuple[bytes, bytes]:

@@ -5,7 +5,8 @@ ProxyError
 │   ├── BadResource           the path names no frame: UID, frame number, several frames
 │   ├── NotAcceptable         no representation that the viewer would take
 │   ├── RangeNotSatisfiable   no such bytes, or not a range at all; knows the total
-│   └── UnknownName           no such origin or profile
+│   ├── UnknownName           no such origin or profile
+│   └── TooLarge              more headers than anybody needs
 ├── OriginError               what the origin did
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
@@ -14,6 +15,8 @@ ProxyError
 │   ├── OriginHungUp          the body ended too early
 │   └── OriginMismatch        an answer that can't be believed; carries the reason
 │       └── OriginChanged     the frame is another version than the bytes held
+├── CodestreamError           bytes that are no codestream
+├── MeasureError              a measurement that would not be true
 ├── ShuttingDown              the service is ending
 └── ConfigurationError        a file of settings or a profile; says path, line and what is right
 """
@@ -46,6 +49,10 @@ class RangeNotSatisfiable(RequestError):
 
 class UnknownName(RequestError):
     """No origin, or no profile, of that name is configured."""
+
+
+class TooLarge(RequestError):
+    """More bytes of headers than anybody needs (RFC 6585 5)."""
 
 
 class OriginError(ProxyError):

@@ -56,16 +56,13 @@ class Seat:
         self._ticket = asyncio.get_running_loop().create_future()
         await self._ticket
 
-    def give(self) -> bool:
-        """Its request goes out now, unless whoever waited for it has left."""
-        if self._ticket is not None and self._ticket.done():
-            return False
-        if self._ticket is not None:
+    def give(self) -> None:
+        """Its request goes out now."""
+        if self._ticket is not None and not self._ticket.done():
             self._ticket.set_result(None)
         self._asked = perf_counter()
         self._gate.to_come += self.to_come
         self.is_given = True
-        return True
 
     def begun(self, size: int) -> None:
         """Its answer's headers are there: so many bytes are to come."""
@@ -131,6 +128,8 @@ class Gate:
             if seat.is_given:
                 seat.expect(0)
                 self._free += 1
+            else:
+                self._waiting[turn].remove(seat)
             self.call_next()
 
     def learn(self, asked: float) -> None:
@@ -164,7 +163,8 @@ class Gate:
                 self._give(queue.popleft())
 
     def _give(self, seat: Seat) -> None:
-        self._free -= seat.give()
+        self._free -= 1
+        seat.give()
 
     def _has_room(self, turn: Turn) -> bool:
         if turn is Turn.FIRST:
@@ -177,6 +177,6 @@ class Gate:
 
     def _let_one_go(self) -> None:
         self._alarm = None
-        if self._free > 0 and self._waiting[Turn.COMPLETION]:
+        if self._free > self._kept_for_first and self._waiting[Turn.COMPLETION]:
             self._give(self._waiting[Turn.COMPLETION].popleft())
         self._set_alarm()

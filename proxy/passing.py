@@ -4,6 +4,7 @@ Headers that belong to one connection are dropped both ways, with those that `Co
 (RFC 9110 7.6.1). The path goes on as it came, unless it could climb out of the origin's base.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterable
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +26,7 @@ _ONE_CONNECTION = frozenset(
         "upgrade",
     }
 )
+_BETWEEN = re.compile(rb"[/\\;]")
 _OURS_TO_SAY = frozenset({"host", "expect"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -44,8 +46,9 @@ def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def checked_target(path: str, query: str) -> str:
     """Path and query below the origin's base. Raises `BadResource` for one that could leave it."""
-    for segment in path.split("/"):
-        if unquote_to_bytes(segment) in (b".", b".."):
+    # As the most careless of origins would read it: unquoted, with backslashes and parameters.
+    for segment in _BETWEEN.split(unquote_to_bytes(path)):
+        if segment in (b".", b".."):
             raise BadResource("path: dot segments are not taken")
     if any(ord(c) <= 0x20 or ord(c) >= 0x7F or c in "\\#" for c in path + query):
         raise BadResource("path: a character that no URL may hold")
@@ -62,8 +65,8 @@ async def hand_through(
         kept = [(name, value) for name, value in kept if name != "content-length"]
     response = await origin.hand_through(method, target, kept, _body_of(receive) if has_body else None)
     try:
-        back = end_to_end((n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers.raw)
-        raw = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in back if n not in ("date", "server")]
+        back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
+        raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in ("date", "server")]
         await send({"type": "http.response.start", "status": response.status_code, "headers": raw})
         async for chunk in origin.body_of(response):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -13,6 +13,7 @@ from proxy import errors
 STATUSES: dict[type[errors.ProxyError], int] = {
     errors.BadResource: 400,
     errors.UnknownName: 404,
+    errors.TooLarge: 431,
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,
     errors.OriginRefused: 502,  # the origin's own status goes before this
@@ -46,7 +47,7 @@ async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool)
         headers.append((b"retry-after", b"1"))
     if is_ranged:
         body = b""
-        words = f"{title}: {error}".encode("ascii", "replace")
+        words = " ".join(f"{title}: {error}".split()).encode("ascii", "replace")
         headers += [(b"content-type", b"multipart/related"), (b"problem", words)]
     else:
         body = json.dumps({"status": status, "title": title, "detail": str(error)}).encode()

@@ -4,10 +4,11 @@ Environment variables are named `PROGRESSIVE_PROXY_` and the path of the key, jo
 `PROGRESSIVE_PROXY_CACHE__BYTES=2GiB`. A list is given as JSON.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.access import Policy
@@ -18,30 +19,36 @@ MIB = 1024**2
 GIB = 1024**3
 
 
-def _address(value: object) -> object:
-    if isinstance(value, str):
-        host, _, port = value.rpartition(":")
-        if host and port.isascii() and port.isdigit():
-            return {"host": host.strip("[]"), "port": int(port)}
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", re.ASCII)
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port. Raises `ValueError`.
+
+    >>> split_address("127.0.0.1:8080"), split_address("[::1]:0")
+    (('127.0.0.1', 8080), ('::1', 0))
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[3]) > 65535:
         raise ValueError("host:port, such as 127.0.0.1:8080")
-    return value
+    return match[1] or match[2], int(match[3])
 
 
-class Address(Words):
-    """Where a listener listens."""
+def _checked_address(text: str) -> str:
+    split_address(text)
+    return text
 
-    host: str
-    """Host or IP address."""
-    port: int = Field(ge=0, le=65535)
-    """TCP port; 0 takes a free one."""
+
+Address = Annotated[str, AfterValidator(_checked_address)]
+"""Where a listener listens; port 0 takes a free one."""
 
 
 class Listen(Words):
     """The two listeners."""
 
-    viewers: Annotated[Address, BeforeValidator(_address)] = Address(host="127.0.0.1", port=8080)
+    viewers: Address = "127.0.0.1:8080"
     """For viewers, as host:port."""
-    admin: Annotated[Address, BeforeValidator(_address)] = Address(host="127.0.0.1", port=8081)
+    admin: Address = "127.0.0.1:8081"
     """For metrics and health, as host:port."""
     grace: float = Field(30.0, ge=0)
     """Seconds that running answers have to finish after SIGTERM."""

@@ -34,7 +34,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str,
         kind = field.annotation
         if name == "origins":
             kind, name = field.annotation.__args__[0], "origins[]"  # type: ignore[union-attr]  # a tuple of them
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and name not in ("viewers", "admin"):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from leaves(kind, f"{prefix}{name}.")
         else:
             default = default_of(field.get_default(call_default_factory=True))
@@ -44,8 +44,6 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str,
 def default_of(value: object) -> str:
     if value is PydanticUndefined:
         return "required"
-    if isinstance(value, BaseModel):
-        return f"`{':'.join(map(str, value.model_dump().values()))}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, int) and value >= 1024**2 and value % 1024**2 == 0:

@@ -32,7 +32,7 @@ DOORS = {
     "prometheus_client": {"metrics"},
     "yaml": {"plan", "configuration"},
     "pydantic": {"plan", "configuration", "settings"},
-    "pydantic_settings": {"settings"},
+    "pydantic_settings": {"settings", "configuration"},
     "fastapi": {"admin", "demo"},
     "starlette": {"app", "frames", "delivery", "problem", "passing", "demo"},
     "uvicorn": {"listeners", "demo"},

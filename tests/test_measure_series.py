@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from proxy.errors import OriginMismatch
-from proxy.measure.series import Frame, Kind, Series, choose, in_order, read_series
+from proxy.measure.series import Frame, Kind, Series, choose, read_series
+from proxy.wire.dicomjson import in_order
 
 Instance = dict[str, Any]
 

@@ -14,6 +14,7 @@ from proxy.children import address, listen
 from proxy.errors import (
     BadResource,
     ConfigurationError,
+    MeasureError,
     OriginHungUp,
     OriginMismatch,
     OriginRefused,
@@ -22,7 +23,7 @@ from proxy.errors import (
 from proxy.measure.find import find_subjects
 from proxy.measure.network import parse_network
 from proxy.measure.row import Cache, Link
-from proxy.measure.run import RowFailed, Setup, measure
+from proxy.measure.run import Setup, measure
 from proxy.measure.server import Server
 from proxy.measure.viewer import ACCEPTS, Viewer, Way
 from proxy.wire.multipart import SINGLE_PART, Wrapping, wrap
@@ -252,5 +253,5 @@ async def test_a_proxy_that_changes_a_byte_is_an_error_that_says_which_row() -> 
     async with served(origin) as url, served(proxy) as through, Server(url) as server:
         subjects = await find_subjects(server)
         setup = Setup(subjects, url, through, parse_network("local"), Link.ORIGIN)
-        with pytest.raises(RowFailed, match="Test, 64x64, whole, proxy cold: the frames are not"):
+        with pytest.raises(MeasureError, match="Test, 64x64, whole, proxy cold: the frames are not"):
             _ = [row async for row in measure(setup)]

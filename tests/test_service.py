@@ -236,7 +236,17 @@ async def test_stow_is_streamed_through_with_its_body() -> None:
             assert stored.headers["content-type"] == headers["content-type"]
 
 
-@pytest.mark.parametrize("path", ["/studies/../admin", "/studies/%2e%2e/admin", "/./studies"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/studies/../admin",
+        "/studies/%2e%2e/admin",
+        "/./studies",
+        "/studies/..%2f..%2fadmin",
+        "/studies/..;x/admin",
+        "/studies/%5c..%5c../admin",
+    ],
+)
 async def test_a_path_that_could_climb_is_refused(path: str) -> None:
     async with house(one_frame()) as home:
         host, port = str(home.viewer.base_url.host), home.viewer.base_url.port
@@ -244,6 +254,26 @@ async def test_a_path_that_could_climb_is_refused(path: str) -> None:
         answer = await raw_get(host, port or 0, path)
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert len(home.origin.asked) == before
+
+
+async def test_headers_beyond_ascii_go_through_and_break_nothing() -> None:
+    def script(asked: Asked) -> Reply | None:
+        return Reply(200, {"content-type": "text/plain", "x-place": "K\xf6ln", "x-end": "1"}, (b"ok",))
+
+    async with house(one_frame()) as home:
+        cookie = {"cookie": "name=Müller".encode()}
+        framed = await home.viewer.get(FRAME, headers={**cookie, "accept": "image/jphc"})
+        assert framed.content == BODY
+        assert home.origin.asked[-1].headers["cookie"].encode("latin-1") == cookie["cookie"]
+        home.origin.script = script
+        passed = await home.viewer.get("/studies", headers=cookie)
+        assert (passed.content, passed.headers["x-end"]) == (b"ok", "1")
+
+
+async def test_more_headers_than_anybody_needs_are_431() -> None:
+    async with house(one_frame()) as home:
+        answer = await home.viewer.get(FRAME, headers={"x-long": "x" * 40_000})
+        assert (answer.status_code, answer.json()["title"]) == (431, "TooLarge")
 
 
 async def raw_get(host: str, port: int, target: str) -> bytes:

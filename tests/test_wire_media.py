@@ -82,7 +82,7 @@ NEITHER = [
     'multipart/related; type="application/dicom"; transfer-syntax=*',
     'multipart/related; type="image/jls;transfer-syntax=1.2.840.10008.1.2.4.80"',
     # The first of a repeated parameter counts: it is what this viewer would rather have.
-    "multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1; transfer-syntax=*",
+    "multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2; transfer-syntax=*",
     "multipart/mixed; type=image/jphc",
     "undefined, undefined",
     ",",
@@ -157,19 +157,24 @@ def test_no_text_makes_it_fail(text: str) -> None:
 
 
 @FAST
-@given(st.sampled_from([a for a in (*MULTIPART, *SINGLE, *NEITHER) if a]), st.integers(0, 90), st.text(max_size=3))
+@given(
+    st.sampled_from([a for a in (*MULTIPART, *SINGLE, *NEITHER) if a]),
+    st.integers(0, 90),
+    st.text(max_size=3),
+)
 def test_no_slip_in_an_accept_makes_it_fail(accept: str, at: int, slip: str) -> None:
     assert wanted_envelope(accept[:at] + slip + accept[at:]) in (None, *Envelope)
     assert wanted_envelope(accept[:at]) in (None, *Envelope)
 
 
 @pytest.mark.parametrize("filler", ["a", ",", ";", "=", " ", '"', "a=1;", '"a"', "image/png,", '";', "\\"])
-def test_a_megabyte_of_accept_is_read_to_its_end(filler: str) -> None:
-    assert wanted_envelope("image/jphc," + filler * (MEGABYTE // len(filler))) in (None, *Envelope)
+def test_a_quarter_of_a_megabyte_of_accept_is_read_to_its_end(filler: str) -> None:
+    assert wanted_envelope("image/jphc," + filler * (MEGABYTE // 4 // len(filler))) in (None, *Envelope)
 
 
-@pytest.mark.xfail(run=False, reason="quadratic: a quote in each place is tried to the end of the text")
-@pytest.mark.parametrize("text", ['\\"' * MEGABYTE, "a/b;a=" + " " * MEGABYTE + '"," x'], ids=["quotes", "spaces"])
+@pytest.mark.parametrize(
+    "text", ['\\"' * MEGABYTE, "a/b;a=" + " " * MEGABYTE + '"," x'], ids=["quotes", "spaces"]
+)
 def test_twice_the_accept_takes_twice_the_time(text: str) -> None:
     assert wanted_envelope(text) is None
     assert parse_media_type(text).parameters.keys() <= {"a"}

@@ -41,7 +41,9 @@ BODIES = {
     "a closing delimiter with one dash": BODY.removesuffix(b"-"),
     "a length of its own": BODY.replace(b"\r\n\r\n", b"\r\nContent-Length: %d\r\n\r\n" % len(CODESTREAM), 1),
     "a wrong length of its own": BODY.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n", 1),
-    "more headers": BODY.replace(b"--edge\r\n", b"--edge\r\nContent-Location: /a:b\r\nMIME-Version: 1.0\r\n", 1),
+    "more headers": BODY.replace(
+        b"--edge\r\n", b"--edge\r\nContent-Location: /a:b\r\nMIME-Version: 1.0\r\n", 1
+    ),
     "a header of small letters": BODY.replace(b"Content-Type: ", b"content-type:", 1),
 }
 
@@ -164,10 +166,9 @@ def test_random_bytes_are_refused_or_read_but_nothing_else(body: bytes) -> None:
     for start in (b"", b"--", HEAD):
         try:
             got, _ = read([start + body])
-        except OriginMismatch as error:
-            assert error.reason == "multipart"
-        else:
-            assert len(got) <= len(start + body)
+        except OriginMismatch:
+            continue
+        assert got in start + body
 
 
 @FAST
@@ -181,8 +182,7 @@ def test_our_envelope_is_read_by_us_and_by_pythons_email_package(codestream: byt
     head = f'Content-Type: multipart/related; type="image/jphc"; boundary={boundary}\r\n\r\n'
     message = message_from_bytes(head.encode() + body)
     assert not message.defects
-    [part] = message.get_payload()
-    assert not isinstance(part, str)
+    _, part = message.walk()
     assert part.get_payload(decode=True) == codestream
     assert part["Content-Type"] == LABEL
     assert envelope.total(len(codestream)) == len(body)

@@ -43,7 +43,9 @@ def test_every_frame_is_found_again_by_its_own_path(resource: FrameResource) -> 
 
 
 @FAST
-@given(st.lists(st.one_of(st.text("0123456789./%;,- \n", max_size=4), st.just("1.2")), min_size=4, max_size=4))
+@given(
+    st.lists(st.one_of(st.text("0123456789./%;,- \n", max_size=4), st.just("1.2")), min_size=4, max_size=4)
+)
 def test_no_two_spellings_name_one_frame(parts: list[str]) -> None:
     study, series, instance, number = parts
     path = f"studies/{study}/series/{series}/instances/{instance}/frames/{number}"

@@ -8,6 +8,10 @@ the one least recently used goes, with its rest.
 A frame that grows is put again, since cachetools takes sizes when a value is put.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+
 from cachetools import TTLCache
 
 from proxy.cache.frame import Frame, FrameKey
@@ -25,13 +29,22 @@ def _rest_size(frame: Frame) -> int:
 class MemoryStore:
     """Least recently used, in two parts under one budget; see above."""
 
-    def __init__(self, budget: int, first_share: float, ttl: float, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        budget: int,
+        first_share: float,
+        ttl: float,
+        metrics: Metrics,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._budget = budget
         self._first_budget = int(budget * first_share)
         self._metrics = metrics
         # Each part may hold all of the budget; `_make_room` keeps their sum within it.
-        self._firsts: TTLCache[FrameKey, Frame] = TTLCache(budget, ttl, getsizeof=_first_size)
-        self._rests: TTLCache[FrameKey, Frame] = TTLCache(budget, ttl, getsizeof=_rest_size)
+        self._firsts: TTLCache[FrameKey, Frame] = TTLCache(budget, ttl, clock, _first_size)
+        self._rests: TTLCache[FrameKey, Frame] = TTLCache(budget, ttl, clock, _rest_size)
+        metrics.cache_bytes.labels("first").set_function(self._first_bytes)
+        metrics.cache_bytes.labels("rest").set_function(self._rest_bytes)
 
     def get(self, key: FrameKey) -> Frame | None:
         """What is held of a frame; both its parts count as used."""
@@ -51,32 +64,36 @@ class MemoryStore:
         self._firsts[key] = frame.prefix
         if rest:
             self._rests[key] = frame
-        self._tell()
 
     def drop(self, key: FrameKey) -> None:
         """Forgets both parts."""
         self._firsts.pop(key, None)
         self._rests.pop(key, None)
-        self._tell()
 
     @property
     def size(self) -> int:
         """Bytes held."""
-        return int(self._firsts.currsize + self._rests.currsize)
+        return self._first_bytes() + self._rest_bytes()
 
     def _make_room(self, wanted: int) -> None:
-        self._firsts.expire()
-        self._rests.expire()
         while self.size + wanted > self._budget:
-            if self._firsts and (self._firsts.currsize > self._first_budget or not self._rests):
-                key, _ = self._firsts.popitem()
-                self._metrics.cache_evictions.labels("first").inc()
-                if self._rests.pop(key, None) is None:
-                    continue
-            else:
-                self._rests.popitem()
-            self._metrics.cache_evictions.labels("rest").inc()
+            with suppress(KeyError):  # what was left has expired in this moment
+                self._evict()
 
-    def _tell(self) -> None:
-        self._metrics.cache_bytes.labels("first").set(self._firsts.currsize)
-        self._metrics.cache_bytes.labels("rest").set(self._rests.currsize)
+    def _evict(self) -> None:
+        if self._firsts and (self._firsts.currsize > self._first_budget or not self._rests):
+            key, _ = self._firsts.popitem()
+            self._metrics.cache_evictions.labels("first").inc()
+            if self._rests.pop(key, None) is None:
+                return
+        else:
+            self._rests.popitem()
+        self._metrics.cache_evictions.labels("rest").inc()
+
+    def _first_bytes(self) -> int:
+        self._firsts.expire()
+        return int(self._firsts.currsize)
+
+    def _rest_bytes(self) -> int:
+        self._rests.expire()
+        return int(self._rests.currsize)

@@ -7,15 +7,15 @@ archive is told which study to take.
 from collections.abc import AsyncIterator
 
 from proxy.errors import OriginMismatch
-from proxy.measure.series import Series, Subject, checked, choose, read_series, text_of
+from proxy.measure.series import Series, Subject, choose, read_series
 from proxy.measure.server import Server
+from proxy.wire.dicomjson import SERIES, STUDY, checked, text_of
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 MAX_STUDIES = 20
 """Studies looked at where none is named."""
 MAX_SERIES = 100
 """Series looked at, of all these studies."""
-_STUDY, _SERIES = "0020000D", "0020000E"
 
 
 async def find_subjects(
@@ -36,10 +36,10 @@ async def find_subjects(
 
 
 async def _all_series(server: Server, study: str | None, series: str | None) -> AsyncIterator[Series]:
-    studies = [study] if study else await _uids(server, "studies", _STUDY)
+    studies = [study] if study else await _uids(server, "studies", STUDY)
     left = MAX_SERIES
     for each in studies[:MAX_STUDIES]:
-        listed = await _uids(server, f"studies/{each}/series", _SERIES)
+        listed = await _uids(server, f"studies/{each}/series", SERIES)
         for one in [uid for uid in listed if series in (None, uid)][:left]:
             left -= 1
             metadata = await server.get_json(f"studies/{each}/series/{one}/metadata")

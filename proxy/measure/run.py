@@ -10,7 +10,7 @@ import statistics
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from proxy.errors import OriginMismatch, ProxyError
+from proxy.errors import MeasureError, OriginMismatch, ProxyError
 from proxy.measure.network import Network
 from proxy.measure.resolution import proved_resolution
 from proxy.measure.row import Cache, Link, Row, Sample
@@ -20,10 +20,6 @@ from proxy.measure.viewer import Loaded, Viewer, Way
 
 HOT_TRIES = 3
 """Loads until every answer must have been a hit."""
-
-
-class RowFailed(ProxyError):
-    """A row that can't be measured; says which, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ class Setup:
 
 
 async def measure(setup: Setup) -> AsyncIterator[Row]:
-    """The rows, each as soon as it is measured. Raises `RowFailed`."""
+    """The rows, each as soon as it is measured. Raises `MeasureError`."""
     async with Server(setup.direct_url) as origin, Server(setup.proxy_url or setup.direct_url) as proxy:
         for subject in setup.subjects:
             bench = _Bench(setup, subject, Viewer(origin), Viewer(proxy))
@@ -56,7 +52,7 @@ async def measure(setup: Setup) -> AsyncIterator[Row]:
                     try:
                         yield await bench.row(way, cache)
                     except ProxyError as error:
-                        raise RowFailed(f"{subject.image}, {way}, {_told(cache)}: {error}") from error
+                        raise MeasureError(f"{subject.image}, {way}, {_told(cache)}: {error}") from error
 
 
 def _told(cache: Cache) -> str:

@@ -15,7 +15,7 @@ from proxy.errors import OriginChanged, OriginFailed, OriginMismatch, OriginRefu
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span, parse_content_range
 
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 _TYPE = re.compile(r"(image|video)/[a-z0-9.+-]+|application/octet-stream", re.ASCII)
 _SYNTAX = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
@@ -106,7 +106,7 @@ def strong_validator(headers: Mapping[str, str]) -> str | None:
     modified = headers.get("last-modified", "")
     try:
         age = parsedate_to_datetime(headers.get("date", "")) - parsedate_to_datetime(modified)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return modified if age >= timedelta(seconds=1) else None
 

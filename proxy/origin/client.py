@@ -122,7 +122,8 @@ class Origin:
             headers.append(("range", span.to_header()))
             if held is not None and held.validator is not None:
                 headers.append(("if-range", held.validator))
-        return await self._send(httpx.Request("GET", f"{self._base}/{asked.path}", headers=headers))
+        url = f"{self._base}/{asked.path}"
+        return await self._send(httpx.Request("GET", url, headers=_encoded(headers)))
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         try:
@@ -188,7 +189,7 @@ class Origin:
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
     ) -> httpx.Response:
         """Anything that is not a frame, answered as a stream that the caller closes. Raises `OriginError`."""
-        request = httpx.Request(method, f"{self._base}/{target}", headers=headers, content=body)
+        request = httpx.Request(method, f"{self._base}/{target}", headers=_encoded(headers), content=body)
         response = await self._send(request)
         outcome = "ok" if response.status_code < 500 else "failed"
         self._metrics.origin_requests.labels(self.name, "pass", outcome).inc()
@@ -212,6 +213,10 @@ class Origin:
     async def aclose(self) -> None:
         """Closes every connection."""
         await self._client.aclose()
+
+
+def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
 
 
 async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ kernel's buffers fill and the sender stops.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -71,7 +72,7 @@ class Transport(httpx.AsyncBaseTransport):
         except PyreqwestError as error:
             raise _mapped(error, request) from error
         body = _Body(sent, response, request)
-        return httpx.Response(response.status, headers=list(response.headers.items()), stream=body)
+        return httpx.Response(response.status, headers=_headers_of(response), stream=body)
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -93,6 +94,18 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._sent.__aexit__(None, None, None)
+
+
+def _headers_of(response: Response) -> list[tuple[str, str]]:
+    """All headers whose values are text; one that is not is dropped, and the answer is not lost for it."""
+    try:
+        return list(response.headers.items())
+    except ValueError:
+        kept: list[tuple[str, str]] = []
+        for name in dict.fromkeys(response.headers.keys()):
+            with suppress(ValueError):
+                kept += [(name, value) for value in response.headers.getall(name)]
+        return kept
 
 
 def _mapped(error: PyreqwestError, request: httpx.Request) -> httpx.TransportError:

@@ -18,12 +18,13 @@ HTJ2K = frozenset(
 )
 """Transfer syntaxes whose frames are HTJ2K codestreams (PS3.5 A.4.12)."""
 
+_ESCAPED = re.compile(r"\\(.)")
+
 JPHC = "image/jphc"
 """The media type of an HTJ2K codestream (PS3.18 table 8.7.3-5)."""
 
-_PART = re.compile(r'\s*([^\s=;,"]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^;,]*))?', re.ASCII)
-_SPLIT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_PARAMETERS = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")+')
+MAX_ACCEPT = 4096
+"""Characters of an Accept that are read; no viewer sends as many."""
 
 
 class Envelope(Enum):
@@ -59,22 +60,34 @@ class MediaType:
 
 def parse_media_type(value: str) -> MediaType:
     """One media type, as leniently as viewers and origins need it. Never raises."""
-    pieces = _PARAMETERS.findall(value)
-    name = pieces[0].strip().lower() if pieces else ""
+    first, *rest = _split(value, ";")
     parameters: dict[str, str] = {}
-    for piece in pieces[1:]:
-        match = _PART.fullmatch(piece.rstrip())
-        if match is None:
-            continue
-        text = (match[2] or "").strip()
-        if text.startswith('"'):
-            text = re.sub(r"\\(.)", r"\1", text[1:-1])
-        first, *inner = text.split(";")
-        parameters.setdefault(match[1].lower(), first.strip())
+    for piece in rest:
+        name, _, text = (part.strip() for part in piece.partition("="))
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            text = _ESCAPED.sub(r"\1", text[1:-1])
+        text, *inner = text.split(";")
+        parameters.setdefault(name.lower(), text.strip())
         for more in inner:  # the transfer syntax inside the quoted type, as Orthanc writes it
-            key, _, inside = more.partition("=")
-            parameters.setdefault(key.strip().lower(), inside.strip())
-    return MediaType(name, parameters)
+            name, _, inside = more.partition("=")
+            parameters.setdefault(name.strip().lower(), inside.strip())
+    return MediaType(first.strip().lower(), parameters)
+
+
+def _split(value: str, separator: str) -> list[str]:
+    """The pieces between separators that stand outside quotes, in one pass."""
+    pieces, start, is_quoted, is_escaped = [], 0, False, False
+    for at, character in enumerate(value):
+        if is_escaped:
+            is_escaped = False
+        elif is_quoted and character == "\\":
+            is_escaped = True
+        elif character == '"':
+            is_quoted = not is_quoted
+        elif character == separator and not is_quoted:
+            pieces.append(value[start:at])
+            start = at + 1
+    return [*pieces, value[start:]]
 
 
 def wanted_envelope(accept: str | None) -> Envelope | None:
@@ -92,7 +105,7 @@ def wanted_envelope(accept: str | None) -> Envelope | None:
     if accept is None or accept.strip() in ("", "undefined"):
         return Envelope.MULTIPART
     best: tuple[float, Envelope] | None = None
-    for text in _SPLIT.findall(accept):
+    for text in _split(accept[:MAX_ACCEPT], ","):
         media = parse_media_type(text)
         envelope = _envelope_of(media)
         if envelope is not None and media.quality > (best[0] if best else 0.0):

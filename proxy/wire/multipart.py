@@ -4,7 +4,6 @@ Viewers range over the whole body, so our envelope must never change for a frame
 PS3.18 8.6.1.2). An origin's envelope is taken off by `PartReader`, fed with bytes as they arrive.
 """
 
-import re
 from dataclasses import dataclass
 
 from proxy.errors import OriginMismatch
@@ -13,8 +12,6 @@ from proxy.wire.ranges import Span
 
 MAX_PART_HEADER = 8192
 """Bytes up to the blank line of an origin's part; more is refused."""
-
-_HEADER_LINE = re.compile(rb"([!-9;-~]+):[ \t]*([^\r\n]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,8 @@ class PartReader:
         first, _, lines = header.partition(b"\r\n")
         if not first.startswith(b"--") or len(first) < 3 or end > MAX_PART_HEADER:
             raise OriginMismatch("the multipart body does not start with a delimiter", "multipart")
-        fields = {k.lower(): v for k, v in _HEADER_LINE.findall(lines)}
+        pairs = (line.partition(b":") for line in lines.split(b"\r\n"))
+        fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
         self.media_type = parse_media_type(fields.get(b"content-type", b"").decode("latin-1"))
         self._delimiter = b"\r\n" + first.rstrip(b" \t")
         self._held = self._held[end + 4 :]

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from proxy.errors import BadResource
+from proxy.errors import BadResource, TooLarge
+
+MAX_HEADERS = 32 * 1024
+"""Bytes of all headers together."""
 
 _BETWEEN = re.compile(r"[?&]")
 
@@ -43,7 +46,7 @@ class Request:
 def read_request(
     method: str, raw_path: bytes, raw_query: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> Request:
-    """The request. Raises `BadResource` for a path that is no path.
+    """The request. Raises `BadResource` for a path that is no path, `TooLarge` for too many headers.
 
     >>> read_request("GET", b"/a/jpip", b"target=1?accept=image%2Fjphc", []).accept
     'image/jphc'
@@ -59,6 +62,16 @@ def read_request(
             ours.setdefault(name, unquote(value))
         else:
             others.append(argument)
-    pairs = tuple((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in headers)
+    pairs = tuple((name.decode("latin-1").lower(), _text(value)) for name, value in headers)
+    if sum(len(name) + len(value) for name, value in pairs) > MAX_HEADERS:
+        raise TooLarge(f"headers: {MAX_HEADERS} bytes at most")
     accept = ours.get("accept") or ", ".join(v for n, v in pairs if n == "accept") or None
     return Request(method.upper(), path, query, "&".join(others), ours.get("profile"), accept, pairs)
+
+
+def _text(value: bytes) -> str:
+    """A header's value; browsers send cookies in UTF-8 that others set so."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -1,0 +1,68 @@
+"""Instances of a series in DICOM JSON (PS3.18 F.2): single attributes, and the order of its slices; pure.
+
+Whatever an origin wrote, reading an attribute never raises; it is there, well formed, or it is not.
+"""
+
+from typing import Any, TypeAlias
+
+from proxy.errors import BadResource, OriginMismatch
+from proxy.wire.resource import parse_frame_path
+
+Instance: TypeAlias = dict[str, Any]
+"""One object: tag to value representation and values."""
+
+STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
+MODALITY, TITLE = "00080060", "0008103E"
+ROWS, COLUMNS, FRAMES = "00280010", "00280011", "00280008"
+TRANSFER_SYNTAXES = ("00083002", "00020010")
+"""AvailableTransferSyntaxUID (PS3.18 10.4.3.3.2), and the one of the file."""
+
+_NUMBER, _POSITION, _ORIENTATION = "00200013", "00200032", "00200037"
+
+
+def in_order(instances: list[Instance]) -> list[Instance]:
+    """By position along the normal of the slices where all have one, else by InstanceNumber."""
+    numbered = sorted(instances, key=lambda each: whole_of(each, _NUMBER))
+    across = _vector(instances[0], _ORIENTATION, 6)
+    positions = [_vector(each, _POSITION, 3) for each in numbered]
+    if across is None or any(position is None for position in positions):
+        return numbered
+    (a, b, c), (d, e, f) = across[:3], across[3:]
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)  # PS3.3 C.7.6.2.1.1: rows, then columns
+    along = [sum(n * p for n, p in zip(normal, position or (), strict=True)) for position in positions]
+    return [numbered[at] for at in sorted(range(len(numbered)), key=along.__getitem__)]
+
+
+def checked(path: str) -> str:
+    """The path of a frame, as it is. Raises `OriginMismatch` where the origin's UIDs are none."""
+    try:
+        parse_frame_path(path)
+    except BadResource as error:
+        raise OriginMismatch(f"the origin's metadata: {error}", "uid") from error
+    return path
+
+
+def _values(instance: Instance, tag: str) -> list[Any]:
+    element = instance.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return values if isinstance(values, list) else []
+
+
+def text_of(instance: Instance, tag: str) -> str:
+    """The first value of an attribute; empty where there is none."""
+    values = _values(instance, tag)
+    return str(values[0]).strip() if values and values[0] is not None else ""
+
+
+def whole_of(instance: Instance, tag: str) -> int:
+    """The first value as a number of nine digits at most; 0 where there is none."""
+    text = text_of(instance, tag)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _vector(instance: Instance, tag: str, length: int) -> tuple[float, ...] | None:
+    try:
+        numbers = tuple(float(value) for value in _values(instance, tag))
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == length else None

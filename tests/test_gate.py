@@ -1,0 +1,455 @@
+"""Whose turn it is: stories of fetches that stand at barriers of the story."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+import pytest
+
+from proxy.gate import LEAST_WINDOW, MOST_WINDOW, Gate, Seat, Turn
+from proxy.metrics import Metrics
+
+pytestmark = pytest.mark.anyio
+
+FIRST, COMPLETION = Turn.FIRST, Turn.COMPLETION
+STORY = 30
+"""Seconds after which a story that hangs fails."""
+
+
+class Fetch:
+    """A fetch that holds its seat until the story ends it."""
+
+    def __init__(self, gate: Gate, turn: Turn, size: int) -> None:
+        self.seat: Seat | None = None
+        self._gate = gate
+        self._end = asyncio.Event()
+        self.begun = asyncio.Event()
+        self.task = asyncio.ensure_future(self._run(turn, size))
+
+    async def _run(self, turn: Turn, size: int) -> None:
+        async with self._gate.seat(turn, size) as self.seat:
+            self.begun.set()
+            await self._end.wait()
+
+    @property
+    def is_running(self) -> bool:
+        return self.seat is not None and not self.task.done()
+
+    def arrive(self, size: int) -> None:
+        assert self.seat is not None
+        self.seat.arrived(size)
+
+    async def end(self) -> None:
+        self._end.set()
+        await self.task
+        await settle()
+
+    async def leave(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await settle()
+
+
+class Story:
+    """A gate and the fetches that came to it; all of them end with it, and then nothing is left over."""
+
+    def __init__(self, gate: Gate, metrics: Metrics) -> None:
+        self.gate = gate
+        self.metrics = metrics
+        self.fetches: list[Fetch] = []
+
+    async def come(self, turn: Turn, size: int = 1, count: int = 1) -> list[Fetch]:
+        fetches = [Fetch(self.gate, turn, size) for _ in range(count)]
+        self.fetches += fetches
+        await settle()
+        return fetches
+
+    async def one(self, turn: Turn, size: int = 1) -> Fetch:
+        [fetch] = await self.come(turn, size)
+        return fetch
+
+    def waited(self, turn: Turn) -> float | None:
+        labels = {"origin": "pacs", "stage": turn.value}
+        return self.metrics.registry.get_sample_value("progressive_proxy_gate_wait_seconds_count", labels)
+
+
+async def gate_of(seats: int) -> Gate:
+    return Gate("pacs", seats, await asyncio.to_thread(Metrics))
+
+
+async def settle() -> None:
+    """Until everything that can go on without the story has gone on."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def story(seats: int) -> AsyncIterator[Story]:
+    async with asyncio.timeout(STORY):
+        metrics = await asyncio.to_thread(Metrics)
+        told = Story(Gate("pacs", seats, metrics), metrics)
+        yield told
+        for fetch in told.fetches:
+            fetch.task.cancel()
+        await settle()
+        is_at_rest(told.gate, seats)
+
+
+def is_at_rest(gate: Gate, seats: int) -> None:
+    assert gate.to_come == 0
+    assert gate._free == seats
+    assert gate._first_under_way == 0
+
+
+def running(fetches: list[Fetch]) -> list[bool]:
+    return [fetch.is_running for fetch in fetches]
+
+
+async def test_a_fetch_runs_at_once_where_there_is_room() -> None:
+    async with story(seats=4) as told:
+        assert (await told.one(FIRST)).is_running
+        assert (await told.one(COMPLETION)).is_running
+        assert (told.waited(FIRST), told.waited(COMPLETION)) == (1, 1)
+
+
+async def test_first_fetches_go_before_completions_that_came_earlier() -> None:
+    async with story(seats=4) as told:
+        busy = await told.come(FIRST, count=4)
+        completion = await told.one(COMPLETION)
+        late = await told.come(FIRST, count=2)
+        assert running([completion, *late]) == [False, False, False]
+        await busy[0].end()
+        assert running([completion, *late]) == [False, True, False]
+        await busy[1].end()
+        assert running([completion, *late]) == [False, True, True]
+        await busy[2].end()
+        assert not completion.is_running  # the last seat is kept
+        await busy[3].end()
+        assert completion.is_running
+
+
+async def test_fetches_of_one_kind_go_in_the_order_in_which_they_came() -> None:
+    async with story(seats=4) as told:
+        busy = await told.come(FIRST, count=4)
+        waiting = await told.come(FIRST, count=3)
+        for count, fetch in enumerate(busy[:3], start=1):
+            await fetch.end()
+            assert running(waiting) == [True] * count + [False] * (3 - count)
+
+
+@pytest.mark.parametrize(("seats", "kept"), [(2, 1), (4, 1), (7, 1), (8, 2), (32, 8)])
+async def test_completions_never_take_the_seats_kept_for_first_fetches(seats: int, kept: int) -> None:
+    async with story(seats) as told:
+        completions = await told.come(COMPLETION, count=seats + 3)
+        assert sum(running(completions)) == seats - kept
+        firsts = await told.come(FIRST, count=kept + 1)
+        assert running(firsts) == [True] * kept + [False]
+        await firsts[0].end()
+        assert running(firsts)[1:] == [True] * kept
+        await firsts[1].end()
+        assert sum(running(completions)) == seats - kept
+
+
+async def test_a_completion_waits_until_less_than_a_window_is_to_come() -> None:
+    async with story(seats=8) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        second, third = await told.come(COMPLETION, 1000, count=2)
+        assert running([large, second, third]) == [True, False, False]
+        large.arrive(2 * LEAST_WINDOW)
+        await settle()
+        assert running([second, third]) == [False, False]  # a window, not less, is to come
+        large.arrive(1)
+        await settle()
+        assert running([second, third]) == [True, False]
+        large.arrive(1000)
+        await settle()
+        assert running([second, third]) == [True, True]
+        assert told.gate.to_come == LEAST_WINDOW - 1001 + 2000
+
+
+async def test_first_fetches_do_not_wait_for_what_is_to_come() -> None:
+    async with story(seats=8) as told:
+        await told.one(COMPLETION, MOST_WINDOW)
+        assert (await told.one(FIRST, LEAST_WINDOW)).is_running
+
+
+async def test_what_is_to_come_follows_what_the_origin_announces() -> None:
+    async with story(seats=8) as told:
+        fetch = await told.one(COMPLETION, 65536)
+        assert fetch.seat is not None
+        assert told.gate.to_come == 65536
+        fetch.seat.begun(500_000)
+        assert told.gate.to_come == 500_000
+        fetch.arrive(100_000)
+        assert told.gate.to_come == 400_000
+        fetch.arrive(1_000_000)  # more than was announced
+        assert told.gate.to_come == 0
+        waiting = await told.one(COMPLETION, 10)
+        assert waiting.is_running
+        await fetch.end()
+        assert told.gate.to_come == 10
+
+
+async def test_a_fetch_that_ends_early_leaves_nothing_to_come() -> None:
+    async with story(seats=8) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        waiting = await told.one(COMPLETION)
+        await large.end()
+        assert waiting.is_running
+
+
+async def test_whoever_leaves_while_waiting_gives_its_turn_on() -> None:
+    async with story(seats=2) as told:
+        busy = await told.come(FIRST, count=2)
+        one, other, last = await told.come(FIRST, count=3)
+        await one.leave()
+        await last.leave()
+        await busy[0].end()
+        assert other.is_running
+        await busy[1].end()
+        assert (await told.one(FIRST)).is_running
+
+
+async def test_whoever_leaves_in_the_moment_of_being_called_gives_its_turn_on() -> None:
+    async with story(seats=2) as told:
+        busy = await told.come(FIRST, count=2)
+        one, other = await told.come(FIRST, count=2)
+        one.task.cancel()  # before it could go on with the seat that the next line gives
+        await busy[0].end()
+        assert one.task.cancelled()
+        assert other.is_running
+
+
+async def test_whoever_was_called_and_cancelled_before_it_went_on_gives_its_turn_on() -> None:
+    async with story(seats=4) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        one, other = await told.come(COMPLETION, LEAST_WINDOW, count=2)
+        large.arrive(3 * LEAST_WINDOW)  # calls `one`, in this very step
+        one.task.cancel()
+        await settle()
+        assert one.task.cancelled()
+        assert other.is_running
+        assert told.gate.to_come == LEAST_WINDOW
+
+
+async def test_whoever_leaves_while_running_frees_its_seat() -> None:
+    async with story(seats=2) as told:
+        busy = await told.come(FIRST, 5000, count=2)
+        waiting = await told.one(FIRST)
+        await busy[0].leave()
+        assert waiting.is_running
+        assert told.gate.to_come == 5001
+
+
+async def test_nothing_starves() -> None:
+    async with story(seats=8) as told:
+        await told.one(COMPLETION, MOST_WINDOW)  # of which nothing arrives
+        waiting = await told.come(COMPLETION, count=2)
+        held = told.fetches[0].seat
+        assert held is not None
+        first = await told.one(FIRST)
+        reading = asyncio.ensure_future(held.let_first_pass())
+        await settle()
+        assert not reading.done()
+        assert running(waiting) == [False, False]
+        await reading  # a chunk of the large one is read all the same
+        await waiting[0].begun.wait()
+        assert first.is_running
+
+
+async def test_each_time_the_alarm_rings_one_completion_is_let_go() -> None:
+    async with story(seats=8) as told:
+        await told.one(COMPLETION, MOST_WINDOW)
+        waiting = await told.come(COMPLETION, count=3)
+        for count in (1, 2, 3):
+            told.gate._let_one_go()
+            await settle()
+            assert running(waiting) == [True] * count + [False] * (3 - count)
+        told.gate._let_one_go()  # with nobody waiting it rings no more
+        assert told.gate._alarm is None
+
+
+async def test_no_completion_is_let_go_where_there_is_no_seat() -> None:
+    async with story(seats=2) as told:
+        await told.come(FIRST, count=2)
+        waiting = await told.one(COMPLETION)
+        told.gate._let_one_go()
+        await settle()
+        assert not waiting.is_running
+        assert told.gate._alarm is not None  # it rings again
+
+
+async def test_whoever_has_left_is_not_the_one_that_is_let_go() -> None:
+    async with story(seats=8) as told:
+        await told.one(COMPLETION, MOST_WINDOW)
+        gone, waiting = await told.come(COMPLETION, count=2)
+        await gone.leave()
+        told.gate._let_one_go()
+        await settle()
+        assert waiting.is_running
+
+
+async def test_completions_that_are_let_go_leave_the_kept_seats_free() -> None:
+    async with story(seats=4) as told:
+        await told.come(COMPLETION, count=5)
+        told.gate._let_one_go()
+        await settle()
+        assert (await told.one(FIRST)).is_running
+
+
+async def test_a_large_completion_that_runs_lets_first_fetches_pass() -> None:
+    async with story(seats=8) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        assert large.seat is not None
+        await large.seat.let_first_pass()  # with nobody to wait for
+        firsts = await told.come(FIRST, count=2)
+        reading = asyncio.ensure_future(large.seat.let_first_pass())
+        await settle()
+        assert not reading.done()
+        await firsts[0].end()
+        assert not reading.done()
+        assert firsts[1].seat is not None
+        firsts[1].seat.end_first()  # its first bytes are in, though it goes on
+        await settle()
+        assert reading.done()
+
+
+async def test_first_fetches_that_wait_for_a_seat_are_let_pass_too() -> None:
+    async with story(seats=2) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        busy = await told.one(FIRST)
+        queued = await told.one(FIRST)
+        assert large.seat is not None
+        reading = asyncio.ensure_future(large.seat.let_first_pass())
+        await busy.end()
+        assert queued.is_running
+        assert not reading.done()
+        await queued.leave()
+        assert reading.done()
+
+
+async def test_what_is_nearly_read_and_what_is_first_waits_for_nobody() -> None:
+    async with story(seats=8) as told:
+        small = await told.one(COMPLETION, LEAST_WINDOW)
+        first = await told.one(FIRST, MOST_WINDOW)
+        for fetch in (small, first):
+            assert fetch.seat is not None
+            reading = asyncio.ensure_future(fetch.seat.let_first_pass())
+            await settle()
+            assert reading.done()
+
+
+async def test_after_its_first_bytes_a_fetch_is_a_completion() -> None:
+    async with story(seats=8) as told:
+        one, other = await told.come(FIRST, 3 * LEAST_WINDOW, count=2)
+        assert one.seat is not None
+        one.seat.end_first()
+        one.seat.end_first()  # counted once
+        reading = asyncio.ensure_future(one.seat.let_first_pass())
+        await settle()
+        assert not reading.done()
+        await other.end()
+        assert reading.done()
+
+
+async def test_the_window_doubles_where_the_link_stood_idle() -> None:
+    gate = await gate_of(4)
+    sizes = []
+    for _ in range(12):
+        gate.learn(asked=perf_counter() - 100)  # and nothing has ever arrived
+        sizes.append(gate.window)
+    assert sizes[:3] == [2 * LEAST_WINDOW, 4 * LEAST_WINDOW, 8 * LEAST_WINDOW]
+    assert sizes[-1] == MOST_WINDOW
+
+
+async def test_the_window_shrinks_a_little_where_bytes_arrived_meanwhile() -> None:
+    gate = await gate_of(4)
+    gate.window = 16 * LEAST_WINDOW
+    gate.last_arrival = perf_counter()
+    gate.learn(asked=perf_counter() - 100)
+    assert gate.window == 15 * LEAST_WINDOW
+    for _ in range(100):
+        gate.last_arrival = perf_counter()
+        gate.learn(asked=perf_counter() - 100)
+    assert gate.window == LEAST_WINDOW
+
+
+@pytest.mark.parametrize(("idle", "has_doubled"), [(10, False), (20, False), (30, True), (90, True)])
+async def test_idle_is_more_than_a_quarter_of_the_time(idle: float, has_doubled: bool) -> None:
+    gate = await gate_of(4)
+    gate.window = 16 * LEAST_WINDOW
+    now = perf_counter()
+    gate.last_arrival = now - idle
+    gate.learn(asked=now - 100)
+    assert gate.window == (32 if has_doubled else 15) * LEAST_WINDOW
+
+
+async def test_only_completions_that_had_to_wait_teach() -> None:
+    async with story(seats=8) as told:
+        for turn in Turn:
+            fetch = await told.one(turn, 10)
+            assert fetch.seat is not None
+            fetch.seat.begun(10)
+            assert told.gate.window == LEAST_WINDOW
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        waited = await told.one(COMPLETION, 10)
+        large.arrive(3 * LEAST_WINDOW)
+        await settle()
+        assert waited.seat is not None
+        waited.seat.begun(10)  # nothing has arrived since it was asked
+        assert told.gate.window == 2 * LEAST_WINDOW
+
+
+async def test_a_fetch_that_fails_leaves_nothing_behind() -> None:
+    gate = await gate_of(2)
+    for turn in Turn:
+        with pytest.raises(ZeroDivisionError):
+            async with gate.seat(turn, 100):
+                raise ZeroDivisionError
+        is_at_rest(gate, 2)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int) -> None:
+    chance = random.Random(seed)
+    seats = chance.choice((2, 3, 8, 32))
+    gate = await gate_of(seats)
+    inside: dict[Turn, int] = dict.fromkeys(Turn, 0)
+
+    async def fetch(turn: Turn, size: int) -> None:
+        async with gate.seat(turn, size) as seat:
+            inside[turn] += 1
+            try:
+                assert sum(inside.values()) <= seats
+                assert inside[COMPLETION] <= seats - max(1, seats // 4)
+                size = chance.choice((size, size // 2, 2 * size))
+                seat.begun(size)
+                while size > 0 and chance.random() > 0.02:
+                    piece = chance.randrange(1, 65536)
+                    await asyncio.sleep(0)
+                    seat.arrived(piece)
+                    size -= piece
+                    if chance.random() < 0.3:
+                        seat.end_first()
+            finally:
+                inside[turn] -= 1
+
+    tasks: list[asyncio.Task[None]] = []
+    async with asyncio.timeout(STORY):
+        for _ in range(200):
+            turn = chance.choice(tuple(Turn))
+            tasks.append(asyncio.ensure_future(fetch(turn, chance.randrange(1, 400_000))))
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0)
+            if chance.random() < 0.4:
+                chance.choice(tasks).cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
+    is_at_rest(gate, seats)
+    assert all(
+        seat.is_given or seat._ticket is None or seat._ticket.done()
+        for q in gate._waiting.values()
+        for seat in q
+    )
