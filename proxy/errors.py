@@ -17,6 +17,7 @@ ProxyError
 │       └── OriginChanged     the frame is another version than the bytes held
 ├── CodestreamError           bytes that are no codestream
 ├── MeasureError              a measurement that would not be true
+├── PlanCancelled             whoever made the plan wants it no more
 ├── ShuttingDown              the service is ending
 └── ConfigurationError        a file of settings or a profile; says path, line and what is right
 """
@@ -105,6 +106,10 @@ class CodestreamError(ProxyError):
 
 class MeasureError(ProxyError):
     """A measurement that would not be true: a wrong status, a short body, other bytes than the origin's."""
+
+
+class PlanCancelled(ProxyError):
+    """Whoever made the plan wants it no more."""
 
 
 class ShuttingDown(ProxyError):

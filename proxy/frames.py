@@ -18,6 +18,7 @@ from proxy.errors import OriginMismatch, ProxyError, UnknownName
 from proxy.metrics import Metrics
 from proxy.origin.client import Asked
 from proxy.plan.profile import Profile
+from proxy.plan.stages import spans_of_frame
 from proxy.problem import status_of
 from proxy.retrieve import CacheDid, Opened, Retrieve, Wanted
 from proxy.wire.media import Envelope
@@ -76,6 +77,7 @@ class Frames:
         self._retrieve = retrieve
         self._access = access
         self._profiles = profiles
+        self._firsts = {name: spans_of_frame(profile)[0].stop for name, profile in profiles.items()}
         self._metrics = metrics
         self._log_uids = log_uids
 
@@ -100,7 +102,10 @@ class Frames:
         key = FrameKey(asked.origin, partition, asked.resource, asked.request.others)
         path = asked.resource.path
         target = f"{path}?{asked.request.others}" if asked.request.others else path
-        return Wanted(key, Asked(target, credentials), profile, _stop(asked.conditions))
+        stop = _stop(asked.conditions)
+        # Whoever reads no byte (HEAD) completes nothing either.
+        is_completed = profile.complete == "always" and stop != 0
+        return Wanted(key, Asked(target, credentials), self._firsts[asked.profile], stop, is_completed)
 
     async def _deliver(
         self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
@@ -119,10 +124,13 @@ class Frames:
         opened = self._retrieve.open(wanted)
         progress.did = opened.did
         sending = self._send(asked, opened, send, progress)
-        if opened.did is CacheDid.HIT and wanted.stop is not None and wanted.stop <= AT_ONCE:
-            await sending
-            return True
-        return await until_gone(receive, sending)
+        try:
+            if opened.did is CacheDid.HIT and wanted.stop is not None and wanted.stop <= AT_ONCE:
+                await sending
+                return True
+            return await until_gone(receive, sending)
+        finally:
+            opened.leave()
 
     async def _send(self, asked: FrameRequest, opened: Opened, send: Send, progress: Progress) -> None:
         identity = await opened.source.describe()

@@ -1,55 +1,97 @@
-"""Whose turn it is at an origin: first fetches before completions, and the link never idle.
+"""Whose turn it is at an origin: viewers before plans, first fetches before completions, and no idle link.
 
-A fetch takes a seat for as long as its answer runs; completions never take the last quarter of the
-seats, so a first fetch finds one at any time.
+A fetch takes a seat for as long as its answer runs. The last quarter of the seats is for viewers' first
+fetches alone, so one of these finds a seat at any time. Who waits is ranked anew at each call, since a
+viewer who asks for a frame lifts its fetches.
 
-A completion is asked for only when less than a *window* of bytes is still to come: then a first
-fetch that arrives has little ahead of it, and yet the next answer is on its way before the last one
-ends. The window finds its own size: where nothing arrived while the answer to a completion that had to
-wait was on its way, the link stood idle and it was asked too late: the window doubles; else it shrinks
-a little. A large completion that is running is not read on while first fetches are under way,
-until no more than a window of it is left.
+Everything but a viewer's first fetch is asked for only when less than a *window* of bytes is still to
+come: then a first fetch that arrives has little ahead of it, and yet the next answer is on its way
+before the last one ends. The window finds its own size: where nothing arrived while the answer to a
+fetch that had to wait was on its way, the link stood idle and it was asked too late: the window doubles;
+else it shrinks a little. A large completion that is running is not read on while first fetches of a
+higher rank are under way, until no more than a window of it is left.
 
-Nothing starves: each `HELD_AT_MOST` one completion is let go, and one chunk of each that runs is read.
+Nothing starves: each `HELD_AT_MOST` the fetch that waits longest is let go, and a chunk of each that
+runs is read.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import count
 from time import perf_counter
 
 from proxy.metrics import Metrics
 
 HELD_AT_MOST = 1.0
-"""Seconds between completions, or chunks of one, whatever first fetches there are."""
+"""Seconds between fetches let go, or chunks of one read, whatever goes before them."""
 LEAST_WINDOW = 96 * 1024
-"""Bytes to come, below which a completion may always be asked for; one and a half first fetches."""
+"""Bytes to come, below which a fetch may always be asked for; one and a half first fetches."""
 MOST_WINDOW = 64 * 1024 * 1024
-"""Bytes to come, above which no completion is asked for, however long the link."""
+"""Bytes to come, above which only viewers' first fetches are asked for, however long the link."""
 
 
-class Turn(StrEnum):
-    """What a fetch is for; named as in the metrics."""
+class Turn(IntEnum):
+    """What a fetch is for; lower goes first."""
 
-    FIRST = "first"
-    COMPLETION = "completion"
+    VIEWER_FIRST = 0
+    """A viewer waits for a picture."""
+    VIEWER_COMPLETION = 1
+    """A viewer reads on."""
+    LEFT_COMPLETION = 2
+    """A viewer began the frame, and nobody reads it now."""
+    PLAN_FIRST = 3
+    """Nobody asked yet."""
+    PLAN_COMPLETION = 4
+    """Nobody asked yet, and a picture is there already."""
+
+    @property
+    def stage(self) -> str:
+        """As in the metrics."""
+        return "first" if self in (Turn.VIEWER_FIRST, Turn.PLAN_FIRST) else "completion"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rank:
+    """Who goes first; of equals, who came first."""
+
+    turn: Turn
+    """What the fetch is for."""
+    plan: int = 0
+    """Of two plans the one with the lower number goes first."""
+    request_type: int = 0
+    """The place of its requestType: interaction 0, thumbnail 1, prefetch 2, compute 3."""
+    priority: float = 0
+    """Of its stage."""
 
 
 class Seat:
-    """A turn that was given, and what is still to come on it."""
+    """A turn that was given or is waited for, and what is still to come on it."""
 
-    def __init__(self, gate: "Gate", turn: Turn, size: int) -> None:
+    def __init__(self, gate: "Gate", rank: Callable[[bool], Rank], size: int, *, is_first: bool) -> None:
         self._gate = gate
+        self._rank = rank
         self._asked = 0.0
         self._ticket: asyncio.Future[None] | None = None
-        self.is_first = turn is Turn.FIRST
+        self.arrival = next(gate.arrivals)
+        self.is_first = is_first
         """Until its first bytes are in."""
         self.is_given = False
         """Whether its request may go out."""
         self.to_come = size
         """Bytes, as far as is known."""
+
+    @property
+    def rank(self) -> Rank:
+        """As it is now."""
+        return self._rank(self.is_first)
+
+    @property
+    def order(self) -> tuple[Rank, int]:
+        """Lower goes first."""
+        return self.rank, self.arrival
 
     async def wait(self) -> None:
         """Waits to be called."""
@@ -67,7 +109,7 @@ class Seat:
     def begun(self, size: int) -> None:
         """Its answer's headers are there: so many bytes are to come."""
         self.expect(size)
-        if self._ticket is not None and not self.is_first:
+        if self._ticket is not None and self.rank.turn is not Turn.VIEWER_FIRST:
             self._gate.learn(self._asked)
 
     def expect(self, size: int) -> None:
@@ -88,9 +130,9 @@ class Seat:
             self._gate.first_ended()
 
     async def let_first_pass(self) -> None:
-        """Waits while first fetches are under way, unless this is one or has little left."""
+        """Waits while first fetches of a higher rank are under way, unless this has little left."""
         if not self.is_first and self.to_come > self._gate.window:
-            await self._gate.until_no_first()
+            await self._gate.until_no_first_before(self)
 
 
 class Gate:
@@ -100,40 +142,46 @@ class Gate:
         self.window = LEAST_WINDOW
         self.to_come = 0
         self.last_arrival = 0.0
+        self.arrivals = count()
         self._free = seats
         self._kept_for_first = max(1, seats // 4)
-        self._waiting: dict[Turn, deque[Seat]] = {turn: deque() for turn in Turn}
-        self._first_under_way = 0
+        self._seats: set[Seat] = set()
+        self._waiting: set[Seat] = set()
         self._first_ended = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
-        self._wait = {turn: metrics.gate_wait.labels(origin, turn.value) for turn in Turn}
+        self._wait = {stage: metrics.gate_wait.labels(origin, stage) for stage in ("first", "completion")}
 
     @asynccontextmanager
-    async def seat(self, turn: Turn, size: int) -> AsyncIterator[Seat]:
-        """A seat for one fetch of about `size` bytes, from its request to the last byte of its answer."""
-        seat = Seat(self, turn, size)
-        self._first_under_way += seat.is_first
+    async def seat(self, rank: Callable[[bool], Rank], size: int, *, is_first: bool) -> AsyncIterator[Seat]:
+        """A seat for one fetch of about `size` bytes, from its request to the last byte of its answer.
+
+        `rank` is asked again at each call, with whether the first bytes are still to come.
+        """
+        seat = Seat(self, rank, size, is_first=is_first)
+        self._seats.add(seat)
         came = perf_counter()
         try:
-            if self._has_room(turn) and not self._waiting[turn]:
+            if self._has_room(seat) and not self._waiting:
                 self._give(seat)
             else:
-                self._waiting[turn].append(seat)
+                self._waiting.add(seat)
                 self._set_alarm()
-                await seat.wait()
-            self._wait[turn].observe(perf_counter() - came)
+                self.call_next()
+                if not seat.is_given:
+                    await seat.wait()
+            self._wait["first" if is_first else "completion"].observe(perf_counter() - came)
             yield seat
         finally:
+            self._seats.discard(seat)
+            self._waiting.discard(seat)
             seat.end_first()
             if seat.is_given:
                 seat.expect(0)
                 self._free += 1
-            else:
-                self._waiting[turn].remove(seat)
             self.call_next()
 
     def learn(self, asked: float) -> None:
-        """The answer to a completion that had to wait has begun: was it asked for in time?"""
+        """The answer to a fetch that had to wait has begun: was it asked for in time?"""
         now = perf_counter()
         has_idled = now - max(self.last_arrival, asked) > (now - asked) / 4
         if has_idled:
@@ -143,40 +191,42 @@ class Gate:
 
     def first_ended(self) -> None:
         """One first fetch less is under way."""
-        self._first_under_way -= 1
         ended, self._first_ended = self._first_ended, asyncio.Event()
         ended.set()
 
-    async def until_no_first(self) -> None:
-        """Waits while first fetches are queued or running, but not for ever."""
+    async def until_no_first_before(self, seat: Seat) -> None:
+        """Waits while first fetches of a higher rank are queued or running, but not for ever."""
         try:
             async with asyncio.timeout(HELD_AT_MOST):
-                while self._first_under_way:
+                while any(other.is_first and other.rank < seat.rank for other in self._seats):
                     await self._first_ended.wait()
         except TimeoutError:
             return
 
     def call_next(self) -> None:
-        """Gives seats to those who wait, as far as there are any."""
-        for turn, queue in self._waiting.items():
-            while queue and self._has_room(turn):
-                self._give(queue.popleft())
+        """Gives seats to those who wait, by rank, as far as there are any."""
+        while self._waiting and self._free:
+            seat = min(self._waiting, key=lambda seat: seat.order)
+            if not self._has_room(seat):
+                return
+            self._give(seat)
 
     def _give(self, seat: Seat) -> None:
+        self._waiting.discard(seat)
         self._free -= 1
         seat.give()
 
-    def _has_room(self, turn: Turn) -> bool:
-        if turn is Turn.FIRST:
+    def _has_room(self, seat: Seat) -> bool:
+        if seat.rank.turn is Turn.VIEWER_FIRST:
             return self._free > 0
         return self._free > self._kept_for_first and self.to_come < self.window
 
     def _set_alarm(self) -> None:
-        if self._alarm is None and self._waiting[Turn.COMPLETION]:
+        if self._alarm is None and self._waiting:
             self._alarm = asyncio.get_running_loop().call_later(HELD_AT_MOST, self._let_one_go)
 
     def _let_one_go(self) -> None:
         self._alarm = None
-        if self._free > self._kept_for_first and self._waiting[Turn.COMPLETION]:
-            self._give(self._waiting[Turn.COMPLETION].popleft())
+        if self._waiting and self._free > self._kept_for_first:
+            self._give(min(self._waiting, key=lambda seat: seat.arrival))
         self._set_alarm()

@@ -24,6 +24,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.OriginChanged: 502,
     errors.OriginTimeout: 504,
     errors.ShuttingDown: 503,
+    errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,
     errors.CodestreamError: 502,
     errors.MeasureError: 500,

@@ -12,11 +12,10 @@ from typing import Protocol
 from proxy.cache.frame import IDENTIFYING, Frame, FrameKey, Identity, cut
 from proxy.cache.store import Store
 from proxy.errors import UnknownName
-from proxy.fill.fill import Order, Site
+from proxy.fill.fill import Fill, Order, Site
 from proxy.fill.table import Fills
+from proxy.gate import Rank
 from proxy.origin.client import Asked
-from proxy.plan.profile import Profile
-from proxy.plan.stages import spans_of_frame
 
 
 class CacheDid(StrEnum):
@@ -41,6 +40,9 @@ class Source(Protocol):
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
         """What there is of `[start, stop)` of the codestream, one byte at least."""
 
+    async def reached(self, start: int) -> None:
+        """Returns when all bytes before `start` are there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -57,29 +59,41 @@ class Held:
         """At once, all of it."""
         return tuple(cut(self.frame.pieces, start, stop))
 
+    async def reached(self, start: int) -> None:
+        """At once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A viewer's request for a frame, ready to be carried out."""
+    """A request for a frame, ready to be carried out."""
 
     key: FrameKey
     """Which frame, for whom."""
     asked: Asked
     """What the origin would be asked."""
-    profile: Profile
-    """How it is fetched."""
+    first: int | None
+    """Bytes of the first fetch, where nothing is held; None is one plain request for the whole."""
     stop: int | None
-    """How far the viewer reads, in bytes from 0; None is to the end."""
+    """How far it is read, in bytes from 0; None is to the end."""
+    is_completed: bool
+    """Whether the frame is fetched to its end, however far it is read."""
+    planned: Rank | None = None
+    """For a plan, with this rank; None is for a viewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A source, and how it came about."""
+    """A source, and how it came about. A viewer's is left when it is read no more."""
 
     source: Source
     """To read from."""
     did: CacheDid
     """What the cache did."""
+
+    def leave(self) -> None:
+        """This viewer reads no more."""
+        if isinstance(self.source, Fill):
+            self.source.readers -= 1
 
 
 class Retrieve:
@@ -92,28 +106,42 @@ class Retrieve:
 
     def open(self, wanted: Wanted) -> Opened:
         """Where the bytes of a frame come from. Raises `UnknownName`, `ShuttingDown`."""
-        # Whoever reads no byte (HEAD) completes nothing either.
-        is_completed = wanted.profile.complete == "always" and wanted.stop != 0
-        stop = None if is_completed else wanted.stop
+        opened = self._open(wanted)
+        if isinstance(opened.source, Fill) and wanted.planned is None:
+            opened.source.readers += 1
+            self._lift(opened.source)
+        return opened
+
+    def _open(self, wanted: Wanted) -> Opened:
+        stop = None if wanted.is_completed else wanted.stop
         fill = self._fills.get(wanted.key)
         if fill is not None:
             fill.want(stop)
             return Opened(fill, CacheDid.COLLAPSED)
         frame = self._store.get(wanted.key)
         if frame is None:
-            return Opened(self._fills.start(self._order(wanted), None, stop), CacheDid.MISS)
+            return Opened(self._start(wanted, None, stop), CacheDid.MISS)
         if frame.is_whole:
             return Opened(Held(frame), CacheDid.HIT)
         is_held = wanted.stop is not None and wanted.stop <= frame.size
         if is_held and stop is not None:
             return Opened(Held(frame), CacheDid.HIT)
-        fill = self._fills.start(self._order(wanted), frame, stop)
+        fill = self._start(wanted, frame, stop)
         return Opened(Held(frame), CacheDid.HIT) if is_held else Opened(fill, CacheDid.PARTIAL)
 
-    def _order(self, wanted: Wanted) -> Order:
+    def cancel(self, key: FrameKey) -> None:
+        """A plan wants a frame no more; it is fetched on only where a viewer asked for it."""
+        self._fills.cancel(key)
+
+    def _start(self, wanted: Wanted, held: Frame | None, stop: int | None) -> Fill:
         site = self._sites.get(wanted.key.origin)
         if site is None:
             raise UnknownName("no origin of that name")
-        first = spans_of_frame(wanted.profile)[0].stop
         # A fill can't be answered from before it is identified.
-        return Order(wanted.key, site, wanted.asked, first and max(first, IDENTIFYING))
+        first = wanted.first and max(wanted.first, IDENTIFYING)
+        return self._fills.start(Order(wanted.key, site, wanted.asked, first), held, stop, wanted.planned)
+
+    def _lift(self, fill: Fill) -> None:
+        """What a viewer asks for waits no longer as a plan's."""
+        fill.planned = None
+        fill.order.site.gate.call_next()

@@ -2,20 +2,26 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
 
 import pytest
 
-from proxy.gate import LEAST_WINDOW, MOST_WINDOW, Gate, Seat, Turn
+from proxy.gate import LEAST_WINDOW, MOST_WINDOW, Gate, Rank, Seat, Turn
 from proxy.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 
-FIRST, COMPLETION = Turn.FIRST, Turn.COMPLETION
+FIRST, COMPLETION = Turn.VIEWER_FIRST, Turn.VIEWER_COMPLETION
+FIRSTS = (Turn.VIEWER_FIRST, Turn.PLAN_FIRST)
 STORY = 30
 """Seconds after which a story that hangs fails."""
+
+
+def ranked(turn: Turn) -> Callable[[bool], Rank]:
+    """The rank of a fetch, before and after its first bytes."""
+    return lambda is_first: Rank(Turn(turn + 1) if turn in FIRSTS and not is_first else turn)
 
 
 class Fetch:
@@ -23,13 +29,17 @@ class Fetch:
 
     def __init__(self, gate: Gate, turn: Turn, size: int) -> None:
         self.seat: Seat | None = None
+        self.rank = Rank(turn)
         self._gate = gate
         self._end = asyncio.Event()
         self.begun = asyncio.Event()
         self.task = asyncio.ensure_future(self._run(turn, size))
 
+    def _rank(self, is_first: bool) -> Rank:
+        return self.rank if is_first or self.rank.turn not in FIRSTS else ranked(self.rank.turn)(False)
+
     async def _run(self, turn: Turn, size: int) -> None:
-        async with self._gate.seat(turn, size) as self.seat:
+        async with self._gate.seat(self._rank, size, is_first=turn in FIRSTS) as self.seat:
             self.begun.set()
             await self._end.wait()
 
@@ -71,7 +81,7 @@ class Story:
         return fetch
 
     def waited(self, turn: Turn) -> float | None:
-        labels = {"origin": "pacs", "stage": turn.value}
+        labels = {"origin": "pacs", "stage": turn.stage}
         return self.metrics.registry.get_sample_value("progressive_proxy_gate_wait_seconds_count", labels)
 
 
@@ -100,7 +110,7 @@ async def story(seats: int) -> AsyncIterator[Story]:
 def is_at_rest(gate: Gate, seats: int) -> None:
     assert gate.to_come == 0
     assert gate._free == seats
-    assert gate._first_under_way == 0
+    assert not gate._seats
 
 
 def running(fetches: list[Fetch]) -> list[bool]:
@@ -387,7 +397,7 @@ async def test_idle_is_more_than_a_quarter_of_the_time(idle: float, has_doubled:
 
 
 async def test_only_completions_that_had_to_wait_teach() -> None:
-    async with story(seats=8) as told:
+    async with story(seats=16) as told:
         for turn in Turn:
             fetch = await told.one(turn, 10)
             assert fetch.seat is not None
@@ -406,7 +416,7 @@ async def test_a_fetch_that_fails_leaves_nothing_behind() -> None:
     gate = await gate_of(2)
     for turn in Turn:
         with pytest.raises(ZeroDivisionError):
-            async with gate.seat(turn, 100):
+            async with gate.seat(ranked(turn), 100, is_first=turn in FIRSTS):
                 raise ZeroDivisionError
         is_at_rest(gate, 2)
 
@@ -419,11 +429,11 @@ async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int)
     inside: dict[Turn, int] = dict.fromkeys(Turn, 0)
 
     async def fetch(turn: Turn, size: int) -> None:
-        async with gate.seat(turn, size) as seat:
+        async with gate.seat(ranked(turn), size, is_first=turn in FIRSTS) as seat:
             inside[turn] += 1
             try:
                 assert sum(inside.values()) <= seats
-                assert inside[COMPLETION] <= seats - max(1, seats // 4)
+                assert sum(inside.values()) - inside[FIRST] <= seats - max(1, seats // 4)
                 size = chance.choice((size, size // 2, 2 * size))
                 seat.begun(size)
                 while size > 0 and chance.random() > 0.02:
@@ -448,8 +458,44 @@ async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int)
         results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
     is_at_rest(gate, seats)
-    assert all(
-        seat.is_given or seat._ticket is None or seat._ticket.done()
-        for q in gate._waiting.values()
-        for seat in q
-    )
+    assert not gate._waiting
+
+
+async def test_viewers_go_before_plans_and_first_fetches_before_completions() -> None:
+    async with story(seats=8) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        turns = [Turn.PLAN_COMPLETION, Turn.PLAN_FIRST, Turn.LEFT_COMPLETION, Turn.VIEWER_COMPLETION]
+        waiting = [await told.one(turn, LEAST_WINDOW) for turn in turns]
+        assert (await told.one(Turn.VIEWER_FIRST)).is_running
+        large.arrive(3 * LEAST_WINDOW)
+        for fetch in reversed(waiting):
+            await settle()
+            assert fetch.is_running
+            assert sum(running(waiting)) == len(waiting) - waiting.index(fetch)
+            fetch.arrive(LEAST_WINDOW)
+
+
+async def test_within_a_turn_the_plan_the_request_type_and_the_priority_decide() -> None:
+    async with story(seats=8) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        ranks = [(1, 0, 0), (0, 2, 5), (0, 1, 7), (0, 1, 5), (0, 0, 9)]
+        waiting = []
+        for plan, request_type, priority in ranks:
+            fetch = await told.one(Turn.PLAN_FIRST, LEAST_WINDOW)
+            fetch.rank = Rank(Turn.PLAN_FIRST, plan, request_type, priority)
+            waiting.append(fetch)
+        large.arrive(3 * LEAST_WINDOW)
+        for fetch in reversed(waiting):
+            await settle()
+            assert fetch.is_running
+            fetch.arrive(LEAST_WINDOW)
+
+
+async def test_a_viewer_who_asks_for_what_is_queued_lifts_it() -> None:
+    async with story(seats=8) as told:
+        await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        ahead, lifted = await told.come(Turn.PLAN_FIRST, count=2)
+        lifted.rank = Rank(Turn.VIEWER_FIRST)
+        told.gate.call_next()
+        await settle()
+        assert running([ahead, lifted]) == [False, True]

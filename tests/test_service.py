@@ -261,10 +261,10 @@ async def test_headers_beyond_ascii_go_through_and_break_nothing() -> None:
         return Reply(200, {"content-type": "text/plain", "x-place": "K\xf6ln", "x-end": "1"}, (b"ok",))
 
     async with house(one_frame()) as home:
-        cookie = {"cookie": "name=Müller".encode()}
-        framed = await home.viewer.get(FRAME, headers={**cookie, "accept": "image/jphc"})
+        cookie = [(b"cookie", "name=Müller".encode())]
+        framed = await home.viewer.get(FRAME, headers=[*cookie, (b"accept", b"image/jphc")])
         assert framed.content == BODY
-        assert home.origin.asked[-1].headers["cookie"].encode("latin-1") == cookie["cookie"]
+        assert home.origin.asked[-1].headers["cookie"].encode("latin-1") == cookie[0][1]
         home.origin.script = script
         passed = await home.viewer.get("/studies", headers=cookie)
         assert (passed.content, passed.headers["x-end"]) == (b"ok", "1")

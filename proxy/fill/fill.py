@@ -10,11 +10,11 @@ nobody. State changes in one step; waiting comes after.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, cut, frame_of, identify
 from proxy.errors import OriginChanged, ProxyError
-from proxy.gate import Gate
+from proxy.gate import Gate, Rank, Turn
 from proxy.origin.client import Answer, Asked, Origin
 from proxy.wire.ranges import Span
 
@@ -57,6 +57,10 @@ class Fill:
         self.identity: Identity | None = held.identity if held else None
         self.error: ProxyError | None = None
         self.has_resumed = False
+        self.planned: Rank | None = None
+        """Of the plan that wants it, as long as no viewer asked for it."""
+        self.readers = 0
+        """Viewers who read it now."""
         self._first_piece = len(held.pieces[0]) if held else order.first or DEFAULT_FIRST
         self._planned = self.size
         self._wanted: int | None = 0
@@ -69,6 +73,15 @@ class Fill:
         else:
             self._wanted = max(self._wanted, stop)
         self._tell()
+
+    def rank(self, is_first: bool) -> Rank:
+        """Whose fetch this is now, and what for."""
+        if self.planned is not None:
+            turn = Turn.PLAN_FIRST if is_first else Turn.PLAN_COMPLETION
+            return replace(self.planned, turn=turn)
+        if is_first:
+            return Rank(Turn.VIEWER_FIRST)
+        return Rank(Turn.VIEWER_COMPLETION if self.readers else Turn.LEFT_COMPLETION)
 
     async def describe(self) -> Identity:
         """Which version this is, once its leading bytes are there. Raises what ended the fill before."""

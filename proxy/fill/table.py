@@ -9,14 +9,15 @@ read when the first bytes are in.
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from proxy.cache.frame import Frame, FrameKey
 from proxy.cache.store import Store
-from proxy.errors import OriginFailed, OriginHungUp, OriginMismatch, ProxyError, ShuttingDown
+from proxy.errors import OriginFailed, OriginHungUp, OriginMismatch, PlanCancelled, ProxyError, ShuttingDown
 from proxy.fill.fill import Fill, Order
-from proxy.gate import Turn
+from proxy.gate import Rank
 from proxy.metrics import Metrics
 from proxy.wire.ranges import Span
 
@@ -30,7 +31,7 @@ class Fills:
         self._store = store
         self._metrics = metrics
         self._table: dict[FrameKey, Fill] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[Fill, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
         self._is_closing = False
 
@@ -41,24 +42,37 @@ class Fills:
         """The fill of a frame, if one is under way."""
         return self._table.get(key)
 
-    def start(self, order: Order, held: Frame | None, stop: int | None) -> Fill:
-        """Begins a fill up to `stop`, from what is held. Raises `ShuttingDown`."""
-        return self._start(order, held, stop, self._heal)
+    def start(self, order: Order, held: Frame | None, stop: int | None, planned: Rank | None = None) -> Fill:
+        """Begins a fill up to `stop`, from what is held, for a viewer or a plan. Raises `ShuttingDown`."""
+        return self._start(order, held, stop, planned, self._heal)
+
+    def cancel(self, key: FrameKey) -> None:
+        """Ends a fill that only a plan wants; what it brought is kept."""
+        fill = self._table.get(key)
+        if fill is not None and fill.planned is not None:
+            self._end(fill, PlanCancelled("the plan was cancelled"))
+            self._tasks[fill].cancel()
 
     def _start(
-        self, order: Order, held: Frame | None, stop: int | None, heal: Callable[[Order], None] | None
+        self,
+        order: Order,
+        held: Frame | None,
+        stop: int | None,
+        planned: Rank | None,
+        heal: Callable[[Fill], None] | None,
     ) -> Fill:
         if self._is_closing:
             raise ShuttingDown("the service is ending")
         fill = self._table[order.key] = Fill(order, held)
+        fill.planned = planned
         fill.want(stop)
         self._metrics.fills_in_flight.inc()
         task = self._group.create_task(self._run(fill, heal))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[fill] = task
+        task.add_done_callback(lambda _: self._tasks.pop(fill))
         return fill
 
-    async def _run(self, fill: Fill, heal: Callable[[Order], None] | None) -> None:
+    async def _run(self, fill: Fill, heal: Callable[[Fill], None] | None) -> None:
         # Nothing leaves this task but its own cancellation: an exception would end every other fill.
         try:
             while not fill.is_enough:
@@ -82,19 +96,19 @@ class Fills:
             both.create_task(self._complete(fill))
 
     async def _fetch_first(self, fill: Fill) -> None:
-        await self._fetch(fill, Span(0, fill.order.first), Turn.FIRST)
+        await self._fetch(fill, Span(0, fill.order.first), is_first=True)
         self._keep(fill)
 
     async def _complete(self, fill: Fill) -> None:
         while (span := await fill.next_span()) is not None:
-            await self._fetch(fill, span, Turn.COMPLETION)
+            await self._fetch(fill, span, is_first=False)
 
-    async def _fetch(self, fill: Fill, span: Span, turn: Turn) -> None:
+    async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """One fetch, continued once where the origin hung up, if a validator guards that."""
         start = span.start
         while True:
             try:
-                return await self._fetch_once(fill, Span(start, span.stop), turn)
+                return await self._fetch_once(fill, Span(start, span.stop), is_first=is_first)
             except OriginHungUp:
                 if fill.has_resumed or fill.claim is None or fill.claim.validator is None:
                     raise
@@ -102,11 +116,11 @@ class Fills:
                 self._metrics.resumes.labels(fill.order.key.origin).inc()
                 start = max(start, fill.size)
 
-    async def _fetch_once(self, fill: Fill, span: Span, turn: Turn) -> None:
-        site = fill.order.site
+    async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool) -> None:
+        site, stage = fill.order.site, "first" if is_first else "completion"
         async with (
-            site.gate.seat(turn, fill.size_of(span)) as seat,
-            site.origin.fetch(fill.order.asked, span, fill.claim, turn.value) as answer,
+            site.gate.seat(fill.rank, fill.size_of(span), is_first=is_first) as seat,
+            site.origin.fetch(fill.order.asked, span, fill.claim, stage) as answer,
         ):
             seat.begun(answer.stop - answer.start)
             fill.believe(answer)
@@ -130,17 +144,17 @@ class Fills:
         self._metrics.fills_in_flight.dec()
         fill.end(error or OriginHungUp("the fill ended before these bytes"))
 
-    def _refuse(self, fill: Fill, error: ProxyError, heal: Callable[[Order], None] | None) -> None:
+    def _refuse(self, fill: Fill, error: ProxyError, heal: Callable[[Fill], None] | None) -> None:
         """Drops what can't be believed and, once, fetches the frame whole by one plain request."""
         reason = error.reason if isinstance(error, OriginMismatch) else "other"
         self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
         self._end(fill, error)
         self._store.drop(fill.order.key)
         if heal is not None and not self._is_closing:
-            heal(fill.order)
+            heal(fill)
 
-    def _heal(self, order: Order) -> None:
-        self._start(Order(order.key, order.site, order.asked, None), None, None, None)
+    def _heal(self, fill: Fill) -> None:
+        self._start(replace(fill.order, first=None), None, None, fill.planned, None)
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -150,7 +164,7 @@ class Fills:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_closing = True
-        for task in self._tasks:
+        for task in tuple(self._tasks.values()):
             task.cancel()
         await self._group.__aexit__(None, None, None)
 
