@@ -4,9 +4,9 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
 
     9  cli
     8  app  measure  demo  archive
-    7  frames  settings
-    6  delivery  access  problem  passing  admin  listeners
-    5  retrieve
+    7  frames  plans_api  admin  settings
+    6  delivery  prefetch
+    5  retrieve  series  access  problem  passing  listeners
     4  fill
     3  origin  alternates  gate
     2  plan  cache
@@ -14,5 +14,6 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
     0  errors
 
 A frame travels `app -> frames -> access -> retrieve -> fill -> gate -> origin`; its bytes come back
-through `cache`, and `delivery` hands them to the viewer. `tests/test_floors.py` holds this table.
+through `cache`, and `delivery` hands them to the viewer. A plan travels `plans_api or frames ->
+prefetch -> retrieve` and from there as a frame does. `tests/test_floors.py` holds this table.
 """

@@ -1,15 +1,26 @@
-"""The admin listener: metrics and health, apart from the viewers' (FastAPI; none of it is hot)."""
+"""The admin listener: metrics, health and plans, apart from the viewers' (FastAPI; none of it is hot)."""
 
 from collections.abc import Callable
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 
+from proxy.errors import ProxyError
 from proxy.metrics import Metrics
+from proxy.problem import details_of, status_of
 
 
-def create_admin(metrics: Metrics, not_ready_because: Callable[[], str]) -> FastAPI:
+def create_admin(metrics: Metrics, not_ready_because: Callable[[], str], plans: APIRouter) -> FastAPI:
     """The admin app; `not_ready_because` gives the reason, or an empty text when all is well."""
-    app = FastAPI(title="progressive-proxy", summary="Metrics and health.", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="progressive-proxy", summary="Metrics, health and plans.", docs_url=None, redoc_url=None
+    )
+    app.include_router(plans)
+
+    @app.exception_handler(ProxyError)
+    async def problem(_: Request, error: ProxyError) -> JSONResponse:
+        media = "application/problem+json"
+        return JSONResponse(details_of(error), status_of(error), media_type=media)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
     async def metrics_page() -> Response:

@@ -18,7 +18,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from proxy import logs
-from proxy.access import Access
+from proxy.access import CREDENTIALS, Access
 from proxy.admin import create_admin
 from proxy.cache.memory import MemoryStore
 from proxy.delivery import Progress
@@ -32,12 +32,15 @@ from proxy.metrics import Metrics
 from proxy.origin.client import Origin
 from proxy.origin.transport import Limits, Transport
 from proxy.passing import checked_target, hand_through
+from proxy.plans_api import create_plans_api
+from proxy.prefetch.plans import Plans
 from proxy.problem import send_problem
 from proxy.retrieve import Retrieve
+from proxy.series import SeriesKey, SeriesLists
 from proxy.settings import OriginSettings, Settings, split_address
 from proxy.wire.media import wanted_envelope
 from proxy.wire.request import Request, read_request
-from proxy.wire.resource import is_frame_path, parse_frame_path
+from proxy.wire.resource import is_frame_path, parse_frame_path, parse_series_metadata_path
 
 GREET_AGAIN = 1.0
 """Seconds between tries to reach an origin at start."""
@@ -62,15 +65,17 @@ class App:
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
         self.sites = {o.name: self._site(o, transport_of(o)) for o in settings.origins}
         self.fills = Fills(store, self.metrics)
-        self._frames = Frames(
-            Retrieve(self.sites, store, self.fills),
-            Access(settings.access),
-            settings.all_profiles(),
-            self.metrics,
-            log_uids=settings.log.uids,
-        )
-        self.admin = create_admin(self.metrics, self.not_ready_because)
+        self._access = Access(settings.access)
         self._profiles = {o.name: o.profile or settings.profile for o in settings.origins}
+        retrieve, profiles = Retrieve(self.sites, store, self.fills), settings.all_profiles()
+        self._lists = SeriesLists({name: site.origin for name, site in self.sites.items()})
+        self.plans = Plans(retrieve, self._lists, profiles, self.metrics)
+        self._frames = Frames(
+            retrieve, self._access, profiles, self.plans, self.metrics, log_uids=settings.log.uids
+        )
+        default = settings.default_origin
+        api = create_plans_api(self.plans, self._access, self._profiles, default.name if default else None)
+        self.admin = create_admin(self.metrics, self.not_ready_because, api)
         self._unreached = set(self.sites)
         self._is_ending = False
 
@@ -95,11 +100,12 @@ class App:
         """The life span: inside it fills can be carried out."""
         greeting = [asyncio.create_task(self._greet(name)) for name in self.sites]
         try:
-            async with self.fills:
+            async with self.fills, self.plans:
                 yield
         finally:
             for task in greeting:
                 task.cancel()
+            self._lists.close()
             for site in self.sites.values():
                 await site.origin.aclose()
 
@@ -163,7 +169,12 @@ class App:
 
         target = checked_target(path, request.query)
         origin = self.sites[name].origin
-        await hand_through(origin, request.method, target, list(request.pairs), receive, sending)
+        status = await hand_through(origin, request.method, target, list(request.pairs), receive, sending)
+        series = parse_series_metadata_path(path)
+        if series is not None and status == 200 and request.method == "GET":
+            credentials = tuple((header, value) for header, value in request.pairs if header in CREDENTIALS)
+            key = SeriesKey(name, self._access.partition(credentials), *series)
+            self.plans.metadata_read(key, credentials, self._profiles[name])
 
 
 def create_app(settings: Settings) -> App:

@@ -1,4 +1,4 @@
-"""The command: serve, demo, measure, check. Puts rooms together that do not know each other."""
+"""The command: serve, demo, measure, check, plan. Puts rooms together that do not know each other."""
 
 import argparse
 import json
@@ -19,9 +19,10 @@ from proxy import app
 from proxy.alternates.codec import encode_htj2k
 from proxy.archive.prepare import prepare
 from proxy.children import Children, address, listen
+from proxy.configuration import read
 from proxy.demo import images
 from proxy.demo import origin as demo_origin
-from proxy.errors import ConfigurationError, ProxyError
+from proxy.errors import ConfigurationError, ProxyError, UnknownName
 from proxy.measure.find import find_subjects
 from proxy.measure.link import run_link
 from proxy.measure.network import PRESETS, Network, parse_network
@@ -29,6 +30,8 @@ from proxy.measure.row import Link
 from proxy.measure.run import Setup, measure
 from proxy.measure.server import Server
 from proxy.measure.table import print_table, to_json
+from proxy.plan.plan import Fetch, ordered
+from proxy.plan.profile import STOCK, Profile, stock_profile, stock_text
 from proxy.settings import Settings, load
 
 INTERRUPTED = 130
@@ -85,7 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="say what is wrong with a configuration")
     checking.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the configuration, YAML")
     checking.add_argument("--schema", action="store_true", help="print its JSON Schema instead")
+    checking.add_argument("--profile", metavar="NAME", help="print this stock profile instead")
     checking.set_defaults(run=_check, parser=checking)
+
+    planning = commands.add_parser("plan", help="print the fetches of a series in order; nothing is fetched")
+    planning.add_argument("profile", metavar="PROFILE", help=f"{', '.join(STOCK)}, or a file, YAML or JSON")
+    planning.add_argument("--images", type=_images, required=True, metavar="N", help="images of the series")
+    planning.add_argument("--json", action="store_true", help="a list instead of the table")
+    planning.set_defaults(run=_plan)
     return parser
 
 
@@ -96,6 +106,12 @@ def _network(text: str) -> Network:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _images(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a number of images, 1 at least; not {text!r}")
+
+
 def _serve(options: argparse.Namespace) -> int:
     app.run(load(options.config))
     return 0
@@ -104,13 +120,61 @@ def _serve(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     if options.schema:
         print(json.dumps(Settings.model_json_schema(), indent=2))
+    elif options.profile is not None:
+        print(stock_text(options.profile), end="")
     elif options.file is None:
-        options.parser.error("a FILE, or --schema")
+        options.parser.error("a FILE, or --schema, or --profile")
     else:
         settings = load(options.file)
         origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
         print(f"{options.file}: good; origins: {origins}")
     return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    fetches = ordered(_profile(options.profile), options.images)
+    if options.json:
+        print(json.dumps([_told(fetch) for fetch in fetches], indent=2))
+    else:
+        _print_fetches(list(fetches))
+    return 0
+
+
+def _profile(name: str) -> Profile:
+    """A stock profile, or the one in a file."""
+    if name in STOCK:
+        return stock_profile(name)
+    if not Path(name).exists():
+        raise UnknownName(f"{name}: neither a file nor a stock profile; there are {', '.join(STOCK)}")
+    return read(Path(name), Profile)
+
+
+def _told(fetch: Fetch) -> dict[str, str | int | None]:
+    return {
+        "stage": fetch.stage,
+        "image": fetch.image,
+        "retrieveType": fetch.retrieve_type,
+        "requestType": fetch.request_type,
+        "priority": fetch.priority,
+        "start": fetch.span.start,
+        "stop": fetch.span.stop,
+    }
+
+
+def _print_fetches(fetches: Sequence[Fetch]) -> None:
+    """A line each; images are 0-based."""
+    rows = [("stage", "image", "retrieveType", "requestType", "priority", "range")]
+    for fetch in fetches:
+        stage, image, kind, queue, priority, *_ = map(str, _told(fetch).values())
+        path = f"  {fetch.frames_path}" if fetch.frames_path else ""
+        rows.append((stage, image, kind, queue, priority, fetch.span.to_header() + path))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if head in ("image", "priority") else cell.ljust(width)
+            for head, cell, width in zip(rows[0], row, widths, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
 
 
 def _demo(options: argparse.Namespace) -> int:

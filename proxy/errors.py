@@ -11,6 +11,7 @@ ProxyError
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
 │   ├── OriginRefused         a status of 4xx; carries it
+│   ├── OriginBusy            429 or 503; carries it, and how long to wait
 │   ├── OriginFailed          a status of 5xx, or one that means nothing here
 │   ├── OriginHungUp          the body ended too early
 │   └── OriginMismatch        an answer that can't be believed; carries the reason
@@ -77,6 +78,17 @@ class OriginRefused(OriginError):
         """The origin's own status, passed on to the viewer."""
         self.challenge = challenge
         """Its WWW-Authenticate, if any, passed on too (RFC 9110 11.6.1)."""
+
+
+class OriginBusy(OriginError):
+    """The origin answered 429 or 503: later, perhaps."""
+
+    def __init__(self, status: int, retry_after: float | None) -> None:
+        super().__init__(f"the origin answered {status}")
+        self.status = status
+        """The origin's own status, passed on to the viewer."""
+        self.retry_after = retry_after
+        """Seconds to wait, where it said so (RFC 9110 10.2.3)."""
 
 
 class OriginFailed(OriginError):

@@ -19,6 +19,7 @@ from proxy.metrics import Metrics
 from proxy.origin.client import Asked
 from proxy.plan.profile import Profile
 from proxy.plan.stages import spans_of_frame
+from proxy.prefetch.plans import Plans
 from proxy.problem import status_of
 from proxy.retrieve import CacheDid, Opened, Retrieve, Wanted
 from proxy.wire.media import Envelope
@@ -70,6 +71,7 @@ class Frames:
         retrieve: Retrieve,
         access: Access,
         profiles: Mapping[str, Profile],
+        plans: Plans,
         metrics: Metrics,
         *,
         log_uids: bool,
@@ -77,6 +79,7 @@ class Frames:
         self._retrieve = retrieve
         self._access = access
         self._profiles = profiles
+        self._plans = plans
         self._firsts = {name: spans_of_frame(profile)[0].stop for name, profile in profiles.items()}
         self._metrics = metrics
         self._log_uids = log_uids
@@ -122,6 +125,7 @@ class Frames:
         self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
     ) -> bool:
         opened = self._retrieve.open(wanted)
+        self._plans.viewed(wanted.key, wanted.asked.credentials, asked.profile)
         progress.did = opened.did
         sending = self._send(asked, opened, send, progress)
         try:

@@ -54,6 +54,13 @@ class Metrics:
         self.gate_wait = self._histogram(
             "gate_wait_seconds", "Waited for a turn at an origin.", ("origin", "stage"), _WAIT
         )
+        self.plans = self._counter("plans", "Plans by how they ended.", ("profile", "state"))
+        self.prefetched_bytes = self._counter(
+            "prefetched_bytes", "Bytes that plans brought from an origin.", ("profile",)
+        )
+        self.prefetched_used_bytes = self._counter(
+            "prefetched_used_bytes", "Of these, bytes of frames that a viewer then asked for.", ("profile",)
+        )
         self.fills_in_flight = Gauge(
             "progressive_proxy_fills_in_flight", "Frames being fetched.", registry=self.registry
         )

@@ -57,8 +57,8 @@ def checked_target(path: str, query: str) -> str:
 
 async def hand_through(
     origin: Origin, method: str, target: str, headers: list[tuple[str, str]], receive: Receive, send: Send
-) -> None:
-    """Sends a request on and its answer back. Raises `OriginError` before the answer has begun."""
+) -> int:
+    """Sends a request on and its answer back; its status. Raises `OriginError`."""
     kept = [(name, value) for name, value in end_to_end(headers) if name not in _OURS_TO_SAY]
     has_body = method in _WITH_BODY or any(name == "content-length" and value != "0" for name, value in kept)
     if not has_body:
@@ -73,6 +73,7 @@ async def hand_through(
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         await response.aclose()
+    return response.status_code
 
 
 async def _body_of(receive: Receive) -> AsyncIterator[bytes]:

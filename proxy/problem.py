@@ -5,6 +5,7 @@ header: Cornerstone3D takes whatever body a ranged request gets for pixels.
 """
 
 import json
+from math import ceil
 
 from starlette.types import Send
 
@@ -17,6 +18,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,
     errors.OriginRefused: 502,  # the origin's own status goes before this
+    errors.OriginBusy: 503,  # and before this
     errors.OriginUnreachable: 502,
     errors.OriginFailed: 502,
     errors.OriginHungUp: 502,
@@ -34,7 +36,14 @@ STATUSES: dict[type[errors.ProxyError], int] = {
 
 def status_of(error: errors.ProxyError) -> int:
     """The status that a viewer gets for an error."""
-    return error.status if isinstance(error, errors.OriginRefused) else STATUSES[type(error)]
+    if isinstance(error, errors.OriginRefused | errors.OriginBusy):
+        return error.status
+    return STATUSES[type(error)]
+
+
+def details_of(error: errors.ProxyError) -> dict[str, object]:
+    """An error as problem details (RFC 9457 3.1)."""
+    return {"status": status_of(error), "title": type(error).__name__, "detail": str(error)}
 
 
 async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool) -> None:
@@ -44,6 +53,8 @@ async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool)
     headers = [(b"cache-control", b"no-store")]
     if isinstance(error, errors.OriginRefused) and error.challenge:
         headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
+    if isinstance(error, errors.OriginBusy) and error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
     if isinstance(error, errors.ShuttingDown):
         headers.append((b"retry-after", b"1"))
     if is_ranged:
@@ -51,7 +62,7 @@ async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool)
         words = " ".join(f"{title}: {error}".split()).encode("ascii", "replace")
         headers += [(b"content-type", b"multipart/related"), (b"problem", words)]
     else:
-        body = json.dumps({"status": status, "title": title, "detail": str(error)}).encode()
+        body = json.dumps(details_of(error)).encode()
         headers.append((b"content-type", b"application/problem+json"))
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -129,6 +129,11 @@ class Retrieve:
         fill = self._start(wanted, frame, stop)
         return Opened(Held(frame), CacheDid.HIT) if is_held else Opened(fill, CacheDid.PARTIAL)
 
+    def held(self, key: FrameKey) -> int:
+        """Bytes that are held of a frame."""
+        frame = self._store.get(key)
+        return frame.size if frame else 0
+
     def cancel(self, key: FrameKey) -> None:
         """A plan wants a frame no more; it is fetched on only where a viewer asked for it."""
         self._fills.cancel(key)

@@ -7,6 +7,7 @@ import pytest
 
 from proxy import errors
 from proxy.errors import (
+    OriginBusy,
     OriginChanged,
     OriginMismatch,
     OriginRefused,
@@ -35,6 +36,8 @@ def made(kind: type[ProxyError], words: str = "what is wrong") -> ProxyError:
     """An error of a kind, as it would be raised."""
     if issubclass(kind, OriginRefused):
         return OriginRefused(404)
+    if kind is OriginBusy:
+        return OriginBusy(503, 1.5)
     if issubclass(kind, OriginMismatch):
         return kind(words, "length")
     return RangeNotSatisfiable(words, 100) if kind is RangeNotSatisfiable else kind(words)

@@ -8,9 +8,11 @@ from pydantic import ValidationError
 
 from proxy.configuration import MAX_BYTES, MAX_NODES, parse
 from proxy.errors import ConfigurationError
+from proxy.plan.profile import STOCK
 from proxy.plan.stages import spans_of_frame
 from proxy.settings import Settings, load, split_address
 from proxy.wire.ranges import Span
+from tests.test_plan_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -44,7 +46,7 @@ def test_an_origins_url_is_enough() -> None:
     assert settings.default_origin is settings.origins[0]
     assert (settings.listen.viewers, settings.listen.admin) == ("127.0.0.1:8080", "127.0.0.1:8081")
     assert (settings.access, settings.profile, settings.cache.bytes) == ("credential", "sequential", GIB)
-    assert sorted(settings.all_profiles()) == ["sequential", "single", "streaming"]
+    assert sorted(settings.all_profiles()) == sorted(STOCK)
 
 
 def test_a_file_is_read_as_its_text(tmp_path: Path) -> None:
@@ -150,28 +152,19 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "an unknown key in a profile": (
         ORIGIN + "profiles:\n  mine:\n    stage: []\n",
-        ["f.yaml:4: profiles.mine.stage: no such key; there are stages, retrieveOptions, first, complete"],
+        [f"f.yaml:4: profiles.mine.stage: no such key; there are {PROFILE_KEYS}"],
     ),
     "our own spelling of a viewer's key": (
         ORIGIN + "profiles:\n  mine:\n    retrieve_options: {}\n",
-        [
-            "f.yaml:4: profiles.mine.retrieve_options: no such key; "
-            "there are stages, retrieveOptions, first, complete"
-        ],
+        [f"f.yaml:4: profiles.mine.retrieve_options: no such key; there are {PROFILE_KEYS}"],
     ),
     "an unknown key in a stage": (
         ORIGIN + "profiles:\n  mine:\n    stages:\n    - id: a\n    - id: b\n      decimat: 2\n",
-        [
-            "f.yaml:7: profiles.mine.stages.1.decimat: no such key; there are "
-            "id, positions, decimate, offset, retrieveType, requestType, priority"
-        ],
+        [f"f.yaml:7: profiles.mine.stages.1.decimat: no such key; there are {STAGE_KEYS}"],
     ),
     "an unknown key in options": (
         ORIGIN + "profiles: {mine: {retrieveOptions: {fast: {\nrangeIdx: 1}}}}\n",
-        [
-            "f.yaml:3: profiles.mine.retrieveOptions.fast.rangeIdx: no such key; "
-            "there are rangeIndex, chunkSize, streaming, decodeLevel"
-        ],
+        [f"f.yaml:3: profiles.mine.retrieveOptions.fast.rangeIdx: no such key; there are {OPTION_KEYS}"],
     ),
     "an origin without a url": ("origins:\n- name: a\n", ["f.yaml:2: origins.0.url: is missing"]),
     "no origin": (
@@ -355,7 +348,7 @@ def test_of_several_origins_the_one_that_says_so_is_the_default() -> None:
 
 
 def test_a_profile_that_is_nowhere_is_refused() -> None:
-    right = "stock profiles are sequential, single, streaming"
+    right = f"stock profiles are {', '.join(STOCK)}"
     assert faults("profile: nosuch\n" + ORIGIN) == [f"f.yaml:1: profile: there is no 'nosuch'; {right}"]
     [fault] = faults("origins: [{url: http://a, profile: nosuch}]\n")
     assert fault.endswith(f"profile: there is no 'nosuch'; {right}")

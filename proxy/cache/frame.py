@@ -29,6 +29,8 @@ class FrameKey:
     """Study, series, instance and frame number."""
     query: str = ""
     """Query arguments that are the origin's business, as they came."""
+    frames_path: str = ""
+    """What stands in the path instead of `/frames/`, where something does."""
 
 
 @dataclass(frozen=True, slots=True)

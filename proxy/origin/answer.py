@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from time import time
 
 from proxy.cache.frame import Claim
-from proxy.errors import OriginChanged, OriginFailed, OriginMismatch, OriginRefused
+from proxy.errors import OriginBusy, OriginChanged, OriginFailed, OriginMismatch, OriginRefused
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span, parse_content_range
 
@@ -72,9 +73,22 @@ def _check_status(status: int, headers: Mapping[str, str], held: Claim | None) -
         raise OriginChanged("bytes that were announced are not there", "total")
     if status == 416:
         raise OriginMismatch("no first byte", "content_range")
+    if status in (429, 503):
+        raise OriginBusy(status, _retry_after(headers))
     if 400 <= status < 500:
         raise OriginRefused(status, headers.get("www-authenticate"))
     raise OriginFailed(f"the origin answered {status}")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, as a number or until a date (RFC 9110 10.2.3)."""
+    value = headers.get("retry-after", "")
+    if re.fullmatch(r"[0-9]{1,6}", value, re.ASCII):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _partial(headers: Mapping[str, str], span: Span, length: int | None) -> tuple[int, int, int]:

@@ -199,16 +199,20 @@ class Origin:
         """The body of what was handed through, as it arrives."""
         return self._body(response, "pass")
 
-    async def greet(self) -> None:
-        """Opens a connection and sees that somebody answers, whatever it is. Raises `OriginError`."""
-        response = await self._send(httpx.Request("GET", f"{self._base}/studies?limit=1"))
+    async def read_whole(self, target: str, headers: Headers) -> tuple[int, bytes]:
+        """Status and body of a GET, no larger than a frame may be. Raises `OriginError`."""
+        response = await self.hand_through("GET", target, headers, None)
         try:
-            async for _ in self._bounded(self._body(response, "pass")):
-                pass
+            body = [chunk async for chunk in self._bounded(self.body_of(response))]
         finally:
             await response.aclose()
-        if response.status_code >= 500:
-            raise OriginFailed(f"the origin answered {response.status_code}")
+        return response.status_code, b"".join(body)
+
+    async def greet(self) -> None:
+        """Opens a connection and sees that somebody answers, whatever it is. Raises `OriginError`."""
+        status, _ = await self.read_whole("studies?limit=1", ())
+        if status >= 500:
+            raise OriginFailed(f"the origin answered {status}")
 
     async def aclose(self) -> None:
         """Closes every connection."""

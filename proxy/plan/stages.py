@@ -2,16 +2,28 @@
 
 The rules are those of Cornerstone3D's code: positions win over decimation, a negative position counts
 from the end, one below 1 is a fraction of the last index, any other is an index, so 1 is the second image.
+A fetch starts where the image's last one stopped, so indexes that are skipped merge into one span.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import floor
 
 from proxy.errors import ConfigurationError
 from proxy.plan.profile import Profile, RetrieveOptions, Stage
+from proxy.plan.values import KIB
 from proxy.wire.ranges import Span
 
+CHUNK = 64 * KIB
+"""Bytes of each range where nothing is said of sizes."""
+LATER_CHUNK = 128 * KIB
+"""Bytes of each range after the first where only that one's size is said."""
 
-def images_of(stage: Stage, count: int) -> tuple[int, ...]:
+WHOLE = RetrieveOptions()
+"""One plain request: what holds where a profile has no options."""
+
+
+def images_of(stage: Stage, count: int) -> Sequence[int]:
     """The images (0-based) that a stage selects from a series of `count`, in its order.
 
     Raises `ConfigurationError` for a position where there is no image.
@@ -19,56 +31,125 @@ def images_of(stage: Stage, count: int) -> tuple[int, ...]:
     >>> images_of(Stage(id="thirds", positions=(0.5, 0, -1)), 7)
     (3, 0, 6)
     >>> images_of(Stage(id="odd", decimate=2, offset=1), 7)
-    (1, 3, 5)
+    range(1, 7, 2)
     """
     if stage.positions is None:
-        return tuple(range(stage.offset or 0, count, stage.decimate or 1))
-    return tuple(_image_at(position, stage, count) for position in stage.positions)
+        return range(stage.offset or 0, count, stage.decimate or 1)
+    images = []
+    for position in stage.positions:
+        image = _image_at(position, count)
+        if image is None:
+            raise ConfigurationError(f"stage {stage.id}: no image at position {position:g} of {count}")
+        images.append(image)
+    return tuple(images)
 
 
-def _image_at(position: float, stage: Stage, count: int) -> int:
+def _image_at(position: float, count: int) -> int | None:
     if position < 0:
-        image = count + position
+        image = count + int(position)
     elif position < 1:
         image = floor((count - 1) * position)
     else:
-        image = position
-    if image != floor(image) or not 0 <= image < count:
-        raise ConfigurationError(f"stage {stage.id}: no image at position {position:g} of {count}")
-    return int(image)
+        image = int(position)
+    return image if 0 <= image < count else None
 
 
-def options_of(profile: Profile, stage: Stage) -> RetrieveOptions | None:
+def options_of(profile: Profile, stage: Stage, transfer_syntax: str | None = None) -> RetrieveOptions | None:
     """The options of a stage; None is the whole image by one plain request."""
-    options = profile.retrieve_options
+    return choose(profile.options_for(transfer_syntax), stage)
+
+
+def choose(options: Mapping[str, RetrieveOptions], stage: Stage) -> RetrieveOptions | None:
+    """Those of a stage among options by `retrieveType`."""
     return options.get(stage.retrieve_type) or options.get("default")
 
 
-def spans_of_frame(profile: Profile) -> tuple[Span, ...]:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What an image's fetches have brought so far, as far as it decides about the next one."""
+
+    path: tuple[str, str] = ("/frames/", "")
+    """Frames path and URL arguments: another path is another representation, fetched from its byte 0."""
+    have: int | None = 0
+    """Bytes from 0 that are there; None is all of them."""
+    sized_by: RetrieveOptions | None = None
+    """The options of the first range: the viewer keeps their sizes for all ranges of a URL."""
+
+    def turn_to(self, options: RetrieveOptions) -> "Progress":
+        """The same before a fetch by these options."""
+        path = (options.frames_path or "/frames/", options.url_arguments or "")
+        here = self if path == self.path else Progress(path)
+        if options.range_index is not None and here.sized_by is None:
+            return replace(here, sized_by=options)
+        return here
+
+    def add(self, span: Span) -> "Progress":
+        """The same after a span was fetched."""
+        return replace(self, have=span.stop)
+
+    def span(self, profile: Profile, options: RetrieveOptions) -> Span | None:
+        """What a stage fetches now, after `turn_to`; None where nothing is left to get.
+
+        >>> Progress().span(Profile(), RetrieveOptions.model_validate({"rangeIndex": 1}))
+        Span(start=0, stop=131072)
+        """
+        if self.have is None:
+            return None
+        stop = self._stop(options)
+        is_small = stop is None and not options.is_full  # a picture of its own, of use only whole
+        if self.have == 0 and profile.first is not None and not is_small:
+            stop = profile.first
+        if stop is None:
+            is_left_to_viewers = self.have > 0 and profile.complete == "on-demand"
+            return None if is_left_to_viewers else Span(self.have, None)
+        return Span(self.have, stop) if stop > self.have else None
+
+    def _stop(self, options: RetrieveOptions) -> int | None:
+        if is_open_ended(options):
+            return None
+        sizes, index = self.sized_by or options, options.range_index or 0
+        # Zero is no size either, as in the viewer's own code.
+        if sizes.initial_chunk_size:
+            return sizes.initial_chunk_size + index * (sizes.chunk_size or LATER_CHUNK)
+        return (sizes.chunk_size or CHUNK) * (index + 1)
+
+
+def is_open_ended(options: RetrieveOptions) -> bool:
+    """Whether a stage asks for all that remains."""
+    return options.range_index is None or options.range_index == -1
+
+
+def spans_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tuple[Span, ...]:
     """The spans by which one frame is fetched, contiguous from 0, the last one to the end.
+
+    Of a series of one, as a viewer has it that loads a single image; a stage that selects none of it is
+    passed over. What is fetched from other paths before is not part of the frame.
 
     >>> from proxy.plan.profile import stock_profile
     >>> spans_of_frame(stock_profile("sequential"))
     (Span(start=0, stop=65536), Span(start=65536, stop=None))
     """
     spans: list[Span] = []
-    have = 0
+    progress = Progress()
+    by_type = profile.options_for(transfer_syntax)
     for stage in profile.stages:
-        if 0 not in images_of(stage, 1):
+        if not _selects_the_only(stage):
             continue
-        stop = _stop(profile, stage, is_first=not spans)
-        if stop is None or stop > have:
-            spans.append(Span(have, stop))
-        if stop is None:
-            return tuple(spans)
-        have = max(have, stop)
-    return (*spans, Span(have, None))
+        options = choose(by_type, stage) or WHOLE
+        turned = progress.turn_to(options)
+        span = turned.span(profile, options)
+        if span is None:
+            continue
+        if turned.path != progress.path:
+            spans.clear()
+        spans.append(span)
+        progress = turned.add(span)
+        if span.stop is None and options.is_full:
+            break
+    return tuple(spans) if progress.have is None else (*spans, Span(progress.have, None))
 
 
-def _stop(profile: Profile, stage: Stage, *, is_first: bool) -> int | None:
-    if is_first and profile.first is not None:
-        return profile.first
-    options = options_of(profile, stage)
-    if options is None or options.range_index is None or options.range_index == -1:
-        return None
-    return options.chunk_size * (options.range_index + 1)
+def _selects_the_only(stage: Stage) -> bool:
+    if stage.positions is None:
+        return not stage.offset
+    return any(_image_at(position, 1) == 0 for position in stage.positions)

@@ -16,6 +16,8 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 _FRAME_NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _FRAME_PATH = re.compile(r"studies/([^/]*)/series/([^/]*)/instances/([^/]*)/frames/([^/]*)", re.ASCII)
 
+_SERIES_METADATA = re.compile(r"studies/([^/]*)/series/([^/]*)/metadata", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class FrameResource:
@@ -40,6 +42,14 @@ class FrameResource:
         return (
             f"studies/{self.study}/series/{self.series}/instances/{self.instance}/frames/{self.frame_number}"
         )
+
+
+def parse_series_metadata_path(path: str) -> tuple[str, str] | None:
+    """Study and series whose metadata a path names (PS3.18 10.4.1-1); None where it is another path."""
+    match = _SERIES_METADATA.fullmatch(path)
+    if match is None or any(len(uid) > MAX_UID or _UID.fullmatch(uid) is None for uid in match.groups()):
+        return None
+    return match[1], match[2]
 
 
 def is_frame_path(path: str) -> bool:

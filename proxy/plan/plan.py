@@ -1,0 +1,174 @@
+"""A profile applied to a series: which fetch may start now. The caller fetches, and says how it ended.
+
+    waiting ──next──► in flight ──ended──► waiting in its next stage, or done
+
+Each image runs through the stages that select it, one after the other; images do not wait for each other,
+but for a stage with a `barrier`. A stage that ended, well or not, leads on to the next; the rest are skipped
+once the frame is whole. Of all that wait, the queue (`requestType`) decides, then `priority`, then who
+arrived first, and all first stages arrive when the plan is made, in the order of the stages.
+
+Held are the stages, what is in flight, and what waits between two stages; images not begun are not listed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count as counter
+from itertools import groupby
+
+from proxy.plan.profile import Profile
+from proxy.plan.queue import StageCount, StageQueue, Step
+from proxy.plan.stages import WHOLE, Progress, images_of, is_open_ended, options_of
+from proxy.wire.ranges import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One span of one image, to be fetched now."""
+
+    stage: str
+    """The stage's id."""
+    image: int
+    """0-based, in the order of the series."""
+    retrieve_type: str
+    """The key of its options."""
+    request_type: str
+    """The queue that it came from."""
+    priority: int
+    """Its priority there."""
+    span: Span
+    """Which bytes."""
+    frames_path: str | None
+    """What stands in the URL instead of `/frames/`; None is nothing else."""
+    url_arguments: str | None
+    """Arguments for the URL; None is none."""
+
+
+class Plan:
+    """The fetches of a series, as they come due."""
+
+    def __init__(self, profile: Profile, count: int, transfer_syntax: str | None = None) -> None:
+        """Of `count` images. Raises `ConfigurationError` for a position where there is no image."""
+        self._profile = profile
+        self._queues: list[StageQueue] = []
+        for stage in profile.stages:
+            options = options_of(profile, stage, transfer_syntax) or WHOLE
+            self._queues.append(StageQueue(stage, options, images_of(stage, count), self._queues))
+        numbers = sorted(range(len(self._queues)), key=lambda number: self._queues[number].rank)
+        self._ranks = [list(same) for _, same in groupby(numbers, lambda number: self._queues[number].rank)]
+        self._left = sum(queue.total for queue in self._queues)
+        self._arrivals = counter()
+        self._in_flight: dict[int, tuple[Fetch, Step]] = {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all stages have ended for all their images."""
+        return self._left == 0
+
+    @property
+    def stages(self) -> tuple[StageCount, ...]:
+        """How far each stage is."""
+        return tuple(queue.count for queue in self._queues)
+
+    def next(self) -> Fetch | None:
+        """The fetch that starts now; None where none may before another has ended."""
+        for numbers in self._ranks:
+            steps = [step for number in numbers if (step := self._first(number)) is not None]
+            if steps:
+                return self._start(min(steps, key=lambda step: step.arrival))
+        return None
+
+    def ended(self, fetch: Fetch, is_whole: bool, ok: bool) -> tuple[StageCount, ...]:
+        """Takes note of how a fetch ended; returns the stages that ended with it, for all their images.
+
+        `is_whole`: all bytes of what was asked (of an alternate: all of the alternate's) are there.
+        """
+        known, step = self._in_flight.get(fetch.image, (None, None))
+        if known != fetch or step is None:
+            raise ValueError(f"stage {fetch.stage}, image {fetch.image}: no such fetch is in flight")
+        del self._in_flight[fetch.image]
+        queue = self._queues[step.number]
+        progress = step.progress
+        if is_whole:
+            progress = replace(progress, have=None)
+        elif ok:
+            progress = progress.add(step.span)
+        queue.failures += not ok
+        is_cut = ok and step.span.stop is not None and is_open_ended(queue.options)
+        if is_cut and self._wait(step.image, step.number, step.turn, progress):
+            return ()
+        return self._go_on(step, progress, is_over=is_whole and queue.options.is_full)
+
+    def _first(self, number: int) -> Step | None:
+        """What would start first of a stage, left where it waits."""
+        queue = self._queues[number]
+        if queue.stage.barrier and not all(earlier.is_done for earlier in self._queues[:number]):
+            return None
+        if queue.head is None:
+            return queue.follower
+        return self._step(number - len(self._queues), queue.head, number, 0, Progress())
+
+    def _start(self, step: Step) -> Fetch:
+        queue = self._queues[step.number]
+        if step.arrival < 0:
+            queue.take_head()
+        else:
+            queue.take_follower()
+        stage, options = queue.stage, queue.options
+        fetch = Fetch(
+            stage.id,
+            step.image,
+            stage.retrieve_type,
+            stage.request_type,
+            stage.priority,
+            step.span,
+            options.frames_path,
+            options.url_arguments,
+        )
+        self._in_flight[step.image] = fetch, step
+        return fetch
+
+    def _step(self, arrival: int, image: int, number: int, turn: int, progress: Progress) -> Step | None:
+        """An image in a stage; None where nothing is left to get."""
+        options = self._queues[number].options
+        turned = progress.turn_to(options)
+        span = turned.span(self._profile, options)
+        return None if span is None else Step(arrival, image, number, turn, turned, span)
+
+    def _wait(self, image: int, number: int, turn: int, progress: Progress) -> bool:
+        """Lets an image arrive in a stage; False where nothing is left to get."""
+        step = self._step(next(self._arrivals), image, number, turn, progress)
+        if step is not None:
+            self._queues[number].append(step)
+        return step is not None
+
+    def _go_on(self, step: Step, progress: Progress, *, is_over: bool) -> tuple[StageCount, ...]:
+        """Ends a step, skips those with nothing to do, and lets the image arrive at the next."""
+        over = [step.number]
+        for number, turn in self._after(step):
+            if not is_over and self._wait(step.image, number, turn, progress):
+                break
+            over.append(number)
+        self._left -= len(over)
+        for number in over:
+            self._queues[number].done += 1
+        return tuple(self._queues[n].count for n in dict.fromkeys(over) if self._queues[n].is_done)
+
+    def _after(self, step: Step) -> Iterator[tuple[int, int]]:
+        """Stages of an image after a step, and which time each selects it."""
+        for number in range(step.number, len(self._queues)):
+            begun = step.turn + 1 if number == step.number else 0
+            for turn in range(begun, self._queues[number].times(step.image)):
+                yield number, turn
+
+
+def ordered(profile: Profile, count: int, transfer_syntax: str | None = None) -> Iterator[Fetch]:
+    """The fetches one after the other, each ended before the next starts and whole if open-ended.
+
+    >>> from proxy.plan.profile import stock_profile
+    >>> [(fetch.image, fetch.span.to_header()) for fetch in ordered(stock_profile("sequential"), 2)]
+    [(0, 'bytes=0-65535'), (1, 'bytes=0-65535'), (0, 'bytes=65536-'), (1, 'bytes=65536-')]
+    """
+    plan = Plan(profile, count, transfer_syntax)
+    while (fetch := plan.next()) is not None:
+        yield fetch
+        plan.ended(fetch, is_whole=fetch.span.stop is None, ok=True)

@@ -1,0 +1,200 @@
+"""All plans: those that were asked for, and those that a viewer's request sets off.
+
+A profile's `prefetch` says what sets one off for a series: the first frame of it that a viewer asks for,
+or its metadata. Of two such plans the later goes first, so a viewer who jumps to another series does not
+wait for the rest of the old one. With a window the plan is made again when the viewer has moved on.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from proxy.cache.frame import FrameKey
+from proxy.errors import ProxyError, ShuttingDown, UnknownName
+from proxy.metrics import Metrics
+from proxy.origin.client import Headers
+from proxy.plan.profile import Profile
+from proxy.prefetch.run import Run, State
+from proxy.retrieve import Retrieve
+from proxy.series import ListedFrames, SeriesFrames, SeriesKey, SeriesLists
+from proxy.wire.resource import FrameResource
+
+MOST_KEPT = 256
+"""Plans that can be asked after; the oldest that is over goes first."""
+MOST_UNUSED = 65536
+"""Frames that were fetched for nobody yet and are remembered as that."""
+
+_log = logging.getLogger(__name__)
+
+
+class Plans:
+    """The table of runs, within the life of the app."""
+
+    def __init__(
+        self, retrieve: Retrieve, lists: SeriesLists, profiles: Mapping[str, Profile], metrics: Metrics
+    ) -> None:
+        self.profiles = profiles
+        self._retrieve = retrieve
+        self._lists = lists
+        self._metrics = metrics
+        self._runs: dict[str, Run] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._set_off: dict[SeriesKey, Run | None] = {}
+        self._unused: dict[FrameKey, tuple[str, int]] = {}
+        self._group = asyncio.TaskGroup()
+        self._is_closing = False
+        self._latest = 0
+
+    def get(self, name: str) -> Run:
+        """A plan by its id. Raises `UnknownName`."""
+        run = self._runs.get(name)
+        if run is None:
+            raise UnknownName("no plan of that id")
+        return run
+
+    async def series(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
+        """The frames of a series. Raises `OriginError`."""
+        return await self._lists.get(key, credentials)
+
+    def start(
+        self,
+        frames: SeriesFrames | ListedFrames,
+        credentials: Headers,
+        profile: str,
+        images: range | None = None,
+        number: int = 0,
+    ) -> Run:
+        """Begins a plan. Raises `UnknownName`, `ConfigurationError`, `ShuttingDown`."""
+        if self._is_closing:
+            raise ShuttingDown("the service is ending")
+        if profile not in self.profiles:
+            raise UnknownName(f"no profile of that name; there are {', '.join(sorted(self.profiles))}")
+        run = Run(
+            secrets.token_urlsafe(12),
+            number,
+            profile,
+            self.profiles[profile],
+            frames,
+            range(len(frames)) if images is None else images,
+            credentials,
+            self._retrieve,
+            self._metrics,
+            lambda key, size: self._remember(profile, key, size),
+        )
+        self._runs[run.id] = run
+        self._forget_old()
+        self._tasks[run.id] = self._group.create_task(self._carry_out(run))
+        return run
+
+    async def _carry_out(self, run: Run) -> None:
+        try:
+            await run.carry_out()
+        except Exception:
+            _log.exception("a plan ended by a fault of ours")
+            run.state = State.FAILED
+        finally:
+            self._tasks.pop(run.id, None)
+            self._metrics.plans.labels(run.profile_name, run.state.value).inc()
+
+    def cancel(self, run: Run) -> None:
+        """Ends a plan; what nobody else reads of its fetches ends with it."""
+        task = self._tasks.get(run.id)
+        if task is not None:
+            task.cancel()
+
+    def viewed(self, key: FrameKey, credentials: Headers, profile: str) -> None:
+        """A viewer asks for a frame."""
+        self._count_used(key)
+        prefetch = self.profiles[profile].prefetch
+        if prefetch.trigger != "none" and not key.query:
+            self.set_off(_series_of(key), credentials, profile, key.resource)
+
+    def metadata_read(self, key: SeriesKey, credentials: Headers, profile: str) -> None:
+        """A viewer has read a series' metadata."""
+        if self.profiles[profile].prefetch.trigger == "metadata":
+            self.set_off(key, credentials, profile, None)
+
+    def set_off(self, key: SeriesKey, credentials: Headers, profile: str, last: FrameResource | None) -> None:
+        """Begins the plan of a series, or moves its window; whatever goes wrong, no viewer hears of it."""
+        window = self.profiles[profile].prefetch.window
+        if self._is_closing or (key in self._set_off and (window is None or last is None)):
+            return
+        if key not in self._set_off:
+            self._latest += 1
+            self._set_off[key] = None
+            while len(self._set_off) > MOST_KEPT:
+                self._set_off.pop(next(iter(self._set_off)))
+        elif self._set_off[key] is None:
+            return  # its list of frames is on its way
+        name = secrets.token_urlsafe(12)
+        later = self._set_off_later(key, credentials, profile, last, -self._latest)
+        self._tasks[name] = self._group.create_task(later)
+        self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name))
+
+    async def _set_off_later(
+        self, key: SeriesKey, credentials: Headers, profile: str, last: FrameResource | None, number: int
+    ) -> None:
+        try:
+            frames = await self._lists.get(key, credentials)
+            images = _window(frames, self.profiles[profile].prefetch.window, last)
+            before = self._set_off.get(key)
+            if before is not None and not _has_moved(before.images, images):
+                return
+            run = self.start(frames, credentials, profile, images, number)
+            if before is not None:
+                run.fetched = before.fetched  # the budget is the series'
+                self.cancel(before)
+            self._set_off[key] = run
+        except ProxyError as error:
+            self._set_off.pop(key, None)  # the next frame may try again
+            _log.warning("no plan for a series", extra={"origin": key.origin, "why": type(error).__name__})
+        except Exception:  # it would end every other plan
+            _log.exception("no plan for a series by a fault of ours")
+
+    def _remember(self, profile: str, key: FrameKey, size: int) -> None:
+        self._unused[key] = profile, self._unused.pop(key, (profile, 0))[1] + size
+        while len(self._unused) > MOST_UNUSED:
+            self._unused.pop(next(iter(self._unused)))
+
+    def _count_used(self, key: FrameKey) -> None:
+        profile, size = self._unused.pop(key, ("", 0))
+        if size:
+            self._metrics.prefetched_used_bytes.labels(profile).inc(size)
+
+    def _forget_old(self) -> None:
+        for name in [name for name, run in self._runs.items() if run.is_over]:
+            if len(self._runs) <= MOST_KEPT:
+                return
+            del self._runs[name]
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_closing = True
+        for task in tuple(self._tasks.values()):
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+
+
+def _series_of(key: FrameKey) -> SeriesKey:
+    return SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
+
+
+def _window(frames: SeriesFrames, window: int | None, last: FrameResource | None) -> range:
+    """The places around the last asked frame; all where there is no window."""
+    if window is None:
+        return range(len(frames))
+    place = (frames.place_of(last) if last else None) or 0
+    return range(max(0, place - window), min(len(frames), place + window + 1))
+
+
+def _has_moved(before: range, now: range) -> bool:
+    """By half a window at least: a plan is not made anew for each frame that somebody scrolls over."""
+    return abs(now.start - before.start) + abs(now.stop - before.stop) > len(now) // 4

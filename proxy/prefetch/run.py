@@ -1,0 +1,222 @@
+"""One plan, carried out: a few fetches in flight, each through the path of every frame.
+
+    queued ──► running ──► done | failed | cancelled
+
+A run asks for no more than its profile's plan says, in the plan's order; the gate decides when. What a
+viewer already had fetched is a hit and costs nothing. Where the origin is busy (429, 503) the run
+waits as it was told, and asks again; viewers do not wait with it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import perf_counter
+from typing import Any
+
+from proxy.cache.frame import FrameKey
+from proxy.errors import OriginBusy, PlanCancelled, ProxyError
+from proxy.gate import Rank, Turn
+from proxy.metrics import Metrics
+from proxy.origin.client import Asked, Headers
+from proxy.plan.plan import Fetch, Plan
+from proxy.plan.profile import Profile
+from proxy.plan.queue import REQUEST_TYPES, StageCount
+from proxy.retrieve import CacheDid, Retrieve, Wanted
+from proxy.series import ListedFrames, SeriesFrames
+
+IN_FLIGHT = 16
+"""Fetches of one run at once; the gate lets fewer through."""
+BUSY_TRIES = 5
+"""Times that a fetch is asked again where the origin is busy."""
+LONGEST_PAUSE = 60.0
+"""Seconds that an origin can make a run wait at a time."""
+KEPT_EVENTS = 1000
+"""Of a run; who comes late gets the last ones."""
+
+
+class State(StrEnum):
+    """How far a run is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(slots=True)
+class StageTimes:
+    """When a stage began and ended, in seconds from the start of the run."""
+
+    first_done: float | None = None
+    """Its first image was done."""
+    last_done: float | None = None
+    """Its last image was done or skipped."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One plan over the frames of a series, for one credential."""
+
+    id: str
+    """Names it in the API; can't be guessed."""
+    number: int
+    """Of two runs the one with the lower number goes first."""
+    profile_name: str
+    """For people and metrics."""
+    profile: Profile
+    """What it carries out."""
+    frames: SeriesFrames | ListedFrames
+    """The whole series, or what was named of it."""
+    images: range
+    """The places of the series that it is about."""
+    credentials: Headers
+    """Handed to the origin, never shown."""
+    retrieve: Retrieve
+    """The path of each frame."""
+    metrics: Metrics
+    """What is counted."""
+    on_fetched: Callable[[FrameKey, int], None]
+    """Hears of bytes that were fetched for nobody yet."""
+    state: State = State.QUEUED
+    """How far it is."""
+    fetched: int = 0
+    """Bytes that it brought from the origin."""
+    error: str = ""
+    """Why it failed."""
+    plan: Plan = field(init=False)
+    """What comes next."""
+    times: dict[str, StageTimes] = field(default_factory=dict)
+    """By stage."""
+    events: deque[tuple[int, str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
+    """Number, name and fields of what happened."""
+    _began: float = 0.0
+    _paused_until: float = 0.0
+    _happened: asyncio.Event = field(default_factory=asyncio.Event)
+    _wanted: set[FrameKey] = field(default_factory=set)
+    _told: int = 0
+
+    def __post_init__(self) -> None:
+        self.plan = Plan(self.profile, len(self.images), self.frames.transfer_syntax or None)
+        self.times = {stage.id: StageTimes() for stage in self.profile.stages}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in (State.DONE, State.FAILED, State.CANCELLED)
+
+    async def carry_out(self) -> None:
+        """Until all is fetched, the budget is spent, or it is cancelled. Raises nothing of its own."""
+        self.state, self._began = State.RUNNING, perf_counter()
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while self.fetched < self.profile.prefetch.budget:
+                while len(running) < IN_FLIGHT and (fetch := self.plan.next()) is not None:
+                    running.add(asyncio.create_task(self._carry_out(fetch)))
+                if not running:
+                    break
+                _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            failures = sum(stage.failures for stage in self.plan.stages)
+            self.state = State.FAILED if failures and not self.fetched else State.DONE
+        except asyncio.CancelledError:
+            self.state = State.CANCELLED
+            for key in self._wanted:
+                self.retrieve.cancel(key)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            self._tell("end", {"state": self.state.value, "bytes": self.fetched})
+
+    async def _carry_out(self, fetch: Fetch) -> None:
+        began = perf_counter()
+        is_whole, is_ok = False, True
+        try:
+            is_whole = await self._fetch(fetch)
+        except PlanCancelled:
+            is_ok = False
+        except ProxyError as error:
+            is_ok, self.error = False, type(error).__name__
+        told = {
+            "stageId": fetch.stage,
+            "image": fetch.image + self.images.start,
+            "ok": is_ok,
+            "whole": is_whole,
+        }
+        self._tell("frame", told | {"ms": round((perf_counter() - began) * 1000, 1)})
+        self._note(fetch.stage, self.plan.ended(fetch, is_whole, is_ok))
+
+    async def _fetch(self, fetch: Fetch) -> bool:
+        """Brings one span; whether the frame is whole with it."""
+        wanted = self._request(fetch)
+        for attempt in range(BUSY_TRIES + 1):
+            await asyncio.sleep(max(0.0, self._paused_until - perf_counter()))
+            try:
+                return await self._fetch_once(wanted)
+            except OriginBusy as error:
+                if attempt == BUSY_TRIES:
+                    raise
+                pause = min(error.retry_after or 2.0**attempt, LONGEST_PAUSE)
+                self._paused_until = max(self._paused_until, perf_counter() + pause)
+        raise AssertionError("unreachable")
+
+    async def _fetch_once(self, wanted: Wanted) -> bool:
+        held = self.retrieve.held(wanted.key)
+        self._wanted.add(wanted.key)
+        try:
+            opened = self.retrieve.open(wanted)
+            total = (await opened.source.describe()).claim.total
+            stop = total if wanted.stop is None else min(wanted.stop, total)
+            await opened.source.reached(stop)
+        finally:
+            self._wanted.discard(wanted.key)
+        if opened.did in (CacheDid.MISS, CacheDid.PARTIAL) and stop > held:
+            self.fetched += stop - held
+            self.metrics.prefetched_bytes.labels(self.profile_name).inc(stop - held)
+            self.on_fetched(wanted.key, stop - held)
+        return stop == total
+
+    def _request(self, fetch: Fetch) -> Wanted:
+        key, path = self.frames.key, fetch.frames_path or "/frames/"
+        resource = self.frames.resource(self.images[fetch.image])
+        query = fetch.url_arguments or ""
+        target = resource.path.replace("/frames/", path, 1) + (f"?{query}" if query else "")
+        frame = FrameKey(key.origin, key.partition, resource, query, "" if path == "/frames/" else path)
+        kind = REQUEST_TYPES.index(fetch.request_type)
+        rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
+        stop = fetch.span.stop
+        return Wanted(
+            frame, Asked(target, self.credentials), stop, stop, is_completed=stop is None, planned=rank
+        )
+
+    def _note(self, stage: str, over: tuple[StageCount, ...]) -> None:
+        now = perf_counter() - self._began
+        times = self.times[stage]
+        times.first_done = now if times.first_done is None else times.first_done
+        for count in over:
+            self.times[count.stage].last_done = now
+            self._tell("stage", self.stage_event(count))
+
+    def stage_event(self, count: StageCount) -> dict[str, Any]:
+        """A stage as a viewer's own stage event tells it; durations in milliseconds, None where unknown."""
+        times = self.times[count.stage]
+        first, last = times.first_done, times.last_done
+        return {
+            "stageId": count.stage,
+            "numberOfFailures": count.failures,
+            "numberOfImages": count.images,
+            "stageDurationInMS": None if first is None or last is None else round((last - first) * 1000, 1),
+            "startDurationInMS": None if last is None else round(last * 1000, 1),
+        }
+
+    def _tell(self, name: str, fields: dict[str, Any]) -> None:
+        self._told += 1
+        self.events.append((self._told, name, fields))
+        happened, self._happened = self._happened, asyncio.Event()
+        happened.set()
+
+    async def next_event(self) -> None:
+        """Returns at the next event."""
+        await self._happened.wait()

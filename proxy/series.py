@@ -1,0 +1,165 @@
+"""The frames of a series, from its metadata, fetched once and kept for a short time (PS3.18 10.4).
+
+Kept apart for each credential like everything else, since an origin may show different instances to
+different users.
+"""
+
+import asyncio
+import json
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from time import monotonic
+from urllib.parse import quote
+
+from proxy.errors import OriginFailed, OriginMismatch, OriginRefused
+from proxy.origin.client import Headers, Origin
+from proxy.wire.dicomjson import (
+    FRAMES,
+    INSTANCE,
+    MODALITY,
+    TRANSFER_SYNTAXES,
+    checked,
+    in_order,
+    text_of,
+    whole_of,
+)
+from proxy.wire.resource import FrameResource
+
+KEPT = 60.0
+"""Seconds for which a list of frames is kept."""
+MOST_KEPT = 64
+"""Lists that are kept."""
+MOST_FRAMES = 100_000
+"""Frames of a series; more are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """Which series, for whom."""
+
+    origin: str
+    """Name of the origin."""
+    partition: bytes
+    """Digest of the credential; empty where all may read."""
+    study: str
+    """StudyInstanceUID."""
+    series: str
+    """SeriesInstanceUID."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFrames:
+    """The frames of a series in the order of its slices; counted from 0 here, frame numbers from 1."""
+
+    key: SeriesKey
+    """Which series."""
+    instances: tuple[str, ...]
+    """SOPInstanceUIDs, in order."""
+    ends: tuple[int, ...]
+    """For each instance, frames up to and with it."""
+    modality: str
+    """Of its first instance; empty where it is not said."""
+    transfer_syntax: str
+    """Of its first instance, as the metadata has it; empty where it is not said."""
+
+    def __len__(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+    def resource(self, image: int) -> FrameResource:
+        """The frame at a place, from 0."""
+        at = bisect_right(self.ends, image)
+        before = self.ends[at - 1] if at else 0
+        return FrameResource(self.key.study, self.key.series, self.instances[at], image - before + 1)
+
+    def place_of(self, resource: FrameResource) -> int | None:
+        """The place of a frame, from 0; None where it is not of this series."""
+        try:
+            at = self.instances.index(resource.instance)
+        except ValueError:
+            return None
+        place = (self.ends[at - 1] if at else 0) + resource.frame_number - 1
+        return place if place < self.ends[at] else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFrames:
+    """Frames that somebody named one by one."""
+
+    key: SeriesKey
+    """The series that they are of."""
+    resources: tuple[FrameResource, ...]
+    """In the order in which they were named."""
+    transfer_syntax: str = ""
+    """Not known."""
+
+    def __len__(self) -> int:
+        return len(self.resources)
+
+    def resource(self, image: int) -> FrameResource:
+        """The frame at a place, from 0."""
+        return self.resources[image]
+
+
+def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
+    """The frames that a series' metadata tells of. Raises `OriginMismatch` for what is none."""
+    if not isinstance(metadata, list) or not all(isinstance(each, dict) for each in metadata):
+        raise OriginMismatch("the series' metadata is no list of instances", "metadata")
+    instances = [each for each in metadata if text_of(each, INSTANCE)]
+    if not instances:
+        raise OriginMismatch("the series' metadata has no instance", "metadata")
+    ordered = in_order(instances)
+    uids = tuple(text_of(each, INSTANCE) for each in ordered)
+    for uid in uids:
+        checked(FrameResource(key.study, key.series, uid, 1).path)
+    ends = tuple(accumulate(max(1, whole_of(each, FRAMES)) for each in ordered))
+    if ends[-1] > MOST_FRAMES:
+        raise OriginMismatch(f"more than {MOST_FRAMES} frames in a series", "metadata")
+    syntax = next(filter(None, (text_of(ordered[0], tag) for tag in TRANSFER_SYNTAXES)), "")
+    return SeriesFrames(key, uids, ends, text_of(ordered[0], MODALITY), syntax)
+
+
+class SeriesLists:
+    """The lists that were asked for lately."""
+
+    def __init__(self, origins: Mapping[str, Origin]) -> None:
+        self._origins = origins
+        self._kept: dict[SeriesKey, tuple[float, asyncio.Future[SeriesFrames]]] = {}
+
+    def held(self, key: SeriesKey) -> SeriesFrames | None:
+        """A list that is there, without asking for it."""
+        _, kept = self._kept.get(key, (0.0, None))
+        is_good = kept is not None and kept.done() and not kept.cancelled() and kept.exception() is None
+        return kept.result() if kept is not None and is_good else None
+
+    async def get(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
+        """The frames of a series; asked for once, however many want it. Raises `OriginError`."""
+        until, kept = self._kept.get(key, (0.0, None))
+        if kept is None or monotonic() > until or (kept.done() and self.held(key) is None):
+            kept = asyncio.ensure_future(self._read(key, credentials))
+            kept.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._kept.pop(key, None)
+            self._kept[key] = monotonic() + KEPT, kept
+            while len(self._kept) > MOST_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+        return await asyncio.shield(kept)  # whoever leaves does not stop the others
+
+    def close(self) -> None:
+        """Ends what is being asked for."""
+        for _, kept in self._kept.values():
+            kept.cancel()
+
+    async def _read(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
+        path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
+        headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
+        status, body = await self._origins[key.origin].read_whole(path, headers)
+        if 400 <= status < 500:
+            raise OriginRefused(status)
+        if status != 200:
+            raise OriginFailed(f"the origin answered {status}")
+        try:
+            metadata = await asyncio.to_thread(json.loads, body)
+        except ValueError as error:
+            raise OriginMismatch("the series' metadata is no JSON", "metadata") from error
+        return await asyncio.to_thread(read_frames, key, metadata)

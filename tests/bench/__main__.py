@@ -1,0 +1,24 @@
+"""`python -m tests.bench [name …]`: the named benchmarks, or all of them, one after the other."""
+
+import argparse
+import signal
+
+from tests.bench import hits, plan, twenty
+
+BENCHMARKS = {"twenty": twenty.run, "hits": hits.run, "plan": plan.run}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
+    for place, name in enumerate(names):
+        print("\n" * (place > 0) + f"== {name}", flush=True)
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main()

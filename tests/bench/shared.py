@@ -1,0 +1,244 @@
+"""What benchmarks share: an origin that counts, the proxy, its rivals, and a table.
+
+Everything runs on loopback, each server in a process of its own, and ends with the `with` that began it.
+"""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvloop
+from starlette.types import Receive, Scope, Send
+
+from proxy import app
+from proxy.children import Children, address, listen
+from proxy.listeners import Listener
+from proxy.settings import Settings
+from proxy.wire.ranges import Span
+
+FIRST = 65536
+"""Bytes of a first range."""
+LABEL = b"image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
+WIDTH = 80
+"""Columns of a table at most."""
+
+Front = Callable[[str], AbstractContextManager[str]]
+"""Starts a server in front of the URL of an origin; gives its own URL."""
+
+
+class NotInstalled(Exception):
+    """Says what would install it."""
+
+
+def frame_path(study: str, number: int, size: int) -> str:
+    """A frame of `size` bytes; the same bytes in every study."""
+    return f"studies/{study}/series/1/instances/1.{number}.{size}/frames/1"
+
+
+@lru_cache(maxsize=64)
+def frame_bytes(number: int, size: int) -> bytes:
+    return b"\xff\x4f" + random.Random(number).randbytes(size - 2)
+
+
+class Counting:
+    """The origin: frames out of memory, and what was asked of it, by study and stage."""
+
+    def __init__(self) -> None:
+        self._asked: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._answers: dict[tuple[str, bytes], tuple[int, list[tuple[bytes, bytes]], bytes]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].strip("/")
+        if path.endswith("/frames/1"):
+            value = next((value for name, value in scope["headers"] if name == b"range"), b"")
+            stage = "whole" if not value else "first" if value.startswith(b"bytes=0-") else "rest"
+            self._asked[path.split("/")[1]][stage] += 1
+            status, headers, body = self._answer(path, value)
+        else:
+            # Of a study: what was asked. Of anything else, which opens a connection: nothing.
+            asked = self._asked[path.removeprefix("asked/")] if path.startswith("asked/") else None
+            body = b"[]" if asked is None else f"[{dict(asked)}]".replace("'", '"').encode()
+            status, headers = 200, [(b"content-type", b"application/dicom+json")]
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, path: str, value: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        key = path.split("/", 2)[2], value
+        if key not in self._answers:
+            self._answers[key] = _cut(*map(int, path.split("/")[5].split(".")[1:]), value=value)
+        return self._answers[key]
+
+
+def _cut(number: int, size: int, value: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    headers = [
+        (b"content-type", LABEL),
+        (b"etag", f'"{number}-{size}"'.encode()),
+        (b"accept-ranges", b"bytes"),
+    ]
+    whole = frame_bytes(number, size)
+    if not value:
+        return 200, headers, whole
+    start, _, last = value.removeprefix(b"bytes=").decode().partition("-")
+    span = Span(int(start), min(int(last) + 1, size) if last else size)
+    told = f"bytes {span.start}-{(span.stop or 0) - 1}/{size}".encode()
+    return 206, [*headers, (b"content-range", told)], whole[span.start : span.stop]
+
+
+def run_origin(listener: socket.socket) -> None:
+    uvloop.run(Listener(Counting(), listener, 1).until_ended())
+
+
+def start(children: Children, name: str, target: Callable[..., None], *arguments: Any) -> str:
+    """A server of ours on a new socket, which is its first argument; its URL."""
+    listener = listen()
+    children.start(name, target, listener, *arguments)
+    return "http://{}:{}".format(*address(listener))
+
+
+@contextmanager
+def proxy(origin: str) -> Iterator[str]:
+    """One worker with the default settings."""
+    settings = Settings(_env_prefix="NOTHING_", origins=[{"url": origin}], log={"level": "error"})
+    with Children() as children:
+        viewers, admin = listen(), listen()
+        children.start("proxy", app.run, settings, viewers, admin)
+        yield "http://{}:{}".format(*address(viewers))
+
+
+@contextmanager
+def nginx(origin: str) -> Iterator[str]:
+    """One worker, slices of 64 KiB in its cache, one fetch a slice, kept connections to the origin."""
+    program = _installed("nginx", "nginx-light")
+    with tempfile.TemporaryDirectory(prefix="bench-nginx-") as folder:
+        port = _free_port()
+        config = Path(folder, "nginx.conf")
+        config.write_text(_nginx_config(folder, port, urlsplit(origin).netloc))
+        with _running([program, "-p", folder, "-e", f"{folder}/error.log", "-c", str(config)], port) as url:
+            yield url
+
+
+def _nginx_config(folder: str, port: int, origin: str) -> str:
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "\n  ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    return f"""\
+{"user root;" if os.geteuid() == 0 else ""}
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+  {temporary}
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 100000000;
+  proxy_cache_path {folder}/cache levels=1:2 keys_zone=frames:10m max_size=1g use_temp_path=off;
+  upstream origin {{ server {origin}; keepalive 64; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=1024;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    location / {{ proxy_pass http://origin; }}
+    location ~ /frames/ {{
+      slice 64k;
+      proxy_cache frames;
+      proxy_cache_key $uri$slice_range;
+      proxy_cache_valid 200 206 1h;
+      proxy_cache_lock on;
+      proxy_set_header Range $slice_range;
+      proxy_pass http://origin;
+    }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def varnish(origin: str) -> Iterator[str]:
+    """In memory, as it is after installation; it fetches a frame whole and ranges over what came."""
+    program = _installed("varnishd", "varnish")
+    with tempfile.TemporaryDirectory(prefix="bench-varnish-") as folder:
+        port, parts = _free_port(), urlsplit(origin)
+        config = Path(folder, "bench.vcl")
+        config.write_text(
+            f'vcl 4.1;\nbackend origin {{ .host = "{parts.hostname}"; .port = "{parts.port}"; }}\n'
+            'sub vcl_recv { if (req.url !~ "/frames/") { return (pass); } }\n'
+            "sub vcl_backend_response { set beresp.ttl = 1h; }\n"
+        )
+        store = ["-s", "malloc,1g", "-n", f"{folder}/run", "-j", "none"]
+        command = [program, "-F", "-a", f"127.0.0.1:{port}", "-T", "none", "-f", str(config), *store]
+        with _running(command, port) as url:
+            yield url
+
+
+RIVALS: dict[str, Front] = {"nginx slice 64k": nginx, "Varnish": varnish}
+
+
+def _installed(program: str, package: str) -> str:
+    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        raise NotInstalled(f"not installed: apt-get install {package}")
+    return path
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return address(listener)[1]
+
+
+@contextmanager
+def _running(command: Sequence[str], port: int) -> Iterator[str]:
+    """A foreign program until the end of the `with`; begins when it listens."""
+    with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
+        try:
+            deadline = time.monotonic() + 15
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    said.seek(0)
+                    raise RuntimeError(f"{command[0]} does not start:\n{said.read().decode()}")
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as near:
+        return near.connect_ex(("127.0.0.1", port)) == 0
+
+
+def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
+    """The first cell to the left, the others to the right, each in its width; a row is shown at once."""
+    left, *right = (
+        cell.ljust(width) if place == 0 else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(cells, widths, strict=False))
+    )
+    print("".join((left, *right)).rstrip()[:WIDTH], flush=True)
+
+
+def versions() -> str:
+    """Of the rivals that are here."""
+    found = []
+    for program, package, flag in (("nginx", "nginx-light", "-v"), ("varnishd", "varnish", "-V")):
+        try:
+            said = subprocess.run([_installed(program, package), flag], capture_output=True, text=True)
+        except NotInstalled:
+            continue
+        found.append((said.stderr + said.stdout).split("\n")[0].rpartition("(" if flag == "-V" else ": ")[2])
+    return ", ".join(words.split(" ")[0] for words in found) or "no rival installed"

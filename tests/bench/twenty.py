@@ -1,0 +1,141 @@
+"""Twenty frames over one slow link: when the last first range is answered, and when all are complete."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import product
+
+import uvloop
+
+from proxy.children import Children
+from proxy.measure.link import run_link
+from proxy.measure.network import Network
+from proxy.measure.picture import Picture
+from proxy.measure.server import CONNECTIONS, Server
+from proxy.wire.ranges import Span
+from tests.bench.shared import (
+    FIRST,
+    RIVALS,
+    Front,
+    NotInstalled,
+    frame_bytes,
+    frame_path,
+    print_row,
+    proxy,
+    run_origin,
+    start,
+    versions,
+)
+
+FRAMES, SIZE = 20, 1_000_000
+NETWORK = Network("20ms", down=30e6, up=30e6, latency=0.020)
+MANY = 8
+"""Viewers at once, each with its own connections."""
+AIM_FIRST, AIM_COMPLETE = 0.40, 5.5
+"""Seconds that issue 3 asks for."""
+WIDTHS = (30, 8, 7, 9, 7, 7, 6, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds from the first request, of the viewer who was last."""
+
+    last_first: float
+    """Until the last first range was answered."""
+    complete: float
+    """Until all frames were there."""
+
+
+FLOOR = Times(NETWORK.limit(FRAMES * FIRST), NETWORK.limit(FRAMES * SIZE))
+
+
+def run() -> None:
+    print(
+        f"{FRAMES} frames of {SIZE:,} bytes; one link of {NETWORK.down / 1e6:g} Mbit/s and"
+        f" {NETWORK.latency * 1e3:g} ms before the origin.\n"
+        f"A viewer has {CONNECTIONS} open connections; on them it asks bytes=0-{FIRST - 1} of each frame,\n"
+        f"then bytes={FIRST}- of each. Every row begins with an empty cache, in a new process;\n"
+        "the bytes are compared. nginx: proxy_cache_lock on. Seconds, of the last viewer;\n"
+        "× is to the floor: bytes / rate + one latency, with nobody's headers."
+    )
+    print(f"({versions()})\n")
+    print_row(("", "last", "", "all", "", "asked", "of the", "origin"), WIDTHS)
+    print_row(("", "first", "×", "complete", "×", "first", "rest", "whole"), WIDTHS)
+    _print("floor", FLOOR, {"first": FRAMES, "rest": FRAMES})
+    _print("issue 3 asks for", Times(AIM_FIRST, AIM_COMPLETE), {"first": FRAMES, "rest": FRAMES})
+    with Children() as children:
+        origin = start(children, "origin", run_origin)
+        host, _, port = origin.removeprefix("http://").rpartition(":")
+        link = start(children, "link", run_link, host, int(port), NETWORK)
+        _row("directly over the link", 1, origin, link, _nothing)
+        for (name, front), viewers in product({"progressive-proxy": proxy, **RIVALS}.items(), (1, MANY)):
+            _row(name, viewers, origin, link, front)
+
+
+@contextmanager
+def _nothing(url: str) -> Iterator[str]:
+    yield url
+
+
+def _row(name: str, viewers: int, origin: str, link: str, front: Front) -> None:
+    study = f"1.{time.time_ns()}"
+    name += f", {viewers} viewers" * (viewers > 1)
+    try:
+        with front(link) as url:
+            times = uvloop.run(_load(url, study, viewers))
+    except NotInstalled as missing:
+        print_row((name,), WIDTHS[:1])
+        print(f"  {missing}")
+    else:
+        _print(name, times, uvloop.run(_asked(origin, study)))
+
+
+def _print(name: str, times: Times, asked: dict[str, int]) -> None:
+    cells = [name]
+    for took, floor in ((times.last_first, FLOOR.last_first), (times.complete, FLOOR.complete)):
+        cells += [f"{took:.3f}", f"{took / floor:.2f}"]
+    print_row([*cells, *(str(asked.get(stage, "–")) for stage in ("first", "rest", "whole"))], WIDTHS)
+
+
+async def _asked(origin: str, study: str) -> dict[str, int]:
+    async with Server(origin) as server:
+        (counts,) = await server.get_json(f"asked/{study}")
+    return counts
+
+
+async def _load(url: str, study: str, viewers: int) -> Times:
+    """All viewers at once, from the same moment on."""
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(Server(url)) for _ in range(viewers)]
+        # A viewer has just read metadata through its connections.
+        touches = (server.get_json(f"studies/{study}/series") for server in servers * CONNECTIONS)
+        await asyncio.gather(*touches)
+        began = time.perf_counter()
+        viewed = await asyncio.gather(*(_view(server, study) for server in servers))
+    pictures = [picture for seen in viewed for picture in seen]
+    for number, picture in enumerate(pictures):
+        assert picture.codestream() == frame_bytes(number % FRAMES, SIZE), "not the bytes of the origin"
+    return Times(
+        max(picture.first_at or 0 for picture in pictures) - began,
+        max(picture.whole_at or 0 for picture in pictures) - began,
+    )
+
+
+async def _view(server: Server, study: str) -> list[Picture]:
+    """As the measuring viewer's range way: a connection goes on when its answer is whole."""
+    pictures = [Picture(is_progressive=True) for _ in range(FRAMES)]
+    requests = iter(list(product((Span(0, FIRST), Span(FIRST, None)), range(FRAMES))))
+
+    async def ask_in_turn() -> None:
+        for span, number in requests:
+            headers = {"Accept": "image/jphc", "Range": span.to_header()}
+            async with server.ask(frame_path(study, number, SIZE), headers) as response:
+                pictures[number].begin(response.status_code, response.headers, span)
+                async for chunk in response.aiter_raw():
+                    pictures[number].take(chunk, time.perf_counter())
+                pictures[number].end(time.perf_counter())
+
+    await asyncio.gather(*(ask_in_turn() for _ in range(CONNECTIONS)))
+    return pictures
