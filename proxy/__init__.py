@@ -2,10 +2,11 @@
 
 Floors, top to bottom; imports point down only, and rooms on one floor do not know each other:
 
-    9  cli
+   10  cli
+    9  showing  planning
     8  app  measure  demo  archive
-    7  frames  plans_api  admin  settings
-    6  delivery  prefetch
+    7  frames  plans_api  admin  reload
+    6  delivery  prefetch  settings
     5  retrieve  series  access  problem  passing  listeners
     4  fill
     3  origin  alternates  gate

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -32,9 +33,11 @@ from proxy.metrics import Metrics
 from proxy.origin.client import Origin
 from proxy.origin.transport import Limits, Transport
 from proxy.passing import checked_target, hand_through
+from proxy.plan.choice import Chosen
 from proxy.plans_api import create_plans_api
 from proxy.prefetch.plans import Plans
 from proxy.problem import send_problem
+from proxy.reload import Reload
 from proxy.retrieve import Retrieve
 from proxy.series import SeriesKey, SeriesLists
 from proxy.settings import OriginSettings, Settings, split_address
@@ -66,15 +69,21 @@ class App:
         self.sites = {o.name: self._site(o, transport_of(o)) for o in settings.origins}
         self.fills = Fills(store, self.metrics)
         self._access = Access(settings.access)
-        self._profiles = {o.name: o.profile or settings.profile for o in settings.origins}
-        retrieve, profiles = Retrieve(self.sites, store, self.fills), settings.all_profiles()
+        self.chosen = Chosen(settings.choice())
+        retrieve = Retrieve(self.sites, store, self.fills)
         self._lists = SeriesLists({name: site.origin for name, site in self.sites.items()})
-        self.plans = Plans(retrieve, self._lists, profiles, self.metrics)
+        self.plans = Plans(retrieve, self._lists, self.chosen, self.metrics)
         self._frames = Frames(
-            retrieve, self._access, profiles, self.plans, self.metrics, log_uids=settings.log.uids
+            retrieve,
+            self._access,
+            self.chosen,
+            self._lists,
+            self.plans,
+            self.metrics,
+            log_uids=settings.log.uids,
         )
         default = settings.default_origin
-        api = create_plans_api(self.plans, self._access, self._profiles, default.name if default else None)
+        api = create_plans_api(self.plans, self._access, default.name if default else None)
         self.admin = create_admin(self.metrics, self.not_ready_because, api)
         self._unreached = set(self.sites)
         self._is_ending = False
@@ -90,6 +99,10 @@ class App:
         if self._is_ending:
             return "ending"
         return f"not reached yet: {', '.join(sorted(self._unreached))}" if self._unreached else ""
+
+    async def keep_looking(self, path: Path) -> None:
+        """Takes changes of the configuration file into force, until cancelled."""
+        await Reload(path, self.settings, self.chosen, self.metrics).keep_looking()
 
     def end(self) -> None:
         """Not ready from now on."""
@@ -143,8 +156,7 @@ class App:
             resource = parse_frame_path(path)
             envelope = wanted_envelope(request.accept)
             if envelope is not None:
-                profile = request.profile or self._profiles[name]
-                asked = frame_request(request, name, resource, envelope, profile)
+                asked = frame_request(request, name, resource, envelope)
                 await self._frames.answer(asked, receive, send, progress)
                 return
         # What we do not hold, other forms of a frame among it, is the origin's to answer.
@@ -174,7 +186,7 @@ class App:
         if series is not None and status == 200 and request.method == "GET":
             credentials = tuple((header, value) for header, value in request.pairs if header in CREDENTIALS)
             key = SeriesKey(name, self._access.partition(credentials), *series)
-            self.plans.metadata_read(key, credentials, self._profiles[name])
+            self.plans.metadata_read(key, credentials)
 
 
 def create_app(settings: Settings) -> App:
@@ -182,16 +194,24 @@ def create_app(settings: Settings) -> App:
     return App(settings)
 
 
-def run(settings: Settings, viewers: socket.socket | None = None, admin: socket.socket | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, on these sockets or on those of the settings. Raises `OSError`."""
+def run(
+    settings: Settings,
+    viewers: socket.socket | None = None,
+    admin: socket.socket | None = None,
+    path: Path | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT, on these sockets or on those of the settings. Raises `OSError`.
+
+    With the path of its configuration it takes changes of that into force.
+    """
     logs.configure(settings.log.level, settings.log.format)
     listen = settings.listen
     viewers = viewers or open_socket(*split_address(listen.viewers))
     admin = admin or open_socket(*split_address(listen.admin))
-    uvloop.run(_serve(create_app(settings), viewers, admin))
+    uvloop.run(_serve(create_app(settings), viewers, admin, path))
 
 
-async def _serve(app: App, viewers: socket.socket, admin: socket.socket) -> None:
+async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: Path | None) -> None:
     stop = asyncio.Event()
 
     def end() -> None:
@@ -203,4 +223,7 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket) -> None
     grace = app.settings.listen.grace
     async with app.running():
         _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
+        looking = asyncio.create_task(app.keep_looking(path)) if path else None
         await serve(Listener(app, viewers, grace), Listener(app.admin, admin, grace), stop)
+        if looking is not None:
+            looking.cancel()

@@ -3,35 +3,16 @@
 import argparse
 import json
 import signal
-import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import platformdirs
-import uvloop
-
-from proxy import app
-from proxy.alternates.codec import encode_htj2k
-from proxy.archive.prepare import prepare
-from proxy.children import Children, address, listen
-from proxy.configuration import read
-from proxy.demo import images
-from proxy.demo import origin as demo_origin
-from proxy.errors import ConfigurationError, ProxyError, UnknownName
-from proxy.measure.find import find_subjects
-from proxy.measure.link import run_link
+from proxy import app, planning, showing
+from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.row import Link
-from proxy.measure.run import Setup, measure
-from proxy.measure.server import Server
-from proxy.measure.table import print_table, to_json
-from proxy.plan.plan import Fetch, ordered
-from proxy.plan.profile import STOCK, Profile, stock_profile, stock_text
+from proxy.plan.profile import STOCK, stock_text
 from proxy.settings import Settings, load
 
 INTERRUPTED = 130
@@ -44,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Children are ended by their parent, so a SIGTERM has to unwind it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return int(options.run(options))
+        return int(options.command(options))
     except ConfigurationError as error:  # says itself where the fault is
         print(error, file=sys.stderr)
         return 1
@@ -62,20 +43,20 @@ def _parser() -> argparse.ArgumentParser:
 
     serving = commands.add_parser("serve", help="run the service")
     serving.add_argument("--config", type=Path, required=True, metavar="FILE", help="its configuration, YAML")
-    serving.set_defaults(run=_serve)
+    serving.set_defaults(command=_serve)
 
-    showing = commands.add_parser("demo", help="show it on real images, then keep serving until Ctrl-C")
-    showing.add_argument("--exit", action="store_true", help="end after the table")
-    showing.set_defaults(run=_demo)
+    demos = commands.add_parser("demo", help="show it on real images, then keep serving until Ctrl-C")
+    demos.add_argument("--exit", action="store_true", help="end after the table")
+    demos.set_defaults(command=showing.demo)
 
     measuring = commands.add_parser("measure", help="time first and final pictures of any server")
     measuring.add_argument("origin", metavar="ORIGIN_URL", help="its base: what stands before /studies")
     measuring.add_argument("--through", metavar="PROXY_URL", help="a proxy that runs; else one is started")
     measuring.add_argument("--study", metavar="UID", help="only this study")
     measuring.add_argument("--series", metavar="UID", help="only this series")
-    measuring.set_defaults(run=_measure)
+    measuring.set_defaults(command=showing.measure)
 
-    for parser_of in (showing, measuring):
+    for parser_of in (demos, measuring):
         parser_of.add_argument(
             "--network",
             type=_network,
@@ -89,13 +70,17 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the configuration, YAML")
     checking.add_argument("--schema", action="store_true", help="print its JSON Schema instead")
     checking.add_argument("--profile", metavar="NAME", help="print this stock profile instead")
-    checking.set_defaults(run=_check, parser=checking)
+    checking.set_defaults(command=_check, parser=checking)
 
-    planning = commands.add_parser("plan", help="print the fetches of a series in order; nothing is fetched")
-    planning.add_argument("profile", metavar="PROFILE", help=f"{', '.join(STOCK)}, or a file, YAML or JSON")
-    planning.add_argument("--images", type=_images, required=True, metavar="N", help="images of the series")
-    planning.add_argument("--json", action="store_true", help="a list instead of the table")
-    planning.set_defaults(run=_plan)
+    plans = commands.add_parser("plan", help="print the fetches of a series in order, or carry them out")
+    plans.add_argument("profile", metavar="PROFILE", help=f"{', '.join(STOCK)}, or a file, YAML or JSON")
+    plans.add_argument("--images", type=_images, metavar="N", help="images of the series that is printed")
+    plans.add_argument("--json", action="store_true", help="a list instead of the table")
+    plans.add_argument("--run", action="store_true", help="carry it out, at an origin, for a series")
+    plans.add_argument("--origin", metavar="ORIGIN_URL", help="its base: what stands before /studies")
+    plans.add_argument("--study", metavar="UID", help="its StudyInstanceUID")
+    plans.add_argument("--series", metavar="UID", help="its SeriesInstanceUID")
+    plans.set_defaults(command=_plan, parser=plans)
     return parser
 
 
@@ -113,7 +98,7 @@ def _images(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    app.run(load(options.config))
+    app.run(load(options.config), path=options.config)
     return 0
 
 
@@ -132,146 +117,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    fetches = ordered(_profile(options.profile), options.images)
-    if options.json:
-        print(json.dumps([_told(fetch) for fetch in fetches], indent=2))
-    else:
-        _print_fetches(list(fetches))
-    return 0
-
-
-def _profile(name: str) -> Profile:
-    """A stock profile, or the one in a file."""
-    if name in STOCK:
-        return stock_profile(name)
-    if not Path(name).exists():
-        raise UnknownName(f"{name}: neither a file nor a stock profile; there are {', '.join(STOCK)}")
-    return read(Path(name), Profile)
-
-
-def _told(fetch: Fetch) -> dict[str, str | int | None]:
-    return {
-        "stage": fetch.stage,
-        "image": fetch.image,
-        "retrieveType": fetch.retrieve_type,
-        "requestType": fetch.request_type,
-        "priority": fetch.priority,
-        "start": fetch.span.start,
-        "stop": fetch.span.stop,
-    }
-
-
-def _print_fetches(fetches: Sequence[Fetch]) -> None:
-    """A line each; images are 0-based."""
-    rows = [("stage", "image", "retrieveType", "requestType", "priority", "range")]
-    for fetch in fetches:
-        stage, image, kind, queue, priority, *_ = map(str, _told(fetch).values())
-        path = f"  {fetch.frames_path}" if fetch.frames_path else ""
-        rows.append((stage, image, kind, queue, priority, fetch.span.to_header() + path))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if head in ("image", "priority") else cell.ljust(width)
-            for head, cell, width in zip(rows[0], row, widths, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
-
-
-def _demo(options: argparse.Namespace) -> int:
-    tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
-    prepare(tree, images.RECIPE, _instances, encode_htj2k)
-    with Children() as children:
-        listener = listen()
-        children.start("origin", demo_origin.run, listener, str(tree))
-        place = _placed(children, _url(listener), None, options)
-        uvloop.run(_shown(place, options))
-        if not options.exit:
-            print(
-                f"\nServing {place.proxy}/studies, metrics at {place.admin}/metrics. Ctrl-C ends it.",
-                flush=True,
-            )
-            with suppress(KeyboardInterrupt):
-                signal.pause()
-    return 0
-
-
-def _instances() -> list[images.Instance]:
-    return [instance for picture in images.pictures() for instance in picture.instances]
-
-
-def _measure(options: argparse.Namespace) -> int:
-    with Children() as children:
-        place = _placed(children, options.origin.rstrip("/"), options.through, options)
-        uvloop.run(_shown(place, options, options.study, options.series))
-    return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Who can be asked where; bases of URLs."""
-
-    origin: str
-    """The origin itself."""
-    proxy: str
-    """The proxy itself."""
-    admin: str
-    """Its admin listener; empty where it is not ours."""
-    direct: str
-    """The origin as the viewer reaches it."""
-    through: str
-    """The proxy as the viewer reaches it."""
-    link: Link
-    """What the network lies before."""
-
-
-def _placed(children: Children, origin: str, through: str | None, options: argparse.Namespace) -> Place:
-    """Starts what is not there yet: the link, and a proxy unless one runs."""
-    network: Network = options.network
-    link = options.link or (Link.VIEWER if through else Link.ORIGIN)
-    if through and link is Link.ORIGIN and network.is_shaped:
-        raise ConfigurationError("--link origin: nothing can be put between a running proxy and its origin")
-    direct = _linked(children, origin, network)
-    if through:
-        proxy, admin = through.rstrip("/"), ""
-    else:
-        proxy, admin = _start_proxy(children, direct if link is Link.ORIGIN else origin)
-    seen = _linked(children, proxy, network) if link is Link.VIEWER else proxy
-    return Place(origin, proxy, admin, direct, seen, link)
-
-
-def _linked(children: Children, url: str, network: Network) -> str:
-    """The same URL behind a shaped link."""
-    if not network.is_shaped:
-        return url
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ConfigurationError(f"{url}: a link carries http:// alone; without one: --network local")
-    listener = listen()
-    children.start("link", run_link, listener, parts.hostname, parts.port or 80, network)
-    return _url(listener) + parts.path
-
-
-def _start_proxy(children: Children, origin: str) -> tuple[str, str]:
-    viewers, admin = listen(), listen()
-    # What is set in the environment is meant for `serve`.
-    settings = Settings(_env_prefix="NOTHING_", origins=[{"url": origin}], log={"level": "error"})
-    children.start("proxy", app.run, settings, viewers, admin)
-    return _url(viewers), _url(admin)
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = address(listener)
-    return f"http://{host}:{port}"
-
-
-async def _shown(
-    place: Place, options: argparse.Namespace, study: str | None = None, series: str | None = None
-) -> None:
-    """Measures and prints."""
-    async with Server(place.origin) as server:
-        subjects = await find_subjects(server, study, series)
-    rows = measure(Setup(subjects, place.direct, place.through, options.network, place.link))
-    if options.json:
-        print(to_json([row async for row in rows]), flush=True)
-    else:
-        await print_table(options.network, place.link, rows)
+    if options.run and not (options.origin and options.study and options.series):
+        options.parser.error("--run needs --origin, --study and --series")
+    if not options.run and options.images is None:
+        options.parser.error("--images N, or --run")
+    return planning.plan(options)

@@ -141,6 +141,8 @@ class Progress:
     """When the request came, by the clock of `perf_counter`."""
     did: CacheDid = CacheDid.MISS
     """What the cache did."""
+    profile: str = ""
+    """Name of the profile that was chosen."""
     status: int = 0
     """Of the answer, once it has started."""
     has_started: bool = False

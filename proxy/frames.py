@@ -6,7 +6,6 @@ viewer that asks for a rest has the old version's first bytes, and must not get 
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.types import Receive, Send
@@ -14,14 +13,14 @@ from starlette.types import Receive, Send
 from proxy.access import CREDENTIALS, Access
 from proxy.cache.frame import FrameKey
 from proxy.delivery import Conditions, Progress, compose, send_frame, until_gone
-from proxy.errors import OriginMismatch, ProxyError, UnknownName
+from proxy.errors import OriginMismatch, ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.client import Asked
-from proxy.plan.profile import Profile
-from proxy.plan.stages import spans_of_frame
+from proxy.plan.choice import Chosen
 from proxy.prefetch.plans import Plans
 from proxy.problem import status_of
 from proxy.retrieve import CacheDid, Opened, Retrieve, Wanted
+from proxy.series import SeriesKey, SeriesLists
 from proxy.wire.media import Envelope
 from proxy.wire.ranges import parse_range
 from proxy.wire.request import Request
@@ -41,17 +40,15 @@ class FrameRequest:
     """Name of the origin."""
     resource: FrameResource
     """The frame."""
-    profile: str
-    """Name of the profile by which it is fetched."""
+    profile: str | None
+    """Name of the profile that the request asks for."""
     conditions: Conditions
     """Envelope, range and validators."""
     request: Request
     """As it came."""
 
 
-def frame_request(
-    request: Request, origin: str, resource: FrameResource, envelope: Envelope, profile: str
-) -> FrameRequest:
+def frame_request(request: Request, origin: str, resource: FrameResource, envelope: Envelope) -> FrameRequest:
     """The request for a frame, read from its headers."""
     conditions = Conditions(
         envelope,
@@ -60,6 +57,7 @@ def frame_request(
         request.header("if-range"),
         is_head=request.method == "HEAD",
     )
+    profile = request.profile or request.header("retrieve-profile")
     return FrameRequest(origin, resource, profile, conditions, request)
 
 
@@ -70,7 +68,8 @@ class Frames:
         self,
         retrieve: Retrieve,
         access: Access,
-        profiles: Mapping[str, Profile],
+        chosen: Chosen,
+        lists: SeriesLists,
         plans: Plans,
         metrics: Metrics,
         *,
@@ -78,15 +77,15 @@ class Frames:
     ) -> None:
         self._retrieve = retrieve
         self._access = access
-        self._profiles = profiles
+        self._chosen = chosen
+        self._lists = lists
         self._plans = plans
-        self._firsts = {name: spans_of_frame(profile)[0].stop for name, profile in profiles.items()}
         self._metrics = metrics
         self._log_uids = log_uids
 
     async def answer(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> None:
         """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
-        wanted = self._wanted(asked)
+        wanted = self._wanted(asked, progress)
         try:
             is_done = await self._deliver(asked, wanted, receive, send, progress)
         except ProxyError as error:
@@ -96,19 +95,20 @@ class Frames:
             self._metrics.cut_answers.labels("viewer_left").inc()
         self._tell(asked, progress, progress.status, "" if is_done else "viewer_left")
 
-    def _wanted(self, asked: FrameRequest) -> Wanted:
-        profile = self._profiles.get(asked.profile)
-        if profile is None:
-            raise UnknownName(f"no profile of that name; there are {', '.join(sorted(self._profiles))}")
+    def _wanted(self, asked: FrameRequest, progress: Progress) -> Wanted:
         credentials = tuple((name, value) for name, value in asked.request.pairs if name in CREDENTIALS)
         partition = self._access.partition(credentials)
-        key = FrameKey(asked.origin, partition, asked.resource, asked.request.others)
-        path = asked.resource.path
-        target = f"{path}?{asked.request.others}" if asked.request.others else path
+        resource, choice = asked.resource, self._chosen.now
+        series = SeriesKey(asked.origin, partition, resource.study, resource.series)
+        facts = self._lists.facts(series, credentials) if choice.needs_facts else None
+        progress.profile = choice.choose(asked.profile, asked.origin, facts)
+        key = FrameKey(asked.origin, partition, resource, asked.request.others)
+        target = f"{resource.path}?{asked.request.others}" if asked.request.others else resource.path
         stop = _stop(asked.conditions)
         # Whoever reads no byte (HEAD) completes nothing either.
-        is_completed = profile.complete == "always" and stop != 0
-        return Wanted(key, Asked(target, credentials), self._firsts[asked.profile], stop, is_completed)
+        is_completed = choice.profile(progress.profile).complete == "always" and stop != 0
+        first = choice.firsts[progress.profile]
+        return Wanted(key, Asked(target, credentials), first, stop, is_completed)
 
     async def _deliver(
         self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
@@ -125,7 +125,7 @@ class Frames:
         self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
     ) -> bool:
         opened = self._retrieve.open(wanted)
-        self._plans.viewed(wanted.key, wanted.asked.credentials, asked.profile)
+        self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile)
         progress.did = opened.did
         sending = self._send(asked, opened, send, progress)
         try:
@@ -147,14 +147,14 @@ class Frames:
         self._metrics.frame_answers.labels(str(status), did).inc()
         self._metrics.served_bytes.labels(did).inc(progress.sent)
         if progress.first is not None:
-            self._metrics.first_delivery.labels(asked.profile, did).observe(progress.first)
+            self._metrics.first_delivery.labels(progress.profile, did).observe(progress.first)
         if progress.final is not None:
-            self._metrics.final_delivery.labels(asked.profile, did).observe(progress.final)
+            self._metrics.final_delivery.labels(progress.profile, did).observe(progress.final)
         if not _log.isEnabledFor(logging.INFO):
             return
         told: dict[str, object] = {
             "origin": asked.origin,
-            "profile": asked.profile,
+            "profile": progress.profile,
             "status": status,
             "cache": did,
             "bytes": progress.sent,

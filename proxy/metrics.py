@@ -54,6 +54,12 @@ class Metrics:
         self.gate_wait = self._histogram(
             "gate_wait_seconds", "Waited for a turn at an origin.", ("origin", "stage"), _WAIT
         )
+        self.reloads = self._counter("reloads", "Changed configurations, good or bad.", ("result",))
+        self.configuration_is_good = Gauge(
+            "progressive_proxy_configuration_is_good",
+            "0 while the configuration file is bad and the last good one in force.",
+            registry=self.registry,
+        )
         self.plans = self._counter("plans", "Plans by how they ended.", ("profile", "state"))
         self.prefetched_bytes = self._counter(
             "prefetched_bytes", "Bytes that plans brought from an origin.", ("profile",)

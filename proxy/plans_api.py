@@ -51,7 +51,7 @@ class PlanRequest(BaseModel):
     frames: list[NamedFrame] | None = Field(None, min_length=1, max_length=MOST_LISTED)
     """Frames of the series, in this order; all where none are named."""
     profile: str | None = None
-    """Name of a profile; the origin's where none is named."""
+    """Name of a profile; where none is named it is chosen as for a frame."""
 
 
 class PlanStage(BaseModel):
@@ -91,10 +91,8 @@ def status_of_run(run: Run) -> PlanStatus:
     )
 
 
-def create_plans_api(
-    plans: Plans, access: Access, profiles: dict[str, str], default: str | None
-) -> APIRouter:
-    """The routes; `profiles` are those of the origins by name, `default` the origin without a name."""
+def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRouter:
+    """The routes; `default` is the origin that has no need of its name."""
     router = APIRouter(prefix="/plans", tags=["plans"])
 
     @router.post("", status_code=202, summary="Fetch a series by a profile.")
@@ -106,18 +104,19 @@ def create_plans_api(
         request: Request,
         response: Response,
     ) -> PlanStatus:
-        origin = wanted.origin or default
-        if origin is None or origin not in profiles:
-            raise UnknownName(f"no origin of that name; there are {', '.join(profiles)}")
+        choice, origin = plans.chosen.now, wanted.origin or default
+        if origin is None or origin not in choice.by_origin:
+            raise UnknownName(f"no origin of that name; there are {', '.join(choice.by_origin)}")
         credentials = [(name, value) for name, value in request.headers.items() if name in CREDENTIALS]
         key = SeriesKey(origin, access.partition(credentials), wanted.study, wanted.series)
         _check(wanted)
         if wanted.frames is None:
             frames = await plans.series(key, credentials)
-            run = plans.start(frames, credentials, wanted.profile or profiles[origin])
+            run = plans.start(frames, credentials, choice.choose(wanted.profile, origin, frames.facts))
         else:
             named = tuple(_resource(wanted, frame) for frame in wanted.frames)
-            run = plans.start(ListedFrames(key, named), credentials, wanted.profile or profiles[origin])
+            listed = ListedFrames(key, named)
+            run = plans.start(listed, credentials, choice.choose(wanted.profile, origin, None))
         response.headers["location"] = f"/plans/{run.id}"
         return status_of_run(run)
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from proxy.errors import OriginFailed, OriginMismatch, OriginRefused
 from proxy.origin.client import Headers, Origin
+from proxy.plan.choice import SeriesFacts
 from proxy.wire.dicomjson import (
     FRAMES,
     INSTANCE,
@@ -66,6 +67,11 @@ class SeriesFrames:
 
     def __len__(self) -> int:
         return self.ends[-1] if self.ends else 0
+
+    @property
+    def facts(self) -> SeriesFacts:
+        """What profiles are chosen by."""
+        return SeriesFacts(self.modality, self.transfer_syntax, len(self))
 
     def resource(self, image: int) -> FrameResource:
         """The frame at a place, from 0."""
@@ -133,17 +139,28 @@ class SeriesLists:
         is_good = kept is not None and kept.done() and not kept.cancelled() and kept.exception() is None
         return kept.result() if kept is not None and is_good else None
 
+    def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
+        """What is known of a series; where nothing is, it is asked for in the background."""
+        held = self.held(key)
+        if held is None and key not in self._kept:
+            self._ask(key, credentials)
+        return None if held is None else held.facts
+
     async def get(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
         """The frames of a series; asked for once, however many want it. Raises `OriginError`."""
         until, kept = self._kept.get(key, (0.0, None))
         if kept is None or monotonic() > until or (kept.done() and self.held(key) is None):
-            kept = asyncio.ensure_future(self._read(key, credentials))
-            kept.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._kept.pop(key, None)
-            self._kept[key] = monotonic() + KEPT, kept
-            while len(self._kept) > MOST_KEPT:
-                self._kept.pop(next(iter(self._kept)))
+            kept = self._ask(key, credentials)
         return await asyncio.shield(kept)  # whoever leaves does not stop the others
+
+    def _ask(self, key: SeriesKey, credentials: Headers) -> asyncio.Future[SeriesFrames]:
+        asked = asyncio.ensure_future(self._read(key, credentials))
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._kept.pop(key, None)
+        self._kept[key] = monotonic() + KEPT, asked
+        while len(self._kept) > MOST_KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        return asked
 
     def close(self) -> None:
         """Ends what is being asked for."""

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from proxy.access import Policy
 from proxy.configuration import read
+from proxy.plan.choice import Choice, Rule
 from proxy.plan.profile import STOCK, ByteCount, Profile, Words, stock_profile
 
 MIB = 1024**2
@@ -133,6 +134,8 @@ class Settings(BaseSettings):
     """Retrieve profiles by name, beside the stock ones."""
     profile: str = STOCK[0]
     """The profile where nothing else chooses one."""
+    choose: tuple[Rule, ...] = ()
+    """Rules that choose a profile where the request names none; the first that fits decides."""
     cache: CacheSettings = CacheSettings()
     """What is kept in memory."""
     log: Log = Log()
@@ -147,9 +150,13 @@ class Settings(BaseSettings):
             raise ValueError(f"origins: no name may be one of {', '.join(self.reserved)}")
         if sum(origin.default for origin in self.origins) > 1:
             raise ValueError("origins: one can be the default")
-        for name in (self.profile, *(o.profile for o in self.origins if o.profile)):
+        named = [("profile", self.profile), *(("origins", o.profile) for o in self.origins if o.profile)]
+        for key, name in named + [("choose", rule.profile) for rule in self.choose]:
             if name not in self.profiles and name not in STOCK:
-                raise ValueError(f"profile: there is no {name!r}; stock profiles are {', '.join(STOCK)}")
+                raise ValueError(f"{key}: there is no profile {name!r}; stock ones are {', '.join(STOCK)}")
+        for rule in self.choose:
+            if rule.origin is not None and rule.origin not in names:
+                raise ValueError(f"choose: there is no origin {rule.origin!r}")
         return self
 
     @property
@@ -162,6 +169,11 @@ class Settings(BaseSettings):
     def all_profiles(self) -> dict[str, Profile]:
         """Stock and configured profiles by name; a configured one goes before a stock one."""
         return {name: stock_profile(name) for name in STOCK} | self.profiles
+
+    def choice(self) -> Choice:
+        """How a profile is chosen."""
+        by_origin = {origin.name: origin.profile or self.profile for origin in self.origins}
+        return Choice(self.all_profiles(), self.choose, by_origin)
 
     @classmethod
     def settings_customise_sources(

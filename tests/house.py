@@ -1,8 +1,9 @@
 """A whole service on real sockets, in the test's own loop: an origin, the proxy, a viewer."""
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from proxy.app import App, create_app
 from proxy.listeners import Listener, open_socket, serve
 from proxy.origin.transport import Limits, Transport
 from proxy.settings import Settings
-from tests.scripted_origin import ScriptedOrigin, running
+from tests.scripted_origin import SERIES, ScriptedOrigin, running
 
 STORY = 60
 """Seconds after which a story that hangs fails."""
@@ -60,9 +61,47 @@ class House:
         while len(self.app.fills):
             await asyncio.sleep(0)
 
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Until something is so."""
+        while not is_so():
+            await asyncio.sleep(0)
+
+    async def ask_plan(
+        self,
+        profile: str | None = None,
+        series: str = SERIES,
+        *,
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """Asks for the plan of a series."""
+        _, _, study, _, uid = series.split("/")
+        wanted = {"study": study, "series": uid, "profile": profile, **more}
+        return await self.admin.post("/plans", json=wanted, headers=headers)
+
+    async def begin_plan(self, profile: str, series: str = SERIES, **more: Any) -> str:
+        """The `Location` of a plan that has begun."""
+        answer = await self.ask_plan(profile, series, **more)
+        assert answer.status_code == 202, answer.text
+        return str(answer.headers["location"])
+
+    async def events(self, plan: str) -> list[tuple[str, dict[str, Any]]]:
+        """All events of a plan, once it has ended."""
+        answer = await self.admin.get(f"{plan}/events")
+        assert answer.status_code == 200
+        return list(events_in(answer.text))
+
+
+def events_in(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and fields of Server-Sent Events."""
+    for event in filter(None, text.split("\n\n")):
+        fields = dict(line.split(": ", 1) for line in event.splitlines() if not line.startswith(":"))
+        if fields:
+            yield fields["event"], json.loads(fields["data"])
+
 
 @asynccontextmanager
-async def house(origin: ScriptedOrigin, *, wait: bool = True, **settings: Any) -> AsyncIterator[House]:
+async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any) -> AsyncIterator[House]:
     """Origin and proxy running, with a viewer at the door."""
     async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings, wait=wait) as built:
         yield built

@@ -6,16 +6,20 @@ to wait for (the story's barrier), or `HANG_UP`. Without a script it is an hones
 
 import asyncio
 import hashlib
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from proxy.wire.ranges import ContentRange, RangeRequest, parse_range
 
 LABEL = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
 UID = "1.2.826.0.1.3680043.10.1"
 FRAME = f"/studies/{UID}.1/series/{UID}.2/instances/{UID}.3/frames/1"
+SERIES = f"/studies/{UID}.1/series/{UID}.2"
+OTHER_SERIES = f"/studies/{UID}.1/series/{UID}.4"
 
 
 class HangUp:
@@ -78,16 +82,32 @@ def honest(
     return Reply(206, headers | {"content-range": said}, (*before, part))
 
 
+def instance_of(uid: str, **tags: Any) -> dict[str, Any]:
+    """An instance in DICOM JSON; `tags` by their names here."""
+    named = {"number": "00200013", "position": "00200032", "orientation": "00200037", "frames": "00280008"}
+    named |= {"modality": "00080060", "syntax": "00083002"}
+    found: dict[str, Any] = {"00080018": {"vr": "UI", "Value": [uid]}}
+    for name, value in tags.items():
+        found[named[name]] = {"vr": "??", "Value": value if isinstance(value, list) else [value]}
+    return found
+
+
+def frame_of(image: int, series: str = SERIES) -> str:
+    """The path of an image (0-based) of a series that `with_series` made."""
+    return f"{series}/instances/{series.rpartition('/')[2]}.{image + 1}/frames/1"
+
+
 async def _not_running() -> None:
     raise AssertionError("not running")
 
 
 @dataclass
 class ScriptedOrigin:
-    """The server; `frames` maps paths to codestreams, `script` goes before them."""
+    """The server; `frames` maps paths to codestreams, `metadata` to DICOM JSON; `script` goes before them."""
 
     frames: dict[str, bytes] = field(default_factory=dict)
     script: Script | None = None
+    metadata: dict[str, bytes] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
     stop: Callable[[], Awaitable[None]] = field(default=_not_running, repr=False)
@@ -108,9 +128,25 @@ class ScriptedOrigin:
         body = self.frames.get(asked.path.partition("?")[0])
         if body is not None:
             return honest(body, asked)
+        if asked.path in self.metadata:
+            return Reply(200, {"content-type": "application/dicom+json"}, (self.metadata[asked.path],))
         if asked.path.startswith("/studies?"):
             return Reply(200, {"content-type": "application/dicom+json"}, (b"[]",))
         return Reply(404, {"content-type": "text/plain"}, (b"no such thing",))
+
+    def with_series(self, bodies: Sequence[bytes], series: str = SERIES) -> "ScriptedOrigin":
+        """The same with one more series, an instance a codestream; its metadata lists them backwards."""
+        uid = series.rpartition("/")[2]
+        instances = [instance_of(f"{uid}.{number + 1}", number=number) for number in range(len(bodies))]
+        self.metadata[f"{series}/metadata"] = json.dumps(instances[::-1]).encode()
+        self.frames |= {frame_of(image, series): body for image, body in enumerate(bodies)}
+        return self
+
+    def ranges_of(self, path: str) -> list[str | None]:
+        return [asked.range for asked in self.asked if asked.path == path]
+
+    def requests_of(self, path: str) -> int:
+        return len(self.ranges_of(path))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -18,7 +18,7 @@ PATIENCE = 60
 
 ROW = {
     "image", "way", "via", "cache", "link", "network", "first_bytes", "bytes", "first_resolution",
-    "first_ms", "final_ms", "first_limit_ms", "final_limit_ms", "samples",
+    "first_ms", "final_ms", "first_limit_ms", "final_limit_ms", "samples", "seen_ms", "seen_limit_ms",
 }  # fmt: skip
 
 
@@ -161,9 +161,11 @@ def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path
     assert demo.returncode == 0, errors
     rows = json.loads(printed)["rows"]
     assert all(set(row) == ROW for row in rows)
-    assert {(row["way"], row["via"], row["cache"]) for row in rows} == {
-        (way, via, cache)
-        for way in ("whole", "streaming", "range")
+    ways = ("whole", "streaming", "range")
+    profiles = ("interleaved", "coarseInterleaved", "sequential")
+    assert {(row["seen_ms"] is not None, row["way"], row["via"], row["cache"]) for row in rows} == {
+        (is_volume, way, via, cache)
+        for is_volume, way in (*((False, way) for way in ways), *((True, way) for way in ways + profiles))
         for via, cache in (("direct", "none"), ("proxy", "cold"), ("proxy", "hot"))
     }
     assert len({row["image"] for row in rows}) == 2

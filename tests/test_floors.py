@@ -15,9 +15,10 @@ FLOORS = (
     {"origin", "alternates", "gate"},
     {"fill"},
     {"retrieve", "series", "access", "problem", "passing", "listeners"},
-    {"delivery", "prefetch"},
-    {"frames", "plans_api", "admin", "settings"},
+    {"delivery", "prefetch", "settings"},
+    {"frames", "plans_api", "admin", "reload"},
     {"app", "measure", "demo", "archive"},
+    {"showing", "planning"},
     {"cli"},
 )
 """Rooms by floor, from the ground up; rooms on one floor do not know each other."""
@@ -36,10 +37,10 @@ DOORS = {
     "fastapi": {"admin", "plans_api", "demo"},
     "starlette": {"app", "frames", "delivery", "problem", "passing", "demo"},
     "uvicorn": {"listeners", "demo"},
-    "uvloop": {"app", "measure", "demo", "cli"},
+    "uvloop": {"app", "measure", "demo", "showing", "planning"},
     "pythonjsonlogger": {"logs"},
-    "platformdirs": {"cli"},
-    "tqdm": {"archive"},
+    "platformdirs": {"showing"},
+    "tqdm": {"archive", "planning"},
 }
 """The rooms in which an outside library may be imported."""
 

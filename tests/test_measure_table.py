@@ -21,10 +21,10 @@ ROW = Row(
     size=11_100_000,
     first_resolution="190x190 (1/16)",
     first_ms=29.1234,
-    every_first_ms=29.1234,
+    seen_ms=None,
     final_ms=2985.5,
     first_limit_ms=27.476,
-    every_first_limit_ms=27.476,
+    seen_limit_ms=None,
     final_limit_ms=2970.0,
     samples=(Sample(29.1234, 2985.5),),
 )
@@ -37,12 +37,13 @@ HUGE = replace(
     final_ms=9_999_999,
     final_limit_ms=0.01,
 )
+LONG = replace(ROW, way=Way.COARSE_INTERLEAVED, first_bytes=999_499_999, final_ms=999_999.4, first_ms=0.2)
 TINY = replace(
     ROW, cache=Cache.NONE, first_bytes=1, first_ms=0.01, first_limit_ms=None, final_ms=0, final_limit_ms=None
 )
 
 
-@pytest.mark.parametrize("row", [ROW, HUGE, TINY])
+@pytest.mark.parametrize("row", [ROW, HUGE, LONG, TINY])
 def test_a_row_is_aligned_and_fits(row: Row) -> None:
     assert len(line(row)) == len(titles()) <= WIDTH
     assert line(row)[: line(row).index(" ")] == row.way
@@ -71,12 +72,12 @@ def test_the_header_fits(network: str, link: Link) -> None:
     assert told[0].startswith("Link" if network != "local" else "local: no link")
 
 
-def test_a_resolution_is_told_once_and_a_volume_tells_of_every_frame() -> None:
-    assert notes(ROW, []) == ["          the first 64 KiB hold 190x190 (1/16)"]
+def test_a_resolution_is_told_once_and_a_volume_tells_of_every_slice() -> None:
+    assert notes(ROW, []) == ["                  the first 64 KiB hold 190x190 (1/16)"]
     assert notes(ROW, [ROW]) == notes(replace(ROW, first_resolution="3036x3036 (1/1)"), []) == []
-    volume = replace(ROW, subject=replace(SUBJECT, kind=Kind.VOLUME), first_resolution=None)
-    assert notes(volume, []) == ["          every frame's first picture: 29.1 (limit 27.5, 1.06×)"]
-    assert notes(replace(volume, every_first_limit_ms=None), [])[0].endswith(": 29.1")
+    volume = replace(ROW, seen_ms=1300.2, seen_limit_ms=650.1, first_resolution=None)
+    assert notes(volume, []) == ["                  every slice seen: 1,300 (limit 650, 2.00×)"]
+    assert notes(replace(volume, seen_limit_ms=None), [])[0].endswith(": 1,300")
 
 
 @pytest.mark.anyio
@@ -91,6 +92,11 @@ async def test_each_image_has_one_heading(capsys: pytest.CaptureFixture[str]) ->
     printed = capsys.readouterr().out
     assert printed.count("Breast (synthetic), stack") == printed.count("Head, stack") == 1
     assert printed.count("proxy cold") == 3
+
+
+def test_a_volume_tells_in_json_too_when_every_slice_was_seen() -> None:
+    (row,) = json.loads(to_json([replace(ROW, seen_ms=1300.23456, seen_limit_ms=650.1)]))["rows"]
+    assert (row["seen_ms"], row["seen_limit_ms"]) == (1300.235, 650.1)
 
 
 def test_json_has_these_keys_and_no_other() -> None:
@@ -109,5 +115,7 @@ def test_json_has_these_keys_and_no_other() -> None:
         "final_ms": 2985.5,
         "first_limit_ms": 27.476,
         "final_limit_ms": None,
+        "seen_ms": None,
+        "seen_limit_ms": None,
         "samples": [{"first_ms": 29.123, "final_ms": 2985.5}],
     }

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 
+from proxy.alternates.codec import encode_htj2k
 from proxy.children import address, listen
+from proxy.codestream.header import read_header
 from proxy.errors import (
     BadResource,
     ConfigurationError,
@@ -24,8 +27,11 @@ from proxy.measure.find import find_subjects
 from proxy.measure.network import parse_network
 from proxy.measure.row import Cache, Link
 from proxy.measure.run import Setup, measure
-from proxy.measure.server import Server
+from proxy.measure.series import Kind
+from proxy.measure.server import CONNECTIONS, Server
 from proxy.measure.viewer import ACCEPTS, Viewer, Way
+from proxy.plan.plan import ordered
+from proxy.plan.profile import stock_profile
 from proxy.wire.multipart import SINGLE_PART, Wrapping, wrap
 from proxy.wire.ranges import ContentRange, parse_range
 
@@ -132,10 +138,12 @@ async def test_every_byte_of_every_frame_is_loaded(way: Way, wrapping: Wrapping)
     assert loaded.digests == again.digests
     assert len(set(loaded.digests)) == 3
     assert loaded.size == sum(map(wrapping.total, origin.sizes))
-    assert 0 < loaded.first <= loaded.every_first <= loaded.final
+    assert 0 < loaded.first <= loaded.seen <= loaded.final
     small, large = wrapping.total(SMALL), wrapping.total(LARGE) if way is Way.WHOLE else 65536
     assert loaded.first_bytes in (small, large)
-    assert loaded.every_first_bytes == small + 2 * large
+    whole = wrapping.total if way is Way.WHOLE else int
+    seen = 65536 if way is not Way.WHOLE else whole(LARGE)  # random bytes tell no quarter
+    assert loaded.seen_bytes == whole(SMALL) + 2 * seen
     assert loaded.first_codestream <= min(LARGE, large)
     assert loaded.is_hit is None
 
@@ -150,6 +158,44 @@ async def test_first_ranges_of_all_frames_come_before_the_rests_and_a_small_fram
     firsts, rests = [("0", "bytes=0-65535"), ("1", "bytes=0-65535"), ("2", "bytes=0-65535")], asked[3:]
     assert sorted(asked[:3]) == firsts
     assert sorted(rests) == [("0", "bytes=65536-"), ("2", "bytes=65536-")]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("way", [Way.INTERLEAVED, Way.COARSE_INTERLEAVED, Way.SEQUENTIAL])
+async def test_a_stock_profile_is_carried_out_in_its_order(way: Way) -> None:
+    origin = Origin(sizes=20 * (LARGE,) + (SMALL,))
+    profile = await asyncio.to_thread(stock_profile, way.value)
+    fetches = [(fetch.image, fetch.span.to_header()) for fetch in ordered(profile, 21)]
+    planned = [(image, "" if span == "bytes=0-" else span) for image, span in fetches]
+    planned = [one for one in planned if one != (20, "bytes=65536-")]  # a small frame has no rest
+    async with viewing(origin) as viewer:
+        loaded = await viewer.load(origin.paths, way)
+    assert len(set(loaded.digests)) == 21
+    asked = [(origin.paths.index(path.removeprefix("/")), span) for path, _, span in origin.asked]
+    # Six connections are on the way at once, so neighbours may arrive in another order, and no others.
+    places = [planned.index(one) for one in asked]
+    assert sorted(places) == list(range(len(planned)))
+    assert all(abs(place - at) < 2 * CONNECTIONS for at, place in enumerate(places))
+
+
+@pytest.mark.anyio
+async def test_a_slice_is_seen_at_its_quarter_size_or_whole_and_the_limit_is_for_these_bytes() -> None:
+    noise = np.random.default_rng(1).integers(0, 4096, (512, 512)).astype(np.uint16)
+    codestream = encode_htj2k(noise)
+    origin = Origin(sizes=(7, 7, 7))
+    origin.frames = dict.fromkeys(origin.frames, codestream)
+    header = read_header(codestream)
+    assert header is not None
+    async with served(origin) as url, Server(url) as server:
+        subjects = await find_subjects(server)
+        rows = [row async for row in measure(Setup(subjects, url, None, parse_network("4g"), Link.ORIGIN))]
+    limits = {row.way: row.seen_limit_ms for row in rows if row.subject.kind is Kind.VOLUME}
+    assert set(limits) == set(Way)
+    assert limits.pop(Way.WHOLE) == pytest.approx(10 + 3 * len(codestream) * 8 / 30e3)
+    quarter = 10 + 3 * header.resolution_ends[3] * 8 / 30e3
+    assert list(limits.values()) == [pytest.approx(quarter)] * (len(Way) - 1)
+    assert all((row.seen_ms is None) == (row.subject.kind is Kind.STACK) for row in rows)
+    assert [row.way for row in rows if row.seen_ms is None] == [Way.WHOLE, Way.STREAMING, Way.RANGE]
 
 
 @pytest.mark.anyio
@@ -227,7 +273,8 @@ async def test_rows_come_in_order_with_limits_where_the_link_is_crossed() -> Non
         subjects = await find_subjects(server)
         setup = Setup(subjects[:1], url, None, parse_network("4g"), Link.ORIGIN, stack_samples=2)
         rows = [row async for row in measure(setup)]
-    assert [(row.way, row.via, row.cache) for row in rows] == [(way, "direct", Cache.NONE) for way in Way]
+    ways = (Way.WHOLE, Way.STREAMING, Way.RANGE)
+    assert [(row.way, row.via, row.cache) for row in rows] == [(way, "direct", Cache.NONE) for way in ways]
     assert [row.first_bytes for row in rows] == [LARGE, 65536, 65536]
     assert rows[0].first_resolution is None  # random bytes are no picture
     assert rows[2].first_limit_ms == pytest.approx(27.476, abs=0.001)
@@ -242,9 +289,10 @@ async def test_through_a_proxy_cold_is_new_and_hot_is_a_hit() -> None:
         subjects = await find_subjects(server)
         setup = Setup(subjects[1:], url, through, parse_network("4g"), Link.ORIGIN)
         rows = [row async for row in measure(setup)]
-    assert [row.cache for row in rows] == 3 * [Cache.NONE, Cache.COLD, Cache.HOT]
-    assert [row.final_limit_ms is None for row in rows] == 3 * [False, False, True]
-    assert len({query for _, query, _ in proxy.asked}) == 3  # a nonce a way
+    assert [row.cache for row in rows] == len(Way) * [Cache.NONE, Cache.COLD, Cache.HOT]
+    assert [row.final_limit_ms is None for row in rows] == len(Way) * [False, False, True]
+    assert [row.seen_limit_ms is None for row in rows] == len(Way) * [False, False, True]
+    assert len({query for _, query, _ in proxy.asked}) == len(Way)  # a nonce a way
 
 
 @pytest.mark.anyio

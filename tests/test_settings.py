@@ -14,6 +14,7 @@ from proxy.settings import Settings, load, split_address
 from proxy.wire.ranges import Span
 from tests.test_plan_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
+SETTINGS_KEYS = "listen, origins, access, profiles, profile, choose, cache, log"
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -131,7 +132,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "keys that are no words": ("1: 2\n" + ORIGIN, ["f.yaml:1: a mapping of settings is expected"]),
     "an unknown key": (
         ORIGIN + "cahce: {}\n",
-        ["f.yaml:2: cahce: no such key; there are listen, origins, access, profiles, profile, cache, log"],
+        [f"f.yaml:2: cahce: no such key; there are {SETTINGS_KEYS}"],
     ),
     "an unknown key one level down": (
         ORIGIN + "cache:\n  ttl: 1\n  size: 2\n",
@@ -348,10 +349,12 @@ def test_of_several_origins_the_one_that_says_so_is_the_default() -> None:
 
 
 def test_a_profile_that_is_nowhere_is_refused() -> None:
-    right = f"stock profiles are {', '.join(STOCK)}"
-    assert faults("profile: nosuch\n" + ORIGIN) == [f"f.yaml:1: profile: there is no 'nosuch'; {right}"]
+    right = f"stock ones are {', '.join(STOCK)}"
+    assert faults("profile: nosuch\n" + ORIGIN) == [
+        f"f.yaml:1: profile: there is no profile 'nosuch'; {right}"
+    ]
     [fault] = faults("origins: [{url: http://a, profile: nosuch}]\n")
-    assert fault.endswith(f"profile: there is no 'nosuch'; {right}")
+    assert fault.endswith(f"origins: there is no profile 'nosuch'; {right}")
 
 
 def test_a_profile_that_is_nowhere_is_refused_with_its_line() -> None:

@@ -28,6 +28,7 @@ class Picture:
         self._is_progressive = is_progressive
         self._part: PartReader | None = None
         self._chunks: list[bytes] = []
+        self._arrivals: list[tuple[float, int]] = []  # when, and bytes of the codestream from 0 by then
         self._stop: int | None = None
         self.received = 0
         """Bytes of the body so far, with an envelope where there is one."""
@@ -53,6 +54,10 @@ class Picture:
             digest.update(chunk)
         return digest.digest()
 
+    def had_at(self, size: int) -> float:
+        """When the first `size` bytes of the codestream were there; at most those that are here."""
+        return next(at for at, have in self._arrivals if have >= size)
+
     def begin(self, status: int, headers: Mapping[str, str], asked: Span | None) -> None:
         """The head of an answer to what was `asked`, None being a plain GET. Raises `OriginError`."""
         check_status(status, (200,) if asked is None else (200, 206))
@@ -70,10 +75,10 @@ class Picture:
         """Bytes of the body as they come. Raises `OriginMismatch`."""
         if self._is_progressive and self.first_at is None and self.received + len(chunk) >= FIRST:
             at = FIRST - self.received
-            self._append(chunk[:at])
+            self._append(chunk[:at], now)
             self._mark_first(now)
             chunk = chunk[at:]
-        self._append(chunk)
+        self._append(chunk, now)
         if self.received > (MAX_FRAME if self._stop is None else self._stop):
             raise OriginMismatch("the origin sent more bytes than it had announced", "length")
 
@@ -85,7 +90,7 @@ class Picture:
         if self.received == self.total:
             self.whole_at = now
             if self._part is not None:
-                self._chunks.append(self._part.finish())
+                self._keep(self._part.finish(), now)
         if self.first_at is None:
             self._mark_first(now)
 
@@ -98,13 +103,21 @@ class Picture:
             raise OriginMismatch(f"{asked.to_header()} was answered by {got.to_header()}", "content_range")
         self._stop, self.total = got.stop, got.total
 
-    def _append(self, chunk: bytes) -> None:
+    def _append(self, chunk: bytes, now: float) -> None:
         self.received += len(chunk)
-        self._chunks.append(chunk if self._part is None else self._part.feed(chunk))
+        self._keep(chunk if self._part is None else self._part.feed(chunk), now)
+
+    def _keep(self, chunk: bytes, now: float) -> None:
+        self._chunks.append(chunk)
+        self._arrivals.append((now, self._have + len(chunk)))
+
+    @property
+    def _have(self) -> int:
+        return self._arrivals[-1][1] if self._arrivals else 0
 
     def _mark_first(self, now: float) -> None:
         self.first_at, self.first_bytes = now, self.received
-        self.first_codestream = sum(map(len, self._chunks))
+        self.first_codestream = self._have
 
 
 def check_status(status: int, wanted: tuple[int, ...]) -> None:

@@ -60,14 +60,14 @@ class Row:
     """The picture that the first bytes hold; None where decoding does not tell."""
     first_ms: float
     """Until the bytes of a first picture are there."""
-    every_first_ms: float
-    """Until the bytes of a first picture of every frame are there."""
+    seen_ms: float | None
+    """Until every slice is seen: it has at least a quarter-size picture. None for a stack."""
     final_ms: float
     """Until every byte of every frame is there."""
     first_limit_ms: float | None
     """What the link allows for it."""
-    every_first_limit_ms: float | None
-    """What the link allows for it."""
+    seen_limit_ms: float | None
+    """What the link allows for the bytes of these pictures alone."""
     final_limit_ms: float | None
     """What the link allows for it."""
     samples: tuple[Sample, ...]

@@ -16,7 +16,7 @@ from proxy.measure.resolution import proved_resolution
 from proxy.measure.row import Cache, Link, Row, Sample
 from proxy.measure.series import Kind, Subject
 from proxy.measure.server import Server
-from proxy.measure.viewer import Loaded, Viewer, Way
+from proxy.measure.viewer import WAYS, Loaded, Viewer, Way
 
 HOT_TRIES = 3
 """Loads until every answer must have been a hit."""
@@ -47,7 +47,7 @@ async def measure(setup: Setup) -> AsyncIterator[Row]:
     async with Server(setup.direct_url) as origin, Server(setup.proxy_url or setup.direct_url) as proxy:
         for subject in setup.subjects:
             bench = _Bench(setup, subject, Viewer(origin), Viewer(proxy))
-            for way in Way:
+            for way in WAYS[subject.kind]:
                 for cache in Cache if setup.proxy_url else (Cache.NONE,):
                     try:
                         yield await bench.row(way, cache)
@@ -99,7 +99,7 @@ class _Bench:
         raise OriginMismatch("no hit after several loads: is the cache smaller than the series?", "cache")
 
     async def _summed(self, way: Way, cache: Cache, loads: list[Loaded]) -> Row:
-        one = loads[0]
+        one, is_volume = loads[0], self.subject.kind is Kind.VOLUME
         return Row(
             subject=self.subject,
             way=way,
@@ -110,10 +110,10 @@ class _Bench:
             size=one.size,
             first_resolution=await self._resolution(one),
             first_ms=statistics.median(load.first for load in loads) * 1e3,
-            every_first_ms=statistics.median(load.every_first for load in loads) * 1e3,
+            seen_ms=statistics.median(load.seen for load in loads) * 1e3 if is_volume else None,
             final_ms=statistics.median(load.final for load in loads) * 1e3,
             first_limit_ms=self._limit(cache, one.first_bytes),
-            every_first_limit_ms=self._limit(cache, one.every_first_bytes),
+            seen_limit_ms=self._limit(cache, one.seen_bytes) if is_volume else None,
             final_limit_ms=self._limit(cache, one.size),
             samples=tuple(Sample(load.first * 1e3, load.final * 1e3) for load in loads),
         )

@@ -12,7 +12,8 @@ from proxy.measure.series import Kind
 WIDTH = 80
 """Columns of the table at most."""
 
-_COLUMNS = (("way", -9), ("via", -10), ("size", 8)) + 2 * (("", 8), ("limit", 7), ("ratio", 6))
+_COLUMNS = (("way", -17), ("via", -10), ("size", 7)) + 2 * (("", 7), ("limit", 7), ("ratio", 5))
+_INDENT = " " * 18  # below `via`
 _NONE = "–"
 
 
@@ -40,6 +41,7 @@ def header(network: Network, link: Link) -> str:
             "Milliseconds from the first request:",
             "  first  until the bytes of a first picture are there (size: so many bytes)",
             "  final  until every byte of every frame is there",
+            "  every slice seen  until each has 1/4 of its width and height at least",
             f"  limit  latency + bytes / rate; {_NONE} where nothing crosses the link",
         )
     )
@@ -74,30 +76,31 @@ def line(row: Row) -> str:
 
 
 def notes(row: Row, told: list[Row]) -> list[str]:
-    """What is said below a row: when every frame was seen, and once what the first bytes show."""
+    """What is said below a row: when every slice was seen, and once what the first bytes show."""
     found = []
-    if row.subject.kind is Kind.VOLUME:
-        took, limit = row.every_first_ms, row.every_first_limit_ms
+    if row.seen_ms is not None:
+        took, limit = row.seen_ms, row.seen_limit_ms
         beside = "" if limit is None else f" (limit {show_ms(limit)}, {show_ratio(took, limit)})"
-        found.append(f"{'':10}every frame's first picture: {show_ms(took)}{beside}")
+        found.append(f"{_INDENT}every slice seen: {show_ms(took)}{beside}")
     before = {(each.subject, each.first_bytes) for each in told}
     is_part = row.first_resolution is not None and not row.first_resolution.endswith("(1/1)")
     if is_part and (row.subject, row.first_bytes) not in before:
-        found.append(f"{'':10}the first {show_bytes(row.first_bytes)} hold {row.first_resolution}")
+        found.append(f"{_INDENT}the first {show_bytes(row.first_bytes)} hold {row.first_resolution}")
     return found
 
 
 def show_bytes(size: int) -> str:
-    """Bytes in at most eight characters.
+    """Bytes in at most seven characters.
 
-    >>> show_bytes(65536), show_bytes(11_100_000), show_bytes(512)
-    ('64 KiB', '11.1 MB', '512 B')
+    >>> show_bytes(65536), show_bytes(11_100_000), show_bytes(512), show_bytes(130_900_000)
+    ('64 KiB', '11.1 MB', '512 B', '131 MB')
     """
     if size < 1024:
         return f"{size} B"
     if size < 1_000_000:
         return f"{size / 1024:.0f} KiB"
-    return f"{size / 1e6:.1f} MB" if size < 999_950_000 else f"{size / 1e9:.1f} GB"
+    value, unit = (size / 1e6, "MB") if size < 999_500_000 else (size / 1e9, "GB")
+    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
 
 
 def show_ms(value: float | None) -> str:
@@ -147,6 +150,8 @@ def _plain(row: Row) -> dict[str, Any]:
         "final_ms": _rounded(row.final_ms),
         "first_limit_ms": _rounded(row.first_limit_ms),
         "final_limit_ms": _rounded(row.final_limit_ms),
+        "seen_ms": _rounded(row.seen_ms),
+        "seen_limit_ms": _rounded(row.seen_limit_ms),
         "samples": [
             {"first_ms": _rounded(each.first_ms), "final_ms": _rounded(each.final_ms)} for each in row.samples
         ],

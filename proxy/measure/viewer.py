@@ -1,4 +1,4 @@
-"""The measuring viewer: loads frames in one of three ways, and notes when they were there.
+"""The measuring viewer: loads frames by one retrieve profile or another, and notes when they were there.
 
 It keeps up to `CONNECTIONS` connections alive, and opens as many as it will use before the clock
 starts: a viewer has just read the metadata through them. What is timed is from the first request until
@@ -8,13 +8,17 @@ the bytes are there; nothing is decoded.
 import asyncio
 import re
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from proxy.errors import OriginError
 from proxy.measure.picture import FIRST, Picture
+from proxy.measure.seen import quarter_end
+from proxy.measure.series import Kind
 from proxy.measure.server import CONNECTIONS, Server
+from proxy.plan.plan import Plan
+from proxy.plan.profile import Profile, stock_profile
 from proxy.wire.ranges import Span
 from proxy.wire.resource import parse_frame_path
 
@@ -38,6 +42,26 @@ class Way(StrEnum):
     """A plain GET; the first picture is seen when the first 64 KiB are there."""
     RANGE = "range"
     """`bytes=0-65535` of every frame, then the rests: `bytes=65536-`."""
+    INTERLEAVED = "interleaved"
+    """The stock profile of that name."""
+    COARSE_INTERLEAVED = "coarseInterleaved"
+    """The stock profile of that name."""
+    SEQUENTIAL = "sequential"
+    """The stock profile of that name."""
+
+    def profile(self) -> Profile:
+        """What a viewer carries out; none of them changes the URL. Reads a file, the first time."""
+        match self:
+            case Way.WHOLE | Way.STREAMING:
+                return Profile()
+            case Way.RANGE:
+                return Profile(first=FIRST)
+            case _:
+                return stock_profile(self.value)
+
+
+WAYS = {Kind.STACK: (Way.WHOLE, Way.STREAMING, Way.RANGE), Kind.VOLUME: tuple(Way)}
+"""What is measured: the stock profiles are about the order of many frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +70,16 @@ class Loaded:
 
     first: float
     """Until the bytes of a first picture were there."""
-    every_first: float
-    """Until the bytes of a first picture of every frame were there."""
+    seen: float
+    """Until every frame was whole, or else, where the way shows parts, the bytes of its quarter-size picture
+    were there."""
     final: float
     """Until every byte of every frame was there."""
     first_bytes: int
     """That the first picture took."""
-    every_first_bytes: int
-    """That the first pictures of all frames took."""
+    seen_bytes: int
+    """That must have been there for it: whole frames, or else up to the end of each one's quarter-size
+    picture; nothing that a way asks for beyond that."""
     size: int
     """Bytes of all frames."""
     digests: tuple[bytes, ...]
@@ -80,8 +106,9 @@ class Viewer:
         With a `nonce` that nobody used before, a cache that keys on the query has none of it.
         """
         await self._warm(paths)
+        profile = await asyncio.to_thread(way.profile)
         while True:
-            load = _Load(self.server, paths, way, nonce, self._accepts[0])
+            load = _Load(self.server, paths, way, Plan(profile, len(paths)), nonce, self._accepts[0])
             try:
                 loaded = await load.run()
             except OriginError:
@@ -103,36 +130,37 @@ class Viewer:
 
 
 class _Load:
-    def __init__(self, server: Server, paths: tuple[str, ...], way: Way, nonce: str, accept: str) -> None:
+    def __init__(
+        self, server: Server, paths: tuple[str, ...], way: Way, plan: Plan, nonce: str, accept: str
+    ) -> None:
         self._server = server
         self._paths = paths
         self._way = way
         self._query = f"?_={nonce}" if nonce else ""
         self._accept = accept
         self._pictures = [Picture(is_progressive=way is not Way.WHOLE) for _ in paths]
-        self._first_over = [asyncio.Event() for _ in paths]
+        self._plan = plan
+        self._change = asyncio.Event()
         self._hits: list[bool | None] = []
         self.is_refused = False
 
     async def run(self) -> Loaded:
-        requests = self._requests()
         began = time.perf_counter()
-        await _together(self._ask_in_turn(requests) for _ in range(min(CONNECTIONS, len(self._paths))))
+        await _together(self._fetch_in_turn() for _ in range(min(CONNECTIONS, len(self._paths))))
         return self._loaded(began)
 
-    def _requests(self) -> Iterator[tuple[int, Span | None]]:
-        spans: list[Span | None] = [None]
-        if self._way is Way.RANGE:
-            spans = [Span(0, FIRST), Span(FIRST, None)]
-        return ((index, span) for span in spans for index in range(len(self._paths)))
-
-    async def _ask_in_turn(self, requests: Iterator[tuple[int, Span | None]]) -> None:
-        for index, span in requests:
-            if span is not None and span.start:
-                await self._first_over[index].wait()
-            if self._pictures[index].whole_at is None:
-                await self._ask(index, span)
-            self._first_over[index].set()
+    async def _fetch_in_turn(self) -> None:
+        """One connection."""
+        while not self._plan.is_done:
+            fetch = self._plan.next()
+            if fetch is None:
+                await self._change.wait()
+                continue
+            await self._ask(fetch.image, None if fetch.span == Span(0, None) else fetch.span)
+            is_whole = self._pictures[fetch.image].whole_at is not None
+            self._plan.ended(fetch, is_whole, ok=True)  # a failure ends the load
+            self._change.set()
+            self._change = asyncio.Event()
 
     async def _ask(self, index: int, span: Span | None) -> None:
         picture = self._pictures[index]
@@ -150,20 +178,28 @@ class _Load:
 
     def _loaded(self, began: float) -> Loaded:
         pictures = self._pictures
-        seen = [picture.first_at or began for picture in pictures]
-        earliest = pictures[seen.index(min(seen))]
+        firsts = [picture.first_at or began for picture in pictures]
+        earliest = pictures[firsts.index(min(firsts))]
+        seen = [self._seen(picture) for picture in pictures]
         return Loaded(
-            first=min(seen) - began,
-            every_first=max(seen) - began,
+            first=min(firsts) - began,
+            seen=max(at for at, _ in seen) - began,
             final=max(picture.whole_at or began for picture in pictures) - began,
             first_bytes=earliest.first_bytes,
-            every_first_bytes=sum(picture.first_bytes for picture in pictures),
+            seen_bytes=sum(size for _, size in seen),
             size=sum(picture.received for picture in pictures),
             digests=tuple(picture.digest() for picture in pictures),
             codestream=earliest.codestream(),
             first_codestream=earliest.first_codestream,
             is_hit=None if None in self._hits else all(self._hits),
         )
+
+    def _seen(self, picture: Picture) -> tuple[float, int]:
+        """When a frame was seen, and the bytes that must have been there."""
+        if self._way is Way.WHOLE:
+            return picture.whole_at or 0.0, picture.received
+        end = quarter_end(picture.codestream())
+        return picture.had_at(end), end
 
 
 async def _together(works: Iterable[Coroutine[None, None, None]]) -> None:

@@ -8,7 +8,6 @@ wait for the rest of the old one. With a window the plan is made again when the 
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +15,7 @@ from proxy.cache.frame import FrameKey
 from proxy.errors import ProxyError, ShuttingDown, UnknownName
 from proxy.metrics import Metrics
 from proxy.origin.client import Headers
-from proxy.plan.profile import Profile
+from proxy.plan.choice import Chosen
 from proxy.prefetch.run import Run, State
 from proxy.retrieve import Retrieve
 from proxy.series import ListedFrames, SeriesFrames, SeriesKey, SeriesLists
@@ -33,10 +32,8 @@ _log = logging.getLogger(__name__)
 class Plans:
     """The table of runs, within the life of the app."""
 
-    def __init__(
-        self, retrieve: Retrieve, lists: SeriesLists, profiles: Mapping[str, Profile], metrics: Metrics
-    ) -> None:
-        self.profiles = profiles
+    def __init__(self, retrieve: Retrieve, lists: SeriesLists, chosen: Chosen, metrics: Metrics) -> None:
+        self.chosen = chosen
         self._retrieve = retrieve
         self._lists = lists
         self._metrics = metrics
@@ -70,13 +67,11 @@ class Plans:
         """Begins a plan. Raises `UnknownName`, `ConfigurationError`, `ShuttingDown`."""
         if self._is_closing:
             raise ShuttingDown("the service is ending")
-        if profile not in self.profiles:
-            raise UnknownName(f"no profile of that name; there are {', '.join(sorted(self.profiles))}")
         run = Run(
             secrets.token_urlsafe(12),
             number,
             profile,
-            self.profiles[profile],
+            self.chosen.now.profile(profile),
             frames,
             range(len(frames)) if images is None else images,
             credentials,
@@ -108,18 +103,21 @@ class Plans:
     def viewed(self, key: FrameKey, credentials: Headers, profile: str) -> None:
         """A viewer asks for a frame."""
         self._count_used(key)
-        prefetch = self.profiles[profile].prefetch
+        prefetch = self.chosen.now.profile(profile).prefetch
         if prefetch.trigger != "none" and not key.query:
             self.set_off(_series_of(key), credentials, profile, key.resource)
 
-    def metadata_read(self, key: SeriesKey, credentials: Headers, profile: str) -> None:
+    def metadata_read(self, key: SeriesKey, credentials: Headers) -> None:
         """A viewer has read a series' metadata."""
-        if self.profiles[profile].prefetch.trigger == "metadata":
+        choice = self.chosen.now
+        facts = self._lists.facts(key, credentials) if choice.needs_facts else None
+        profile = choice.choose(None, key.origin, facts)
+        if choice.profile(profile).prefetch.trigger == "metadata":
             self.set_off(key, credentials, profile, None)
 
     def set_off(self, key: SeriesKey, credentials: Headers, profile: str, last: FrameResource | None) -> None:
         """Begins the plan of a series, or moves its window; whatever goes wrong, no viewer hears of it."""
-        window = self.profiles[profile].prefetch.window
+        window = self.chosen.now.profile(profile).prefetch.window
         if self._is_closing or (key in self._set_off and (window is None or last is None)):
             return
         if key not in self._set_off:
@@ -139,7 +137,7 @@ class Plans:
     ) -> None:
         try:
             frames = await self._lists.get(key, credentials)
-            images = _window(frames, self.profiles[profile].prefetch.window, last)
+            images = _window(frames, self.chosen.now.profile(profile).prefetch.window, last)
             before = self._set_off.get(key)
             if before is not None and not _has_moved(before.images, images):
                 return

@@ -1,1 +1,173 @@
-def run() -> None: ...
+"""Hits per second on one worker, beside rivals and beside the same server with nothing to do."""
+
+import asyncio
+import multiprocessing
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from statistics import median
+from urllib.parse import urlsplit
+
+from proxy.children import Children
+from tests.bench.shared import (
+    FIRST,
+    RIVALS,
+    Front,
+    NotInstalled,
+    frame_path,
+    print_row,
+    proxy,
+    run_origin,
+    start,
+    versions,
+)
+
+CONNECTIONS = 16
+"""Of the client."""
+SECONDS, ROUNDS = 2, 3
+"""Of one measurement; the rounds go through all servers in turn."""
+ATTEMPTS = 100
+"""Requests in turn after which every server has the frames."""
+BARE = "bare server"
+WIDTHS = (22, 12, 10, 12, 12, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is asked."""
+
+    title: str
+    """For people."""
+    size: int
+    """Bytes of the frame."""
+    span: str
+    """The value of Range; empty is none."""
+
+
+CASES = (
+    Case("64 KiB, the first range of a frame of 1 MB", 1_000_000, f"bytes=0-{FIRST - 1}"),
+    Case("11 MB, a whole frame", 11_000_000, ""),
+)
+
+Client = Callable[[str, Case], float]
+
+
+def run() -> None:
+    client: Client = _wrk if shutil.which("wrk") else _own
+    print(
+        f"One worker each, one warm frame, {CONNECTIONS} connections of"
+        f" {'wrk' if client is _wrk else 'an asyncio client'}; the median of {ROUNDS} rounds\n"
+        f"of {SECONDS} s, the servers in turn in each. All share this machine's cores. The limit is\n"
+        "the bare server: the same uvicorn with the same bytes, no cache and no logic.\n"
+        f"({versions()})"
+    )
+    with Children() as children, ExitStack() as stack:
+        origin = start(children, "origin", run_origin)
+        urls: dict[str, str] = {}
+        fronts: dict[str, Front] = {BARE: nullcontext, "progressive-proxy": proxy, **RIVALS}
+        for name, front in fronts.items():
+            try:
+                urls[name] = stack.enter_context(front(origin))
+            except NotInstalled as missing:
+                print(f"{name:{WIDTHS[0]}}{missing}")
+        for case in CASES:
+            _measure(case, urls, client)
+
+
+def _measure(case: Case, urls: dict[str, str], client: Client) -> None:
+    for url in urls.values():
+        asyncio.run(_warmed(url, case))
+    rates: dict[str, list[float]] = {name: [] for name in urls}
+    for _ in range(ROUNDS):
+        for name, url in urls.items():
+            rates[name].append(client(f"{url}/{frame_path('1.1', 0, case.size)}", case))
+    print(f"\n{case.title}")
+    print_row(("", "hits/s", "GB/s", "× limit", "× nginx"), WIDTHS)
+    nginx = median(rates.get("nginx slice 64k", [0.0]))
+    for name, measured in rates.items():
+        rate = median(measured)
+        rival = f"{rate / nginx:.2f}" if nginx else "–"
+        size = FIRST if case.span else case.size
+        limit = f"{rate / median(rates[BARE]):.2f}"
+        print_row((name, f"{rate:,.0f}", f"{rate * size / 1e9:.2f}", limit, rival), WIDTHS)
+
+
+def _head(url: str, case: Case) -> bytes:
+    parts = urlsplit(url)
+    ranged = f"Range: {case.span}\r\n" if case.span else ""
+    return f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: image/jphc\r\n{ranged}\r\n".encode()
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> bytes:
+    """One answer; its body is read and dropped. Gives its head."""
+    writer.write(head)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", answer)
+    assert answer.split(b" ", 2)[1] in (b"200", b"206"), answer
+    assert length, answer
+    left = int(length[1])
+    while left:
+        chunk = await reader.read(min(left, 1 << 20))
+        assert chunk, "the answer was cut"
+        left -= len(chunk)
+    return answer
+
+
+async def _warmed(url: str, case: Case) -> None:
+    """Until the frame is whole in the cache; the first answers are checked."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    target = f"{url}/{frame_path('1.1', 0, case.size)}"
+    await _ask(reader, writer, _head(target, Case(case.title, case.size, "")))
+    answer = await _ask(reader, writer, _head(target, case))
+    length = f"content-length: {FIRST if case.span else case.size}\r\n".encode()
+    assert length in answer.lower(), answer
+    writer.close()
+    await writer.wait_closed()
+
+
+def _wrk(url: str, case: Case) -> float:
+    headers = ["-H", "Accept: image/jphc", *(["-H", f"Range: {case.span}"] if case.span else [])]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *headers, url]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert not re.search("Non-2xx|Socket errors", said), said
+    found = re.search(r"Requests/sec: *([0-9.]+)", said)
+    assert found, said
+    return float(found[1])
+
+
+def _own(url: str, case: Case) -> float:
+    """The same in a process of its own, without wrk."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_count, args=(theirs, url, case), daemon=True)
+    process.start()
+    rate = ours.recv()
+    process.join()
+    assert isinstance(rate, float)
+    return rate
+
+
+def _count(result: Connection, url: str, case: Case) -> None:
+    result.send(asyncio.run(_rate(url, case)))
+
+
+async def _rate(url: str, case: Case) -> float:
+    head, parts, ended = _head(url, case), urlsplit(url), 0
+
+    async def ask_on(until: float) -> None:
+        nonlocal ended
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 20)
+        while time.perf_counter() < until:
+            await _ask(reader, writer, head)
+            ended += 1
+        writer.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(ask_on(began + SECONDS) for _ in range(CONNECTIONS)))
+    return ended / (time.perf_counter() - began)

@@ -25,14 +25,18 @@ from proxy import app
 from proxy.children import Children, address, listen
 from proxy.listeners import Listener
 from proxy.settings import Settings
-from proxy.wire.ranges import Span
 
 FIRST = 65536
 """Bytes of a first range."""
+PIECE = 256 * 1024
+"""Bytes that the origin hands to its socket at once."""
 LABEL = b"image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
 WIDTH = 80
 """Columns of a table at most."""
 
+Headers = list[tuple[bytes, bytes]]
+Answer = tuple[int, Headers, list[bytes]]
+"""Status, headers, and the body in pieces."""
 Front = Callable[[str], AbstractContextManager[str]]
 """Starts a server in front of the URL of an origin; gives its own URL."""
 
@@ -56,7 +60,7 @@ class Counting:
 
     def __init__(self) -> None:
         self._asked: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._answers: dict[tuple[str, bytes], tuple[int, list[tuple[bytes, bytes]], bytes]] = {}
+        self._answers: dict[tuple[str, bytes], Answer] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].strip("/")
@@ -64,36 +68,41 @@ class Counting:
             value = next((value for name, value in scope["headers"] if name == b"range"), b"")
             stage = "whole" if not value else "first" if value.startswith(b"bytes=0-") else "rest"
             self._asked[path.split("/")[1]][stage] += 1
-            status, headers, body = self._answer(path, value)
+            status, headers, pieces = self._answer(path, value)
         else:
             # Of a study: what was asked. Of anything else, which opens a connection: nothing.
             asked = self._asked[path.removeprefix("asked/")] if path.startswith("asked/") else None
             body = b"[]" if asked is None else f"[{dict(asked)}]".replace("'", '"').encode()
-            status, headers = 200, [(b"content-type", b"application/dicom+json")]
-        headers = [*headers, (b"content-length", str(len(body)).encode())]
+            status, headers, pieces = 200, _headers(b"application/dicom+json", body), [body]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        for place, piece in enumerate(pieces, 1):
+            await send({"type": "http.response.body", "body": piece, "more_body": place < len(pieces)})
 
-    def _answer(self, path: str, value: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def _answer(self, path: str, value: bytes) -> Answer:
         key = path.split("/", 2)[2], value
         if key not in self._answers:
-            self._answers[key] = _cut(*map(int, path.split("/")[5].split(".")[1:]), value=value)
+            self._answers[key] = _cut(path, value)
         return self._answers[key]
 
 
-def _cut(number: int, size: int, value: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def _cut(path: str, value: bytes) -> Answer:
+    number, size = map(int, path.split("/")[5].split(".")[1:])
+    start, _, last = value.removeprefix(b"bytes=").decode().partition("-")
+    begin, stop = int(start or 0), min(int(last) + 1, size) if last else size
+    body = frame_bytes(number, size)[begin:stop]
     headers = [
-        (b"content-type", LABEL),
+        *_headers(LABEL, body),
         (b"etag", f'"{number}-{size}"'.encode()),
         (b"accept-ranges", b"bytes"),
     ]
-    whole = frame_bytes(number, size)
-    if not value:
-        return 200, headers, whole
-    start, _, last = value.removeprefix(b"bytes=").decode().partition("-")
-    span = Span(int(start), min(int(last) + 1, size) if last else size)
-    told = f"bytes {span.start}-{(span.stop or 0) - 1}/{size}".encode()
-    return 206, [*headers, (b"content-range", told)], whole[span.start : span.stop]
+    if value:
+        headers.append((b"content-range", f"bytes {begin}-{stop - 1}/{size}".encode()))
+    pieces = [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
+    return 206 if value else 200, headers, pieces
+
+
+def _headers(label: bytes, body: bytes) -> Headers:
+    return [(b"content-type", label), (b"content-length", str(len(body)).encode())]
 
 
 def run_origin(listener: socket.socket) -> None:
@@ -142,7 +151,6 @@ http {{
   {temporary}
   access_log off;
   sendfile on;
-  tcp_nopush on;
   keepalive_requests 100000000;
   proxy_cache_path {folder}/cache levels=1:2 keys_zone=frames:10m max_size=1g use_temp_path=off;
   upstream origin {{ server {origin}; keepalive 64; }}
