@@ -3,11 +3,14 @@
 from collections.abc import Callable
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from proxy.errors import ProxyError
 from proxy.metrics import Metrics
-from proxy.problem import details_of, status_of
+from proxy.problem import details_of, headers_of, status_of
+
+PROBLEM = "application/problem+json"
 
 
 def create_admin(metrics: Metrics, not_ready_because: Callable[[], str], plans: APIRouter) -> FastAPI:
@@ -19,8 +22,20 @@ def create_admin(metrics: Metrics, not_ready_because: Callable[[], str], plans: 
 
     @app.exception_handler(ProxyError)
     async def problem(_: Request, error: ProxyError) -> JSONResponse:
-        media = "application/problem+json"
-        return JSONResponse(details_of(error), status_of(error), media_type=media)
+        headers = {name.decode(): value.decode("latin-1") for name, value in headers_of(error)}
+        return JSONResponse(details_of(error), status_of(error), headers, PROBLEM)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_body(_: Request, error: RequestValidationError) -> JSONResponse:
+        # The framework's own answer repeats what was sent, and with it whatever stood there.
+        faults = [
+            (fault["type"] == "extra_forbidden", fault["loc"], fault["msg"]) for fault in error.errors()
+        ]
+        words = [
+            "an unknown key" if is_key else f"{'.'.join(map(str, at))}: {what}" for is_key, at, what in faults
+        ]
+        detail = {"status": 422, "title": "BadBody", "detail": "; ".join(words[:10])}
+        return JSONResponse(detail, 422, media_type=PROBLEM)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
     async def metrics_page() -> Response:

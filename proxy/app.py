@@ -113,7 +113,7 @@ class App:
         """The life span: inside it fills can be carried out."""
         greeting = [asyncio.create_task(self._greet(name)) for name in self.sites]
         try:
-            async with self.fills, self.plans:
+            async with self.fills.tasks, self.plans.tasks:
                 yield
         finally:
             for task in greeting:
@@ -224,6 +224,7 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     async with app.running():
         _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        await serve(Listener(app, viewers, grace), Listener(app.admin, admin, grace), stop)
+        both = Listener(app, viewers, grace), Listener(app.admin, admin, grace)
+        await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

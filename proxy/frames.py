@@ -125,7 +125,8 @@ class Frames:
         self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
     ) -> bool:
         opened = self._retrieve.open(wanted)
-        self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile)
+        is_missed = opened.did is CacheDid.MISS
+        self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
         progress.did = opened.did
         sending = self._send(asked, opened, send, progress)
         try:

@@ -1,15 +1,15 @@
 """Whose turn it is at an origin: viewers before plans, first fetches before completions, and no idle link.
 
 A fetch takes a seat for as long as its answer runs. The last quarter of the seats is for viewers' first
-fetches alone, so one of these finds a seat at any time. Who waits is ranked anew at each call, since a
-viewer who asks for a frame lifts its fetches.
+fetches alone, so one of these finds a seat at any time; plans leave one half to viewers. Who waits is
+ranked anew at each call, since a viewer who asks for a frame lifts its fetches.
 
 Everything but a viewer's first fetch is asked for only when less than a *window* of bytes is still to
-come: then a first fetch that arrives has little ahead of it, and yet the next answer is on its way
-before the last one ends. The window finds its own size: where nothing arrived while the answer to a
-fetch that had to wait was on its way, the link stood idle and it was asked too late: the window doubles;
-else it shrinks a little. A large completion that is running is not read on while first fetches of a
-higher rank are under way, until no more than a window of it is left.
+come (for a viewer, of viewers' bytes): then a first fetch that arrives has little ahead of it, and yet
+the next answer is on its way before the last one ends. The window finds its own size: where nothing
+arrived while the answer to a fetch that had to wait was on its way, the link stood idle and it was asked
+too late: the window doubles; else it shrinks a little. A large completion that is running is not read on
+while first fetches of a higher rank are under way, until no more than a window of it is left.
 
 Nothing starves: each `HELD_AT_MOST` the fetch that waits longest is let go, and a chunk of each that
 runs is read.
@@ -89,6 +89,11 @@ class Seat:
         return self._rank(self.is_first)
 
     @property
+    def is_viewers(self) -> bool:
+        """Whether a viewer asked for it."""
+        return self.rank.turn < Turn.PLAN_FIRST
+
+    @property
     def order(self) -> tuple[Rank, int]:
         """Lower goes first."""
         return self.rank, self.arrival
@@ -145,6 +150,7 @@ class Gate:
         self.arrivals = count()
         self._free = seats
         self._kept_for_first = max(1, seats // 4)
+        self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
         self._seats: set[Seat] = set()
         self._waiting: set[Seat] = set()
         self._first_ended = asyncio.Event()
@@ -217,9 +223,18 @@ class Gate:
         seat.give()
 
     def _has_room(self, seat: Seat) -> bool:
-        if seat.rank.turn is Turn.VIEWER_FIRST:
+        turn = seat.rank.turn
+        if turn is Turn.VIEWER_FIRST:
             return self._free > 0
-        return self._free > self._kept_for_first and self.to_come < self.window
+        if self._free <= (self._kept_for_viewers if turn >= Turn.PLAN_FIRST else self._kept_for_first):
+            return False
+        if self.to_come < self.window:
+            return True
+        if turn >= Turn.PLAN_FIRST:
+            return False
+        # A plan's answers may stand still; viewers do not wait for them.
+        to_come = sum(other.to_come for other in self._seats if other.is_given and other.is_viewers)
+        return to_come < self.window
 
     def _set_alarm(self) -> None:
         if self._alarm is None and self._waiting:
@@ -227,6 +242,8 @@ class Gate:
 
     def _let_one_go(self) -> None:
         self._alarm = None
-        if self._waiting and self._free > self._kept_for_first:
-            self._give(min(self._waiting, key=lambda seat: seat.arrival))
+        kept = self._kept_for_first
+        able = [s for s in self._waiting if self._free > (kept if s.is_viewers else self._kept_for_viewers)]
+        if able:
+            self._give(min(able, key=lambda seat: seat.arrival))
         self._set_alarm()

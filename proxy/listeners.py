@@ -7,7 +7,7 @@ time of grace. The admin's goes last, so that it can say until then that we are 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -52,12 +52,13 @@ def open_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(viewers: Listener, admin: Listener, stop: asyncio.Event) -> None:
-    """Serves both until `stop` is set, then ends the viewers' and after it the admin's."""
+async def serve(viewers: Listener, admin: Listener, stop: asyncio.Event, between: Callable[[], None]) -> None:
+    """Serves both until `stop` is set; then ends the viewers', does what is `between`, ends the admin's."""
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(viewers.until_ended())
         group.create_task(admin.until_ended())
         await stop.wait()
         viewers.should_exit = True
         await serving
+        between()
         admin.should_exit = True

@@ -7,16 +7,18 @@ that credential alone, as everywhere.
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Depends, Request, Response
 from fastapi.responses import EventSourceResponse
 from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from proxy.access import CREDENTIALS, Access
-from proxy.errors import UnknownName
+from proxy.errors import BadResource, ConfigurationError, UnknownName
+from proxy.origin.client import Headers
 from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Run
-from proxy.series import ListedFrames, SeriesKey
+from proxy.series import ListedFrames, SeriesFrames, SeriesKey
+from proxy.wire.request import read_headers
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 MOST_LISTED = 10_000
@@ -107,37 +109,48 @@ def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRo
         choice, origin = plans.chosen.now, wanted.origin or default
         if origin is None or origin not in choice.by_origin:
             raise UnknownName(f"no origin of that name; there are {', '.join(choice.by_origin)}")
-        credentials = [(name, value) for name, value in request.headers.items() if name in CREDENTIALS]
+        pairs = read_headers(request.scope["headers"])
+        credentials = tuple((name, value) for name, value in pairs if name in CREDENTIALS)
         key = SeriesKey(origin, access.partition(credentials), wanted.study, wanted.series)
         _check(wanted)
-        if wanted.frames is None:
-            frames = await plans.series(key, credentials)
-            run = plans.start(frames, credentials, choice.choose(wanted.profile, origin, frames.facts))
-        else:
-            named = tuple(_resource(wanted, frame) for frame in wanted.frames)
-            listed = ListedFrames(key, named)
-            run = plans.start(listed, credentials, choice.choose(wanted.profile, origin, None))
+        frames = await _frames(plans, key, wanted, credentials)
+        facts = frames.facts if isinstance(frames, SeriesFrames) else None
+        try:
+            run = plans.start(frames, credentials, choice.choose(wanted.profile, origin, facts))
+        except ConfigurationError as error:  # the profile does not fit this series
+            raise BadResource(str(error)) from error
         response.headers["location"] = f"/plans/{run.id}"
         return status_of_run(run)
 
+    def found(plan: str) -> Run:
+        return plans.get(plan)  # before anything was said, an unknown one is 404
+
     @router.get("/{plan}", summary="What is fetched, and what failed.")
-    async def look(plan: str) -> PlanStatus:
-        return status_of_run(plans.get(plan))
+    async def look(run: Annotated[Run, Depends(found)]) -> PlanStatus:
+        return status_of_run(run)
 
     @router.get(
         "/{plan}/events",
         response_class=EventSourceResponse,
         summary="One event a frame, one a stage, one at the end.",
     )
-    async def follow(plan: str) -> AsyncIterator[ServerSentEvent]:
-        async for event in events_of(plans.get(plan)):
+    async def follow(run: Annotated[Run, Depends(found)]) -> AsyncIterator[ServerSentEvent]:
+        async for event in events_of(run):
             yield event
 
     @router.delete("/{plan}", status_code=204, summary="End it, but for what viewers read.")
-    async def cancel(plan: str) -> None:
-        plans.cancel(plans.get(plan))
+    async def cancel(run: Annotated[Run, Depends(found)]) -> None:
+        plans.cancel(run)
 
     return router
+
+
+async def _frames(
+    plans: Plans, key: SeriesKey, wanted: PlanRequest, credentials: Headers
+) -> SeriesFrames | ListedFrames:
+    if wanted.frames is None:
+        return await plans.series(key, credentials)
+    return ListedFrames(key, tuple(_resource(wanted, frame) for frame in wanted.frames))
 
 
 async def events_of(run: Run) -> AsyncIterator[ServerSentEvent]:

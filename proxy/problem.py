@@ -46,10 +46,8 @@ def details_of(error: errors.ProxyError) -> dict[str, object]:
     return {"status": status_of(error), "title": type(error).__name__, "detail": str(error)}
 
 
-async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool) -> None:
-    """Answers with an error, before anything else was said."""
-    status = status_of(error)
-    title = type(error).__name__
+def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
+    """What an error says in headers, beside its words."""
     headers = [(b"cache-control", b"no-store")]
     if isinstance(error, errors.OriginRefused) and error.challenge:
         headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
@@ -57,6 +55,14 @@ async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool)
         headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
     if isinstance(error, errors.ShuttingDown):
         headers.append((b"retry-after", b"1"))
+    return headers
+
+
+async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool) -> None:
+    """Answers with an error, before anything else was said."""
+    status = status_of(error)
+    title = type(error).__name__
+    headers = headers_of(error)
     if is_ranged:
         body = b""
         words = " ".join(f"{title}: {error}".split()).encode("ascii", "replace")

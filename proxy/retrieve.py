@@ -5,7 +5,7 @@ starts a fill and the others join it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -89,11 +89,21 @@ class Opened:
     """To read from."""
     did: CacheDid
     """What the cache did."""
+    is_planned: bool = False
+    """For a plan, into a fill that only plans wanted then."""
 
     def leave(self) -> None:
-        """This viewer reads no more."""
+        """A viewer reads no more."""
         if isinstance(self.source, Fill):
             self.source.readers -= 1
+
+    def count(self, stop: int) -> tuple[int, bool]:
+        """For a plan, once the bytes up to `stop` are there: how many it brought, and if a viewer came."""
+        if not self.is_planned or not isinstance(self.source, Fill):
+            return 0, False
+        brought = max(0, stop - self.source.counted)
+        self.source.counted += brought
+        return brought, self.source.planned is None
 
 
 class Retrieve:
@@ -107,9 +117,15 @@ class Retrieve:
     def open(self, wanted: Wanted) -> Opened:
         """Where the bytes of a frame come from. Raises `UnknownName`, `ShuttingDown`."""
         opened = self._open(wanted)
-        if isinstance(opened.source, Fill) and wanted.planned is None:
-            opened.source.readers += 1
-            self._lift(opened.source)
+        fill = opened.source
+        if not isinstance(fill, Fill):
+            return opened
+        if wanted.planned is not None:
+            fill.plans += 1
+            return replace(opened, is_planned=fill.planned is not None)
+        fill.readers += 1
+        fill.planned = None  # what a viewer asks for waits no longer as a plan's
+        fill.order.site.gate.call_next()
         return opened
 
     def _open(self, wanted: Wanted) -> Opened:
@@ -129,14 +145,12 @@ class Retrieve:
         fill = self._start(wanted, frame, stop)
         return Opened(Held(frame), CacheDid.HIT) if is_held else Opened(fill, CacheDid.PARTIAL)
 
-    def held(self, key: FrameKey) -> int:
-        """Bytes that are held of a frame."""
-        frame = self._store.get(key)
-        return frame.size if frame else 0
-
-    def cancel(self, key: FrameKey) -> None:
-        """A plan wants a frame no more; it is fetched on only where a viewer asked for it."""
-        self._fills.cancel(key)
+    def leave(self, wanted: Wanted, opened: Opened, *, is_cancelled: bool) -> None:
+        """A plan wants a frame no more; if it was cancelled, what nobody else wants is not fetched on."""
+        if isinstance(opened.source, Fill):
+            opened.source.plans -= 1
+            if is_cancelled:
+                self._fills.cancel(wanted.key)
 
     def _start(self, wanted: Wanted, held: Frame | None, stop: int | None) -> Fill:
         site = self._sites.get(wanted.key.origin)
@@ -145,8 +159,3 @@ class Retrieve:
         # A fill can't be answered from before it is identified.
         first = wanted.first and max(wanted.first, IDENTIFYING)
         return self._fills.start(Order(wanted.key, site, wanted.asked, first), held, stop, wanted.planned)
-
-    def _lift(self, fill: Fill) -> None:
-        """What a viewer asks for waits no longer as a plan's."""
-        fill.planned = None
-        fill.order.site.gate.call_next()

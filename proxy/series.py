@@ -13,7 +13,7 @@ from itertools import accumulate
 from time import monotonic
 from urllib.parse import quote
 
-from proxy.errors import OriginFailed, OriginMismatch, OriginRefused
+from proxy.errors import OriginMismatch
 from proxy.origin.client import Headers, Origin
 from proxy.plan.choice import SeriesFacts
 from proxy.wire.dicomjson import (
@@ -81,6 +81,8 @@ class SeriesFrames:
 
     def place_of(self, resource: FrameResource) -> int | None:
         """The place of a frame, from 0; None where it is not of this series."""
+        if (resource.study, resource.series) != (self.key.study, self.key.series):
+            return None
         try:
             at = self.instances.index(resource.instance)
         except ValueError:
@@ -142,7 +144,8 @@ class SeriesLists:
     def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
         """What is known of a series; where nothing is, it is asked for in the background."""
         held = self.held(key)
-        if held is None and key not in self._kept:
+        until, kept = self._kept.get(key, (0.0, None))
+        if kept is None or (kept.done() and (held is None or monotonic() > until)):
             self._ask(key, credentials)
         return None if held is None else held.facts
 
@@ -170,13 +173,9 @@ class SeriesLists:
     async def _read(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
         path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
         headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
-        status, body = await self._origins[key.origin].read_whole(path, headers)
-        if 400 <= status < 500:
-            raise OriginRefused(status)
-        if status != 200:
-            raise OriginFailed(f"the origin answered {status}")
+        body = await self._origins[key.origin].read_whole(path, headers)
         try:
             metadata = await asyncio.to_thread(json.loads, body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OriginMismatch("the series' metadata is no JSON", "metadata") from error
         return await asyncio.to_thread(read_frames, key, metadata)

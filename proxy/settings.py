@@ -67,8 +67,8 @@ class Timeouts(Words):
 class Limits(Words):
     """How much is asked of an origin, and taken from it."""
 
-    in_flight: int = Field(32, ge=2)
-    """Fetches under way at once; a quarter of them, one at least, is kept for first fetches."""
+    in_flight: int = Field(32, ge=3)
+    """Fetches under way at once; a quarter is kept for viewers' first fetches, plans have one half."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)
     """Bytes of the largest frame that is taken."""
 

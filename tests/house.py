@@ -64,7 +64,7 @@ class House:
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Until something is so."""
         while not is_so():
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # looking may be dear, and the transport's threads want their turn
 
     async def ask_plan(
         self,
@@ -118,7 +118,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     door = Door(app)
     async with app.running(), asyncio.TaskGroup() as group:
         listeners = Listener(door, sockets[0], grace), Listener(app.admin, sockets[1], grace)
-        serving = group.create_task(serve(*listeners, stop))
+        serving = group.create_task(serve(*listeners, stop, app.plans.tasks.close))
         async with (
             httpx.AsyncClient(base_url=viewers, transport=Transport(Limits(read=20)), timeout=None) as viewer,
             httpx.AsyncClient(base_url=admin, transport=Transport(Limits(read=20)), timeout=None) as desk,

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.frame import Claim
-from proxy.errors import OriginChanged, OriginError, OriginFailed, OriginMismatch, OriginRefused
+from proxy.errors import OriginBusy, OriginChanged, OriginError, OriginFailed, OriginMismatch, OriginRefused
 from proxy.origin.answer import Believed, believe, label_of, strong_validator
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span
@@ -137,7 +137,7 @@ def test_a_coded_body_is_not_believed_whatever_its_status() -> None:
         assert believe(200, {"content-encoding": coding}, WHOLE, None).start == 0
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 410, 415, 429, 499])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 410, 415, 499])
 def test_a_refusal_keeps_its_status_and_its_challenge(status: int) -> None:
     for challenge in ({}, {"www-authenticate": "Bearer realm=x"}):
         with pytest.raises(OriginRefused) as refused:
@@ -154,10 +154,21 @@ def test_a_status_that_means_nothing_for_a_frame_is_a_failure(status: int) -> No
         believe(status, partial("bytes 0-39/100", location="http://elsewhere/"), FIRST, None)
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 599, 600, 999, 0, -1])
+@pytest.mark.parametrize("status", [500, 502, 504, 599, 600, 999, 0, -1])
 def test_what_the_origin_could_not_do_is_a_failure(status: int) -> None:
     with pytest.raises(OriginFailed):
         believe(status, {}, FIRST, None)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7", 7), ("0", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("soon", None), ("-1", None), ("9" * 9, None)],
+)
+def test_a_busy_origin_says_when_to_come_again(status: int, said: str, seconds: float | None) -> None:
+    with pytest.raises(OriginBusy) as busy:
+        believe(status, {"retry-after": said}, FIRST, None)
+    assert (busy.value.status, busy.value.retry_after) == (status, seconds)
 
 
 def test_a_416_is_a_change_where_bytes_are_held_and_else_a_lie() -> None:

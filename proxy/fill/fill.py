@@ -61,6 +61,10 @@ class Fill:
         """Of the plan that wants it, as long as no viewer asked for it."""
         self.readers = 0
         """Viewers who read it now."""
+        self.plans = 0
+        """Plans that want it now."""
+        self.counted = self.size
+        """Bytes that were held before, or were counted as brought by a plan."""
         self._first_piece = len(held.pieces[0]) if held else order.first or DEFAULT_FIRST
         self._planned = self.size
         self._wanted: int | None = 0

@@ -10,8 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 from proxy.cache.frame import Frame, FrameKey
 from proxy.cache.store import Store
@@ -19,6 +17,7 @@ from proxy.errors import OriginFailed, OriginHungUp, OriginMismatch, PlanCancell
 from proxy.fill.fill import Fill, Order
 from proxy.gate import Rank
 from proxy.metrics import Metrics
+from proxy.tasks import Tasks
 from proxy.wire.ranges import Span
 
 _log = logging.getLogger(__name__)
@@ -31,9 +30,7 @@ class Fills:
         self._store = store
         self._metrics = metrics
         self._table: dict[FrameKey, Fill] = {}
-        self._tasks: dict[Fill, asyncio.Task[None]] = {}
-        self._group = asyncio.TaskGroup()
-        self._is_closing = False
+        self.tasks: Tasks[Fill] = Tasks()
 
     def __len__(self) -> int:
         return len(self._table)
@@ -47,11 +44,11 @@ class Fills:
         return self._start(order, held, stop, planned, self._heal)
 
     def cancel(self, key: FrameKey) -> None:
-        """Ends a fill that only a plan wants; what it brought is kept."""
+        """Ends a fill that only plans wanted, and none does any more; what it brought is kept."""
         fill = self._table.get(key)
-        if fill is not None and fill.planned is not None:
+        if fill is not None and fill.planned is not None and not fill.plans:
             self._end(fill, PlanCancelled("the plan was cancelled"))
-            self._tasks[fill].cancel()
+            self.tasks.cancel(fill)
 
     def _start(
         self,
@@ -61,15 +58,12 @@ class Fills:
         planned: Rank | None,
         heal: Callable[[Fill], None] | None,
     ) -> Fill:
-        if self._is_closing:
-            raise ShuttingDown("the service is ending")
-        fill = self._table[order.key] = Fill(order, held)
+        fill = Fill(order, held)
         fill.planned = planned
         fill.want(stop)
+        self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
+        self._table[order.key] = fill
         self._metrics.fills_in_flight.inc()
-        task = self._group.create_task(self._run(fill, heal))
-        self._tasks[fill] = task
-        task.add_done_callback(lambda _: self._tasks.pop(fill))
         return fill
 
     async def _run(self, fill: Fill, heal: Callable[[Fill], None] | None) -> None:
@@ -85,9 +79,10 @@ class Fills:
         except* Exception as group:
             _log.error("a fill ended by a fault of ours", exc_info=_cause(group))
             self._end(fill, OriginFailed("a fault inside the proxy"))
-        finally:
-            if self._table.get(fill.order.key) is fill:
-                self._end(fill, ShuttingDown("the service is ending"))
+
+    def _end_if_left(self, fill: Fill) -> None:
+        """A fill whose task was cancelled ends too."""
+        self._end(fill, ShuttingDown("the service is ending"))
 
     async def _carry_out(self, fill: Fill) -> None:
         async with asyncio.TaskGroup() as both:
@@ -138,6 +133,8 @@ class Fills:
             self._store.put(fill.order.key, frame)
 
     def _end(self, fill: Fill, error: ProxyError | None) -> None:
+        if self._table.get(fill.order.key) is not fill:
+            return  # it has ended
         # One step: nobody may find the table empty and the store not yet filled.
         self._keep(fill)
         del self._table[fill.order.key]
@@ -150,23 +147,11 @@ class Fills:
         self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
         self._end(fill, error)
         self._store.drop(fill.order.key)
-        if heal is not None and not self._is_closing:
+        if heal is not None and not self.tasks.is_closing:
             heal(fill)
 
     def _heal(self, fill: Fill) -> None:
         self._start(replace(fill.order, first=None), None, None, fill.planned, None)
-
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._is_closing = True
-        for task in tuple(self._tasks.values()):
-            task.cancel()
-        await self._group.__aexit__(None, None, None)
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:

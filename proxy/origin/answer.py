@@ -46,7 +46,7 @@ def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | N
     Raises `OriginRefused`, `OriginFailed`, `OriginMismatch`, or `OriginChanged` where the bytes held
     are of another version.
     """
-    _check_status(status, headers, held)
+    check_status(status, headers, held)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise OriginMismatch("a content coding where none was accepted", "encoding")
     validator = strong_validator(headers)
@@ -66,7 +66,8 @@ def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | N
     return Believed(media, start, stop, total, validator, may_store)
 
 
-def _check_status(status: int, headers: Mapping[str, str], held: Claim | None) -> None:
+def check_status(status: int, headers: Mapping[str, str], held: Claim | None = None) -> None:
+    """Raises the error for a status that is neither 200 nor 206."""
     if status in (200, 206):
         return
     if status == 416 and held is not None:

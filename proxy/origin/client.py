@@ -20,7 +20,7 @@ from proxy.errors import (
     OriginUnreachable,
 )
 from proxy.metrics import Metrics
-from proxy.origin.answer import Believed, believe, label_of
+from proxy.origin.answer import Believed, believe, check_status, label_of
 from proxy.wire.multipart import PartReader
 from proxy.wire.ranges import Span
 
@@ -199,20 +199,25 @@ class Origin:
         """The body of what was handed through, as it arrives."""
         return self._body(response, "pass")
 
-    async def read_whole(self, target: str, headers: Headers) -> tuple[int, bytes]:
-        """Status and body of a GET, no larger than a frame may be. Raises `OriginError`."""
+    async def read_whole(self, target: str, headers: Headers) -> bytes:
+        """The body of a GET, no larger than a frame may be. Raises `OriginError`."""
+        response, body = await self._read(target, headers)
+        check_status(response.status_code, response.headers)
+        return body
+
+    async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
         response = await self.hand_through("GET", target, headers, None)
         try:
-            body = [chunk async for chunk in self._bounded(self.body_of(response))]
+            chunks = [chunk async for chunk in self._bounded(self.body_of(response))]
         finally:
             await response.aclose()
-        return response.status_code, b"".join(body)
+        return response, b"".join(chunks)
 
     async def greet(self) -> None:
         """Opens a connection and sees that somebody answers, whatever it is. Raises `OriginError`."""
-        status, _ = await self.read_whole("studies?limit=1", ())
-        if status >= 500:
-            raise OriginFailed(f"the origin answered {status}")
+        response, _ = await self._read("studies?limit=1", ())
+        if response.status_code >= 500:
+            raise OriginFailed(f"the origin answered {response.status_code}")
 
     async def aclose(self) -> None:
         """Closes every connection."""

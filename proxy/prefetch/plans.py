@@ -5,20 +5,18 @@ or its metadata. Of two such plans the later goes first, so a viewer who jumps t
 wait for the rest of the old one. With a window the plan is made again when the viewer has moved on.
 """
 
-import asyncio
 import logging
 import secrets
-from types import TracebackType
-from typing import Self
 
 from proxy.cache.frame import FrameKey
-from proxy.errors import ProxyError, ShuttingDown, UnknownName
+from proxy.errors import ProxyError, UnknownName
 from proxy.metrics import Metrics
 from proxy.origin.client import Headers
 from proxy.plan.choice import Chosen
 from proxy.prefetch.run import Run, State
 from proxy.retrieve import Retrieve
 from proxy.series import ListedFrames, SeriesFrames, SeriesKey, SeriesLists
+from proxy.tasks import Tasks
 from proxy.wire.resource import FrameResource
 
 MOST_KEPT = 256
@@ -38,11 +36,9 @@ class Plans:
         self._lists = lists
         self._metrics = metrics
         self._runs: dict[str, Run] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.tasks: Tasks[str] = Tasks()
         self._set_off: dict[SeriesKey, Run | None] = {}
         self._unused: dict[FrameKey, tuple[str, int]] = {}
-        self._group = asyncio.TaskGroup()
-        self._is_closing = False
         self._latest = 0
 
     def get(self, name: str) -> Run:
@@ -65,8 +61,6 @@ class Plans:
         number: int = 0,
     ) -> Run:
         """Begins a plan. Raises `UnknownName`, `ConfigurationError`, `ShuttingDown`."""
-        if self._is_closing:
-            raise ShuttingDown("the service is ending")
         run = Run(
             secrets.token_urlsafe(12),
             number,
@@ -77,11 +71,11 @@ class Plans:
             credentials,
             self._retrieve,
             self._metrics,
-            lambda key, size: self._remember(profile, key, size),
+            lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
         )
+        self.tasks.start(run.id, self._carry_out(run), lambda: self._end(run))
         self._runs[run.id] = run
         self._forget_old()
-        self._tasks[run.id] = self._group.create_task(self._carry_out(run))
         return run
 
     async def _carry_out(self, run: Run) -> None:
@@ -89,23 +83,28 @@ class Plans:
             await run.carry_out()
         except Exception:
             _log.exception("a plan ended by a fault of ours")
-            run.state = State.FAILED
-        finally:
-            self._tasks.pop(run.id, None)
-            self._metrics.plans.labels(run.profile_name, run.state.value).inc()
+            run.end(State.FAILED)
+
+    def _end(self, run: Run) -> None:
+        run.end(State.CANCELLED)  # unless it has ended by itself
+        self._metrics.plans.labels(run.profile_name, run.state.value).inc()
 
     def cancel(self, run: Run) -> None:
         """Ends a plan; what nobody else reads of its fetches ends with it."""
-        task = self._tasks.get(run.id)
-        if task is not None:
-            task.cancel()
+        self.tasks.cancel(run.id)
 
-    def viewed(self, key: FrameKey, credentials: Headers, profile: str) -> None:
-        """A viewer asks for a frame."""
+    def viewed(self, key: FrameKey, credentials: Headers, profile: str, *, is_missed: bool) -> None:
+        """A viewer asks for a frame, and nothing of it was held or on its way if `is_missed`."""
         self._count_used(key)
         prefetch = self.chosen.now.profile(profile).prefetch
-        if prefetch.trigger != "none" and not key.query:
-            self.set_off(_series_of(key), credentials, profile, key.resource)
+        series = _series_of(key)
+        is_trigger = prefetch.trigger == "first-frame" or series in self._set_off
+        if prefetch.trigger == "none" or key.query or not is_trigger:
+            return
+        run = self._set_off.get(series)
+        if is_missed and run is not None and run.is_over and run.number != -self._latest:
+            del self._set_off[series]  # back from another series, which has pushed this one out
+        self.set_off(series, credentials, profile, key.resource)
 
     def metadata_read(self, key: SeriesKey, credentials: Headers) -> None:
         """A viewer has read a series' metadata."""
@@ -118,7 +117,7 @@ class Plans:
     def set_off(self, key: SeriesKey, credentials: Headers, profile: str, last: FrameResource | None) -> None:
         """Begins the plan of a series, or moves its window; whatever goes wrong, no viewer hears of it."""
         window = self.chosen.now.profile(profile).prefetch.window
-        if self._is_closing or (key in self._set_off and (window is None or last is None)):
+        if self.tasks.is_closing or (key in self._set_off and (window is None or last is None)):
             return
         if key not in self._set_off:
             self._latest += 1
@@ -127,10 +126,8 @@ class Plans:
                 self._set_off.pop(next(iter(self._set_off)))
         elif self._set_off[key] is None:
             return  # its list of frames is on its way
-        name = secrets.token_urlsafe(12)
         later = self._set_off_later(key, credentials, profile, last, -self._latest)
-        self._tasks[name] = self._group.create_task(later)
-        self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name))
+        self.tasks.start(secrets.token_urlsafe(12), later)
 
     async def _set_off_later(
         self, key: SeriesKey, credentials: Headers, profile: str, last: FrameResource | None, number: int
@@ -152,7 +149,10 @@ class Plans:
         except Exception:  # it would end every other plan
             _log.exception("no plan for a series by a fault of ours")
 
-    def _remember(self, profile: str, key: FrameKey, size: int) -> None:
+    def _remember(self, profile: str, key: FrameKey, size: int, *, is_used: bool) -> None:
+        if is_used:
+            self._metrics.prefetched_used_bytes.labels(profile).inc(size)
+            return
         self._unused[key] = profile, self._unused.pop(key, (profile, 0))[1] + size
         while len(self._unused) > MOST_UNUSED:
             self._unused.pop(next(iter(self._unused)))
@@ -167,18 +167,6 @@ class Plans:
             if len(self._runs) <= MOST_KEPT:
                 return
             del self._runs[name]
-
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._is_closing = True
-        for task in tuple(self._tasks.values()):
-            task.cancel()
-        await self._group.__aexit__(None, None, None)
 
 
 def _series_of(key: FrameKey) -> SeriesKey:
@@ -195,4 +183,4 @@ def _window(frames: SeriesFrames, window: int | None, last: FrameResource | None
 
 def _has_moved(before: range, now: range) -> bool:
     """By half a window at least: a plan is not made anew for each frame that somebody scrolls over."""
-    return abs(now.start - before.start) + abs(now.stop - before.stop) > len(now) // 4
+    return abs(now.start - before.start) + abs(now.stop - before.stop) > len(now) // 2

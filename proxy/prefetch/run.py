@@ -1,6 +1,6 @@
 """One plan, carried out: a few fetches in flight, each through the path of every frame.
 
-    queued ──► running ──► done | failed | cancelled
+    queued ──► running ──► done | spent | failed | cancelled
 
 A run asks for no more than its profile's plan says, in the plan's order; the gate decides when. What a
 viewer already had fetched is a hit and costs nothing. Where the origin is busy (429, 503) the run
@@ -23,8 +23,9 @@ from proxy.origin.client import Asked, Headers
 from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
-from proxy.retrieve import CacheDid, Retrieve, Wanted
+from proxy.retrieve import Retrieve, Wanted
 from proxy.series import ListedFrames, SeriesFrames
+from proxy.wire.request import own_arguments
 
 IN_FLIGHT = 16
 """Fetches of one run at once; the gate lets fewer through."""
@@ -42,6 +43,8 @@ class State(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
+    SPENT = "spent"
+    """Its budget was spent before its plan was done."""
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -78,8 +81,8 @@ class Run:
     """The path of each frame."""
     metrics: Metrics
     """What is counted."""
-    on_fetched: Callable[[FrameKey, int], None]
-    """Hears of bytes that were fetched for nobody yet."""
+    on_fetched: Callable[[FrameKey, int, bool], None]
+    """Hears of bytes that were fetched ahead, and whether a viewer came for them already."""
     state: State = State.QUEUED
     """How far it is."""
     fetched: int = 0
@@ -95,7 +98,6 @@ class Run:
     _began: float = 0.0
     _paused_until: float = 0.0
     _happened: asyncio.Event = field(default_factory=asyncio.Event)
-    _wanted: set[FrameKey] = field(default_factory=set)
     _told: int = 0
 
     def __post_init__(self) -> None:
@@ -105,7 +107,7 @@ class Run:
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen."""
-        return self.state in (State.DONE, State.FAILED, State.CANCELLED)
+        return self.state in (State.DONE, State.SPENT, State.FAILED, State.CANCELLED)
 
     async def carry_out(self) -> None:
         """Until all is fetched, the budget is spent, or it is cancelled. Raises nothing of its own."""
@@ -118,17 +120,20 @@ class Run:
                 if not running:
                     break
                 _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            failures = sum(stage.failures for stage in self.plan.stages)
-            self.state = State.FAILED if failures and not self.fetched else State.DONE
-        except asyncio.CancelledError:
-            self.state = State.CANCELLED
-            for key in self._wanted:
-                self.retrieve.cancel(key)
+            has_failed = self.error and not self.fetched
+            self.end(State.FAILED if has_failed else State.DONE if self.plan.is_done else State.SPENT)
         finally:
+            # Whatever runs still, for the budget is spent or it was cancelled, ends with it.
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            self._tell("end", {"state": self.state.value, "bytes": self.fetched})
+            self.end(State.CANCELLED)
+
+    def end(self, state: State) -> None:
+        """Ends it so, unless it has ended."""
+        if self.is_over:
+            return
+        self.state = state
+        self._tell("end", {"state": state.value, "bytes": self.fetched})
 
     async def _carry_out(self, fetch: Fetch) -> None:
         began = perf_counter()
@@ -158,30 +163,34 @@ class Run:
             except OriginBusy as error:
                 if attempt == BUSY_TRIES:
                     raise
-                pause = min(error.retry_after or 2.0**attempt, LONGEST_PAUSE)
+                pause = 2.0**attempt if error.retry_after is None else error.retry_after
+                pause = min(pause, LONGEST_PAUSE)
                 self._paused_until = max(self._paused_until, perf_counter() + pause)
         raise AssertionError("unreachable")
 
     async def _fetch_once(self, wanted: Wanted) -> bool:
-        held = self.retrieve.held(wanted.key)
-        self._wanted.add(wanted.key)
+        opened = self.retrieve.open(wanted)
+        is_cancelled = False
         try:
-            opened = self.retrieve.open(wanted)
             total = (await opened.source.describe()).claim.total
             stop = total if wanted.stop is None else min(wanted.stop, total)
             await opened.source.reached(stop)
+        except asyncio.CancelledError:
+            is_cancelled = True
+            raise
         finally:
-            self._wanted.discard(wanted.key)
-        if opened.did in (CacheDid.MISS, CacheDid.PARTIAL) and stop > held:
-            self.fetched += stop - held
-            self.metrics.prefetched_bytes.labels(self.profile_name).inc(stop - held)
-            self.on_fetched(wanted.key, stop - held)
+            self.retrieve.leave(wanted, opened, is_cancelled=is_cancelled)
+        brought, is_used = opened.count(stop)
+        if brought:
+            self.fetched += brought
+            self.metrics.prefetched_bytes.labels(self.profile_name).inc(brought)
+            self.on_fetched(wanted.key, brought, is_used)
         return stop == total
 
     def _request(self, fetch: Fetch) -> Wanted:
         key, path = self.frames.key, fetch.frames_path or "/frames/"
         resource = self.frames.resource(self.images[fetch.image])
-        query = fetch.url_arguments or ""
+        _, query = own_arguments(fetch.url_arguments or "")  # as a viewer's request is kept
         target = resource.path.replace("/frames/", path, 1) + (f"?{query}" if query else "")
         frame = FrameKey(key.origin, key.partition, resource, query, "" if path == "/frames/" else path)
         kind = REQUEST_TYPES.index(fetch.request_type)

@@ -54,6 +54,20 @@ def read_request(
     if not raw_path.startswith(b"/") or not (raw_path + raw_query).isascii():
         raise BadResource("path: plain ASCII from a slash on")
     path, query = raw_path.decode("ascii")[1:], raw_query.decode("ascii")
+    ours, others = own_arguments(query)
+    pairs = read_headers(headers)
+    if sum(len(name) + len(value) for name, value in pairs) > MAX_HEADERS:
+        raise TooLarge(f"headers: {MAX_HEADERS} bytes at most")
+    accept = ours.get("accept") or ", ".join(v for n, v in pairs if n == "accept") or None
+    return Request(method.upper(), path, query, others, ours.get("profile"), accept, pairs)
+
+
+def own_arguments(query: str) -> tuple[dict[str, str], str]:
+    """The arguments that are ours, and the others as they came.
+
+    >>> own_arguments("accept=image/jphc&imageSetId=a?x=1")
+    ({'accept': 'image/jphc'}, 'imageSetId=a&x=1')
+    """
     ours: dict[str, str] = {}
     others: list[str] = []
     for argument in filter(None, _BETWEEN.split(query)):
@@ -62,11 +76,12 @@ def read_request(
             ours.setdefault(name, unquote(value))
         else:
             others.append(argument)
-    pairs = tuple((name.decode("latin-1").lower(), _text(value)) for name, value in headers)
-    if sum(len(name) + len(value) for name, value in pairs) > MAX_HEADERS:
-        raise TooLarge(f"headers: {MAX_HEADERS} bytes at most")
-    accept = ours.get("accept") or ", ".join(v for n, v in pairs if n == "accept") or None
-    return Request(method.upper(), path, query, "&".join(others), ours.get("profile"), accept, pairs)
+    return ours, "&".join(others)
+
+
+def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """Headers as text, names in lower case."""
+    return tuple((name.decode("latin-1").lower(), _text(value)) for name, value in headers)
 
 
 def _text(value: bytes) -> str:

@@ -60,11 +60,11 @@ Client = Callable[[str, Case], float]
 def run() -> None:
     client: Client = _wrk if shutil.which("wrk") else _own
     print(
-        f"One worker each, one warm frame, {CONNECTIONS} connections of"
-        f" {'wrk' if client is _wrk else 'an asyncio client'}; the median of {ROUNDS} rounds\n"
-        f"of {SECONDS} s, the servers in turn in each. All share this machine's cores. The limit is\n"
-        "the bare server: the same uvicorn with the same bytes, no cache and no logic.\n"
-        f"({versions()})"
+        f"One worker each and one warm frame; {CONNECTIONS} connections of"
+        f" {'wrk' if client is _wrk else 'an asyncio client'}.\n"
+        f"The median of {ROUNDS} rounds of {SECONDS} s, the servers in turn in each, on the cores that\n"
+        "they all share. Bare server: the same uvicorn with the same bytes at hand, no\n"
+        f"cache and no logic, as the limit of what one worker in Python can do.\n({versions()})"
     )
     with Children() as children, ExitStack() as stack:
         origin = start(children, "origin", run_origin)
@@ -87,14 +87,14 @@ def _measure(case: Case, urls: dict[str, str], client: Client) -> None:
         for name, url in urls.items():
             rates[name].append(client(f"{url}/{frame_path('1.1', 0, case.size)}", case))
     print(f"\n{case.title}")
-    print_row(("", "hits/s", "GB/s", "× limit", "× nginx"), WIDTHS)
+    print_row(("", "hits/s", "GB/s", "× bare", "× nginx"), WIDTHS)
     nginx = median(rates.get("nginx slice 64k", [0.0]))
     for name, measured in rates.items():
         rate = median(measured)
         rival = f"{rate / nginx:.2f}" if nginx else "–"
         size = FIRST if case.span else case.size
-        limit = f"{rate / median(rates[BARE]):.2f}"
-        print_row((name, f"{rate:,.0f}", f"{rate * size / 1e9:.2f}", limit, rival), WIDTHS)
+        bare = f"{rate / median(rates[BARE]):.2f}"
+        print_row((name, f"{rate:,.0f}", f"{rate * size / 1e9:.2f}", bare, rival), WIDTHS)
 
 
 def _head(url: str, case: Case) -> bytes:

@@ -55,7 +55,7 @@ def run() -> None:
         f"{FRAMES} frames of {SIZE:,} bytes; one link of {NETWORK.down / 1e6:g} Mbit/s and"
         f" {NETWORK.latency * 1e3:g} ms before the origin.\n"
         f"A viewer has {CONNECTIONS} open connections; on them it asks bytes=0-{FIRST - 1} of each frame,\n"
-        f"then bytes={FIRST}- of each. Every row begins with an empty cache, in a new process;\n"
+        f"then bytes={FIRST}- of each. Each row: a new process, an empty cache;\n"
         "the bytes are compared. nginx: proxy_cache_lock on. Seconds, of the last viewer;\n"
         "× is to the floor: bytes / rate + one latency, with nobody's headers."
     )

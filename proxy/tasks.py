@@ -1,0 +1,66 @@
+"""Tasks that belong to the app and to no viewer: each under a key, all ended at the end of a `with`.
+
+What a task lets out would end all the others, so whoever starts one catches everything in it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from proxy.errors import ShuttingDown
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Tasks(Generic[Key]):
+    """A task group that knows its tasks by their keys."""
+
+    def __init__(self) -> None:
+        self.is_closing = False
+        """From when on nothing new is started."""
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._group = asyncio.TaskGroup()
+
+    def start(
+        self,
+        key: Key,
+        work: Coroutine[object, object, None],
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Runs it, and `then` once it is over, even if it was cancelled before its first step.
+
+        Raises `ShuttingDown`.
+        """
+        if self.is_closing:
+            work.close()
+            raise ShuttingDown("the service is ending")
+        self._running[key] = self._group.create_task(work)
+
+        def over(_: asyncio.Task[None]) -> None:
+            del self._running[key]
+            then()
+
+        self._running[key].add_done_callback(over)
+
+    def cancel(self, key: Key) -> None:
+        """Ends a task, if it runs."""
+        task = self._running.get(key)
+        if task is not None:
+            task.cancel()
+
+    def close(self) -> None:
+        """Ends all, and starts nothing more."""
+        self.is_closing = True
+        for task in tuple(self._running.values()):
+            task.cancel()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        await self._group.__aexit__(None, None, None)
