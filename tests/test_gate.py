@@ -413,18 +413,18 @@ async def test_only_completions_that_had_to_wait_teach() -> None:
 
 
 async def test_a_fetch_that_fails_leaves_nothing_behind() -> None:
-    gate = await gate_of(2)
+    gate = await gate_of(3)
     for turn in Turn:
         with pytest.raises(ZeroDivisionError):
             async with gate.seat(ranked(turn), 100, is_first=turn in FIRSTS):
                 raise ZeroDivisionError
-        is_at_rest(gate, 2)
+        is_at_rest(gate, 3)
 
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int) -> None:
     chance = random.Random(seed)
-    seats = chance.choice((2, 3, 8, 32))
+    seats = chance.choice((3, 4, 8, 32))
     gate = await gate_of(seats)
     inside: dict[Turn, int] = dict.fromkeys(Turn, 0)
 
@@ -462,7 +462,7 @@ async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int)
 
 
 async def test_viewers_go_before_plans_and_first_fetches_before_completions() -> None:
-    async with story(seats=8) as told:
+    async with story(seats=32) as told:
         large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
         turns = [Turn.PLAN_COMPLETION, Turn.PLAN_FIRST, Turn.LEFT_COMPLETION, Turn.VIEWER_COMPLETION]
         waiting = [await told.one(turn, LEAST_WINDOW) for turn in turns]
@@ -476,7 +476,7 @@ async def test_viewers_go_before_plans_and_first_fetches_before_completions() ->
 
 
 async def test_within_a_turn_the_plan_the_request_type_and_the_priority_decide() -> None:
-    async with story(seats=8) as told:
+    async with story(seats=32) as told:
         large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
         ranks = [(1, 0, 0), (0, 2, 5), (0, 1, 7), (0, 1, 5), (0, 0, 9)]
         waiting = []
