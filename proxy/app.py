@@ -23,7 +23,7 @@ from proxy.access import CREDENTIALS, Access
 from proxy.admin import create_admin
 from proxy.cache.memory import MemoryStore
 from proxy.delivery import Progress
-from proxy.errors import OriginError, ProxyError, UnknownName
+from proxy.errors import InternalFault, OriginError, ProxyError, UnknownName
 from proxy.fill.fill import Site
 from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
@@ -149,6 +149,10 @@ class App:
                 self.metrics.cut_answers.labels(type(error).__name__).inc()
             else:
                 await send_problem(send, error, is_ranged=is_ranged)
+        except Exception:
+            _log.exception("a fault of ours")
+            if not progress.has_started:
+                await send_problem(send, InternalFault("a fault inside the proxy"), is_ranged=is_ranged)
 
     async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
         name, path = self._origin_of(request)

@@ -19,6 +19,7 @@ ProxyError
 ├── CodestreamError           bytes that are no codestream
 ├── MeasureError              a measurement that would not be true
 ├── PlanCancelled             whoever made the plan wants it no more
+├── InternalFault             a fault of ours, which the log tells of
 ├── ShuttingDown              the service is ending
 └── ConfigurationError        a file of settings or a profile; says path, line and what is right
 """
@@ -122,6 +123,10 @@ class MeasureError(ProxyError):
 
 class PlanCancelled(ProxyError):
     """Whoever made the plan wants it no more."""
+
+
+class InternalFault(ProxyError):
+    """A fault of ours, which the log tells of."""
 
 
 class ShuttingDown(ProxyError):

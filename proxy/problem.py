@@ -30,6 +30,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.ConfigurationError: 500,
     errors.CodestreamError: 502,
     errors.MeasureError: 500,
+    errors.InternalFault: 500,
 }
 """The status of each leaf of the tree of errors."""
 

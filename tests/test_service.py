@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
 
 import pytest
 
@@ -378,3 +379,23 @@ async def test_the_service_is_not_ready_before_each_origin_has_answered() -> Non
         assert passing.status_code == 200
         while (await home.admin.get("/readyz")).status_code != 200:
             pass
+
+
+async def test_a_fault_of_ours_is_500_and_logged_without_what_was_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said: list[dict[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        said.append(dict(message))
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async with house(one_frame()) as home:
+        scope = {"type": "http", "method": "GET", "headers": [(b"authorization", b"SENTINEL")]}
+        await home.app(scope, receive, send)  # a server that left out the path
+    assert said[0]["status"] == 500
+    assert json.loads(said[1]["body"])["title"] == "InternalFault"
+    assert "a fault of ours" in caplog.text
+    assert "SENTINEL" not in caplog.text
