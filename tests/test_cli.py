@@ -127,6 +127,11 @@ def children_of(parent: int) -> set[int]:
     return below.union(*(children_of(pid) for pid in below))
 
 
+def hear_ctrl_c() -> None:
+    """Whoever runs the tests in the background has it ignored, and so would all below."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def are_gone(pids: set[int]) -> bool:
     """Whether they end by themselves, soon: the one that tracks for multiprocessing is the last to notice."""
     end = time.monotonic() + 5
@@ -184,6 +189,7 @@ def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
         env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
     ) as demo:
         assert demo.stdout is not None
