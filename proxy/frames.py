@@ -125,11 +125,11 @@ class Frames:
         self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
     ) -> bool:
         opened = self._retrieve.open(wanted)
-        is_missed = opened.did is CacheDid.MISS
-        self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
         progress.did = opened.did
-        sending = self._send(asked, opened, send, progress)
         try:
+            is_missed = opened.did is CacheDid.MISS
+            self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
+            sending = self._send(asked, opened, send, progress)
             if opened.did is CacheDid.HIT and wanted.stop is not None and wanted.stop <= AT_ONCE:
                 await sending
                 return True

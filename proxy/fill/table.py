@@ -132,11 +132,14 @@ class Fills:
         if frame is not None and frame.identity.claim.may_store:
             self._store.put(fill.order.key, frame)
 
-    def _end(self, fill: Fill, error: ProxyError | None) -> None:
+    def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:
         if self._table.get(fill.order.key) is not fill:
             return  # it has ended
         # One step: nobody may find the table empty and the store not yet filled.
-        self._keep(fill)
+        if is_kept:
+            self._keep(fill)
+        else:
+            self._store.drop(fill.order.key)
         del self._table[fill.order.key]
         self._metrics.fills_in_flight.dec()
         fill.end(error or OriginHungUp("the fill ended before these bytes"))
@@ -145,8 +148,7 @@ class Fills:
         """Drops what can't be believed and, once, fetches the frame whole by one plain request."""
         reason = error.reason if isinstance(error, OriginMismatch) else "other"
         self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
-        self._end(fill, error)
-        self._store.drop(fill.order.key)
+        self._end(fill, error, is_kept=False)
         if heal is not None and not self.tasks.is_closing:
             heal(fill)
 
