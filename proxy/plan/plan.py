@@ -4,10 +4,12 @@
 
 Each image runs through the stages that select it, one after the other; images do not wait for each other,
 but for a stage with a `barrier`. A stage that ended, well or not, leads on to the next; the rest are skipped
-once the frame is whole. Of all that wait, the queue (`requestType`) decides, then `priority`, then who
-arrived first, and all first stages arrive when the plan is made, in the order of the stages.
+once the frame is whole. Of all that wait, the queue (`requestType`) decides, then `priority`; then images
+in their first stage go, in the order of the stages, then those whose last fetch started first.
 
-Held are the stages, what is in flight, and what waits between two stages; images not begun are not listed.
+The viewer takes these last ones in the order in which fetches *ended*. Both are the same but for what
+is in flight together, and the order of starting can be held without a list: memory does not grow with
+the series.
 """
 
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from itertools import count as counter
 from itertools import groupby
 
 from proxy.plan.profile import Profile
-from proxy.plan.queue import StageCount, StageQueue, Step
+from proxy.plan.queue import StageCount, StageQueue, Step, Todo
 from proxy.plan.stages import WHOLE, Progress, images_of, is_open_ended, options_of
 from proxy.wire.ranges import Span
 
@@ -56,8 +58,8 @@ class Plan:
         numbers = sorted(range(len(self._queues)), key=lambda number: self._queues[number].rank)
         self._ranks = [list(same) for _, same in groupby(numbers, lambda number: self._queues[number].rank)]
         self._left = sum(queue.total for queue in self._queues)
-        self._arrivals = counter()
-        self._in_flight: dict[int, tuple[Fetch, Step]] = {}
+        self._starts = counter()
+        self._in_flight: dict[int, tuple[Fetch, Step, int]] = {}
 
     @property
     def is_done(self) -> bool:
@@ -74,7 +76,7 @@ class Plan:
         for numbers in self._ranks:
             steps = [step for number in numbers if (step := self._first(number)) is not None]
             if steps:
-                return self._start(min(steps, key=lambda step: step.arrival))
+                return self._start(min(steps, key=lambda step: step.place))
         return None
 
     def ended(self, fetch: Fetch, is_whole: bool, ok: bool) -> tuple[StageCount, ...]:
@@ -82,37 +84,43 @@ class Plan:
 
         `is_whole`: all bytes of what was asked (of an alternate: all of the alternate's) are there.
         """
-        known, step = self._in_flight.get(fetch.image, (None, None))
+        known, step, started = self._in_flight.get(fetch.image, (None, None, 0))
         if known != fetch or step is None:
             raise ValueError(f"stage {fetch.stage}, image {fetch.image}: no such fetch is in flight")
         del self._in_flight[fetch.image]
         queue = self._queues[step.number]
-        progress = step.progress
+        progress = step.todo.progress
         if is_whole:
             progress = replace(progress, have=None)
         elif ok:
-            progress = progress.add(step.span)
+            progress = progress.add(fetch.span)
         queue.failures += not ok
-        is_cut = ok and step.span.stop is not None and is_open_ended(queue.options)
-        if is_cut and self._wait(step.image, step.number, step.turn, progress):
+        is_cut = ok and fetch.span.stop is not None and is_open_ended(queue.options)
+        if is_cut and self._wait(started, step.image, step.number, step.todo.turn, progress):
             return ()
-        return self._go_on(step, progress, is_over=is_whole and queue.options.is_full)
+        return self._go_on(step, started, progress, is_over=is_whole and queue.options.is_full)
 
     def _first(self, number: int) -> Step | None:
         """What would start first of a stage, left where it waits."""
         queue = self._queues[number]
         if queue.stage.barrier and not all(earlier.is_done for earlier in self._queues[:number]):
             return None
-        if queue.head is None:
-            return queue.follower
-        return self._step(number - len(self._queues), queue.head, number, 0, Progress())
+        if queue.head is not None:
+            todo = self._todo(number, 0, Progress())
+            assert todo is not None  # nothing is there of it yet
+            return Step(number - len(self._queues), queue.head, number, todo)
+        follower = queue.followers.first
+        if follower is None:
+            return None
+        place, image, todo = follower
+        return Step(place, image, number, todo)
 
     def _start(self, step: Step) -> Fetch:
         queue = self._queues[step.number]
-        if step.arrival < 0:
+        if step.place < 0:
             queue.take_head()
         else:
-            queue.take_follower()
+            queue.followers.take()
         stage, options = queue.stage, queue.options
         fetch = Fetch(
             stage.id,
@@ -120,32 +128,34 @@ class Plan:
             stage.retrieve_type,
             stage.request_type,
             stage.priority,
-            step.span,
+            step.todo.span,
             options.frames_path,
             options.url_arguments,
         )
-        self._in_flight[step.image] = fetch, step
+        self._in_flight[step.image] = fetch, step, next(self._starts)
         return fetch
 
-    def _step(self, arrival: int, image: int, number: int, turn: int, progress: Progress) -> Step | None:
-        """An image in a stage; None where nothing is left to get."""
+    def _todo(self, number: int, turn: int, progress: Progress) -> Todo | None:
+        """What a stage has to do for an image; None where nothing is left to get."""
         options = self._queues[number].options
         turned = progress.turn_to(options)
         span = turned.span(self._profile, options)
-        return None if span is None else Step(arrival, image, number, turn, turned, span)
+        return None if span is None else Todo(turn, turned, span)
 
-    def _wait(self, image: int, number: int, turn: int, progress: Progress) -> bool:
-        """Lets an image arrive in a stage; False where nothing is left to get."""
-        step = self._step(next(self._arrivals), image, number, turn, progress)
-        if step is not None:
-            self._queues[number].append(step)
-        return step is not None
+    def _wait(self, place: int, image: int, number: int, turn: int, progress: Progress) -> bool:
+        """Lets an image wait in a stage; False where nothing is left to get."""
+        todo = self._todo(number, turn, progress)
+        if todo is not None:
+            self._queues[number].followers.add(place, image, todo)
+        return todo is not None
 
-    def _go_on(self, step: Step, progress: Progress, *, is_over: bool) -> tuple[StageCount, ...]:
-        """Ends a step, skips those with nothing to do, and lets the image arrive at the next."""
+    def _go_on(
+        self, step: Step, started: int, progress: Progress, *, is_over: bool
+    ) -> tuple[StageCount, ...]:
+        """Ends a step, skips those with nothing to do, and lets the image wait in the next."""
         over = [step.number]
         for number, turn in self._after(step):
-            if not is_over and self._wait(step.image, number, turn, progress):
+            if not is_over and self._wait(started, step.image, number, turn, progress):
                 break
             over.append(number)
         self._left -= len(over)
@@ -156,7 +166,7 @@ class Plan:
     def _after(self, step: Step) -> Iterator[tuple[int, int]]:
         """Stages of an image after a step, and which time each selects it."""
         for number in range(step.number, len(self._queues)):
-            begun = step.turn + 1 if number == step.number else 0
+            begun = step.todo.turn + 1 if number == step.number else 0
             for turn in range(begun, self._queues[number].times(step.image)):
                 yield number, turn
 

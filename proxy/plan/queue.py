@@ -1,15 +1,16 @@
-"""What of one stage has not been fetched yet: its images in the order in which they arrived.
+"""What of one stage has not been fetched yet: its images in the order in which they go.
 
-Heads are images that no earlier stage selects. All of them arrived when the plan was made, so they are not
-listed: they are found one by one when they are asked for. Followers are images whose earlier stage has
-ended, in that order.
+Heads are images that no earlier stage selects. They are not listed: they are found one by one when they
+are asked for. Followers are images whose earlier stage has ended, in the order in which it had started
+for them.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import filterfalse
 
+from proxy.plan.line import Line
 from proxy.plan.profile import RetrieveOptions, Stage
 from proxy.plan.stages import Progress
 from proxy.wire.ranges import Span
@@ -38,21 +39,29 @@ class StageCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One image in one stage, with something to get."""
+class Todo:
+    """What a stage has to do for an image; the same for most of them."""
 
-    arrival: int
-    """Its place among all that arrived; heads are below 0."""
-    image: int
-    """0-based."""
-    number: int
-    """The stage's, 0-based."""
     turn: int
     """0-based: a stage may select an image more than once."""
     progress: Progress
     """What the image has before it."""
     span: Span
     """What is to be fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One image in one stage, with something to get."""
+
+    place: int
+    """Where it stands: followers by when their last fetch started, from 0; heads are below 0."""
+    image: int
+    """0-based."""
+    number: int
+    """The stage's, 0-based."""
+    todo: Todo
+    """What it is about."""
 
 
 class StageQueue:
@@ -68,13 +77,11 @@ class StageQueue:
         self.total = len(images)
         # Asked for each image, so both forms answer at once and hold no image that is not named.
         self._images = images if isinstance(images, range) else Counter(images)
-        heads: Iterator[int] = iter(self._images)
-        for queue in earlier:
-            heads = filterfalse(queue._images.__contains__, heads)  # noqa: SLF001  # of its own kind
-        self._heads = heads
+        self._earlier = tuple(earlier)
+        self._heads = self._begun_here(self._images)
         self._head: int | None = None
         self._has_begun = False
-        self._followers: deque[Step] = deque()
+        self.followers: Line[Todo] = Line(self._next_image)
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -96,9 +103,19 @@ class StageQueue:
         images = self._images
         return images[image] if isinstance(images, Counter) else int(image in images)
 
-    def append(self, step: Step) -> None:
-        """An image arrives whose earlier stage has ended."""
-        self._followers.append(step)
+    def _begun_here(self, images: Iterable[int]) -> Iterator[int]:
+        for queue in self._earlier:
+            images = filterfalse(queue._images.__contains__, images)  # noqa: SLF001  # of its own kind
+        return iter(images)
+
+    def _next_image(self, image: int) -> int | None:
+        """Which image is begun after another, in the first stage that selects it; None after a position."""
+        queue = next((queue for queue in self._earlier if queue.times(image)), self)
+        images = queue._images  # noqa: SLF001  # of its own kind
+        if not isinstance(images, range):
+            return None
+        later = range(image + images.step, images.stop, images.step)
+        return next(queue._begun_here(later), None)  # noqa: SLF001  # the same
 
     @property
     def head(self) -> int | None:
@@ -114,12 +131,3 @@ class StageQueue:
         assert head is not None
         self._head = next(self._heads, None)
         return head
-
-    @property
-    def follower(self) -> Step | None:
-        """The image that has waited longest of those that arrived later."""
-        return self._followers[0] if self._followers else None
-
-    def take_follower(self) -> Step:
-        """Takes it out."""
-        return self._followers.popleft()
