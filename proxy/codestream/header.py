@@ -30,7 +30,7 @@ class Header:
     is_signed: bool
     """Whether the first component has a sign."""
     decompositions: int
-    """Wavelet decompositions; there is one resolution more."""
+    """Wavelet decompositions that every component has; there is one resolution more."""
     progression: str
     """LRCP, RLCP, RPCL, PCRL or CPRL."""
     tiles: int
@@ -57,11 +57,18 @@ def read_header(prefix: bytes) -> Header | None:
     main = read_main_header(prefix)
     if main is None:
         return None
-    size, style, parts = read_size(main), read_style(main), read_tile_parts(main)
+    size = read_size(main)
+    return describe(main, size, read_style(main, size.components))
+
+
+def describe(main: MainHeader, size: Size, style: Style) -> Header:
+    """A main header that is read. Raises `CodestreamError` for what its TLM can't say."""
+    parts = read_tile_parts(main)
     is_htj2k = bool(size.capabilities & 0x4000) and has_ht_blocks(main)  # T.814 A.2
+    width, height = size.reduced(0)
     return Header(
-        width=size.right - size.left,
-        height=size.bottom - size.top,
+        width=width,
+        height=height,
         components=size.components,
         bit_depth=size.bit_depth,
         is_signed=size.is_signed,
@@ -88,10 +95,10 @@ def _resolution_ends(main: MainHeader, size: Size, style: Style, parts: tuple[in
 
 def _reasons(size: Size, style: Style, is_htj2k: bool, has_tlm: bool) -> tuple[str, ...]:
     """What PS3.5 10.18 demands and this has not."""
-    width, height = size.base(style.decompositions)
+    width, height = size.reduced(style.decompositions)
     found = (
         (not is_htj2k, "its blocks are not HTJ2K"),
-        (not style.is_reversible, "its wavelet is not the reversible one"),
+        (not all(coding.is_reversible for coding in style.codings), "its wavelet is not the reversible one"),
         (style.progression != "RPCL", f"its progression is {style.progression}, not RPCL"),
         (min(width, height) > MAX_BASE, f"its smallest resolution is {width}x{height}, above {MAX_BASE}"),
         (not has_tlm, "it has no TLM"),

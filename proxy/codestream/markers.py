@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from proxy.errors import CodestreamError
 
-SOC, CAP, SIZ, COD, COC, TLM, POC, PPM, SOT = (
-    0xFF4F, 0xFF50, 0xFF51, 0xFF52, 0xFF53, 0xFF55, 0xFF5F, 0xFF60, 0xFF90,
+SOC, CAP, SIZ, COD, COC, TLM, PLM, PLT, QCD, QCC, RGN, POC, PPM, PPT, SOT, SOP, EPH, SOD, EOC = (
+    0xFF4F, 0xFF50, 0xFF51, 0xFF52, 0xFF53, 0xFF55, 0xFF57, 0xFF58, 0xFF5C, 0xFF5D,
+    0xFF5E, 0xFF5F, 0xFF60, 0xFF61, 0xFF90, 0xFF91, 0xFF92, 0xFF93, 0xFFD9,
 )  # fmt: skip
 """Markers by the names of T.800 table A.2; CAP is T.814 A.3's."""
 
@@ -21,7 +22,7 @@ MAX_MAIN_HEADER = 131072
 """Bytes up to the first SOT; more is refused. Real ones have a few hundred."""
 
 _BARE = range(0xFF30, 0xFF40)  # markers without a segment (T.800 A.1.1), none of them in a main header
-_MISPLACED = frozenset({SOC, 0xFF58, 0xFF61, 0xFF91, 0xFF92, 0xFF93, 0xFFD9})  # PLT PPT SOP EPH SOD EOC
+_MISPLACED = frozenset({SOC, PLT, PPT, SOP, EPH, SOD, EOC})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,49 +1,107 @@
 """What single marker segments of the main header say (T.800 annex A.5 to A.7, T.814 A.3)."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from proxy.codestream.markers import CAP, COD, SIZ, TLM, MainHeader
+from proxy.codestream.markers import CAP, COC, COD, SIZ, TLM, MainHeader
 from proxy.errors import CodestreamError
 
 ORDERS = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 """Progression orders by their number (T.800 table A.16)."""
+MIN_TILE_PART = 14
+"""Bytes of SOT and SOD (T.800 A.4.2)."""
 
 _SIZ = struct.Struct(">H8IH")
-_COD = struct.Struct(">BBHB5B")
-_MIN_TILE_PART = 14  # SOT and SOD (T.800 A.4.2)
+_COD = struct.Struct(">BBHB")
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """The picture on its grid, from SIZ."""
+class Area:
+    """A rectangle on a grid, half-open."""
 
-    capabilities: int
-    """Rsiz; bit 14 says that there is a CAP."""
     left: int
-    """First column on the grid."""
+    """First column."""
     top: int
-    """First row on the grid."""
+    """First row."""
     right: int
     """One past the last column."""
     bottom: int
     """One past the last row."""
-    tiles: int
-    """How many tiles cover the picture."""
-    components: int
-    """1 is grey, 3 is colour."""
+
+    def over(self, across: int, down: int) -> "Area":
+        """The same on a grid that is coarser by these factors (T.800 B.2 and B.5).
+
+        >>> Area(0, 0, 301, 200).over(4, 4)
+        Area(left=0, top=0, right=76, bottom=50)
+        """
+        return Area(
+            -(-self.left // across), -(-self.top // down), -(-self.right // across), -(-self.bottom // down)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The picture and its tiles on their grid, from SIZ."""
+
+    capabilities: int
+    """Rsiz; bit 14 says that there is a CAP."""
+    area: Area
+    """The picture."""
+    tile: Area
+    """The first tile, before it is cut to the picture."""
+    samplings: tuple[tuple[int, int], ...]
+    """By component: columns and rows of the grid that one of its samples stands for."""
     bit_depth: int
     """Bits of the first component, sign included."""
     is_signed: bool
     """Whether the first component has a sign."""
 
-    def base(self, decompositions: int) -> tuple[int, int]:
-        """Width and height of the smallest resolution (T.800 B.5)."""
-        scale = 1 << decompositions
-        return (
-            -(-self.right // scale) - -(-self.left // scale),
-            -(-self.bottom // scale) - -(-self.top // scale),
+    @property
+    def components(self) -> int:
+        """1 is grey, 3 is colour."""
+        return len(self.samplings)
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles cover the picture."""
+        return self._across * -(-(self.area.bottom - self.tile.top) // (self.tile.bottom - self.tile.top))
+
+    @property
+    def _across(self) -> int:
+        return -(-(self.area.right - self.tile.left) // (self.tile.right - self.tile.left))
+
+    def reduced(self, reduce: int) -> tuple[int, int]:
+        """Width and height at 1/2^`reduce` (T.800 B.5)."""
+        area = self.area.over(1 << reduce, 1 << reduce)
+        return area.right - area.left, area.bottom - area.top
+
+    def tile_area(self, number: int) -> Area:
+        """The part of the picture that a tile covers; 0 is the first (T.800 B.3)."""
+        row, column = divmod(number, self._across)
+        x, y = (self.tile.right - self.tile.left) * column, (self.tile.bottom - self.tile.top) * row
+        return Area(
+            max(self.tile.left + x, self.area.left),
+            max(self.tile.top + y, self.area.top),
+            min(self.tile.right + x, self.area.right),
+            min(self.tile.bottom + y, self.area.bottom),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How one component is coded, from COD or its own COC (T.800 table A.15)."""
+
+    decompositions: int
+    """Wavelet decompositions; there is one resolution more."""
+    block: tuple[int, int]
+    """Width and height of code-blocks, as exponents of 2."""
+    block_style: int
+    """Switches of the block coder (T.800 table A.19, T.814 A.4)."""
+    is_reversible: bool
+    """Whether the wavelet is the lossless 5/3."""
+    precincts: tuple[tuple[int, int], ...]
+    """By resolution: width and height of precincts, as exponents of 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +112,17 @@ class Style:
     """One of `ORDERS`."""
     layers: int
     """Quality layers."""
-    decompositions: int
-    """Wavelet decompositions."""
-    is_reversible: bool
-    """Whether the wavelet is the lossless 5/3."""
+    has_sop: bool
+    """Whether a packet may start with SOP."""
+    has_eph: bool
+    """Whether packet headers end with EPH."""
+    codings: tuple[Coding, ...]
+    """By component."""
+
+    @property
+    def decompositions(self) -> int:
+        """Wavelet decompositions that every component has; so often can the picture be halved."""
+        return min(coding.decompositions for coding in self.codings)
 
     @property
     def goes_by_resolution(self) -> bool:
@@ -74,25 +139,58 @@ def read_size(main: MainHeader) -> Size:
     if not 1 <= components <= 16384 or len(body) != _SIZ.size + 3 * components:
         raise CodestreamError("SIZ does not have the length of its components")
     depth = (body[_SIZ.size] & 0x7F) + 1
-    if depth > 38 or left >= right or top >= bottom:  # T.800 tables A.9 and A.11
-        raise CodestreamError("SIZ describes no picture")
+    samplings = tuple(zip(body[_SIZ.size + 1 :: 3], body[_SIZ.size + 2 :: 3], strict=True))
+    if depth > 38 or left >= right or top >= bottom or any(0 in each for each in samplings):
+        raise CodestreamError("SIZ describes no picture")  # T.800 tables A.9 and A.11
     if not (tile_x <= left < tile_x + tile_w and tile_y <= top < tile_y + tile_h):  # T.800 B.3
         raise CodestreamError("SIZ describes no tiles")
-    tiles = -(-(right - tile_x) // tile_w) * -(-(bottom - tile_y) // tile_h)
-    if tiles > 65535:  # T.800 A.4.2: Isot
+    tile = Area(tile_x, tile_y, tile_x + tile_w, tile_y + tile_h)
+    is_signed = bool(body[_SIZ.size] & 0x80)
+    size = Size(rsiz, Area(left, top, right, bottom), tile, samplings, depth, is_signed)
+    if size.tiles > 65535:  # T.800 A.4.2: Isot
         raise CodestreamError("SIZ describes more tiles than can be numbered")
-    return Size(rsiz, left, top, right, bottom, tiles, components, depth, bool(body[_SIZ.size] & 0x80))
+    return size
 
 
-def read_style(main: MainHeader) -> Style:
-    """What COD says. Raises `CodestreamError` (T.800 A.6.1)."""
+def read_style(main: MainHeader, components: int) -> Style:
+    """What COD says, and COC of single components. Raises `CodestreamError` (T.800 A.6.1 and A.6.2)."""
     body = main.first(COD)
     if body is None or len(body) < _COD.size:
         raise CodestreamError("no COD, or one that is too short")
-    _, order, layers, _, decompositions, _, _, _, wavelet = _COD.unpack_from(body)
-    if order >= len(ORDERS) or layers == 0 or decompositions > 32 or wavelet > 1:
+    flags, order, layers, _ = _COD.unpack_from(body)
+    if order >= len(ORDERS) or layers == 0:
         raise CodestreamError("COD describes no coding style")
-    return Style(ORDERS[order], layers, decompositions, is_reversible=wavelet == 1)
+    own = dict(_own_codings(main, components))
+    coding = _read_coding(body[_COD.size :], bool(flags & 1))
+    codings = tuple(own.get(component, coding) for component in range(components))
+    return Style(ORDERS[order], layers, bool(flags & 2), bool(flags & 4), codings)
+
+
+def _own_codings(main: MainHeader, components: int) -> Iterator[tuple[int, Coding]]:
+    width = component_width(components)
+    for body in main.every(COC):
+        if len(body) < width + 1:
+            raise CodestreamError("COC is too short")
+        has_precincts = bool(body[width] & 1)
+        yield int.from_bytes(body[:width], "big"), _read_coding(body[width + 1 :], has_precincts)
+
+
+def component_width(components: int) -> int:
+    """Bytes of a component's number in COC, QCC and RGN (T.800 A.6.2)."""
+    return 1 if components < 257 else 2
+
+
+def _read_coding(body: bytes, has_precincts: bool) -> Coding:
+    if len(body) < 5 or body[0] > 32 or body[4] > 1:
+        raise CodestreamError("COD or COC describes no coding style")
+    decompositions, block = body[0], ((body[1] & 15) + 2, (body[2] & 15) + 2)
+    if max(block) > 10 or sum(block) > 12:  # T.800 table A.18
+        raise CodestreamError("COD or COC describes no code-blocks")
+    sizes = body[5 : 6 + decompositions] if has_precincts else b"\xff" * (decompositions + 1)
+    precincts = tuple((each & 15, each >> 4) for each in sizes)
+    if len(precincts) <= decompositions or any(0 in each for each in precincts[1:]):  # T.800 table A.21
+        raise CodestreamError("COD or COC describes no precincts")
+    return Coding(decompositions, block, body[3], body[4] == 1, precincts)
 
 
 def has_ht_blocks(main: MainHeader) -> bool:
@@ -112,6 +210,6 @@ def read_tile_parts(main: MainHeader) -> tuple[int, ...]:
             raise CodestreamError("TLM is damaged")
         entries = range(2 + skip, len(body), skip + width)
         lengths.extend(int.from_bytes(body[at : at + width], "big") for at in entries)
-    if any(length < _MIN_TILE_PART for length in lengths):
+    if any(length < MIN_TILE_PART for length in lengths):
         raise CodestreamError("TLM names a tile-part that is shorter than its own header")
     return tuple(lengths)

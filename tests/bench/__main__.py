@@ -3,9 +3,9 @@
 import argparse
 import signal
 
-from tests.bench import hits, plan, twenty
+from tests.bench import hits, layout, plan, twenty
 
-BENCHMARKS = {"twenty": twenty.run, "hits": hits.run, "plan": plan.run}
+BENCHMARKS = {"twenty": twenty.run, "hits": hits.run, "plan": plan.run, "layout": layout.run}
 
 
 def main() -> None:
