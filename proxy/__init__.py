@@ -3,7 +3,7 @@
 Floors, top to bottom; imports point down only, and rooms on one floor do not know each other:
 
    10  cli
-    9  showing  planning
+    9  showing  planning  inspecting
     8  app  measure  demo  archive
     7  frames  plans_api  admin  reload
     6  delivery  prefetch  settings

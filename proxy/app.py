@@ -41,9 +41,8 @@ from proxy.reload import Reload
 from proxy.retrieve import Retrieve
 from proxy.series import SeriesKey, SeriesLists
 from proxy.settings import OriginSettings, Settings, split_address
-from proxy.wire.media import wanted_envelope
 from proxy.wire.request import Request, read_request
-from proxy.wire.resource import is_frame_path, parse_frame_path, parse_series_metadata_path
+from proxy.wire.resource import parse_series_metadata_path
 
 GREET_AGAIN = 1.0
 """Seconds between tries to reach an origin at start."""
@@ -156,13 +155,10 @@ class App:
 
     async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
         name, path = self._origin_of(request)
-        if request.method in ("GET", "HEAD") and is_frame_path(path):
-            resource = parse_frame_path(path)
-            envelope = wanted_envelope(request.accept)
-            if envelope is not None:
-                asked = frame_request(request, name, resource, envelope)
-                await self._frames.answer(asked, receive, send, progress)
-                return
+        asked = frame_request(request, name, path)
+        if asked is not None:
+            await self._frames.answer(asked, receive, send, progress)
+            return
         # What we do not hold, other forms of a frame among it, is the origin's to answer.
         await self._hand_through(request, name, path, receive, send, progress)
 

@@ -1,4 +1,4 @@
-"""The command: serve, demo, measure, check, plan. Puts rooms together that do not know each other."""
+"""The command. Puts rooms together that do not know each other."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from proxy import app, planning, showing
+from proxy import app, inspecting, planning, showing
 from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.row import Link
@@ -81,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     plans.add_argument("--study", metavar="UID", help="its StudyInstanceUID")
     plans.add_argument("--series", metavar="UID", help="its SeriesInstanceUID")
     plans.set_defaults(command=_plan, parser=plans)
+
+    looking = commands.add_parser("inspect", help="say what a frame is, and where its resolutions end")
+    looking.add_argument("source", metavar="FILE|URL", help="a codestream, a DICOM file, or a frame's URL")
+    looking.add_argument("--json", action="store_true", help="one object a frame and line")
+    looking.set_defaults(command=inspecting.inspect)
     return parser
 
 

@@ -81,6 +81,8 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
         (b"vary", b"Accept"),
         (b"cache-control", b"private, no-cache"),
     ]
+    if identity.ends:
+        headers.append((b"resolution-ends", ", ".join(map(str, identity.ends)).encode()))
     if _matches(asked.if_none_match, etag):
         return Composed(304, headers)
     headers += [(b"content-type", media.encode()), (b"accept-ranges", b"bytes")]

@@ -6,25 +6,27 @@ viewer that asks for a rest has the old version's first bytes, and must not get 
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.types import Receive, Send
 
 from proxy.access import CREDENTIALS, Access
+from proxy.alternates.cut import cut, read_reduced
 from proxy.cache.frame import FrameKey
+from proxy.codestream.reach import Reach, Told
 from proxy.delivery import Conditions, Progress, compose, send_frame, until_gone
-from proxy.errors import OriginMismatch, ProxyError
+from proxy.errors import CodestreamError, OriginMismatch, ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.client import Asked
 from proxy.plan.choice import Chosen
 from proxy.prefetch.plans import Plans
 from proxy.problem import status_of
-from proxy.retrieve import CacheDid, Opened, Retrieve, Wanted
+from proxy.retrieve import CacheDid, Held, Opened, Retrieve, Source, Wanted
 from proxy.series import SeriesKey, SeriesLists
-from proxy.wire.media import Envelope
+from proxy.wire.media import wanted_envelope
 from proxy.wire.ranges import parse_range
 from proxy.wire.request import Request
-from proxy.wire.resource import FrameResource
+from proxy.wire.resource import FrameResource, is_frame_path, parse_frame_path
 
 AT_ONCE = 1024 * 1024
 """Bytes that are held and sent without listening whether the viewer is still there."""
@@ -40,16 +42,34 @@ class FrameRequest:
     """Name of the origin."""
     resource: FrameResource
     """The frame."""
+    query: str
+    """Arguments that are the origin's business."""
+    reach: Reach | None
+    """Which smaller picture of it is to be cut out; None is the frame itself."""
     profile: str | None
     """Name of the profile that the request asks for."""
     conditions: Conditions
     """Envelope, range and validators."""
     request: Request
     """As it came."""
+    not_reduced: str = ""
+    """Why the frame itself is given where a smaller picture was asked for."""
 
 
-def frame_request(request: Request, origin: str, resource: FrameResource, envelope: Envelope) -> FrameRequest:
-    """The request for a frame, read from its headers."""
+def frame_request(request: Request, origin: str, path: str) -> FrameRequest | None:
+    """The request for a frame, or for a smaller picture of it, at a path of an origin; None for what is none.
+
+    Raises `BadResource`.
+    """
+    if request.method not in ("GET", "HEAD"):
+        return None
+    reduced = read_reduced(path, request.others)
+    if reduced is None and not is_frame_path(path):
+        return None
+    resource = reduced.resource if reduced else parse_frame_path(path)
+    envelope = wanted_envelope(request.accept)
+    if envelope is None:
+        return None  # other forms of a frame are the origin's to answer
     conditions = Conditions(
         envelope,
         parse_range(request.header("range")),
@@ -58,7 +78,8 @@ def frame_request(request: Request, origin: str, resource: FrameResource, envelo
         is_head=request.method == "HEAD",
     )
     profile = request.profile or request.header("retrieve-profile")
-    return FrameRequest(origin, resource, profile, conditions, request)
+    query, reach = (reduced.query, reduced.reach) if reduced else (request.others, None)
+    return FrameRequest(origin, resource, query, reach, profile, conditions, request)
 
 
 class Frames:
@@ -85,9 +106,8 @@ class Frames:
 
     async def answer(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> None:
         """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
-        wanted = self._wanted(asked, progress)
         try:
-            is_done = await self._deliver(asked, wanted, receive, send, progress)
+            is_done = await self._deliver(asked, receive, send, progress)
         except ProxyError as error:
             self._tell(asked, progress, status_of(error), type(error).__name__)
             raise
@@ -102,19 +122,23 @@ class Frames:
         series = SeriesKey(asked.origin, partition, resource.study, resource.series)
         facts = self._lists.facts(series, credentials) if choice.needs_facts else None
         progress.profile = choice.choose(asked.profile, asked.origin, facts)
-        key = FrameKey(asked.origin, partition, resource, asked.request.others)
-        target = f"{resource.path}?{asked.request.others}" if asked.request.others else resource.path
+        key = FrameKey(asked.origin, partition, resource, asked.query)
+        target = f"{resource.path}?{asked.query}" if asked.query else resource.path
+        if asked.reach is not None:
+            return Wanted(key, Asked(target, credentials), asked.reach, asked.reach, is_completed=False)
         stop = _stop(asked.conditions)
         # Whoever reads no byte (HEAD) completes nothing either.
         is_completed = choice.profile(progress.profile).complete == "always" and stop != 0
         first = choice.firsts[progress.profile]
         return Wanted(key, Asked(target, credentials), first, stop, is_completed)
 
-    async def _deliver(
-        self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
-    ) -> bool:
+    async def _deliver(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> bool:
+        wanted = self._wanted(asked, progress)
         try:
             return await self._deliver_once(asked, wanted, receive, send, progress)
+        except CodestreamError as error:
+            whole = replace(asked, reach=None, not_reduced=str(error))
+            return await self._deliver(whole, receive, send, progress)
         except OriginMismatch:
             wanted_range = asked.conditions.range
             if progress.has_started or (wanted_range is not None and wanted_range.first != 0):
@@ -130,7 +154,7 @@ class Frames:
             is_missed = opened.did is CacheDid.MISS
             self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
             sending = self._send(asked, opened, send, progress)
-            if opened.did is CacheDid.HIT and wanted.stop is not None and wanted.stop <= AT_ONCE:
+            if opened.did is CacheDid.HIT and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE:
                 await sending
                 return True
             return await until_gone(receive, sending)
@@ -138,9 +162,18 @@ class Frames:
             opened.leave()
 
     async def _send(self, asked: FrameRequest, opened: Opened, send: Send, progress: Progress) -> None:
-        identity = await opened.source.describe()
-        composed = compose(identity, asked.resource, asked.conditions)
-        await send_frame(send, composed, opened.source, progress)
+        source: Source = opened.source
+        told = None
+        if asked.reach is not None:
+            told, source = await _reduced(source, asked.reach)
+        composed = compose(await source.describe(), asked.resource, asked.conditions)
+        if told is not None:  # nothing of it is the frame's last byte
+            size = (b"resolution", b"%dx%d" % told.size)
+            composed = replace(composed, headers=[*composed.headers, size], is_final=False)
+        elif asked.not_reduced:
+            why = (b"not-reduced", asked.not_reduced.encode("ascii", "replace"))
+            composed = replace(composed, headers=[*composed.headers, why])
+        await send_frame(send, composed, source, progress)
 
     def _tell(self, asked: FrameRequest, progress: Progress, status: int, why: str) -> None:
         """Counts and logs what became of a request."""
@@ -178,3 +211,14 @@ def _stop(conditions: Conditions) -> int | None:
     if conditions.is_head:
         return 0
     return None if conditions.range is None else conditions.range.stop_wanted
+
+
+async def _reduced(source: Source, reach: Reach) -> tuple[Told, Held]:
+    """The smaller picture as a frame of its own. Raises `CodestreamError` where it can't be cut."""
+    told = await source.told(reach)
+    if told.resolution is None:
+        raise CodestreamError("where its resolutions end can't be told")
+    await source.reached(told.stop)
+    leading = b"".join(await source.take(0, told.stop))
+    layout = source.frame.layout if isinstance(source, Held) else None
+    return told, Held(cut(leading, layout, told.resolution, await source.describe()))

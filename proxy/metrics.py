@@ -1,7 +1,8 @@
 """Every Prometheus metric, with its words. No label holds a UID, a user or a path.
 
 `cache` is what the cache did, in the sense of RFC 9211: hit, partial, miss or collapsed.
-`stage` is first, completion or pass, the last for what is handed through.
+`stage` is first, completion or pass, the last for what is handed through. `method` is what told a
+resolution's end: tlm, plt, walk, or learned of the series, or unknown.
 """
 
 from importlib.metadata import version
@@ -15,6 +16,7 @@ _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 CACHE = ("hit", "partial", "miss", "collapsed")
 STAGES = ("first", "completion", "pass")
 PARTS = ("first", "rest")
+METHODS = ("tlm", "plt", "walk", "learned", "unknown")
 
 
 class Metrics:
@@ -51,6 +53,13 @@ class Metrics:
             "mismatches", "Answers of an origin that were refused.", ("origin", "reason")
         )
         self.resumes = self._counter("resumes", "Fetches continued after the origin hung up.", ("origin",))
+        self.first_fetches = self._counter(
+            "first_fetches", "First fetches up to a resolution, by what told its end.", ("method",)
+        )
+        self.first_saved_bytes = self._counter(
+            "first_saved_bytes", "Bytes by which these were shorter than 64 KiB.", ()
+        )
+        self.top_ups = self._counter("top_ups", "Of these, how many fell short and had to go on.", ())
         self.gate_wait = self._histogram(
             "gate_wait_seconds", "Waited for a turn at an origin.", ("origin", "stage"), _WAIT
         )
@@ -93,7 +102,10 @@ class Metrics:
     def _start_at_zero(self) -> None:
         for part in PARTS:
             self.cache_bytes.labels(part).set(0)
+        for part in (*PARTS, "finest"):
             self.cache_evictions.labels(part)
+        for method in METHODS:
+            self.first_fetches.labels(method)
         for did in CACHE:
             self.served_bytes.labels(did)
 

@@ -9,6 +9,7 @@ import uvloop
 from tqdm import tqdm
 
 from proxy.app import App, create_app
+from proxy.codestream.reach import Mark, Reach
 from proxy.configuration import read
 from proxy.errors import UnknownName
 from proxy.plan.plan import Fetch, ordered
@@ -79,9 +80,14 @@ def _told(fetch: Fetch) -> dict[str, str | int | None]:
         "retrieveType": fetch.retrieve_type,
         "requestType": fetch.request_type,
         "priority": fetch.priority,
-        "start": fetch.span.start,
-        "stop": fetch.span.stop,
+        "start": _plain(fetch.part.start),
+        "stop": _plain(fetch.part.stop),
     }
+
+
+def _plain(mark: Mark | None) -> str | int | None:
+    """Bytes as a number, a resolution as it stands in a profile."""
+    return str(mark) if isinstance(mark, Reach) else mark
 
 
 def _print_fetches(fetches: Sequence[Fetch]) -> None:
@@ -90,7 +96,7 @@ def _print_fetches(fetches: Sequence[Fetch]) -> None:
     for fetch in fetches:
         stage, image, kind, queue, priority, *_ = map(str, _told(fetch).values())
         path = f"  {fetch.frames_path}" if fetch.frames_path else ""
-        rows.append((stage, image, kind, queue, priority, fetch.span.to_header() + path))
+        rows.append((stage, image, kind, queue, priority, str(fetch.part) + path))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from proxy.cache.frame import IDENTIFYING, Frame, FrameKey, Identity, cut
 from proxy.cache.store import Store
+from proxy.codestream.reach import UNTOLD, Mark, Reach, Told
 from proxy.errors import UnknownName
 from proxy.fill.fill import Fill, Order, Site
 from proxy.fill.table import Fills
@@ -43,6 +44,9 @@ class Source(Protocol):
     async def reached(self, start: int) -> None:
         """Returns when all bytes before `start` are there."""
 
+    async def told(self, reach: Reach) -> Told:
+        """How many bytes a reach takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -62,6 +66,10 @@ class Held:
     async def reached(self, start: int) -> None:
         """At once."""
 
+    async def told(self, reach: Reach) -> Told:
+        """At once."""
+        return self.frame.told(reach)
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -71,10 +79,10 @@ class Wanted:
     """Which frame, for whom."""
     asked: Asked
     """What the origin would be asked."""
-    first: int | None
-    """Bytes of the first fetch, where nothing is held; None is one plain request for the whole."""
-    stop: int | None
-    """How far it is read, in bytes from 0; None is to the end."""
+    first: Mark | None
+    """How far the first fetch goes, where nothing is held; None is one plain request for the whole."""
+    stop: Mark | None
+    """How far it is read; None is to the end."""
     is_completed: bool
     """Whether the frame is fetched to its end, however far it is read."""
     planned: Rank | None = None
@@ -101,7 +109,7 @@ class Opened:
         """For a plan, once the bytes up to `stop` are there: how many it brought, and if a viewer came."""
         if not self.is_planned or not isinstance(self.source, Fill):
             return 0, False
-        brought = max(0, stop - self.source.counted)
+        brought = max(0, max(stop, self.source.first_stop) - self.source.counted)
         self.source.counted += brought
         return brought, self.source.planned is None
 
@@ -139,7 +147,7 @@ class Retrieve:
             return Opened(self._start(wanted, None, stop), CacheDid.MISS)
         if frame.is_whole:
             return Opened(Held(frame), CacheDid.HIT)
-        is_held = wanted.stop is not None and wanted.stop <= frame.size
+        is_held = _holds(frame, wanted.stop)
         if is_held and stop is not None:
             return Opened(Held(frame), CacheDid.HIT)
         fill = self._start(wanted, frame, stop)
@@ -152,10 +160,20 @@ class Retrieve:
             if is_cancelled:
                 self._fills.cancel(wanted.key)
 
-    def _start(self, wanted: Wanted, held: Frame | None, stop: int | None) -> Fill:
+    def _start(self, wanted: Wanted, held: Frame | None, stop: Mark | None) -> Fill:
         site = self._sites.get(wanted.key.origin)
         if site is None:
             raise UnknownName("no origin of that name")
-        # A fill can't be answered from before it is identified.
-        first = wanted.first and max(wanted.first, IDENTIFYING)
-        return self._fills.start(Order(wanted.key, site, wanted.asked, first), held, stop, wanted.planned)
+        # Who reads a first range of his own waits for one fetch, however little a resolution takes.
+        read = wanted.stop if isinstance(wanted.stop, int) else 0
+        least = max(IDENTIFYING, min(read, UNTOLD) if isinstance(wanted.first, Reach) else 0)
+        order = Order(wanted.key, site, wanted.asked, wanted.first, least)
+        return self._fills.start(order, held, stop, wanted.planned)
+
+
+def _holds(frame: Frame, stop: Mark | None) -> bool:
+    """Whether all is held up to there; what more bytes would have to tell is not."""
+    if isinstance(stop, Reach):
+        told = frame.told(stop)
+        return told.is_final and told.stop <= frame.size
+    return stop is not None and stop <= frame.size

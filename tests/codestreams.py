@@ -150,10 +150,10 @@ def _by_part_1() -> Iterator[tuple[str, Callable[[], bytes]]]:
             for mode in (1, 5):  # selective bypass is 1, termination on each pass 4
                 base = partial(grok, pixels, "-n", "4", "-p", order, mode=mode)
                 yield f"part1-{name}-{order}-{mode}", base
-                yield f"part1-{name}-{order}-{mode}-layers", partial(base, "-q", "50,70,90")
+                yield f"part1-{name}-{order}-{mode}-layers", partial(base, "-q", "60,70,80,90")
             yield (
                 f"part1-{name}-{order}-layers-precincts-parts",
-                partial(base, "-q", "50,70,90", *PRECINCTS, "-S", "-E", "-u", "R"),
+                partial(base, "-q", "60,70,80,90", *PRECINCTS, "-S", "-E", "-u", "R"),
             )
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -317,3 +318,41 @@ def test_a_frame_never_shrinks_as_chunks_come(sizes: list[int]) -> None:
     for one, other in pairwise(frames):
         assert b"".join(other.pieces).startswith(b"".join(one.pieces))
         assert other.size > one.size
+
+
+def resolved(number: int, *ends: int) -> Frame:
+    """A whole frame whose resolutions end there; its first piece is the smallest one."""
+    body = bytes([number]) * (ends[-1] + 2)
+    identity = replace(identify(Claim("image/jphc", len(body), None), body), ends=ends)
+    return Frame(identity, frame_of(identity, [body], ends[0]).pieces, len(body))
+
+
+def test_a_frame_loses_one_resolution_after_the_other() -> None:
+    cache = Cache(budget=1500, first_share=1.0)
+    cache.store.put(key(1), resolved(1, 50, 100, 250, 998))
+    sizes = []
+    for number in range(2, 17):
+        cache.store.put(key(number), frame_with(number, 100))
+        cache.check()
+        sizes.append(cache.held(1))
+    assert list(dict.fromkeys(sizes)) == [1000, 250, 100, 50]
+    assert cache.metric("evictions_total", "finest") == 2
+    frame = resolved(1, 50, 100, 250, 998)
+    coarser = frame.coarser
+    assert coarser is not None
+    assert coarser.identity == frame.identity
+    assert b"".join(coarser.pieces) == b"".join(frame.pieces)[:250]
+
+
+def test_what_is_made_smaller_does_not_become_younger() -> None:
+    now = [0.0]
+    store = MemoryStore(1500, 0.9, 10.0, Metrics(), lambda: now[0])
+    store.put(key(1), resolved(1, 50, 100, 250, 998))
+    now[0] = 6.0
+    store.put(key(2), frame_with(2, 600))
+    found = store.get(key(1))
+    assert found is not None
+    assert found.size == 250
+    now[0] = 11.0
+    assert store.get(key(1)) is None
+    assert store.size == 600

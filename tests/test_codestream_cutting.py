@@ -168,6 +168,15 @@ def test_what_does_not_go_by_resolution_is_not_cut(name: str, why: str) -> None:
         cut_reduced(made(name), 0)
 
 
+def test_tile_parts_other_than_tlm_names_are_not_cut() -> None:
+    codestream = htj2k(GREY, 1, **PARTS)
+    at = codestream.index(b"\xff\x55") + 6
+    first, second = (int.from_bytes(codestream[at + n : at + n + 6], "big") for n in (0, 6))
+    moved = (first + 1).to_bytes(6, "big") + (second - 1).to_bytes(6, "big")
+    with pytest.raises(CodestreamError, match="TLM"):
+        cut_reduced(codestream[:at] + moved + codestream[at + 12 :], 0)
+
+
 @pytest.mark.parametrize("resolution", [-1, 6])
 def test_a_resolution_that_there_is_not_is_a_mistake(resolution: int) -> None:
     with pytest.raises(ValueError, match="resolutions are 0 to 5"):

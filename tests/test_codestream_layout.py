@@ -180,7 +180,7 @@ def test_sizes_are_those_that_a_decoder_makes() -> None:
     assert layout.sizes == ((3, 10), (5, 19), (10, 38), (20, 76), (39, 151), (77, 301))
 
 
-def test_a_progressive_tiled_codestream_ends_its_resolutions_late() -> None:
+def test_a_tiled_codestream_ends_its_resolutions_late() -> None:
     layout = layout_of(htj2k(GREY, 3, tile=(64, 64), **PARTS))
     assert layout.header.tiles == 12
     assert layout.method == "walk"

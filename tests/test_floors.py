@@ -18,13 +18,14 @@ FLOORS = (
     {"delivery", "prefetch", "settings"},
     {"frames", "plans_api", "admin", "reload"},
     {"app", "measure", "demo", "archive"},
-    {"showing", "planning"},
+    {"showing", "planning", "inspecting"},
     {"cli"},
 )
 """Rooms by floor, from the ground up; rooms on one floor do not know each other."""
 
 DOORS = {
     "httpx": {"origin", "measure", "app"},
+    "httpx_sse": {"measure"},
     "pyreqwest": {"origin"},
     "cachetools": {"cache"},
     "imagecodecs": {"alternates"},
@@ -37,7 +38,7 @@ DOORS = {
     "fastapi": {"admin", "plans_api", "demo"},
     "starlette": {"app", "frames", "delivery", "problem", "passing", "demo"},
     "uvicorn": {"listeners", "demo"},
-    "uvloop": {"app", "measure", "demo", "showing", "planning"},
+    "uvloop": {"app", "measure", "demo", "showing", "planning", "inspecting"},
     "pythonjsonlogger": {"logs"},
     "platformdirs": {"showing"},
     "tqdm": {"archive", "planning"},

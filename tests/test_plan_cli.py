@@ -10,7 +10,9 @@ from proxy.plan.plan import ordered
 from proxy.plan.profile import STOCK, stock_profile, stock_text
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-NAMES = "sequential, single, streaming, interleaved, coarseInterleaved, byteRange, jls, jlsReduced"
+NAMES = (
+    "sequential, single, streaming, interleaved, coarseInterleaved, byteRange, jls, jlsReduced, htj2kReduced"
+)
 OURS = """
 stages: [{id: a, retrieveType: fast}, {id: b}]
 retrieveOptions: {fast: {rangeIndex: 0, chunkSize: 1KiB}}
@@ -59,7 +61,7 @@ def test_plan_prints_a_list(name: str, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["plan", name, "--images", "174", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert all(list(one) == list(OBJECTS[0]) for one in printed)
-    fetches = [(f.stage, f.image, f.span.start, f.span.stop) for f in ordered(stock_profile(name), 174)]
+    fetches = [(f.stage, f.image, f.part.start, f.part.stop) for f in ordered(stock_profile(name), 174)]
     assert [(one["stage"], one["image"], one["start"], one["stop"]) for one in printed] == fetches
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from proxy.codestream.reach import Reach
 from proxy.configuration import parse
 from proxy.errors import ConfigurationError
 from proxy.plan.plan import ordered
@@ -209,9 +210,10 @@ PROFILE_KEYS = "stages, retrieveOptions, first, complete, validators, prefetch"
 STAGE_KEYS = "id, positions, decimate, offset, retrieveType, requestType, priority, nearbyFrames, barrier"
 OPTION_KEYS = (
     "urlArguments, framesPath, imageQualityStatus, decodeLevel, streaming, rangeIndex, chunkSize, "
-    "initialChunkSize, msBetweenDecode, minChunkSize"
+    "initialChunkSize, first, msBetweenDecode, minChunkSize"
 )
 SIZE = "a number of bytes, such as 65536, 64KiB or 2GiB"
+FIRST = 'bytes from 1KiB on, such as 64KiB, or a resolution: 1/16, or by its width: "≥ 256"'
 PLACE = "a fraction from 0 to below 1, or a whole number, which if negative counts from the end"
 FUNCTION = "functions can't be carried out by a proxy"
 QUALITY = (
@@ -306,7 +308,16 @@ REFUSED = {
         f"2: create: {FUNCTION}: leave it out",
     ),
     "no stage": ("stages: []", "1: stages: at least one"),
-    "a first fetch of nothing": ("first: 0", "1: first: Input should be greater than or equal to 1024"),
+    "a first fetch of nothing": ("first: 0", f"1: first: {FIRST}"),
+    "a third of a picture": ("first: 1/3", f"1: first: {FIRST}"),
+    "a resolution beyond all": ("first: 1/8589934592", f"1: first: {FIRST}"),
+    "no width": ('first: "≥ 0"', f"1: first: {FIRST}"),
+    "a level beyond all": ("first: {decodeLevel: 33}", f"1: first: {FIRST}"),
+    "a level and a width": ("first: {decodeLevel: 3, width: 3}", f"1: first: {FIRST}"),
+    "a first fetch of an option": (
+        "retrieveOptions:\n  fast: {first: half}\n",
+        f"2: retrieveOptions.fast.first: {FIRST}",
+    ),
     "an unknown trigger": (
         "prefetch: {trigger: always}",
         "1: prefetch.trigger: Input should be 'none', 'first-frame' or 'metadata'",
@@ -389,6 +400,25 @@ def test_a_stock_profile_is_a_profile_as_anyone_writes_it(name: str) -> None:
     assert Profile.model_validate(json.loads(json.dumps(yaml.safe_load(stock_text(name))))) == stock_profile(
         name
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("64KiB", 65536),
+        ("1024", 1024),
+        ("1/1", Reach(1)),
+        ("1/16", Reach(16)),
+        ("{decodeLevel: 4}", Reach(16)),
+        ("{decodeLevel: 0}", Reach(1)),
+        ('"≥ 256"', Reach(covers=(256, 0))),
+        ('">=256"', Reach(covers=(256, 0))),
+    ],
+)
+def test_first_is_bytes_a_resolution_or_a_width(text: str, first: int | Reach) -> None:
+    assert read(f"first: {text}").first == first
+    assert Profile.model_validate(read(f"first: {text}").model_dump(by_alias=True)).first == first
+    assert read(f"retrieveOptions: {{a: {{first: {text}}}}}").options_for()["a"].first == first
 
 
 def rows(model: type[BaseModel]) -> list[str]:

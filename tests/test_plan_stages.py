@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.codestream.reach import Reach
 from proxy.errors import ConfigurationError, UnknownName
 from proxy.plan.profile import STOCK, Profile, Stage, stock_profile
-from proxy.plan.stages import images_of, options_of, spans_of_frame
-from proxy.wire.ranges import Span
+from proxy.plan.stages import Part, images_of, options_of, parts_of_frame
 
 FAST = settings(deadline=None, database=None)
 KIB = 1024
@@ -116,18 +116,19 @@ def test_options_are_found_by_type_then_by_default() -> None:
 @pytest.mark.parametrize(
     ("name", "spans"),
     [
-        ("sequential", (Span(0, 65536), Span(65536, None))),
-        ("single", (Span(0, None),)),
-        ("streaming", (Span(0, None),)),
-        ("interleaved", (Span(0, 65536), Span(65536, None))),
-        ("coarseInterleaved", (Span(0, 65536), Span(65536, None))),
-        ("byteRange", (Span(0, 65536), Span(65536, None))),
-        ("jls", (Span(0, None),)),
-        ("jlsReduced", (Span(0, None),)),
+        ("sequential", (Part(0, 65536), Part(65536, None))),
+        ("single", (Part(0, None),)),
+        ("streaming", (Part(0, None),)),
+        ("interleaved", (Part(0, 65536), Part(65536, None))),
+        ("coarseInterleaved", (Part(0, 65536), Part(65536, None))),
+        ("byteRange", (Part(0, 65536), Part(65536, None))),
+        ("jls", (Part(0, None),)),
+        ("jlsReduced", (Part(0, None),)),
+        ("htj2kReduced", (Part(0, None),)),
     ],
 )
-def test_spans_of_the_stock_profiles(name: str, spans: tuple[Span, ...]) -> None:
-    assert spans_of_frame(stock_profile(name)) == spans
+def test_parts_of_the_stock_profiles(name: str, spans: tuple[Part, ...]) -> None:
+    assert parts_of_frame(stock_profile(name)) == spans
 
 
 def test_every_stock_profile_can_be_read_and_no_other() -> None:
@@ -138,87 +139,112 @@ def test_every_stock_profile_can_be_read_and_no_other() -> None:
 
 
 FIRST, LAST = {"rangeIndex": 0}, {"rangeIndex": -1}
-SPANS: dict[str, tuple[Profile, tuple[Span, ...]]] = {
+WIDE_128, WIDE_256 = Reach(covers=(128, 0)), Reach(covers=(256, 0))
+SPANS: dict[str, tuple[Profile, tuple[Part, ...]]] = {
     "ranges one by one": (
         profile(FIRST, {"rangeIndex": 1}, LAST),
-        (Span(0, 65536), Span(65536, 131072), Span(131072, None)),
+        (Part(0, 65536), Part(65536, 131072), Part(131072, None)),
     ),
     "skipped indexes merge": (
         profile(FIRST, {"rangeIndex": 2}, LAST),
-        (Span(0, 65536), Span(65536, 196608), Span(196608, None)),
+        (Part(0, 65536), Part(65536, 196608), Part(196608, None)),
     ),
-    "a later index first": (profile({"rangeIndex": 3}, LAST), (Span(0, 262144), Span(262144, None))),
-    "an index twice": (profile(FIRST, FIRST, LAST), (Span(0, 65536), Span(65536, None))),
+    "a later index first": (profile({"rangeIndex": 3}, LAST), (Part(0, 262144), Part(262144, None))),
+    "an index twice": (profile(FIRST, FIRST, LAST), (Part(0, 65536), Part(65536, None))),
     "an index that is held": (
         profile({"rangeIndex": 2}, FIRST, LAST),
-        (Span(0, 196608), Span(196608, None)),
+        (Part(0, 196608), Part(196608, None)),
     ),
-    "no last range": (profile(FIRST), (Span(0, 65536), Span(65536, None))),
-    "the remaining range alone": (profile(LAST), (Span(0, None),)),
+    "no last range": (profile(FIRST), (Part(0, 65536), Part(65536, None))),
+    "the remaining range alone": (profile(LAST), (Part(0, None),)),
     "the remaining range before another": (
         profile(FIRST, LAST, {"rangeIndex": 9}),
-        (Span(0, 65536), Span(65536, None)),
+        (Part(0, 65536), Part(65536, None)),
     ),
     "chunks of another size": (
         profile({"rangeIndex": 0, "chunkSize": 32000}, LAST),
-        (Span(0, 32000), Span(32000, None)),
+        (Part(0, 32000), Part(32000, None)),
     ),
-    "a chunk of one byte": (profile({"rangeIndex": 0, "chunkSize": 1}), (Span(0, 1), Span(1, None))),
+    "a chunk of one byte": (profile({"rangeIndex": 0, "chunkSize": 1}), (Part(0, 1), Part(1, None))),
     "the newer dialect": (
         profile({"rangeIndex": 0, "initialChunkSize": 32768}, {"rangeIndex": 2}, LAST),
-        (Span(0, 32768), Span(32768, 294912), Span(294912, None)),
+        (Part(0, 32768), Part(32768, 294912), Part(294912, None)),
     ),
     "the newer dialect with both sizes": (
         profile({"rangeIndex": 0, "initialChunkSize": 16384, "chunkSize": 262144}, {"rangeIndex": 5}, LAST),
-        (Span(0, 16384), Span(16384, 1327104), Span(1327104, None)),
+        (Part(0, 16384), Part(16384, 1327104), Part(1327104, None)),
     ),
     "sizes on a later range are too late": (
         profile(FIRST, {"rangeIndex": 5, "chunkSize": 262144}, {"rangeIndex": 6, "initialChunkSize": 9}),
-        (Span(0, 65536), Span(65536, 393216), Span(393216, 458752), Span(458752, None)),
+        (Part(0, 65536), Part(65536, 393216), Part(393216, 458752), Part(458752, None)),
     ),
     "no size is the viewer's size": (
         profile({"rangeIndex": 0, "chunkSize": 0, "initialChunkSize": 0}, LAST),
-        (Span(0, 65536), Span(65536, None)),
+        (Part(0, 65536), Part(65536, None)),
     ),
     "a range index goes before streaming": (
         profile({"rangeIndex": 0, "streaming": True}, {"streaming": True}),
-        (Span(0, 65536), Span(65536, None)),
+        (Part(0, 65536), Part(65536, None)),
     ),
     "another path first": (
         profile({"rangeIndex": 0, "framesPath": "/lossy/"}, {"streaming": True}),
-        (Span(0, None),),
+        (Part(0, None),),
     ),
     "other arguments first": (
         profile({"rangeIndex": 0, "urlArguments": "accept=image/jphc"}, FIRST, LAST),
-        (Span(0, 65536), Span(65536, None)),
+        (Part(0, 65536), Part(65536, None)),
     ),
     "a small picture first": (
         profile(
             {"framesPath": "/jlsThumbnail/", "imageQualityStatus": 6}, {"framesPath": "/jls/"}, first="64KiB"
         ),
-        (Span(0, 65536), Span(65536, None)),
+        (Part(0, 65536), Part(65536, None)),
     ),
-    "a small picture alone": (profile({"imageQualityStatus": "LOSSY"}), (Span(0, None),)),
+    "a small picture alone": (profile({"imageQualityStatus": "LOSSY"}), (Part(0, None),)),
     "first instead of the first range": (
         profile(FIRST, {"rangeIndex": 3}, first="128KiB"),
-        (Span(0, 131072), Span(131072, 262144), Span(262144, None)),
+        (Part(0, 131072), Part(131072, 262144), Part(262144, None)),
     ),
     "first beyond the next range": (
         profile(FIRST, {"rangeIndex": 1}, LAST, first="1MiB"),
-        (Span(0, 1048576), Span(1048576, None)),
+        (Part(0, 1048576), Part(1048576, None)),
     ),
     "first smaller than the first range": (
         profile(FIRST, LAST, first="4KiB"),
-        (Span(0, 4096), Span(4096, None)),
+        (Part(0, 4096), Part(4096, None)),
     ),
-    "first of one plain request": (profile({}, first="64KiB"), (Span(0, 65536), Span(65536, None))),
-    "first and then the whole": (profile(LAST, first=4096), (Span(0, 4096), Span(4096, None))),
+    "first of one plain request": (profile({}, first="64KiB"), (Part(0, 65536), Part(65536, None))),
+    "stages that climb": (
+        profile({"first": "1/16"}, {"first": "1/4"}, LAST),
+        (Part(0, Reach(16)), Part(Reach(16), Reach(4)), Part(Reach(4), None)),
+    ),
+    "a stage that does not climb": (
+        profile({"first": "1/4"}, {"first": "1/16"}, LAST),
+        (Part(0, Reach(4)), Part(Reach(4), None)),
+    ),
+    "a width, and a wider one": (
+        profile({"first": "≥ 128"}, {"first": ">=256"}, LAST),
+        (Part(0, WIDE_128), Part(WIDE_128, WIDE_256), Part(WIDE_256, None)),
+    ),
+    "bytes, and what only the codestream tells": (
+        profile({"first": "64KiB"}, {"first": "1/4"}, {"first": "1MiB"}, LAST),
+        (Part(0, 65536), Part(65536, Reach(4)), Part(Reach(4), 1048576), Part(1048576, None)),
+    ),
+    "a viewer's decode level for all": (
+        profile(FIRST, LAST, first={"decodeLevel": 4}),
+        (Part(0, Reach(16)), Part(Reach(16), None)),
+    ),
+    "an option's own first before the profile's": (
+        profile({"first": "1/4"}, LAST, first="1/16"),
+        (Part(0, Reach(4)), Part(Reach(4), None)),
+    ),
+    "first and then the whole": (profile(LAST, first=4096), (Part(0, 4096), Part(4096, None))),
 }
 
 
 @pytest.mark.parametrize(("chosen", "spans"), SPANS.values(), ids=SPANS)
-def test_spans_of_ranges(chosen: Profile, spans: tuple[Span, ...]) -> None:
-    assert spans_of_frame(chosen) == spans
+def test_parts_of_ranges(chosen: Profile, spans: tuple[Part, ...]) -> None:
+    assert parts_of_frame(chosen) == spans
 
 
 def test_stages_that_select_other_images_of_a_series_are_passed_over() -> None:
@@ -231,14 +257,14 @@ def test_stages_that_select_other_images_of_a_series_are_passed_over() -> None:
             "retrieveOptions": {"large": {"rangeIndex": 9}, "fast": {"rangeIndex": 0}},
         }
     )
-    assert spans_of_frame(chosen) == (Span(0, 65536), Span(65536, None))
+    assert parts_of_frame(chosen) == (Part(0, 65536), Part(65536, None))
 
 
 def test_a_position_that_a_single_image_lacks_does_not_keep_a_frame_from_being_fetched() -> None:
     chosen = Profile.model_validate(
         {"stages": [{"id": "second", "positions": [1]}, {"id": "all"}], "retrieveOptions": {}}
     )
-    assert spans_of_frame(chosen) == (Span(0, None),)
+    assert parts_of_frame(chosen) == (Part(0, None),)
 
 
 @FAST
@@ -252,13 +278,14 @@ def test_a_position_that_a_single_image_lacks_does_not_keep_a_frame_from_being_f
     ),
     st.none() | st.integers(KIB, 300_000),
 )
-def test_spans_follow_one_another_from_the_first_byte_to_the_end(
+def test_parts_follow_one_another_from_the_first_byte_to_the_end(
     options: list[dict[str, Any]], first: int | None
 ) -> None:
-    spans = spans_of_frame(profile(*options, first=first))
+    spans = parts_of_frame(profile(*options, first=first))
     assert spans[0].start == 0
     assert spans[-1].stop is None
     assert all(one.stop == other.start for one, other in pairwise(spans))
-    assert all(span.stop is None or span.stop > span.start for span in spans)
+    bytes_of = [(part.start, part.stop) for part in spans if isinstance(part.stop, int)]
+    assert all(isinstance(start, int) and start < stop for start, stop in bytes_of)
     if first is not None:
         assert spans[0].stop == first

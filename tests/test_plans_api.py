@@ -93,7 +93,7 @@ async def test_the_events_are_frames_stages_and_one_end() -> None:
         assert (names.count("frame"), names.count("stage"), names.count("end")) == (6, 2, 1)
         assert names[-1] == "end"
         frames = [fields for name, fields in events if name == "frame"]
-        assert all(fields.keys() == {"stageId", "image", "ok", "whole", "ms"} for fields in frames)
+        assert all(fields.keys() == {"stageId", "image", "ok", "whole", "bytes", "ms"} for fields in frames)
         told = sorted((each["stageId"], each["image"], each["ok"], each["whole"]) for each in frames)
         assert told == [("finalSequential", image, True, True) for image in range(3)] + [
             ("lossySequential", image, True, False) for image in range(3)

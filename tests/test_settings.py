@@ -9,9 +9,8 @@ from pydantic import ValidationError
 from proxy.configuration import MAX_BYTES, MAX_NODES, parse
 from proxy.errors import ConfigurationError
 from proxy.plan.profile import STOCK
-from proxy.plan.stages import spans_of_frame
+from proxy.plan.stages import Part, parts_of_frame
 from proxy.settings import Settings, load, split_address
-from proxy.wire.ranges import Span
 from tests.test_plan_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
 SETTINGS_KEYS = "listen, origins, access, profiles, profile, choose, cache, log"
@@ -365,7 +364,7 @@ def test_a_viewers_json_is_a_profile_as_it_is() -> None:
     assert json.loads(VIEWERS_JSON)
     settings = read(f"{ORIGIN}profile: viewer\nprofiles:\n  viewer: {VIEWERS_JSON}\n")
     viewer = settings.all_profiles()["viewer"]
-    assert spans_of_frame(viewer) == (Span(0, 32000), Span(32000, None))
+    assert parts_of_frame(viewer) == (Part(0, 32000), Part(32000, None))
     assert [stage.request_type for stage in viewer.stages] == ["interaction", "thumbnail"]
 
 

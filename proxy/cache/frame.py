@@ -5,9 +5,14 @@ A frame never mixes two versions: everything in it was fetched under one `Claim`
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
 
+from proxy.codestream.header import read_header
+from proxy.codestream.layout import Layout
+from proxy.codestream.reach import MOST_READ, Reach, Told, lay_out, tell
+from proxy.errors import CodestreamError
 from proxy.wire.media import Envelope
 from proxy.wire.resource import FrameResource
 
@@ -55,6 +60,8 @@ class Identity:
     """What the origin said."""
     digest: str
     """Of the claim and the first `IDENTIFYING` bytes, in hex."""
+    ends: tuple[int, ...] = ()
+    """By resolution, 0 the smallest: so many bytes from 0 hold it; empty where TLM does not tell."""
 
     def etag(self, envelope: Envelope) -> str:
         """The strong ETag of one representation (RFC 9110 8.8.3)."""
@@ -65,10 +72,18 @@ def identify(claim: Claim, leading: bytes) -> Identity:
     """The identity of a codestream that starts with these bytes; needs `IDENTIFYING` of them, or all."""
     seen = blake2b(leading[:IDENTIFYING], digest_size=16)
     seen.update(f"{claim.label}\n{claim.total}\n{claim.validator}".encode())
-    return Identity(claim, seen.hexdigest())
+    return Identity(claim, seen.hexdigest(), _ends(leading))
 
 
-@dataclass(frozen=True, slots=True)
+def _ends(leading: bytes) -> tuple[int, ...]:
+    try:
+        header = read_header(leading)
+    except CodestreamError:
+        return ()
+    return header.resolution_ends if header else ()
+
+
+@dataclass(frozen=True)
 class Frame:
     """Bytes of one version of a frame, contiguous from 0."""
 
@@ -83,6 +98,24 @@ class Frame:
     def is_whole(self) -> bool:
         """Whether every byte is held."""
         return self.size == self.identity.claim.total
+
+    @cached_property
+    def layout(self) -> Layout | None:
+        """Where its resolutions end, as far as the bytes held tell; None where it is no codestream."""
+        return lay_out(b"".join(cut(self.pieces, 0, MOST_READ)), self.identity.claim.total)
+
+    def told(self, reach: Reach) -> Told:
+        """How many bytes a reach takes, as far as the bytes held tell."""
+        return tell(reach, self.layout, self.size, self.identity.claim.total)
+
+    @property
+    def coarser(self) -> "Frame | None":
+        """The same frame without its finest resolution; None where that leaves its first piece alone."""
+        first = len(self.pieces[0])
+        stop = max((end for end in self.identity.ends[:-1] if end < self.size), default=0)
+        if stop <= first:
+            return None
+        return Frame(self.identity, tuple(cut(self.pieces, 0, stop)), stop)
 
     @property
     def prefix(self) -> "Frame":

@@ -1,1 +1,1 @@
-"""What is in a frame: the main header of an HTJ2K codestream and its resolution ends. Pure."""
+"""What is in a frame: its header, where its resolutions end, if it is whole; smaller pictures of it. Pure."""

@@ -4,10 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from proxy.codestream.limits import Budget
+from proxy.codestream.limits import RESOLUTION_WORK, Budget
 from proxy.codestream.segments import Area, Coding, Size, Style
-
-_RESOLUTION_WORK = 8  # a resolution of a tile takes as long as so many code-blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def _blocks(start: int, stop: int, precinct: int, exponent: int, block: int) -> 
 
 def resolutions_of(size: Size, style: Style, tile: int, budget: Budget) -> list[Resolution]:
     """Those of a tile that have packets: by component, from the smallest."""
-    budget.spend(_RESOLUTION_WORK * sum(coding.decompositions + 1 for coding in style.codings))
+    budget.spend(RESOLUTION_WORK * sum(coding.decompositions + 1 for coding in style.codings))
     found = []
     area = size.tile_area(tile)
     for component, (sampling, coding) in enumerate(zip(size.samplings, style.codings, strict=True)):

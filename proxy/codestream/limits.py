@@ -3,7 +3,11 @@
 from proxy.errors import CodestreamError
 
 MAX_WORK = 32768
-"""Precincts, packets, code-blocks and marker segments that are looked at in one codestream."""
+"""Code-blocks that are looked at in one codestream; a precinct or marker segment counts as one."""
+PACKET_WORK = 4
+"""A packet takes as long as so many code-blocks."""
+RESOLUTION_WORK = 8
+"""So does a resolution of one component in one tile."""
 
 
 class NeedMore(Exception):
@@ -23,5 +27,5 @@ class Budget:
         self._left -= units
         if self._left < 0:
             raise CodestreamError(
-                f"there are more than {MAX_WORK} precincts, packets and code-blocks to look at"
+                f"there is too much to look at, more than {MAX_WORK} code-blocks or the like"
             )

@@ -8,7 +8,7 @@ from collections import Counter
 
 from proxy.codestream.bits import Bits
 from proxy.codestream.geometry import Packet, Resolution, packets_of, resolutions_of
-from proxy.codestream.limits import Budget, NeedMore
+from proxy.codestream.limits import PACKET_WORK, Budget, NeedMore
 from proxy.codestream.markers import EOC_LENGTH, EPH, SOP
 from proxy.codestream.packets import Blocks, read_packet
 from proxy.codestream.segments import Size, Style
@@ -80,7 +80,7 @@ class Walk:
             packet = next(tile.packets, None)
             if packet is None:
                 break
-            self._budget.spend(1)
+            self._budget.spend(PACKET_WORK)
             self._at += self._read(tile, packet, stop) if lengths is None else next(lengths, _ENDLESS)
             if self._at > stop:
                 raise CodestreamError("a packet leaves its tile-part")

@@ -9,11 +9,13 @@ nobody. State changes in one step; waiting comes after.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, cut, frame_of, identify
+from proxy.codestream.reach import Reach, Told
 from proxy.errors import OriginChanged, ProxyError
+from proxy.fill.reaches import Reaches
 from proxy.gate import Gate, Rank, Turn
 from proxy.origin.client import Answer, Asked, Origin
 from proxy.wire.ranges import Span
@@ -42,15 +44,22 @@ class Order:
     """Where it comes from."""
     asked: Asked
     """What the origin is asked."""
-    first: int | None
-    """Bytes of the first fetch; None is one plain request for the whole."""
+    first: int | Reach | None
+    """How far the first fetch goes; None is one plain request for the whole."""
+    least: int = IDENTIFYING
+    """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
 
 
 class Fill:
     """One frame in progress."""
 
-    def __init__(self, order: Order, held: Frame | None) -> None:
+    def __init__(
+        self, order: Order, held: Frame | None, first: int | None, on_told: Callable[[Reach, Told], None]
+    ) -> None:
+        """`first` is the bytes of its first fetch; `on_told` hears how many bytes a reach takes."""
         self.order = order
+        self.first = None if held else first
+        """Bytes of the first fetch; None is one plain request for the whole."""
         self.chunks: list[bytes] = list(held.pieces) if held else []
         self.size = held.size if held else 0
         self.claim: Claim | None = held.identity.claim if held else None
@@ -65,14 +74,21 @@ class Fill:
         """Plans that want it now."""
         self.counted = self.size
         """Bytes that were held before, or were counted as brought by a plan."""
-        self._first_piece = len(held.pieces[0]) if held else order.first or DEFAULT_FIRST
+        self._first_piece = len(held.pieces[0]) if held else first or DEFAULT_FIRST
+        self._first_reach = order.first if held is None and isinstance(order.first, Reach) else None
         self._planned = self.size
         self._wanted: int | None = 0
+        self._reaches = Reaches(on_told)
+        if self._first_reach is not None:
+            self._reaches.want(self._first_reach)
         self._changed = asyncio.Event()
 
-    def want(self, stop: int | None) -> None:
-        """Somebody needs the bytes up to `stop`; None is to the end."""
-        if stop is None or self._wanted is None:
+    def want(self, stop: int | Reach | None) -> None:
+        """Somebody needs what is up to `stop`; None is to the end."""
+        if isinstance(stop, Reach):
+            self._reaches.want(stop)
+            self._look()
+        elif stop is None or self._wanted is None:
             self._wanted = None
         else:
             self._wanted = max(self._wanted, stop)
@@ -92,6 +108,14 @@ class Fill:
         while self.identity is None:
             await self._change()
         return self.identity
+
+    async def told(self, reach: Reach) -> Told:
+        """How many bytes a reach takes, once the first ones tell. Raises what ended the fill before."""
+        self._reaches.want(reach)
+        self._look()
+        while (told := self._reaches.told(reach)) is None:
+            await self._change()
+        return told
 
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
         """What there is of `[start, stop)`, one byte at least. Raises what ended the fill before."""
@@ -120,6 +144,7 @@ class Fill:
         self.size += len(chunk)
         if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
             self.identity = identify(self.claim, b"".join(cut(self.chunks, 0, IDENTIFYING)))
+        self._look()
         self._tell()
 
     def end(self, error: ProxyError) -> None:
@@ -133,9 +158,18 @@ class Fill:
         return self.size >= self._first_piece
 
     @property
+    def first_stop(self) -> int:
+        """Where its first fetch ends; 0 where it has none of so many bytes."""
+        return min(self.first or 0, self.claim.total if self.claim else 0)
+
+    @property
     def is_enough(self) -> bool:
         """Whether all that is wanted is there."""
-        return self.claim is not None and self.size >= self._stop(self.claim)
+        return self.claim is not None and not self._reaches and self.size >= self._stop(self.claim)
+
+    def is_first(self, span: Span) -> bool:
+        """Whether a span has bytes of the first picture."""
+        return span.start < self._first_piece
 
     def size_of(self, span: Span) -> int:
         """Bytes of a span, as far as is known."""
@@ -151,7 +185,7 @@ class Fill:
                     span = Span(self._planned, None if stop == self.claim.total else stop)
                     self._planned = stop
                     return span
-                if self.size >= self._planned:
+                if self.size >= self._planned and not self._reaches:
                     return None
             await self._change()
 
@@ -162,6 +196,16 @@ class Fill:
 
     def _stop(self, claim: Claim) -> int:
         return claim.total if self._wanted is None else min(self._wanted, claim.total)
+
+    def _look(self) -> None:
+        """Asks the bytes that are there for what is still to be told."""
+        if not self._reaches or self.identity is None:
+            return
+        for reach, stop in self._reaches.look(self.chunks, self.size, self.identity.claim.total).items():
+            if self._wanted is not None:
+                self._wanted = max(self._wanted, stop)
+            if reach == self._first_reach:
+                self._first_piece = stop
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -13,8 +13,10 @@ from dataclasses import replace
 
 from proxy.cache.frame import Frame, FrameKey
 from proxy.cache.store import Store
+from proxy.codestream.reach import PROBE, UNTOLD, Mark, Reach, Told
 from proxy.errors import OriginFailed, OriginHungUp, OriginMismatch, PlanCancelled, ProxyError, ShuttingDown
 from proxy.fill.fill import Fill, Order
+from proxy.fill.learned import Learned
 from proxy.gate import Rank
 from proxy.metrics import Metrics
 from proxy.tasks import Tasks
@@ -30,6 +32,7 @@ class Fills:
         self._store = store
         self._metrics = metrics
         self._table: dict[FrameKey, Fill] = {}
+        self._learned = Learned()
         self.tasks: Tasks[Fill] = Tasks()
 
     def __len__(self) -> int:
@@ -39,7 +42,7 @@ class Fills:
         """The fill of a frame, if one is under way."""
         return self._table.get(key)
 
-    def start(self, order: Order, held: Frame | None, stop: int | None, planned: Rank | None = None) -> Fill:
+    def start(self, order: Order, held: Frame | None, stop: Mark | None, planned: Rank | None = None) -> Fill:
         """Begins a fill up to `stop`, from what is held, for a viewer or a plan. Raises `ShuttingDown`."""
         return self._start(order, held, stop, planned, self._heal)
 
@@ -54,17 +57,43 @@ class Fills:
         self,
         order: Order,
         held: Frame | None,
-        stop: int | None,
+        stop: Mark | None,
         planned: Rank | None,
         heal: Callable[[Fill], None] | None,
     ) -> Fill:
-        fill = Fill(order, held)
+        is_learned, first = self._first_of(order, stop)
+
+        def note(reach: Reach, told: Told) -> None:
+            if told.resolution is not None:
+                self._learned.note(order.key, reach, told.stop)
+            if held is None and first is not None and reach == order.first:
+                self._count(told, first, is_learned=is_learned)
+
+        fill = Fill(order, held, first, note)
         fill.planned = planned
         fill.want(stop)
         self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
         self._table[order.key] = fill
         self._metrics.fills_in_flight.inc()
         return fill
+
+    def _first_of(self, order: Order, stop: Mark | None) -> tuple[bool, int | None]:
+        """Whether the bytes of a first fetch were learned, and how many they are."""
+        if order.first is None:
+            return False, None
+        if isinstance(order.first, int):
+            return False, max(order.first, order.least)
+        guess = self._learned.guess(order.key, order.first)
+        # A completion that follows at once would bring what a small probe lacks only behind others' firsts.
+        size = (UNTOLD if stop is None else PROBE) if guess is None else guess
+        return guess is not None, max(size, order.least)
+
+    def _count(self, told: Told, first: int, *, is_learned: bool) -> None:
+        """A first fetch by resolution has been told its end."""
+        self._metrics.first_fetches.labels("learned" if is_learned else told.method).inc()
+        if told.stop > first:
+            self._metrics.top_ups.inc()
+        self._metrics.first_saved_bytes.inc(max(0, UNTOLD - max(told.stop, first)))
 
     async def _run(self, fill: Fill, heal: Callable[[Fill], None] | None) -> None:
         # Nothing leaves this task but its own cancellation: an exception would end every other fill.
@@ -91,12 +120,12 @@ class Fills:
             both.create_task(self._complete(fill))
 
     async def _fetch_first(self, fill: Fill) -> None:
-        await self._fetch(fill, Span(0, fill.order.first), is_first=True)
+        await self._fetch(fill, Span(0, fill.first), is_first=True)
         self._keep(fill)
 
     async def _complete(self, fill: Fill) -> None:
         while (span := await fill.next_span()) is not None:
-            await self._fetch(fill, span, is_first=False)
+            await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """One fetch, continued once where the origin hung up, if a validator guards that."""

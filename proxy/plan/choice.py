@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
+from proxy.codestream.reach import Mark
 from proxy.errors import UnknownName
 from proxy.plan.profile import Profile, Words
-from proxy.plan.stages import spans_of_frame
+from proxy.plan.stages import parts_of_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,11 @@ class Choice:
     """In order; the first that fits decides."""
     by_origin: Mapping[str, str]
     """Name of the profile where no rule fits."""
-    firsts: Mapping[str, int | None] = field(init=False)
-    """Bytes of the first fetch of each profile; None is one plain request."""
+    firsts: Mapping[str, Mark | None] = field(init=False)
+    """How far the first fetch of each profile goes; None is one plain request."""
 
     def __post_init__(self) -> None:
-        firsts = {name: spans_of_frame(profile)[0].stop for name, profile in self.profiles.items()}
+        firsts = {name: parts_of_frame(profile)[0].stop for name, profile in self.profiles.items()}
         object.__setattr__(self, "firsts", firsts)
 
     @property

@@ -19,13 +19,12 @@ from itertools import groupby
 
 from proxy.plan.profile import Profile
 from proxy.plan.queue import StageCount, StageQueue, Step, Todo
-from proxy.plan.stages import WHOLE, Progress, images_of, is_open_ended, options_of
-from proxy.wire.ranges import Span
+from proxy.plan.stages import WHOLE, Part, Progress, images_of, is_open_ended, options_of
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One span of one image, to be fetched now."""
+    """One part of one image, to be fetched now."""
 
     stage: str
     """The stage's id."""
@@ -37,7 +36,7 @@ class Fetch:
     """The queue that it came from."""
     priority: int
     """Its priority there."""
-    span: Span
+    part: Part
     """Which bytes."""
     frames_path: str | None
     """What stands in the URL instead of `/frames/`; None is nothing else."""
@@ -73,10 +72,13 @@ class Plan:
 
     def next(self) -> Fetch | None:
         """The fetch that starts now; None where none may before another has ended."""
-        for numbers in self._ranks:
-            steps = [step for number in numbers if (step := self._first(number)) is not None]
-            if steps:
-                return self._start(min(steps, key=lambda step: step.place))
+        # A profile that says how far first fetches go wants all of them before any completion.
+        orders = (self._both,) if self._profile.first is None else (self._head, self._follower)
+        for first_of in orders:
+            for numbers in self._ranks:
+                steps = [step for number in numbers if (step := first_of(number)) is not None]
+                if steps:
+                    return self._start(min(steps, key=lambda step: step.place))
         return None
 
     def ended(self, fetch: Fetch, is_whole: bool, ok: bool) -> tuple[StageCount, ...]:
@@ -93,27 +95,37 @@ class Plan:
         if is_whole:
             progress = replace(progress, have=None)
         elif ok:
-            progress = progress.add(fetch.span)
+            progress = progress.add(fetch.part)
         queue.failures += not ok
-        is_cut = ok and fetch.span.stop is not None and is_open_ended(queue.options)
+        is_cut = ok and fetch.part.stop is not None and is_open_ended(queue.options)
         if is_cut and self._wait(started, step.image, step.number, step.todo.turn, progress):
             return ()
         return self._go_on(step, started, progress, is_over=is_whole and queue.options.is_full)
 
-    def _first(self, number: int) -> Step | None:
+    def _both(self, number: int) -> Step | None:
         """What would start first of a stage, left where it waits."""
-        queue = self._queues[number]
-        if queue.stage.barrier and not all(earlier.is_done for earlier in self._queues[:number]):
+        return self._head(number) or self._follower(number)
+
+    def _head(self, number: int) -> Step | None:
+        """The same of images that it begins with."""
+        image = None if self._is_barred(number) else self._queues[number].head
+        if image is None:
             return None
-        if queue.head is not None:
-            todo = self._todo(number, 0, Progress())
-            assert todo is not None  # nothing is there of it yet
-            return Step(number - len(self._queues), queue.head, number, todo)
-        follower = queue.followers.first
+        todo = self._todo(number, 0, Progress())
+        assert todo is not None  # nothing is there of it yet
+        return Step(number - len(self._queues), image, number, todo)
+
+    def _follower(self, number: int) -> Step | None:
+        """The same of images that come from earlier stages."""
+        follower = None if self._is_barred(number) else self._queues[number].followers.first
         if follower is None:
             return None
         place, image, todo = follower
         return Step(place, image, number, todo)
+
+    def _is_barred(self, number: int) -> bool:
+        is_barrier = self._queues[number].stage.barrier
+        return is_barrier and not all(earlier.is_done for earlier in self._queues[:number])
 
     def _start(self, step: Step) -> Fetch:
         queue = self._queues[step.number]
@@ -128,7 +140,7 @@ class Plan:
             stage.retrieve_type,
             stage.request_type,
             stage.priority,
-            step.todo.span,
+            step.todo.part,
             options.frames_path,
             options.url_arguments,
         )
@@ -139,8 +151,8 @@ class Plan:
         """What a stage has to do for an image; None where nothing is left to get."""
         options = self._queues[number].options
         turned = progress.turn_to(options)
-        span = turned.span(self._profile, options)
-        return None if span is None else Todo(turn, turned, span)
+        part = turned.part(self._profile, options)
+        return None if part is None else Todo(turn, turned, part)
 
     def _wait(self, place: int, image: int, number: int, turn: int, progress: Progress) -> bool:
         """Lets an image wait in a stage; False where nothing is left to get."""
@@ -175,10 +187,10 @@ def ordered(profile: Profile, count: int, transfer_syntax: str | None = None) ->
     """The fetches one after the other, each ended before the next starts and whole if open-ended.
 
     >>> from proxy.plan.profile import stock_profile
-    >>> [(fetch.image, fetch.span.to_header()) for fetch in ordered(stock_profile("sequential"), 2)]
+    >>> [(fetch.image, str(fetch.part)) for fetch in ordered(stock_profile("sequential"), 2)]
     [(0, 'bytes=0-65535'), (1, 'bytes=0-65535'), (0, 'bytes=65536-'), (1, 'bytes=65536-')]
     """
     plan = Plan(profile, count, transfer_syntax)
     while (fetch := plan.next()) is not None:
         yield fetch
-        plan.ended(fetch, is_whole=fetch.span.stop is None, ok=True)
+        plan.ended(fetch, is_whole=fetch.part.stop is None, ok=True)

@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     WrapValidator,
     field_validator,
@@ -25,17 +26,21 @@ from pydantic.alias_generators import to_camel
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from proxy.codestream.reach import Reach
 from proxy.errors import UnknownName
 from proxy.plan import values
 from proxy.plan.values import KIB, ImageQuality
 
 STOCK = (
     "sequential", "single", "streaming", "interleaved", "coarseInterleaved", "byteRange", "jls", "jlsReduced",
+    "htj2kReduced",
 )  # fmt: skip
 """Profiles that are always there; the first is the default."""
 
 ByteCount = Annotated[int, BeforeValidator(values.byte_count)]
 """A number of bytes, also written with a unit: 64KiB, 2GiB."""
+First = Annotated[int | Reach, BeforeValidator(values.first), PlainSerializer(values.written)]
+"""How far from byte 0: bytes, or a resolution as 1/16, or the width that it has at least as "≥ 256"."""
 Position = Annotated[float, Field(allow_inf_nan=False), AfterValidator(values.position)]
 Quality = Annotated[float, BeforeValidator(values.image_quality)]
 RequestType = Literal["interaction", "thumbnail", "prefetch", "compute"]
@@ -111,6 +116,8 @@ class RetrieveOptions(ViewerWords):
     """Bytes of each range: 64KiB, or 128KiB beside `initialChunkSize`. An image's first range decides."""
     initial_chunk_size: ByteCount | None = Field(None, ge=0)
     """Bytes of range 0, as newer viewers have it; absent, it has `chunkSize` too."""
+    first: First | None = None
+    """Ours: how far it is fetched from byte 0, instead of a range: `64KiB`, `1/4`, `"≥ 256"` pixels wide."""
     ms_between_decode: float | None = Field(None, ge=0)
     """Accepted and ignored."""
     min_chunk_size: ByteCount | None = Field(None, ge=0)
@@ -154,8 +161,8 @@ class Profile(ViewerWords):
     """In order. For each image the next one starts when the last one ended."""
     retrieve_options: dict[str, BySyntax] = Field(default_factory=dict)
     """Options by `retrieveType`, else `default`, else the whole image; each may be by transfer syntax UID."""
-    first: ByteCount | None = Field(None, ge=KIB)
-    """Bytes of the first fetch, instead of what the first stage says."""
+    first: First | None = None
+    """How far the first fetch goes, instead of what the first stage says: `64KiB`, `1/16`, `"≥ 256"`."""
     complete: Literal["always", "on-demand"] = "always"
     """Whether a frame that was begun is fetched to its end, or only as far as viewers ask."""
     validators: Annotated[Literal["strict", "length", "off"], BeforeValidator(values.off)] = "strict"

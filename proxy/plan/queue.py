@@ -12,8 +12,7 @@ from itertools import filterfalse
 
 from proxy.plan.line import Line
 from proxy.plan.profile import RetrieveOptions, Stage
-from proxy.plan.stages import Progress
-from proxy.wire.ranges import Span
+from proxy.plan.stages import Part, Progress
 
 REQUEST_TYPES = ("interaction", "thumbnail", "prefetch", "compute")
 """In the order in which they are served."""
@@ -46,7 +45,7 @@ class Todo:
     """0-based: a stage may select an image more than once."""
     progress: Progress
     """What the image has before it."""
-    span: Span
+    part: Part
     """What is to be fetched."""
 
 

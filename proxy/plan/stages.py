@@ -1,4 +1,4 @@
-"""Stages applied to images: which images a stage selects, and which span it fetches of each.
+"""Stages applied to images: which images a stage selects, and which part it fetches of each.
 
 The rules are those of Cornerstone3D's code: positions win over decimation, a negative position counts
 from the end, one below 1 is a fraction of the last index, any other is an index, so 1 is the second image.
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
+from proxy.codestream.reach import Mark, Reach
 from proxy.errors import ConfigurationError
 from proxy.plan.profile import Profile, RetrieveOptions, Stage
 from proxy.plan.values import KIB
@@ -65,13 +66,33 @@ def choose(options: Mapping[str, RetrieveOptions], stage: Stage) -> RetrieveOpti
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What is fetched of a frame: a span, of which the codestream may have to tell the ends.
+
+    >>> str(Part(0, 65536)), str(Part(Reach(scale=16), None))
+    ('bytes=0-65535', '1/16 to the end')
+    """
+
+    start: Mark
+    """From here."""
+    stop: Mark | None
+    """Up to here; None is to the end."""
+
+    def __str__(self) -> str:
+        """As a Range (RFC 9110 14.2) where all is known, else in words."""
+        if isinstance(self.start, int) and (self.stop is None or isinstance(self.stop, int)):
+            return Span(self.start, self.stop).to_header()
+        return f"{self.start} to {'the end' if self.stop is None else self.stop}"
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What an image's fetches have brought so far, as far as it decides about the next one."""
 
     path: tuple[str, str] = ("/frames/", "")
     """Frames path and URL arguments: another path is another representation, fetched from its byte 0."""
-    have: int | None = 0
-    """Bytes from 0 that are there; None is all of them."""
+    have: Mark | None = 0
+    """How far from byte 0 it is there; None is all of it."""
     sized_by: RetrieveOptions | None = None
     """The options of the first range: the viewer keeps their sizes for all ranges of a URL."""
 
@@ -83,30 +104,31 @@ class Progress:
             return replace(here, sized_by=options)
         return here
 
-    def add(self, span: Span) -> "Progress":
-        """The same after a span was fetched."""
-        return replace(self, have=span.stop)
+    def add(self, part: Part) -> "Progress":
+        """The same after a part was fetched."""
+        return replace(self, have=part.stop)
 
-    def span(self, profile: Profile, options: RetrieveOptions) -> Span | None:
+    def part(self, profile: Profile, options: RetrieveOptions) -> Part | None:
         """What a stage fetches now, after `turn_to`; None where nothing is left to get.
 
-        >>> Progress().span(Profile(), RetrieveOptions.model_validate({"rangeIndex": 1}))
-        Span(start=0, stop=131072)
+        >>> Progress().part(Profile(), RetrieveOptions.model_validate({"rangeIndex": 1}))
+        Part(start=0, stop=131072)
         """
         if self.have is None:
             return None
         stop = self._stop(options)
         is_small = stop is None and not options.is_full  # a picture of its own, of use only whole
-        if self.have == 0 and profile.first is not None and not is_small:
+        is_first = self.have == 0 or options.range_index == 0
+        if is_first and profile.first is not None and options.first is None and not is_small:
             stop = profile.first
         if stop is None:
-            is_left_to_viewers = self.have > 0 and profile.complete == "on-demand"
-            return None if is_left_to_viewers else Span(self.have, None)
-        return Span(self.have, stop) if stop > self.have else None
+            is_left_to_viewers = self.have != 0 and profile.complete == "on-demand"
+            return None if is_left_to_viewers else Part(self.have, None)
+        return Part(self.have, stop) if _is_beyond(stop, self.have) else None
 
-    def _stop(self, options: RetrieveOptions) -> int | None:
-        if is_open_ended(options):
-            return None
+    def _stop(self, options: RetrieveOptions) -> Mark | None:
+        if options.first is not None or is_open_ended(options):
+            return options.first
         sizes, index = self.sized_by or options, options.range_index or 0
         # Zero is no size either, as in the viewer's own code.
         if sizes.initial_chunk_size:
@@ -116,20 +138,27 @@ class Progress:
 
 def is_open_ended(options: RetrieveOptions) -> bool:
     """Whether a stage asks for all that remains."""
-    return options.range_index is None or options.range_index == -1
+    return options.first is None and options.range_index in (None, -1)
 
 
-def spans_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tuple[Span, ...]:
-    """The spans by which one frame is fetched, contiguous from 0, the last one to the end.
+def _is_beyond(stop: Mark, have: Mark) -> bool:
+    """Whether there is something to get; also where only the codestream can tell."""
+    if isinstance(stop, int) and isinstance(have, int):
+        return stop > have
+    return not (isinstance(stop, Reach) and isinstance(have, Reach)) or stop.exceeds(have)
+
+
+def parts_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tuple[Part, ...]:
+    """The parts by which one frame is fetched, contiguous from 0, the last one to the end.
 
     Of a series of one, as a viewer has it that loads a single image; a stage that selects none of it is
     passed over. What is fetched from other paths before is not part of the frame.
 
     >>> from proxy.plan.profile import stock_profile
-    >>> spans_of_frame(stock_profile("sequential"))
-    (Span(start=0, stop=65536), Span(start=65536, stop=None))
+    >>> parts_of_frame(stock_profile("sequential"))
+    (Part(start=0, stop=65536), Part(start=65536, stop=None))
     """
-    spans: list[Span] = []
+    parts: list[Part] = []
     progress = Progress()
     by_type = profile.options_for(transfer_syntax)
     for stage in profile.stages:
@@ -137,16 +166,16 @@ def spans_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tupl
             continue
         options = choose(by_type, stage) or WHOLE
         turned = progress.turn_to(options)
-        span = turned.span(profile, options)
-        if span is None:
+        part = turned.part(profile, options)
+        if part is None:
             continue
         if turned.path != progress.path:
-            spans.clear()
-        spans.append(span)
-        progress = turned.add(span)
-        if span.stop is None and options.is_full:
+            parts.clear()
+        parts.append(part)
+        progress = turned.add(part)
+        if part.stop is None and options.is_full:
             break
-    return tuple(spans) if progress.have is None else (*spans, Span(progress.have, None))
+    return tuple(parts) if progress.have is None else (*parts, Part(progress.have, None))
 
 
 def _selects_the_only(stage: Stage) -> bool:

@@ -6,9 +6,14 @@ A `ValueError` says what would be right; the reader of the file adds where it st
 import re
 from enum import IntEnum
 
+from proxy.codestream.reach import Reach
+
 KIB = 1024
 
 _UNITS = {"": 1, "B": 1, "KiB": KIB, "MiB": KIB**2, "GiB": KIB**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
+_SCALE = re.compile(r"1/([0-9]{1,10})", re.ASCII)
+_WIDTH = re.compile(r"(?:≥|>=) *([0-9]{1,5})", re.ASCII)
+_LEVELS = range(33)  # decompositions that a codestream may have (T.800 table A.15)
 _SYNTAX = re.compile(r"default|[0-9]+(\.[0-9]+)+")
 _FUNCTION = re.compile(r"=>|^\s*(async\s+)?function\b")
 NO_FUNCTION = "functions can't be carried out by a proxy"
@@ -43,6 +48,38 @@ def byte_count(value: object) -> object:
     elif isinstance(value, int) and not isinstance(value, bool):
         return value
     raise ValueError("a number of bytes, such as 65536, 64KiB or 2GiB")
+
+
+def first(value: object) -> object:
+    """How far a first fetch goes: bytes, a resolution by its scale, or the width it has at least.
+
+    >>> first("64KiB"), first("1/16"), first(">= 256"), first({"decodeLevel": 4})
+    (65536, Reach(scale=16, covers=None), Reach(scale=1, covers=(256, 0)), Reach(scale=16, covers=None))
+    """
+    scale, width = None, None
+    if isinstance(value, Reach):
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        scale, width = _SCALE.fullmatch(text), _WIDTH.fullmatch(text)
+    if isinstance(value, dict) and set(value) == {"decodeLevel"} and value["decodeLevel"] in _LEVELS:
+        return Reach(scale=1 << value["decodeLevel"])
+    if scale is not None and int(scale[1]).bit_count() == 1 and int(scale[1]) < 1 << len(_LEVELS):
+        return Reach(scale=int(scale[1]))
+    if width is not None and int(width[1]):
+        return Reach(covers=(int(width[1]), 0))
+    try:
+        size = byte_count(value)
+    except ValueError:
+        size = 0
+    if isinstance(size, int) and size >= KIB:
+        return size
+    raise ValueError('bytes from 1KiB on, such as 64KiB, or a resolution: 1/16, or by its width: "≥ 256"')
+
+
+def written(value: object) -> object:
+    """What `first` reads, back as it is written."""
+    return str(value) if isinstance(value, Reach) else value
 
 
 def position(value: float) -> float:

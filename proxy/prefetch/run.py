@@ -15,7 +15,9 @@ from enum import StrEnum
 from time import perf_counter
 from typing import Any
 
+from proxy.alternates.cut import read_reduced
 from proxy.cache.frame import FrameKey
+from proxy.codestream.reach import Mark, Reach
 from proxy.errors import OriginBusy, PlanCancelled, ProxyError
 from proxy.gate import Rank, Turn
 from proxy.metrics import Metrics
@@ -23,9 +25,10 @@ from proxy.origin.client import Asked, Headers
 from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
-from proxy.retrieve import Retrieve, Wanted
+from proxy.plan.stages import parts_of_frame
+from proxy.retrieve import Retrieve, Source, Wanted
 from proxy.series import ListedFrames, SeriesFrames
-from proxy.wire.request import own_arguments
+from proxy.wire.request import split_url
 
 IN_FLIGHT = 16
 """Fetches of one run at once; the gate lets fewer through."""
@@ -99,9 +102,11 @@ class Run:
     _paused_until: float = 0.0
     _happened: asyncio.Event = field(default_factory=asyncio.Event)
     _told: int = 0
+    _is_learning: bool = False
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.profile, len(self.images), self.frames.transfer_syntax or None)
+        self._is_learning = isinstance(parts_of_frame(self.profile)[0].stop, Reach)
         self.times = {stage.id: StageTimes() for stage in self.profile.stages}
 
     @property
@@ -115,7 +120,7 @@ class Run:
         running: set[asyncio.Task[None]] = set()
         try:
             while self.fetched < self.profile.prefetch.budget:
-                while len(running) < IN_FLIGHT and (fetch := self.plan.next()) is not None:
+                while len(running) < self._at_once and (fetch := self.plan.next()) is not None:
                     running.add(asyncio.create_task(self._carry_out(fetch)))
                 if not running:
                     break
@@ -128,6 +133,11 @@ class Run:
                 task.cancel()
             self.end(State.CANCELLED)
 
+    @property
+    def _at_once(self) -> int:
+        """One, where its resolutions end at bytes that the first frame teaches the others; else all."""
+        return IN_FLIGHT if self._told or not self._is_learning else 1
+
     def end(self, state: State) -> None:
         """Ends it so, unless it has ended."""
         if self.is_over:
@@ -137,9 +147,9 @@ class Run:
 
     async def _carry_out(self, fetch: Fetch) -> None:
         began = perf_counter()
-        is_whole, is_ok = False, True
+        stop, is_whole, is_ok = 0, False, True
         try:
-            is_whole = await self._fetch(fetch)
+            stop, is_whole = await self._fetch(fetch)
         except PlanCancelled:
             is_ok = False
         except ProxyError as error:
@@ -149,12 +159,13 @@ class Run:
             "image": fetch.image + self.images.start,
             "ok": is_ok,
             "whole": is_whole,
+            "bytes": stop,
         }
         self._tell("frame", told | {"ms": round((perf_counter() - began) * 1000, 1)})
         self._note(fetch.stage, self.plan.ended(fetch, is_whole, is_ok))
 
-    async def _fetch(self, fetch: Fetch) -> bool:
-        """Brings one span; whether the frame is whole with it."""
+    async def _fetch(self, fetch: Fetch) -> tuple[int, bool]:
+        """Brings one part: up to which byte, and whether the frame is whole with it."""
         wanted = self._request(fetch)
         for attempt in range(BUSY_TRIES + 1):
             await asyncio.sleep(max(0.0, self._paused_until - perf_counter()))
@@ -168,12 +179,12 @@ class Run:
                 self._paused_until = max(self._paused_until, perf_counter() + pause)
         raise AssertionError("unreachable")
 
-    async def _fetch_once(self, wanted: Wanted) -> bool:
+    async def _fetch_once(self, wanted: Wanted) -> tuple[int, bool]:
         opened = self.retrieve.open(wanted)
         is_cancelled = False
         try:
             total = (await opened.source.describe()).claim.total
-            stop = total if wanted.stop is None else min(wanted.stop, total)
+            stop = await _bytes_of(opened.source, wanted.stop, total)
             await opened.source.reached(stop)
         except asyncio.CancelledError:
             is_cancelled = True
@@ -185,20 +196,21 @@ class Run:
             self.fetched += brought
             self.metrics.prefetched_bytes.labels(self.profile_name).inc(brought)
             self.on_fetched(wanted.key, brought, is_used)
-        return stop == total
+        return stop, stop == total
 
     def _request(self, fetch: Fetch) -> Wanted:
-        key, path = self.frames.key, fetch.frames_path or "/frames/"
         resource = self.frames.resource(self.images[fetch.image])
-        _, query = own_arguments(fetch.url_arguments or "")  # as a viewer's request is kept
-        target = resource.path.replace("/frames/", path, 1) + (f"?{query}" if query else "")
-        frame = FrameKey(key.origin, key.partition, resource, query, "" if path == "/frames/" else path)
         kind = REQUEST_TYPES.index(fetch.request_type)
         rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
-        stop = fetch.span.stop
-        return Wanted(
-            frame, Asked(target, self.credentials), stop, stop, is_completed=stop is None, planned=rank
-        )
+        url = resource.path.replace("/frames/", fetch.frames_path or "/frames/", 1)
+        path, query = split_url(f"{url}?{fetch.url_arguments or ''}")
+        reduced, stop = read_reduced(path, query), fetch.part.stop
+        if reduced is not None:  # we cut it out, of the frame's own first bytes
+            stop, query, path = reduced.reach, reduced.query, resource.path
+        other = "" if path == resource.path else fetch.frames_path or ""
+        key = FrameKey(self.frames.key.origin, self.frames.key.partition, resource, query, other)
+        asked = Asked(f"{path}?{query}" if query else path, self.credentials)
+        return Wanted(key, asked, stop, stop, is_completed=stop is None, planned=rank)
 
     def _note(self, stage: str, over: tuple[StageCount, ...]) -> None:
         now = perf_counter() - self._began
@@ -229,3 +241,9 @@ class Run:
     async def next_event(self) -> None:
         """Returns at the next event."""
         await self._happened.wait()
+
+
+async def _bytes_of(source: Source, stop: Mark | None, total: int) -> int:
+    if isinstance(stop, Reach):
+        return (await source.told(stop)).stop
+    return total if stop is None else min(stop, total)

@@ -6,7 +6,7 @@ origin's business and stay as they came.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -68,15 +68,31 @@ def own_arguments(query: str) -> tuple[dict[str, str], str]:
     >>> own_arguments("accept=image/jphc&imageSetId=a?x=1")
     ({'accept': 'image/jphc'}, 'imageSetId=a&x=1')
     """
-    ours: dict[str, str] = {}
+    ours, others = arguments(query, ("accept", "profile"))
+    return {name: unquote(value) for name, value in ours.items()}, others
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Path and query of a URL as a viewer puts it together, without the arguments that are ours.
+
+    >>> split_url("a/jpip?target=4?fsiz=128,128&accept=image/jphc")
+    ('a/jpip', 'target=4&fsiz=128,128')
+    """
+    path, _, query = url.partition("?")
+    return path, own_arguments(query)[1]
+
+
+def arguments(query: str, names: Collection[str]) -> tuple[dict[str, str], str]:
+    """The arguments of these names, the first where there are several, and the others; all as they came."""
+    found: dict[str, str] = {}
     others: list[str] = []
     for argument in filter(None, _BETWEEN.split(query)):
         name, _, value = argument.partition("=")
-        if name in ("accept", "profile"):
-            ours.setdefault(name, unquote(value))
+        if name in names:
+            found.setdefault(name, value)
         else:
             others.append(argument)
-    return ours, "&".join(others)
+    return found, "&".join(others)
 
 
 def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

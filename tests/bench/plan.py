@@ -78,7 +78,7 @@ def walk(plan: Plan) -> int:
         if not flying:
             return fetches
         fetch = flying.popleft()
-        plan.ended(fetch, is_whole=fetch.span.stop is None, ok=True)
+        plan.ended(fetch, is_whole=fetch.part.stop is None, ok=True)
 
 
 def list_all(profile: Profile, count: int) -> int:

@@ -1,0 +1,45 @@
+"""Where resolutions ended in the frames of a series: how large the next first fetch there should be.
+
+Slices of a series are alike, so their resolutions end at nearly the same byte. A guess is the farthest of
+the last `LAST` ends and `MARGIN` of it more: one that falls short costs a round trip, one that goes too
+far a few bytes that belong to the frame anyway.
+"""
+
+from collections import deque
+
+from proxy.cache.frame import FrameKey
+from proxy.codestream.reach import Reach
+
+LAST = 16
+"""Frames that a guess rests on."""
+MARGIN = 1 / 32
+"""Of the farthest end, added to it."""
+MOST_KEPT = 4096
+"""Series and reaches that are remembered; the one that was learned of longest ago goes."""
+
+Key = tuple[str, str, str, str, str, Reach]
+
+
+class Learned:
+    """Ends by series and reach."""
+
+    def __init__(self) -> None:
+        self._ends: dict[Key, deque[int]] = {}
+
+    def note(self, key: FrameKey, reach: Reach, stop: int) -> None:
+        """A reach took so many bytes of a frame."""
+        series = _series_of(key, reach)
+        ends = self._ends.pop(series, None) or deque(maxlen=LAST)
+        ends.append(stop)
+        self._ends[series] = ends
+        while len(self._ends) > MOST_KEPT:
+            del self._ends[next(iter(self._ends))]
+
+    def guess(self, key: FrameKey, reach: Reach) -> int | None:
+        """Bytes that a reach will hardly exceed; None where nothing is known of the series."""
+        ends = self._ends.get(_series_of(key, reach))
+        return int(max(ends) * (1 + MARGIN)) if ends else None
+
+
+def _series_of(key: FrameKey, reach: Reach) -> Key:
+    return key.origin, key.resource.study, key.resource.series, key.frames_path, key.query, reach

@@ -1,0 +1,119 @@
+"""The command `inspect`: what single frames are, from a file or from a server."""
+
+import argparse
+import json
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from proxy.archive.frames import frames_in
+from proxy.codestream.report import FIRST, Report, Resolution, report
+from proxy.errors import CodestreamError, OriginRefused
+from proxy.measure.picture import Picture
+from proxy.measure.server import Server
+from proxy.measure.viewer import ACCEPTS
+
+WIDTH = 80
+"""Columns at most."""
+RPCL = "HTJ2K Lossless RPCL (.202)"
+_TITLES = ("frame", "size", "bits", "order", "tiles", "ends by", "bytes", "64 KiB show", ".202")
+_WIDTHS = (5, -11, -5, -5, 5, -7, 11, -15, -4)
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Prints what each frame is; 1 where one is no codestream or not whole."""
+    is_url = options.source.startswith(("http://", "https://"))
+    frames = [uvloop.run(_fetched(options.source))] if is_url else list(frames_in(Path(options.source)))
+    found: list[Report | str] = []
+    for frame in frames:
+        try:
+            found.append(report(frame))
+        except CodestreamError as error:
+            found.append(str(error))
+    if options.json:
+        for each in found:
+            print(json.dumps({"error": each} if isinstance(each, str) else plain(each)))
+    else:
+        print("\n".join(_lines(found)))
+    return 0 if all(isinstance(each, Report) and not each.fault for each in found) else 1
+
+
+async def _fetched(url: str) -> bytes:
+    """The codestream of the frame that a URL names."""
+    base, _, path = url.rpartition("/")
+    async with Server(base) as server:
+        for accept in ACCEPTS:
+            picture = Picture(is_progressive=False)
+            async with server.ask(path, {"Accept": accept}) as response:
+                if response.status_code in (400, 406, 415) and accept != ACCEPTS[-1]:
+                    continue
+                picture.begin(response.status_code, response.headers, None)
+                async for chunk in response.aiter_raw():
+                    picture.take(chunk, 0)
+                picture.end(0)
+            return picture.codestream()
+    raise OriginRefused(406)
+
+
+def plain(found: Report) -> dict[str, Any]:
+    """For `--json`."""
+    told = asdict(found)
+    fault = told.pop("fault")
+    return told | {"whole": not fault, "fault": fault, "conformant_202": not found.reasons}
+
+
+def _lines(found: list[Report | str]) -> Iterator[str]:
+    """A line a frame, and all there is to say of the first."""
+    yield _row(_TITLES)
+    for number, each in enumerate(found, 1):
+        yield f"{number:5} {each}" if isinstance(each, str) else _row(_cells(number, each))
+    first = found[0] if found else ""
+    if isinstance(first, Report):
+        for text in _details(first, len(found)):
+            yield textwrap.fill(text, WIDTH, subsequent_indent="  ", replace_whitespace=False)
+
+
+def _cells(number: int, each: Report) -> tuple[str, ...]:
+    shown = each.shown_by(FIRST)
+    return (
+        str(number),
+        f"{each.width}x{each.height}",
+        str(each.bit_depth) + (f"x{each.components}" if each.components > 1 else ""),
+        each.progression,
+        str(each.tiles),
+        each.method,
+        f"{each.have:,}",
+        f"{shown.width}x{shown.height} ({_scale(shown)})" if shown else "–",
+        "no" if each.reasons else "yes",
+    )
+
+
+def _details(each: Report, frames: int) -> Iterator[str]:
+    yield ""
+    if frames > 1:
+        yield "Of the first frame:"
+    parts = f"TLM names {each.tile_parts} tile-parts" if each.tile_parts else "no TLM"
+    yield f"{each.decompositions} decompositions, {parts}"
+    yield f"not whole: {each.fault}" if each.fault else "whole"
+    yield f"{RPCL}: " + ("conformant" if not each.reasons else f"not, because {'; '.join(each.reasons)}")
+    if each.reason:
+        yield f"ends can't be told: {each.reason}"
+    yield "resolution          size        ends at  of all"
+    total = each.total or each.have
+    for one in each.resolutions:
+        end = "?" if one.end is None else f"{one.end:,}"
+        share = "" if one.end is None else f"{one.end / total:6.1%}"
+        yield f"{_scale(one):>10}  {f'{one.width}x{one.height}':>12}  {end:>13}  {share}".rstrip()
+
+
+def _scale(one: Resolution) -> str:
+    return f"1/{1 << one.reduce}"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    placed = zip(cells, _WIDTHS, strict=True)
+    return " ".join(f"{cell:{'<' if width < 0 else '>'}{abs(width)}}" for cell, width in placed).rstrip()
