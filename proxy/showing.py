@@ -20,6 +20,7 @@ from proxy.errors import ConfigurationError
 from proxy.measure.find import find_subjects
 from proxy.measure.link import run_link
 from proxy.measure.network import Network
+from proxy.measure.own import profiles
 from proxy.measure.row import Link
 from proxy.measure.run import Setup
 from proxy.measure.run import measure as rows_of
@@ -107,7 +108,9 @@ def _linked(children: Children, url: str, network: Network) -> str:
 def _start_proxy(children: Children, origin: str) -> tuple[str, str]:
     viewers, admin = listen(), listen()
     # What is set in the environment is meant for `serve`.
-    settings = Settings(_env_prefix="NOTHING_", origins=[{"url": origin}], log={"level": "error"})
+    settings = Settings(
+        _env_prefix="NOTHING_", origins=[{"url": origin}], log={"level": "error"}, profiles=profiles()
+    )
     children.start("proxy", app.run, settings, viewers, admin)
     return _url(viewers), _url(admin)
 
@@ -123,7 +126,8 @@ async def _shown(
     """Measures and prints."""
     async with Server(place.origin) as server:
         subjects = await find_subjects(server, study, series)
-    rows = rows_of(Setup(subjects, place.direct, place.through, options.network, place.link))
+    network, admin = options.network, place.admin or None
+    rows = rows_of(Setup(subjects, place.direct, place.through, network, place.link, admin))
     if options.json:
         print(to_json([row async for row in rows]), flush=True)
     else:

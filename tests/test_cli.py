@@ -12,6 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from proxy.measure.own import CUT, PLANS
+from proxy.measure.series import Kind
+from proxy.measure.viewer import WAYS
+
 COMMAND = Path(sys.executable).parent / "progressive-proxy"
 PATIENCE = 60
 """Seconds that a process may take for what it does in one."""
@@ -166,13 +170,15 @@ def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path
     assert demo.returncode == 0, errors
     rows = json.loads(printed)["rows"]
     assert all(set(row) == ROW for row in rows)
-    ways = ("whole", "streaming", "range")
-    profiles = ("interleaved", "coarseInterleaved", "sequential")
-    assert {(row["seen_ms"] is not None, row["way"], row["via"], row["cache"]) for row in rows} == {
+    told = [(row["seen_ms"] is not None, row["way"], row["via"], row["cache"]) for row in rows]
+    through = (("direct", "none"), ("proxy", "cold"), ("proxy", "hot"))
+    assert told == [
         (is_volume, way, via, cache)
-        for is_volume, way in (*((False, way) for way in ways), *((True, way) for way in ways + profiles))
-        for via, cache in (("direct", "none"), ("proxy", "cold"), ("proxy", "hot"))
-    }
+        for kind, is_volume in ((Kind.STACK, False), (Kind.VOLUME, True))
+        for ways, passed in ((WAYS[kind], through), ((CUT,), through[1:]), (PLANS[kind], [("plan", "cold")]))
+        for way in ways
+        for via, cache in passed
+    ]
     assert len({row["image"] for row in rows}) == 2
     assert all("synthetic" in row["image"].lower() for row in rows)
     assert next(row["first_resolution"] for row in rows if row["way"] == "range") == "190x190 (1/16)"

@@ -14,6 +14,7 @@ SUBJECT = Subject("Breast (synthetic)", Kind.STACK, 3036, 3036, ("one",))
 ROW = Row(
     subject=SUBJECT,
     way=Way.RANGE,
+    is_plan=False,
     cache=Cache.COLD,
     link=Link.ORIGIN,
     network=parse_network("4g"),
@@ -97,6 +98,14 @@ async def test_each_image_has_one_heading(capsys: pytest.CaptureFixture[str]) ->
 def test_a_volume_tells_in_json_too_when_every_slice_was_seen() -> None:
     (row,) = json.loads(to_json([replace(ROW, seen_ms=1300.23456, seen_limit_ms=650.1)]))["rows"]
     assert (row["seen_ms"], row["seen_limit_ms"]) == (1300.235, 650.1)
+
+
+def test_what_the_proxy_loads_by_itself_is_told_as_a_plan() -> None:
+    planned = replace(ROW, way="interleaved 1/4", is_plan=True)
+    assert line(planned).startswith("interleaved 1/4   plan cold ")
+    assert len(line(planned)) == len(titles())
+    (row,) = json.loads(to_json([planned]))["rows"]
+    assert (row["via"], row["cache"]) == ("plan", "cold")
 
 
 def test_json_has_these_keys_and_no_other() -> None:

@@ -5,7 +5,6 @@ from enum import StrEnum
 
 from proxy.measure.network import Network
 from proxy.measure.series import Subject
-from proxy.measure.viewer import Way
 
 
 class Link(StrEnum):
@@ -44,8 +43,10 @@ class Row:
 
     subject: Subject
     """What was loaded."""
-    way: Way
+    way: str
     """How it was asked for."""
+    is_plan: bool
+    """Whether the proxy loaded it by itself, by a plan, and no viewer."""
     cache: Cache
     """What the proxy held; none is directly from the origin."""
     link: Link
@@ -75,5 +76,7 @@ class Row:
 
     @property
     def via(self) -> str:
-        """`direct` or `proxy`."""
-        return "direct" if self.cache is Cache.NONE else "proxy"
+        """`direct`, `proxy` or `plan`."""
+        if self.cache is Cache.NONE:
+            return "direct"
+        return "plan" if self.is_plan else "proxy"

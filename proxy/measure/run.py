@@ -7,11 +7,12 @@ sent first; a difference is an error, and no number.
 
 import secrets
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 from proxy.errors import MeasureError, OriginMismatch, ProxyError
 from proxy.measure.network import Network
+from proxy.measure.own import CUT, PLANS, SAMPLES, load_by_plan, load_by_thumbnails
 from proxy.measure.resolution import proved_resolution
 from proxy.measure.row import Cache, Link, Row, Sample
 from proxy.measure.series import Kind, Subject
@@ -36,7 +37,9 @@ class Setup:
     """What the link is shaped as."""
     link: Link
     """Where it is."""
-    stack_samples: int = 3
+    admin_url: str | None = None
+    """The admin listener of our own proxy; None leaves out what no other does."""
+    stack_samples: int = SAMPLES
     """Loads of a stack, for the median."""
     volume_samples: int = 1
     """Loads of a volume, for the median."""
@@ -44,15 +47,30 @@ class Setup:
 
 async def measure(setup: Setup) -> AsyncIterator[Row]:
     """The rows, each as soon as it is measured. Raises `MeasureError`."""
-    async with Server(setup.direct_url) as origin, Server(setup.proxy_url or setup.direct_url) as proxy:
+    async with (
+        Server(setup.direct_url) as origin,
+        Server(setup.proxy_url or setup.direct_url) as proxy,
+        Server(setup.admin_url or setup.direct_url) as admin,
+    ):
         for subject in setup.subjects:
-            bench = _Bench(setup, subject, Viewer(origin), Viewer(proxy))
-            for way in WAYS[subject.kind]:
-                for cache in Cache if setup.proxy_url else (Cache.NONE,):
-                    try:
-                        yield await bench.row(way, cache)
-                    except ProxyError as error:
-                        raise MeasureError(f"{subject.image}, {way}, {_told(cache)}: {error}") from error
+            bench = _Bench(setup, subject, Viewer(origin), Viewer(proxy), admin)
+            for way, cache in _rows(setup, subject):
+                try:
+                    yield await bench.row(way, cache)
+                except ProxyError as error:
+                    raise MeasureError(f"{subject.image}, {way}, {_told(cache)}: {error}") from error
+
+
+def _rows(setup: Setup, subject: Subject) -> Iterator[tuple[str, Cache]]:
+    """What is measured of a subject: ways of viewers, then what our own proxy does."""
+    for way in WAYS[subject.kind]:
+        for cache in Cache if setup.proxy_url else (Cache.NONE,):
+            yield way.value, cache
+    if setup.admin_url is None:
+        return
+    yield from ((CUT, cache) for cache in (Cache.COLD, Cache.HOT))
+    if setup.link is Link.ORIGIN:
+        yield from ((plan, Cache.COLD) for plan in PLANS[subject.kind])
 
 
 def _told(cache: Cache) -> str:
@@ -67,42 +85,52 @@ class _Bench:
     subject: Subject
     direct: Viewer
     proxy: Viewer
+    admin: Server
     nonce: str = ""
     digests: tuple[bytes, ...] = ()
     resolutions: dict[int, str | None] = field(default_factory=dict)
 
-    async def row(self, way: Way, cache: Cache) -> Row:
+    async def row(self, way: str, cache: Cache) -> Row:
         is_stack = self.subject.kind is Kind.STACK
         count = self.setup.stack_samples if is_stack else self.setup.volume_samples
-        loads = [await self._load(way, cache) for _ in range(count)]
+        loads = [await self._load(way, cache, sample) for sample in range(count)]
         return await self._summed(way, cache, loads)
 
-    async def _load(self, way: Way, cache: Cache) -> Loaded:
+    async def _load(self, way: str, cache: Cache, sample: int) -> Loaded:
         match cache:
             case Cache.NONE:
-                loaded = await self.direct.load(self.subject.paths, way)
+                loaded = await self.direct.load(self.subject.paths, Way(way))
             case Cache.COLD:
                 self.nonce = secrets.token_hex(8)
-                loaded = await self.proxy.load(self.subject.paths, way, self.nonce)
+                loaded = await self._load_through(way, sample)
             case Cache.HOT:
-                loaded = await self._load_hot(way)
+                loaded = await self._load_hot(way, sample)
         self.digests = self.digests or loaded.digests
         if loaded.digests != self.digests:
             raise OriginMismatch("the frames are not the ones that the origin sent before", "body")
         return loaded
 
-    async def _load_hot(self, way: Way) -> Loaded:
+    async def _load_hot(self, way: str, sample: int) -> Loaded:
         for _ in range(HOT_TRIES):
-            loaded = await self.proxy.load(self.subject.paths, way, self.nonce)
+            loaded = await self._load_through(way, sample)
             if loaded.is_hit is not False:
                 return loaded
         raise OriginMismatch("no hit after several loads: is the cache smaller than the series?", "cache")
 
-    async def _summed(self, way: Way, cache: Cache, loads: list[Loaded]) -> Row:
+    async def _load_through(self, way: str, sample: int) -> Loaded:
+        paths = self.subject.paths
+        if way == CUT:
+            return await load_by_thumbnails(self.proxy, paths, self.nonce)
+        if way in PLANS[self.subject.kind]:
+            return await load_by_plan(self.admin, self.proxy, paths, way, sample)
+        return await self.proxy.load(paths, Way(way), self.nonce)
+
+    async def _summed(self, way: str, cache: Cache, loads: list[Loaded]) -> Row:
         one, is_volume = loads[0], self.subject.kind is Kind.VOLUME
         return Row(
             subject=self.subject,
             way=way,
+            is_plan=way in PLANS[self.subject.kind],
             cache=cache,
             link=self.setup.link,
             network=self.setup.network,

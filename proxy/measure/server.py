@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from httpx_sse import EventSource
 
 from proxy.errors import (
     ConfigurationError,
@@ -57,6 +58,22 @@ class Server:
             raise OriginTimeout(f"{self.name} was silent for {READ_TIMEOUT:g} s") from error
         except httpx.TransportError as error:
             raise OriginHungUp(f"{self.name} ended its answer too early") from error
+
+    async def begin_plan(self, wanted: dict[str, Any]) -> str:
+        """Asks our own proxy's admin listener for a plan; its path. Raises `OriginError`."""
+        try:
+            response = await self._client.post("plans", json=wanted)
+        except httpx.TransportError as error:
+            raise OriginUnreachable(f"{self.name} took no plan") from error
+        check_status(response.status_code, (202,))
+        return response.headers["location"].lstrip("/")
+
+    async def events_of(self, plan: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """What happens in a plan until it has ended: names and fields. Raises `OriginError`."""
+        async with self.ask(f"{plan}/events", {"Accept": "text/event-stream"}) as response:
+            check_status(response.status_code, (200,))
+            async for event in EventSource(response).aiter_sse():
+                yield event.event, event.json()
 
     async def get_json(self, path: str) -> list[dict[str, Any]]:
         """The objects of a DICOM JSON answer (PS3.18 F.2), at most `MAX_JSON` bytes."""

@@ -41,6 +41,7 @@ def header(network: Network, link: Link) -> str:
             "Milliseconds from the first request:",
             "  first  until the bytes of a first picture are there (size: so many bytes)",
             "  final  until every byte of every frame is there",
+            "  plan  loaded by the proxy by itself;  cut  a picture cut out, then every byte",
             "  every slice seen  until each has 1/4 of its width and height at least",
             f"  limit  latency + bytes / rate; {_NONE} where nothing crosses the link",
         )
@@ -68,7 +69,7 @@ def titles() -> str:
 
 def line(row: Row) -> str:
     """One row."""
-    via = "direct" if row.via == "direct" else f"proxy {row.cache}"
+    via = row.via if row.via == "direct" else f"{row.via} {row.cache}"
     cells = [row.way, via, show_bytes(row.first_bytes)]
     for took, limit in ((row.first_ms, row.first_limit_ms), (row.final_ms, row.final_limit_ms)):
         cells += [show_ms(took), show_ms(limit), show_ratio(took, limit)]

@@ -8,7 +8,7 @@ the bytes are there; nothing is decoded.
 import asyncio
 import re
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ from proxy.measure.picture import FIRST, Picture
 from proxy.measure.seen import quarter_end
 from proxy.measure.series import Kind
 from proxy.measure.server import CONNECTIONS, Server
-from proxy.plan.plan import Plan
+from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile, stock_profile
 from proxy.wire.ranges import Span
 from proxy.wire.resource import parse_frame_path
@@ -60,8 +60,11 @@ class Way(StrEnum):
                 return stock_profile(self.value)
 
 
-WAYS = {Kind.STACK: (Way.WHOLE, Way.STREAMING, Way.RANGE), Kind.VOLUME: tuple(Way)}
-"""What is measured: the stock profiles are about the order of many frames."""
+WAYS = {
+    Kind.STACK: (Way.WHOLE, Way.STREAMING, Way.RANGE),
+    Kind.VOLUME: (Way.WHOLE, Way.RANGE, Way.INTERLEAVED, Way.COARSE_INTERLEAVED, Way.SEQUENTIAL),
+}
+"""What is measured: the stock profiles are about the order of many frames, and streaming is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,16 @@ class Loaded:
     seen_bytes: int
     """That must have been there for it: whole frames, or else up to the end of each one's quarter-size
     picture; nothing that a way asks for beyond that."""
+    quarters: tuple[int, ...]
+    """Bytes of each codestream that hold its quarter-size picture."""
     size: int
     """Bytes of all frames."""
     digests: tuple[bytes, ...]
     """SHA-256 of each frame's codestream, in the subject's order."""
+    earliest: int
+    """Which frame was seen first, 0-based."""
     codestream: bytes
-    """Of the frame that was seen first."""
+    """Its codestream."""
     first_codestream: int
     """Bytes of that codestream which its first picture had."""
     is_hit: bool | None
@@ -105,7 +112,7 @@ class Viewer:
 
         With a `nonce` that nobody used before, a cache that keys on the query has none of it.
         """
-        await self._warm(paths)
+        await self.warm(paths)
         profile = await asyncio.to_thread(way.profile)
         while True:
             load = _Load(self.server, paths, way, Plan(profile, len(paths)), nonce, self._accepts[0])
@@ -119,9 +126,10 @@ class Viewer:
                 del self._accepts[1:]
                 return loaded
 
-    async def _warm(self, paths: tuple[str, ...]) -> None:
+    async def warm(self, paths: tuple[str, ...]) -> None:
+        """Opens as many connections as it will use."""
         path = f"studies/{parse_frame_path(paths[0]).study}/series?limit=1"
-        await _together(self._touch(path) for _ in range(min(CONNECTIONS, len(paths))))
+        await together(self._touch(path) for _ in range(min(CONNECTIONS, len(paths))))
 
     async def _touch(self, path: str) -> None:
         async with self.server.ask(path, {"Accept": "application/dicom+json"}) as response:
@@ -146,7 +154,7 @@ class _Load:
 
     async def run(self) -> Loaded:
         began = time.perf_counter()
-        await _together(self._fetch_in_turn() for _ in range(min(CONNECTIONS, len(self._paths))))
+        await together(self._fetch_in_turn() for _ in range(min(CONNECTIONS, len(self._paths))))
         return self._loaded(began)
 
     async def _fetch_in_turn(self) -> None:
@@ -156,7 +164,7 @@ class _Load:
             if fetch is None:
                 await self._change.wait()
                 continue
-            await self._ask(fetch.image, None if fetch.span == Span(0, None) else fetch.span)
+            await self._ask(fetch.image, _span(fetch))
             is_whole = self._pictures[fetch.image].whole_at is not None
             self._plan.ended(fetch, is_whole, ok=True)  # a failure ends the load
             self._change.set()
@@ -173,13 +181,13 @@ class _Load:
             async for chunk in response.aiter_raw():
                 picture.take(chunk, time.perf_counter())
             picture.end(time.perf_counter())
-        status = response.headers.get("cache-status")
-        self._hits.append(None if status is None else _HIT.search(status) is not None)
+        self._hits.append(is_hit_of(response.headers))
 
     def _loaded(self, began: float) -> Loaded:
         pictures = self._pictures
         firsts = [picture.first_at or began for picture in pictures]
-        earliest = pictures[firsts.index(min(firsts))]
+        index = firsts.index(min(firsts))
+        earliest = pictures[index]
         seen = [self._seen(picture) for picture in pictures]
         return Loaded(
             first=min(firsts) - began,
@@ -187,8 +195,10 @@ class _Load:
             final=max(picture.whole_at or began for picture in pictures) - began,
             first_bytes=earliest.first_bytes,
             seen_bytes=sum(size for _, size in seen),
+            quarters=tuple(quarter_end(picture.codestream()) for picture in pictures),
             size=sum(picture.received for picture in pictures),
             digests=tuple(picture.digest() for picture in pictures),
+            earliest=index,
             codestream=earliest.codestream(),
             first_codestream=earliest.first_codestream,
             is_hit=None if None in self._hits else all(self._hits),
@@ -202,7 +212,21 @@ class _Load:
         return picture.had_at(end), end
 
 
-async def _together(works: Iterable[Coroutine[None, None, None]]) -> None:
+def _span(fetch: Fetch) -> Span | None:
+    """What to ask for; None is a plain GET."""
+    start, stop = fetch.part.start, fetch.part.stop
+    assert isinstance(start, int), "the ways of `Way` have bytes alone"
+    assert stop is None or isinstance(stop, int)
+    return None if (start, stop) == (0, None) else Span(start, stop)
+
+
+def is_hit_of(headers: Mapping[str, str]) -> bool | None:
+    """Whether an answer was a hit (RFC 9211); None where it does not say."""
+    status = headers.get("cache-status")
+    return None if status is None else _HIT.search(status) is not None
+
+
+async def together(works: Iterable[Coroutine[None, None, None]]) -> None:
     """All at once. The first error ends the others and is raised as itself."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -1,0 +1,67 @@
+"""What only our own proxy does, measured at the real one: cut pictures, and plans by resolution."""
+
+import asyncio
+
+import pytest
+
+from proxy.codestream.layout import read_layout
+from proxy.errors import MeasureError
+from proxy.measure.network import parse_network
+from proxy.measure.own import CUT, PLANS, profiles
+from proxy.measure.row import Cache, Link, Row
+from proxy.measure.run import Setup, measure
+from proxy.measure.series import Kind, Subject
+from proxy.measure.viewer import WAYS
+from tests.codestreams import PARTS, htj2k, picture
+from tests.house import House, house
+from tests.scripted_origin import ScriptedOrigin, frame_of
+
+pytestmark = pytest.mark.anyio
+
+BODIES = [htj2k(picture(512, 512, seed=seed), **PARTS) for seed in range(3)]
+PATHS = tuple(frame_of(image).removeprefix("/") for image in range(3))
+VOLUME = Subject("Test", Kind.VOLUME, 512, 512, PATHS)
+STACK = Subject("Test", Kind.STACK, 512, 512, PATHS[:1])
+
+
+async def measured(home: House, subject: Subject, link: Link = Link.ORIGIN) -> list[Row]:
+    urls = (str(client.base_url).rstrip("/") for client in (home.viewer, home.admin))
+    setup = Setup((subject,), home.origin.url, next(urls), parse_network("4g"), link, next(urls))
+    return [row async for row in measure(setup)]
+
+
+def ends(body: bytes) -> list[int]:
+    layout = read_layout(body)
+    assert layout is not None
+    return [end or 0 for end in layout.ends]
+
+
+async def test_rows_of_our_own_proxy_come_last_and_are_proved() -> None:
+    settings = await asyncio.to_thread(profiles)
+    async with house(ScriptedOrigin().with_series(BODIES), profiles=settings) as home:
+        rows = await measured(home, VOLUME)
+    own = {(row.way, row.cache): row for row in rows[3 * len(WAYS[Kind.VOLUME]) :]}
+    assert list(own) == [(CUT, Cache.COLD), (CUT, Cache.HOT), *((p, Cache.COLD) for p in PLANS[Kind.VOLUME])]
+    cut, quarter = own[CUT, Cache.COLD], own["first 1/4", Cache.COLD]
+    assert cut.first_resolution == quarter.first_resolution == "128x128 (1/4)"
+    assert quarter.first_bytes in [ends(body)[3] for body in BODIES]
+    assert abs(cut.first_bytes - quarter.first_bytes) < 200
+    assert own["first 1/16", Cache.COLD].first_bytes in [ends(body)[1] for body in BODIES]
+    assert own["first ≥ 256", Cache.COLD].first_resolution == "256x256 (1/2)"
+    seen = sum(ends(body)[3] for body in BODIES)
+    assert quarter.seen_limit_ms == pytest.approx(10 + seen * 8 / 30e3)
+    assert {row.size for row in own.values()} == {sum(map(len, BODIES))}
+    assert all(row.is_plan == (row.way != CUT) for row in own.values())
+
+
+async def test_behind_a_link_a_viewer_sees_no_plan() -> None:
+    settings = await asyncio.to_thread(profiles)
+    async with house(ScriptedOrigin().with_series(BODIES), profiles=settings) as home:
+        rows = await measured(home, STACK, Link.VIEWER)
+    assert [row.way for row in rows[3 * len(WAYS[Kind.STACK]) :]] == [CUT, CUT]
+
+
+async def test_a_plan_that_fails_is_an_error_that_says_so() -> None:
+    async with house(ScriptedOrigin().with_series(BODIES)) as home:  # without the profiles
+        with pytest.raises(MeasureError, match="first 64KiB, proxy cold: the origin answered 404"):
+            await measured(home, STACK)
