@@ -83,6 +83,8 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
     ]
     if identity.ends:
         headers.append((b"resolution-ends", ", ".join(map(str, identity.ends)).encode()))
+    if identity.fault:
+        headers.append((b"not-progressive", identity.fault.encode()))
     if _matches(asked.if_none_match, etag):
         return Composed(304, headers)
     headers += [(b"content-type", media.encode()), (b"accept-ranges", b"bytes")]
@@ -108,7 +110,7 @@ def _length(size: int) -> tuple[bytes, bytes]:
 
 
 def _wrapping(identity: Identity, resource: FrameResource, envelope: Envelope) -> tuple[Wrapping, str]:
-    label = identity.claim.label
+    label = identity.label
     if envelope is Envelope.SINGLE:
         return SINGLE_PART, label
     # The same at every request and in every process, and in no codestream but by a chance of 2**-128.

@@ -65,4 +65,5 @@ def cut(leading: bytes, layout: Layout | None, resolution: int, identity: Identi
     """
     codestream = cut_reduced(leading, resolution, layout)
     claim = replace(identity.claim, total=len(codestream))
-    return Frame(Identity(claim, f"{identity.digest}-{resolution}"), (codestream,), len(codestream))
+    made = replace(identity, claim=claim, digest=f"{identity.digest}-{resolution}", ends=())
+    return Frame(made, (codestream,), len(codestream))

@@ -13,7 +13,7 @@ from proxy.codestream.header import read_header
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import MOST_READ, Reach, Told, lay_out, tell
 from proxy.errors import CodestreamError
-from proxy.wire.media import Envelope
+from proxy.wire.media import HTJ2K_ANY, HTJ2K_RPCL, JPHC, Envelope, is_htj2k
 from proxy.wire.resource import FrameResource
 
 IDENTIFYING = 4096
@@ -50,6 +50,17 @@ class Claim:
     """Strong ETag or Last-Modified, fit for If-Range (RFC 9110 13.1.5); None where there is none."""
     may_store: bool = True
     """False where the origin said `no-store` (RFC 9111 5.2.2.5)."""
+    form: int = 0
+    """In which form the origin gave it; what is missing is asked for in the same."""
+    offset: int = 0
+    """Bytes of the origin's own envelope before it."""
+    tail: int = 0
+    """Bytes of that envelope after it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the origin's representation, envelope included."""
+        return self.offset + self.total + self.tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,10 @@ class Identity:
     """Of the claim and the first `IDENTIFYING` bytes, in hex."""
     ends: tuple[int, ...] = ()
     """By resolution, 0 the smallest: so many bytes from 0 hold it; empty where TLM does not tell."""
+    label: str = ""
+    """Media type with its transfer syntax, from the bytes where they tell, else what was claimed."""
+    fault: str = ""
+    """Why its bytes are not the HTJ2K codestream that was claimed; empty where they are, or none was."""
 
     def etag(self, envelope: Envelope) -> str:
         """The strong ETag of one representation (RFC 9110 8.8.3)."""
@@ -72,15 +87,19 @@ def identify(claim: Claim, leading: bytes) -> Identity:
     """The identity of a codestream that starts with these bytes; needs `IDENTIFYING` of them, or all."""
     seen = blake2b(leading[:IDENTIFYING], digest_size=16)
     seen.update(f"{claim.label}\n{claim.total}\n{claim.validator}".encode())
-    return Identity(claim, seen.hexdigest(), _ends(leading))
-
-
-def _ends(leading: bytes) -> tuple[int, ...]:
+    digest, is_claimed = seen.hexdigest(), is_htj2k(claim.label)
     try:
         header = read_header(leading)
-    except CodestreamError:
-        return ()
-    return header.resolution_ends if header else ()
+    except CodestreamError as error:
+        return Identity(claim, digest, (), claim.label, str(error) if is_claimed else "")
+    if header is None or not header.is_htj2k:
+        fault = "its blocks are not HTJ2K" if header else "its main header is too long"
+        return Identity(claim, digest, (), claim.label, fault if is_claimed else "")
+    # Archives give HTJ2K as octet-stream, even as Explicit VR Little Endian; .203 promises nothing more.
+    label = (
+        claim.label if is_claimed else f"{JPHC};transfer-syntax={HTJ2K_ANY if header.reasons else HTJ2K_RPCL}"
+    )
+    return Identity(claim, digest, header.resolution_ends, label)
 
 
 @dataclass(frozen=True)

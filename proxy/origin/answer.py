@@ -19,6 +19,7 @@ from proxy.wire.ranges import Span, parse_content_range
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 _TYPE = re.compile(r"(image|video)/[a-z0-9.+-]+|application/octet-stream", re.ASCII)
 _SYNTAX = re.compile(r"[0-9.]{1,64}", re.ASCII)
+_UNDONE = ("gzip", "deflate")
 _DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
@@ -38,32 +39,38 @@ class Believed:
     """Fit for If-Range."""
     may_store: bool
     """Not `no-store`."""
+    has_ranges: bool = False
+    """Whether it says that it answers ranges (RFC 9110 14.3)."""
 
 
 def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | None) -> Believed:
-    """Checks status and headers against the span asked for and the claim held.
+    """Checks status and headers against the span asked for, of the representation, and the claim held.
 
     Raises `OriginRefused`, `OriginFailed`, `OriginMismatch`, or `OriginChanged` where the bytes held
     are of another version.
     """
     check_status(status, headers, held)
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    coding = headers.get("content-encoding", "identity").lower()
+    is_coded = coding != "identity"
+    # A range of a coded body has bytes of the code; whole ones are undone, if we can.
+    if is_coded and (status == 206 or coding not in _UNDONE):
         raise OriginMismatch("a content coding where none was accepted", "encoding")
     validator = strong_validator(headers)
     may_store = "no-store" not in headers.get("cache-control", "").lower()
     media = parse_media_type(headers.get("content-type", ""))
-    length = _length(headers)
+    length = None if is_coded else _length(headers)
     if status == 200:
         if span.start > 0:
             raise OriginChanged("the whole frame where its rest was asked for", "validator")
-        return Believed(media, 0, length, length, validator, may_store)
+        has_ranges = not is_coded and headers.get("accept-ranges", "").lower() == "bytes"
+        return Believed(media, 0, length, length, validator, may_store, has_ranges)
     start, stop, total = _partial(headers, span, length)
     if held is not None:
-        if total != held.total:
+        if total != held.size:
             raise OriginChanged("another total than before", "total")
         if held.validator and validator and validator != held.validator:
             raise OriginChanged("another validator than before", "validator")
-    return Believed(media, start, stop, total, validator, may_store)
+    return Believed(media, start, stop, total, validator, may_store, has_ranges=True)
 
 
 def check_status(status: int, headers: Mapping[str, str], held: Claim | None = None) -> None:

@@ -1,12 +1,14 @@
 """One origin: a fetch of a span of a frame, checked and bounded, and everything else handed through.
 
-The single part form is asked for first, since only there a range is a range of the codestream
-(PS3.18 8.6). An origin that knows no single part is asked for multipart, whole, and taken apart.
+The form is the one that works there (`proxy.origin.forms`). A single part is asked for by ranges, since
+there a range is one of the codestream (PS3.18 8.6). Multipart is asked for whole and taken apart; by
+ranges only where the origin's answers are provably the same each time, and then these are ranges of
+the body around the codestream.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -21,17 +23,12 @@ from proxy.errors import (
 )
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, label_of
-from proxy.wire.multipart import PartReader
+from proxy.origin.forms import FORMS, Asking
+from proxy.origin.parts import Part, take_apart
 from proxy.wire.ranges import Span
 
-FORMS = (
-    "image/jphc",
-    'multipart/related; type="image/jphc"; transfer-syntax=*',
-    'multipart/related; type="application/octet-stream"; transfer-syntax=*',
-)
-"""Ways to ask for a frame, in the order in which they are tried."""
-
-_ANOTHER_FORM = (400, 406, 415)
+ENVELOPE = 512
+"""Bytes that a first fetch is longer by where it has an envelope around it."""
 
 Headers = Sequence[tuple[str, str]]
 
@@ -75,7 +72,8 @@ class Origin:
         self._base = base_url.rstrip("/")
         self._metrics = metrics
         self._max_frame_bytes = max_frame_bytes
-        self._form: int | None = None
+        self.asking = Asking(name)
+        """Which form works there."""
         # The transport has the limits of time; one more over all would cut long answers.
         self._client = httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113
 
@@ -84,46 +82,72 @@ class Origin:
         """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`."""
         outcome = "ok"
         try:
-            async with self._opened(asked, span, held) as response:
-                yield await self._answer(response, span, held, stage)
+            async with self._opened(asked, span, held) as (form, ranged, response):
+                answer = await self._answer(response, ranged, held, form, stage)
+                self._learn(form, ranged, response, answer)
+                yield answer
         except OriginError as error:
             outcome = type(error).__name__.removeprefix("Origin").lower()
             raise
         finally:
             self._metrics.origin_requests.labels(self.name, stage, outcome).inc()
 
+    def _learn(self, form: int, ranged: Span, response: httpx.Response, answer: Answer) -> None:
+        asking, is_part = self.asking, answer.claim.offset > 0
+        asking.worked(form)
+        asking.has_validators = answer.claim.validator is not None
+        if ranged != Span(0, None):
+            asking.has_ranges = response.status_code == 206
+        if is_part:
+            says_ranges = response.status_code == 206 or response.headers.get("accept-ranges") == "bytes"
+            asking.has_stable_parts = asking.has_validators and says_ranges
+
     @asynccontextmanager
-    async def _opened(self, asked: Asked, span: Span, held: Claim | None) -> AsyncIterator[httpx.Response]:
-        response = await self._in_a_form_that_works(asked, span, held)
+    async def _opened(
+        self, asked: Asked, span: Span, held: Claim | None
+    ) -> AsyncIterator[tuple[int, Span, httpx.Response]]:
+        form, ranged, response = await self._in_a_form_that_works(asked, span, held)
         try:
-            yield response
+            yield form, ranged, response
         finally:
             await response.aclose()
 
-    async def _in_a_form_that_works(self, asked: Asked, span: Span, held: Claim | None) -> httpx.Response:
-        """Tries the form that worked here before, then the others; a refusal of all is answered."""
-        known = self._form or 0
-        response = await self._send_fetch(known, asked, span, held)
-        for form in range(len(FORMS)):
-            if response.status_code not in _ANOTHER_FORM:
-                break
-            if form != known and span.start == 0:
-                await response.aclose()
-                response = await self._send_fetch(form, asked, span, held)
-                known = form if response.status_code in (200, 206) else known
-        if self._form is None and response.status_code in (200, 206):
-            # Kept for good: one frame that is not HTJ2K must not change how the others are asked for.
-            self._form = known
-        return response
+    async def _in_a_form_that_works(
+        self, asked: Asked, span: Span, held: Claim | None
+    ) -> tuple[int, Span, httpx.Response]:
+        """Tries the form that worked here, then others. Of refusals a 404 is answered, else the first."""
+        form = self.asking.first if held is None else held.form
+        ranged, response = await self._send_fetch(form, asked, span, held)
+        if held is not None or response.status_code in (200, 206):
+            return form, ranged, response
+        refused = response
+        for other in self.asking.others(response.status_code):
+            ranged, response = await self._send_fetch(other, asked, span, None)
+            if response.status_code in (200, 206):
+                await refused.aclose()
+                return other, ranged, response
+            if response.status_code == 404 != refused.status_code:
+                refused, response = response, refused
+            await response.aclose()
+        return form, ranged, refused
 
-    async def _send_fetch(self, form: int, asked: Asked, span: Span, held: Claim | None) -> httpx.Response:
-        headers = [("accept", FORMS[form]), ("accept-encoding", "identity"), *asked.credentials]
-        if form == 0 and span != Span(0, None):
-            headers.append(("range", span.to_header()))
+    async def _send_fetch(
+        self, form: int, asked: Asked, span: Span, held: Claim | None
+    ) -> tuple[Span, httpx.Response]:
+        """Sends a fetch; which span of the origin's representation was asked for, and its answer."""
+        how = FORMS[form]
+        ranged = _in_envelope(span, held, is_single=how.is_single)
+        if held is None and not how.is_single and not self.asking.has_stable_parts:
+            ranged = Span(0, None)
+        headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials]
+        if ranged != Span(0, None):
+            headers.append(("range", ranged.to_header()))
             if held is not None and held.validator is not None:
                 headers.append(("if-range", held.validator))
         url = f"{self._base}/{asked.path}"
-        return await self._send(httpx.Request("GET", url, headers=_encoded(headers)))
+        if how.query:
+            url += ("&" if "?" in asked.path else "?") + how.query
+        return ranged, await self._send(httpx.Request("GET", url, headers=_encoded(headers)))
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         try:
@@ -135,36 +159,52 @@ class Origin:
         except httpx.TransportError as error:
             raise OriginFailed("the origin gave no usable answer") from error
 
-    async def _answer(self, response: httpx.Response, span: Span, held: Claim | None, stage: str) -> Answer:
-        seen = believe(response.status_code, response.headers, span, held)
+    async def _answer(
+        self, response: httpx.Response, ranged: Span, held: Claim | None, form: int, stage: str
+    ) -> Answer:
+        """What came, in bytes of the codestream; `ranged` is in bytes of the origin's representation."""
+        seen = believe(response.status_code, response.headers, ranged, held)
         body = self._body(response, stage)
+        if held is not None and held.offset:
+            start, stop = seen.start - held.offset, min((seen.stop or 0) - held.offset, held.total)
+            claim = replace(held, validator=seen.validator or held.validator)
+            return Answer(claim, start, stop, _exactly(body, stop - start))
         if seen.media.name == "multipart/related":
-            return await self._taken_apart(seen, body)
+            return await self._taken_apart(seen, self._bounded(body), form)
         label = label_of(seen.media)
         if seen.total is None or seen.stop is None:
-            whole = [chunk async for chunk in self._bounded(body)]
-            return self._collected(label, seen, whole)
+            whole = b"".join([chunk async for chunk in self._bounded(body)])
+            return self._answered(seen, Part(seen.media, 0, len(whole), _once(whole)), form, len(whole))
         if seen.total == 0 or seen.total > self._max_frame_bytes:
             raise OriginMismatch("no frame has that many bytes", "too_large" if seen.total else "length")
-        claim = Claim(label, seen.total, seen.validator, seen.may_store)
+        claim = Claim(label, seen.total, seen.validator, seen.may_store, form)
         return Answer(claim, seen.start, seen.stop, _exactly(body, seen.stop - seen.start))
 
-    async def _taken_apart(self, seen: Believed, body: AsyncIterator[bytes]) -> Answer:
-        if seen.start != 0 or seen.stop != seen.total:
-            raise OriginMismatch("a range of a multipart body", "multipart")
-        part = PartReader()
-        chunks = [part.feed(chunk) async for chunk in self._bounded(body)]
-        chunks.append(part.finish())
-        if part.media_type is None:
-            raise OriginMismatch("a multipart body without a part", "multipart")
-        return self._collected(label_of(part.media_type), seen, chunks)
+    async def _taken_apart(self, seen: Believed, body: AsyncIterator[bytes], form: int) -> Answer:
+        if seen.start != 0:
+            raise OriginMismatch("a range of a multipart body that was not begun", "multipart")
+        if seen.stop != seen.total and seen.validator is None:
+            self.asking.has_stable_parts = False
+            raise OriginMismatch("a range of a multipart body that may be another next time", "multipart")
+        part = await take_apart(body, seen.stop, seen.total)
+        return self._answered(seen, part, form, seen.stop)
 
-    def _collected(self, label: str, seen: Believed, chunks: list[bytes]) -> Answer:
-        total = sum(map(len, chunks))
-        if total == 0:
-            raise OriginMismatch("no byte at all", "length")
-        claim = Claim(label, total, seen.validator, seen.may_store)
-        return Answer(claim, 0, total, _each(chunks))
+    def _answered(self, seen: Believed, part: Part, form: int, have: int | None) -> Answer:
+        """The answer of a part, of whose body so many bytes arrive; None is all of them."""
+        if part.total == 0 or part.total > self._max_frame_bytes:
+            raise OriginMismatch("no frame has that many bytes", "too_large" if part.total else "length")
+        size = part.offset + part.total if seen.total is None else seen.total
+        claim = Claim(
+            label_of(part.media),
+            part.total,
+            seen.validator,
+            seen.may_store,
+            form,
+            part.offset,
+            max(0, size - part.offset - part.total),
+        )
+        stop = part.total if have is None else min(have - part.offset, part.total)
+        return Answer(claim, 0, stop, _exactly(part.chunks, stop))
 
     async def _bounded(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0
@@ -174,12 +214,17 @@ class Origin:
                 raise OriginMismatch("more bytes than a frame may have", "too_large")
             yield chunk
 
-    async def _body(self, response: httpx.Response, stage: str) -> AsyncIterator[bytes]:
+    async def _body(
+        self, response: httpx.Response, stage: str, *, is_raw: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The body as it arrives; with its content coding undone unless it is handed through."""
         received = self._metrics.origin_bytes.labels(self.name, stage)
         try:
-            async for chunk in response.aiter_raw():
+            async for chunk in response.aiter_raw() if is_raw else response.aiter_bytes():
                 received.inc(len(chunk))
                 yield chunk
+        except httpx.DecodingError as error:
+            raise OriginMismatch("a content coding that can't be undone", "encoding") from error
         except httpx.TimeoutException as error:
             raise OriginTimeout("the origin fell silent inside a body") from error
         except httpx.TransportError as error:
@@ -197,7 +242,7 @@ class Origin:
 
     def body_of(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body of what was handed through, as it arrives."""
-        return self._body(response, "pass")
+        return self._body(response, "pass", is_raw=True)
 
     async def read_whole(self, target: str, headers: Headers) -> bytes:
         """The body of a GET, no larger than a frame may be. Raises `OriginError`."""
@@ -208,7 +253,7 @@ class Origin:
     async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
         response = await self.hand_through("GET", target, headers, None)
         try:
-            chunks = [chunk async for chunk in self._bounded(self.body_of(response))]
+            chunks = [chunk async for chunk in self._bounded(self._body(response, "pass"))]
         finally:
             await response.aclose()
         return response, b"".join(chunks)
@@ -239,7 +284,14 @@ async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes
         raise OriginHungUp("the body ended before its announced length")
 
 
-async def _each(chunks: list[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        if chunk:
-            yield chunk
+async def _once(whole: bytes) -> AsyncIterator[bytes]:
+    yield whole
+
+
+def _in_envelope(span: Span, held: Claim | None, *, is_single: bool) -> Span:
+    """A span of the codestream as one of the origin's representation."""
+    if held is not None and held.offset:
+        return Span(span.start + held.offset, (held.total if span.stop is None else span.stop) + held.offset)
+    if is_single or span.stop is None:
+        return span
+    return Span(span.start, span.stop + ENVELOPE)

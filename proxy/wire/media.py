@@ -18,6 +18,9 @@ HTJ2K = frozenset(
 )
 """Transfer syntaxes whose frames are HTJ2K codestreams (PS3.5 A.4.12)."""
 
+HTJ2K_RPCL, HTJ2K_ANY = "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"
+"""The one that promises an order of resolutions, and the one that promises nothing but HTJ2K."""
+
 _ESCAPED = re.compile(r"\\(.)")
 
 JPHC = "image/jphc"
@@ -120,6 +123,16 @@ def _envelope_of(media: MediaType) -> Envelope | None:
         inner = media.parameters.get("type", JPHC).lower()
         return Envelope.MULTIPART if _is_htj2k(inner, media.parameters) else None
     return Envelope.SINGLE if _is_htj2k(media.name, media.parameters) else None
+
+
+def is_htj2k(label: str) -> bool:
+    """Whether a media type says that a body is an HTJ2K codestream.
+
+    >>> is_htj2k("image/jphc"), is_htj2k("application/octet-stream;transfer-syntax=1.2.840.10008.1.2.1")
+    (True, False)
+    """
+    media = parse_media_type(label)
+    return media.name == JPHC or media.parameters.get("transfer-syntax") in HTJ2K
 
 
 def _is_htj2k(name: str, parameters: dict[str, str]) -> bool:

@@ -4,11 +4,14 @@ Viewers range over the whole body, so our envelope must never change for a frame
 PS3.18 8.6.1.2). An origin's envelope is taken off by `PartReader`, fed with bytes as they arrive.
 """
 
+import re
 from dataclasses import dataclass
 
 from proxy.errors import OriginMismatch
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span
+
+_DIGITS = re.compile(rb"[0-9]{1,15}")
 
 MAX_PART_HEADER = 8192
 """Bytes up to the blank line of an origin's part; more is refused."""
@@ -71,10 +74,15 @@ class PartReader:
     def __init__(self) -> None:
         self.media_type: MediaType | None = None
         """The part's own type, once its header is read."""
+        self.length: int | None = None
+        """The part's own Content-Length, where it has one."""
+        self.offset = 0
+        """Bytes of the body before the part's own."""
+        self.delimiter = b""
+        """What ends the part, without the closing dashes."""
         self.is_done = False
         """Whether the delimiter after the part was seen."""
         self._held = b""
-        self._delimiter = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """The codestream bytes that are certain now. Raises `OriginMismatch` for what is no multipart."""
@@ -83,13 +91,17 @@ class PartReader:
         self._held += chunk
         if self.media_type is None and not self._read_header():
             return b""
-        at = self._held.find(self._delimiter)
+        at = self._held.find(self.delimiter)
         if at >= 0:
             part, self._held, self.is_done = self._held[:at], b"", True
             return part
-        keep = len(self._delimiter) - 1
+        keep = len(self.delimiter) - 1
         part, self._held = self._held[:-keep], self._held[-keep:]
         return part
+
+    def finish_if_begun(self) -> bytes:
+        """What was held back, if the part has begun: whoever knows its length looks for no delimiter."""
+        return b"" if self.media_type is None else self.finish()
 
     def finish(self) -> bytes:
         """What was held back, once the body has ended."""
@@ -111,6 +123,9 @@ class PartReader:
         pairs = (line.partition(b":") for line in lines.split(b"\r\n"))
         fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
         self.media_type = parse_media_type(fields.get(b"content-type", b"").decode("latin-1"))
-        self._delimiter = b"\r\n" + first.rstrip(b" \t")
+        self.delimiter = b"\r\n" + first.rstrip(b" \t")
+        length = fields.get(b"content-length", b"")
+        self.length = int(length) if _DIGITS.fullmatch(length) else None
+        self.offset = end + 4
         self._held = self._held[end + 4 :]
         return True

@@ -1,0 +1,99 @@
+"""The ways to ask an origin for a frame, and which of them works there.
+
+Archives differ: some know the single part form, in which a range is a range of the codestream (PS3.18 8.6),
+some multipart alone, and each spells types and transfer syntaxes its own way. What worked is asked first from
+then on; what stops working is learned anew.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+RELEARN = 3
+"""Frames for which another form worked, the known one not once, until that one is asked first."""
+ELSEWISE = frozenset({400, 406, 415})
+"""Statuses that say "not like that"."""
+PERHAPS = frozenset({404, 500})
+"""Statuses that some origins mean the same by, and most do not."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to ask."""
+
+    accept: str
+    """The value of Accept."""
+    query: str = ""
+    """An argument for the URL (PS3.18 8.3.3.1)."""
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"?{self.query}" if self.query else self.accept
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the body is to be the codestream itself."""
+        return "multipart" not in self.accept
+
+
+RPCL = "1.2.840.10008.1.2.4.202"
+
+FORMS = (
+    Form("image/jphc"),
+    Form('multipart/related; type="image/jphc"; transfer-syntax=*'),
+    Form('multipart/related; type="application/octet-stream"; transfer-syntax=*'),
+    Form("application/octet-stream; transfer-syntax=*"),
+    Form(f'multipart/related; type="application/octet-stream"; transfer-syntax={RPCL}'),
+    Form("multipart/related; type=image/jphc; transfer-syntax=*"),
+    Form(f'multipart/related; type="image/jphc; transfer-syntax={RPCL}"'),
+    Form("*/*", "accept=image/jphc"),
+    Form('multipart/related; type="application/octet-stream"'),
+    Form("multipart/related"),
+)
+"""In the order in which they are tried; the last two leave the choice to the origin."""
+_OTHER_KIND = (2, 0)
+"""The form to try of the other kind: for a single part, and for multipart."""
+
+
+class Asking:
+    """Which form works at one origin."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+        self.known: int | None = None
+        """Which one worked; None as long as none did."""
+        self.has_stable_parts = False
+        """Whether its multipart answers are the same each time, so that ranges of them fit together."""
+        self.has_ranges: bool | None = None
+        """Whether it answered a range by a range; None where none was asked."""
+        self.has_validators: bool | None = None
+        """Whether its answers carry a validator that is fit for If-Range; None where there was no answer."""
+        self._instead: Counter[int] = Counter()
+
+    @property
+    def first(self) -> int:
+        """The form to begin with."""
+        return self.known or 0
+
+    def others(self, status: int) -> Iterator[int]:
+        """The forms to try after a refusal of the first one by this status."""
+        if status in ELSEWISE or (status in PERHAPS and self.known is None):
+            yield from (form for form in range(len(FORMS)) if form != self.first)
+        elif status in PERHAPS:
+            # An origin in trouble, or a frame that is not there, is not asked ten times.
+            yield _OTHER_KIND[0] if FORMS[self.first].is_single else _OTHER_KIND[1]
+
+    def worked(self, form: int) -> None:
+        """An answer to a form was believed."""
+        if form == self.known:
+            self._instead.clear()
+            return
+        self._instead[form] += 1
+        # One frame that is not HTJ2K must not change how the others are asked for.
+        if self.known is None or self._instead[form] >= RELEARN:
+            _log.info("form of asking", extra={"origin": self._origin, "form": str(FORMS[form])})
+            self.known = form
+            self._instead.clear()
