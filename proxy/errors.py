@@ -11,8 +11,8 @@ ProxyError
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
 │   ├── OriginRefused         a status of 4xx; carries it
-│   ├── OriginBusy            429 or 503; carries it, and how long to wait
-│   ├── OriginFailed          a status of 5xx, or one that means nothing here
+│   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
+│   ├── OriginFailed          another 5xx, or a status that means nothing here
 │   ├── OriginHungUp          the body ended too early
 │   └── OriginMismatch        an answer that can't be believed; carries the reason
 │       └── OriginChanged     the frame is another version than the bytes held
@@ -82,7 +82,7 @@ class OriginRefused(OriginError):
 
 
 class OriginBusy(OriginError):
-    """The origin answered 429 or 503: later, perhaps."""
+    """The origin answered 429, 502, 503 or 504: later, perhaps."""
 
     def __init__(self, status: int, retry_after: float | None) -> None:
         super().__init__(f"the origin answered {status}")
@@ -93,7 +93,7 @@ class OriginBusy(OriginError):
 
 
 class OriginFailed(OriginError):
-    """The origin answered 5xx, or a status that has no meaning for a frame."""
+    """The origin answered another 5xx, or a status that has no meaning for a frame."""
 
 
 class OriginHungUp(OriginError):

@@ -124,13 +124,15 @@ class Frames:
         progress.profile = choice.choose(asked.profile, asked.origin, facts)
         key = FrameKey(asked.origin, partition, resource, asked.query)
         target = f"{resource.path}?{asked.query}" if asked.query else resource.path
-        if asked.reach is not None:
-            return Wanted(key, Asked(target, credentials), asked.reach, asked.reach, is_completed=False)
+        profile, origin, reach = choice.profile(progress.profile), Asked(target, credentials), asked.reach
+        policy = profile.validators
+        if reach is not None:
+            return Wanted(key, origin, reach, reach, is_completed=False, validators=policy)
         stop = _stop(asked.conditions)
         # Whoever reads no byte (HEAD) completes nothing either.
-        is_completed = choice.profile(progress.profile).complete == "always" and stop != 0
+        is_completed = profile.complete == "always" and stop != 0
         first = choice.firsts[progress.profile]
-        return Wanted(key, Asked(target, credentials), first, stop, is_completed)
+        return Wanted(key, origin, first, stop, is_completed, policy)
 
     async def _deliver(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> bool:
         wanted = self._wanted(asked, progress)

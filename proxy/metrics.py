@@ -60,6 +60,18 @@ class Metrics:
             "first_saved_bytes", "Bytes by which these were shorter than 64 KiB.", ()
         )
         self.top_ups = self._counter("top_ups", "Of these, how many fell short and had to go on.", ())
+        self.asked_again = self._counter(
+            "asked_again", "Fetches asked again where the origin was busy.", ("origin",)
+        )
+        self.unguarded = self._counter(
+            "unguarded_completions", "Completions for which there was no strong validator.", ("origin",)
+        )
+        self.origin_up = Gauge(
+            "progressive_proxy_origin_up",
+            "0 while an origin that failed again and again is left alone.",
+            ("origin",),
+            registry=self.registry,
+        )
         self.gate_wait = self._histogram(
             "gate_wait_seconds", "Waited for a turn at an origin.", ("origin", "stage"), _WAIT
         )

@@ -7,7 +7,7 @@ starts a fill and the others join it.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from proxy.cache.frame import IDENTIFYING, Frame, FrameKey, Identity, cut
 from proxy.cache.store import Store
@@ -85,6 +85,8 @@ class Wanted:
     """How far it is read; None is to the end."""
     is_completed: bool
     """Whether the frame is fetched to its end, however far it is read."""
+    validators: Literal["strict", "length", "off"] | None = None
+    """What must agree before a completion is appended."""
     planned: Rank | None = None
     """For a plan, with this rank; None is for a viewer."""
 
@@ -167,7 +169,7 @@ class Retrieve:
         # Who reads a first range of his own waits for one fetch, however little a resolution takes.
         read = wanted.stop if isinstance(wanted.stop, int) else 0
         least = max(IDENTIFYING, min(read, UNTOLD) if isinstance(wanted.first, Reach) else 0)
-        order = Order(wanted.key, site, wanted.asked, wanted.first, least)
+        order = Order(wanted.key, site, wanted.asked, wanted.first, least, wanted.validators)
         return self._fills.start(order, held, stop, wanted.planned)
 
 

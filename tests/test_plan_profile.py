@@ -130,7 +130,7 @@ def test_what_a_profile_says_when_it_says_nothing() -> None:
     assert (stage.id, stage.retrieve_type, stage.request_type, stage.priority) == (
         "initialImages", "single", "interaction", -5,
     )  # fmt: skip
-    assert (profile.first, profile.complete, profile.validators) == (None, "always", "strict")
+    assert (profile.first, profile.complete, profile.validators) == (None, "always", None)
     assert (profile.prefetch.trigger, profile.prefetch.budget, profile.prefetch.window) == (
         "none",
         268435456,

@@ -11,13 +11,16 @@ nobody. State changes in one step; waiting comes after.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, cut, frame_of, identify
 from proxy.codestream.reach import Reach, Told
-from proxy.errors import OriginChanged, ProxyError
+from proxy.codestream.whole import fault_of
+from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fill.reaches import Reaches
 from proxy.gate import Gate, Rank, Turn
 from proxy.origin.client import Answer, Asked, Origin
+from proxy.wire.media import is_htj2k
 from proxy.wire.ranges import Span
 
 DEFAULT_FIRST = 65536
@@ -48,6 +51,8 @@ class Order:
     """How far the first fetch goes; None is one plain request for the whole."""
     least: int = IDENTIFYING
     """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
+    validators: Literal["strict", "length", "off"] | None = None
+    """What must agree before a completion is appended; None is strict where there is a strong validator."""
 
 
 class Fill:
@@ -66,6 +71,8 @@ class Fill:
         self.identity: Identity | None = held.identity if held else None
         self.error: ProxyError | None = None
         self.has_resumed = False
+        self.is_unguarded = False
+        """Whether several fetches brought it, and no strong validator says that they are of one version."""
         self.planned: Rank | None = None
         """Of the plan that wants it, as long as no viewer asked for it."""
         self.readers = 0
@@ -130,13 +137,33 @@ class Fill:
         return frame_of(self.identity, self.chunks, self._first_piece)
 
     def believe(self, answer: Answer) -> None:
-        """Takes an answer's claim, or sees that it is the same as before."""
+        """Takes an answer's claim, or sees that it is the same as before. Raises `OriginMismatch`."""
+        policy = self.order.validators
         if self.claim is None:
             self.claim = answer.claim
+            if policy in ("length", "off"):
+                self.claim = replace(answer.claim, validator=None)
+            elif policy and answer.claim.validator is None and answer.stop < answer.claim.total:
+                raise OriginMismatch("nothing that a completion could be guarded by", "validator")
             self._planned = answer.stop
             self._tell()
         elif (answer.claim.label, answer.claim.total) != (self.claim.label, self.claim.total):
             raise OriginChanged("another media type or total than before", "label")
+        elif self.claim.validator is None:
+            self.is_unguarded = True
+
+    def check_seam(self, chunk: bytes) -> None:
+        """Before the last bytes: sees that a codestream's markers lead to its end, if nothing else guards it.
+
+        Raises `OriginMismatch`. What one fetch alone brought is as the origin has it, and passes.
+        """
+        if not self.is_unguarded or self.order.validators == "off" or self.identity is None:
+            return
+        is_last = self.size + len(chunk) == self.identity.claim.total
+        if is_last and is_htj2k(self.identity.label) and not self.identity.fault:
+            fault = fault_of(b"".join([*self.chunks, chunk]))
+            if fault:
+                raise OriginMismatch("two fetches brought bytes that do not fit together", "markers")
 
     def extend(self, chunk: bytes) -> None:
         """Appends bytes as they came."""

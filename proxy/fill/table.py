@@ -10,17 +10,33 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from random import uniform
 
 from proxy.cache.frame import Frame, FrameKey
 from proxy.cache.store import Store
 from proxy.codestream.reach import PROBE, UNTOLD, Mark, Reach, Told
-from proxy.errors import OriginFailed, OriginHungUp, OriginMismatch, PlanCancelled, ProxyError, ShuttingDown
+from proxy.errors import (
+    OriginBusy,
+    OriginFailed,
+    OriginHungUp,
+    OriginMismatch,
+    PlanCancelled,
+    ProxyError,
+    ShuttingDown,
+)
 from proxy.fill.fill import Fill, Order
 from proxy.fill.learned import Learned
 from proxy.gate import Rank
 from proxy.metrics import Metrics
 from proxy.tasks import Tasks
 from proxy.wire.ranges import Span
+
+AGAIN = 2
+"""Times that a viewer's fetch is asked again where the origin is busy."""
+BACKOFF = 0.05
+"""Seconds before the first of these, about; four times as long before the next."""
+LONGEST_PAUSE = 0.5
+"""Seconds that an origin may ask a viewer to wait for without his hearing of it."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +95,8 @@ class Fills:
 
     def _first_of(self, order: Order, stop: Mark | None) -> tuple[bool, int | None]:
         """Whether the bytes of a first fetch were learned, and how many they are."""
-        if order.first is None:
+        is_unguarded = order.validators == "strict" and order.site.origin.asking.has_validators is False
+        if order.first is None or is_unguarded:
             return False, None
         if isinstance(order.first, int):
             return False, max(order.first, order.least)
@@ -128,8 +145,8 @@ class Fills:
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
-        """One fetch, continued once where the origin hung up, if a validator guards that."""
-        start = span.start
+        """One fetch: continued once where the origin hung up, asked again where it was busy for a moment."""
+        start, attempt, origin = span.start, 0, fill.order.key.origin
         while True:
             try:
                 return await self._fetch_once(fill, Span(start, span.stop), is_first=is_first)
@@ -137,8 +154,17 @@ class Fills:
                 if fill.has_resumed or fill.claim is None or fill.claim.validator is None:
                     raise
                 fill.has_resumed = True
-                self._metrics.resumes.labels(fill.order.key.origin).inc()
+                self._metrics.resumes.labels(origin).inc()
                 start = max(start, fill.size)
+            except OriginBusy as error:
+                pause = error.retry_after or 0.0
+                # A plan waits by itself, and a viewer rather hears of a long pause than waits.
+                is_long = fill.planned is not None or attempt >= AGAIN or pause > LONGEST_PAUSE
+                if is_long or not fill.order.site.origin.health.may_ask_again():
+                    raise
+                self._metrics.asked_again.labels(origin).inc()
+                await asyncio.sleep(max(pause, BACKOFF * 4**attempt * uniform(0.5, 1.5)))  # noqa: S311
+                attempt += 1
 
     async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         site, stage = fill.order.site, "first" if is_first else "completion"
@@ -147,10 +173,14 @@ class Fills:
             site.origin.fetch(fill.order.asked, span, fill.claim, stage) as answer,
         ):
             seat.begun(answer.stop - answer.start)
+            was_unguarded = fill.is_unguarded
             fill.believe(answer)
+            if fill.is_unguarded and not was_unguarded:
+                self._metrics.unguarded.labels(fill.order.key.origin).inc()
             await fill.reached(answer.start)
             async for chunk in answer.chunks:
                 await seat.let_first_pass()
+                fill.check_seam(chunk)
                 fill.extend(chunk)
                 seat.arrived(len(chunk))
                 if fill.has_first:

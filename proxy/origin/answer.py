@@ -81,7 +81,7 @@ def check_status(status: int, headers: Mapping[str, str], held: Claim | None = N
         raise OriginChanged("bytes that were announced are not there", "total")
     if status == 416:
         raise OriginMismatch("no first byte", "content_range")
-    if status in (429, 503):
+    if status in (429, 502, 503, 504):
         raise OriginBusy(status, _retry_after(headers))
     if 400 <= status < 500:
         raise OriginRefused(status, headers.get("www-authenticate"))

@@ -24,7 +24,8 @@ from proxy.errors import (
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, label_of
 from proxy.origin.forms import FORMS, Asking
-from proxy.origin.parts import Part, take_apart
+from proxy.origin.health import Health
+from proxy.origin.parts import Part, exactly, once, take_apart
 from proxy.wire.ranges import Span
 
 ENVELOPE = 512
@@ -74,6 +75,8 @@ class Origin:
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name)
         """Which form works there."""
+        self.health = Health(name, metrics)
+        """Whether it is asked at all just now."""
         # The transport has the limits of time; one more over all would cut long answers.
         self._client = httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113
 
@@ -81,13 +84,16 @@ class Origin:
     async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
         """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`."""
         outcome = "ok"
+        self.health.ask()
         try:
             async with self._opened(asked, span, held) as (form, ranged, response):
                 answer = await self._answer(response, ranged, held, form, stage)
                 self._learn(form, ranged, response, answer)
+                self.health.well()
                 yield answer
         except OriginError as error:
             outcome = type(error).__name__.removeprefix("Origin").lower()
+            self.health.note(error)
             raise
         finally:
             self._metrics.origin_requests.labels(self.name, stage, outcome).inc()
@@ -168,17 +174,17 @@ class Origin:
         if held is not None and held.offset:
             start, stop = seen.start - held.offset, min((seen.stop or 0) - held.offset, held.total)
             claim = replace(held, validator=seen.validator or held.validator)
-            return Answer(claim, start, stop, _exactly(body, stop - start))
+            return Answer(claim, start, stop, exactly(body, stop - start))
         if seen.media.name == "multipart/related":
             return await self._taken_apart(seen, self._bounded(body), form)
         label = label_of(seen.media)
         if seen.total is None or seen.stop is None:
             whole = b"".join([chunk async for chunk in self._bounded(body)])
-            return self._answered(seen, Part(seen.media, 0, len(whole), _once(whole)), form, len(whole))
+            return self._answered(seen, Part(seen.media, 0, len(whole), once(whole)), form, len(whole))
         if seen.total == 0 or seen.total > self._max_frame_bytes:
             raise OriginMismatch("no frame has that many bytes", "too_large" if seen.total else "length")
         claim = Claim(label, seen.total, seen.validator, seen.may_store, form)
-        return Answer(claim, seen.start, seen.stop, _exactly(body, seen.stop - seen.start))
+        return Answer(claim, seen.start, seen.stop, exactly(body, seen.stop - seen.start))
 
     async def _taken_apart(self, seen: Believed, body: AsyncIterator[bytes], form: int) -> Answer:
         if seen.start != 0:
@@ -204,7 +210,7 @@ class Origin:
             max(0, size - part.offset - part.total),
         )
         stop = part.total if have is None else min(have - part.offset, part.total)
-        return Answer(claim, 0, stop, _exactly(part.chunks, stop))
+        return Answer(claim, 0, stop, exactly(part.chunks, stop))
 
     async def _bounded(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0
@@ -271,21 +277,6 @@ class Origin:
 
 def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
-
-
-async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    left = size
-    async for chunk in body:
-        left -= len(chunk)
-        if left < 0:
-            raise OriginMismatch("more bytes than were announced", "length")
-        yield chunk
-    if left:
-        raise OriginHungUp("the body ended before its announced length")
-
-
-async def _once(whole: bytes) -> AsyncIterator[bytes]:
-    yield whole
 
 
 def _in_envelope(span: Span, held: Claim | None, *, is_single: bool) -> Span:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from proxy.codestream.layout import read_layout
-from proxy.errors import CodestreamError, OriginMismatch
+from proxy.errors import CodestreamError, OriginHungUp, OriginMismatch
 from proxy.wire.media import MediaType
 from proxy.wire.multipart import PartReader
 
@@ -94,3 +94,20 @@ async def _raw(leading: bytes, body: AsyncIterator[bytes], length: int) -> Async
         left -= len(chunk)
         if left < -MOST_AROUND:
             raise OriginMismatch("more bytes than were announced", "length")
+
+
+async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """A body that has to have so many bytes. Raises `OriginMismatch` for more, `OriginHungUp` for fewer."""
+    left = size
+    async for chunk in body:
+        left -= len(chunk)
+        if left < 0:
+            raise OriginMismatch("more bytes than were announced", "length")
+        yield chunk
+    if left:
+        raise OriginHungUp("the body ended before its announced length")
+
+
+async def once(whole: bytes) -> AsyncIterator[bytes]:
+    """A body that is there."""
+    yield whole

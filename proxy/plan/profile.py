@@ -165,8 +165,10 @@ class Profile(ViewerWords):
     """How far the first fetch goes, instead of what the first stage says: `64KiB`, `1/16`, `"≥ 256"`."""
     complete: Literal["always", "on-demand"] = "always"
     """Whether a frame that was begun is fetched to its end, or only as far as viewers ask."""
-    validators: Annotated[Literal["strict", "length", "off"], BeforeValidator(values.off)] = "strict"
-    """What must agree before a completion is appended. Accepted and kept; so far all is strict."""
+    validators: Annotated[Literal["strict", "length", "off"] | None, BeforeValidator(values.off)] = None
+    """What must agree before a completion is appended: a strong validator (`strict`; without one the frame is
+    fetched by one request), or total, transfer syntax and the codestream's markers (`length`), or the total
+    alone (`off`). Absent: `strict` where there is a strong validator, else `length`."""
     prefetch: Prefetch = Prefetch()
     """What is fetched before anybody asks."""
 

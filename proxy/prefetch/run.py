@@ -210,7 +210,8 @@ class Run:
         other = "" if path == resource.path else fetch.frames_path or ""
         key = FrameKey(self.frames.key.origin, self.frames.key.partition, resource, query, other)
         asked = Asked(f"{path}?{query}" if query else path, self.credentials)
-        return Wanted(key, asked, stop, stop, is_completed=stop is None, planned=rank)
+        policy = self.profile.validators
+        return Wanted(key, asked, stop, stop, stop is None, policy, rank)
 
     def _note(self, stage: str, over: tuple[StageCount, ...]) -> None:
         now = perf_counter() - self._began

@@ -1,0 +1,170 @@
+"""What guards a completion, and what is done with an origin in trouble."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
+from proxy.metrics import Metrics
+from proxy.origin.health import AGAIN_FOR_EACH, FAILURES, MOST_AGAIN, REST, Health
+from tests.codestreams import PARTS, htj2k, picture
+from tests.house import cache_did, house
+from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, frame_of, honest
+
+pytestmark = pytest.mark.anyio
+
+SINGLE = {"accept": "image/jphc"}
+OLD = htj2k(picture(512, 512, seed=1), **PARTS)
+NEW = htj2k(picture(512, 512, seed=2), **PARTS)
+NEW_AS_LONG = NEW[: len(OLD)].ljust(len(OLD), b"\0")
+
+
+def trusting(policy: str | None) -> dict[str, Any]:
+    made = {"first": "64KiB"} | ({"validators": policy} if policy else {})
+    return {"profiles": {"p": made}, "profile": "p"}
+
+
+def weak(*versions: bytes) -> Any:
+    """A server whose weak ETags differ from slice to slice, and whose frame is the next version each time."""
+    left = list(versions)
+
+    def script(asked: Asked) -> Reply | None:
+        if asked.path != FRAME:
+            return None
+        body = left.pop(0) if len(left) > 1 else left[0]
+        return honest(body, asked, etag=f'W/"{asked.range}"')
+
+    return script
+
+
+@pytest.mark.parametrize("policy", [None, "length", "off"])
+async def test_weak_etags_that_differ_pass_where_length_and_markers_agree(policy: str | None) -> None:
+    async with house(ScriptedOrigin(script=weak(OLD)), **trusting(policy)) as home:
+        answer = await home.viewer.get(FRAME, headers=SINGLE)
+        assert answer.content == OLD
+        assert home.origin.ranges == ["bytes=0-65535", "bytes=65536-"]
+        assert home.metric("unguarded_completions_total", origin="pacs") == 1
+        assert all("if-range" not in asked.headers for asked in home.origin.asked)
+
+
+async def test_strict_takes_nothing_that_is_not_guarded_and_learns_it() -> None:
+    origin = ScriptedOrigin().with_series([OLD, OLD])
+
+    def script(asked: Asked) -> Reply | None:
+        body = origin.frames.get(asked.path)
+        return honest(body, asked, etag=f'W/"{asked.range}"') if body else None
+
+    origin.script = script
+    async with house(origin, **trusting("strict")) as home:
+        for image in (0, 1):
+            assert (await home.viewer.get(frame_of(image), headers=SINGLE)).content == OLD
+            await home.until_idle()
+        assert origin.ranges_of(frame_of(0)) == ["bytes=0-65535", None]
+        assert origin.ranges_of(frame_of(1)) == [None]
+
+
+@pytest.mark.parametrize("policy", [None, "length"])
+async def test_another_version_of_the_same_length_is_found_out_by_its_markers(policy: str | None) -> None:
+    async with house(ScriptedOrigin(script=weak(OLD, NEW_AS_LONG)), **trusting(policy)) as home:
+        with pytest.raises(httpx.TransportError):  # the answer is cut off before its end
+            await home.viewer.get(FRAME, headers=SINGLE)
+        await home.until_idle()
+        assert home.metric("mismatches_total", origin="pacs", reason="markers") == 1
+        answer = await home.viewer.get(FRAME, headers=SINGLE)
+        assert (answer.content, cache_did(answer)) == (NEW_AS_LONG, "hit")
+
+
+async def test_length_means_length_even_where_strong_etags_differ() -> None:
+    def script(asked: Asked) -> Reply | None:
+        return honest(OLD, asked, etag=f'"{asked.range}"') if asked.path == FRAME else None
+
+    async with house(ScriptedOrigin(script=script), **trusting("length")) as home:
+        assert (await home.viewer.get(FRAME, headers=SINGLE)).content == OLD
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_a_viewer_s_fetch_is_asked_again_where_the_origin_was_busy_for_a_moment(status: int) -> None:
+    seen: Counter[str | None] = Counter()
+
+    def script(asked: Asked) -> Reply | None:
+        if asked.path != FRAME:
+            return None
+        seen[asked.range] += 1
+        return Reply(status, {}) if seen[asked.range] == 1 else None
+
+    async with house(ScriptedOrigin({FRAME: OLD}, script)) as home:
+        assert (await home.viewer.get(FRAME, headers=SINGLE)).content == OLD
+        assert set(seen.values()) == {2}
+        assert home.metric("asked_again_total", origin="pacs") == len(seen)
+
+
+async def test_it_is_asked_no_more_than_twice_again_and_the_viewer_hears_what_the_origin_said() -> None:
+    origin = ScriptedOrigin(script=lambda asked: Reply(504, {}) if asked.path == FRAME else None)
+    async with house(origin) as home:
+        answer = await home.viewer.get(FRAME, headers=SINGLE)
+        assert (answer.status_code, len(origin.frame_requests)) == (504, 3)
+
+
+async def test_an_origin_that_fails_again_and_again_is_left_alone_and_hits_go_on() -> None:
+    is_well = True
+    origin = ScriptedOrigin().with_series([OLD, OLD, OLD])
+    origin.script = lambda asked: None if is_well or "/frames/" not in asked.path else Reply(502, {})
+    async with house(origin) as home:
+        assert (await home.viewer.get(frame_of(0), headers=SINGLE)).content == OLD
+        await home.until_idle()
+        is_well = False
+        for _ in range(2):
+            assert (await home.viewer.get(frame_of(1), headers=SINGLE)).status_code in (502, 503)
+        asked = len(origin.asked)
+        left_alone = await home.viewer.get(frame_of(2), headers=SINGLE)
+        assert (left_alone.status_code, len(origin.asked)) == (503, asked)
+        assert 1 <= int(left_alone.headers["retry-after"]) <= REST
+        assert home.metric("origin_up", origin="pacs") == 0
+        hit = await home.viewer.get(frame_of(0), headers=SINGLE)
+        assert (hit.content, cache_did(hit)) == (OLD, "hit")
+
+
+def test_one_request_at_a_time_finds_out_whether_it_is_well_again() -> None:
+    now = [0.0]
+    health = Health("pacs", Metrics(), lambda: now[0])
+    for _ in range(FAILURES):
+        health.ask()
+        health.note(OriginTimeout("x"))
+    with pytest.raises(OriginBusy):
+        health.ask()
+    now[0] += REST
+    health.ask()
+    with pytest.raises(OriginBusy):
+        health.ask()
+    health.well()
+    health.ask()
+
+
+@pytest.mark.parametrize("error", [OriginRefused(404), OriginBusy(429, None), OriginBusy(503, 1.0)])
+def test_what_an_origin_says_on_purpose_is_no_failure(error: OriginError) -> None:
+    health = Health("pacs", Metrics())
+    for _ in range(2 * FAILURES):
+        health.note(error)
+        health.ask()
+    health.note(OriginUnreachable("x"))
+    assert not health.is_resting
+
+
+def test_few_are_asked_again() -> None:
+    health = Health("pacs", Metrics())
+    assert sum(health.may_ask_again() for _ in range(100)) == MOST_AGAIN
+    for _ in range(int(1 / AGAIN_FOR_EACH) + 1):
+        health.well()
+    assert [health.may_ask_again(), health.may_ask_again()] == [True, False]
+
+
+async def test_an_origin_that_is_not_there_is_said_to_be() -> None:
+    origin = ScriptedOrigin({FRAME: OLD})
+    async with house(origin) as home:
+        await origin.stop()
+        async with asyncio.timeout(10):
+            answer = await home.viewer.get(FRAME, headers=SINGLE)
+        assert answer.status_code in (502, 503, 504)
