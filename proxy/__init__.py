@@ -3,11 +3,11 @@
 Floors, top to bottom; imports point down only, and rooms on one floor do not know each other:
 
    10  cli
-    9  showing  planning  inspecting
+    9  showing  planning  inspecting  probing
     8  app  measure  demo  archive
     7  frames  plans_api  admin  reload
     6  delivery  prefetch  settings
-    5  retrieve  series  access  problem  passing  listeners
+    5  retrieve  series  access  problem  passing  listeners  cors
     4  fill
     3  origin  alternates  gate
     2  plan  cache

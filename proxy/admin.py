@@ -1,4 +1,4 @@
-"""The admin listener: metrics, health and plans, apart from the viewers' (FastAPI; none of it is hot)."""
+"""The admin listener: metrics, health, origins, plans, apart from the viewers' (FastAPI, as none is hot)."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,24 @@ from fastapi.responses import JSONResponse
 
 from proxy.errors import ProxyError
 from proxy.metrics import Metrics
+from proxy.origin.forms import OriginReport
 from proxy.problem import details_of, headers_of, status_of
 
 PROBLEM = "application/problem+json"
 
 
-def create_admin(metrics: Metrics, not_ready_because: Callable[[], str], plans: APIRouter) -> FastAPI:
+def create_admin(
+    metrics: Metrics,
+    not_ready_because: Callable[[], str],
+    origins: Callable[[], dict[str, OriginReport]],
+    plans: APIRouter,
+) -> FastAPI:
     """The admin app; `not_ready_because` gives the reason, or an empty text when all is well."""
     app = FastAPI(
-        title="progressive-proxy", summary="Metrics, health and plans.", docs_url=None, redoc_url=None
+        title="progressive-proxy",
+        summary="Metrics, health, origins and plans.",
+        docs_url=None,
+        redoc_url=None,
     )
     app.include_router(plans)
 
@@ -52,5 +61,9 @@ def create_admin(metrics: Metrics, not_ready_because: Callable[[], str], plans: 
         if reason:
             response.status_code = 503
         return {"status": reason or "ok"}
+
+    @app.get("/origins", summary="How each origin is asked, and what it was seen to do.")
+    async def origins_page() -> dict[str, OriginReport]:
+        return origins()
 
     return app

@@ -22,6 +22,7 @@ from proxy import logs
 from proxy.access import CREDENTIALS, Access
 from proxy.admin import create_admin
 from proxy.cache.memory import MemoryStore
+from proxy.cors import shared
 from proxy.delivery import Progress
 from proxy.errors import InternalFault, OriginError, ProxyError, UnknownName
 from proxy.fill.fill import Site
@@ -31,7 +32,9 @@ from proxy.gate import Gate
 from proxy.listeners import Listener, open_socket, serve
 from proxy.metrics import Metrics
 from proxy.origin.client import Origin
-from proxy.origin.transport import Limits, Transport
+from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
+from proxy.origin.forms import OriginReport
+from proxy.origin.transport import Limits, Tls, Transport
 from proxy.passing import checked_target, hand_through
 from proxy.plan.choice import Chosen
 from proxy.plans_api import create_plans_api
@@ -54,7 +57,21 @@ TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
 
 def rust_transport(origin: OriginSettings) -> Transport:
     """The transport that is used outside tests."""
-    return Transport(Limits(origin.timeouts.connect, origin.timeouts.read))
+    timeouts, tls = origin.timeouts, origin.tls
+    limits = Limits(timeouts.connect, timeouts.first_byte, timeouts.stall)
+    return Transport(limits, Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.http2))
+
+
+def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
+    """What an origin gets instead of the viewers' credentials, if anything. Raises `ConfigurationError`."""
+    own = origin.credentials
+    if own.bearer_file is not None:
+        return bearer(own.bearer_file)
+    if own.user is not None and own.password_file is not None:
+        return basic(own.user, own.password_file)
+    if own.user is not None and own.password_env is not None:
+        return basic_from_environment(own.user, own.password_env)
+    return aws(own.aws_region, own.aws_service) if own.aws_region is not None else None
 
 
 class App:
@@ -83,15 +100,35 @@ class App:
         )
         default = settings.default_origin
         api = create_plans_api(self.plans, self._access, default.name if default else None)
-        self.admin = create_admin(self.metrics, self.not_ready_because, api)
+        self.admin = create_admin(self.metrics, self.not_ready_because, self._origins, api)
+        cors = settings.cors
+        self.viewers = shared(
+            self,
+            cors.origins,
+            credentials=cors.credentials,
+            private_network=cors.private_network,
+            max_age=cors.max_age,
+        )
         self._unreached = set(self.sites)
         self._is_ending = False
 
     def _site(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport) -> Site:
+        limits, auth = origin.limits, own_credentials(origin)
         return Site(
-            Origin(origin.name, origin.url, transport, self.metrics, origin.limits.frame_bytes),
-            Gate(origin.name, origin.limits.in_flight, self.metrics),
+            Origin(
+                origin.name,
+                origin.url,
+                transport,
+                self.metrics,
+                limits.frame_bytes,
+                auth,
+                keeps_labels=origin.labels == "origin",
+            ),
+            Gate(origin.name, limits.in_flight, self.metrics, limits.per_second),
         )
+
+    def _origins(self) -> dict[str, OriginReport]:
+        return {name: site.origin.report() for name, site in self.sites.items()}
 
     def not_ready_because(self) -> str:
         """Why this service should get no requests; empty when it should."""
@@ -184,9 +221,9 @@ class App:
         status = await hand_through(origin, request.method, target, list(request.pairs), receive, sending)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
-            credentials = tuple((header, value) for header, value in request.pairs if header in CREDENTIALS)
-            key = SeriesKey(name, self._access.partition(credentials), *series)
-            self.plans.metadata_read(key, credentials)
+            proofs = tuple((header, value) for header, value in request.pairs if header in CREDENTIALS)
+            key = SeriesKey(name, self._access.partition(proofs), *series)
+            self.plans.metadata_read(key, proofs)
 
 
 def create_app(settings: Settings) -> App:
@@ -224,7 +261,7 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     async with app.running():
         _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        both = Listener(app, viewers, grace), Listener(app.admin, admin, grace)
+        both = Listener(app.viewers, viewers, grace), Listener(app.admin, admin, grace)
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

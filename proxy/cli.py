@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from proxy import app, inspecting, planning, showing
+from proxy import app, inspecting, planning, probing, showing
 from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.row import Link
@@ -70,6 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the configuration, YAML")
     checking.add_argument("--schema", action="store_true", help="print its JSON Schema instead")
     checking.add_argument("--profile", metavar="NAME", help="print this stock profile instead")
+    checking.add_argument("--origin", metavar="URL", help="try an origin instead, and print what it can")
+    checking.add_argument(
+        "--header",
+        type=_header,
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="sent to that origin",
+    )
+    checking.add_argument("--study", metavar="UID", help="a study there to take a frame of")
     checking.set_defaults(command=_check, parser=checking)
 
     plans = commands.add_parser("plan", help="print the fetches of a series in order, or carry them out")
@@ -96,6 +107,13 @@ def _network(text: str) -> Network:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if colon and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) and value.strip().isprintable():
+        return name, value.strip()
+    raise argparse.ArgumentTypeError("a header, such as Authorization:Bearer …")  # never what was given
+
+
 def _images(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
@@ -112,8 +130,10 @@ def _check(options: argparse.Namespace) -> int:
         print(json.dumps(Settings.model_json_schema(), indent=2))
     elif options.profile is not None:
         print(stock_text(options.profile), end="")
+    elif options.origin is not None:
+        return probing.probe(options)
     elif options.file is None:
-        options.parser.error("a FILE, or --schema, or --profile")
+        options.parser.error("a FILE, or --schema, --profile, --origin")
     else:
         settings = load(options.file)
         origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)

@@ -11,11 +11,14 @@ arrived while the answer to a fetch that had to wait was on its way, the link st
 too late: the window doubles; else it shrinks a little. A large completion that is running is not read on
 while first fetches of a higher rank are under way, until no more than a window of it is left.
 
+Where an origin takes so many requests a second, no more go out in any second, whoever asks.
+
 Nothing starves: each `HELD_AT_MOST` the fetch that waits longest is let go, and a chunk of each that
 runs is read.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -143,7 +146,7 @@ class Seat:
 class Gate:
     """The seats at one origin."""
 
-    def __init__(self, origin: str, seats: int, metrics: Metrics) -> None:
+    def __init__(self, origin: str, seats: int, metrics: Metrics, per_second: int | None = None) -> None:
         self.window = LEAST_WINDOW
         self.to_come = 0
         self.last_arrival = 0.0
@@ -151,6 +154,8 @@ class Gate:
         self._free = seats
         self._kept_for_first = max(1, seats // 4)
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
+        self._given: deque[float] = deque(maxlen=per_second or 0)
+        self._quota_alarm: asyncio.TimerHandle | None = None
         self._seats: set[Seat] = set()
         self._waiting: set[Seat] = set()
         self._first_ended = asyncio.Event()
@@ -220,9 +225,27 @@ class Gate:
     def _give(self, seat: Seat) -> None:
         self._waiting.discard(seat)
         self._free -= 1
+        self._given.append(perf_counter())
         seat.give()
 
+    def _is_over_quota(self) -> bool:
+        """Whether within a second as many were let go as the origin takes; then all are called later."""
+        if not self._given.maxlen or len(self._given) < self._given.maxlen:
+            return False
+        left = self._given[0] + 1.0 - perf_counter()
+        if left <= 0:
+            return False
+        if self._quota_alarm is None:
+            self._quota_alarm = asyncio.get_running_loop().call_later(left, self._call_after_quota)
+        return True
+
+    def _call_after_quota(self) -> None:
+        self._quota_alarm = None
+        self.call_next()
+
     def _has_room(self, seat: Seat) -> bool:
+        if self._is_over_quota():
+            return False
         turn = seat.rank.turn
         if turn is Turn.VIEWER_FIRST:
             return self._free > 0
@@ -244,6 +267,6 @@ class Gate:
         self._alarm = None
         kept = self._kept_for_first
         able = [s for s in self._waiting if self._free > (kept if s.is_viewers else self._kept_for_viewers)]
-        if able:
+        if able and not self._is_over_quota():
             self._give(min(able, key=lambda seat: seat.arrival))
         self._set_alarm()

@@ -60,8 +60,10 @@ class Timeouts(Words):
 
     connect: float = Field(5.0, gt=0)
     """Seconds to a connection."""
-    read: float = Field(30.0, gt=0)
-    """Seconds to the headers, and to each chunk after them."""
+    first_byte: float = Field(30.0, gt=0)
+    """Seconds to the headers of an answer."""
+    stall: float = Field(30.0, gt=0)
+    """Seconds to each chunk after them."""
 
 
 class Limits(Words):
@@ -69,8 +71,56 @@ class Limits(Words):
 
     in_flight: int = Field(32, ge=3)
     """Fetches under way at once; a quarter is kept for viewers' first fetches, plans have one half."""
+    per_second: int | None = Field(None, ge=1)
+    """Fetches of frames that may begin in any second; none is no limit."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)
     """Bytes of the largest frame that is taken."""
+
+
+class TlsSettings(Words):
+    """How the connection to an https origin is made; files are PEM, and read again when they change."""
+
+    ca_file: Path | None = None
+    """Authorities that are trusted beside the system's own."""
+    certificate_file: Path | None = None
+    """The proxy's own certificate with its chain, for an origin that asks for one (mTLS)."""
+    key_file: Path | None = None
+    """The private key of that certificate, not encrypted."""
+    http2: bool = True
+    """Whether HTTP/2 is spoken to an origin that speaks it."""
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file: goes with key_file, neither without the other")
+        return self
+
+
+class CredentialsSettings(Words):
+    """Credentials of the proxy's own, which an origin then gets instead of the viewers'; one kind at most."""
+
+    bearer_file: Path | None = None
+    """File that holds a bearer token, read again when it changes. Whoever reaches the proxy reads with it."""
+    user: str | None = Field(None, pattern=r"^[^:\x00-\x1f\x7f]+$")
+    """User for Basic authentication; the password is in `password_file` or `password_env`."""
+    password_file: Path | None = None
+    """File that holds the user's password, read again when it changes."""
+    password_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Name of the environment variable that holds the user's password."""
+    aws_region: str | None = Field(None, pattern=r"^[a-z0-9-]+$")
+    """Region to sign requests for (AWS Signature Version 4), with the keys that botocore finds."""
+    aws_service: str = Field("medical-imaging", pattern=r"^[a-z0-9-]+$")
+    """Service to sign requests for."""
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        kinds = (self.bearer_file, self.user, self.aws_region)
+        passwords = (self.password_file, self.password_env)
+        if sum(kind is not None for kind in kinds) > 1:
+            raise ValueError("credentials: one of bearer_file, user and aws_region")
+        if sum(password is not None for password in passwords) != (self.user is not None):
+            raise ValueError("credentials: user goes with one of password_file and password_env")
+        return self
 
 
 class OriginSettings(Words):
@@ -84,10 +134,41 @@ class OriginSettings(Words):
     """Served without its name in the path too; the only origin always is."""
     profile: str | None = None
     """The profile of its frames, instead of the default one."""
+    labels: Literal["bytes", "origin"] = "bytes"
+    """Whether a frame's transfer syntax is told by its bytes, or HTJ2K keeps the label that it has there."""
     timeouts: Timeouts = Timeouts()
     """How long it may take."""
     limits: Limits = Limits()
     """How much is asked of it."""
+    tls: TlsSettings = TlsSettings()
+    """How the connection to it is made."""
+    credentials: CredentialsSettings = CredentialsSettings()
+    """The proxy's own credentials there."""
+
+    @model_validator(mode="after")
+    def _has_tls(self) -> Self:
+        if self.url.startswith("http:") and (self.tls.ca_file or self.tls.certificate_file):
+            raise ValueError("tls: is for an origin whose url begins with https")
+        return self
+
+
+class CorsSettings(Words):
+    """Pages of viewers that come from elsewhere."""
+
+    origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
+    """Where they come from, such as https://viewer.example; `*` is anywhere, without credentials."""
+    credentials: bool = False
+    """Whether they may send cookies and `Authorization` along."""
+    private_network: bool = False
+    """Whether public pages may reach the proxy on a private network."""
+    max_age: int = Field(600, ge=0)
+    """Seconds for which a browser may keep what a preflight answered."""
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if "*" in self.origins and self.credentials:
+            raise ValueError("cors: credentials go with origins that are named, not with *")
+        return self
 
 
 class CacheSettings(Words):
@@ -130,6 +211,8 @@ class Settings(BaseSettings):
     """The DICOMweb servers; one at least."""
     access: Policy = "credential"
     """Who finds a cached frame: only the credential that fetched it, or, if `shared`, everybody."""
+    cors: CorsSettings = CorsSettings()
+    """Pages of viewers that come from elsewhere."""
     profiles: dict[str, Profile] = Field(default_factory=dict)
     """Retrieve profiles by name, beside the stock ones."""
     profile: str = STOCK[0]

@@ -19,6 +19,8 @@ from tests.scripted_origin import SERIES, ScriptedOrigin, running
 
 STORY = 60
 """Seconds after which a story that hangs fails."""
+PATIENCE = Limits(first_byte=20, stall=20)
+"""A viewer's."""
 
 
 class Door:
@@ -26,7 +28,7 @@ class Door:
 
     def __init__(self, app: App) -> None:
         self.inside = 0
-        self._app = app
+        self._app = app.viewers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.inside += 1
@@ -120,8 +122,8 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
         listeners = Listener(door, sockets[0], grace), Listener(app.admin, sockets[1], grace)
         serving = group.create_task(serve(*listeners, stop, app.plans.tasks.close))
         async with (
-            httpx.AsyncClient(base_url=viewers, transport=Transport(Limits(read=20)), timeout=None) as viewer,
-            httpx.AsyncClient(base_url=admin, transport=Transport(Limits(read=20)), timeout=None) as desk,
+            httpx.AsyncClient(base_url=viewers, transport=Transport(PATIENCE), timeout=None) as viewer,
+            httpx.AsyncClient(base_url=admin, transport=Transport(PATIENCE), timeout=None) as desk,
         ):
             while wait and app.not_ready_because():
                 await asyncio.sleep(0.001)

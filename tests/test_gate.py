@@ -499,3 +499,20 @@ async def test_a_viewer_who_asks_for_what_is_queued_lifts_it() -> None:
         told.gate.call_next()
         await settle()
         assert running([ahead, lifted]) == [False, True]
+
+
+async def test_in_no_second_more_begin_than_the_origin_takes_and_first_fetches_go_first() -> None:
+    metrics = await asyncio.to_thread(Metrics)
+    gate, begun = Gate("pacs", 32, metrics, per_second=5), list[tuple[float, Turn]]()
+
+    async def fetch(turn: Turn) -> None:
+        async with gate.seat(ranked(turn), 10, is_first=turn in FIRSTS):
+            begun.append((perf_counter(), turn))
+
+    async with asyncio.timeout(STORY), asyncio.TaskGroup() as group:
+        for turn in [COMPLETION] * 8 + [FIRST] * 4:
+            group.create_task(fetch(turn))
+    times = [at for at, _ in begun]
+    assert len(times) == 12
+    assert all(later - earlier >= 1.0 for earlier, later in zip(times, times[5:], strict=False))
+    assert [turn for _, turn in begun[5:9]] == [FIRST] * 4

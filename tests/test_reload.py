@@ -103,7 +103,7 @@ async def test_a_reload_drops_no_viewer(tmp_path: Path) -> None:
             assert await reload.look()
             other = await home.viewer.get(FRAME.replace("frames/1", "frames/2"), headers=SINGLE)
             assert other.status_code == 404
-            assert home.origin.ranges[-1] == "bytes=0-131071"
+            assert "bytes=0-131071" in home.origin.ranges
             barrier.set()
             got += b"".join([chunk async for chunk in chunks])
         assert got == BODY

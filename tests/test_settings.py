@@ -13,7 +13,8 @@ from proxy.plan.stages import Part, parts_of_frame
 from proxy.settings import Settings, load, split_address
 from tests.test_plan_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
-SETTINGS_KEYS = "listen, origins, access, profiles, profile, choose, cache, log"
+ORIGIN_KEYS = "name, url, default, profile, labels, timeouts, limits, tls, credentials"
+SETTINGS_KEYS = "listen, origins, access, cors, profiles, profile, choose, cache, log"
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -139,15 +140,13 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "an unknown key in an origin": (
         "origins:\n- url: http://a\n- name: b\n  url: http://b\n  token: x\n",
-        [
-            "f.yaml:5: origins.1.token: no such key; there are name, url, default, profile, timeouts, limits",
-        ],
+        [f"f.yaml:5: origins.1.token: no such key; there are {ORIGIN_KEYS}"],
     ),
     "unknown keys below an origin": (
         "origins:\n- url: http://a\n  limits:\n    inflight: 2\n  timeouts: {total: 2}\n",
         [
-            "f.yaml:5: origins.0.timeouts.total: no such key; there are connect, read",
-            "f.yaml:4: origins.0.limits.inflight: no such key; there are in_flight, frame_bytes",
+            "f.yaml:5: origins.0.timeouts.total: no such key; there are connect, first_byte, stall",
+            "f.yaml:4: origins.0.limits.inflight: no such key; there are in_flight, per_second, frame_bytes",
         ],
     ),
     "an unknown key in a profile": (

@@ -9,11 +9,20 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
 
-from proxy.codestream.header import read_header
+from proxy.codestream.header import Header, read_header
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import MOST_READ, Reach, Told, lay_out, tell
 from proxy.errors import CodestreamError
-from proxy.wire.media import HTJ2K_ANY, HTJ2K_RPCL, JPHC, Envelope, is_htj2k
+from proxy.wire.media import (
+    HTJ2K,
+    HTJ2K_ANY,
+    HTJ2K_LOSSLESS,
+    HTJ2K_RPCL,
+    JPHC,
+    Envelope,
+    is_htj2k,
+    parse_media_type,
+)
 from proxy.wire.resource import FrameResource
 
 IDENTIFYING = 4096
@@ -83,8 +92,11 @@ class Identity:
         return f'"{self.digest}-{envelope.value[0]}"'
 
 
-def identify(claim: Claim, leading: bytes) -> Identity:
-    """The identity of a codestream that starts with these bytes; needs `IDENTIFYING` of them, or all."""
+def identify(claim: Claim, leading: bytes, *, keeps_label: bool = False) -> Identity:
+    """The identity of a codestream that starts with these bytes; needs `IDENTIFYING` of them, or all.
+
+    With `keeps_label` HTJ2K keeps the label under which it was claimed to be that.
+    """
     seen = blake2b(leading[:IDENTIFYING], digest_size=16)
     seen.update(f"{claim.label}\n{claim.total}\n{claim.validator}".encode())
     digest, is_claimed = seen.hexdigest(), is_htj2k(claim.label)
@@ -95,11 +107,25 @@ def identify(claim: Claim, leading: bytes) -> Identity:
     if header is None or not header.is_htj2k:
         fault = "its blocks are not HTJ2K" if header else "its main header is too long"
         return Identity(claim, digest, (), claim.label, fault if is_claimed else "")
-    # Archives give HTJ2K as octet-stream, even as Explicit VR Little Endian; .203 promises nothing more.
-    label = (
-        claim.label if is_claimed else f"{JPHC};transfer-syntax={HTJ2K_ANY if header.reasons else HTJ2K_RPCL}"
-    )
+    label = claim.label if keeps_label and is_claimed else _label(claim.label, header)
     return Identity(claim, digest, header.resolution_ends, label)
+
+
+def _label(claimed: str, header: Header) -> str:
+    """What HTJ2K is: archives call it octet-stream, even Explicit VR Little Endian, or .202 when it is not.
+
+    Without a parameter the type means .201 (PS3.18 table 8.7.3-5); viewers take that for progressive and the
+    parameter for a reason to wait for all of it, so it is left out where the order goes by resolution.
+    """
+    syntax = parse_media_type(claimed).parameters.get("transfer-syntax", "")
+    if syntax in HTJ2K and syntax not in (HTJ2K_LOSSLESS, HTJ2K_RPCL):
+        return f"{JPHC};transfer-syntax={syntax}"
+    if not header.reasons and (syntax == HTJ2K_RPCL or not is_htj2k(claimed)):
+        return f"{JPHC};transfer-syntax={HTJ2K_RPCL}"
+    if not header.is_reversible:
+        return f"{JPHC};transfer-syntax={HTJ2K_ANY}"
+    is_by_resolution = header.progression == "RPCL" and header.tiles == 1
+    return JPHC if is_by_resolution else f"{JPHC};transfer-syntax={HTJ2K_LOSSLESS}"
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ class Header:
     """1 where the picture is one tile."""
     is_htj2k: bool
     """Whether its blocks are high-throughput ones."""
+    is_reversible: bool
+    """Whether all its wavelets are the lossless ones."""
     tile_parts: tuple[int, ...]
     """Bytes of each tile-part, from TLM; empty where there is none."""
     length: int
@@ -76,6 +78,7 @@ def describe(main: MainHeader, size: Size, style: Style) -> Header:
         progression=style.progression,
         tiles=size.tiles,
         is_htj2k=is_htj2k,
+        is_reversible=all(coding.is_reversible for coding in style.codings),
         tile_parts=parts,
         length=main.length,
         total=main.length + sum(parts) + EOC_LENGTH if parts else None,

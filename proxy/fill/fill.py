@@ -170,7 +170,9 @@ class Fill:
         self.chunks.append(chunk)
         self.size += len(chunk)
         if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
-            self.identity = identify(self.claim, b"".join(cut(self.chunks, 0, IDENTIFYING)))
+            leading = b"".join(cut(self.chunks, 0, IDENTIFYING))
+            keeps_label = self.order.site.origin.keeps_labels
+            self.identity = identify(self.claim, leading, keeps_label=keeps_label)
         self._look()
         self._tell()
 

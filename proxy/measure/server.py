@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -33,15 +33,18 @@ _HOST = re.compile(rb"[0-9A-Za-z._:-]+")
 class Server:
     """The origin, or the proxy. Used as an `async with`."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is the base below which there are studies. Raises `ConfigurationError`."""
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        """`url` is the base below which there are studies; `headers` go with each request.
+
+        Raises `ConfigurationError`.
+        """
         parsed = _parsed(url)
         self.name = parsed.netloc.decode("ascii")
         """Host and port, for messages."""
         self._client = httpx.AsyncClient(
             base_url=parsed,
-            transport=Transport(Limits(read=READ_TIMEOUT, connections=CONNECTIONS)),
-            headers={"Accept-Encoding": "identity"},
+            transport=Transport(Limits(first_byte=READ_TIMEOUT, stall=READ_TIMEOUT, connections=CONNECTIONS)),
+            headers={"Accept-Encoding": "identity", **(headers or {})},
             timeout=None,  # noqa: S113  # the transport's own limits hold
             trust_env=False,
         )
@@ -80,7 +83,7 @@ class Server:
         body = bytearray()
         async with self.ask(path, {"Accept": "application/dicom+json"}) as response:
             check_status(response.status_code, (200, 204))
-            async for chunk in response.aiter_raw():
+            async for chunk in response.aiter_bytes():  # some code it whoever asks
                 body += chunk
                 if len(body) > MAX_JSON:
                     raise OriginMismatch(f"{self.name}: metadata of more than {MAX_JSON} bytes", "too_large")

@@ -23,7 +23,7 @@ from proxy.errors import (
 )
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, label_of
-from proxy.origin.forms import FORMS, Asking
+from proxy.origin.forms import FORMS, Asking, OriginReport
 from proxy.origin.health import Health
 from proxy.origin.parts import Part, exactly, once, take_apart
 from proxy.wire.ranges import Span
@@ -68,6 +68,9 @@ class Origin:
         transport: httpx.AsyncBaseTransport,
         metrics: Metrics,
         max_frame_bytes: int,
+        auth: httpx.Auth | None = None,
+        *,
+        keeps_labels: bool = False,
     ) -> None:
         self.name = name
         self._base = base_url.rstrip("/")
@@ -75,10 +78,16 @@ class Origin:
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name)
         """Which form works there."""
+        self.keeps_labels = keeps_labels
+        """Whether HTJ2K is handed on under its label there, true or not."""
         self.health = Health(name, metrics)
         """Whether it is asked at all just now."""
         # The transport has the limits of time; one more over all would cut long answers.
-        self._client = httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)  # noqa: S113
+        self._client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
+
+    def report(self) -> OriginReport:
+        """What it was seen to do."""
+        return self.asking.report(is_resting=self.health.is_resting)
 
     @asynccontextmanager
     async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
@@ -104,6 +113,7 @@ class Origin:
         asking.has_validators = answer.claim.validator is not None
         if ranged != Span(0, None):
             asking.has_ranges = response.status_code == 206
+        asking.has_envelope = is_part
         if is_part:
             says_ranges = response.status_code == 206 or response.headers.get("accept-ranges") == "bytes"
             asking.has_stable_parts = asking.has_validators and says_ranges
@@ -142,7 +152,7 @@ class Origin:
     ) -> tuple[Span, httpx.Response]:
         """Sends a fetch; which span of the origin's representation was asked for, and its answer."""
         how = FORMS[form]
-        ranged = _in_envelope(span, held, is_single=how.is_single)
+        ranged = _in_envelope(span, held, has_envelope=self.asking.has_envelope)
         if held is None and not how.is_single and not self.asking.has_stable_parts:
             ranged = Span(0, None)
         headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials]
@@ -279,10 +289,10 @@ def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
 
 
-def _in_envelope(span: Span, held: Claim | None, *, is_single: bool) -> Span:
+def _in_envelope(span: Span, held: Claim | None, *, has_envelope: bool) -> Span:
     """A span of the codestream as one of the origin's representation."""
     if held is not None and held.offset:
         return Span(span.start + held.offset, (held.total if span.stop is None else span.stop) + held.offset)
-    if is_single or span.stop is None:
+    if span.stop is None or not has_envelope or span.start:
         return span
     return Span(span.start, span.stop + ENVELOPE)

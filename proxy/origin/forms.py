@@ -54,8 +54,25 @@ FORMS = (
     Form("multipart/related"),
 )
 """In the order in which they are tried; the last two leave the choice to the origin."""
+_FREE = (len(FORMS) - 2, len(FORMS) - 1)
 _OTHER_KIND = (2, 0)
 """The form to try of the other kind: for a single part, and for multipart."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginReport:
+    """What an origin was seen to do; None where it was not seen yet."""
+
+    form: str | None
+    """What it is asked by."""
+    ranges: bool | None
+    """Whether it answers ranges."""
+    validators: bool | None
+    """Whether its answers carry a strong validator."""
+    stable_multipart: bool
+    """Whether ranges inside its multipart answers fit together."""
+    resting: bool
+    """Whether it failed again and again, and is left alone."""
 
 
 class Asking:
@@ -65,6 +82,8 @@ class Asking:
         self._origin = origin
         self.known: int | None = None
         """Which one worked; None as long as none did."""
+        self.has_envelope = False
+        """Whether its last answer was multipart, in whichever form it was asked."""
         self.has_stable_parts = False
         """Whether its multipart answers are the same each time, so that ranges of them fit together."""
         self.has_ranges: bool | None = None
@@ -85,6 +104,8 @@ class Asking:
         elif status in PERHAPS:
             # An origin in trouble, or a frame that is not there, is not asked ten times.
             yield _OTHER_KIND[0] if FORMS[self.first].is_single else _OTHER_KIND[1]
+            if status == 500:  # Orthanc says so to `transfer-syntax=*`, but not for every frame
+                yield from (form for form in _FREE if form != self.first)
 
     def worked(self, form: int) -> None:
         """An answer to a form was believed."""
@@ -97,3 +118,13 @@ class Asking:
             _log.info("form of asking", extra={"origin": self._origin, "form": str(FORMS[form])})
             self.known = form
             self._instead.clear()
+
+    def report(self, *, is_resting: bool) -> OriginReport:
+        """What the origin was seen to do."""
+        return OriginReport(
+            form=None if self.known is None else str(FORMS[self.known]),
+            ranges=self.has_ranges,
+            validators=self.has_validators,
+            stable_multipart=self.has_stable_parts,
+            resting=is_resting,
+        )

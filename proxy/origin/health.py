@@ -54,7 +54,7 @@ class Health:
         self._up.set(1)
 
     def note(self, error: OriginError) -> None:
-        """It failed, which counts if it was not there or is in trouble; a limit that it keeps (429) is none."""
+        """It failed; that counts if it was not there or is in trouble, not if it keeps a limit (429)."""
         is_trouble = isinstance(error, OriginBusy) and error.status in (502, 504)
         if not is_trouble and not isinstance(error, OriginUnreachable | OriginTimeout):
             return

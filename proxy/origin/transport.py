@@ -3,97 +3,224 @@
 The transport that pyreqwest ships for httpx collects 64 KiB before it gives an answer at all, and
 again before each chunk; a first picture must not wait for that. This one gives the answer with its
 headers and each chunk as the socket gave it. An answer that is not read is not received either: the
-kernel's buffers fill and the sender stops.
+kernel's buffers fill and the sender stops; over HTTP/2 a stream's window does.
+
+A server may close an idle connection in the moment in which a request goes out on it. hyper itself
+repeats what it had not begun to write; a GET that was written and not answered is repeated here, once,
+on a connection of its own (RFC 9110 9.2.2, RFC 9112 9.3.1). An upload can't be repeated, so it never
+goes out on an idle connection at all.
+
+pyreqwest goes on waiting for the headers of a request whose caller was cancelled. Its own limit ends
+that: the longer one of `first_byte` and `stall`, so that it cuts nothing else.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    ConnectError,
-    ConnectTimeoutError,
-    DecodeError,
-    PoolTimeoutError,
-    PyreqwestError,
-    ReadTimeoutError,
-)
+from pyreqwest.exceptions import BuilderError, PyreqwestError
 from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
-_FAULTS: tuple[tuple[type[PyreqwestError], type[httpx.TransportError]], ...] = (
-    (PoolTimeoutError, httpx.PoolTimeout),
-    (ReadTimeoutError, httpx.ReadTimeout),
-    (ConnectTimeoutError, httpx.ConnectTimeout),
-    (ConnectError, httpx.ConnectError),
-    (DecodeError, httpx.RemoteProtocolError),
-)
+from proxy.errors import ConfigurationError
+from proxy.origin.faults import mapped, was_cut
+from proxy.origin.rotation import Files, Rotating
+
+STREAM_WINDOW = 2 * 1024 * 1024
+"""Bytes of one answer that may lie here unread, over HTTP/2."""
+CONNECTION_WINDOW = 32 * STREAM_WINDOW
+"""Bytes of all answers of one connection; each that nobody reads takes its part, and none may take all."""
+UPLOAD = timedelta(hours=1)
+"""The longest request with a body that is a stream, its answer included."""
+PING_EVERY = timedelta(seconds=10)
+"""Over HTTP/2, where one dead connection would hold up every request."""
+PING_TIMEOUT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to wait, in seconds, and how many connections to hold."""
+    """How long to wait, in seconds, and how many answers to have open."""
 
     connect: float = 5.0
-    """For a connection."""
-    read: float = 30.0
-    """For the headers, and for each chunk after them."""
+    """For a connection, TLS included."""
+    first_byte: float = 30.0
+    """For the headers, a connection included; counted anew with each chunk of a request's body."""
+    stall: float = 30.0
+    """For each chunk after them."""
     connections: int | None = None
-    """Open at once; None is no limit."""
+    """Answers open at once, others wait for their turn; None is no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a server is known, and how we are. PEM files; what changes in them is taken up."""
+
+    ca_file: Path | None = None
+    """Authorities that are trusted beside the system's own."""
+    certificate_file: Path | None = None
+    """Our certificate and its chain, for a server that asks for one."""
+    key_file: Path | None = None
+    """Its private key, not encrypted; goes with `certificate_file`."""
+    http2: bool = True
+    """Whether HTTP/2 is offered (ALPN, RFC 7301)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    pooled: Client
+    fresh: Client
+    """Opens a connection for each request."""
+    upload: Client
+    """The same, without a limit between chunks: pyreqwest would count an upload as silence."""
 
 
 class Transport(httpx.AsyncBaseTransport):
     """Sends one request and streams its answer. Redirects are not followed, bodies not decoded."""
 
-    def __init__(self, limits: Limits) -> None:
-        builder = ClientBuilder().follow_redirects(False).no_proxy().referer(False).tcp_nodelay(True)
-        builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
-        builder = builder.connect_timeout(timedelta(seconds=limits.connect))
-        builder = builder.read_timeout(timedelta(seconds=limits.read))
-        if limits.connections is not None:
-            builder = builder.max_connections(limits.connections)
-        self._client: Client = builder.build()
+    def __init__(self, limits: Limits, tls: Tls | None = None) -> None:
+        """Reads the files of `tls`; blocking. Raises `ConfigurationError`."""
+        tls = tls or Tls()
+        named = (tls.ca_file, tls.certificate_file, tls.key_file)
+
+        def make(contents: Sequence[bytes]) -> _Clients:
+            return _clients(limits, tls, contents)
+
+        self._limits = limits
+        self._clients = Rotating(Files(tuple(path for path in named if path is not None), make))
+        self._room = asyncio.Semaphore(limits.connections) if limits.connections else nullcontext()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, as soon as its headers are there. Raises httpx's own errors."""
-        builder = self._client.request(request.method, str(request.url)).headers(
-            request.headers.multi_items()
-        )
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(self._room)
+            sent, response = await self._opened(request)
+            opened.push_async_exit(sent)
+            body = _Body(opened.pop_all(), response, request, self._limits.stall)
+        return httpx.Response(response.status, headers=_headers_of(response), stream=body)
+
+    async def _opened(self, request: httpx.Request) -> tuple[StreamRequest, Response]:
+        clients = await self._clients.current()
+        client = clients.pooled if _has_body_at_hand(request) else clients.upload
+        try:
+            async with asyncio.timeout(self._limits.first_byte) as timer:
+                try:
+                    return await self._send(client, request, timer)
+                except PyreqwestError as error:
+                    if not (was_cut(error) and _may_be_repeated(request)):
+                        raise
+                    return await self._send(clients.fresh, request, timer)
+        except PyreqwestError as error:
+            raise mapped(error, request) from error
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("no headers in time", request=request) from error
+
+    async def _send(
+        self, client: Client, request: httpx.Request, timer: asyncio.Timeout
+    ) -> tuple[StreamRequest, Response]:
+        # The URL says the host; in HTTP/2 one more Host is refused as a double (RFC 9113 8.3.1).
+        headers = [(name, value) for name, value in request.headers.multi_items() if name != "host"]
+        builder = client.request(request.method, str(request.url)).headers(headers)
         if isinstance(request.stream, httpx.ByteStream):
             builder = builder.body_bytes(request.content)
         else:
-            builder = builder.body_stream(request.stream)
+            body = _prolonging(request.stream, timer, self._limits.first_byte)
+            builder = builder.timeout(UPLOAD).body_stream(body)
         sent = builder.streamed_read_buffer_limit(0).build_streamed()
-        try:
-            response = await sent.__aenter__()
-        except PyreqwestError as error:
-            raise _mapped(error, request) from error
-        body = _Body(sent, response, request)
-        return httpx.Response(response.status, headers=_headers_of(response), stream=body)
+        return sent, await sent.__aenter__()
 
     async def aclose(self) -> None:
         """Closes every connection."""
-        await self._client.close()
+        clients = await self._clients.current()
+        for client in (clients.pooled, clients.fresh, clients.upload):
+            await client.close()
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, sent: StreamRequest, response: Response, request: httpx.Request) -> None:
-        self._sent = sent
+    def __init__(
+        self, opened: AsyncExitStack, response: Response, request: httpx.Request, stall: float
+    ) -> None:
+        self._opened = opened
         self._reader = response.body_reader
         self._request = request
+        self._stall = stall
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            while (chunk := await self._reader.read_chunk()) is not None:
+            while True:
+                async with asyncio.timeout(self._stall):
+                    chunk = await self._reader.read_chunk()
+                if chunk is None:
+                    return
                 yield bytes(chunk)
         except PyreqwestError as error:
-            raise _mapped(error, self._request) from error
+            raise mapped(error, self._request) from error
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("no byte in time", request=self._request) from error
 
     async def aclose(self) -> None:
-        await self._sent.__aexit__(None, None, None)
+        await self._opened.aclose()
+
+
+def _clients(limits: Limits, tls: Tls, contents: Sequence[bytes]) -> _Clients:
+    """Clients with what the files of `tls` hold, in the order of its fields. Raises `ConfigurationError`."""
+    left = iter(contents)
+    authorities = next(left) if tls.ca_file else None
+    identity = b"\n".join(left)
+    if authorities is not None and b"-----BEGIN CERTIFICATE-----" not in authorities:
+        raise ConfigurationError(f"{tls.ca_file}: holds no certificate in PEM")
+    silence = timedelta(seconds=max(limits.first_byte, limits.stall))
+    try:
+        return _Clients(
+            _builder(limits, tls, authorities, identity).read_timeout(silence).build(),
+            _builder(limits, tls, authorities, identity)
+            .read_timeout(silence)
+            .pool_max_idle_per_host(0)
+            .build(),
+            _builder(limits, tls, authorities, identity).pool_max_idle_per_host(0).build(),
+        )
+    except (BuilderError, ValueError) as error:
+        named = ", ".join(str(path) for path in (tls.ca_file, tls.certificate_file, tls.key_file) if path)
+        words = "no certificates in PEM, or no key without a password that fits its certificate"
+        raise ConfigurationError(f"{named}: {words}") from error
+
+
+def _builder(limits: Limits, tls: Tls, authorities: bytes | None, identity: bytes) -> ClientBuilder:
+    builder = ClientBuilder().follow_redirects(False).no_proxy().referer(False).tcp_nodelay(True)
+    builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
+    builder = builder.connect_timeout(timedelta(seconds=limits.connect))
+    if tls.http2:
+        builder = builder.http2(True).http2_initial_stream_window_size(STREAM_WINDOW)
+        builder = builder.http2_initial_connection_window_size(CONNECTION_WINDOW)
+        builder = builder.http2_keep_alive_interval(PING_EVERY).http2_keep_alive_timeout(PING_TIMEOUT)
+        builder = builder.http2_keep_alive_while_idle(True)
+    if authorities is not None:
+        builder = builder.add_root_certificate_pem(authorities)
+    return builder.identity_pem(identity) if identity else builder
+
+
+def _may_be_repeated(request: httpx.Request) -> bool:
+    """Whether sending it twice asks for no more than sending it once (RFC 9110 9.2.2)."""
+    return request.method in ("GET", "HEAD") and _has_body_at_hand(request) and not request.content
+
+
+def _has_body_at_hand(request: httpx.Request) -> bool:
+    return isinstance(request.stream, httpx.ByteStream)
+
+
+async def _prolonging(
+    stream: httpx.SyncByteStream | httpx.AsyncByteStream, timer: asyncio.Timeout, seconds: float
+) -> AsyncIterator[bytes]:
+    """A request's body; with each of its chunks the time to an answer begins anew."""
+    assert isinstance(stream, httpx.AsyncByteStream)
+    async for chunk in stream:
+        with suppress(RuntimeError):  # the answer is there already, or late
+            timer.reschedule(asyncio.get_running_loop().time() + seconds)
+        yield chunk
 
 
 def _headers_of(response: Response) -> list[tuple[str, str]]:
@@ -106,10 +233,3 @@ def _headers_of(response: Response) -> list[tuple[str, str]]:
             with suppress(ValueError):
                 kept += [(name, value) for value in response.headers.getall(name)]
         return kept
-
-
-def _mapped(error: PyreqwestError, request: httpx.Request) -> httpx.TransportError:
-    for theirs, ours in _FAULTS:
-        if isinstance(error, theirs):
-            return ours(error.message, request=request)
-    return httpx.ReadError(error.message, request=request)

@@ -18,8 +18,8 @@ HTJ2K = frozenset(
 )
 """Transfer syntaxes whose frames are HTJ2K codestreams (PS3.5 A.4.12)."""
 
-HTJ2K_RPCL, HTJ2K_ANY = "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"
-"""The one that promises an order of resolutions, and the one that promises nothing but HTJ2K."""
+HTJ2K_LOSSLESS, HTJ2K_RPCL, HTJ2K_ANY = (f"1.2.840.10008.1.2.4.{last}" for last in (201, 202, 203))
+"""The lossless one, the one that promises an order of resolutions too, and the one that promises nothing."""
 
 _ESCAPED = re.compile(r"\\(.)")
 

@@ -187,7 +187,8 @@ async def test_a_smaller_picture_is_cut_out_at_the_cost_of_its_first_bytes(
     async with house(origin) as home:
         answer = await home.viewer.get(url, headers=SINGLE)
         assert answer.status_code == 200
-        assert answer.headers["content-type"] == "image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202"
+        rpcl = ";transfer-syntax=1.2.840.10008.1.2.4.202" if bodies is TLM else ""  # which it needs for that
+        assert answer.headers["content-type"] == f"image/jphc{rpcl}"
         assert answer.headers["resolution"] == f"{width}x{width}"
         scale = 512 // width
         expected = decode_htj2k(bodies[0], scale.bit_length() - 1)

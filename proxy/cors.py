@@ -1,0 +1,50 @@
+"""Pages from other origins: who may read answers here, and which headers of them (the Fetch standard's CORS).
+
+A viewer needs `Content-Range` exposed by name: without it Cornerstone3D takes a frame for endless, and `*`
+does not count where credentials go along.
+"""
+
+from collections.abc import Sequence
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+EXPOSED = (
+    "Accept-Ranges", "Cache-Status", "Content-Length", "Content-Range", "ETag", "Not-Progressive",
+    "Not-Reduced", "Problem", "Resolution", "Resolution-Ends", "Retry-After", "Server-Timing",
+)  # fmt: skip
+"""Headers of answers that pages may read."""
+TAKEN = (
+    "Accept", "Authorization", "Content-Type", "If-None-Match", "If-Range", "Range", "Retrieve-Profile",
+)  # fmt: skip
+"""Headers that pages may send."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+
+
+class Sharing(CORSMiddleware):
+    """The same for the timing of answers, which a page may measure if it may read them (Resource Timing)."""
+
+    @staticmethod
+    def allow_explicit_origin(headers: MutableHeaders, origin: str) -> None:
+        """Says that this origin may."""
+        CORSMiddleware.allow_explicit_origin(headers, origin)
+        headers["Timing-Allow-Origin"] = origin
+
+
+def shared(
+    app: ASGIApp, origins: Sequence[str], *, credentials: bool, private_network: bool, max_age: int
+) -> ASGIApp:
+    """The app for pages of these origins; as it is where there are none."""
+    if not origins:
+        return app
+    return Sharing(
+        app,
+        allow_origins=origins,
+        allow_methods=METHODS,
+        allow_headers=TAKEN,
+        allow_credentials=credentials,
+        allow_private_network=private_network,
+        expose_headers=EXPOSED,
+        max_age=max_age,
+    )

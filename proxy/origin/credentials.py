@@ -1,0 +1,187 @@
+"""Credentials of our own towards an origin: a bearer token, a password, AWS keys. The door to botocore.
+
+They stand in for the viewers': once an origin has some, no viewer's Authorization or Cookie goes there,
+and whoever reaches the proxy reads what they may read. Secrets come from files, the environment or
+botocore's chain of providers, never from the configuration, and are in no message, log line or `repr`.
+A certificate of our own belongs to the connection: see `transport`.
+"""
+
+import logging
+import os
+import re
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+import httpx
+
+from proxy.errors import ConfigurationError
+from proxy.origin.rotation import Files, Rotating
+
+VIEWERS_OWN = ("authorization", "cookie")
+"""Headers of a viewer that stay here."""
+
+_TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_PASSWORD = re.compile(r"[^\x00-\x1f\x7f]+")
+_SIGNED = ("Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-SHA256")
+
+Secret = TypeVar("Secret", bound=Hashable)
+
+
+class OwnCredentials(httpx.Auth, Generic[Secret]):
+    """Puts a secret on each request; after a 401 once more, if there is a newer one by then."""
+
+    def __init__(self, secret: Rotating[Secret], put: Callable[[httpx.Request, Secret], None]) -> None:
+        self._secret = secret
+        self._put = put
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """The one request, or two where the secret was changed beneath the first (RFC 9110 11.6.1)."""
+        secret = await self._secret.current()
+        self._put_alone(request, secret)
+        response = yield request
+        if response.status_code != 401 or not _has_body_at_hand(request):
+            return
+        newer = await self._secret.after(secret)
+        if newer != secret:
+            await _leave_unread(response)
+            self._put_alone(request, newer)
+            yield request
+
+    def _put_alone(self, request: httpx.Request, secret: Secret) -> None:
+        for name in VIEWERS_OWN:
+            request.headers.pop(name, None)
+        self._put(request, secret)
+
+
+def bearer(path: Path) -> httpx.Auth:
+    """The token in a file (RFC 6750 2.1). Raises `ConfigurationError`."""
+
+    def token_of(contents: Sequence[bytes]) -> str:
+        return _line_of(contents[0], str(path), _TOKEN, "a token is printable ASCII without spaces")
+
+    return OwnCredentials(Rotating(Files((path,), token_of)), _put_bearer)
+
+
+def basic(user: str, password_file: Path) -> httpx.Auth:
+    """A user and the password in a file (RFC 7617). Raises `ConfigurationError`."""
+
+    def password_of(contents: Sequence[bytes]) -> str:
+        return _password_of(contents[0], str(password_file))
+
+    return OwnCredentials(Rotating(Files((password_file,), password_of)), _put_basic(user))
+
+
+def basic_from_environment(user: str, variable: str) -> httpx.Auth:
+    """A user and the password in an environment variable. Raises `ConfigurationError`."""
+    if variable not in os.environ:
+        raise ConfigurationError(f"environment variable {variable}: not set")
+    password = _password_of(os.environb[variable.encode()], f"environment variable {variable}")
+    return OwnCredentials(Rotating(Files((), lambda _: password)), _put_basic(user))
+
+
+def aws(region: str, service: str) -> httpx.Auth:
+    """Keys of botocore's chain of providers, AWS Signature Version 4. Raises `ConfigurationError`.
+
+    A body that is not at hand is not signed, as a stream can be read only once: `UNSIGNED-PAYLOAD`.
+    """
+    return OwnCredentials(Rotating(_AwsKeys()), _put_signature(region, service))
+
+
+class _AwsKeys:
+    """What botocore's providers give: keys, and a token with keys that expire."""
+
+    def __init__(self) -> None:
+        try:
+            from botocore.session import Session
+        except ImportError as error:
+            words = "AWS credentials need botocore: pip install 'progressive-proxy[aws]'"
+            raise ConfigurationError(words) from error
+        # At level debug it writes tokens and whole answers.
+        logging.getLogger("botocore").setLevel(logging.INFO)
+        self._session = Session()
+
+    def mark(self) -> Hashable:
+        """The keys themselves: asking for them renews those that expire."""
+        keys: Hashable = self.read()
+        return keys
+
+    def read(self) -> Any:  # noqa: ANN401  # botocore publishes no types
+        """Frozen keys: `access_key`, `secret_key`, `token`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            found = self._session.get_credentials()
+            keys = found and found.get_frozen_credentials()
+        except (BotoCoreError, ClientError) as error:
+            # The words of an error of theirs may quote an answer.
+            raise ConfigurationError(f"AWS credentials: {type(error).__name__}") from error
+        if not keys or not keys.access_key or not keys.secret_key:
+            raise ConfigurationError("AWS credentials: no provider has any")
+        return keys
+
+
+def _put_bearer(request: httpx.Request, token: str) -> None:
+    request.headers["authorization"] = f"Bearer {token}"
+
+
+def _put_basic(user: str) -> Callable[[httpx.Request, str], None]:
+    def put(request: httpx.Request, password: str) -> None:
+        pair = b64encode(f"{user}:{password}".encode())  # RFC 7617 2
+        request.headers["authorization"] = f"Basic {pair.decode('ascii')}"
+
+    return put
+
+
+def _put_signature(region: str, service: str) -> Callable[[httpx.Request, Any], None]:
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    def put(request: httpx.Request, keys: Any) -> None:  # noqa: ANN401  # botocore publishes no types
+        for name in [name for name in request.headers if name.startswith("x-amz-")]:
+            del request.headers[name]  # a viewer's, which would not be signed
+        url = request.url
+        # Written anew as they are signed: a server reads them before it checks.
+        query = parse_qsl(url.query.decode("ascii"), keep_blank_values=True)
+        kind = {name: request.headers[name] for name in ("content-type",) if name in request.headers}
+        at_hand = _has_body_at_hand(request)
+        body = request.content if at_hand else b""
+        signed = AWSRequest(request.method, str(url.copy_with(query=None)), kind, body, query)
+        signed.context["payload_signing_enabled"] = at_hand
+        SigV4Auth(keys, service, region).add_auth(signed)
+        request.headers.update({name: signed.headers[name] for name in _SIGNED if name in signed.headers})
+
+    return put
+
+
+def _has_body_at_hand(request: httpx.Request) -> bool:
+    """Whether its body can be read twice."""
+    return isinstance(request.stream, httpx.ByteStream)
+
+
+async def _leave_unread(response: httpx.Response) -> None:
+    """Lets go of a body that httpx would read whole before it sends again: it has no bound."""
+    if isinstance(response.stream, httpx.AsyncByteStream):
+        await response.stream.aclose()
+    response.stream = httpx.ByteStream(b"")
+
+
+def _password_of(content: bytes, where: str) -> str:
+    return _line_of(content, where, _PASSWORD, "a password has no control characters")
+
+
+def _line_of(content: bytes, where: str, form: re.Pattern[str], words: str) -> str:
+    """The one line that a secret is; nothing of it is in an error."""
+    try:
+        line = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{where}: not UTF-8") from None
+    if not line:
+        raise ConfigurationError(f"{where}: empty")
+    if "\n" in line or "\r" in line:
+        raise ConfigurationError(f"{where}: more than one line")
+    if form.fullmatch(line) is None:
+        raise ConfigurationError(f"{where}: {words}")
+    return line

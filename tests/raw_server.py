@@ -1,0 +1,119 @@
+"""A server of bytes on real sockets: a story's function reads one request and writes what it likes."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import httpx
+
+from proxy.origin.transport import Limits, Tls, Transport
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class HangUp(Exception):
+    """Raised by a story to end a connection without another byte."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came over the wire."""
+
+    connection: int
+    """0-based."""
+    turn: int
+    """0-based, within its connection."""
+    method: str
+    target: str
+    headers: dict[str, str]
+    """Names in lower case; of doubles the last."""
+    body: bytes
+    peer: str
+    """Common name of the client's certificate; empty without one."""
+    reader: asyncio.StreamReader = field(repr=False)
+    """What comes after it."""
+
+
+Answer = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class RawServer:
+    """What came so far, and where."""
+
+    answer: Answer
+    scheme: str
+    url: str = ""
+    connections: int = 0
+    asked: list[Asked] = field(default_factory=list)
+    handling: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, in a task that can be ended with the story."""
+        task = asyncio.ensure_future(self.handle(reader, writer))
+        self.handling.add(task)
+        task.add_done_callback(self.handling.discard)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number, turn = self.connections, 0
+        self.connections += 1
+        try:
+            while True:
+                asked = await _read(reader, writer, number, turn)
+                self.asked.append(asked)
+                await self.answer(asked, writer)
+                await writer.drain()
+                turn += 1
+        except (asyncio.IncompleteReadError, ConnectionError, HangUp, ssl.SSLError):
+            pass
+        finally:
+            writer.close()
+            with suppress(ConnectionError, ssl.SSLError, TimeoutError):
+                await writer.wait_closed()
+
+
+async def _read(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int, turn: int
+) -> Asked:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    method, target, _ = head[0].split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    if headers.get("transfer-encoding") == "chunked":
+        while size := int(await reader.readline(), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readline()
+    names = dict(pair[0] for pair in (writer.get_extra_info("peercert") or {}).get("subject", ()))
+    return Asked(connection, turn, method, target, headers, body, names.get("commonName", ""), reader)
+
+
+@asynccontextmanager
+async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+    """A server that answers as the story says, until the story ends."""
+    server = RawServer(answer, "https" if tls else "http")
+    async with asyncio.timeout(30):
+        listening = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls)
+        server.url = f"{server.scheme}://localhost:{listening.sockets[0].getsockname()[1]}"
+        try:
+            yield server
+        finally:
+            listening.close()
+            for task in server.handling:
+                task.cancel()
+            await asyncio.gather(*server.handling, return_exceptions=True)
+
+
+@asynccontextmanager
+async def client_of(
+    server: str, limits: Limits | None = None, tls: Tls | None = None, auth: httpx.Auth | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the kind that an origin has."""
+    transport = await asyncio.to_thread(Transport, limits or Limits(), tls)
+    async with httpx.AsyncClient(base_url=server, transport=transport, timeout=None, auth=auth) as client:
+        yield client
+
+
+async def says_ok(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.write(OK)
