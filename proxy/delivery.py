@@ -6,7 +6,7 @@ answer can still become an error with a status. After it, an error can only end 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from time import perf_counter
@@ -186,6 +186,38 @@ async def send_frame(send: Send, composed: Composed, source: Source, progress: P
         ready = ()
     if composed.after or composed.span.start == stop:
         await send(_body(composed.after, is_last=True))
+
+
+async def send_part(
+    send: Send,
+    first: FrameResource,
+    identity: Identity,
+    pieces: Sequence[bytes],
+    progress: Progress,
+    number: int,
+    *,
+    is_last: bool,
+) -> None:
+    """Sends one frame of several, with the head of the answer before the first (PS3.18 8.6.1.2).
+
+    `number` is the part's, from 0. The length of the answer is not told: frames are not waited for.
+    """
+    wrapping, media = _wrapping(identity, first, Envelope.MULTIPART)
+    if number == 0:
+        headers = [
+            (b"content-type", media.encode()),
+            (b"vary", b"Accept"),
+            *_told(progress, is_all_here=False),
+        ]
+        progress.has_started, progress.status = True, 200
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+    delimiter = wrapping.before if number == 0 else b"\r\n" + wrapping.before
+    await send(_body(delimiter, is_last=False))
+    for piece in pieces:
+        progress.sent += len(piece)
+        await send(_body(piece, is_last=False))
+    if is_last:
+        await send(_body(wrapping.after, is_last=True))
 
 
 def _told(progress: Progress, *, is_all_here: bool) -> Headers:

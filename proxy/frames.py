@@ -6,7 +6,9 @@ viewer that asks for a rest has the old version's first bytes, and must not get 
 """
 
 import logging
+from collections import deque
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from starlette.types import Receive, Send
 
@@ -14,8 +16,8 @@ from proxy.access import CREDENTIALS, Access
 from proxy.alternates.cut import cut, read_reduced
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Reach, Told
-from proxy.delivery import Conditions, Progress, compose, send_frame, until_gone
-from proxy.errors import CodestreamError, OriginMismatch, ProxyError
+from proxy.delivery import Conditions, Progress, compose, send_frame, send_part, until_gone
+from proxy.errors import CodestreamError, NotAcceptable, OriginMismatch, ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.client import Asked
 from proxy.plan.choice import Chosen
@@ -23,11 +25,13 @@ from proxy.prefetch.plans import Plans
 from proxy.problem import status_of
 from proxy.retrieve import CacheDid, Held, Opened, Retrieve, Source, Wanted
 from proxy.series import SeriesKey, SeriesLists
-from proxy.wire.media import wanted_envelope
+from proxy.wire.media import Envelope, wanted_envelope
 from proxy.wire.ranges import parse_range
 from proxy.wire.request import Request
-from proxy.wire.resource import FrameResource, is_frame_path, parse_frame_path
+from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path
 
+AHEAD = 6
+"""Frames of a list that are fetched at once."""
 AT_ONCE = 1024 * 1024
 """Bytes that are held and sent without listening whether the viewer is still there."""
 
@@ -54,6 +58,8 @@ class FrameRequest:
     """As it came."""
     not_reduced: str = ""
     """Why the frame itself is given where a smaller picture was asked for."""
+    listed: tuple[FrameResource, ...] = ()
+    """All frames of a list, of which `resource` is the first; empty where there is one alone."""
 
 
 def frame_request(request: Request, origin: str, path: str) -> FrameRequest | None:
@@ -66,10 +72,12 @@ def frame_request(request: Request, origin: str, path: str) -> FrameRequest | No
     reduced = read_reduced(path, request.others)
     if reduced is None and not is_frame_path(path):
         return None
-    resource = reduced.resource if reduced else parse_frame_path(path)
+    resource, *more = [reduced.resource] if reduced else parse_frames_path(path)
     envelope = wanted_envelope(request.accept)
     if envelope is None:
         return None  # other forms of a frame are the origin's to answer
+    if more and envelope is Envelope.SINGLE:
+        raise NotAcceptable("several frames are given as multipart/related alone")
     conditions = Conditions(
         envelope,
         parse_range(request.header("range")),
@@ -79,7 +87,8 @@ def frame_request(request: Request, origin: str, path: str) -> FrameRequest | No
     )
     profile = request.profile or request.header("retrieve-profile")
     query, reach = (reduced.query, reduced.reach) if reduced else (request.others, None)
-    return FrameRequest(origin, resource, query, reach, profile, conditions, request)
+    listed = (resource, *more) if more else ()
+    return FrameRequest(origin, resource, query, reach, profile, conditions, request, listed=listed)
 
 
 class Frames:
@@ -107,7 +116,8 @@ class Frames:
     async def answer(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> None:
         """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
         try:
-            is_done = await self._deliver(asked, receive, send, progress)
+            deliver = self._deliver_listed if asked.listed else self._deliver
+            is_done = await deliver(asked, receive, send, progress)
         except ProxyError as error:
             self._tell(asked, progress, status_of(error), type(error).__name__)
             raise
@@ -162,6 +172,35 @@ class Frames:
             return await until_gone(receive, sending)
         finally:
             opened.leave()
+
+    async def _deliver_listed(
+        self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress
+    ) -> bool:
+        return await until_gone(receive, self._send_listed(asked, send, progress))
+
+    async def _send_listed(self, asked: FrameRequest, send: Send, progress: Progress) -> None:
+        """Each frame as a part of one answer, in order, as soon as it is whole; a few are fetched ahead."""
+        alone = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
+        opened: deque[tuple[FrameRequest, Opened]] = deque()
+        listed = asked.listed[:1] if alone.is_head else asked.listed
+        left = iter(listed)
+        try:
+            for index in range(len(listed)):
+                for resource in islice(left, AHEAD - len(opened)):
+                    each = replace(asked, resource=resource, conditions=alone)
+                    opened.append((each, self._retrieve.open(self._wanted(each, progress))))
+                each, source = opened[0][0], opened[0][1].source
+                progress.did = opened[0][1].did
+                identity = await source.describe()
+                stop = 0 if alone.is_head else identity.claim.total
+                await source.reached(stop)
+                pieces = await source.take(0, stop) if stop else ()
+                is_last = index + 1 == len(listed)
+                await send_part(send, asked.resource, identity, pieces, progress, index, is_last=is_last)
+                opened.popleft()[1].leave()
+        finally:
+            for _, each_opened in opened:
+                each_opened.leave()
 
     async def _send(self, asked: FrameRequest, opened: Opened, send: Send, progress: Progress) -> None:
         source: Source = opened.source

@@ -141,7 +141,8 @@ async def test_an_unknown_range_unit_is_ignored() -> None:
 BAD_FRAMES = {
     "frame 0": FRAME.replace("frames/1", "frames/0"),
     "leading zero": FRAME.replace("frames/1", "frames/01"),
-    "several frames": FRAME.replace("frames/1", "frames/1,2"),
+    "nothing between two commas": FRAME.replace("frames/1", "frames/1,,2"),
+    "more frames than anybody needs": FRAME.replace("frames/1", "frames/1" + ",1" * 1000),
     "no number": FRAME.replace("frames/1", "frames/one"),
     "letters in a UID": FRAME.replace(f"{UID}.2", "1.2.abc"),
     "empty component": FRAME.replace(f"{UID}.2", "1..2"),

@@ -12,6 +12,9 @@ from proxy.errors import BadResource
 MAX_UID = 64
 """Characters of a UID (PS3.5 9.1)."""
 
+MAX_LISTED = 1000
+"""Frames of one request."""
+
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 _FRAME_NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _FRAME_PATH = re.compile(r"studies/([^/]*)/series/([^/]*)/instances/([^/]*)/frames/([^/]*)", re.ASCII)
@@ -57,6 +60,21 @@ def is_frame_path(path: str) -> bool:
     return _FRAME_PATH.fullmatch(path) is not None
 
 
+def parse_frames_path(path: str) -> tuple[FrameResource, ...]:
+    """The frames that a path names, several with commas between (PS3.18 10.4.1.1.6), in that order.
+
+    Raises `BadResource`.
+
+    >>> [r.frame_number for r in parse_frames_path("studies/1/series/2/instances/3/frames/2,1")]
+    [2, 1]
+    """
+    before, slash, numbers = path.rpartition("/")
+    listed = numbers.split(",")
+    if len(listed) > MAX_LISTED:
+        raise BadResource(f"frames: {MAX_LISTED} in one request at most")
+    return tuple(parse_frame_path(f"{before}{slash}{number}") for number in listed)
+
+
 def parse_frame_path(path: str) -> FrameResource:
     """The frame that a path names. Raises `BadResource` with what is wrong and where."""
     match = _FRAME_PATH.fullmatch(path)
@@ -66,8 +84,6 @@ def parse_frame_path(path: str) -> FrameResource:
     for what, uid in (("study", study), ("series", series), ("instance", instance)):
         if len(uid) > MAX_UID or _UID.fullmatch(uid) is None:
             raise BadResource(f"{what}: not a UID, which has digits and single dots, {MAX_UID} at most")
-    if "," in number:
-        raise BadResource("frames: one frame a request, not a list")
     if _FRAME_NUMBER.fullmatch(number) is None:
         raise BadResource("frames: not a frame number, which is 1 or more, in plain digits")
     return FrameResource(study, series, instance, int(number))
