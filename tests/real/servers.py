@@ -1,0 +1,141 @@
+"""Programs that others wrote, run on loopback. What is missing is skipped, with how to install it."""
+
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.real.study import Image
+
+STARTS_WITHIN = 20
+"""Seconds that a program has until it answers, and to end."""
+
+NGINX = """
+daemon off; worker_processes 1; pid nginx.pid; %(user)s
+events { worker_connections 512; }
+http {
+  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
+  uwsgi_temp_path tmp; scgi_temp_path tmp;
+  access_log off; default_type application/octet-stream;
+  server { listen 127.0.0.1:%(port)s; root .; %(locations)s }
+}
+"""
+
+SINGLE_PART = """
+location ~ ^/dicomweb/studies/.+/frames/[0-9]+$ {
+  types {
+    image/jphc jphc;
+    "image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5" rle;
+    "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1" raw;
+  }
+  try_files $uri.jphc $uri.rle $uri.raw =404;
+}
+location / { types { application/dicom+json json; } try_files $uri.json $uri/index.json =404; }
+"""
+"""Each frame alone, under a type of its own."""
+
+STATIC_WADO = """
+location ~ ^/dicomweb/studies/.+/frames/[0-9]+$ {
+  types {} default_type multipart/related; try_files $uri.mht @gzipped;
+}
+location @gzipped {
+  types {} default_type multipart/related; add_header Content-Encoding gzip; try_files $uri.mht.gz =404;
+}
+location ~ ^/dicomweb/studies {
+  types {} default_type application/json; add_header Content-Encoding gzip;
+  try_files $uri/index.json.gz $uri.gz =204;
+}
+"""
+"""As its documentation has it: multipart without a boundary, gzip whoever asks, 204 for what is missing."""
+
+CREATOR = """
+location ~ ^/dicomweb/studies/.+/frames/[0-9]+$ {
+  types {} default_type 'multipart/related; type="application/octet-stream"'; try_files $uri/index.bin =404;
+}
+location / { types { application/json json; } try_files $uri $uri/index.json $uri/index.bin =404; }
+"""
+"""As static-dicomweb-creator's own sample has it."""
+
+
+@contextmanager
+def nginx(folder: Path, locations: str) -> Iterator[str]:
+    """nginx over `folder`/dicomweb; its base."""
+    program, port, user = _needed("nginx", "nginx-light"), _free_port(), pwd.getpwuid(os.getuid())
+    said = f"user {user.pw_name};" if user.pw_uid == 0 else ""  # pytest's folders are for their owner alone
+    (folder / "nginx.conf").write_text(NGINX % {"user": said, "port": port, "locations": locations})
+    command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    url = f"http://127.0.0.1:{port}/dicomweb"
+    with _running(command, url, folder / "log"):
+        yield url
+
+
+@contextmanager
+def orthanc(folder: Path, images: Sequence[Image], user: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Orthanc with these images, for everybody or for one user; the base of its DICOMweb."""
+    program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), _free_port()
+    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+    if not plugin.exists():
+        pytest.skip("Orthanc's DICOMweb is not installed: apt-get install orthanc-dicomweb")
+    settings = {
+        "StorageDirectory": str(folder),
+        "IndexDirectory": str(folder),
+        "Plugins": [str(plugin)],
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": user is not None,
+        "RegisteredUsers": dict(user or {}),
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    url = f"http://127.0.0.1:{port}"
+    with _running([program, str(folder / "orthanc.json")], url, folder / "log"):
+        auth = next(iter(user.items())) if user else None
+        for image in images:
+            answer = httpx.post(f"{url}/instances", content=image.part10(), auth=auth, trust_env=False)
+            answer.raise_for_status()
+        yield f"{url}/dicom-web"
+
+
+def _needed(program: str, packages: str) -> str:
+    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if path is None:
+        pytest.skip(f"{program} is not installed: apt-get install {packages}")
+    return path
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def _running(command: Sequence[str], url: str, log: Path) -> Iterator[None]:
+    """A program until the end of the block."""
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as program:
+        try:
+            last = time.monotonic() + STARTS_WITHIN
+            while not _answers(url):
+                if program.poll() is not None or time.monotonic() > last:
+                    pytest.fail(f"{command[0]} does not answer: {log.read_text()}")
+                time.sleep(0.01)
+            yield
+        finally:
+            program.terminate()
+            program.wait(STARTS_WITHIN)
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(url, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
