@@ -12,6 +12,7 @@ from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house, read_until
 from tests.scripted_origin import (
     FRAME,
+    LABEL,
     Asked,
     Piece,
     Reply,
@@ -236,3 +237,46 @@ async def test_random_bytes_in_multipart_are_read_to_their_end() -> None:
 
     async with house(ScriptedOrigin(script=script)) as home:
         assert (await home.viewer.get(FRAME, headers=SINGLE)).content == body
+
+
+async def test_what_an_origin_was_seen_to_do_is_shown() -> None:
+    origin = ScriptedOrigin().with_series(BODIES)
+    async with house(origin) as home:
+        unknown = {"form": None, "ranges": None, "validators": None}
+        well = {"stable_multipart": False, "resting": False}
+        assert (await home.admin.get("/origins")).json() == {"pacs": unknown | well}
+        await home.viewer.get(frame_of(0), headers=SINGLE)
+        known = {"form": "image/jphc", "ranges": True, "validators": True}
+        assert (await home.admin.get("/origins")).json() == {"pacs": known | well}
+
+
+async def test_the_label_of_the_origin_is_kept_if_that_is_wished() -> None:
+    body = htj2k(picture(200, 200))  # no TLM: it is no .202
+    for labels, said in (("bytes", "image/jphc"), ("origin", LABEL.replace(" ", ""))):
+        async with house(ScriptedOrigin({FRAME: body}), origin={"labels": labels}) as home:
+            answer = await home.viewer.get(FRAME, headers=SINGLE)
+            assert (answer.headers["content-type"], answer.content) == (said, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "claimed", "said"),
+    [
+        (BODIES[0], "201", ""),
+        (BODIES[0], "203", "203"),
+        (htj2k(picture(200, 200), tile=(64, 64)), "202", "201"),
+        (htj2k(picture(200, 200), reversible=False, level=0.01, **PARTS), "202", "203"),
+    ],
+)
+async def test_a_transfer_syntax_promises_no_more_than_the_bytes_keep(
+    body: bytes, claimed: str, said: str
+) -> None:
+    uid = "1.2.840.10008.1.2.4."
+    label = f"image/jphc; transfer-syntax={uid}{claimed}"
+
+    def script(asked: Asked) -> Reply | None:
+        return honest(body, asked, label=label) if asked.path == FRAME else None
+
+    async with house(ScriptedOrigin(script=script)) as home:
+        answer = await home.viewer.get(FRAME, headers=SINGLE)
+        told = f";transfer-syntax={uid}{said}" if said else ""
+        assert answer.headers["content-type"] == f"image/jphc{told}"
