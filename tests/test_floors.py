@@ -27,6 +27,7 @@ DOORS = {
     "httpx": {"origin", "measure", "app"},
     "httpx_sse": {"measure"},
     "pyreqwest": {"origin"},
+    "botocore": {"origin"},
     "cachetools": {"cache"},
     "imagecodecs": {"alternates"},
     "pydicom": {"archive", "demo"},

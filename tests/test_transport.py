@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -91,9 +92,9 @@ async def test_an_upload_takes_no_connection_that_was_used_before() -> None:
 
     async with serving(closes_what_was_used) as server, client_of(server.url) as client:
         for _ in range(3):
-            assert (await client.post("/studies", content=study())).content == b"ok"
             await client.get("/")
-        assert [asked.body for asked in server.asked if asked.turn == 0 and asked.body] == [b"one study"] * 3
+            assert (await client.post("/studies", content=study())).content == b"ok"
+        assert [(asked.turn, asked.body) for asked in server.asked if asked.body] == [(0, b"one study")] * 3
 
 
 async def test_a_body_that_is_cut_is_not_asked_for_again() -> None:
@@ -114,7 +115,7 @@ async def test_headers_that_do_not_come_end_the_request_and_its_connection() -> 
 
     limits = Limits(first_byte=0.5, stall=0.5)
     async with serving(answer) as server, client_of(server.url, limits) as client:
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx.ReadTimeout, match="no headers in time"):
             await client.get("/")
         while server.handling:
             await asyncio.sleep(0.01)
@@ -170,13 +171,13 @@ async def test_neither_limit_counts_for_the_other(limits: Limits, before: float,
 
 async def test_a_long_upload_is_not_taken_for_a_late_answer() -> None:
     async def body() -> AsyncIterator[bytes]:
-        for _ in range(4):
+        for _ in range(6):
             await asyncio.sleep(0.4)
             yield b"part"
 
-    async with serving(says_ok) as server, client_of(server.url, Limits(first_byte=1)) as client:
+    async with serving(says_ok) as server, client_of(server.url, Limits(first_byte=2, stall=2)) as client:
         assert (await client.post("/studies", content=body())).content == b"ok"
-        assert server.asked[0].body == b"part" * 4
+        assert server.asked[0].body == b"part" * 6
 
 
 async def test_waiting_for_ones_turn_is_no_silence_of_the_server() -> None:
@@ -198,6 +199,18 @@ async def test_a_port_where_nobody_listens_is_no_connection() -> None:
         with pytest.raises(httpx.ConnectError) as caught:
             await client.get("/")
     assert not isinstance(caught.value, CertificateRefused)
+
+
+async def test_a_connection_that_is_never_made_has_a_limit_of_its_own() -> None:
+    """A listener with a full queue takes no further connection."""
+    with socket.socket() as listener, socket.socket() as first:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        first.connect(("127.0.0.1", port))
+        async with client_of(f"http://127.0.0.1:{port}", Limits(connect=0.3)) as client:
+            with pytest.raises(httpx.ConnectTimeout):
+                await client.get("/")
 
 
 class House:

@@ -18,18 +18,17 @@ from proxy.errors import (
     OriginFailed,
     OriginHungUp,
     OriginMismatch,
+    OriginRefused,
     OriginTimeout,
     OriginUnreachable,
 )
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, label_of
+from proxy.origin.faults import CertificateRefused
 from proxy.origin.forms import FORMS, Asking, OriginReport
 from proxy.origin.health import Health
-from proxy.origin.parts import Part, exactly, once, take_apart
+from proxy.origin.parts import Part, exactly, in_envelope, once, take_apart
 from proxy.wire.ranges import Span
-
-ENVELOPE = 512
-"""Bytes that a first fetch is longer by where it has an envelope around it."""
 
 Headers = Sequence[tuple[str, str]]
 
@@ -82,6 +81,7 @@ class Origin:
         """Whether HTJ2K is handed on under its label there, true or not."""
         self.health = Health(name, metrics)
         """Whether it is asked at all just now."""
+        self._is_own_proof = auth is not None
         # The transport has the limits of time; one more over all would cut long answers.
         self._client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
 
@@ -100,6 +100,11 @@ class Origin:
                 self._learn(form, ranged, response, answer)
                 self.health.well()
                 yield answer
+        except OriginRefused as error:
+            outcome = "refused"
+            if self._is_own_proof and error.status in (401, 403):  # no viewer can help that
+                raise OriginFailed("the origin refuses the proxy's own credentials") from error
+            raise
         except OriginError as error:
             outcome = type(error).__name__.removeprefix("Origin").lower()
             self.health.note(error)
@@ -152,7 +157,7 @@ class Origin:
     ) -> tuple[Span, httpx.Response]:
         """Sends a fetch; which span of the origin's representation was asked for, and its answer."""
         how = FORMS[form]
-        ranged = _in_envelope(span, held, has_envelope=self.asking.has_envelope)
+        ranged = in_envelope(span, held, has_envelope=self.asking.has_envelope)
         if held is None and not how.is_single and not self.asking.has_stable_parts:
             ranged = Span(0, None)
         headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials]
@@ -170,6 +175,8 @@ class Origin:
             return await self._client.send(request, stream=True)
         except httpx.TimeoutException as error:
             raise OriginTimeout("the origin did not answer in time") from error
+        except CertificateRefused as error:
+            raise OriginUnreachable("the origin's certificate can't be trusted, or ours was not") from error
         except httpx.ConnectError as error:
             raise OriginUnreachable("no connection to the origin") from error
         except httpx.TransportError as error:
@@ -287,12 +294,3 @@ class Origin:
 
 def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
-
-
-def _in_envelope(span: Span, held: Claim | None, *, has_envelope: bool) -> Span:
-    """A span of the codestream as one of the origin's representation."""
-    if held is not None and held.offset:
-        return Span(span.start + held.offset, (held.total if span.stop is None else span.stop) + held.offset)
-    if span.stop is None or not has_envelope or span.start:
-        return span
-    return Span(span.start, span.stop + ENVELOPE)

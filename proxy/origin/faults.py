@@ -1,7 +1,8 @@
 """What went wrong beneath `transport`, in httpx's words; pure.
 
-pyreqwest calls it a connect error, too, when a connection ends after a request was written: only the
-causes tell where it was. Messages name no path: an URL holds UIDs.
+pyreqwest calls it a connect error, too, when a connection ends after a request was written, and a
+connect timeout when headers are late: only the causes tell where it was. Messages name no path: an URL
+holds UIDs.
 """
 
 import re
@@ -24,6 +25,7 @@ _KINDS: tuple[tuple[type[PyreqwestError], type[httpx.TransportError]], ...] = (
     (ConnectError, httpx.ConnectError),
     (DecodeError, httpx.RemoteProtocolError),
 )
+_CONNECTING = "client error (Connect)"
 _SENDING = "client error (SendRequest)"
 _CERTIFICATE = re.compile(r"invalid peer certificate: ([^:;]+)")
 _ALERT = re.compile(r"received fatal alert: (\w+)")
@@ -47,6 +49,8 @@ def mapped(error: PyreqwestError, request: httpx.Request) -> httpx.TransportErro
             return CertificateRefused(f"it refused the TLS connection: {match[1]}", request=request)
     if was_cut(error):
         return httpx.RemoteProtocolError("hung up before it answered", request=request)
+    if isinstance(error, ConnectTimeoutError) and _CONNECTING not in _causes(error):
+        return httpx.ReadTimeout("no headers in time", request=request)
     for theirs, ours in _KINDS:
         if isinstance(error, theirs):
             return ours(error.message, request=request)

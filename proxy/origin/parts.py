@@ -10,11 +10,15 @@ is read to its end first.
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from proxy.cache.frame import Claim
 from proxy.codestream.layout import read_layout
 from proxy.errors import CodestreamError, OriginHungUp, OriginMismatch
 from proxy.wire.media import MediaType
 from proxy.wire.multipart import PartReader
+from proxy.wire.ranges import Span
 
+ENVELOPE = 512
+"""Bytes that a first fetch is longer by where it has an envelope around it."""
 LEADING = 16384
 """Bytes of a codestream in which it has to say how long it is; else its part is read to its end."""
 MOST_AROUND = 16384
@@ -111,3 +115,12 @@ async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]
 async def once(whole: bytes) -> AsyncIterator[bytes]:
     """A body that is there."""
     yield whole
+
+
+def in_envelope(span: Span, held: Claim | None, *, has_envelope: bool) -> Span:
+    """A span of the codestream as one of the origin's representation."""
+    if held is not None and held.offset:
+        return Span(span.start + held.offset, (held.total if span.stop is None else span.stop) + held.offset)
+    if span.stop is None or not has_envelope or span.start:
+        return span
+    return Span(span.start, span.stop + ENVELOPE)

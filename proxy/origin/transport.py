@@ -15,8 +15,8 @@ that: the longer one of `first_byte` and `stall`, so that it cuts nothing else.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -92,16 +92,23 @@ class Transport(httpx.AsyncBaseTransport):
 
         self._limits = limits
         self._clients = Rotating(Files(tuple(path for path in named if path is not None), make))
-        self._room = asyncio.Semaphore(limits.connections) if limits.connections else nullcontext()
+        self._room = asyncio.Semaphore(limits.connections) if limits.connections else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, as soon as its headers are there. Raises httpx's own errors."""
-        async with AsyncExitStack() as opened:
-            await opened.enter_async_context(self._room)
+        if self._room is not None:
+            await self._room.acquire()
+        try:
             sent, response = await self._opened(request)
-            opened.push_async_exit(sent)
-            body = _Body(opened.pop_all(), response, request, self._limits.stall)
+        except BaseException:
+            self._leave()
+            raise
+        body = _Body(sent, response, request, self._limits.stall, self._leave)
         return httpx.Response(response.status, headers=_headers_of(response), stream=body)
+
+    def _leave(self) -> None:
+        if self._room is not None:
+            self._room.release()
 
     async def _opened(self, request: httpx.Request) -> tuple[StreamRequest, Response]:
         clients = await self._clients.current()
@@ -142,12 +149,18 @@ class Transport(httpx.AsyncBaseTransport):
 
 class _Body(httpx.AsyncByteStream):
     def __init__(
-        self, opened: AsyncExitStack, response: Response, request: httpx.Request, stall: float
+        self,
+        sent: StreamRequest,
+        response: Response,
+        request: httpx.Request,
+        stall: float,
+        leave: Callable[[], None],
     ) -> None:
-        self._opened = opened
+        self._sent = sent
         self._reader = response.body_reader
         self._request = request
         self._stall = stall
+        self._leave: Callable[[], None] | None = leave
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -163,7 +176,12 @@ class _Body(httpx.AsyncByteStream):
             raise httpx.ReadTimeout("no byte in time", request=self._request) from error
 
     async def aclose(self) -> None:
-        await self._opened.aclose()
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            try:
+                await self._sent.__aexit__(None, None, None)
+            finally:
+                leave()
 
 
 def _clients(limits: Limits, tls: Tls, contents: Sequence[bytes]) -> _Clients:

@@ -1,0 +1,41 @@
+"""Credentials of the proxy's own: they go to the origin, and no viewer's do."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.house import house
+from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream
+
+pytestmark = pytest.mark.anyio
+
+BODY = codestream(100_000)
+VIEWER = {"accept": "image/jphc", "authorization": "Bearer viewers", "cookie": "a=b"}
+
+
+def guarded(asked: Asked) -> Reply | None:
+    is_ours = asked.headers.get("authorization") == "Bearer ours"
+    return None if is_ours else Reply(401, {"www-authenticate": "Bearer realm=pacs"})
+
+
+async def test_frames_and_all_else_are_asked_for_with_the_proxy_s_own(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    await asyncio.to_thread(path.write_text, "ours\n")
+    origin = ScriptedOrigin({FRAME: BODY}, guarded)
+    async with house(origin, origin={"credentials": {"bearer_file": str(path)}}) as home:
+        assert (await home.viewer.get(FRAME, headers=VIEWER)).content == BODY
+        assert (await home.viewer.get("/studies?limit=1", headers=VIEWER)).status_code == 200
+        assert all(asked.headers.get("authorization") == "Bearer ours" for asked in origin.asked)
+        assert not any("cookie" in asked.headers for asked in origin.asked)
+
+
+async def test_where_they_are_refused_no_viewer_is_asked_for_his(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    await asyncio.to_thread(path.write_text, "stale")
+    origin = ScriptedOrigin({FRAME: BODY}, guarded)
+    async with house(origin, origin={"credentials": {"bearer_file": str(path)}}, wait=False) as home:
+        answer = await home.viewer.get(FRAME, headers=VIEWER)
+        assert answer.status_code == 502
+        assert "www-authenticate" not in answer.headers
+        assert "stale" not in answer.text
