@@ -91,6 +91,10 @@ def frame_request(request: Request, origin: str, path: str) -> FrameRequest | No
     return FrameRequest(origin, resource, query, reach, profile, conditions, request, listed=listed)
 
 
+class _NoRange(Exception):
+    """If-Range names another version, so the whole is given, and more is to be opened than the range has."""
+
+
 class Frames:
     """Answers requests for frames."""
 
@@ -144,18 +148,24 @@ class Frames:
         first = choice.firsts[progress.profile]
         return Wanted(key, origin, first, stop, is_completed, policy)
 
-    async def _deliver(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> bool:
+    async def _deliver(
+        self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress, *, is_again: bool = False
+    ) -> bool:
         wanted = self._wanted(asked, progress)
         try:
             return await self._deliver_once(asked, wanted, receive, send, progress)
+        except _NoRange:
+            plain = replace(asked.conditions, range=None, if_range=None)
+            asked = replace(asked, conditions=plain)
         except CodestreamError as error:
-            whole = replace(asked, reach=None, not_reduced=str(error))
-            return await self._deliver(whole, receive, send, progress)
+            asked = replace(asked, reach=None, not_reduced=str(error))
         except OriginMismatch:
             wanted_range = asked.conditions.range
-            if progress.has_started or (wanted_range is not None and wanted_range.first != 0):
+            is_rest = wanted_range is not None and wanted_range.first != 0
+            if is_again or progress.has_started or is_rest:
                 raise
-            return await self._deliver_once(asked, wanted, receive, send, progress)
+            is_again = True
+        return await self._deliver(asked, receive, send, progress, is_again=is_again)
 
     async def _deliver_once(
         self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
@@ -208,6 +218,9 @@ class Frames:
         if asked.reach is not None:
             told, source = await _reduced(source, asked.reach)
         composed = compose(await source.describe(), asked.resource, asked.conditions)
+        is_range = asked.conditions.range is not None and not asked.conditions.is_head
+        if is_range and told is None and composed.status == 200:
+            raise _NoRange
         if told is not None:  # nothing of it is the frame's last byte
             size = (b"resolution", b"%dx%d" % told.size)
             composed = replace(composed, headers=[*composed.headers, size], is_final=False)

@@ -400,3 +400,14 @@ async def test_a_fault_of_ours_is_500_and_logged_without_what_was_asked(
     assert json.loads(said[1]["body"])["title"] == "InternalFault"
     assert "a fault of ours" in caplog.text
     assert "SENTINEL" not in caplog.text
+
+
+async def test_a_range_guarded_by_another_version_gets_all_though_nothing_is_completed() -> (
+    None
+):
+    lazy = {"profiles": {"lazy": {"first": "64KiB", "complete": "on-demand"}}, "profile": "lazy"}
+    async with house(one_frame(), **lazy) as home:
+        for asked in ("bytes=0-9", "bytes=100-"):
+            headers = SINGLE | {"range": asked, "if-range": '"another"'}
+            answer = await home.viewer.get(FRAME, headers=headers)
+            assert (answer.status_code, answer.content) == (200, BODY)

@@ -83,6 +83,8 @@ class Fill:
         """Bytes that were held before, or were counted as brought by a plan."""
         self._first_piece = len(held.pieces[0]) if held else first or DEFAULT_FIRST
         self._first_reach = order.first if held is None and isinstance(order.first, Reach) else None
+        self.answered = self.size
+        """Where the answer to its first fetch ends, once its headers are there."""
         self._planned = self.size
         self._wanted: int | None = 0
         self._reaches = Reaches(on_told)
@@ -145,7 +147,7 @@ class Fill:
                 self.claim = replace(answer.claim, validator=None)
             elif policy and answer.claim.validator is None and answer.stop < answer.claim.total:
                 raise OriginMismatch("nothing that a completion could be guarded by", "validator")
-            self._planned = answer.stop
+            self._planned = self.answered = answer.stop
             self._tell()
         elif (answer.claim.label, answer.claim.total) != (self.claim.label, self.claim.total):
             raise OriginChanged("another media type or total than before", "label")

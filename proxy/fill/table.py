@@ -146,11 +146,15 @@ class Fills:
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """One fetch: continued once where the origin hung up, asked again where it was busy for a moment."""
-        start, attempt, origin = span.start, 0, fill.order.key.origin
+        start, stop, attempt, origin = span.start, span.stop, 0, fill.order.key.origin
         while True:
             try:
-                return await self._fetch_once(fill, Span(start, span.stop), is_first=is_first)
+                return await self._fetch_once(fill, Span(start, stop), is_first=is_first)
             except OriginHungUp:
+                if span.start == 0 and fill.claim is not None:
+                    stop = fill.answered  # the origin may have answered by more or less than was asked
+                if stop is not None and fill.size >= stop:
+                    return None  # it hung up in the envelope behind
                 if fill.has_resumed or fill.claim is None or fill.claim.validator is None:
                     raise
                 fill.has_resumed = True

@@ -62,6 +62,9 @@ def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | N
     if status == 200:
         if span.start > 0:
             raise OriginChanged("the whole frame where its rest was asked for", "validator")
+        is_ranged = span != Span(0, None)
+        if held is not None and (is_ranged or validator != held.validator or length not in (None, held.size)):
+            raise OriginChanged("the whole frame where a part was asked for, or another one", "validator")
         has_ranges = not is_coded and headers.get("accept-ranges", "").lower() == "bytes"
         return Believed(media, 0, length, length, validator, may_store, has_ranges)
     start, stop, total = _partial(headers, span, length)
