@@ -173,7 +173,8 @@ class App:
         if scope["type"] != "http":
             return
         progress = Progress(perf_counter())
-        is_ranged = any(name == b"range" for name, _ in scope["headers"])
+        ranges = [value.decode("latin-1") for name, value in scope["headers"] if name == b"range"]
+        wanted_range = ranges[0] if ranges else None
         try:
             request = read_request(
                 scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
@@ -184,11 +185,11 @@ class App:
                 # The connection is closed before its announced length: the viewer sees that it was cut.
                 self.metrics.cut_answers.labels(type(error).__name__).inc()
             else:
-                await send_problem(send, error, is_ranged=is_ranged)
+                await send_problem(send, error, wanted_range)
         except Exception:
             _log.exception("a fault of ours")
             if not progress.has_started:
-                await send_problem(send, InternalFault("a fault inside the proxy"), is_ranged=is_ranged)
+                await send_problem(send, InternalFault("a fault inside the proxy"), wanted_range)
 
     async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
         name, path = self._origin_of(request)

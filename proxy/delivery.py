@@ -92,8 +92,12 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
     span = Span(0, size)
     if asked.is_head:  # ranges are for GET alone (RFC 9110 14.2)
         return Composed(200, [*headers, _length(size)])
-    # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5).
-    if asked.range is not None and asked.if_range in (None, etag):
+    # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5). But whoever asks for a
+    # rest puts what comes behind the first bytes that he has, whatever its status: he gets nothing.
+    is_other = asked.if_range not in (None, etag)
+    if asked.range is not None and is_other and asked.range.first != 0:
+        return Composed(416, [*headers, (b"content-range", b"bytes */%d" % size), _length(0)])
+    if asked.range is not None and not is_other:
         try:
             span, status = asked.range.resolve(size), 206
         except RangeNotSatisfiable:

@@ -10,6 +10,7 @@ from math import ceil
 from starlette.types import Send
 
 from proxy import errors
+from proxy.wire.ranges import parse_range
 
 STATUSES: dict[type[errors.ProxyError], int] = {
     errors.BadResource: 400,
@@ -59,13 +60,21 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-async def send_problem(send: Send, error: errors.ProxyError, *, is_ranged: bool) -> None:
-    """Answers with an error, before anything else was said."""
+async def send_problem(send: Send, error: errors.ProxyError, wanted_range: str | None = None) -> None:
+    """Answers with an error, before anything else was said.
+
+    To a range it has no body, since viewers take any for pixels; and to a later one a Content-Range, which
+    means nothing here (RFC 9110 14.4), but without it Cornerstone3D takes the part that it has for all.
+    """
     status = status_of(error)
     title = type(error).__name__
     headers = headers_of(error)
-    if is_ranged:
+    if wanted_range is not None:
         body = b""
+        wanted = parse_range(wanted_range)
+        if wanted is not None and wanted.first:
+            beyond = max(wanted.first, wanted.last or 0) + 1
+            headers.append((b"content-range", b"bytes */%d" % beyond))
         words = " ".join(f"{title}: {error}".split()).encode("ascii", "replace")
         headers += [(b"content-type", b"multipart/related"), (b"problem", words)]
     else:

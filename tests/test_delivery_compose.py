@@ -162,7 +162,7 @@ def test_if_range_of_this_version_gives_the_range(envelope: Envelope) -> None:
 
 @BOTH
 @pytest.mark.parametrize("bytes_", ["0-9", "10-", "-5", "999999-"])
-def test_if_range_of_another_version_gives_the_whole(envelope: Envelope, bytes_: str) -> None:
+def test_if_range_of_another_version_gives_the_whole_or_nothing(envelope: Envelope, bytes_: str) -> None:
     other_envelope = next(each for each in Envelope if each is not envelope)
     for value in (
         OTHER.etag(envelope),
@@ -172,7 +172,11 @@ def test_if_range_of_another_version_gives_the_whole(envelope: Envelope, bytes_:
         "",
         "*",
     ):
-        assert asked(envelope, bytes_, if_range=value) == asked(envelope), value
+        given = asked(envelope, bytes_, if_range=value)
+        if bytes_ == "0-9":
+            assert given == asked(envelope), value
+        else:  # a viewer would put the whole behind the first bytes that it has (against RFC 9110 13.1.5)
+            assert given == asked(envelope, "999999-"), value
 
 
 @BOTH

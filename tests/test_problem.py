@@ -70,8 +70,18 @@ class Answer:
 
 async def answer_to(error: ProxyError, *, is_ranged: bool) -> Answer:
     answer = Answer()
-    await send_problem(answer.send, error, is_ranged=is_ranged)
+    await send_problem(answer.send, error, "bytes=0-65535" if is_ranged else None)
     return answer
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("bytes=65536-", 65537), ("bytes=65536-99999", 100_000), ("bytes=0-9", None), ("-", None)],
+)
+async def test_an_error_to_a_later_range_is_not_taken_for_the_end(asked: str, told: int | None) -> None:
+    answer = Answer()
+    await send_problem(answer.send, OriginRefused(404), asked)
+    assert answer.headers.get("content-range") == (None if told is None else f"bytes */{told}")
 
 
 @pytest.mark.parametrize("kind", LEAVES)
