@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from proxy import logs
 from proxy.access import CREDENTIALS, Access
 from proxy.admin import create_admin
+from proxy.alternates.workers import Workers
 from proxy.cache.memory import MemoryStore
 from proxy.cors import shared
 from proxy.delivery import Progress
@@ -42,8 +43,10 @@ from proxy.prefetch.plans import Plans
 from proxy.problem import send_problem
 from proxy.reload import Reload
 from proxy.retrieve import Retrieve
+from proxy.sections import OriginSettings, split_address
 from proxy.series import SeriesKey, SeriesLists
-from proxy.settings import OriginSettings, Settings, split_address
+from proxy.settings import Settings
+from proxy.transcode import Alternates
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import parse_series_metadata_path
 
@@ -82,19 +85,24 @@ class App:
         self.settings = settings
         cache = settings.cache
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
-        self.sites = {o.name: self._site(o, transport_of(o)) for o in settings.origins}
+        self.origins = {o.name: self._origin(o, transport_of(o)) for o in settings.origins}
+        self.sites = {o.name: self._site(o) for o in settings.origins}
         self.fills = Fills(store, self.metrics)
         self._access = Access(settings.access)
         self.chosen = Chosen(settings.choice())
         retrieve = Retrieve(self.sites, store, self.fills)
-        self._lists = SeriesLists({name: site.origin for name, site in self.sites.items()})
-        self.plans = Plans(retrieve, self._lists, self.chosen, self.metrics)
+        self._lists = SeriesLists(self.origins)
+        at_work = settings.workers
+        self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
+        self._alternates = Alternates(settings.offered, retrieve, self._lists, self.workers, self.metrics)
+        self.plans = Plans(retrieve, self._lists, self.chosen, self._alternates, self.metrics)
         self._frames = Frames(
             retrieve,
             self._access,
             self.chosen,
             self._lists,
             self.plans,
+            self._alternates,
             self.metrics,
             log_uids=settings.log.uids,
         )
@@ -112,23 +120,23 @@ class App:
         self._unreached = set(self.sites)
         self._is_ending = False
 
-    def _site(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport) -> Site:
-        limits, auth = origin.limits, own_credentials(origin)
-        return Site(
-            Origin(
-                origin.name,
-                origin.url,
-                transport,
-                self.metrics,
-                limits.frame_bytes,
-                auth,
-                keeps_labels=origin.labels == "origin",
-            ),
-            Gate(origin.name, limits.in_flight, self.metrics, limits.per_second),
+    def _origin(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport) -> Origin:
+        return Origin(
+            origin.name,
+            origin.url,
+            transport,
+            self.metrics,
+            origin.limits.frame_bytes,
+            own_credentials(origin),
+            keeps_labels=origin.labels == "origin",
         )
 
+    def _site(self, origin: OriginSettings) -> Site:
+        gate = Gate(origin.name, origin.limits.in_flight, self.metrics, origin.limits.per_second)
+        return Site(self.origins[origin.name], gate)
+
     def _origins(self) -> dict[str, OriginReport]:
-        return {name: site.origin.report() for name, site in self.sites.items()}
+        return {name: origin.report() for name, origin in self.origins.items()}
 
     def not_ready_because(self) -> str:
         """Why this service should get no requests; empty when it should."""
@@ -149,20 +157,20 @@ class App:
         """The life span: inside it fills can be carried out."""
         greeting = [asyncio.create_task(self._greet(name)) for name in self.sites]
         try:
-            async with self.fills.tasks, self.plans.tasks:
+            async with self.workers, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
             for task in greeting:
                 task.cancel()
             self._lists.close()
-            for site in self.sites.values():
-                await site.origin.aclose()
+            for origin in self.origins.values():
+                await origin.aclose()
 
     async def _greet(self, name: str) -> None:
         """Reaches an origin once, which also leaves a connection open for the first viewer."""
         while name in self._unreached:
             try:
-                await self.sites[name].origin.greet()
+                await self.origins[name].greet()
                 self._unreached.discard(name)
             except OriginError as error:
                 _log.warning("origin not reached", extra={"origin": name, "why": str(error)})
@@ -193,7 +201,7 @@ class App:
 
     async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
         name, path = self._origin_of(request)
-        asked = frame_request(request, name, path)
+        asked = frame_request(request, name, path, self._alternates)
         if asked is not None:
             await self._frames.answer(asked, receive, send, progress)
             return
@@ -218,7 +226,7 @@ class App:
             await send(message)
 
         target = checked_target(path, request.query)
-        origin = self.sites[name].origin
+        origin = self.origins[name]
         status = await hand_through(origin, request.method, target, list(request.pairs), receive, sending)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":

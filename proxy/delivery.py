@@ -83,6 +83,8 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
     ]
     if identity.ends:
         headers.append((b"resolution-ends", ", ".join(map(str, identity.ends)).encode()))
+    if identity.claim.resolution:
+        headers.append((b"resolution", identity.claim.resolution.encode()))
     if identity.fault:
         headers.append((b"not-progressive", identity.fault.encode()))
     if _matches(asked.if_none_match, etag):
@@ -92,9 +94,10 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
     span = Span(0, size)
     if asked.is_head:  # ranges are for GET alone (RFC 9110 14.2)
         return Composed(200, [*headers, _length(size)])
-    # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5). But whoever asks for a
-    # rest puts what comes behind the first bytes that he has, whatever its status: he gets nothing.
-    is_other = asked.if_range not in (None, etag)
+    # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5); nor is one by which a
+    # browser asks whether the whole that it holds is still this. But whoever asks for a rest puts what comes
+    # behind the first bytes that he has, whatever its status: he gets nothing.
+    is_other = asked.if_none_match is not None or asked.if_range not in (None, etag)
     if asked.range is not None and is_other and asked.range.first != 0:
         return Composed(416, [*headers, (b"content-range", b"bytes */%d" % size), _length(0)])
     if asked.range is not None and not is_other:
@@ -211,6 +214,7 @@ async def send_part(
         headers = [
             (b"content-type", media.encode()),
             (b"vary", b"Accept"),
+            (b"cache-control", b"no-store"),  # there is no ETag to ask with whether it is still so
             *_told(progress, is_all_here=False),
         ]
         progress.has_started, progress.status = True, 200

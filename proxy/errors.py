@@ -6,6 +6,7 @@ ProxyError
 │   ├── NotAcceptable         no representation that the viewer would take
 │   ├── RangeNotSatisfiable   no such bytes, or not a range at all; knows the total
 │   ├── UnknownName           no such origin or profile
+│   ├── NotMade               an alternate that there can't be of this frame; says why
 │   └── TooLarge              more headers than anybody needs
 ├── OriginError               what the origin did
 │   ├── OriginUnreachable     no connection, or it was refused
@@ -17,6 +18,7 @@ ProxyError
 │   └── OriginMismatch        an answer that can't be believed; carries the reason
 │       └── OriginChanged     the frame is another version than the bytes held
 ├── CodestreamError           bytes that are no codestream
+│   └── WorkerLost            the process that decoded them died or was killed
 ├── MeasureError              a measurement that would not be true
 ├── PlanCancelled             whoever made the plan wants it no more
 ├── InternalFault             a fault of ours, which the log tells of
@@ -52,6 +54,10 @@ class RangeNotSatisfiable(RequestError):
 
 class UnknownName(RequestError):
     """No origin, or no profile, of that name is configured."""
+
+
+class NotMade(RequestError):
+    """There can be no such alternate of this frame."""
 
 
 class TooLarge(RequestError):
@@ -115,6 +121,10 @@ class OriginChanged(OriginMismatch):
 
 class CodestreamError(ProxyError):
     """Bytes that are no codestream, or none that we can read."""
+
+
+class WorkerLost(CodestreamError):
+    """The process that was to decode these bytes died of them, or took too long and was killed."""
 
 
 class MeasureError(ProxyError):

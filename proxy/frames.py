@@ -13,22 +13,25 @@ from itertools import islice
 from starlette.types import Receive, Send
 
 from proxy.access import CREDENTIALS, Access
-from proxy.alternates.cut import cut, read_reduced
+from proxy.alternates.cut import read_reduced
+from proxy.alternates.values import Offered
 from proxy.cache.frame import FrameKey
-from proxy.codestream.reach import Reach, Told
+from proxy.codestream.reach import Reach
 from proxy.delivery import Conditions, Progress, compose, send_frame, send_part, until_gone
-from proxy.errors import CodestreamError, NotAcceptable, OriginMismatch, ProxyError
+from proxy.errors import CodestreamError, NotAcceptable, OriginMismatch, OriginRefused, ProxyError
 from proxy.metrics import Metrics
-from proxy.origin.client import Asked
+from proxy.origin.asked import Asked
 from proxy.plan.choice import Chosen
 from proxy.prefetch.plans import Plans
 from proxy.problem import status_of
-from proxy.retrieve import CacheDid, Held, Opened, Retrieve, Source, Wanted
+from proxy.retrieve import CacheDid, Opened, Retrieve, Source, Wanted, reduced
 from proxy.series import SeriesKey, SeriesLists
+from proxy.transcode import Alternates
 from proxy.wire.media import Envelope, wanted_envelope
 from proxy.wire.ranges import parse_range
 from proxy.wire.request import Request
-from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path
+from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path, split_frames_path
+from proxy.wire.trace import trace_of
 
 AHEAD = 6
 """Frames of a list that are fetched at once."""
@@ -60,20 +63,26 @@ class FrameRequest:
     """Why the frame itself is given where a smaller picture was asked for."""
     listed: tuple[FrameResource, ...] = ()
     """All frames of a list, of which `resource` is the first; empty where there is one alone."""
+    alternate: Offered | None = None
+    """Which alternate of the frame; None is the frame itself."""
 
 
-def frame_request(request: Request, origin: str, path: str) -> FrameRequest | None:
-    """The request for a frame, or for a smaller picture of it, at a path of an origin; None for what is none.
+def frame_request(request: Request, origin: str, path: str, alternates: Alternates) -> FrameRequest | None:
+    """The request for a frame, a smaller picture or an alternate of it, at a path of an origin; else None.
 
     Raises `BadResource`.
     """
     if request.method not in ("GET", "HEAD"):
         return None
-    reduced = read_reduced(path, request.others)
+    plain, frames_path = split_frames_path(path)
+    alternate = alternates.get(frames_path)
+    if alternate is not None:
+        path = plain
+    reduced = read_reduced(path, request.others) if alternate is None else None
     if reduced is None and not is_frame_path(path):
         return None
     resource, *more = [reduced.resource] if reduced else parse_frames_path(path)
-    envelope = wanted_envelope(request.accept)
+    envelope = wanted_envelope(request.accept, alternate.media if alternate else "")
     if envelope is None:
         return None  # other forms of a frame are the origin's to answer
     if more and envelope is Envelope.SINGLE:
@@ -88,7 +97,9 @@ def frame_request(request: Request, origin: str, path: str) -> FrameRequest | No
     profile = request.profile or request.header("retrieve-profile")
     query, reach = (reduced.query, reduced.reach) if reduced else (request.others, None)
     listed = (resource, *more) if more else ()
-    return FrameRequest(origin, resource, query, reach, profile, conditions, request, listed=listed)
+    return FrameRequest(
+        origin, resource, query, reach, profile, conditions, request, listed=listed, alternate=alternate
+    )
 
 
 class _NoRange(Exception):
@@ -105,6 +116,7 @@ class Frames:
         chosen: Chosen,
         lists: SeriesLists,
         plans: Plans,
+        alternates: Alternates,
         metrics: Metrics,
         *,
         log_uids: bool,
@@ -114,6 +126,7 @@ class Frames:
         self._chosen = chosen
         self._lists = lists
         self._plans = plans
+        self._alternates = alternates
         self._metrics = metrics
         self._log_uids = log_uids
 
@@ -138,7 +151,8 @@ class Frames:
         progress.profile = choice.choose(asked.profile, asked.origin, facts)
         key = FrameKey(asked.origin, partition, resource, asked.query)
         target = f"{resource.path}?{asked.query}" if asked.query else resource.path
-        profile, origin, reach = choice.profile(progress.profile), Asked(target, credentials), asked.reach
+        profile, reach = choice.profile(progress.profile), asked.reach
+        origin = Asked(target, credentials, trace_of(asked.request.pairs))
         policy = profile.validators
         if reach is not None:
             return Wanted(key, origin, reach, reach, is_completed=False, validators=policy)
@@ -146,7 +160,8 @@ class Frames:
         # Whoever reads no byte (HEAD) completes nothing either.
         is_completed = profile.complete == "always" and stop != 0
         first = choice.firsts[progress.profile]
-        return Wanted(key, origin, first, stop, is_completed, policy)
+        wanted = Wanted(key, origin, first, stop, is_completed, policy)
+        return self._alternates.wanted(wanted, asked.alternate) if asked.alternate else wanted
 
     async def _deliver(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress, *, is_again: bool = False
@@ -158,6 +173,8 @@ class Frames:
             plain = replace(asked.conditions, range=None, if_range=None)
             asked = replace(asked, conditions=plain)
         except CodestreamError as error:
+            if asked.reach is None:
+                raise
             asked = replace(asked, reach=None, not_reduced=str(error))
         except OriginMismatch:
             wanted_range = asked.conditions.range
@@ -165,6 +182,9 @@ class Frames:
             if is_again or progress.has_started or is_rest:
                 raise
             is_again = True
+        except OriginRefused as error:
+            if not self._alternates.is_missing(wanted, error):
+                raise
         return await self._deliver(asked, receive, send, progress, is_again=is_again)
 
     async def _deliver_once(
@@ -216,7 +236,7 @@ class Frames:
         source: Source = opened.source
         told = None
         if asked.reach is not None:
-            told, source = await _reduced(source, asked.reach)
+            told, source = await reduced(source, asked.reach)
         composed = compose(await source.describe(), asked.resource, asked.conditions)
         is_range = asked.conditions.range is not None and not asked.conditions.is_head
         if is_range and told is None and composed.status == 200:
@@ -251,6 +271,7 @@ class Frames:
         }
         if why:
             told["why"] = why
+        told |= dict(trace_of(asked.request.pairs)[:1])
         if self._log_uids:
             told["resource"] = asked.resource.path
         _log.info("frame", extra=told)
@@ -265,14 +286,3 @@ def _stop(conditions: Conditions) -> int | None:
     if conditions.is_head:
         return 0
     return None if conditions.range is None else conditions.range.stop_wanted
-
-
-async def _reduced(source: Source, reach: Reach) -> tuple[Told, Held]:
-    """The smaller picture as a frame of its own. Raises `CodestreamError` where it can't be cut."""
-    told = await source.told(reach)
-    if told.resolution is None:
-        raise CodestreamError("where its resolutions end can't be told")
-    await source.reached(told.stop)
-    leading = b"".join(await source.take(0, told.stop))
-    layout = source.frame.layout if isinstance(source, Held) else None
-    return told, Held(cut(leading, layout, told.resolution, await source.describe()))

@@ -146,8 +146,15 @@ class Seat:
 class Gate:
     """The seats at one origin."""
 
-    def __init__(self, origin: str, seats: int, metrics: Metrics, per_second: int | None = None) -> None:
-        self.window = LEAST_WINDOW
+    def __init__(
+        self,
+        origin: str,
+        seats: int,
+        metrics: Metrics,
+        per_second: int | None = None,
+        least_window: int = LEAST_WINDOW,
+    ) -> None:
+        self._least_window = self.window = least_window
         self.to_come = 0
         self.last_arrival = 0.0
         self.arrivals = count()
@@ -198,7 +205,7 @@ class Gate:
         if has_idled:
             self.window = min(2 * self.window, MOST_WINDOW)
         else:
-            self.window = max(LEAST_WINDOW, self.window - self.window // 16)
+            self.window = max(self._least_window, self.window - self.window // 16)
 
     def first_ended(self) -> None:
         """One first fetch less is under way."""

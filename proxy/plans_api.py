@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from proxy.access import CREDENTIALS, Access
 from proxy.errors import BadResource, ConfigurationError, UnknownName
-from proxy.origin.client import Headers
+from proxy.origin.asked import Headers
 from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Run
 from proxy.series import ListedFrames, SeriesFrames, SeriesKey

@@ -30,6 +30,8 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,
     errors.CodestreamError: 502,
+    errors.WorkerLost: 502,
+    errors.NotMade: 404,
     errors.MeasureError: 500,
     errors.InternalFault: 500,
 }

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from proxy.alternates.cut import cut_out
 from proxy.cache.frame import IDENTIFYING, Frame, FrameKey, Identity, cut
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, Mark, Reach, Told
-from proxy.errors import UnknownName
+from proxy.errors import CodestreamError, UnknownName
 from proxy.fill.fill import Fill, Order, Site
 from proxy.fill.table import Fills
 from proxy.gate import Rank
-from proxy.origin.client import Asked
+from proxy.origin.asked import Asked
 
 
 class CacheDid(StrEnum):
@@ -89,6 +90,8 @@ class Wanted:
     """What must agree before a completion is appended."""
     planned: Rank | None = None
     """For a plan, with this rank; None is for a viewer."""
+    site: Site | None = None
+    """Who supplies it, where that is not the origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ class Retrieve:
         fill.readers += 1
         fill.planned = None  # what a viewer asks for waits no longer as a plan's
         fill.order.site.gate.call_next()
+        if wanted.site is not None and opened.did is CacheDid.COLLAPSED:
+            wanted.site.lift()
         return opened
 
     def _open(self, wanted: Wanted) -> Opened:
@@ -163,7 +168,7 @@ class Retrieve:
                 self._fills.cancel(wanted.key)
 
     def _start(self, wanted: Wanted, held: Frame | None, stop: Mark | None) -> Fill:
-        site = self._sites.get(wanted.key.origin)
+        site = wanted.site or self._sites.get(wanted.key.origin)
         if site is None:
             raise UnknownName("no origin of that name")
         # Who reads a first range of his own waits for one fetch, however little a resolution takes.
@@ -171,6 +176,17 @@ class Retrieve:
         least = max(IDENTIFYING, min(read, UNTOLD) if isinstance(wanted.first, Reach) else 0)
         order = Order(wanted.key, site, wanted.asked, wanted.first, least, wanted.validators)
         return self._fills.start(order, held, stop, wanted.planned)
+
+
+async def reduced(source: Source, reach: Reach) -> tuple[Told, Held]:
+    """A smaller picture of a frame as a frame of its own. Raises `CodestreamError` where it can't be cut."""
+    told = await source.told(reach)
+    if told.resolution is None:
+        raise CodestreamError("where its resolutions end can't be told")
+    await source.reached(told.stop)
+    leading = b"".join(await source.take(0, told.stop))
+    layout = source.frame.layout if isinstance(source, Held) else None
+    return told, Held(cut_out(leading, layout, told.resolution, await source.describe()))
 
 
 def _holds(frame: Frame, stop: Mark | None) -> bool:

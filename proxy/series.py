@@ -14,7 +14,8 @@ from time import monotonic
 from urllib.parse import quote
 
 from proxy.errors import OriginMismatch
-from proxy.origin.client import Headers, Origin
+from proxy.origin.asked import Headers
+from proxy.origin.client import Origin
 from proxy.plan.choice import SeriesFacts
 from proxy.wire.dicomjson import (
     FRAMES,
@@ -26,6 +27,7 @@ from proxy.wire.dicomjson import (
     text_of,
     whole_of,
 )
+from proxy.wire.pixels import ImagePixel, read_image_pixel
 from proxy.wire.resource import FrameResource
 
 KEPT = 60.0
@@ -64,6 +66,8 @@ class SeriesFrames:
     """Of its first instance; empty where it is not said."""
     transfer_syntax: str
     """Of its first instance, as the metadata has it; empty where it is not said."""
+    pixels: tuple[ImagePixel | None, ...] = ()
+    """For each instance, how its pixels are stored; None where it is not said."""
 
     def __len__(self) -> int:
         return self.ends[-1] if self.ends else 0
@@ -78,6 +82,11 @@ class SeriesFrames:
         at = bisect_right(self.ends, image)
         before = self.ends[at - 1] if at else 0
         return FrameResource(self.key.study, self.key.series, self.instances[at], image - before + 1)
+
+    def pixel_of(self, resource: FrameResource) -> ImagePixel | None:
+        """How the pixels of a frame are stored; None where it is not said."""
+        by_instance = dict(zip(self.instances, self.pixels, strict=True))
+        return by_instance.get(resource.instance)
 
     def place_of(self, resource: FrameResource) -> int | None:
         """The place of a frame, from 0; None where it is not of this series."""
@@ -125,7 +134,8 @@ def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
     if ends[-1] > MOST_FRAMES:
         raise OriginMismatch(f"more than {MOST_FRAMES} frames in a series", "metadata")
     syntax = next(filter(None, (text_of(ordered[0], tag) for tag in TRANSFER_SYNTAXES)), "")
-    return SeriesFrames(key, uids, ends, text_of(ordered[0], MODALITY), syntax)
+    pixels = tuple(map(read_image_pixel, ordered))
+    return SeriesFrames(key, uids, ends, text_of(ordered[0], MODALITY), syntax, pixels)
 
 
 class SeriesLists:

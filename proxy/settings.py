@@ -4,193 +4,26 @@ Environment variables are named `PROGRESSIVE_PROXY_` and the path of the key, jo
 `PROGRESSIVE_PROXY_CACHE__BYTES=2GiB`. A list is given as JSON.
 """
 
-import re
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.access import Policy
+from proxy.alternates.values import Offered
 from proxy.configuration import read
 from proxy.plan.choice import Choice, Rule
-from proxy.plan.profile import STOCK, ByteCount, Profile, Words, stock_profile
-
-MIB = 1024**2
-GIB = 1024**3
-
-
-_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", re.ASCII)
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port. Raises `ValueError`.
-
-    >>> split_address("127.0.0.1:8080"), split_address("[::1]:0")
-    (('127.0.0.1', 8080), ('::1', 0))
-    """
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[3]) > 65535:
-        raise ValueError("host:port, such as 127.0.0.1:8080")
-    return match[1] or match[2], int(match[3])
-
-
-def _checked_address(text: str) -> str:
-    split_address(text)
-    return text
-
-
-Address = Annotated[str, AfterValidator(_checked_address)]
-"""Where a listener listens; port 0 takes a free one."""
-
-
-class Listen(Words):
-    """The two listeners."""
-
-    viewers: Address = "127.0.0.1:8080"
-    """For viewers, as host:port."""
-    admin: Address = "127.0.0.1:8081"
-    """For metrics and health, as host:port."""
-    grace: float = Field(30.0, ge=0)
-    """Seconds that running answers have to finish after SIGTERM."""
-
-
-class Timeouts(Words):
-    """How long an origin may take."""
-
-    connect: float = Field(5.0, gt=0)
-    """Seconds to a connection."""
-    first_byte: float = Field(30.0, gt=0)
-    """Seconds to the headers of an answer."""
-    stall: float = Field(30.0, gt=0)
-    """Seconds to each chunk after them."""
-
-
-class Limits(Words):
-    """How much is asked of an origin, and taken from it."""
-
-    in_flight: int = Field(32, ge=3)
-    """Fetches under way at once; a quarter is kept for viewers' first fetches, plans have one half."""
-    per_second: int | None = Field(None, ge=1)
-    """Fetches of frames that may begin in any second; none is no limit."""
-    frame_bytes: ByteCount = Field(256 * MIB, ge=1)
-    """Bytes of the largest frame that is taken."""
-
-
-class TlsSettings(Words):
-    """How the connection to an https origin is made; files are PEM, and read again when they change."""
-
-    ca_file: Path | None = None
-    """Authorities that are trusted beside the system's own."""
-    certificate_file: Path | None = None
-    """The proxy's own certificate with its chain, for an origin that asks for one (mTLS)."""
-    key_file: Path | None = None
-    """The private key of that certificate, not encrypted."""
-    http2: bool = True
-    """Whether HTTP/2 is spoken to an origin that speaks it."""
-
-    @model_validator(mode="after")
-    def _has_both(self) -> Self:
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file: goes with key_file, neither without the other")
-        return self
-
-
-class CredentialsSettings(Words):
-    """Credentials of the proxy's own, which an origin then gets instead of the viewers'; one kind at most."""
-
-    bearer_file: Path | None = None
-    """File that holds a bearer token, read again when it changes. Whoever reaches the proxy reads with it."""
-    user: str | None = Field(None, pattern=r"^[^:\x00-\x1f\x7f]+$")
-    """User for Basic authentication; the password is in `password_file` or `password_env`."""
-    password_file: Path | None = None
-    """File that holds the user's password, read again when it changes."""
-    password_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """Name of the environment variable that holds the user's password."""
-    aws_region: str | None = Field(None, pattern=r"^[a-z0-9-]+$")
-    """Region to sign requests for (AWS Signature Version 4), with the keys that botocore finds."""
-    aws_service: str = Field("medical-imaging", pattern=r"^[a-z0-9-]+$")
-    """Service to sign requests for."""
-
-    @model_validator(mode="after")
-    def _is_one_kind(self) -> Self:
-        kinds = (self.bearer_file, self.user, self.aws_region)
-        passwords = (self.password_file, self.password_env)
-        if sum(kind is not None for kind in kinds) > 1:
-            raise ValueError("credentials: one of bearer_file, user and aws_region")
-        if sum(password is not None for password in passwords) != (self.user is not None):
-            raise ValueError("credentials: user goes with one of password_file and password_env")
-        return self
-
-
-class OriginSettings(Words):
-    """One DICOMweb server."""
-
-    name: str = Field("origin", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    """The first segment of the path under which it is served."""
-    url: str = Field(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")
-    """Its base: what stands before /studies."""
-    default: bool = False
-    """Served without its name in the path too; the only origin always is."""
-    profile: str | None = None
-    """The profile of its frames, instead of the default one."""
-    labels: Literal["bytes", "origin"] = "bytes"
-    """Whether a frame's transfer syntax is told by its bytes, or HTJ2K keeps the label that it has there."""
-    timeouts: Timeouts = Timeouts()
-    """How long it may take."""
-    limits: Limits = Limits()
-    """How much is asked of it."""
-    tls: TlsSettings = TlsSettings()
-    """How the connection to it is made."""
-    credentials: CredentialsSettings = CredentialsSettings()
-    """The proxy's own credentials there."""
-
-    @model_validator(mode="after")
-    def _has_tls(self) -> Self:
-        if self.url.startswith("http:") and (self.tls.ca_file or self.tls.certificate_file):
-            raise ValueError("tls: is for an origin whose url begins with https")
-        return self
-
-
-class CorsSettings(Words):
-    """Pages of viewers that come from elsewhere."""
-
-    origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
-    """Where they come from, such as https://viewer.example; `*` is anywhere, without credentials."""
-    credentials: bool = False
-    """Whether they may send cookies and `Authorization` along."""
-    private_network: bool = False
-    """Whether public pages may reach the proxy on a private network."""
-    max_age: int = Field(600, ge=0)
-    """Seconds for which a browser may keep what a preflight answered."""
-
-    @model_validator(mode="after")
-    def _is_safe(self) -> Self:
-        if "*" in self.origins and self.credentials:
-            raise ValueError("cors: credentials go with origins that are named, not with *")
-        return self
-
-
-class CacheSettings(Words):
-    """What is kept in memory."""
-
-    bytes: ByteCount = Field(GIB, ge=MIB)
-    """The budget for all frames; frames that are being fetched come on top."""
-    first_share: float = Field(0.5, ge=0, le=1)
-    """The part of the budget up to which first bytes push out rests."""
-    ttl: float = Field(3600.0, gt=0)
-    """Seconds after which a frame is fetched anew."""
-
-
-class Log(Words):
-    """What is written to standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is written."""
-    format: Literal["json", "text"] = "json"
-    """One JSON object a line, or a line for people."""
-    uids: bool = False
-    """Whether study, series and instance UIDs are written; they can lead to a patient."""
+from proxy.plan.profile import STOCK, Profile, stock_profile
+from proxy.sections import (
+    AlternateSettings,
+    CacheSettings,
+    CorsSettings,
+    Listen,
+    Log,
+    OriginSettings,
+    WorkersSettings,
+)
 
 
 class Settings(BaseSettings):
@@ -219,6 +52,10 @@ class Settings(BaseSettings):
     """The profile where nothing else chooses one."""
     choose: tuple[Rule, ...] = ()
     """Rules that choose a profile where the request names none; the first that fits decides."""
+    alternates: dict[str, AlternateSettings] = Field(default_factory=dict)
+    """Other representations of frames by name."""
+    workers: WorkersSettings = WorkersSettings()
+    """The processes that decode and encode alternates."""
     cache: CacheSettings = CacheSettings()
     """What is kept in memory."""
     log: Log = Log()
@@ -237,6 +74,9 @@ class Settings(BaseSettings):
         for key, name in named + [("choose", rule.profile) for rule in self.choose]:
             if name not in self.profiles and name not in STOCK:
                 raise ValueError(f"{key}: there is no profile {name!r}; stock ones are {', '.join(STOCK)}")
+        paths = [each.path for each in self.alternates.values()]
+        if len(set(paths)) < len(paths):
+            raise ValueError("alternates: each needs a path of its own")
         for rule in self.choose:
             if rule.origin is not None and rule.origin not in names:
                 raise ValueError(f"choose: there is no origin {rule.origin!r}")
@@ -252,6 +92,11 @@ class Settings(BaseSettings):
     def all_profiles(self) -> dict[str, Profile]:
         """Stock and configured profiles by name; a configured one goes before a stock one."""
         return {name: stock_profile(name) for name in STOCK} | self.profiles
+
+    @property
+    def offered(self) -> tuple[Offered, ...]:
+        """The alternates that viewers may ask for."""
+        return tuple(Offered(each.path, each.made, each.alternate) for each in self.alternates.values())
 
     def choice(self) -> Choice:
         """How a profile is chosen."""

@@ -11,7 +11,7 @@ import platformdirs
 import uvloop
 
 from proxy import app
-from proxy.alternates.codec import encode_htj2k
+from proxy.alternates.codec import encode_proved
 from proxy.archive.prepare import prepare
 from proxy.children import Children, address, listen
 from proxy.demo import images
@@ -32,7 +32,7 @@ from proxy.settings import Settings
 def demo(options: argparse.Namespace) -> int:
     """Shows it on real images, then serves them until Ctrl-C."""
     tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
-    prepare(tree, images.RECIPE, _instances, encode_htj2k)
+    prepare(tree, images.RECIPE, _instances, encode_proved)
     with Children() as children:
         listener = listen()
         children.start("origin", demo_origin.run, listener, str(tree))

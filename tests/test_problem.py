@@ -19,7 +19,7 @@ from proxy.problem import STATUSES, send_problem, status_of
 
 pytestmark = pytest.mark.anyio
 
-RAISED_BY_ITSELF = {OriginMismatch}
+RAISED_BY_ITSELF = {OriginMismatch, errors.CodestreamError}
 """Errors that have others below them and are raised all the same."""
 
 

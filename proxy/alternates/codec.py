@@ -21,34 +21,39 @@ MIN_DECOMPOSITIONS = 5
 
 _SSIZ = 42  # SOC, SIZ and its length, Rsiz, eight positions, Csiz (T.800 A.5.1)
 _SIGNED_24_BIT = 0x80 | 23
-_ACCEPTED = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int16))
+_ACCEPTED = tuple(map(np.dtype, (np.uint8, np.int8, np.uint16, np.int16)))
 
 
-def encode_htj2k(pixels: NDArray[Any]) -> bytes:
-    """One frame as a lossless codestream that is 1.2.840.10008.1.2.4.202, with a tile-part a resolution.
+def encode_htj2k(pixels: NDArray[Any], step: float = 0.0, *, is_rgb: bool = True) -> bytes:
+    """One frame as a codestream that is 1.2.840.10008.1.2.4.202, with a tile-part a resolution.
 
-    `pixels` is (rows, columns), or (rows, columns, 3) for colour; uint8, uint16 or int16 in the machine's
-    byte order. Raises `ValueError` for anything else, and `CodestreamError` where the codestream does
-    not decode to the very same pixels (PS3.5 10.18, A.4.12).
+    `pixels` is (rows, columns), or (rows, columns, 3) for colour; 8 or 16 bits in the machine's byte order.
+    With a quantization `step` it is lossy, and 1.2.840.10008.1.2.4.203. Colour that is not RGB keeps its
+    components apart. Raises `ValueError` for anything else.
     """
     is_colour = pixels.ndim == 3 and pixels.shape[2] == 3
     if not (pixels.ndim == 2 or is_colour) or pixels.size == 0:
         raise ValueError(f"not one frame of grey or colour: {pixels.shape}")
     if pixels.dtype not in _ACCEPTED or not pixels.dtype.isnative:
-        raise ValueError(f"not uint8, uint16 or int16 in native byte order: {pixels.dtype.str}")
-    frame = np.ascontiguousarray(pixels)
-    codestream = bytes(
-        imagecodecs.htj2k_encode(
-            frame,
-            rgb=is_colour,
-            resolutions=decompositions_for(*frame.shape[:2]),
-            reversible=True,
-            tlm=True,
-            tilepart=imagecodecs.HTJ2K.TILEPART.RESOLUTIONS,
-        )
+        raise ValueError(f"not 8 or 16 bits in native byte order: {pixels.dtype.str}")
+    encoded = imagecodecs.htj2k_encode(
+        np.ascontiguousarray(pixels),
+        level=step or None,
+        rgb=is_colour and is_rgb,
+        planar=False,
+        resolutions=decompositions_for(*pixels.shape[:2]),
+        reversible=not step,
+        tlm=True,
+        tilepart=imagecodecs.HTJ2K.TILEPART.RESOLUTIONS,
     )
+    return bytes(encoded)
+
+
+def encode_proved(pixels: NDArray[Any]) -> bytes:
+    """The same, lossless, and seen to decode to the very same pixels. Raises `CodestreamError` too."""
+    codestream = encode_htj2k(pixels)
     back = imagecodecs.htj2k_decode(codestream, planar=False)
-    if back.dtype != frame.dtype or not np.array_equal(back, frame):
+    if back.dtype != pixels.dtype or not np.array_equal(back, pixels):
         raise CodestreamError("the codestream does not decode to the pixels that it was made of")
     return codestream
 

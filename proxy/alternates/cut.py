@@ -58,7 +58,7 @@ def read_reduced(path: str, query: str) -> Reduced | None:
     return Reduced(parse_frame_path(path), others, Reach(covers=covers) if any(covers) else QUARTER)
 
 
-def cut(leading: bytes, layout: Layout | None, resolution: int, identity: Identity) -> Frame:
+def cut_out(leading: bytes, layout: Layout | None, resolution: int, identity: Identity) -> Frame:
     """A frame of its own at one resolution, out of the leading bytes of another that hold it.
 
     Raises `CodestreamError` where it can't be cut: tiles, or an order that does not go by resolution.

@@ -65,6 +65,8 @@ class Claim:
     """Bytes of the origin's own envelope before it."""
     tail: int = 0
     """Bytes of that envelope after it."""
+    resolution: str = ""
+    """Width and height of what was made here, as 128x128; empty where it was not."""
 
     @property
     def size(self) -> int:

@@ -10,8 +10,9 @@ nobody. State changes in one step; waiting comes after.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, cut, frame_of, identify
 from proxy.codestream.reach import Reach, Told
@@ -19,7 +20,7 @@ from proxy.codestream.whole import fault_of
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fill.reaches import Reaches
 from proxy.gate import Gate, Rank, Turn
-from proxy.origin.client import Answer, Asked, Origin
+from proxy.origin.asked import Answer, Asked
 from proxy.wire.media import is_htj2k
 from proxy.wire.ranges import Span
 
@@ -27,14 +28,36 @@ DEFAULT_FIRST = 65536
 """Bytes counted as first where a frame is fetched by one plain request."""
 
 
+class Supplier(Protocol):
+    """Who gives the bytes of frames: an origin, or whoever makes an alternate."""
+
+    @property
+    def keeps_labels(self) -> bool:
+        """Whether HTJ2K is handed on under the label that it came with."""
+
+    @property
+    def has_validators(self) -> bool | None:
+        """Whether its frames have strong validators; None where that is not known yet."""
+
+    def may_ask_again(self) -> bool:
+        """Whether one request that failed may be asked again; counts it."""
+
+    def fetch(
+        self, asked: Asked, span: Span, held: Claim | None, stage: str
+    ) -> AbstractAsyncContextManager[Answer]:
+        """A span of a codestream; `held` guards it against another version. Raises `ProxyError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An origin with its gate."""
+    """A supplier with its gate."""
 
-    origin: Origin
+    origin: Supplier
     """Where fetches go."""
     gate: Gate
     """Whose turn it is there."""
+    lift: Callable[[], None] = lambda: None
+    """Called for a viewer who joins a fill that may be a plan's."""
 
 
 @dataclass(frozen=True, slots=True)

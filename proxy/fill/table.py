@@ -95,7 +95,7 @@ class Fills:
 
     def _first_of(self, order: Order, stop: Mark | None) -> tuple[bool, int | None]:
         """Whether the bytes of a first fetch were learned, and how many they are."""
-        is_unguarded = order.validators == "strict" and order.site.origin.asking.has_validators is False
+        is_unguarded = order.validators == "strict" and order.site.origin.has_validators is False
         if order.first is None or is_unguarded:
             return False, None
         if isinstance(order.first, int):
@@ -164,7 +164,7 @@ class Fills:
                 pause = error.retry_after or 0.0
                 # A plan waits by itself, and a viewer rather hears of a long pause than waits.
                 is_long = fill.planned is not None or attempt >= AGAIN or pause > LONGEST_PAUSE
-                if is_long or not fill.order.site.origin.health.may_ask_again():
+                if is_long or not fill.order.site.origin.may_ask_again():
                     raise
                 self._metrics.asked_again.labels(origin).inc()
                 await asyncio.sleep(max(pause, BACKOFF * 4**attempt * uniform(0.5, 1.5)))  # noqa: S311

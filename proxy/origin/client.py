@@ -6,9 +6,9 @@ ranges only where the origin's answers are provably the same each time, and then
 the body around the codestream.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import httpx
 
@@ -24,37 +24,12 @@ from proxy.errors import (
 )
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, label_of
+from proxy.origin.asked import Answer, Asked, Headers
 from proxy.origin.faults import CertificateRefused
 from proxy.origin.forms import FORMS, Asking, OriginReport
 from proxy.origin.health import Health
 from proxy.origin.parts import Part, exactly, in_envelope, once, take_apart
 from proxy.wire.ranges import Span
-
-Headers = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of an origin for one frame, the same in each of its fetches."""
-
-    path: str
-    """Below the origin's base, with its query."""
-    credentials: Headers
-    """The viewer's own headers that prove who asks; never logged, never part of a key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer that was believed, with its body still to come."""
-
-    claim: Claim
-    """What it says of the codestream."""
-    start: int
-    """First byte of the body in the codestream."""
-    stop: int
-    """One past its last byte."""
-    chunks: AsyncIterator[bytes]
-    """The body as it arrives, exactly `stop - start` bytes; raises `OriginHungUp` where it is shorter."""
 
 
 class Origin:
@@ -88,6 +63,15 @@ class Origin:
     def report(self) -> OriginReport:
         """What it was seen to do."""
         return self.asking.report(is_resting=self.health.is_resting)
+
+    @property
+    def has_validators(self) -> bool | None:
+        """Whether its frames have strong validators; None where that is not known yet."""
+        return self.asking.has_validators
+
+    def may_ask_again(self) -> bool:
+        """Whether one request that failed may be asked again; counts it."""
+        return self.health.may_ask_again()
 
     @asynccontextmanager
     async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
@@ -160,7 +144,7 @@ class Origin:
         ranged = in_envelope(span, held, has_envelope=self.asking.has_envelope)
         if held is None and not how.is_single and not self.asking.has_stable_parts:
             ranged = Span(0, None)
-        headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials]
+        headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials, *asked.trace]
         if ranged != Span(0, None):
             headers.append(("range", ranged.to_header()))
             if held is not None and held.validator is not None:

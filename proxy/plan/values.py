@@ -12,6 +12,7 @@ KIB = 1024
 
 _UNITS = {"": 1, "B": 1, "KiB": KIB, "MiB": KIB**2, "GiB": KIB**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 _SCALE = re.compile(r"1/([0-9]{1,10})", re.ASCII)
+_AT_MOST = re.compile(r"(?:≤|<=) *([0-9]{1,5})", re.ASCII)
 _WIDTH = re.compile(r"(?:≥|>=) *([0-9]{1,5})", re.ASCII)
 _LEVELS = range(33)  # decompositions that a codestream may have (T.800 table A.15)
 _SYNTAX = re.compile(r"default|[0-9]+(\.[0-9]+)+")
@@ -75,6 +76,32 @@ def first(value: object) -> object:
     if isinstance(size, int) and size >= KIB:
         return size
     raise ValueError('bytes from 1KiB on, such as 64KiB, or a resolution: 1/16, or by its width: "≥ 256"')
+
+
+def scale(value: object) -> object:
+    """How much smaller: by what width and height are divided, and the most pixels a side, of which 0 is none.
+
+    >>> scale("1/4"), scale("1/16 area"), scale("<= 512")
+    ((4, 0), (4, 0), (1, 512))
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    most, part = _AT_MOST.fullmatch(text), _SCALE.fullmatch(text.removesuffix("area").rstrip())
+    if most is not None and int(most[1]):
+        return 1, int(most[1])
+    if part is not None and int(part[1]).bit_count() == 1:
+        area, by = text.endswith("area"), int(part[1])
+        if not area or by.bit_length() % 2:
+            return (1 << by.bit_length() // 2 if area else by), 0
+    raise ValueError(
+        '1/2, 1/4 and so on, of width and height; "1/16 area"; or the most pixels a side: "≤ 512"'
+    )
+
+
+def scale_written(value: tuple[int, int]) -> str:
+    """What `scale` reads, back as it is written."""
+    return f"≤ {value[1]}" if value[1] else f"1/{value[0]}"
 
 
 def written(value: object) -> object:

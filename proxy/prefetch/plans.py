@@ -11,12 +11,13 @@ import secrets
 from proxy.cache.frame import FrameKey
 from proxy.errors import ProxyError, UnknownName
 from proxy.metrics import Metrics
-from proxy.origin.client import Headers
+from proxy.origin.asked import Headers
 from proxy.plan.choice import Chosen
 from proxy.prefetch.run import Run, State
 from proxy.retrieve import Retrieve
 from proxy.series import ListedFrames, SeriesFrames, SeriesKey, SeriesLists
 from proxy.tasks import Tasks
+from proxy.transcode import Alternates
 from proxy.wire.resource import FrameResource
 
 MOST_KEPT = 256
@@ -30,10 +31,18 @@ _log = logging.getLogger(__name__)
 class Plans:
     """The table of runs, within the life of the app."""
 
-    def __init__(self, retrieve: Retrieve, lists: SeriesLists, chosen: Chosen, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        retrieve: Retrieve,
+        lists: SeriesLists,
+        chosen: Chosen,
+        alternates: Alternates,
+        metrics: Metrics,
+    ) -> None:
         self.chosen = chosen
         self._retrieve = retrieve
         self._lists = lists
+        self._alternates = alternates
         self._metrics = metrics
         self._runs: dict[str, Run] = {}
         self.tasks: Tasks[str] = Tasks()
@@ -70,6 +79,7 @@ class Plans:
             range(len(frames)) if images is None else images,
             credentials,
             self._retrieve,
+            self._alternates,
             self._metrics,
             lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
         )

@@ -18,16 +18,17 @@ from typing import Any
 from proxy.alternates.cut import read_reduced
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Mark, Reach
-from proxy.errors import OriginBusy, PlanCancelled, ProxyError
+from proxy.errors import OriginBusy, OriginRefused, PlanCancelled, ProxyError
 from proxy.gate import Rank, Turn
 from proxy.metrics import Metrics
-from proxy.origin.client import Asked, Headers
+from proxy.origin.asked import Asked, Headers
 from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
 from proxy.plan.stages import parts_of_frame
 from proxy.retrieve import Retrieve, Source, Wanted
 from proxy.series import ListedFrames, SeriesFrames
+from proxy.transcode import Alternates
 from proxy.wire.request import split_url
 
 IN_FLIGHT = 16
@@ -82,6 +83,8 @@ class Run:
     """Handed to the origin, never shown."""
     retrieve: Retrieve
     """The path of each frame."""
+    alternates: Alternates
+    """Those that stages may name by their path."""
     metrics: Metrics
     """What is counted."""
     on_fetched: Callable[[FrameKey, int, bool], None]
@@ -177,6 +180,10 @@ class Run:
                 pause = 2.0**attempt if error.retry_after is None else error.retry_after
                 pause = min(pause, LONGEST_PAUSE)
                 self._paused_until = max(self._paused_until, perf_counter() + pause)
+            except OriginRefused as error:
+                if not self.alternates.is_missing(wanted, error):
+                    raise
+                wanted = self._request(fetch)
         raise AssertionError("unreachable")
 
     async def _fetch_once(self, wanted: Wanted) -> tuple[int, bool]:
@@ -204,14 +211,18 @@ class Run:
         rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
         url = resource.path.replace("/frames/", fetch.frames_path or "/frames/", 1)
         path, query = split_url(f"{url}?{fetch.url_arguments or ''}")
-        reduced, stop = read_reduced(path, query), fetch.part.stop
+        offered, stop = self.alternates.get(fetch.frames_path or ""), fetch.part.stop
+        reduced = None if offered else read_reduced(path, query)
+        if offered is not None:
+            path = resource.path
         if reduced is not None:  # we cut it out, of the frame's own first bytes
             stop, query, path = reduced.reach, reduced.query, resource.path
         other = "" if path == resource.path else fetch.frames_path or ""
         key = FrameKey(self.frames.key.origin, self.frames.key.partition, resource, query, other)
         asked = Asked(f"{path}?{query}" if query else path, self.credentials)
         policy = self.profile.validators
-        return Wanted(key, asked, stop, stop, stop is None, policy, rank)
+        wanted = Wanted(key, asked, stop, stop, stop is None, policy, rank)
+        return self.alternates.wanted(wanted, offered) if offered else wanted
 
     def _note(self, stage: str, over: tuple[StageCount, ...]) -> None:
         now = perf_counter() - self._began

@@ -21,6 +21,21 @@ HTJ2K = frozenset(
 HTJ2K_LOSSLESS, HTJ2K_RPCL, HTJ2K_ANY = (f"1.2.840.10008.1.2.4.{last}" for last in (201, 202, 203))
 """The lossless one, the one that promises an order of resolutions too, and the one that promises nothing."""
 
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+"""Not compressed; what octet-stream means."""
+
+_DEFAULTS = {
+    "image/jpeg": "1.2.840.10008.1.2.4.70",
+    "image/dicom-rle": "1.2.840.10008.1.2.5",
+    "image/x-dicom-rle": "1.2.840.10008.1.2.5",
+    "image/jls": "1.2.840.10008.1.2.4.80",
+    "image/x-jls": "1.2.840.10008.1.2.4.80",
+    "image/jp2": "1.2.840.10008.1.2.4.90",
+    "image/jphc": HTJ2K_LOSSLESS,
+    "application/octet-stream": EXPLICIT_LITTLE_ENDIAN,
+}
+"""What a media type means without a parameter (PS3.18 table 8.7.3-5)."""
+
 _ESCAPED = re.compile(r"\\(.)")
 
 JPHC = "image/jphc"
@@ -93,8 +108,20 @@ def _split(value: str, separator: str) -> list[str]:
     return [*pieces, value[start:]]
 
 
-def wanted_envelope(accept: str | None) -> Envelope | None:
+def transfer_syntax_of(label: str) -> str:
+    """The transfer syntax of a body under that label; empty where nobody can tell.
+
+    >>> transfer_syntax_of("image/jls")
+    '1.2.840.10008.1.2.4.80'
+    """
+    media = parse_media_type(label)
+    return media.parameters.get("transfer-syntax") or _DEFAULTS.get(media.name, "")
+
+
+def wanted_envelope(accept: str | None, alternate: str = "") -> Envelope | None:
     """How a viewer wants its HTJ2K frame; None where it asks for something else than HTJ2K.
+
+    With the media type of an `alternate` it is how it wants that; where it is `image/*` any of these will do.
 
     Without an Accept, and for `*/*`, the standard's default is multipart (PS3.18 8.7.4).
 
@@ -110,19 +137,27 @@ def wanted_envelope(accept: str | None) -> Envelope | None:
     best: tuple[float, Envelope] | None = None
     for text in _split(accept[:MAX_ACCEPT], ","):
         media = parse_media_type(text)
-        envelope = _envelope_of(media)
+        envelope = _envelope_of(media, alternate)
         if envelope is not None and media.quality > (best[0] if best else 0.0):
             best = (media.quality, envelope)
     return best[1] if best else None
 
 
-def _envelope_of(media: MediaType) -> Envelope | None:
+def _envelope_of(media: MediaType, alternate: str) -> Envelope | None:
     if media.name == "*/*":
         return Envelope.MULTIPART
     if media.name == "multipart/related":
         inner = media.parameters.get("type", JPHC).lower()
-        return Envelope.MULTIPART if _is_htj2k(inner, media.parameters) else None
-    return Envelope.SINGLE if _is_htj2k(media.name, media.parameters) else None
+        return Envelope.MULTIPART if _is_wanted(inner, media.parameters, alternate) else None
+    return Envelope.SINGLE if _is_wanted(media.name, media.parameters, alternate) else None
+
+
+def _is_wanted(name: str, parameters: dict[str, str], alternate: str) -> bool:
+    if not alternate:
+        return _is_htj2k(name, parameters)
+    kind = alternate.partition("/")[0]
+    is_any = alternate.endswith("/*") and name.startswith(f"{kind}/")
+    return is_any or name in (alternate, f"{kind}/*", "*/*", "application/octet-stream")
 
 
 def is_htj2k(label: str) -> bool:

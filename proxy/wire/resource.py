@@ -19,6 +19,7 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 _FRAME_NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _FRAME_PATH = re.compile(r"studies/([^/]*)/series/([^/]*)/instances/([^/]*)/frames/([^/]*)", re.ASCII)
 
+_OTHER_PATH = re.compile(r"(studies/[^/]*/series/[^/]*/instances/[^/]*)(/[^/]*/)([^/]*)", re.ASCII)
 _SERIES_METADATA = re.compile(r"studies/([^/]*)/series/([^/]*)/metadata", re.ASCII)
 
 
@@ -58,6 +59,16 @@ def parse_series_metadata_path(path: str) -> tuple[str, str] | None:
 def is_frame_path(path: str) -> bool:
     """Whether this is meant as a frame, well spelled or not."""
     return _FRAME_PATH.fullmatch(path) is not None
+
+
+def split_frames_path(path: str) -> tuple[str, str]:
+    """The path of a frame, and what stands in it instead of `/frames/`; empty where it is no such path.
+
+    >>> split_frames_path("studies/1/series/2/instances/3/jls/4")
+    ('studies/1/series/2/instances/3/frames/4', '/jls/')
+    """
+    match = _OTHER_PATH.fullmatch(path)
+    return (f"{match[1]}/frames/{match[3]}", match[2]) if match else (path, "")
 
 
 def parse_frames_path(path: str) -> tuple[FrameResource, ...]:

@@ -76,7 +76,7 @@ async def test_the_form_that_works_is_found_once_and_bytes_say_what_they_are() -
             assert (part.status_code, part.content, cache_did(part)) == (206, body[:65536], "hit")
         asked = [origin.requests_of(frame_of(image)) for image in range(len(BODIES))]
         assert asked == [8, 1, 1, 1]
-        assert home.app.sites["pacs"].origin.asking.known == 8
+        assert home.app.origins["pacs"].asking.known == 8
 
 
 async def test_a_frame_that_is_not_there_is_not_asked_for_ten_times() -> None:

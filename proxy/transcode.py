@@ -1,0 +1,183 @@
+"""Alternates of frames: the origin's own, or made here. To a fill whoever makes them is one more supplier.
+
+So an alternate is a frame like any other: filled once for all who ask, cached, ranged, planned. What it is
+made of comes the way of every frame too, and only as far as it is needed: of an HTJ2K frame the smaller
+picture is cut out of its first bytes. Its validator names the version of the frame and what is made of it,
+since making that again gives the same bytes.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, replace
+from hashlib import blake2b
+from math import log2
+
+from proxy.alternates.values import Alternate, Job, Made, Offered
+from proxy.alternates.workers import Workers
+from proxy.cache.frame import Claim, FrameKey, Identity
+from proxy.codestream.reach import Reach
+from proxy.errors import CodestreamError, NotMade, OriginChanged, OriginRefused, ProxyError
+from proxy.fill.fill import Site
+from proxy.gate import Gate
+from proxy.metrics import Metrics
+from proxy.origin.asked import Answer, Asked
+from proxy.origin.parts import once
+from proxy.retrieve import Retrieve, Source, Wanted, reduced
+from proxy.series import SeriesKey, SeriesLists
+from proxy.wire.media import HTJ2K, HTJ2K_RPCL, JPHC, transfer_syntax_of
+from proxy.wire.pixels import ImagePixel
+from proxy.wire.ranges import Span
+
+IN_FLIGHT = 64
+"""Alternates that are being made, or wait for what they are made of."""
+REFUSALS = (400, 404, 405, 406, 410, 415, 501)
+"""What an origin answers that has no such path."""
+MOST_LACKING = 1024
+"""Origins and paths that are remembered to be refused."""
+
+
+class Alternates:
+    """Those that are offered, by the path that they have in URLs."""
+
+    def __init__(
+        self,
+        offered: Iterable[Offered],
+        retrieve: Retrieve,
+        lists: SeriesLists,
+        workers: Workers,
+        metrics: Metrics,
+    ) -> None:
+        self._by_path = {each.path: each for each in offered}
+        self._retrieve = retrieve
+        self._lists = lists
+        self._workers = workers
+        # Making takes none of the origin's bytes and has its own queue: nobody is held back here.
+        self._gate = Gate("alternates", IN_FLIGHT, metrics, least_window=IN_FLIGHT << 20)
+        self._lacking: dict[tuple[str, str], None] = {}
+
+    def get(self, frames_path: str) -> Offered | None:
+        """The one at a path."""
+        return self._by_path.get(frames_path)
+
+    def wanted(self, frame: Wanted, offered: Offered) -> Wanted:
+        """A request for a frame as one for an alternate of it."""
+        key = replace(frame.key, frames_path=offered.path)
+        if offered.made == "never" or (offered.made == "if-missing" and not self._is_lacking(key)):
+            path = frame.asked.path.replace("/frames/", offered.path, 1)
+            return replace(frame, key=key, asked=replace(frame.asked, path=path))
+        plain = replace(frame, first=None, stop=None, is_completed=True)
+        supplier = _Maker(plain, offered.alternate, self._retrieve, self._lists, self._workers)
+        return replace(frame, key=key, first=None, site=Site(supplier, self._gate, supplier.lift))
+
+    def is_missing(self, wanted: Wanted, error: ProxyError) -> bool:
+        """Whether an origin was found not to have an alternate that can be made instead; remembers it."""
+        offered, key = self._by_path.get(wanted.key.frames_path), wanted.key
+        is_refused = isinstance(error, OriginRefused) and error.status in REFUSALS
+        if offered is None or offered.made != "if-missing" or wanted.site is not None or not is_refused:
+            return False
+        self._lacking[key.origin, key.frames_path] = None
+        while len(self._lacking) > MOST_LACKING:
+            del self._lacking[next(iter(self._lacking))]
+        return True
+
+    def _is_lacking(self, key: FrameKey) -> bool:
+        return (key.origin, key.frames_path) in self._lacking
+
+
+class _Maker:
+    """The supplier of one alternate of one frame."""
+
+    keeps_labels = False
+    has_validators = True
+
+    def __init__(
+        self, frame: Wanted, alternate: Alternate, retrieve: Retrieve, lists: SeriesLists, workers: Workers
+    ) -> None:
+        self._frame = frame
+        self._alternate = alternate
+        self._retrieve = retrieve
+        self._lists = lists
+        self._workers = workers
+
+    def may_ask_again(self) -> bool:
+        """The origin was asked again already."""
+        return False
+
+    def lift(self) -> None:
+        """A viewer wants it now: what it is made of waits no longer as a plan's."""
+        self._retrieve.open(self._frame).leave()
+
+    @asynccontextmanager
+    async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
+        """Makes it. Raises `NotMade`, `CodestreamError`, and whatever fetching the frame does."""
+        del asked, stage
+        identity, made = await self._make()
+        version = json.dumps([identity.digest, asdict(self._alternate)])
+        validator = f'"{blake2b(version.encode(), digest_size=16).hexdigest()}"'
+        size = "{}x{}".format(*made.size)
+        claim = Claim(made.label, len(made.content), validator, identity.claim.may_store, resolution=size)
+        if held is not None and (held.label, held.total, held.validator) != (
+            made.label,
+            claim.total,
+            validator,
+        ):
+            raise OriginChanged("the frame is another version than what was made of it", "validator")
+        stop = claim.total if span.stop is None else min(span.stop, claim.total)
+        yield Answer(claim, span.start, stop, once(made.content[span.start : stop]))
+
+    async def _make(self) -> tuple[Identity, Made]:
+        key, alternate = self._frame.key, self._alternate
+        series = SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
+        frames = await self._lists.get(series, self._frame.asked.credentials)
+        pixel = frames.pixel_of(key.resource)
+        if pixel is None:
+            raise NotMade("the metadata does not say how the pixels of this frame are stored")
+        scale = alternate.scale_of(pixel.columns, pixel.rows)
+        may_be_htj2k = frames.transfer_syntax in ("", *HTJ2K)
+        if scale > 1 and may_be_htj2k and pixel.photometric != "PALETTE COLOR":
+            with suppress(CodestreamError):  # else of the whole
+                return await self._of_less(pixel, scale)
+        identity, content = await self._whole()
+        is_progressive = identity.label in (JPHC, f"{JPHC};transfer-syntax={HTJ2K_RPCL}")
+        if is_progressive and scale == 1 and alternate == Alternate("htj2k"):
+            return identity, Made(content, identity.label, (pixel.columns, pixel.rows))
+        job = Job(content, transfer_syntax_of(identity.label), pixel, alternate, scale)
+        return identity, await self._done(job)
+
+    async def _of_less(self, pixel: ImagePixel, scale: int) -> tuple[Identity, Made]:
+        """Of as many first bytes as hold the smaller picture, without decoding where HTJ2K is wanted."""
+        reach = Reach(scale=scale)
+        with self._opened(replace(self._frame, first=reach, stop=reach, is_completed=False)) as source:
+            told, held = await reduced(source, reach)
+        identity, content = held.frame.identity, b"".join(held.frame.pieces)
+        left = scale // (1 << round(log2(pixel.columns / told.size[0])))
+        if left == 1 and self._alternate.codec == "htj2k" and not self._alternate.is_lossy:
+            return identity, Made(content, identity.label, told.size)
+        smaller = replace(pixel, columns=told.size[0], rows=told.size[1])
+        job = Job(content, transfer_syntax_of(identity.label), smaller, self._alternate, max(1, left))
+        return identity, await self._done(job)
+
+    async def _whole(self) -> tuple[Identity, bytes]:
+        with self._opened(self._frame) as source:
+            identity = await source.describe()
+            await source.reached(identity.claim.total)
+            return identity, b"".join(await source.take(0, identity.claim.total))
+
+    async def _done(self, job: Job) -> Made:
+        return await self._workers.make(job, is_planned=self._frame.planned is not None)
+
+    @contextmanager
+    def _opened(self, wanted: Wanted) -> Iterator[Source]:
+        opened, is_cancelled = self._retrieve.open(wanted), False
+        try:
+            yield opened.source
+        except asyncio.CancelledError:
+            is_cancelled = True
+            raise
+        finally:
+            if wanted.planned is None:
+                opened.leave()
+            else:
+                self._retrieve.leave(wanted, opened, is_cancelled=is_cancelled)
