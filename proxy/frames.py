@@ -75,7 +75,7 @@ def frame_request(request: Request, origin: str, path: str, alternates: Alternat
     if request.method not in ("GET", "HEAD"):
         return None
     plain, frames_path = split_frames_path(path)
-    alternate = alternates.get(frames_path)
+    alternate = alternates.get(frames_path, request.others)
     if alternate is not None:
         path = plain
     reduced = read_reduced(path, request.others) if alternate is None else None

@@ -26,6 +26,7 @@ from proxy.measure.run import Setup
 from proxy.measure.run import measure as rows_of
 from proxy.measure.server import Server
 from proxy.measure.table import print_table, to_json
+from proxy.measure.twice import alternates
 from proxy.settings import Settings
 
 
@@ -37,7 +38,7 @@ def demo(options: argparse.Namespace) -> int:
         listener = listen()
         children.start("origin", demo_origin.run, listener, str(tree))
         place = _placed(children, _url(listener), None, options)
-        uvloop.run(_shown(place, options))
+        uvloop.run(_shown(place, options, has_jls=True))
         if not options.exit:
             print(
                 f"\nServing {place.proxy}/studies, metrics at {place.admin}/metrics. Ctrl-C ends it.",
@@ -109,7 +110,11 @@ def _start_proxy(children: Children, origin: str) -> tuple[str, str]:
     viewers, admin = listen(), listen()
     # What is set in the environment is meant for `serve`.
     settings = Settings(
-        _env_prefix="NOTHING_", origins=[{"url": origin}], log={"level": "error"}, profiles=profiles()
+        _env_prefix="NOTHING_",
+        origins=[{"url": origin}],
+        log={"level": "error"},
+        profiles=profiles(),
+        alternates=alternates(),
     )
     children.start("proxy", app.run, settings, viewers, admin)
     return _url(viewers), _url(admin)
@@ -121,13 +126,18 @@ def _url(listener: socket.socket) -> str:
 
 
 async def _shown(
-    place: Place, options: argparse.Namespace, study: str | None = None, series: str | None = None
+    place: Place,
+    options: argparse.Namespace,
+    study: str | None = None,
+    series: str | None = None,
+    *,
+    has_jls: bool = False,
 ) -> None:
     """Measures and prints."""
     async with Server(place.origin) as server:
         subjects = await find_subjects(server, study, series)
     network, admin = options.network, place.admin or None
-    rows = rows_of(Setup(subjects, place.direct, place.through, network, place.link, admin))
+    rows = rows_of(Setup(subjects, place.direct, place.through, network, place.link, admin, has_jls))
     if options.json:
         print(to_json([row async for row in rows]), flush=True)
     else:

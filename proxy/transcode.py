@@ -57,9 +57,9 @@ class Alternates:
         self._gate = Gate("alternates", IN_FLIGHT, metrics, least_window=IN_FLIGHT << 20)
         self._lacking: dict[tuple[str, str], None] = {}
 
-    def get(self, frames_path: str) -> Offered | None:
-        """The one at a path."""
-        return self._by_path.get(frames_path)
+    def get(self, frames_path: str, query: str) -> Offered | None:
+        """The one at a path; none where a size is asked for, since such a picture is cut out of the frame."""
+        return None if "fsiz=" in query else self._by_path.get(frames_path)
 
     def wanted(self, frame: Wanted, offered: Offered) -> Wanted:
         """A request for a frame as one for an alternate of it."""

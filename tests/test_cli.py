@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from proxy.measure.own import CUT, PLANS
+from proxy.measure.own import PLANS
 from proxy.measure.series import Kind
+from proxy.measure.twice import CUT
 from proxy.measure.viewer import WAYS
 
 COMMAND = Path(sys.executable).parent / "progressive-proxy"

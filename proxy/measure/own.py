@@ -1,4 +1,4 @@
-"""What only our own proxy does: pictures that are cut out, and plans whose first fetches end at a resolution.
+"""Plans of our own proxy, whose first fetches end at a resolution.
 
 A plan is asked for at the admin listener and followed by its events; then a viewer loads the same frames, of
 which each answer must be a hit. So the bytes are the right ones, and all there.
@@ -9,18 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from proxy.codestream.header import read_header
-from proxy.codestream.layout import read_layout
 from proxy.errors import MeasureError
-from proxy.measure.picture import check_status
 from proxy.measure.series import Kind
-from proxy.measure.server import CONNECTIONS, Server
-from proxy.measure.viewer import ACCEPTS, Loaded, Viewer, Way, is_hit_of, together
+from proxy.measure.server import Server
+from proxy.measure.viewer import Loaded, Viewer, Way
 from proxy.plan.profile import stock_profile
 from proxy.wire.resource import parse_frame_path
 
-CUT = "cut"
-"""The way of a picture that is cut out, and then the frame."""
 PLANS: Mapping[Kind, tuple[str, ...]] = {
     Kind.STACK: ("first 64KiB", "first 1/16", "first ≥ 256"),
     Kind.VOLUME: ("first 64KiB", "first 1/16", "first ≥ 256", "first 1/4", "interleaved 1/4"),
@@ -28,8 +23,6 @@ PLANS: Mapping[Kind, tuple[str, ...]] = {
 """Ways that are plans: how far first fetches go, in the stages of a stock profile where one is named."""
 SAMPLES = 3
 """Loads by one plan at most: each has frames of its own in the proxy's cache."""
-FSIZ = "fsiz=128,128"
-"""Size of the pictures that are cut out, at least."""
 
 
 def profiles() -> dict[str, dict[str, Any]]:
@@ -93,45 +86,3 @@ def _wanted(paths: tuple[str, ...], plan: str, sample: int) -> dict[str, Any]:
     frames = [{"instance": each.instance, "frame": each.frame_number} for each in resources]
     one = resources[0]
     return {"study": one.study, "series": one.series, "frames": frames, "profile": _name(plan, sample)}
-
-
-async def load_by_thumbnails(viewer: Viewer, paths: tuple[str, ...], nonce: str) -> Loaded:
-    """A picture of each frame that is cut out, then each whole. Raises `OriginError`."""
-    pictures: dict[int, tuple[float, bytes]] = {}
-    waiting = iter(enumerate(paths))
-    accept = {"Accept": ACCEPTS[0]}
-
-    async def load_in_turn() -> None:
-        for index, path in waiting:
-            url = path.replace("/frames/", "/htj2kThumbnail/") + f"?{FSIZ}&_={nonce}"
-            async with viewer.server.ask(url, accept) as response:
-                check_status(response.status_code, (200,))
-                body = b"".join([chunk async for chunk in response.aiter_raw()])
-            hits.append(is_hit_of(response.headers))
-            pictures[index] = time.perf_counter() - began, body
-
-    hits: list[bool | None] = []
-    await viewer.warm(paths)
-    began = time.perf_counter()
-    await together(load_in_turn() for _ in range(min(CONNECTIONS, len(paths))))
-    took = time.perf_counter() - began
-    loaded = await viewer.load(paths, Way.WHOLE, nonce)
-    first, picture = min(pictures.values())
-    return replace(
-        loaded,
-        first=first,
-        first_bytes=len(picture),
-        first_codestream=_end_of(loaded.codestream, picture),
-        seen=took,
-        seen_bytes=sum(len(body) for _, body in pictures.values()),
-        final=took + loaded.final,
-        is_hit=None if None in hits else loaded.is_hit and all(hits),
-    )
-
-
-def _end_of(codestream: bytes, picture: bytes) -> int:
-    """Where the resolution ends in a frame that a picture was cut out as."""
-    layout, cut = read_layout(codestream), read_header(picture)
-    if layout is None or cut is None or (cut.width, cut.height) not in layout.sizes:
-        raise MeasureError("the picture that was cut out has none of the frame's resolutions")
-    return layout.ends[layout.sizes.index((cut.width, cut.height))] or 0

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 
 from proxy.errors import MeasureError, OriginMismatch, ProxyError
 from proxy.measure.network import Network
-from proxy.measure.own import CUT, PLANS, SAMPLES, load_by_plan, load_by_thumbnails
+from proxy.measure.own import PLANS, SAMPLES, load_by_plan
 from proxy.measure.resolution import proved_resolution
 from proxy.measure.row import Cache, Link, Row, Sample
 from proxy.measure.series import Kind, Subject
 from proxy.measure.server import Server
+from proxy.measure.twice import CUT, JLS, JLS_ACCEPTS, JLS_MADE, JLS_REDUCED, TWICE, load_twice
 from proxy.measure.viewer import WAYS, Loaded, Viewer, Way
 
+JLS_WHOLE = "jls"
+"""The way of frames that the origin has as JPEG-LS, by one plain request each."""
 HOT_TRIES = 3
 """Loads until every answer must have been a hit."""
 
@@ -39,6 +42,8 @@ class Setup:
     """Where it is."""
     admin_url: str | None = None
     """The admin listener of our own proxy; None leaves out what no other does."""
+    has_jls: bool = False
+    """Whether the origin keeps JPEG-LS too, whole and reduced."""
     stack_samples: int = SAMPLES
     """Loads of a stack, for the median."""
     volume_samples: int = 1
@@ -53,7 +58,7 @@ async def measure(setup: Setup) -> AsyncIterator[Row]:
         Server(setup.admin_url or setup.direct_url) as admin,
     ):
         for subject in setup.subjects:
-            bench = _Bench(setup, subject, Viewer(origin), Viewer(proxy), admin)
+            bench = _Bench(setup, subject, _viewers(origin), _viewers(proxy), admin)
             for way, cache in _rows(setup, subject):
                 try:
                     yield await bench.row(way, cache)
@@ -63,14 +68,26 @@ async def measure(setup: Setup) -> AsyncIterator[Row]:
 
 def _rows(setup: Setup, subject: Subject) -> Iterator[tuple[str, Cache]]:
     """What is measured of a subject: ways of viewers, then what our own proxy does."""
-    for way in WAYS[subject.kind]:
+    ways = [way.value for way in WAYS[subject.kind]] + ([JLS_WHOLE, JLS_REDUCED] if setup.has_jls else [])
+    for way in ways:
         for cache in Cache if setup.proxy_url else (Cache.NONE,):
-            yield way.value, cache
+            yield way, cache
     if setup.admin_url is None:
         return
-    yield from ((CUT, cache) for cache in (Cache.COLD, Cache.HOT))
+    own = (JLS_MADE, CUT) if setup.has_jls else (CUT,)
+    yield from ((way, cache) for way in own for cache in (Cache.COLD, Cache.HOT))
     if setup.link is Link.ORIGIN:
         yield from ((plan, Cache.COLD) for plan in PLANS[subject.kind])
+
+
+def _viewers(server: Server) -> tuple[Viewer, Viewer]:
+    """Of frames, and of frames as JPEG-LS."""
+    return Viewer(server), Viewer(server, JLS, JLS_ACCEPTS)
+
+
+def _is_jls(way: str) -> bool:
+    """Whether the frames that come whole are JPEG-LS."""
+    return way in (JLS_WHOLE, JLS_REDUCED)
 
 
 def _told(cache: Cache) -> str:
@@ -83,11 +100,11 @@ class _Bench:
 
     setup: Setup
     subject: Subject
-    direct: Viewer
-    proxy: Viewer
+    direct: tuple[Viewer, Viewer]
+    proxy: tuple[Viewer, Viewer]
     admin: Server
     nonce: str = ""
-    digests: tuple[bytes, ...] = ()
+    digests: dict[bool, tuple[bytes, ...]] = field(default_factory=dict)
     resolutions: dict[int, str | None] = field(default_factory=dict)
 
     async def row(self, way: str, cache: Cache) -> Row:
@@ -99,14 +116,13 @@ class _Bench:
     async def _load(self, way: str, cache: Cache, sample: int) -> Loaded:
         match cache:
             case Cache.NONE:
-                loaded = await self.direct.load(self.subject.paths, Way(way))
+                loaded = await self._asked(self.direct, way, "")
             case Cache.COLD:
                 self.nonce = secrets.token_hex(8)
                 loaded = await self._load_through(way, sample)
             case Cache.HOT:
                 loaded = await self._load_hot(way, sample)
-        self.digests = self.digests or loaded.digests
-        if loaded.digests != self.digests:
+        if loaded.digests != self.digests.setdefault(_is_jls(way), loaded.digests):
             raise OriginMismatch("the frames are not the ones that the origin sent before", "body")
         return loaded
 
@@ -118,12 +134,15 @@ class _Bench:
         raise OriginMismatch("no hit after several loads: is the cache smaller than the series?", "cache")
 
     async def _load_through(self, way: str, sample: int) -> Loaded:
-        paths = self.subject.paths
-        if way == CUT:
-            return await load_by_thumbnails(self.proxy, paths, self.nonce)
         if way in PLANS[self.subject.kind]:
-            return await load_by_plan(self.admin, self.proxy, paths, way, sample)
-        return await self.proxy.load(paths, Way(way), self.nonce)
+            return await load_by_plan(self.admin, self.proxy[0], self.subject.paths, way, sample)
+        return await self._asked(self.proxy, way, self.nonce)
+
+    async def _asked(self, viewers: tuple[Viewer, Viewer], way: str, nonce: str) -> Loaded:
+        viewer, paths = viewers[_is_jls(way)], self.subject.paths
+        if way in TWICE:
+            return await load_twice(viewer, paths, way, nonce)
+        return await viewer.load(paths, Way.WHOLE if way == JLS_WHOLE else Way(way), nonce)
 
     async def _summed(self, way: str, cache: Cache, loads: list[Loaded]) -> Row:
         one, is_volume = loads[0], self.subject.kind is Kind.VOLUME
@@ -151,6 +170,9 @@ class _Bench:
         return self.setup.network.limit(size) * 1e3 if is_crossed and self.setup.network.is_shaped else None
 
     async def _resolution(self, loaded: Loaded) -> str | None:
+        if loaded.first_size is not None:
+            width, height = loaded.first_size
+            return f"{width}x{height} (1/{round(self.subject.columns / width)})"
         have = loaded.first_codestream
         if have not in self.resolutions:
             self.resolutions[have] = await proved_resolution(loaded.codestream, have)

@@ -22,6 +22,9 @@ from proxy.plan.profile import Profile, stock_profile
 from proxy.wire.ranges import Span
 from proxy.wire.resource import parse_frame_path
 
+FRAMES = "/frames/"
+"""What stands in the URL of a frame before its number."""
+
 ACCEPTS = (
     "image/jphc",
     'multipart/related; type="image/jphc"; transfer-syntax=*',
@@ -97,15 +100,18 @@ class Loaded:
     """Bytes of that codestream which its first picture had."""
     is_hit: bool | None
     """Whether every answer was a hit (RFC 9211); None where one does not say."""
+    first_size: tuple[int, int] | None = None
+    """Width and height of its first picture, where that was one of its own."""
 
 
 class Viewer:
     """Loads frames from one server, and remembers which way of asking works there."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, frames_path: str = FRAMES, accepts: tuple[str, ...] = ACCEPTS) -> None:
         self.server = server
         """Whom it asks."""
-        self._accepts = list(ACCEPTS)
+        self._frames_path = frames_path
+        self._accepts = list(accepts)
 
     async def load(self, paths: tuple[str, ...], way: Way, nonce: str = "") -> Loaded:
         """All frames once. Raises `OriginError`.
@@ -114,6 +120,7 @@ class Viewer:
         """
         await self.warm(paths)
         profile = await asyncio.to_thread(way.profile)
+        paths = tuple(path.replace(FRAMES, self._frames_path) for path in paths)
         while True:
             load = _Load(self.server, paths, way, Plan(profile, len(paths)), nonce, self._accepts[0])
             try:

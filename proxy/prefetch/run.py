@@ -211,7 +211,7 @@ class Run:
         rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
         url = resource.path.replace("/frames/", fetch.frames_path or "/frames/", 1)
         path, query = split_url(f"{url}?{fetch.url_arguments or ''}")
-        offered, stop = self.alternates.get(fetch.frames_path or ""), fetch.part.stop
+        offered, stop = self.alternates.get(fetch.frames_path or "", query), fetch.part.stop
         reduced = None if offered else read_reduced(path, query)
         if offered is not None:
             path = resource.path

@@ -110,6 +110,10 @@ async def test_of_htj2k_a_smaller_picture_takes_its_first_bytes_alone() -> None:
     async with house(origin, alternates=ALTERNATES) as home:
         cut = await home.viewer.get(at("/htj2kThumbnail/"), headers={"accept": "image/jphc"})
         assert np.array_equal(decode_htj2k(cut.content), decode_htj2k(body, 4))
+        asked = await home.viewer.get(
+            at("/htj2kThumbnail/") + "?fsiz=200,200", headers={"accept": "image/jphc"}
+        )
+        assert np.array_equal(decode_htj2k(asked.content), decode_htj2k(body, 2)), "a size that is asked for"
         jls = await home.viewer.get(at("/jlsThumbnail/"), headers={"accept": "image/jls"})
         assert np.array_equal(imagecodecs.jpegls_decode(jls.content), decode_htj2k(body, 2))
         brought = home.metric("origin_bytes_total", origin="pacs", stage="first")
