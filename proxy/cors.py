@@ -6,9 +6,9 @@ does not count where credentials go along.
 
 from collections.abc import Sequence
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Send
 
 EXPOSED = (
     "Accept-Ranges", "Cache-Status", "Content-Length", "Content-Range", "ETag", "Not-Progressive",
@@ -19,11 +19,22 @@ TAKEN = (
     "Accept", "Authorization", "Content-Type", "If-None-Match", "If-Range", "Range", "Retrieve-Profile",
 )  # fmt: skip
 """Headers that pages may send."""
+_OF_PAGES = (b"access-control-", b"timing-allow-origin")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
 class Sharing(CORSMiddleware):
-    """The same for the timing of answers, which a page may measure if it may read them (Resource Timing)."""
+    """The same for the timing of answers, which a page may measure if it may read them (Resource Timing).
+
+    What an origin says of pages is left out: it knows who proves what to it, but not who may read here.
+    """
+
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+        """Sends an answer with what we say of pages, and nothing else."""
+        if message["type"] == "http.response.start":
+            own = [pair for pair in message["headers"] if not pair[0].lower().startswith(_OF_PAGES)]
+            message = {**message, "headers": own}
+        await super().send(message, send, request_headers)
 
     @staticmethod
     def allow_explicit_origin(headers: MutableHeaders, origin: str) -> None:

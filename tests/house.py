@@ -118,20 +118,24 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     viewers, admin = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in sockets)
     stop = asyncio.Event()
     door = Door(app)
+    listeners = Listener(door, sockets[0], grace), Listener(app.admin, sockets[1], grace)
     async with app.running(), asyncio.TaskGroup() as group:
-        listeners = Listener(door, sockets[0], grace), Listener(app.admin, sockets[1], grace)
         serving = group.create_task(serve(*listeners, stop, app.plans.tasks.close))
-        async with (
-            httpx.AsyncClient(base_url=viewers, transport=Transport(PATIENCE), timeout=None) as viewer,
-            httpx.AsyncClient(base_url=admin, transport=Transport(PATIENCE), timeout=None) as desk,
-        ):
-            while wait and app.not_ready_because():
-                await asyncio.sleep(0.001)
-            try:
+        try:
+            async with (
+                httpx.AsyncClient(base_url=viewers, transport=Transport(PATIENCE), timeout=None) as viewer,
+                httpx.AsyncClient(base_url=admin, transport=Transport(PATIENCE), timeout=None) as desk,
+            ):
+                while wait and app.not_ready_because():
+                    await asyncio.sleep(0.001)
                 yield House(app, origin, viewer, desk, stop, door)
-            finally:
-                stop.set()
-        await serving
+        except BaseException:
+            for listener in listeners:  # a story that failed waits for no answer, but sockets are closed
+                listener.config.timeout_graceful_shutdown = 0
+            raise
+        finally:
+            stop.set()
+            await serving
 
 
 def cache_did(response: httpx.Response) -> str:

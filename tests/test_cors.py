@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.house import House, house
-from tests.scripted_origin import FRAME, ScriptedOrigin, codestream
+from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +58,19 @@ async def test_a_stranger_reads_nothing_and_a_plain_viewer_needs_no_leave() -> N
         assert (await home.viewer.get(FRAME, headers=SINGLE)).content == BODY
 
 
+async def test_what_the_origin_says_of_pages_lets_nobody_in() -> None:
+    def script(asked: Asked) -> Reply | None:
+        open_to_all = {"access-control-allow-origin": "*", "timing-allow-origin": "*"}
+        return Reply(200, {"content-type": "application/dicom+json", **open_to_all}, (b"[]",))
+
+    async with house(ScriptedOrigin(script=script), cors={"origins": [PAGE]}) as home:
+        for page, said in ((PAGE, [PAGE]), (STRANGER, [])):
+            answer = await home.viewer.get("/studies?limit=1", headers={"origin": page})
+            assert answer.status_code == 200
+            assert answer.headers.get_list("access-control-allow-origin") == said
+            assert answer.headers.get_list("timing-allow-origin") == said
+
+
 async def test_a_preflight_is_answered_here_and_kept() -> None:
     async with house(origin(), cors={"origins": [PAGE], "private_network": True, "max_age": 86400}) as home:
         before = len(home.origin.asked)
@@ -67,17 +80,28 @@ async def test_a_preflight_is_answered_here_and_kept() -> None:
         assert headers["access-control-allow-private-network"] == "true"
         assert {"authorization", "range"} <= set(headers["access-control-allow-headers"].lower().split(", "))
         assert (await preflight(home, PAGE, "x-unheard-of"))[0] == 400
+        assert (await preflight(home, STRANGER, "range", **private))[0] == 400
         assert len(home.origin.asked) == before
+
+
+async def test_a_private_network_is_left_alone_unless_that_is_wished() -> None:
+    async with house(origin(), cors={"origins": [PAGE]}) as home:
+        private = {"access-control-request-private-network": "true"}
+        status, headers = await preflight(home, PAGE, "range", **private)
+        assert status == 400
+        assert "access-control-allow-private-network" not in headers
+        assert (await preflight(home, PAGE, "range"))[0] == 200
 
 
 async def test_where_nothing_is_said_of_pages_nothing_is_said_to_them() -> None:
     async with house(origin()) as home:
         answer = await home.viewer.get(FRAME, headers=SINGLE | {"origin": PAGE})
-        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert not [name for name in answer.headers if name.startswith(("access-control", "timing-allow"))]
 
 
 async def test_anywhere_is_without_credentials() -> None:
     async with house(origin(), cors={"origins": ["*"]}) as home:
         answer = await home.viewer.get(FRAME, headers=SINGLE | {"origin": STRANGER})
         assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["timing-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers

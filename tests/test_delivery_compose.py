@@ -141,7 +141,8 @@ def test_if_none_match_goes_before_if_range_and_head(envelope: Envelope) -> None
 
 
 @BOTH
-def test_another_etag_in_if_none_match_changes_nothing(envelope: Envelope) -> None:
+def test_another_etag_in_if_none_match_gives_the_whole_or_nothing(envelope: Envelope) -> None:
+    """A browser asks so whether what it holds by ranges is still this, and its viewer may want the whole."""
     other_envelope = next(each for each in Envelope if each is not envelope)
     tags = (
         OTHER.etag(envelope),
@@ -151,7 +152,10 @@ def test_another_etag_in_if_none_match_changes_nothing(envelope: Envelope) -> No
         IDENTITY.etag(envelope).strip('"'),
     )
     for value in (*tags, ", ".join(tags), '*, "x"'):
-        assert asked(envelope, "0-9", if_none_match=value) == asked(envelope, "0-9"), value
+        for bytes_ in (None, "0-9", "0-", "0-999999"):
+            assert asked(envelope, bytes_, if_none_match=value) == asked(envelope), value
+        for bytes_ in ("10-", "-5", "999999-"):  # it would be put behind another version's part
+            assert asked(envelope, bytes_, if_none_match=value) == asked(envelope, "999999-"), value
 
 
 @BOTH

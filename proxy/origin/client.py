@@ -86,8 +86,7 @@ class Origin:
                 yield answer
         except OriginRefused as error:
             outcome = "refused"
-            if self._is_own_proof and error.status in (401, 403):  # no viewer can help that
-                raise OriginFailed("the origin refuses the proxy's own credentials") from error
+            self._check_own_proof(error.status)
             raise
         except OriginError as error:
             outcome = type(error).__name__.removeprefix("Origin").lower()
@@ -241,6 +240,22 @@ class Origin:
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
     ) -> httpx.Response:
         """Anything that is not a frame, answered as a stream that the caller closes. Raises `OriginError`."""
+        response = await self._pass(method, target, headers, body)
+        try:
+            self._check_own_proof(response.status_code)
+        except OriginFailed:
+            await response.aclose()
+            raise
+        return response
+
+    def _check_own_proof(self, status: int) -> None:
+        """Raises `OriginFailed` where credentials of our own are refused: no viewer can help that."""
+        if self._is_own_proof and status in (401, 403):
+            raise OriginFailed("the origin refuses the proxy's own credentials")
+
+    async def _pass(
+        self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
+    ) -> httpx.Response:
         request = httpx.Request(method, f"{self._base}/{target}", headers=_encoded(headers), content=body)
         response = await self._send(request)
         outcome = "ok" if response.status_code < 500 else "failed"
@@ -254,11 +269,12 @@ class Origin:
     async def read_whole(self, target: str, headers: Headers) -> bytes:
         """The body of a GET, no larger than a frame may be. Raises `OriginError`."""
         response, body = await self._read(target, headers)
+        self._check_own_proof(response.status_code)
         check_status(response.status_code, response.headers)
         return body
 
     async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
-        response = await self.hand_through("GET", target, headers, None)
+        response = await self._pass("GET", target, headers, None)
         try:
             chunks = [chunk async for chunk in self._bounded(self._body(response, "pass"))]
         finally:

@@ -45,8 +45,20 @@ def reduced(path: str) -> dict[str, Any]:
     return {**asked, "imageQualityStatus": SUBRESOLUTION, "decodeLevel": 0}
 
 
+OHIF = {"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax="*"'}
+"""What OHIF puts in the place of Cornerstone3D's own Accept."""
+
 REST = {"rangeIndex": -1}
 BY_RANGE = two(first(decodeLevel=3), REST)
+BY_RANGE_WITH_LAST_HOPE = {
+    "stages": [
+        {"id": "fast", "retrieveType": "singleFast"},
+        {"id": "final", "retrieveType": "singleFinal"},
+        {"id": "error"},
+    ],
+    "retrieveOptions": {"singleFast": first(decodeLevel=3), "singleFinal": REST},
+}
+"""As the documentation has it: where ranges failed, a plain request."""
 STREAMING = {"stages": "single", "retrieveOptions": {"single": {"streaming": True, "decodeLevel": 1}}}
 
 STACKS = {
@@ -67,6 +79,24 @@ STACKS = {
         ("bytes=0-65535", "bytes=65536-327679", "bytes=327680-"),
         (SUBRESOLUTION, LOSSY, FULL),
         (256, 1024, 1024),
+    ),
+    "ranges as of 5.9": Plan(
+        {
+            "stages": THREE,
+            "retrieveOptions": {
+                "singleFast": {
+                    "rangeIndex": 0,
+                    "initialChunkSize": 32 * KIB,
+                    "chunkSize": 128 * KIB,
+                    "decodeLevel": 3,
+                },
+                "singleMiddle": {"rangeIndex": 1, "decodeLevel": 2},
+                "singleFinal": REST,
+            },
+        },
+        ("bytes=0-32767", "bytes=32768-163839", "bytes=163840-"),
+        (SUBRESOLUTION, SUBRESOLUTION, FULL),
+        (128, 512, 1024),
     ),
     "reduced, then streaming": Plan(
         two(reduced("/htj2kThumbnail/"), {"streaming": True}),

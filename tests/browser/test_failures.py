@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.alternates.codec import encode_htj2k
 from tests.browser.pictures import Series
-from tests.browser.plans import BY_RANGE, REST, STACKS, STREAMING, VOLUMES, first
+from tests.browser.plans import BY_RANGE, BY_RANGE_WITH_LAST_HOPE, STACKS, STREAMING, VOLUMES
 from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Seen, Viewer
 from tests.house import House, house
 from tests.scripted_origin import HANG_UP, Asked, Reply, honest
@@ -18,15 +18,6 @@ pytestmark = pytest.mark.anyio
 
 AFTER = 5000
 """Bytes after which an origin hangs up."""
-BY_RANGE_WITH_LAST_HOPE = {
-    "stages": [
-        {"id": "fast", "retrieveType": "singleFast"},
-        {"id": "final", "retrieveType": "singleFinal"},
-        {"id": "error"},
-    ],
-    "retrieveOptions": {"singleFast": first(decodeLevel=3), "singleFinal": REST},
-}
-"""As the documentation has it: where ranges failed, a plain request."""
 
 
 def answers_500(body: bytes, asked: Asked) -> Reply:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.browser.pictures import Series
-from tests.browser.plans import BY_RANGE, KIB, STACKS, STREAMING
+from tests.browser.plans import BY_RANGE, KIB, OHIF, STACKS, STREAMING
 from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Viewer
 from tests.house import House, house
 from tests.scripted_origin import Asked, Reply, honest
@@ -84,9 +84,12 @@ async def test_a_picture_is_shown_while_the_rest_waits(
     assert (viewer.faults, seen.errors) == ([], [])
 
 
-async def test_stock_streaming_shows_the_whole(viewer: Viewer, radiograph: Series) -> None:
+@pytest.mark.parametrize("headers", [None, OHIF], ids=["Cornerstone3D", "OHIF"])
+async def test_stock_streaming_shows_the_whole(
+    viewer: Viewer, radiograph: Series, headers: dict[str, str] | None
+) -> None:
     async with house(radiograph.origin(), cors=ANYWHERE) as home:
-        seen = await viewer.show("stack", root(home), radiograph, STREAMING)
+        seen = await viewer.show("stack", root(home), radiograph, STREAMING, headers=headers)
     assert (seen.statuses()[-1], seen.digests()[-1]) == (FULL, radiograph.digest())
     assert (viewer.faults, seen.errors) == ([], [])
     assert (await viewer.looks_like("stack", radiograph))["differing"] == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser.pictures import SLICES, Series
-from tests.browser.plans import VOLUMES
+from tests.browser.plans import OHIF, VOLUMES
 from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Viewer
 from tests.house import house
 
@@ -44,3 +44,22 @@ async def test_every_slice_of_a_volume_comes_whole(
     drawn = await viewer.looks_like("volume", volume)
     assert drawn["differing"] == 0
     assert 0.1 < drawn["lit"] < 0.9
+
+
+@pytest.mark.parametrize("stages", ["single", "interleaved"])
+async def test_without_options_every_slice_is_loaded_once_and_whole(
+    viewer: Viewer, volume: Series, stages: str
+) -> None:
+    """`interleaved` without options is what OHIF has for volumes."""
+    origin = volume.origin()
+    async with house(origin, cors=ANYWHERE) as home:
+        root = str(home.viewer.base_url)
+        seen = await viewer.show("volume", root, volume, {"stages": stages}, headers=OHIF)
+    for image, frame in enumerate(volume.frames):
+        own = [status for status in seen.statuses(image) if status >= SUBRESOLUTION]
+        assert (own, seen.digests(image)[-1]) == ([FULL], volume.digest(image))
+        assert seen.ranges(frame) == [None]
+    assert {each.asked["accept"] for each in seen.exchanges} == {OHIF["Accept"]}
+    assert (viewer.faults, seen.errors) == ([], [])
+    drawn = await viewer.looks_like("volume", volume)
+    assert drawn["differing"] == 0

@@ -5,6 +5,7 @@ draws of those, without a codec and without the proxy, is what the picture has t
 """
 
 import asyncio
+import hashlib
 import re
 import shutil
 import subprocess
@@ -64,21 +65,22 @@ def program(name: str) -> str:
 
 
 def bundle() -> dict[str, bytes]:
-    """The page's files by path, bundled anew where they are older than what they are made of."""
+    """The page's files by path, bundled anew where what they are made of is another."""
     program("node")
     sources = [HERE / "page" / "viewer.js", HERE / "package.json"]
-    made = BUNDLE / "viewer.js"
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    made = BUNDLE / digest[:16]
     esbuild = program("esbuild")
-    if not made.exists() or made.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+    if not (made / "viewer.js").exists():
         worker = MODULES / "@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js"
         builtins = [f"--external:{name}" for name in ("fs", "path", "crypto", "module", "worker_threads")]
         command = [
-            esbuild, f"viewer={sources[0]}", f"decodeImageFrameWorker={worker}", f"--outdir={BUNDLE}",
+            esbuild, f"viewer={sources[0]}", f"decodeImageFrameWorker={worker}", f"--outdir={made}",
             "--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error", *builtins,
         ]  # fmt: skip
         subprocess.run(command, check=True, timeout=60, cwd=HERE)
     files = {"/": (HERE / "page" / "index.html").read_bytes()}
-    files |= {f"/{path.name}": path.read_bytes() for path in BUNDLE.glob("*.js")}
+    files |= {f"/{path.name}": path.read_bytes() for path in made.glob("*.js")}
     files["/wasm/openjphjs.wasm"] = (
         MODULES / "@cornerstonejs/codec-openjph/dist/openjphjs.wasm"
     ).read_bytes()
@@ -210,14 +212,23 @@ class Viewer:
         await self.page.evaluate("window.seen = null")
 
     async def show(
-        self, kind: str, root: str, series: Series, retrieve: dict[str, Any], *, name: str = "shown"
+        self,
+        kind: str,
+        root: str,
+        series: Series,
+        retrieve: dict[str, Any],
+        *,
+        name: str = "shown",
+        headers: dict[str, str] | None = None,
     ) -> Seen:
         """Opens a series as a `stack` or a `volume`; returns when its loader has ended."""
         self.requests.clear()
         was_used_up, self.is_used_up = self.is_used_up, True
         asked = {"name": name, "kind": kind, "root": root.rstrip("/"), "series": series.path}
         async with asyncio.timeout(PATIENCE):
-            seen = await self.page.evaluate("asked => window.show(asked)", {**asked, "retrieve": retrieve})
+            seen = await self.page.evaluate(
+                "asked => window.show(asked)", {**asked, "retrieve": retrieve, "headers": headers}
+            )
         found = Seen(**seen, exchanges=[await _exchange(request) for request in self.requests])
         self.is_used_up = was_used_up or bool(self.faults or found.errors)
         return found

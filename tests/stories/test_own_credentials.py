@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import house
-from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream
+from tests.scripted_origin import FRAME, SERIES, Asked, Reply, ScriptedOrigin, codestream
 
 pytestmark = pytest.mark.anyio
 
@@ -30,12 +30,35 @@ async def test_frames_and_all_else_are_asked_for_with_the_proxy_s_own(tmp_path: 
         assert not any("cookie" in asked.headers for asked in origin.asked)
 
 
-async def test_where_they_are_refused_no_viewer_is_asked_for_his(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    await asyncio.to_thread(path.write_text, "stale")
-    origin = ScriptedOrigin({FRAME: BODY}, guarded)
-    async with house(origin, origin={"credentials": {"bearer_file": str(path)}}, wait=False) as home:
-        answer = await home.viewer.get(FRAME, headers=VIEWER)
-        assert answer.status_code == 502
+PASSED = f"{SERIES}/metadata"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", FRAME), ("GET", PASSED), ("GET", "/studies?limit=1"), ("POST", "/studies")]
+)
+async def test_where_they_are_refused_no_viewer_is_asked_for_his(
+    tmp_path: Path, method: str, path: str, status: int
+) -> None:
+    secret = tmp_path / "token"
+    await asyncio.to_thread(secret.write_text, "stale")
+    challenge = {"www-authenticate": "Bearer realm=pacs"}
+    origin = ScriptedOrigin(script=lambda asked: Reply(status, challenge, (b"not you",)))
+    async with house(origin, origin={"credentials": {"bearer_file": str(secret)}}) as home:
+        answer = await home.viewer.request(method, path, headers=VIEWER, content=b"x" * (method == "POST"))
+        assert (answer.status_code, answer.json()["title"]) == (502, "OriginFailed")
         assert "www-authenticate" not in answer.headers
         assert "stale" not in answer.text
+        assert "not you" not in answer.text
+        refused = await home.ask_plan()
+        assert "www-authenticate" not in refused.headers
+        assert refused.status_code == 502
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_where_viewers_bring_their_own_they_hear_that_they_are_refused(status: int) -> None:
+    challenge = {"www-authenticate": "Bearer realm=pacs"}
+    async with house(ScriptedOrigin(script=lambda asked: Reply(status, challenge, (b"not you",)))) as home:
+        for path in (FRAME, PASSED):
+            answer = await home.viewer.get(path, headers=VIEWER)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (status, "Bearer realm=pacs")

@@ -18,13 +18,17 @@ const stock = {
 };
 
 cs.init();
-init({ wasmBasePath: '/wasm/', maxWebWorkers: 1, useLegacyMetadataProvider: true });
+let added = {};
+init({
+  wasmBasePath: '/wasm/', maxWebWorkers: 1, useLegacyMetadataProvider: true, beforeSend: async () => added,
+});
 
 window.seen = null;
 
 /** How it ended, and everything on the way. `retrieve` is a retrieve configuration as Cornerstone has it, whose
- * stages may be a stock plan by name. */
-window.show = async ({ name, kind, root, series, retrieve, only }) => {
+ * stages may be a stock plan by name; `headers` is what its hook adds to requests. */
+window.show = async ({ name, kind, root, series, retrieve, only, headers }) => {
+  added = headers ?? {};
   const seen = (window.seen = {
     images: [], errors: [], renders: [], stages: [], rendering: !cs.getShouldUseCPURendering() ? 'gpu' : 'cpu',
   });
@@ -102,7 +106,7 @@ window.compare = (one, other) => {
 };
 
 async function imageIds(root, series, only) {
-  const answer = await fetch(`${root}${series}/metadata`);
+  const answer = await fetch(`${root}${series}/metadata`, { headers: added });
   const instances = await answer.json();
   const position = (instance) => instance['00200032'].Value[2];
   instances.sort((one, other) => position(one) - position(other));

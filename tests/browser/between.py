@@ -1,0 +1,53 @@
+"""What goes over the wire between the browser and the proxy, which a page does not get to see."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.house import House
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One request of the browser for a frame, and its answer."""
+
+    range: str | None
+    guard: str
+    """The name of the validator's header; empty where none was sent."""
+    status: int
+
+
+@dataclass
+class Between:
+    """Stands before the proxy; takes its ETag away where a test wants to see the browser without."""
+
+    app: ASGIApp
+    keeps_etag: bool = True
+    turns: list[Turn] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        guard = next((name for name in ("if-none-match", "if-range") if name in asked), "")
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                if "/frames/" in scope["path"]:
+                    self.turns.append(Turn(asked.get("range"), guard, message["status"]))
+                if not self.keeps_etag:
+                    kept = [pair for pair in message["headers"] if pair[0] != b"etag"]
+                    message = {**message, "headers": kept}
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+    def taken(self) -> list[Turn]:
+        """The turns since this was last asked."""
+        taken, self.turns = self.turns, []
+        return taken
+
+
+def between(home: House, *, keeps_etag: bool = True) -> Between:
+    """Put before a house's proxy."""
+    home.door._app = made = Between(home.app.viewers, keeps_etag)
+    return made

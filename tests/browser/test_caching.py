@@ -1,0 +1,154 @@
+"""The browser's own cache between viewer and proxy: it writes requests anew, and the viewer must not notice.
+
+Where ranges have a strong ETag, Chromium keeps them as parts of one entry. It writes out open ends, guards a
+missing part by If-Range, and asks whether what it holds is still so by a Range with If-None-Match, even
+where the page asked for the whole: what is no 304 and no 200 then is seen by the page.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.browser.between import Turn, between
+from tests.browser.pictures import Series
+from tests.browser.plans import BY_RANGE, STREAMING, first
+from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Viewer
+from tests.codestreams import Pixels
+from tests.house import House, house
+
+pytestmark = pytest.mark.anyio
+
+WHOLE: dict[str, Any] = {"stages": "single"}
+FIRST_ALONE = {
+    "stages": [{"id": "first", "retrieveType": "fast"}],
+    "retrieveOptions": {"fast": first(decodeLevel=3)},
+}
+"""What a prefetch asks for: the first options, and no more."""
+
+FIRST, END = "bytes=0-65535", "bytes=65536-{last}"
+ALL, REST = "bytes=0-{last}", "bytes=65536-"
+IF_SAME = "if-none-match"
+WITH_ETAG = (
+    (BY_RANGE, [(FIRST, "", 206), (END, "if-range", 206)]),
+    (STREAMING, [(ALL, IF_SAME, 304)]),
+    (BY_RANGE, [(FIRST, IF_SAME, 304), (END, IF_SAME, 304)]),
+    (WHOLE, [(ALL, IF_SAME, 304)]),
+)
+WITHOUT = (
+    (BY_RANGE, [(FIRST, "", 206), (REST, "", 206)]),
+    (STREAMING, [(None, "", 200)]),
+    (BY_RANGE, [(FIRST, "", 206), (REST, "", 206)]),
+    (WHOLE, [(None, "", 200)]),
+)
+
+KEPT_NO_TIME = {"ttl": 0.000_001}
+
+
+def root(home: House) -> str:
+    return str(home.viewer.base_url)
+
+
+def turns(wanted: list[Any], size: int) -> list[Turn]:
+    """With the last byte of the representation put in."""
+    return [Turn(asked and asked.format(last=size - 1), guard, status) for asked, guard, status in wanted]
+
+
+@pytest.mark.parametrize("keeps_etag", [True, False], ids=["with our ETag", "without"])
+async def test_whatever_the_browser_makes_of_it_the_viewer_sees_the_same(
+    viewer: Viewer, radiograph: Series, keeps_etag: bool
+) -> None:
+    async with house(radiograph.origin(), cors=ANYWHERE) as home:
+        size = int((await home.viewer.get(radiograph.frames[0])).headers["content-length"])
+        wire = between(home, keeps_etag=keeps_etag)
+        for plan, wanted in WITH_ETAG if keeps_etag else WITHOUT:
+            seen = await viewer.show("stack", root(home), radiograph, plan)
+            assert wire.taken() == turns(wanted, size)
+            assert (seen.statuses()[-1], seen.digests()[-1]) == (FULL, radiograph.digest())
+            if plan is BY_RANGE:  # 128 where the viewer was not told how many bytes there are
+                assert seen.sizes() == [(256, 256), (1024, 1024)]
+            assert (viewer.faults, seen.errors) == ([], [])
+
+
+@pytest.mark.parametrize("then", [STREAMING, WHOLE, BY_RANGE], ids=["streaming", "whole", "range"])
+async def test_a_part_that_the_browser_holds_is_completed(
+    viewer: Viewer, radiograph: Series, then: dict[str, Any]
+) -> None:
+    async with house(radiograph.origin(), cors=ANYWHERE) as home:
+        size = int((await home.viewer.get(radiograph.frames[0])).headers["content-length"])
+        wire = between(home)
+        await viewer.show("stack", root(home), radiograph, FIRST_ALONE)
+        wire.taken()
+        seen = await viewer.show("stack", root(home), radiograph, then)
+        assert wire.taken() == turns([(FIRST, IF_SAME, 304), (END, "if-range", 206)], size)
+    assert (seen.statuses()[-1], seen.digests()[-1]) == (FULL, radiograph.digest())
+    assert (viewer.faults, seen.errors) == ([], [])
+
+
+def smaller(pixels: Pixels) -> Pixels:
+    return (pixels[::-1] // 2).copy()
+
+
+def larger(pixels: Pixels) -> Pixels:
+    noise = np.random.default_rng(1).integers(0, 2000, pixels.shape)
+    return (pixels[::-1] // 2 + noise).astype(pixels.dtype)
+
+
+def another(radiograph: Series, change: Any) -> Series:
+    """The series with another picture in the same place."""
+    return Series(radiograph.path, (change(radiograph.pixels[0]),), radiograph.window)
+
+
+@pytest.mark.parametrize("change", [smaller, larger])
+@pytest.mark.parametrize("then", [STREAMING, WHOLE, BY_RANGE], ids=["streaming", "whole", "range"])
+@pytest.mark.parametrize("held", [BY_RANGE, STREAMING, FIRST_ALONE], ids=["ranges", "whole", "first"])
+async def test_another_version_than_the_browser_holds_is_shown_whole(
+    viewer: Viewer, radiograph: Series, held: dict[str, Any], then: dict[str, Any], change: Any
+) -> None:
+    new = another(radiograph, change)
+    assert (len(new.codestreams[0]) > len(radiograph.codestreams[0])) is (change is larger)
+    async with house(radiograph.origin(), cors=ANYWHERE, cache=KEPT_NO_TIME) as home:
+        await viewer.show("stack", root(home), radiograph, held)
+        await home.until_idle()
+        home.origin.frames[radiograph.frames[0]] = new.codestreams[0]
+        seen = await viewer.show("stack", root(home), radiograph, then)
+    assert (seen.statuses()[-1], seen.digests()[-1]) == (FULL, new.digest())
+    assert (viewer.faults, seen.errors) == ([], [])
+
+
+@pytest.mark.parametrize("held", [BY_RANGE, FIRST_ALONE], ids=["all", "first"])
+async def test_a_version_that_ends_between_two_ranges_leaves_a_part(
+    viewer: Viewer, radiograph: Series, held: dict[str, Any]
+) -> None:
+    new = another(radiograph, larger)
+    async with house(radiograph.origin(), cors=ANYWHERE, cache=KEPT_NO_TIME) as home:
+        await viewer.show("stack", root(home), radiograph, held)
+        wire = between(home)
+
+        async def change(asked: str) -> None:
+            if asked != FIRST:
+                await home.until_idle()
+                home.origin.frames[radiograph.frames[0]] = new.codestreams[0]
+
+        await viewer.before_ranges(change)
+        seen = await viewer.show("stack", root(home), radiograph, BY_RANGE)
+        told = wire.taken()
+    assert [turn.status for turn in told] == [304, 416]
+    assert told[1].guard == ("if-none-match" if held is BY_RANGE else "if-range")
+    assert set(seen.statuses()) == {SUBRESOLUTION}
+
+
+async def test_a_viewer_that_prefetches_and_forgets_costs_the_origin_nothing_more(
+    viewer: Viewer, radiograph: Series
+) -> None:
+    """It asks for the first bytes of a stack, and once scrolled there for all from the start (#2433)."""
+    origin = radiograph.origin()
+    async with house(origin, cors=ANYWHERE) as home:
+        between(home, keeps_etag=False)
+        await viewer.show("stack", root(home), radiograph, FIRST_ALONE)
+        await home.until_idle()
+        for plan in (BY_RANGE, STREAMING, WHOLE):
+            seen = await viewer.show("stack", root(home), radiograph, plan)
+            assert (seen.statuses()[-1], seen.digests()[-1]) == (FULL, radiograph.digest())
+            assert {each.answered["cache-status"] for each in seen.exchanges} == {"progressive-proxy; hit"}
+    assert origin.ranges_of(radiograph.frames[0]) == ["bytes=0-65535", "bytes=65536-"]

@@ -1,0 +1,39 @@
+"""The house that stories live in leaves nothing behind, also where a story fails."""
+
+import asyncio
+import gc
+import warnings
+
+import pytest
+
+from tests.house import house
+from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, honest
+
+pytestmark = pytest.mark.anyio
+
+BODY = codestream(100_000)
+
+
+class StoryFailed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("when", ["at once", "after an answer", "inside an answer"])
+async def test_a_story_that_fails_closes_its_sockets(when: str, wait: bool) -> None:
+    never = asyncio.Event()
+
+    def script(asked: Asked) -> Reply | None:
+        is_held = when == "inside an answer" and asked.path == FRAME
+        return honest(BODY, asked, before=(never,)) if is_held else None
+
+    with warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always")
+        with pytest.RaisesGroup(StoryFailed):
+            async with house(ScriptedOrigin({FRAME: BODY}, script), wait=wait) as home:
+                if when != "at once":
+                    asking = asyncio.ensure_future(home.viewer.get(FRAME))
+                    await (home.until_inside(1) if when == "inside an answer" else asking)
+                raise StoryFailed
+        gc.collect()
+    assert [str(warning.message) for warning in left if warning.category is ResourceWarning] == []
