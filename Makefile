@@ -1,5 +1,6 @@
 # make demo   shows the main job on real images
 # make test   lint, types, tests
+# make test-chart   the charts, the dashboard, the alerts and the image with their own tools
 # Each sets up what it needs by itself, in .venv; quick when repeated.
 
 PYTHON ?= python3
@@ -7,13 +8,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 NETWORK ?= 4g
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-chart lint bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/progressive-proxy demo --network $(NETWORK) $(DEMO)
 
 test: lint
 	$(BIN)/pytest $(PYTEST)
+
+test-chart: $(VENV)/.chart
+	$(BIN)/pytest tests/chart
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -34,6 +38,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
 		--constraint constraints.txt --editable '.[demo,test]'
+	@touch $@
+
+$(VENV)/.chart: $(VENV)/.ready tests/chart/tools.py
+	$(BIN)/python -m tests.chart.tools
 	@touch $@
 
 clean:

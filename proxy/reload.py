@@ -16,8 +16,8 @@ from proxy.settings import Settings, load
 LOOK_EVERY = 2.0
 """Seconds between looks at the file; a ConfigMap changes by a link, which no watcher of files tells."""
 
-WITH_RESTART = ("listen", "origins", "access", "cache", "log")
-"""Settings whose change is only named."""
+AT_ONCE = ("profiles", "profile", "choose")
+"""Settings whose change takes effect; of all others it is only named."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,8 @@ class Reload:
     def _take(self, settings: Settings, choice: Choice) -> None:
         before, self._settings = self._settings, settings
         names = {origin.name for origin in before.origins}
-        later = [key for key in WITH_RESTART if getattr(before, key) != getattr(settings, key)]
+        keys = (key for key in Settings.model_fields if key not in AT_ONCE)
+        later = [key for key in keys if getattr(before, key) != getattr(settings, key)]
         if names == {origin.name for origin in settings.origins}:
             self._chosen.now = choice
         self._metrics.configuration_is_good.set(1)

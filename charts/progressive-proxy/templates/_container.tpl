@@ -1,0 +1,42 @@
+{{/* The proxy's container, without what differs between a sidecar and a pod of its own. */}}
+{{- define "progressive-proxy.container" -}}
+name: progressive-proxy
+image: {{ include "progressive-proxy.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args: [serve, --config, /etc/progressive-proxy/config/config.yaml]
+{{- with .Values.env }}
+env: {{- toYaml . | nindent 2 }}
+{{- end }}
+startupProbe: # ready means that each origin has answered once
+  httpGet: {path: /readyz, port: proxy-admin}
+  periodSeconds: 1
+  failureThreshold: {{ .Values.startupSeconds }}
+readinessProbe:
+  httpGet: {path: /readyz, port: proxy-admin}
+  periodSeconds: 5
+livenessProbe:
+  httpGet: {path: /livez, port: proxy-admin}
+  periodSeconds: 10
+  timeoutSeconds: 5
+resources: {{- toYaml .Values.resources | nindent 2 }}
+securityContext: {{- include "progressive-proxy.hardened" . | nindent 2 }}
+volumeMounts: {{- include "progressive-proxy.mounts" . | nindent 2 }}
+{{- end }}
+
+{{- define "progressive-proxy.hardened" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* Directories, not files in them (subPath): only these change in a pod that runs. */}}
+{{- define "progressive-proxy.mounts" -}}
+- {name: progressive-proxy-config, mountPath: /etc/progressive-proxy/config, readOnly: true}
+{{- range .Values.secrets }}
+- {name: progressive-proxy-secret-{{ . }}, mountPath: /etc/progressive-proxy/secrets/{{ . }}, readOnly: true}
+{{- end }}
+{{- end }}

@@ -1,0 +1,35 @@
+{{/*
+For the viewer's nginx, in `http`: the upstream `progressive_proxy`. Of a service of its own all frames of a study
+come from one pod: they are kept once, and fetched once. `resolve` needs nginx 1.27.3.
+*/}}
+{{- define "progressive-proxy.nginx" -}}
+{{- $port := include "progressive-proxy.port" (dict "context" . "listener" "viewers") -}}
+{{- if eq .Values.mode "sidecar" -}}
+upstream progressive_proxy {
+  server 127.0.0.1:{{ $port }};
+  keepalive 32;
+}
+{{- else -}}
+map $uri $progressive_proxy_study {
+  ~/studies/(?<uid>[0-9.]+) $uid;
+  default $remote_addr;
+}
+resolver kube-dns.kube-system.svc.cluster.local valid=10s;
+upstream progressive_proxy {
+  zone progressive_proxy 256k;
+  hash $progressive_proxy_study consistent;
+  server {{ include "progressive-proxy.fullname" . }}-pods.{{ .Release.Namespace }}.svc.cluster.local:{{ $port }} resolve;
+  keepalive 32;
+}
+{{- end -}}
+{{- end }}
+
+{{/* For its `location`: bytes are handed on as they arrive, and kept by the proxy alone. */}}
+{{- define "progressive-proxy.nginxLocation" -}}
+proxy_pass http://progressive_proxy/;
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+proxy_buffering off;
+proxy_request_buffering off;
+client_max_body_size 0;
+{{- end }}

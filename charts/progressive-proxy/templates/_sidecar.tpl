@@ -1,0 +1,43 @@
+{{/*
+For a viewer's chart that has this one as a dependency. With the alias `proxy`:
+
+  metadata:
+    labels:
+      {{- include "progressive-proxy.labels" .Subcharts.proxy | nindent 6 }}
+    annotations:
+      {{- include "progressive-proxy.annotations" .Subcharts.proxy | nindent 6 }}
+  spec:
+    terminationGracePeriodSeconds: {{ include "progressive-proxy.endsWithin" .Subcharts.proxy }}
+    initContainers:
+      {{- include "progressive-proxy.sidecar" .Subcharts.proxy | nindent 6 }}
+    volumes:
+      {{- include "progressive-proxy.volumes" .Subcharts.proxy | nindent 6 }}
+*/}}
+
+{{/* The container, for `initContainers`: it starts before the viewer's, and ends after them. */}}
+{{- define "progressive-proxy.sidecar" -}}
+- restartPolicy: Always
+  ports: [{name: proxy-admin, containerPort: {{ include "progressive-proxy.port" (dict "context" . "listener" "admin") }}}]
+  {{- include "progressive-proxy.container" . | nindent 2 }}
+{{- end }}
+
+{{/* What it mounts. */}}
+{{- define "progressive-proxy.volumes" -}}
+- name: progressive-proxy-config
+  configMap: {name: {{ include "progressive-proxy.fullname" . }}}
+{{- range .Values.secrets }}
+- name: progressive-proxy-secret-{{ . }}
+  secret: {secretName: {{ . }}, defaultMode: 0444}
+{{- end }}
+{{- end }}
+
+{{/* For the pod: a change that the program does not take while it runs rolls it. */}}
+{{- define "progressive-proxy.annotations" -}}
+{{- $config := include "progressive-proxy.config" . | fromYaml -}}
+checksum/progressive-proxy: {{ omit $config "profiles" "profile" "choose" | toJson | sha256sum }}
+{{- end }}
+
+{{/* For the pod: what it is found by, for metrics and the NetworkPolicy. */}}
+{{- define "progressive-proxy.labels" -}}
+{{- include "progressive-proxy.selector" . -}}
+{{- end }}

@@ -1,0 +1,181 @@
+"""Writes the dashboard: the page that an operator opens first, as code.
+
+`python -m tests.chart.dashboard`
+"""
+
+from pathlib import Path
+
+from grafana_foundation_sdk.builders import dashboard, stat, table, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as model
+
+from tests.chart.panels import (
+    ASKED,
+    OURS,
+    SOURCE,
+    by_profile_and_cache,
+    gauge,
+    lines,
+    number,
+    objective,
+    quantile,
+    quantiles,
+    rate,
+)
+
+CHARTS = Path(__file__).parents[2] / "charts"
+DASHBOARD = CHARTS / "progressive-proxy" / "dashboards" / "progressive-proxy.json"
+
+Panel = timeseries.Panel | stat.Panel | table.Panel
+FETCHED = rate("origin_bytes_total", where=OURS + ',stage=~"first|completion"')
+SERVED = rate("served_bytes_total")
+
+
+def on_time(delivery: str) -> str:
+    """The share of deliveries in the last hour that met their objective."""
+    return f"1 - max (progressive_proxy:{delivery}_delivery:late_share_1h{{{OURS}}})"
+
+
+def rows() -> dict[str, list[Panel]]:
+    """Every panel, in order."""
+    hits = rate("frame_answers_total", where=OURS + ',cache="hit"')
+    return {
+        "Seen at once, complete soon": [
+            number("First pictures on time", "percentunit", on_time("first"), "In the last hour."),
+            number("Final pictures on time", "percentunit", on_time("final"), "In the last hour."),
+            number("Frames a second", "reqps", rate("frame_answers_total")),
+            number("Of these from memory", "percentunit", f"{hits} / {rate('frame_answers_total')}"),
+            number("Bytes saved", "percentunit", f"1 - {FETCHED} / {SERVED}", "Served, yet not fetched."),
+            number("Origins down", "none", f"count ({_up()} == 0) or vector(0)"),
+            _delivery("first"),
+            _delivery("final"),
+            _delivery_by_cache("first"),
+            _delivery_by_cache("final"),
+            by_profile_and_cache(),
+        ],
+        "Origins": [
+            lines("Origin is up", "none", (_up(), "{{origin}}")),
+            lines(
+                "Requests",
+                "reqps",
+                (rate("origin_requests_total", "origin, stage, outcome"), "{{origin}} {{stage}} {{outcome}}"),
+            ),
+            lines("Bytes", "Bps", (rate("origin_bytes_total", "origin, stage"), "{{origin}} {{stage}}")),
+            lines(
+                "Answers refused",
+                "ops",
+                (rate("mismatches_total", "origin, reason"), "{{origin}} {{reason}}"),
+                about="Answers of an origin that can't be believed, by what is wrong with them.",
+            ),
+            lines(
+                "Resumed, asked again, unguarded",
+                "ops",
+                (rate("resumes_total", "origin"), "{{origin}} resumed"),
+                (rate("asked_again_total", "origin"), "{{origin}} asked again"),
+                (rate("unguarded_completions_total", "origin"), "{{origin}} unguarded"),
+            ),
+            lines("Being fetched", "none", (gauge("fills_in_flight"), "frames")),
+        ],
+        "Waiting for a turn": [
+            lines(f"Waited, p{q * 100:.0f}", "s", (quantile(q, "gate_wait", "origin, stage"), _STAGE))
+            for q in (0.5, 0.95, 0.99)
+        ],
+        "Memory": [
+            lines("Held", "bytes", (gauge("cache_bytes", "part"), "{{part}}")),
+            lines("Frames asked for", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
+            lines("Dropped for lack of room", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
+        ],
+        "Bytes saved": [
+            lines("Bytes served and fetched", "Bps", (SERVED, "served"), (FETCHED, "fetched")),
+            lines("Bytes served", "Bps", (rate("served_bytes_total", "cache"), "{{cache}}")),
+            lines(
+                "First fetches up to a resolution",
+                "ops",
+                (rate("first_fetches_total", "method"), "{{method}}"),
+                (rate("top_ups_total"), "fell short"),
+                span=4,
+            ),
+            lines(
+                "Saved by these", "Bps", (rate("first_saved_bytes_total"), "shorter than 64 KiB by"), span=4
+            ),
+        ],
+        "Plans": [
+            lines(
+                "Plans that ended", "ops", (rate("plans_total", "profile, state"), "{{profile}} {{state}}")
+            ),
+            lines(
+                "Fetched ahead, and then asked for",
+                "Bps",
+                (rate("prefetched_bytes_total", "profile"), "{{profile}} fetched"),
+                (rate("prefetched_used_bytes_total", "profile"), "{{profile}} asked for"),
+                span=16,
+            ),
+        ],
+        "Refusals": [
+            lines(
+                "Requests refused",
+                "reqps",
+                (rate("frame_answers_total", "status", OURS + ',status=~"[45].."'), "{{status}}"),
+            ),
+            lines("Answers cut short", "ops", (rate("cut_answers_total", "reason"), "{{reason}}")),
+            lines(
+                "Configuration",
+                "none",
+                (gauge("configuration_is_good", how="min"), "is good"),
+                (rate("reloads_total", "result"), "reloads a second, {{result}}"),
+                (gauge("build_info", "version", "count"), "pods of {{version}}"),
+            ),
+        ],
+    }
+
+
+_STAGE = "{{origin}} {{stage}}"
+
+
+def _up() -> str:
+    return gauge("origin_up", "origin", "min")
+
+
+def _delivery(which: str) -> Panel:
+    title = f"{which.capitalize()} delivery"
+    return lines(title, "s", *quantiles(f"{which}_delivery", ASKED), objective(which), span=12)
+
+
+def _delivery_by_cache(which: str) -> Panel:
+    title = f"{which.capitalize()} delivery by what the cache did, p95"
+    query = quantile(0.95, f"{which}_delivery", "cache", ASKED)
+    return lines(title, "s", (query, "{{cache}}"), objective(which), span=12)
+
+
+def _variable(name: str, metric: str) -> dashboard.QueryVariable:
+    variable = (
+        dashboard.QueryVariable(name).datasource(SOURCE).multi(multi=True).include_all(include_all=True)
+    )
+    query = f"label_values(progressive_proxy_{metric}, {name})"
+    every = model.VariableOption(text="All", value="$__all")
+    return variable.query(query).all_value(".*").current(every).refresh(model.VariableRefresh(2))
+
+
+def text() -> str:
+    """The file."""
+    built = dashboard.Dashboard("progressive-proxy").uid("progressive-proxy").tags(["dicomweb"])
+    built = (
+        built.time("now-1h", "now").refresh("30s").timezone("browser").tooltip(model.DashboardCursorSync(1))
+    )
+    built = built.with_variable(dashboard.DatasourceVariable("source").type("prometheus"))
+    for name, metric in (("namespace", "build_info"), ("job", "build_info")):
+        built = built.with_variable(_variable(name, metric))
+    for name in ("profile", "cache"):
+        built = built.with_variable(_variable(name, "first_delivery_seconds_count"))
+    for title, panels in rows().items():
+        built = built.with_row(dashboard.Row(title))
+        for panel in panels:
+            built = built.with_panel(panel)
+    made = built.build()
+    for number_of, panel_or_row in enumerate(made.panels or (), 1):
+        panel_or_row.id_val = number_of
+    return JSONEncoder(sort_keys=True, indent=1).encode(made) + "\n"
+
+
+if __name__ == "__main__":
+    DASHBOARD.write_text(text(), "utf-8")

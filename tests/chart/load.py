@@ -1,0 +1,141 @@
+"""A proxy under load, behind a shaped link: what viewers and origin do here fills every panel.
+
+The origin does what origins do: it is busy for a moment, hangs up, has no validators, changes a frame
+between two fetches, knows nothing of a frame.
+"""
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from proxy.children import Children, address, listen
+from proxy.measure.link import run_link
+from proxy.measure.network import Network
+from proxy.reload import Reload
+from tests.codestreams import htj2k, picture
+from tests.house import House, house
+from tests.scripted_origin import (
+    HANG_UP,
+    OTHER_SERIES,
+    Asked,
+    Reply,
+    ScriptedOrigin,
+    codestream,
+    frame_of,
+    honest,
+    running,
+)
+
+LINK = Network("", down=50e6, up=10e6, latency=0.020)
+SINGLE = {"accept": "image/jphc"}
+IMAGES, PICTURES = 24, 12
+FIRST = 65536
+SETTINGS: dict[str, Any] = {
+    "cache": {"bytes": "4MiB"},
+    "profiles": {"quarter": {"first": "1/4"}, "ahead": {"first": "64KiB"}},
+}
+
+
+def origin_in_trouble() -> ScriptedOrigin:
+    """Honest, unless a request's argument says what is wrong this time."""
+    pictures = [htj2k(picture(400, 400, seed=seed)) for seed in range(PICTURES)]
+    bodies = [codestream(random.Random(seed).randrange(100_000, 400_000), seed) for seed in range(IMAGES)]
+    origin = ScriptedOrigin().with_series(bodies).with_series(pictures, OTHER_SERIES)
+    seen: Counter[tuple[str, str | None]] = Counter()
+
+    def script(asked: Asked) -> Reply | None:
+        path, _, wrong = asked.path.partition("?wrong=")
+        if not wrong:
+            return None
+        seen[asked.path, asked.range] += 1
+        is_new = seen[asked.path, asked.range] == 1
+        return _reply(wrong.partition("-")[0], asked, origin.frames[path], is_new=is_new)
+
+    origin.script = script
+    return origin
+
+
+def _reply(wrong: str, asked: Asked, body: bytes, *, is_new: bool) -> Reply:
+    reply, is_rest = honest(body, asked), asked.range == f"bytes={FIRST}-"
+    if wrong == "busy" and is_new:
+        return Reply(503, {})
+    if wrong == "gone":
+        return Reply(404, {})
+    if wrong == "unguarded":
+        return honest(body, asked, etag="")
+    if wrong == "changed" and is_rest:
+        return honest(body[::-1], asked, etag='"another"')
+    if wrong == "hangs" and is_rest:
+        size = {"content-length": str(len(body) - FIRST)}
+        return Reply(206, reply.headers | size, (body[FIRST : FIRST + 9000], HANG_UP))
+    return reply
+
+
+async def _view(home: House, path: str, **headers: str) -> None:
+    with suppress(httpx.TransportError):  # some are cut short
+        await home.viewer.get(path, headers=SINGLE | headers)
+
+
+async def _leave(home: House, path: str) -> None:
+    async with home.viewer.stream("GET", path, headers=SINGLE) as answer:
+        await anext(answer.aiter_raw())
+
+
+async def _plan(home: House, paths: list[str]) -> None:
+    """Frames are fetched ahead, and then asked for."""
+    frames = [{"instance": path.split("/")[6]} for path in paths]
+    answer = await home.ask_plan("ahead", frames=frames)
+    await home.events(answer.headers["location"])
+    for path in paths:
+        await _view(home, path)
+
+
+async def _round(home: House, number: int) -> None:
+    """What happens at about the same time."""
+    stack = [frame_of(image) for image in random.Random(number).sample(range(IMAGES), 8)]
+    first = {"range": f"bytes=0-{FIRST - 1}"}
+    async with asyncio.TaskGroup() as group:
+        for path in stack:
+            for profile in ("sequential", "ahead"):
+                group.create_task(_view(home, f"{path}?n={number // 3}&profile={profile}"))
+                group.create_task(_view(home, f"{path}?n={number // 3}&profile={profile}", **first))
+        for wrong in ("busy", "hangs", "unguarded", "changed", "gone"):
+            group.create_task(_view(home, f"{stack[0]}?wrong={wrong}-{number}"))
+        group.create_task(_view(home, f"{frame_of(number % PICTURES, OTHER_SERIES)}?profile=quarter"))
+        group.create_task(_view(home, stack[0].replace("frames/1", "frames/0")))
+        group.create_task(_leave(home, f"{stack[1]}?left={number}"))
+        group.create_task(_plan(home, stack[2:4]))
+
+
+async def rounds(home: House, file: Path) -> AsyncIterator[int]:
+    """One round of requests a step; in between a configuration changes, to a good one or a bad one."""
+    reload = Reload(file, home.app.settings, home.app.chosen, home.app.metrics)
+    profiles = "{quarter: {first: 1/4}, ahead: {first: 64KiB}}"
+    for number in itertools.count():
+        name = "pacs" if number % 2 else "PACS"  # which no origin may be called
+        text = f"origins: [{{name: {name}, url: 'http://pacs'}}]\nprofiles: {profiles}\n"
+        await asyncio.to_thread(file.write_text, text)
+        await reload.look()
+        await _round(home, number)
+        yield number
+
+
+@asynccontextmanager
+async def behind_a_link() -> AsyncIterator[House]:
+    """The proxy, and before its origin a link."""
+    origin = origin_in_trouble()
+    with Children() as children:
+        async with running(origin):
+            port = int(origin.url.rpartition(":")[2])
+            with listen() as listener:  # the child has it too
+                await asyncio.to_thread(children.start, "link", run_link, listener, "127.0.0.1", port, LINK)
+                host, port = address(listener)
+            async with house(ScriptedOrigin(), origin={"url": f"http://{host}:{port}"}, **SETTINGS) as home:
+                yield home

@@ -1,0 +1,127 @@
+"""What the chart renders, run here: a ConfigMap as the kubelet mounts one, and a container's own command."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.chart.rendering import CHART, RELEASE, Object, one
+from tests.chart.tools import run
+
+BIN = Path(sys.executable).parent
+MOUNTED = "/etc/progressive-proxy/config"
+PATIENCE = 60
+"""Seconds that something may take to be so."""
+
+
+class ConfigMap:
+    """A directory whose files change all at once, by one link: as the kubelet does it."""
+
+    def __init__(self, folder: Path, data: dict[str, str]) -> None:
+        self._folder = folder
+        self._version = 0
+        folder.mkdir()
+        self.write(data)
+        for name in data:
+            (folder / name).symlink_to(Path("..data") / name)
+
+    def write(self, data: dict[str, str]) -> None:
+        """What is in it from now on."""
+        self._version += 1
+        version = self._folder / f"..version_{self._version}"
+        version.mkdir()
+        for name, text in data.items():
+            (version / name).write_text(text, "utf-8")
+        link = self._folder / "..data_tmp"
+        link.symlink_to(version.name)
+        link.rename(self._folder / "..data")
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A proxy that runs as its chart says."""
+
+    values: dict[str, Any]
+    manifest: str
+    config: ConfigMap
+    folder: Path
+    process: "subprocess.Popen[bytes]"
+    viewers: str
+    admin: str
+
+    def upgraded(self, **config: Any) -> None:
+        """The ConfigMap of another configuration, in place of this one."""
+        self.config.write(
+            _data(_manifest(self.folder, self.values | {"config": self.values["config"] | config}))
+        )
+
+    def metric(self, name: str) -> float | None:
+        """The value of a metric now."""
+        for line in httpx.get(f"{self.admin}/metrics").text.splitlines():
+            if line.startswith(f"progressive_proxy_{name} "):
+                return float(line.rpartition(" ")[2])
+        return None
+
+    def command(self, container: Object) -> list[str]:
+        """A container's command, with what is elsewhere here."""
+        words = container.get("command", ["progressive-proxy"]) + container.get("args", [])
+        here = {MOUNTED: str(self.folder / "config"), self.service: self.viewers}
+        for there, replaced in here.items():
+            words = [word.replace(there, replaced) for word in words]
+        return [str(BIN / words[0]), *words[1:]]
+
+    @property
+    def service(self) -> str:
+        """Under which URL the Service is known in the cluster."""
+        return "http://imaging-progressive-proxy:8080"
+
+
+def _manifest(folder: Path, values: dict[str, Any]) -> str:
+    path = folder / "values.json"
+    path.write_text(json.dumps(values), "utf-8")
+    return run("helm4", "template", *RELEASE, CHART, "--values", path)
+
+
+def _data(manifest: str) -> dict[str, str]:
+    return dict(one("ConfigMap", manifest, "-proxy")["data"])
+
+
+def until(is_so: Any, patience: float = PATIENCE) -> None:
+    """Looks until something is so."""
+    end = time.monotonic() + patience
+    while not is_so():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+
+
+@contextmanager
+def standalone(folder: Path, origin: str, ports: tuple[int, int]) -> Iterator[Pod]:
+    """A pod in front of an origin, ready."""
+    viewers, admin = (f"127.0.0.1:{port}" for port in ports)
+    config = {"listen": {"viewers": viewers, "admin": admin}, "origins": [{"url": origin}]}
+    values = {"mode": "standalone", "config": config, "measure": {"enabled": True}}
+    manifest = _manifest(folder, values)
+    mounted = ConfigMap(folder / "config", _data(manifest))
+    container = one("Deployment", manifest)["spec"]["template"]["spec"]["containers"][0]
+    command = [word.replace(MOUNTED, str(folder / "config")) for word in container["args"]]
+    with subprocess.Popen([BIN / "progressive-proxy", *command], stderr=subprocess.DEVNULL) as process:
+        urls = f"http://{viewers}", f"http://{admin}"
+        try:
+            until(lambda: _is_ready(urls[1]))
+            yield Pod(values, manifest, mounted, folder, process, *urls)
+        finally:
+            process.terminate()
+
+
+def _is_ready(admin: str) -> bool:
+    try:
+        return httpx.get(f"{admin}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,169 @@
+"""Draws what the dashboard shows of a proxy under load: its own queries, in its own layout, as a PNG.
+
+`python -m tests.chart.preview`
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from tests.chart.dashboard import DASHBOARD
+from tests.chart.load import behind_a_link, rounds
+from tests.chart.scraping import Prometheus, Series, filled_in, scraping
+
+PREVIEW = DASHBOARD.with_name("preview.png")
+LOADED = 40.0
+"""Seconds."""
+COLUMN, ROW = 0.5, 0.34
+"""Inches of the dashboard's grid."""
+COLOURS = ("#3274d9", "#e0752d", "#37872d", "#8f3bb8", "#c4162a", "#b58a00", "#0f8b8d", "#6b6b6b")
+
+Panel = dict[str, Any]
+Found = list[tuple[dict[str, Any], Series]]
+"""Targets of a panel, and what they gave."""
+
+
+def with_prefix(value: float) -> str:
+    """A number with a prefix of a thousand.
+
+    >>> with_prefix(1_500_000), with_prefix(2)
+    ('1.5 M', '2 ')
+    """
+    for step, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= step:
+            return f"{value / step:.3g} {prefix}"
+    return f"{value:.3g} "
+
+
+UNITS: dict[str, Callable[[float], str]] = {
+    "s": lambda value: f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s",
+    "percentunit": lambda value: f"{value:.1%}",
+    "reqps": lambda value: f"{value:.3g}/s",
+    "ops": lambda value: f"{value:.3g}/s",
+    "Bps": lambda value: f"{with_prefix(value)}B/s",
+    "bytes": lambda value: f"{with_prefix(value)}B",
+    "none": lambda value: f"{value:.3g}",
+}
+
+
+def _unit(panel: Panel) -> Callable[[float], str]:
+    return UNITS[panel["fieldConfig"]["defaults"]["unit"]]
+
+
+def _legend(form: str, labels: dict[str, str]) -> str:
+    for name, value in labels.items():
+        form = form.replace("{{" + name + "}}", value)
+    return form
+
+
+def _draw_lines(axes: Axes, panel: Panel, found: Found) -> None:
+    drawn = [
+        (_legend(target["legendFormat"], labels), samples)
+        for target, series in found
+        for labels, samples in series
+    ]
+    drawn = sorted((each for each in drawn if each[1]), key=lambda each: -max(value for _, value in each[1]))
+    start = min(samples[0][0] for _, samples in drawn)
+    others = iter(COLOURS * 4)
+    for name, samples in drawn:
+        times, values = [at - start for at, _ in samples], [value for _, value in samples]
+        is_objective = name == "objective"
+        colour, style = ("#d33", "--") if is_objective else (next(others), "-")
+        axes.plot(times, values, label=name, linewidth=1.3, color=colour, linestyle=style)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _unit(panel)(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:.0f} s"))
+    axes.grid(color="#e4e4e4", linewidth=0.6)
+    axes.tick_params(labelsize=7, length=0)
+    axes.spines[:].set_visible(False)
+    axes.legend(fontsize=7, ncol=3, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
+
+
+def _draw_number(axes: Axes, panel: Panel, found: Found) -> None:
+    value = found[0][1][0][1][-1][1]
+    axes.text(0.5, 0.45, _unit(panel)(value), fontsize=20, ha="center", va="center", color=COLOURS[0])
+    axes.axis("off")
+
+
+def _draw_table(axes: Axes, panel: Panel, found: Found) -> None:
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for target, series in found:
+        for labels, samples in series:
+            cells = lines.setdefault((labels["profile"], labels["cache"]), {})
+            cells[f"Value #{target['refId']}"] = _unit(panel)(samples[-1][1]) if samples else "–"
+    names: dict[str, str] = panel["transformations"][1]["options"]["renameByName"]
+    rows = [[*key, *(cells.get(column, "–") for column in names)] for key, cells in sorted(lines.items())]
+    drawn = axes.table(
+        rows, colLabels=["profile", "cache", *names.values()], loc="upper center", cellLoc="left"
+    )
+    drawn.auto_set_font_size(value=False)
+    drawn.set_fontsize(8)
+    for cell in drawn.get_celld().values():
+        cell.set_edgecolor("#e4e4e4")
+    axes.axis("off")
+
+
+DRAWN = {"timeseries": _draw_lines, "stat": _draw_number, "table": _draw_table}
+
+
+def draw(dashboard: dict[str, Any], found: dict[int, Found]) -> Figure:
+    """The whole dashboard."""
+    height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
+    figure = Figure(figsize=(24 * COLUMN, height * ROW), facecolor="white")
+    for panel in dashboard["panels"]:
+        at = panel["gridPos"]
+        top, left = 1 - at["y"] / height, at["x"] / 24
+        if panel["type"] == "row":
+            figure.text(0.01, top - 0.5 / height, panel["title"], fontsize=12, weight="bold", va="center")
+            continue
+        figure.text(left + 0.01, top - 0.4 / height, panel["title"], fontsize=9, va="center")
+        is_lines = panel["type"] == "timeseries"
+        inside = (0.042, 2.3, 1.0) if is_lines else (0.01, 0.2, 0.9)  # left, below, above
+        box = (
+            left + inside[0],
+            top - (at["h"] - inside[1]) / height,
+            at["w"] / 24 - inside[0] - 0.01,
+            (at["h"] - inside[1] - inside[2]) / height,
+        )
+        DRAWN[panel["type"]](figure.add_axes(box), panel, found[panel["id"]])
+    return figure
+
+
+async def collect(prometheus: Prometheus, dashboard: dict[str, Any], start: float) -> dict[int, Found]:
+    """What each panel's queries give, by the panel's id."""
+    found: dict[int, Found] = {}
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            query = filled_in(target["expr"])
+            is_lines = panel["type"] == "timeseries"
+            series = await (prometheus.over(query, start, time.time()) if is_lines else prometheus.now(query))
+            found.setdefault(panel["id"], []).append((target, series))
+    return found
+
+
+async def main() -> None:
+    """Loads, asks, draws."""
+    dashboard = json.loads(DASHBOARD.read_text("utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            behind_a_link() as home,
+            scraping(str(home.admin.base_url.netloc, "ascii"), Path(folder)) as prometheus,
+        ):
+            began = time.time()
+            async for _ in rounds(home, Path(folder) / "config.yaml"):
+                if time.time() - began > LOADED:
+                    break
+            found = await collect(prometheus, dashboard, began + 10)
+    draw(dashboard, found).savefig(PREVIEW, dpi=110)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,52 @@
+"""What helm makes of the chart."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.chart.tools import run
+
+CHARTS = Path(__file__).parents[2] / "charts"
+CHART = CHARTS / "progressive-proxy"
+CASES = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").glob("*-values.yaml"))
+HELMS = ("helm3", "helm4")
+RELEASE = ("imaging", "--namespace", "imaging")
+
+Object = dict[str, Any]
+
+
+def values_of(case: str) -> Path:
+    """The values of a case."""
+    return CHART / "ci" / f"{case}-values.yaml"
+
+
+def rendered(helm: str, case: str, *more: object, chart: Path = CHART) -> str:
+    """The manifest of a case."""
+    return run(helm, "template", *RELEASE, chart, "--values", values_of(case), *more)
+
+
+def objects(manifest: str) -> list[Object]:
+    """Its objects."""
+    return [each for each in yaml.safe_load_all(manifest) if each]
+
+
+def one(kind: str, manifest: str, suffix: str = "") -> Object:
+    """Its only object of a kind, with a name that ends so."""
+    found = [
+        each
+        for each in objects(manifest)
+        if each["kind"] == kind and each["metadata"]["name"].endswith(suffix)
+    ]
+    assert len(found) == 1, f"{len(found)} of {kind} …{suffix}"
+    return found[0]
+
+
+def viewer_chart(folder: Path, helm: str) -> Path:
+    """The viewer's chart with its dependency, as helm fetches it."""
+    shutil.copytree(CHARTS, folder / "charts", ignore=shutil.ignore_patterns("preview.png"))
+    chart = folder / "charts" / "viewer-example"
+    run(helm, "dependency", "update", "--skip-refresh", chart)
+    assert [path.name for path in (chart / "charts").iterdir()] == ["progressive-proxy-0.1.0.tgz"]
+    return chart

@@ -1,0 +1,220 @@
+"""The chart rendered by both helms, held against Kubernetes' schemas, the operator's types, the program."""
+
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.settings import load
+from tests.chart.rendering import (
+    CASES,
+    CHART,
+    CHARTS,
+    HELMS,
+    RELEASE,
+    Object,
+    objects,
+    one,
+    rendered,
+    values_of,
+)
+from tests.chart.tools import operator_types, run, tried
+
+VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
+OPERATOR = "monitoring.coreos.com/v1"
+ONE_SHOT = "it runs once and ends"
+EXPLAINED = {
+    "CKV_K8S_8": ONE_SHOT,
+    "CKV_K8S_9": ONE_SHOT,
+    "CKV_K8S_11": "a limit of CPU holds first pictures back (values.yaml)",
+    "CKV_K8S_15": "tags are versions, which do not move; a value",
+    "CKV_K8S_35": "only where the operator refers to a Secret by `env`; files by `secrets`",
+    "CKV_K8S_43": "which digest it is, only whoever pushed the image knows; a value",
+    "CKV2_K8S_6": "the proxy has a policy unless it is turned off; test and measure take no connections",
+}
+"""Findings of checkov that stay, and why."""
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("case", CASES)
+def test_helm_finds_no_fault(helm: str, case: str) -> None:
+    assert "0 chart(s) failed" in run(helm, "lint", "--strict", CHART, "--values", values_of(case))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_helms_make_the_same(case: str) -> None:
+    three, four = (objects(rendered(helm, case)) for helm in HELMS)
+    assert sorted(map(json.dumps, three)) == sorted(map(json.dumps, four))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_kubernetes_takes_it(version: str, tmp_path: Path) -> None:
+    made = [each for case in CASES for each in objects(rendered("helm4", case, "--kube-version", version))]
+    ours = [each for each in made if each["apiVersion"] != OPERATOR]
+    path = tmp_path / "all.yaml"
+    path.write_text(yaml.safe_dump_all(ours), "utf-8")
+    told = run("kubernetes-validate", "--kubernetes-version", version, "--strict", path)
+    assert told.count(" passed for resource ") == len(ours) > 20
+    assert {each["kind"] for each in made} >= {
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "Job",
+    }
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    done = tried("helm4", "template", "x", CHART, "--values", values_of("least"), "--kube-version", "1.28")
+    assert done.returncode != 0
+    assert "1.29" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("case", "kinds"),
+    [("sidecar", {"PodMonitor", "PrometheusRule"}), ("standalone", {"ServiceMonitor", "PrometheusRule"})],
+)
+def test_the_prometheus_operator_takes_it(case: str, kinds: set[str]) -> None:
+    ours = [each for each in objects(rendered("helm4", case)) if each["apiVersion"] == OPERATOR]
+    assert {each["kind"] for each in ours} == kinds
+    assert operator_types(ours) == ours
+    monitor = next(each for each in ours if each["kind"].endswith("Monitor"))
+    monitor["spec"]["nothing"] = 1
+    assert operator_types(ours) != ours
+    monitor["spec"]["selector"] = 1
+    with pytest.raises(AssertionError, match="selector"):
+        operator_types(ours)
+
+
+def test_checkov_finds_nothing_that_is_not_explained(tmp_path: Path) -> None:
+    for case in CASES:
+        (tmp_path / f"{case}.yaml").write_text(rendered("helm4", case), "utf-8")
+    told = tried(
+        "checkov", "-d", tmp_path, "--framework", "kubernetes", "--output", "json", "--skip-download"
+    )
+    results = json.loads(told.stdout)["results"]
+    assert len(results["passed_checks"]) > 300
+    found = {each["check_id"] for each in results["failed_checks"]}
+    assert found == set(EXPLAINED)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_program_takes_its_configuration(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    manifest = rendered("helm4", case)
+    path.write_text(one("ConfigMap", manifest, "-proxy")["data"]["config.yaml"], "utf-8")
+    settings = load(path)
+    host = "127.0.0.1" if case == "sidecar" else "0.0.0.0"
+    assert (settings.listen.viewers, settings.listen.admin) == (f"{host}:8080", "0.0.0.0:8081")
+    if case == "sidecar":
+        assert settings.profiles["careful"].validators == "off"
+
+
+def test_a_pod_ends_later_than_its_longest_answer() -> None:
+    for grace in ("60", "299.5"):
+        manifest = rendered("helm4", "least", "--set-json", f"config.listen.grace={grace}")
+        spec = one("Deployment", manifest)["spec"]["template"]["spec"]
+        assert spec["terminationGracePeriodSeconds"] >= float(grace) + 5 + 5
+        before = spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+        assert before == ["python", "-c", "import time; time.sleep(5)"]
+
+
+def test_the_ports_are_those_of_the_configuration() -> None:
+    more = ("--set", "config.listen.admin=[::]:9001,config.listen.viewers=0.0.0.0:9000")
+    manifest = rendered("helm4", "standalone", *more)
+    container = one("Deployment", manifest)["spec"]["template"]["spec"]["containers"][0]
+    assert container["ports"] == [
+        {"name": "viewers", "containerPort": 9000},
+        {"name": "proxy-admin", "containerPort": 9001},
+    ]
+    policy = one("NetworkPolicy", manifest)["spec"]
+    assert [rule["ports"] for rule in policy["ingress"]] == [[{"port": 9001}], [{"port": 9000}]]
+    assert policy["egress"][1]["ports"] == [{"port": 8042}, {"port": 443}]
+
+
+def _rolls(*more: object) -> str:
+    template = one("Deployment", rendered("helm4", "least", *more))["spec"]["template"]
+    return json.dumps(template, sort_keys=True)
+
+
+def test_profiles_change_without_a_restart_and_all_else_rolls_the_pods() -> None:
+    before = _rolls()
+    assert _rolls("--set", "config.profiles.mine.first=128KiB,config.profile=mine") == before
+    assert _rolls("--set", "config.cache.bytes=2GiB") != before
+    assert _rolls("--set", "config.cors.max_age=5") != before
+
+
+def test_the_configuration_and_secrets_are_mounted_as_directories() -> None:
+    spec = one("Deployment", rendered("helm4", "standalone"))["spec"]["template"]["spec"]
+    mounts = spec["containers"][0]["volumeMounts"]
+    assert [each["mountPath"] for each in mounts] == [
+        "/etc/progressive-proxy/config",
+        "/etc/progressive-proxy/secrets/cloud-token",
+    ]
+    assert all("subPath" not in each and each["readOnly"] for each in mounts)
+    assert spec["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"] == "pacs"
+
+
+def test_an_upgrade_keeps_what_can_not_change(tmp_path: Path) -> None:
+    """Names and selectors are the same in another version of the chart, of the program and of the values."""
+    newer = tmp_path / "newer"
+    run("helm4", "package", CHART, "--version", "9.9.9", "--app-version", "9.9.9", "--destination", newer)
+    more = ("--set", "image.tag=x,service.port=80,config.cache.ttl=5,podSpec.priorityClassName=x")
+    for case in CASES:
+        old = objects(rendered("helm4", case))
+        new = objects(rendered("helm4", case, *more, chart=next(newer.iterdir())))
+        assert [_kept(each) for each in old] == [_kept(each) for each in new]
+        assert old != new
+
+
+def _kept(each: Object) -> Object:
+    spec = each.get("spec", {})
+    return {
+        "kind": each["kind"],
+        "name": each["metadata"]["name"],
+        "selector": spec.get("selector"),
+        "clusterIP": spec.get("clusterIP"),
+        "replicas": spec.get("replicas"),
+        "podSelector": spec.get("podSelector"),
+    }
+
+
+def test_whoever_scales_the_pods_is_not_overruled_by_an_upgrade() -> None:
+    manifest = rendered("helm4", "standalone")
+    assert "replicas" not in one("Deployment", manifest)["spec"]
+    assert (
+        one("HorizontalPodAutoscaler", manifest)["spec"]["scaleTargetRef"]["name"]
+        == "imaging-progressive-proxy"
+    )
+
+
+def test_only_the_proxy_s_pods_are_behind_its_services() -> None:
+    manifest = rendered("helm4", "standalone")
+    selectors = [each["spec"]["selector"] for each in objects(manifest) if each["kind"] == "Service"]
+    assert len(selectors) == 2
+    labels = {
+        "proxy": one("Deployment", manifest)["spec"]["template"]["metadata"]["labels"],
+        "test": one("Pod", manifest)["metadata"]["labels"],
+        "measure": one("Job", manifest)["spec"]["template"]["metadata"]["labels"],
+    }
+    behind = {who for who, has in labels.items() if selectors[0].items() <= has.items()}
+    assert behind == {"proxy"}
+    assert all(one_ == other for one_, other in pairwise(selectors))
+
+
+@pytest.mark.parametrize(("case", "told"), [("sidecar", "kubectl"), ("standalone", "helm test imaging")])
+def test_the_notes_tell_the_next_command(case: str, told: str) -> None:
+    # Helm 3 asks a cluster even for this.
+    notes = run("helm4", "install", *RELEASE, CHART, "--dry-run=client", "--values", values_of(case))
+    assert told in notes.partition("NOTES:")[2]
+
+
+def test_nothing_names_a_registry() -> None:
+    texts = [
+        path.read_text("utf-8") for path in CHARTS.rglob("*") if path.suffix in (".yaml", ".tpl", ".json")
+    ]
+    assert len(texts) > 20
+    for host in ("docker.io", "ghcr.io", "quay.io", "gcr.io", "registry.k8s.io", os.sep + "work" + os.sep):
+        assert not any(host in text for text in texts)

