@@ -2,9 +2,10 @@
 
 Floors, top to bottom; imports point down only, and rooms on one floor do not know each other:
 
-   11  cli
-   10  showing  planning  inspecting  probing
-    9  app  measure  demo  archive
+   12  cli
+   11  showing  planning  inspecting  probing  creating
+   10  app  measure  demo  archive
+    9  rendering
     8  frames  plans_api  admin  reload
     7  prefetch
     6  delivery  transcode  settings
@@ -16,7 +17,8 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
     0  errors
 
 A frame travels `app -> frames -> access -> retrieve -> fill -> gate -> origin`; its bytes come back
-through `cache`, and `delivery` hands them to the viewer. An alternate comes out of `transcode`, which
-stands where its origin would; what it is made of travels as a frame does. A plan travels `plans_api or
-frames -> prefetch -> retrieve` and from there as a frame does. `tests/test_floors.py` holds this table.
+through `cache`, and `delivery` hands them to the viewer. An alternate comes out of `transcode`, a picture
+for people out of `rendering`: these stand where an origin would, and what things are made of travels as a
+frame does. A plan travels `plans_api or frames -> prefetch -> retrieve` and from there as a frame does.
+`tests/test_floors.py` holds this table.
 """

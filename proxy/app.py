@@ -8,7 +8,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Collection, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
@@ -42,11 +42,12 @@ from proxy.plans_api import create_plans_api
 from proxy.prefetch.plans import Plans
 from proxy.problem import send_problem
 from proxy.reload import Reload
+from proxy.rendering import Pictures
 from proxy.retrieve import Retrieve
 from proxy.sections import OriginSettings, split_address
 from proxy.series import SeriesKey, SeriesLists
 from proxy.settings import Settings
-from proxy.transcode import Alternates
+from proxy.transcode import REFUSALS, Alternates
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import parse_series_metadata_path
 
@@ -95,6 +96,8 @@ class App:
         at_work = settings.workers
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
         self._alternates = Alternates(settings.offered, retrieve, self._lists, self.workers, self.metrics)
+        by = {origin.name: origin.rendered for origin in settings.origins}
+        self._pictures = Pictures(by, retrieve, self._lists, self.workers, self._access, self.metrics)
         self.plans = Plans(retrieve, self._lists, self.chosen, self._alternates, self.metrics)
         self._frames = Frames(
             retrieve,
@@ -202,11 +205,18 @@ class App:
     async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
         name, path = self._origin_of(request)
         asked = frame_request(request, name, path, self._alternates)
+        picture = None if asked else self._pictures.named(request, name, path)
+        if picture is not None:
+            if self._pictures.is_origins(name, picture):
+                if await self._hand_through(request, receive, send, progress, REFUSALS) not in REFUSALS:
+                    return
+                self._pictures.is_missing(name, picture)
+            asked = await self._pictures.request(request, name, picture)
         if asked is not None:
             await self._frames.answer(asked, receive, send, progress)
             return
         # What we do not hold, other forms of a frame among it, is the origin's to answer.
-        await self._hand_through(request, name, path, receive, send, progress)
+        await self._hand_through(request, receive, send, progress)
 
     def _origin_of(self, request: Request) -> tuple[str, str]:
         """The origin that a path is for, and the path there. Raises `UnknownName`."""
@@ -219,20 +229,23 @@ class App:
         return default.name, request.path
 
     async def _hand_through(
-        self, request: Request, name: str, path: str, receive: Receive, send: Send, progress: Progress
-    ) -> None:
+        self, request: Request, receive: Receive, send: Send, progress: Progress, unless: Collection[int] = ()
+    ) -> int:
         async def sending(message: MutableMapping[str, Any]) -> None:
             progress.has_started = True
             await send(message)
 
+        name, path = self._origin_of(request)
         target = checked_target(path, request.query)
         origin = self.origins[name]
-        status = await hand_through(origin, request.method, target, list(request.pairs), receive, sending)
+        pairs = list(request.pairs)
+        status = await hand_through(origin, request.method, target, pairs, receive, sending, unless)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
             proofs = tuple((header, value) for header, value in request.pairs if header in CREDENTIALS)
             key = SeriesKey(name, self._access.partition(proofs), *series)
             self.plans.metadata_read(key, proofs)
+        return status
 
 
 def create_app(settings: Settings) -> App:

@@ -18,7 +18,8 @@ from proxy.errors import RangeNotSatisfiable
 from proxy.retrieve import CacheDid, Source
 from proxy.wire.media import Envelope
 from proxy.wire.multipart import SINGLE_PART, Wrapping, wrap
-from proxy.wire.ranges import ContentRange, RangeRequest, Span
+from proxy.wire.ranges import ContentRange, RangeRequest, Span, parse_range
+from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource
 
 Headers = list[tuple[bytes, bytes]]
@@ -43,6 +44,17 @@ class Conditions:
     """As it came."""
     is_head: bool = False
     """Headers alone are wanted."""
+
+
+def conditions_of(request: Request, envelope: Envelope) -> Conditions:
+    """What a request says."""
+    return Conditions(
+        envelope,
+        parse_range(request.header("range")),
+        request.header("if-none-match"),
+        request.header("if-range"),
+        is_head=request.method == "HEAD",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,18 @@ viewer that asks for a rest has the old version's first bytes, and must not get 
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 from starlette.types import Receive, Send
 
 from proxy.access import CREDENTIALS, Access
 from proxy.alternates.cut import read_reduced
-from proxy.alternates.values import Offered
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Reach
-from proxy.delivery import Conditions, Progress, compose, send_frame, send_part, until_gone
+from proxy.delivery import Conditions, Progress, compose, conditions_of, send_frame, send_part, until_gone
 from proxy.errors import CodestreamError, NotAcceptable, OriginMismatch, OriginRefused, ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.asked import Asked
@@ -28,7 +29,6 @@ from proxy.retrieve import CacheDid, Opened, Retrieve, Source, Wanted, reduced
 from proxy.series import SeriesKey, SeriesLists
 from proxy.transcode import Alternates
 from proxy.wire.media import Envelope, wanted_envelope
-from proxy.wire.ranges import parse_range
 from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path, split_frames_path
 from proxy.wire.trace import trace_of
@@ -63,8 +63,8 @@ class FrameRequest:
     """Why the frame itself is given where a smaller picture was asked for."""
     listed: tuple[FrameResource, ...] = ()
     """All frames of a list, of which `resource` is the first; empty where there is one alone."""
-    alternate: Offered | None = None
-    """Which alternate of the frame; None is the frame itself."""
+    made: Callable[[Wanted], Wanted] | None = None
+    """Makes of a request for the frame one for what is made of it; None is the frame itself."""
 
 
 def frame_request(request: Request, origin: str, path: str, alternates: Alternates) -> FrameRequest | None:
@@ -87,18 +87,13 @@ def frame_request(request: Request, origin: str, path: str, alternates: Alternat
         return None  # other forms of a frame are the origin's to answer
     if more and envelope is Envelope.SINGLE:
         raise NotAcceptable("several frames are given as multipart/related alone")
-    conditions = Conditions(
-        envelope,
-        parse_range(request.header("range")),
-        request.header("if-none-match"),
-        request.header("if-range"),
-        is_head=request.method == "HEAD",
-    )
+    conditions = conditions_of(request, envelope)
     profile = request.profile or request.header("retrieve-profile")
     query, reach = (reduced.query, reduced.reach) if reduced else (request.others, None)
     listed = (resource, *more) if more else ()
+    made = partial(alternates.wanted, offered=alternate) if alternate else None
     return FrameRequest(
-        origin, resource, query, reach, profile, conditions, request, listed=listed, alternate=alternate
+        origin, resource, query, reach, profile, conditions, request, listed=listed, made=made
     )
 
 
@@ -161,7 +156,7 @@ class Frames:
         is_completed = profile.complete == "always" and stop != 0
         first = choice.firsts[progress.profile]
         wanted = Wanted(key, origin, first, stop, is_completed, policy)
-        return self._alternates.wanted(wanted, asked.alternate) if asked.alternate else wanted
+        return asked.made(wanted) if asked.made else wanted
 
     async def _deliver(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress, *, is_again: bool = False

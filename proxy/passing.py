@@ -5,7 +5,7 @@ Headers that belong to one connection are dropped both ways, with those that `Co
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Receive, Send
@@ -56,15 +56,26 @@ def checked_target(path: str, query: str) -> str:
 
 
 async def hand_through(
-    origin: Origin, method: str, target: str, headers: list[tuple[str, str]], receive: Receive, send: Send
+    origin: Origin,
+    method: str,
+    target: str,
+    headers: list[tuple[str, str]],
+    receive: Receive,
+    send: Send,
+    unless: Collection[int] = (),
 ) -> int:
-    """Sends a request on and its answer back; its status. Raises `OriginError`."""
+    """Sends a request on, and its answer back unless it has one of these statuses; its status.
+
+    Raises `OriginError`.
+    """
     kept = [(name, value) for name, value in end_to_end(headers) if name not in _OURS_TO_SAY]
     has_body = method in _WITH_BODY or any(name == "content-length" and value != "0" for name, value in kept)
     if not has_body:
         kept = [(name, value) for name, value in kept if name != "content-length"]
     response = await origin.hand_through(method, target, kept, _body_of(receive) if has_body else None)
     try:
+        if response.status_code in unless:
+            return response.status_code
         back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
         raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in ("date", "server")]
         await send({"type": "http.response.start", "status": response.status_code, "headers": raw})

@@ -4,7 +4,7 @@
 starts a fill and the others join it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -90,8 +90,8 @@ class Wanted:
     """What must agree before a completion is appended."""
     planned: Rank | None = None
     """For a plan, with this rank; None is for a viewer."""
-    site: Site | None = None
-    """Who supplies it, where that is not the origin."""
+    site: Callable[[], Site] | None = None
+    """Gives who supplies it, where that is not the origin; asked where it is not held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Retrieve:
         fill.planned = None  # what a viewer asks for waits no longer as a plan's
         fill.order.site.gate.call_next()
         if wanted.site is not None and opened.did is CacheDid.COLLAPSED:
-            wanted.site.lift()
+            wanted.site().lift()
         return opened
 
     def _open(self, wanted: Wanted) -> Opened:
@@ -168,7 +168,7 @@ class Retrieve:
                 self._fills.cancel(wanted.key)
 
     def _start(self, wanted: Wanted, held: Frame | None, stop: Mark | None) -> Fill:
-        site = wanted.site or self._sites.get(wanted.key.origin)
+        site = wanted.site() if wanted.site else self._sites.get(wanted.key.origin)
         if site is None:
             raise UnknownName("no origin of that name")
         # Who reads a first range of his own waits for one fetch, however little a resolution takes.

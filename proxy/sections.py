@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from proxy.alternates.values import Alternate, Codec, MadeHere
+from proxy.alternates.values import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan import values
 from proxy.plan.profile import ByteCount, Words
 
@@ -132,6 +132,8 @@ class OriginSettings(Words):
     """The profile of its frames, instead of the default one."""
     labels: Literal["bytes", "origin"] = "bytes"
     """Whether a frame's transfer syntax is told by its bytes, or HTJ2K keeps the label that it has there."""
+    rendered: RenderedBy = "origin"
+    """Who answers `/rendered` and `/thumbnail`: the origin, the proxy, or the proxy if-missing there."""
     timeouts: Timeouts = Timeouts()
     """How long it may take."""
     limits: Limits = Limits()

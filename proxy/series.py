@@ -27,6 +27,7 @@ from proxy.wire.dicomjson import (
     text_of,
     whole_of,
 )
+from proxy.wire.display import Display, read_displays
 from proxy.wire.pixels import ImagePixel, read_image_pixel
 from proxy.wire.resource import FrameResource
 
@@ -68,6 +69,8 @@ class SeriesFrames:
     """Of its first instance, as the metadata has it; empty where it is not said."""
     pixels: tuple[ImagePixel | None, ...] = ()
     """For each instance, how its pixels are stored; None where it is not said."""
+    displays: tuple[tuple[Display, ...], ...] = ()
+    """For each instance, how its pixels are shown: frame by frame, or once for all of them."""
 
     def __len__(self) -> int:
         return self.ends[-1] if self.ends else 0
@@ -87,6 +90,18 @@ class SeriesFrames:
         """How the pixels of a frame are stored; None where it is not said."""
         by_instance = dict(zip(self.instances, self.pixels, strict=True))
         return by_instance.get(resource.instance)
+
+    def display_of(self, resource: FrameResource) -> Display:
+        """How the pixels of a frame are shown."""
+        by_frame = dict(zip(self.instances, self.displays, strict=True))[resource.instance]
+        return by_frame[min(resource.frame_number, len(by_frame)) - 1]
+
+    def frames_of(self, instance: str) -> int:
+        """How many frames an instance has; 0 where it is not of this series."""
+        if instance not in self.instances:
+            return 0
+        at = self.instances.index(instance)
+        return self.ends[at] - (self.ends[at - 1] if at else 0)
 
     def place_of(self, resource: FrameResource) -> int | None:
         """The place of a frame, from 0; None where it is not of this series."""
@@ -135,7 +150,9 @@ def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
         raise OriginMismatch(f"more than {MOST_FRAMES} frames in a series", "metadata")
     syntax = next(filter(None, (text_of(ordered[0], tag) for tag in TRANSFER_SYNTAXES)), "")
     pixels = tuple(map(read_image_pixel, ordered))
-    return SeriesFrames(key, uids, ends, text_of(ordered[0], MODALITY), syntax, pixels)
+    once: dict[Display, Display] = {}  # most are the same, and palettes are large
+    displays = tuple(tuple(once.setdefault(d, d) for d in read_displays(each)) for each in ordered)
+    return SeriesFrames(key, uids, ends, text_of(ordered[0], MODALITY), syntax, pixels, displays)
 
 
 class SeriesLists:

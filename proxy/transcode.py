@@ -8,13 +8,15 @@ since making that again gives the same bytes.
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, replace
 from hashlib import blake2b
 from math import log2
+from typing import Any
 
-from proxy.alternates.values import Alternate, Job, Made, Offered
+from proxy.alternates.values import Alternate, Job, Made, Offered, Rendering
 from proxy.alternates.workers import Workers
 from proxy.cache.frame import Claim, FrameKey, Identity
 from proxy.codestream.reach import Reach
@@ -25,7 +27,7 @@ from proxy.metrics import Metrics
 from proxy.origin.asked import Answer, Asked
 from proxy.origin.parts import once
 from proxy.retrieve import Retrieve, Source, Wanted, reduced
-from proxy.series import SeriesKey, SeriesLists
+from proxy.series import SeriesFrames, SeriesKey, SeriesLists
 from proxy.wire.media import HTJ2K, HTJ2K_RPCL, JPHC, transfer_syntax_of
 from proxy.wire.pixels import ImagePixel
 from proxy.wire.ranges import Span
@@ -67,9 +69,13 @@ class Alternates:
         if offered.made == "never" or (offered.made == "if-missing" and not self._is_lacking(key)):
             path = frame.asked.path.replace("/frames/", offered.path, 1)
             return replace(frame, key=key, asked=replace(frame.asked, path=path))
-        plain = replace(frame, first=None, stop=None, is_completed=True)
-        supplier = _Maker(plain, offered.alternate, self._retrieve, self._lists, self._workers)
-        return replace(frame, key=key, first=None, site=Site(supplier, self._gate, supplier.lift))
+
+        def site() -> Site:
+            plain = replace(frame, first=None, stop=None, is_completed=True)
+            maker = _Transcoder(plain, offered.alternate, self._retrieve, self._lists, self._workers)
+            return Site(maker, self._gate, maker.lift)
+
+        return replace(frame, key=key, first=None, site=site)
 
     def is_missing(self, wanted: Wanted, error: ProxyError) -> bool:
         """Whether an origin was found not to have an alternate that can be made instead; remembers it."""
@@ -86,20 +92,25 @@ class Alternates:
         return (key.origin, key.frames_path) in self._lacking
 
 
-class _Maker:
-    """The supplier of one alternate of one frame."""
+class Maker(ABC):
+    """The supplier of one thing that is made of one frame."""
 
     keeps_labels = False
     has_validators = True
 
-    def __init__(
-        self, frame: Wanted, alternate: Alternate, retrieve: Retrieve, lists: SeriesLists, workers: Workers
-    ) -> None:
+    def __init__(self, frame: Wanted, retrieve: Retrieve, lists: SeriesLists, workers: Workers) -> None:
         self._frame = frame
-        self._alternate = alternate
         self._retrieve = retrieve
         self._lists = lists
         self._workers = workers
+
+    @abstractmethod
+    def _recipe(self, frames: SeriesFrames) -> dict[str, Any]:
+        """What is made, and what it depends on beside the frame's own bytes."""
+
+    @abstractmethod
+    async def _make(self, frames: SeriesFrames, pixel: ImagePixel) -> tuple[Identity, Made]:
+        """Makes it of that version of the frame."""
 
     def may_ask_again(self) -> bool:
         """The origin was asked again already."""
@@ -113,8 +124,14 @@ class _Maker:
     async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
         """Makes it. Raises `NotMade`, `CodestreamError`, and whatever fetching the frame does."""
         del asked, stage
-        identity, made = await self._make()
-        version = json.dumps([identity.digest, asdict(self._alternate)])
+        key = self._frame.key
+        series = SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
+        frames = await self._lists.get(series, self._frame.asked.credentials)
+        pixel = frames.pixel_of(key.resource)
+        if pixel is None:
+            raise NotMade("the metadata does not say how the pixels of this frame are stored")
+        identity, made = await self._make(frames, pixel)
+        version = json.dumps([identity.digest, self._recipe(frames)])
         validator = f'"{blake2b(version.encode(), digest_size=16).hexdigest()}"'
         size = "{}x{}".format(*made.size)
         claim = Claim(made.label, len(made.content), validator, identity.claim.may_store, resolution=size)
@@ -127,37 +144,15 @@ class _Maker:
         stop = claim.total if span.stop is None else min(span.stop, claim.total)
         yield Answer(claim, span.start, stop, once(made.content[span.start : stop]))
 
-    async def _make(self) -> tuple[Identity, Made]:
-        key, alternate = self._frame.key, self._alternate
-        series = SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
-        frames = await self._lists.get(series, self._frame.asked.credentials)
-        pixel = frames.pixel_of(key.resource)
-        if pixel is None:
-            raise NotMade("the metadata does not say how the pixels of this frame are stored")
-        scale = alternate.scale_of(pixel.columns, pixel.rows)
-        may_be_htj2k = frames.transfer_syntax in ("", *HTJ2K)
-        if scale > 1 and may_be_htj2k and pixel.photometric != "PALETTE COLOR":
-            with suppress(CodestreamError):  # else of the whole
-                return await self._of_less(pixel, scale)
-        identity, content = await self._whole()
-        is_progressive = identity.label in (JPHC, f"{JPHC};transfer-syntax={HTJ2K_RPCL}")
-        if is_progressive and scale == 1 and alternate == Alternate("htj2k"):
-            return identity, Made(content, identity.label, (pixel.columns, pixel.rows))
-        job = Job(content, transfer_syntax_of(identity.label), pixel, alternate, scale)
-        return identity, await self._done(job)
+    def _may_be_cut(self, frames: SeriesFrames, pixel: ImagePixel) -> bool:
+        """Whether smaller pictures may be in the first bytes; of a palette's indices there are none."""
+        return frames.transfer_syntax in ("", *HTJ2K) and pixel.photometric != "PALETTE COLOR"
 
-    async def _of_less(self, pixel: ImagePixel, scale: int) -> tuple[Identity, Made]:
-        """Of as many first bytes as hold the smaller picture, without decoding where HTJ2K is wanted."""
-        reach = Reach(scale=scale)
+    async def _less(self, reach: Reach) -> tuple[Identity, bytes, tuple[int, int]]:
+        """As many first bytes as hold a smaller picture, and its size. Raises `CodestreamError`."""
         with self._opened(replace(self._frame, first=reach, stop=reach, is_completed=False)) as source:
             told, held = await reduced(source, reach)
-        identity, content = held.frame.identity, b"".join(held.frame.pieces)
-        left = scale // (1 << round(log2(pixel.columns / told.size[0])))
-        if left == 1 and self._alternate.codec == "htj2k" and not self._alternate.is_lossy:
-            return identity, Made(content, identity.label, told.size)
-        smaller = replace(pixel, columns=told.size[0], rows=told.size[1])
-        job = Job(content, transfer_syntax_of(identity.label), smaller, self._alternate, max(1, left))
-        return identity, await self._done(job)
+        return held.frame.identity, b"".join(held.frame.pieces), told.size
 
     async def _whole(self) -> tuple[Identity, bytes]:
         with self._opened(self._frame) as source:
@@ -165,7 +160,7 @@ class _Maker:
             await source.reached(identity.claim.total)
             return identity, b"".join(await source.take(0, identity.claim.total))
 
-    async def _done(self, job: Job) -> Made:
+    async def _done(self, job: Job | Rendering) -> Made:
         return await self._workers.make(job, is_planned=self._frame.planned is not None)
 
     @contextmanager
@@ -181,3 +176,40 @@ class _Maker:
                 opened.leave()
             else:
                 self._retrieve.leave(wanted, opened, is_cancelled=is_cancelled)
+
+
+class _Transcoder(Maker):
+    """The supplier of one alternate of one frame."""
+
+    def __init__(
+        self, frame: Wanted, alternate: Alternate, retrieve: Retrieve, lists: SeriesLists, workers: Workers
+    ) -> None:
+        super().__init__(frame, retrieve, lists, workers)
+        self._alternate = alternate
+
+    def _recipe(self, frames: SeriesFrames) -> dict[str, Any]:
+        del frames
+        return asdict(self._alternate)
+
+    async def _make(self, frames: SeriesFrames, pixel: ImagePixel) -> tuple[Identity, Made]:
+        alternate = self._alternate
+        scale = alternate.scale_of(pixel.columns, pixel.rows)
+        if scale > 1 and self._may_be_cut(frames, pixel):
+            with suppress(CodestreamError):  # else of the whole
+                return await self._of_less(pixel, scale)
+        identity, content = await self._whole()
+        is_progressive = identity.label in (JPHC, f"{JPHC};transfer-syntax={HTJ2K_RPCL}")
+        if is_progressive and scale == 1 and alternate == Alternate("htj2k"):
+            return identity, Made(content, identity.label, (pixel.columns, pixel.rows))
+        job = Job(content, transfer_syntax_of(identity.label), pixel, alternate, scale)
+        return identity, await self._done(job)
+
+    async def _of_less(self, pixel: ImagePixel, scale: int) -> tuple[Identity, Made]:
+        """Of as many first bytes as hold the smaller picture, without decoding where HTJ2K is wanted."""
+        identity, content, size = await self._less(Reach(scale=scale))
+        left = scale // (1 << round(log2(pixel.columns / size[0])))
+        if left == 1 and self._alternate.codec == "htj2k" and not self._alternate.is_lossy:
+            return identity, Made(content, identity.label, size)
+        smaller = replace(pixel, columns=size[0], rows=size[1])
+        job = Job(content, transfer_syntax_of(identity.label), smaller, self._alternate, max(1, left))
+        return identity, await self._done(job)

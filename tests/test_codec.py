@@ -1,10 +1,12 @@
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from proxy.alternates.codec import complete_reduce, decode_htj2k, encode_htj2k
+from proxy.codestream.cutting import cut_reduced
 from proxy.codestream.header import read_header
 from proxy.errors import CodestreamError
 
@@ -71,6 +73,47 @@ def test_reduced_sizes_clamp_and_do_not_wrap(dtype: type) -> None:
         middle = smaller[is_inside[places]]
         assert middle.min() > (limits.max + limits.min) // 2
         assert smaller[0, 0] == limits.min
+
+
+def noise_at_the_ends(dtype: type) -> NDArray[Any]:
+    """Values at both ends of the type, and half of the picture nothing but noise between them."""
+    limits, rng = np.iinfo(dtype), np.random.default_rng(4)
+    pixels = rng.choice(np.array([limits.min, limits.max], dtype), (256, 256))
+    pixels[:, 128:] = rng.integers(limits.min, limits.max, (256, 128), dtype, endpoint=True)
+    return pixels
+
+
+def farthest(one: NDArray[Any], other: NDArray[Any]) -> int:
+    return int(np.abs(one.astype(int) - other).max())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+def test_what_is_lossy_is_off_by_a_little_and_not_by_the_whole_range(dtype: type) -> None:
+    pixels, limits = noise_at_the_ends(dtype), np.iinfo(dtype)
+    span = int(limits.max) - int(limits.min)
+    codestream = encode_htj2k(pixels, step=0.01)
+    assert 0 < farthest(decode_htj2k(codestream), pixels) < span * 0.02
+    assert farthest(imagecodecs.htj2k_decode(codestream, planar=False), pixels) >= span * 0.98
+
+
+@pytest.mark.parametrize("reduce", [0, 1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+@pytest.mark.parametrize("step", [0.0, 0.001, 0.01])
+def test_pixels_are_those_of_a_decoder_that_clamps(dtype: type, reduce: int, step: float) -> None:
+    codestream = encode_htj2k(noise_at_the_ends(dtype), step)
+    cut = cut_reduced(codestream, 5 - reduce) if reduce else codestream
+    by_openjpeg = imagecodecs.jpeg2k_decode(cut, planar=False)
+    rounding = 0 if not step else 1 if by_openjpeg.itemsize == 1 else 4  # of floats in the lossy wavelet
+    assert farthest(decode_htj2k(codestream, reduce), by_openjpeg) <= rounding
+    assert farthest(decode_htj2k(cut), by_openjpeg) <= rounding
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+def test_the_bare_decoder_wraps(dtype: type) -> None:
+    """Where it no longer does, nothing has to be done about it."""
+    codestream = encode_htj2k(noise_at_the_ends(dtype))
+    bare, span = imagecodecs.htj2k_decode(codestream, planar=False, skipres=1), 2 ** (8 * dtype().itemsize)
+    assert farthest(bare, decode_htj2k(codestream, 1)) > span * 0.9
 
 
 def test_a_reduce_that_there_is_not_is_refused() -> None:

@@ -18,8 +18,9 @@ FLOORS = (
     {"transcode", "delivery", "settings"},
     {"prefetch"},
     {"frames", "plans_api", "admin", "reload"},
+    {"rendering"},
     {"app", "measure", "demo", "archive"},
-    {"showing", "planning", "inspecting", "probing"},
+    {"showing", "planning", "inspecting", "probing", "creating"},
     {"cli"},
 )
 """Rooms by floor, from the ground up; rooms on one floor do not know each other."""
@@ -35,7 +36,7 @@ DOORS = {
     "numpy": {"alternates", "archive", "demo", "measure"},
     "prometheus_client": {"metrics"},
     "yaml": {"plan", "configuration"},
-    "pydantic": {"plan", "configuration", "settings", "sections", "plans_api"},
+    "pydantic": {"plan", "configuration", "settings", "sections", "plans_api", "creating"},
     "pydantic_settings": {"settings", "configuration"},
     "fastapi": {"admin", "plans_api", "demo"},
     "starlette": {"app", "frames", "delivery", "problem", "passing", "demo", "cors"},

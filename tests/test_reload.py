@@ -84,7 +84,9 @@ async def test_what_needs_a_restart_is_named(tmp_path: Path, caplog: pytest.LogC
     caplog.set_level("INFO")
     path = tmp_path / "config.yaml"
     reload, _, _ = await reload_of(path, GOOD)
-    await asyncio.to_thread(path.write_text, GOOD + "cache: {bytes: 2GiB}\nlisten: {grace: 5}\ncors: {max_age: 5}\n")
+    await asyncio.to_thread(
+        path.write_text, GOOD + "cache: {bytes: 2GiB}\nlisten: {grace: 5}\ncors: {max_age: 5}\n"
+    )
     assert await reload.look()
     assert getattr(caplog.records[-1], "needs_restart", None) == ["listen", "cors", "cache"]
 

@@ -20,7 +20,8 @@ MIN_DECOMPOSITIONS = 5
 """What encoders do where the picture is not larger."""
 
 _SSIZ = 42  # SOC, SIZ and its length, Rsiz, eight positions, Csiz (T.800 A.5.1)
-_SIGNED_24_BIT = 0x80 | 23
+_WIDE = 24
+_SIGNED_AND_WIDE = 0x80 | (_WIDE - 1)
 _ACCEPTED = tuple(map(np.dtype, (np.uint8, np.int8, np.uint16, np.int16)))
 
 
@@ -78,6 +79,9 @@ def decode_htj2k(codestream: bytes, reduce: int = 0, *, is_prefix: bool = False)
     if not 0 <= reduce <= header.decompositions:
         raise ValueError(f"reduce is 0 to {header.decompositions} here, not {reduce}")
     wide = _decode(_as_wide(codestream, header), reduce, is_prefix)
+    if not header.is_reversible:  # there the depth says what a step of the values is, not only their range
+        spare = _WIDE - header.bit_depth
+        wide = (wide + (1 << (spare - 1))) >> spare
     half = 1 << (header.bit_depth - 1)
     # The decoder leaves this shift out, since the components are said to be signed (T.800 G.1).
     shift = 0 if header.is_signed else half
@@ -118,7 +122,7 @@ def _header_of(codestream: bytes) -> Header:
 
 def _as_wide(codestream: bytes, header: Header) -> bytes:
     # Said to be signed with 24 bits, values have room on both sides and no shift; the coded data is the same.
-    depths = bytes((_SIGNED_24_BIT,)) + codestream[_SSIZ + 1 : _SSIZ + 3]
+    depths = bytes((_SIGNED_AND_WIDE,)) + codestream[_SSIZ + 1 : _SSIZ + 3]
     return codestream[:_SSIZ] + depths * header.components + codestream[_SSIZ + 3 * header.components :]
 
 

@@ -34,12 +34,21 @@ def encode(pixels: NDArray[Any], alternate: Alternate, *, is_rgb: bool = True) -
             case "htj2k":
                 return encode_htj2k(pixels, alternate.step, is_rgb=is_rgb)
             case "jpegls":
-                unsigned = pixels.view(f"u{pixels.itemsize}")  # it knows no sign; neither loses any bit
-                return bytes(imagecodecs.jpegls_encode(unsigned, level=alternate.near))
+                return _jpegls(pixels, alternate.near)
             case "jpeg":
                 return _jpeg(pixels, alternate.quality)
     except (ValueError, RuntimeError) as error:
         raise CodestreamError(f"these pixels can't be encoded as {alternate.codec}") from error
+
+
+def _jpegls(pixels: NDArray[Any], near: int) -> bytes:
+    """It knows no sign, and its bits are taken as they are: where the largest would become the smallest by
+    being nearly the same, nothing may be lost."""
+    if pixels.dtype.kind == "i" and near:
+        limits = np.iinfo(pixels.dtype)
+        has_room = limits.min + near <= pixels.min() and pixels.max() <= limits.max - near
+        near = near if has_room else 0
+    return bytes(imagecodecs.jpegls_encode(pixels.view(f"u{pixels.itemsize}"), level=near))
 
 
 def _jpeg(pixels: NDArray[Any], quality: int) -> bytes:

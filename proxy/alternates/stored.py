@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxy.alternates.codec import decode_htj2k
-from proxy.codestream.header import read_header
+from proxy.alternates.headers import see_htj2k, see_jpeg, see_jpeg_2000, see_run_lengths
 from proxy.errors import CodestreamError, NotMade, ProxyError
 from proxy.wire.media import HTJ2K
 from proxy.wire.pixels import ImagePixel
@@ -26,6 +26,8 @@ RLE = "1.2.840.10008.1.2.5"
 JPEG = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 57, 70))
 JPEG_LS = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (80, 81))
 JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (90, 91))
+MOST_SAMPLES = 1 << 27
+"""Of a frame; some bytes of a codec can name many more, and cost minutes and gigabytes."""
 
 _AS_RGB = ("RGB", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
@@ -38,6 +40,8 @@ def decode_stored(content: bytes, syntax: str, pixel: ImagePixel) -> Pixels:
     """
     if pixel.allocated not in (8, 16) or pixel.samples not in (1, 3):
         raise NotMade(f"pixels of {pixel.samples} times {pixel.allocated} bits are left as they are")
+    if pixel.size > MOST_SAMPLES:
+        raise NotMade(f"a picture of {pixel.columns}x{pixel.rows} pixels is left as it is")
     try:
         decoded = _decode(content, syntax, pixel)
     except ProxyError:
@@ -56,14 +60,18 @@ def _decode(content: bytes, syntax: str, pixel: ImagePixel) -> Pixels:
     if syntax == RLE:
         return _run_lengths(content, pixel)
     if syntax in HTJ2K:
-        _see_that_it_fits(content, pixel)
-        return decode_htj2k(content.rstrip(b"\x00"))
+        codestream = content.rstrip(b"\x00")
+        see_htj2k(codestream, pixel)
+        return decode_htj2k(codestream)
     found: Pixels
     if syntax in JPEG_2000:
+        see_jpeg_2000(content, pixel)
         found = imagecodecs.jpeg2k_decode(content, planar=False)
     elif syntax in JPEG_LS:
+        see_jpeg(content, pixel)
         found = imagecodecs.jpegls_decode(content)
     elif syntax in JPEG:
+        see_jpeg(content, pixel)
         space = "YCBCR" if pixel.samples == 3 and pixel.photometric.startswith("YBR") else None
         wanted = "RGB" if pixel.photometric in _AS_RGB else space
         same = "RGB" if pixel.photometric == "RGB" else space
@@ -84,15 +92,23 @@ def _plain(content: bytes, pixel: ImagePixel) -> Pixels:
 
 def _half_chroma(samples: Pixels, pixel: ImagePixel) -> Pixels:
     """YBR_FULL_422: two luma and one pair of chroma for each two pixels (PS3.3 C.7.6.3.1.2), as RGB."""
-    pairs = samples.reshape(pixel.rows, pixel.columns // 2, 4).astype(np.float64)
+    pairs = samples.reshape(pixel.rows, pixel.columns // 2, 4)
     luma = pairs[:, :, :2].reshape(pixel.rows, pixel.columns)
-    blue, red = (pairs[:, :, at].repeat(2, axis=1) - 128 for at in (2, 3))
+    blue, red = (pairs[:, :, at].repeat(2, axis=1) for at in (2, 3))
+    return rgb_of(np.stack((luma, blue, red), axis=-1))
+
+
+def rgb_of(ybr: Pixels) -> Pixels:
+    """YBR_FULL of 8 bits as RGB (PS3.3 C.7.6.3.1.2)."""
+    luma, blue, red = (ybr[..., at].astype(np.float64) for at in range(3))
+    blue, red = blue - 128, red - 128
     colours = luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue
     rounded: Pixels = np.clip(np.rint(np.stack(colours, axis=-1)), 0, 255).astype(np.uint8)
     return rounded
 
 
 def _run_lengths(content: bytes, pixel: ImagePixel) -> Pixels:
+    see_run_lengths(content, pixel)
     samples = np.frombuffer(imagecodecs.dicomrle_decode(content, np.dtype(pixel.dtype)), pixel.dtype)
     if samples.size != pixel.size:
         raise CodestreamError(f"{samples.size} samples where the metadata says {pixel.size}")
@@ -105,16 +121,6 @@ def _in_order(samples: Pixels, pixel: ImagePixel, *, is_planar: bool) -> Pixels:
     if is_planar:
         return samples.reshape(pixel.samples, pixel.rows, pixel.columns).transpose(1, 2, 0)
     return samples.reshape(pixel.rows, pixel.columns, pixel.samples)
-
-
-def _see_that_it_fits(codestream: bytes, pixel: ImagePixel) -> None:
-    """The decoder of HTJ2K crashes or hangs on some headers; none of these says what the metadata does."""
-    header = read_header(codestream)
-    if header is None or not header.is_htj2k:
-        raise CodestreamError("no HTJ2K codestream")
-    size = header.height, header.width, header.components
-    if size != (pixel.rows, pixel.columns, pixel.samples):
-        raise CodestreamError(f"a picture of {size} where the metadata says otherwise")
 
 
 def _as_stored(decoded: Pixels, pixel: ImagePixel) -> Pixels:

@@ -1,13 +1,15 @@
 """What alternates are, and the making of one, as values; no codec is needed to speak of them."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from proxy.wire.display import Display, Palette, Window
 from proxy.wire.pixels import ImagePixel
 
 Codec = Literal["htj2k", "jpegls", "jpeg"]
 MadeHere = Literal["always", "if-missing", "never"]
+RenderedBy = Literal["origin", "proxy", "if-missing"]
 LABELS = {
     ("htj2k", False): "image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202",
     ("htj2k", True): "image/jphc;transfer-syntax=1.2.840.10008.1.2.4.203",
@@ -93,24 +95,60 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendering:
+    """A frame to be made into a picture for people."""
+
+    content: bytes
+    """Its bytes, whole."""
+    syntax: str
+    """Their transfer syntax."""
+    pixel: ImagePixel
+    """What the metadata says of them."""
+    display: Display
+    """How they are shown."""
+    region: tuple[float, float, float, float]
+    """Which of them, in pixels: left, top, width, height; where one of the last two is negative, mirrored."""
+    size: tuple[int, int]
+    """Into how many pixels across and down; no more than the region has."""
+    media: str
+    """image/jpeg or image/png."""
+    quality: int
+    """Of a JPEG, 1 to 100."""
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """An alternate of one frame."""
 
     content: bytes
     """Its codestream."""
     label: str
-    """Media type with transfer syntax."""
+    """Media type, with transfer syntax where it is for viewers of DICOM."""
     size: tuple[int, int]
     """Its width and height in pixels."""
 
 
-def message(head: dict[str, Any], content: bytes = b"") -> bytes:
-    """To a worker or from it: the length of the head (4 bytes, big endian), the head in JSON, the content."""
+def message(head: dict[str, Any], content: bytes = b"") -> tuple[bytes, bytes]:
+    """To a worker or from it: the length of the head (4 bytes, big endian) and the head in JSON; the content.
+
+    In two, since joining them would copy megabytes.
+    """
     text = json.dumps(head | {"content": len(content)}).encode()
-    return len(text).to_bytes(4, "big") + text + content
+    return len(text).to_bytes(4, "big") + text, content
 
 
-def job_message(job: Job) -> bytes:
+def job_message(job: Job | Rendering) -> tuple[bytes, bytes]:
     """A job for a worker."""
-    told = {"syntax": job.syntax, "scale": job.scale}
-    return message(told | {"pixel": asdict(job.pixel), "alternate": asdict(job.alternate)}, job.content)
+    return message(asdict(replace(job, content=b"")), job.content)
+
+
+def read_job(told: dict[str, Any], content: bytes) -> Job | Rendering:
+    """A job as its worker gets it."""
+    told |= {"content": content, "pixel": ImagePixel(**told["pixel"])}
+    if "alternate" in told:
+        return Job(**told | {"alternate": Alternate(**told["alternate"])})
+    display = told["display"]
+    window, palette = display["window"], display["palette"]
+    display["window"] = Window(**window) if window else None
+    display["palette"] = Palette(**palette) if palette else None
+    return Rendering(**told | {"display": Display(**display)})

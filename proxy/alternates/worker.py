@@ -12,9 +12,9 @@ import sys
 from typing import Any, BinaryIO
 
 from proxy.alternates.making import make
-from proxy.alternates.values import Alternate, Job, message
+from proxy.alternates.rendering import render
+from proxy.alternates.values import Rendering, message, read_job
 from proxy.errors import CodestreamError, NotMade
-from proxy.wire.pixels import ImagePixel
 
 _PR_SET_PDEATHSIG = 1
 
@@ -25,15 +25,14 @@ def main() -> None:
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     while length := source.read(4):
         head = json.loads(source.read(int.from_bytes(length, "big")))
-        answers.write(_answer(head, source))
+        answers.writelines(_answer(head, source))
         answers.flush()
 
 
-def _answer(head: dict[str, Any], source: BinaryIO) -> bytes:
-    content = source.read(head["content"])
-    pixel, alternate = ImagePixel(**head["pixel"]), Alternate(**head["alternate"])
+def _answer(head: dict[str, Any], source: BinaryIO) -> tuple[bytes, bytes]:
+    job = read_job(head, source.read(head["content"]))
     try:
-        made = make(Job(content, head["syntax"], pixel, alternate, head["scale"]))
+        made = render(job) if isinstance(job, Rendering) else make(job)
     except (CodestreamError, NotMade) as error:
         return message({"error": str(error), "is_possible": not isinstance(error, NotMade)})
     except MemoryError:

@@ -11,27 +11,41 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
-from proxy.alternates.values import Job, Made, job_message
+from proxy.alternates.values import Job, Made, Rendering, job_message
 from proxy.errors import CodestreamError, NotMade, ProxyError, ShuttingDown, WorkerLost
 
 MOST_HEAD = 65536
 """Bytes of an answer's head."""
+MOST_CONTENT = 1 << 30
+"""Bytes of what was made."""
+PROGRAM = (sys.executable, "-m", "proxy.alternates.worker")
+"""A worker, but for its one argument: how many bytes of memory it may take."""
+
+ALONE = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+"""Variables of a worker: no threads, and memory kept for the next job (of 512x512 a sixth of its time)."""
 
 
 class Workers:
     """A few processes, begun when they are needed and ended at the end of an `async with`."""
 
-    def __init__(self, number: int, memory: int, seconds: float) -> None:
+    def __init__(self, number: int, memory: int, seconds: float, program: Sequence[str] = PROGRAM) -> None:
         """Each takes `memory` bytes and so many seconds a job at most."""
         self._number = number
         self._memory = memory
         self._seconds = seconds
-        self._waiting: asyncio.PriorityQueue[tuple[bool, int, Job, asyncio.Future[Made]]] = (
+        self._program = program
+        self._waiting: asyncio.PriorityQueue[tuple[bool, int, Job | Rendering, asyncio.Future[Made]]] = (
             asyncio.PriorityQueue()
         )
         self._arrivals = count()
@@ -39,7 +53,12 @@ class Workers:
         self.running: set[int] = set()
         """Process numbers of those that live."""
 
-    async def make(self, job: Job, *, is_planned: bool = False) -> Made:
+    @property
+    def waiting(self) -> int:
+        """Jobs that no worker has begun."""
+        return self._waiting.qsize()
+
+    async def make(self, job: Job | Rendering, *, is_planned: bool = False) -> Made:
         """What becomes of a frame. Raises `CodestreamError`, `WorkerLost`, `ShuttingDown`."""
         if not self._tasks:
             raise ShuttingDown("the service is ending")
@@ -73,16 +92,19 @@ class Workers:
                     continue  # whoever wanted it is gone
                 try:
                     answer: Made | ProxyError
+                    if _is_gone(process):  # killed by somebody while it was idle
+                        await self._end(process)
+                        process = None
                     process = process or await self._begin()
                     async with asyncio.timeout(self._seconds):
                         answer = await _asked(process, job)
-                except (TimeoutError, OSError, ValueError, EOFError) as error:
+                except Exception as error:  # whatever one may answer that was taken over
                     await self._end(process)
                     process = None
                     is_late = isinstance(error, TimeoutError)
                     answer = WorkerLost("decoding took too long" if is_late else "the decoder died of it")
-                except BaseException:
-                    made.cancel()
+                except asyncio.CancelledError:
+                    _tell(made, ShuttingDown("the service is ending"))
                     raise
                 _tell(made, answer)
         finally:
@@ -93,10 +115,9 @@ class Workers:
         kept = {
             name: os.environ[name] for name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV") if name in os.environ
         }
-        command = (sys.executable, "-m", "proxy.alternates.worker", str(self._memory))
-        alone = kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        command = (*self._program, str(self._memory))
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=alone
+            *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=kept | ALONE
         )
         self.running.add(process.pid)
         return process
@@ -106,8 +127,12 @@ class Workers:
             return
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # what nobody read of an answer would keep `wait` from ending
         self.running.discard(process.pid)
+
+
+def _is_gone(process: Process | None) -> bool:
+    return process is not None and process.stdout is not None and process.stdout.at_eof()
 
 
 def _tell(made: asyncio.Future[Made], answer: Made | ProxyError) -> None:
@@ -119,10 +144,11 @@ def _tell(made: asyncio.Future[Made], answer: Made | ProxyError) -> None:
         made.set_result(answer)
 
 
-async def _asked(process: Process, job: Job) -> Made | ProxyError:
+async def _asked(process: Process, job: Job | Rendering) -> Made | ProxyError:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(job_message(job))
+    for piece in job_message(job):
+        process.stdin.write(piece)
     await process.stdin.drain()
     length = int.from_bytes(await process.stdout.readexactly(4), "big")
     if length > MOST_HEAD:
@@ -132,5 +158,7 @@ async def _asked(process: Process, job: Job) -> Made | ProxyError:
         kind = CodestreamError if head["is_possible"] else NotMade
         return kind(str(head["error"]))
     size = int(head["size"][0]), int(head["size"][1])
-    content = await process.stdout.readexactly(int(head["content"]))
+    if head["content"] > MOST_CONTENT:
+        raise ValueError("more than any alternate has")
+    content = await process.stdout.readexactly(head["content"])
     return Made(content, str(head["label"]), size)

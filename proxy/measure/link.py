@@ -104,7 +104,8 @@ class _End:
 
     def write_eof(self) -> None:
         if not self._writer.is_closing():
-            self._writer.write_eof()
+            with contextlib.suppress(OSError):  # its peer has reset it, which nobody has read yet
+                self._writer.write_eof()
 
     def abort(self) -> None:
         if not self._writer.is_closing():

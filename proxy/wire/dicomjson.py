@@ -3,6 +3,7 @@
 Whatever an origin wrote, reading an attribute never raises; it is there, well formed, or it is not.
 """
 
+from math import isfinite
 from typing import Any, TypeAlias
 
 from proxy.errors import BadResource, OriginMismatch
@@ -42,15 +43,21 @@ def checked(path: str) -> str:
     return path
 
 
-def _values(instance: Instance, tag: str) -> list[Any]:
+def values_of(instance: Instance, tag: str) -> list[Any]:
+    """All values of an attribute, as they came."""
     element = instance.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
     return values if isinstance(values, list) else []
 
 
+def items_of(instance: Instance, tag: str) -> list[Instance]:
+    """The items of a sequence."""
+    return [item if isinstance(item, dict) else {} for item in values_of(instance, tag)]
+
+
 def text_of(instance: Instance, tag: str) -> str:
     """The first value of an attribute; empty where there is none."""
-    values = _values(instance, tag)
+    values = values_of(instance, tag)
     return str(values[0]).strip() if values and values[0] is not None else ""
 
 
@@ -60,9 +67,18 @@ def whole_of(instance: Instance, tag: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
+def number_of(instance: Instance, tag: str) -> float | None:
+    """The first value as a number; None where there is none."""
+    try:
+        found = float(text_of(instance, tag))
+    except ValueError:
+        return None
+    return found if isfinite(found) else None
+
+
 def _vector(instance: Instance, tag: str, length: int) -> tuple[float, ...] | None:
     try:
-        numbers = tuple(float(value) for value in _values(instance, tag))
+        numbers = tuple(float(value) for value in values_of(instance, tag))
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == length else None

@@ -78,7 +78,7 @@ class MediaType:
 
 def parse_media_type(value: str) -> MediaType:
     """One media type, as leniently as viewers and origins need it. Never raises."""
-    first, *rest = _split(value, ";")
+    first, *rest = split_at(value, ";")
     parameters: dict[str, str] = {}
     for piece in rest:
         name, _, text = (part.strip() for part in piece.partition("="))
@@ -92,7 +92,7 @@ def parse_media_type(value: str) -> MediaType:
     return MediaType(first.strip().lower(), parameters)
 
 
-def _split(value: str, separator: str) -> list[str]:
+def split_at(value: str, separator: str) -> list[str]:
     """The pieces between separators that stand outside quotes, in one pass."""
     pieces, start, is_quoted, is_escaped = [], 0, False, False
     for at, character in enumerate(value):
@@ -135,7 +135,7 @@ def wanted_envelope(accept: str | None, alternate: str = "") -> Envelope | None:
     if accept is None or accept.strip() in ("", "undefined"):
         return Envelope.MULTIPART
     best: tuple[float, Envelope] | None = None
-    for text in _split(accept[:MAX_ACCEPT], ","):
+    for text in split_at(accept[:MAX_ACCEPT], ","):
         media = parse_media_type(text)
         envelope = _envelope_of(media, alternate)
         if envelope is not None and media.quality > (best[0] if best else 0.0):

@@ -20,6 +20,10 @@ _FRAME_NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _FRAME_PATH = re.compile(r"studies/([^/]*)/series/([^/]*)/instances/([^/]*)/frames/([^/]*)", re.ASCII)
 
 _OTHER_PATH = re.compile(r"(studies/[^/]*/series/[^/]*/instances/[^/]*)(/[^/]*/)([^/]*)", re.ASCII)
+_RENDERED = re.compile(
+    r"studies/([^/]*)/series/([^/]*)(?:/instances/([^/]*)(?:/frames/([^/,]*))?)?/(rendered|thumbnail)",
+    re.ASCII,
+)
 _SERIES_METADATA = re.compile(r"studies/([^/]*)/series/([^/]*)/metadata", re.ASCII)
 
 
@@ -54,6 +58,40 @@ def parse_series_metadata_path(path: str) -> tuple[str, str] | None:
     if match is None or any(len(uid) > MAX_UID or _UID.fullmatch(uid) is None for uid in match.groups()):
         return None
     return match[1], match[2]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedResource:
+    """A picture of a frame, or of a whole instance or series."""
+
+    study: str
+    """StudyInstanceUID."""
+    series: str
+    """SeriesInstanceUID."""
+    instance: str
+    """SOPInstanceUID; empty for one of the series."""
+    frame_number: int
+    """1-based, as in the URL; 0 for one of the instance or the series."""
+    is_thumbnail: bool
+    """Whether a small one is wanted."""
+
+
+def parse_rendered_path(path: str) -> RenderedResource | None:
+    """The rendered picture or the thumbnail that a path names (PS3.18 10.4.1.1.3, 10.4.1.1.4); else None.
+
+    That is also for several frames, and for a study. Raises `BadResource`.
+
+    >>> parse_rendered_path("studies/1/series/2/instances/3/thumbnail").frame_number
+    0
+    """
+    match = _RENDERED.fullmatch(path)
+    if match is None:
+        return None
+    study, series, instance, number, kind = match.groups()
+    checked = "0" if instance is None else instance, "1" if number is None else number
+    frame = parse_frame_path("studies/{}/series/{}/instances/{}/frames/{}".format(study, series, *checked))
+    frame_number = frame.frame_number if number else 0
+    return RenderedResource(study, series, instance or "", frame_number, kind == "thumbnail")
 
 
 def is_frame_path(path: str) -> bool:

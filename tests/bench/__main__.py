@@ -1,17 +1,28 @@
-"""`python -m tests.bench [name …]`: the named benchmarks, or all of them, one after the other."""
+"""`python -m tests.bench [name …]`: the named benchmarks, or all that are not long, one after the other."""
 
 import argparse
 import signal
 
-from tests.bench import hits, layout, plan, twenty
+from tests.bench import browser, browser_http2, encode, hits, hostile, layout, plan, twenty
 
-BENCHMARKS = {"twenty": twenty.run, "hits": hits.run, "plan": plan.run, "layout": layout.run}
+BENCHMARKS = {
+    "twenty": twenty.run,
+    "hits": hits.run,
+    "plan": plan.run,
+    "layout": layout.run,
+    "hostile": hostile.run,
+    "encode": encode.run,
+    "browser": browser.run,
+    "http2": browser_http2.run,
+}
+LONG = {"browser", "http2"}
+"""They take many minutes, and are run where they are named."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
-    names = parser.parse_args().names or list(BENCHMARKS)
+    names = parser.parse_args().names or [name for name in BENCHMARKS if name not in LONG]
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended

@@ -129,12 +129,12 @@ def proxy(origin: str) -> Iterator[str]:
 @contextmanager
 def nginx(origin: str) -> Iterator[str]:
     """One worker, slices of 64 KiB in its cache, one fetch a slice, kept connections to the origin."""
-    program = _installed("nginx", "nginx-light")
+    program = installed("nginx", "nginx-light")
     with tempfile.TemporaryDirectory(prefix="bench-nginx-") as folder:
-        port = _free_port()
+        port = free_port()
         config = Path(folder, "nginx.conf")
         config.write_text(_nginx_config(folder, port, urlsplit(origin).netloc))
-        with _running([program, "-p", folder, "-e", f"{folder}/error.log", "-c", str(config)], port) as url:
+        with running([program, "-p", folder, "-e", f"{folder}/error.log", "-c", str(config)], port) as url:
             yield url
 
 
@@ -176,9 +176,9 @@ http {{
 @contextmanager
 def varnish(origin: str) -> Iterator[str]:
     """In memory, as it is after installation; it fetches a frame whole and ranges over what came."""
-    program = _installed("varnishd", "varnish")
+    program = installed("varnishd", "varnish")
     with tempfile.TemporaryDirectory(prefix="bench-varnish-") as folder:
-        port, parts = _free_port(), urlsplit(origin)
+        port, parts = free_port(), urlsplit(origin)
         config = Path(folder, "bench.vcl")
         config.write_text(
             f'vcl 4.1;\nbackend origin {{ .host = "{parts.hostname}"; .port = "{parts.port}"; }}\n'
@@ -187,27 +187,27 @@ def varnish(origin: str) -> Iterator[str]:
         )
         store = ["-s", "malloc,1g", "-n", f"{folder}/run", "-j", "none"]
         command = [program, "-F", "-a", f"127.0.0.1:{port}", "-T", "none", "-f", str(config), *store]
-        with _running(command, port) as url:
+        with running(command, port) as url:
             yield url
 
 
 RIVALS: dict[str, Front] = {"nginx slice 64k": nginx, "Varnish": varnish}
 
 
-def _installed(program: str, package: str) -> str:
+def installed(program: str, package: str) -> str:
     path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if path is None:
         raise NotInstalled(f"not installed: apt-get install {package}")
     return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return address(listener)[1]
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int) -> Iterator[str]:
+def running(command: Sequence[str], port: int) -> Iterator[str]:
     """A foreign program until the end of the `with`; begins when it listens."""
     with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
         try:
@@ -245,7 +245,7 @@ def versions() -> str:
     found = []
     for program, package, flag in (("nginx", "nginx-light", "-v"), ("varnishd", "varnish", "-V")):
         try:
-            said = subprocess.run([_installed(program, package), flag], capture_output=True, text=True)
+            said = subprocess.run([installed(program, package), flag], capture_output=True, text=True)
         except NotInstalled:
             continue
         found.append((said.stderr + said.stdout).split("\n")[0].rpartition("(" if flag == "-V" else ": ")[2])

@@ -206,6 +206,8 @@ async def test_an_alternate_follows_its_frame_to_a_new_version() -> None:
     async with house(origin, alternates=ALTERNATES, cache={"ttl": 0.001}) as home:
         first = await home.viewer.get(at("/jls/"), headers={"accept": "image/jls"})
         origin.frames[frame_of(0)] = (PIXELS + 7).astype("<u2").tobytes()
+        await home.until_idle()
+        await home.until(lambda: not home.metric("cache_bytes", part="first"))
         second = await home.viewer.get(at("/jls/"), headers={"accept": "image/jls"})
         assert first.headers["etag"] != second.headers["etag"]
         assert np.array_equal(imagecodecs.jpegls_decode(second.content), PIXELS + 7)

@@ -1,0 +1,165 @@
+"""Rendered pictures and thumbnails of frames, instances and series (PS3.18 10.4.1.1.3 and 4), made here.
+
+To a fill whoever makes one is one more supplier, so a picture is a frame like any other, under its own key.
+Of an HTJ2K frame the first bytes are fetched that hold as many pixels as are wanted, of others the whole.
+
+Each is one picture. Of an instance it is the first frame, since JPEG and PNG are for single frames alone
+(PS3.18 table 8.7.4-1); of a series, where the standard would have each instance in a part of its own, the
+image in its middle. A thumbnail is "a meaningful representation" (10.4.3.3.4): what is in the middle.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+from proxy.access import CREDENTIALS, Access
+from proxy.alternates.values import Made, RenderedBy, Rendering
+from proxy.alternates.workers import Workers
+from proxy.cache.frame import Identity
+from proxy.codestream.reach import Reach
+from proxy.delivery import conditions_of
+from proxy.errors import CodestreamError, NotMade
+from proxy.fill.fill import Site
+from proxy.frames import FrameRequest
+from proxy.gate import Gate
+from proxy.metrics import Metrics
+from proxy.origin.asked import Headers
+from proxy.retrieve import Retrieve, Wanted
+from proxy.series import SeriesFrames, SeriesKey, SeriesLists
+from proxy.transcode import IN_FLIGHT, MOST_LACKING, Maker
+from proxy.wire.display import Display
+from proxy.wire.media import Envelope, transfer_syntax_of
+from proxy.wire.picture import Picture, read_picture
+from proxy.wire.pixels import ImagePixel
+from proxy.wire.request import Request
+from proxy.wire.resource import FrameResource, RenderedResource, parse_rendered_path
+
+RENDERED = "/rendered/"
+"""What stands in keys instead of `/frames/`."""
+
+
+class Pictures:
+    """Those that are made here, by origin."""
+
+    def __init__(
+        self,
+        rendered_by: Mapping[str, RenderedBy],
+        retrieve: Retrieve,
+        lists: SeriesLists,
+        workers: Workers,
+        access: Access,
+        metrics: Metrics,
+    ) -> None:
+        self._rendered_by = rendered_by
+        self._retrieve = retrieve
+        self._lists = lists
+        self._workers = workers
+        self._access = access
+        self._gate = Gate("rendered", IN_FLIGHT, metrics, least_window=IN_FLIGHT << 20)
+        self._lacking: dict[tuple[str, str, str], None] = {}
+
+    def named(self, request: Request, origin: str, path: str) -> RenderedResource | None:
+        """The picture that a request is for, if such may be made here; else None. Raises `BadResource`."""
+        is_ours = request.method in ("GET", "HEAD") and self._rendered_by[origin] != "origin"
+        return parse_rendered_path(path) if is_ours else None
+
+    def is_origins(self, origin: str, resource: RenderedResource) -> bool:
+        """Whether the origin is to be asked first, unless it was found to lack others of that series."""
+        key = origin, resource.study, resource.series
+        return self._rendered_by[origin] == "if-missing" and key not in self._lacking
+
+    def is_missing(self, origin: str, resource: RenderedResource) -> None:
+        """The origin refused it: it can't render what is in that series."""
+        self._lacking[origin, resource.study, resource.series] = None
+        while len(self._lacking) > MOST_LACKING:
+            del self._lacking[next(iter(self._lacking))]
+
+    async def request(self, request: Request, origin: str, resource: RenderedResource) -> FrameRequest:
+        """The request for a picture as one for a frame. Raises `BadResource`, `NotAcceptable`, `NotMade`."""
+        picture, rest = read_picture(request.others, request.accept, is_thumbnail=resource.is_thumbnail)
+        conditions = conditions_of(request, Envelope.SINGLE)
+        credentials = tuple((name, value) for name, value in request.pairs if name in CREDENTIALS)
+        frame = await self._frame_of(resource, origin, credentials)
+        made = partial(self._wanted, picture=picture)
+        profile = request.profile or request.header("retrieve-profile")
+        return FrameRequest(origin, frame, rest, None, profile, conditions, request, made=made)
+
+    async def _frame_of(self, wanted: RenderedResource, origin: str, credentials: Headers) -> FrameResource:
+        study, series, instance = wanted.study, wanted.series, wanted.instance
+        if wanted.frame_number:
+            return FrameResource(study, series, instance, wanted.frame_number)
+        key = SeriesKey(origin, self._access.partition(credentials), study, series)
+        frames = await self._lists.get(key, credentials)
+        if not instance:
+            return frames.resource(len(frames) // 2)
+        there = frames.frames_of(instance)
+        if not there:
+            raise NotMade("the series has no such instance")
+        return FrameResource(study, series, instance, there // 2 + 1 if wanted.is_thumbnail else 1)
+
+    def _wanted(self, frame: Wanted, picture: Picture) -> Wanted:
+        """A request for a frame as one for a picture of it."""
+        query = f"{frame.key.query} {json.dumps(asdict(picture))}"
+        key = replace(frame.key, frames_path=RENDERED, query=query)
+
+        def site() -> Site:
+            plain = replace(frame, first=None, stop=None, is_completed=True)
+            maker = _Renderer(plain, picture, self._retrieve, self._lists, self._workers)
+            return Site(maker, self._gate, maker.lift)
+
+        return replace(frame, key=key, first=None, site=site)
+
+
+class _Renderer(Maker):
+    """The supplier of one picture."""
+
+    def __init__(
+        self, frame: Wanted, picture: Picture, retrieve: Retrieve, lists: SeriesLists, workers: Workers
+    ) -> None:
+        super().__init__(frame, retrieve, lists, workers)
+        self._picture = picture
+
+    def _display(self, frames: SeriesFrames) -> Display:
+        display = frames.display_of(self._frame.key.resource)
+        return replace(display, window=self._picture.window or display.window)
+
+    def _recipe(self, frames: SeriesFrames) -> dict[str, Any]:
+        return {"picture": asdict(self._picture), "display": asdict(self._display(frames))}
+
+    async def _make(self, frames: SeriesFrames, pixel: ImagePixel) -> tuple[Identity, Made]:
+        fit, display = self._picture.fit(pixel.columns, pixel.rows), self._display(frames)
+        is_smaller = fit.covers != (pixel.columns, pixel.rows)
+        if is_smaller and self._may_be_cut(frames, pixel):
+            with suppress(CodestreamError):  # else of the whole
+                identity, content, size = await self._less(Reach(covers=fit.covers))
+                return identity, await self._rendered(identity, content, pixel, display, size)
+        identity, content = await self._whole()
+        return identity, await self._rendered(identity, content, pixel, display)
+
+    async def _rendered(
+        self,
+        identity: Identity,
+        content: bytes,
+        pixel: ImagePixel,
+        display: Display,
+        size: tuple[int, int] | None = None,
+    ) -> Made:
+        """Of the bytes of a frame, or of a smaller picture of it that has this size."""
+        columns, rows = size or (pixel.columns, pixel.rows)
+        fit = self._picture.fit(pixel.columns, pixel.rows)
+        left, top, width, height = fit.region
+        across, down = columns / pixel.columns, rows / pixel.rows
+        job = Rendering(
+            content,
+            transfer_syntax_of(identity.label),
+            replace(pixel, columns=columns, rows=rows),
+            display,
+            (left * across, top * down, width * across, height * down),
+            fit.size,
+            self._picture.media,
+            self._picture.quality,
+        )
+        return await self._done(job)

@@ -1,0 +1,180 @@
+"""Cornerstone3D in Chromium behind a shaped link: when there is a picture, and how good it is by and by.
+
+The link lies before the origin: between it and the browser (direct), or between it and the proxy. So the
+browser stands beside the proxy, as in a hospital whose archive is elsewhere.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from proxy.measure.network import PRESETS
+from tests.bench.browser_place import (
+    STACK,
+    VOLUME,
+    Browser,
+    Place,
+    Subject,
+    browser,
+    is_hit,
+    new_nonce,
+    place,
+    with_nonce,
+)
+from tests.bench.browser_plot import Strip, draw
+from tests.bench.browser_quality import Shown
+from tests.bench.shared import print_row
+from tests.browser.plans import BY_RANGE, KIB, REST, first, reduced, two
+
+PLOT = Path(__file__).with_name("quality.svg")
+NEAR = PRESETS["4g"]
+FAR = replace(NEAR, name="far", latency=NEAR.latency + 0.020)
+ROUNDS = {"stack": 7, "volume": 3}
+"""Loads of each way, in turn with all others."""
+DISTANT, DIRECT, COLD, HOT, BESIDE = "direct, 20 ms further", "direct", "cold proxy", "hot proxy", "no link"
+WAYS = (DISTANT, DIRECT, COLD, HOT, BESIDE)
+WIDTHS = (26, 9, 9, 9, 11, 11)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One retrieve configuration for one series."""
+
+    subject: Subject
+    name: str
+    """For the table."""
+    retrieve: Mapping[str, Any]
+    """As Cornerstone3D takes it."""
+    is_ours: bool = False
+    """Whether only the proxy can answer it."""
+    is_opened: bool = False
+    """Whether the series' metadata is asked for in the same way first, and counts too."""
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """How it is loaded: cold before hot."""
+        return (COLD, HOT) if self.is_ours else WAYS
+
+
+STREAMING = {"single": {"streaming": True, "decodeLevel": 3, "initialChunkSize": 64 * KIB}}
+FAST = first(decodeLevel=1)
+INTERLEAVED = {
+    "stages": "interleaved",
+    "retrieveOptions": {"default": FAST, "multipleFast": FAST, "multipleFinal": REST},
+}
+CASES = (
+    Case(STACK, "streaming, from 64 KiB", {"stages": "single", "retrieveOptions": STREAMING}),
+    Case(STACK, "64 KiB, then the rest", BY_RANGE),
+    Case(STACK, "htj2kThumbnail, the rest", two(reduced("/htj2kThumbnail/"), REST), is_ours=True),
+    Case(STACK, "64 KiB, with metadata", BY_RANGE, is_opened=True),
+    Case(VOLUME, "interleaved, whole frames", {"stages": "interleaved"}),
+    Case(VOLUME, "interleaved, 64 KiB first", INTERLEAVED),
+    Case(VOLUME, "64 KiB, with metadata", INTERLEAVED, is_opened=True),
+)
+
+
+@dataclass(slots=True)
+class Bench:
+    """What was measured so far."""
+
+    roots: Mapping[str, str]
+    """Where each way leads."""
+    browser: Browser
+    found: defaultdict[tuple[Case, str], list[Shown]] = field(default_factory=lambda: defaultdict(list))
+
+    async def load(self, case: Case) -> None:
+        """Every way of a case once. Cold leaves behind what hot finds."""
+        retrieve = with_nonce(case.retrieve, new_nonce())
+        for way in case.ways:
+            loaded, seen = await self.browser.load(
+                case.subject, self.roots[way], retrieve, is_opened=case.is_opened
+            )
+            assert way != HOT or is_hit(seen), "the proxy had to ask"
+            self.found[case, way].append(loaded)
+
+
+def run() -> None:
+    try:
+        asyncio.run(_run())
+    except pytest.skip.Exception as missing:
+        print(missing)
+
+
+async def _run() -> None:
+    print(
+        f"Link before the origin, {NEAR.describe()}; further away: {FAR.latency * 1e3:g} ms.\n"
+        "Milliseconds from the first request to there, medians of\n"
+        f"{ROUNDS['stack']} loads of a stack, {ROUNDS['volume']} of a volume:\n"
+        "  decoded  until the first image is handed to the viewport\n"
+        "  first    until the canvas shows it; least: in the best of the loads\n"
+        "  whole    until every image is drawn in full resolution\n"
+        "The first request is one for a frame, or with metadata that for the metadata. The\n"
+        "browser has no connection and no cache; page, codec, shaders and viewport are warm,\n"
+        "with metadata the viewport is not. The proxy has open connections to the origin.\n"
+        "No link: what the browser itself takes. Each image's pixels are compared."
+    )
+    async with browser() as chromium:
+        with place(chromium.server.url) as here:
+            bench = Bench(_roots(here), chromium)
+            chromium.warm = here.origin
+            for subject, retrieve in ((STACK, BY_RANGE), (VOLUME, INTERLEAVED)):
+                await chromium.load(subject, bench.roots[COLD], retrieve)  # opens the proxy's connections
+            for subject in (STACK, VOLUME):
+                cases = [case for case in CASES if case.subject == subject]
+                for _ in range(ROUNDS[subject.kind]):
+                    for case in cases:
+                        await bench.load(case)
+                _print(subject, cases, bench.found)
+    PLOT.write_text(draw(_strips(STACK, bench.found), _strips(VOLUME, bench.found)), "utf-8")
+    print(f"\nQuality over time: {PLOT.name}")
+
+
+def _roots(here: Place) -> dict[str, str]:
+    near = here.linked(here.origin, NEAR)
+    proxy = here.proxied(near)
+    return {
+        DIRECT: near,
+        DISTANT: here.linked(here.origin, FAR),
+        COLD: proxy,
+        HOT: proxy,
+        BESIDE: here.origin,
+    }
+
+
+Found = defaultdict[tuple[Case, str], list[Shown]]
+
+
+def _print(subject: Subject, cases: list[Case], found: Found) -> None:
+    print(f"\n{subject.kind}, {subject.size}")
+    print_row(("", "decoded", "first", "least", "× direct", "whole"), WIDTHS)
+    for case in cases:
+        print(case.name)
+        directly = found[case, DIRECT]
+        for way in case.ways:
+            shown = found[case, way]
+            decoded, first, whole = (
+                median(getattr(each, name) for each in shown) for name in ("decoded", "first", "whole")
+            )
+            times = f"{first / median(each.first for each in directly):.2f}" if directly else "–"
+            least = min(each.first for each in shown)
+            cells = (f"{decoded:,.0f}", f"{first:,.0f}", f"{least:,.0f}", times, f"{whole:,.0f}")
+            print_row((f"  {way}", *cells), WIDTHS)
+
+
+def _strips(subject: Subject, found: Found) -> list[Strip]:
+    """Of each way of each case the load whose first picture was the median one."""
+    strips = []
+    for case in CASES:
+        if case.subject != subject or case.is_opened:
+            continue
+        for way in [way for way in case.ways if way != BESIDE]:
+            loads = sorted(found[case, way], key=lambda load: load.first)
+            load = loads[len(loads) // 2]
+            strips.append(Strip(case.name, way, load.steps, load.first, load.whole))
+    return strips

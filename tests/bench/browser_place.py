@@ -1,0 +1,225 @@
+"""Where the viewer is measured: the demo's origin, links, proxies, and Chromium with Cornerstone3D.
+
+What is warm in every way: Chromium, the page, the codec and the shaders, by loads of the same kind from
+another port. What is not: each load has a browser context of its own, with no connection and no cache.
+The proxy has served other frames within the last seconds, so it knows how its origin wants to be asked,
+and holds connections to it that the link need not open again.
+"""
+
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import uvloop
+
+from proxy import app
+from proxy.alternates.codec import encode_htj2k
+from proxy.archive.prepare import prepare
+from proxy.children import Children, address, listen
+from proxy.cors import shared
+from proxy.demo import images
+from proxy.demo.attributes import uid_of
+from proxy.demo.origin import create_origin
+from proxy.listeners import Listener
+from proxy.measure.link import run_link
+from proxy.measure.network import Network
+from proxy.settings import Settings
+from tests.bench.browser_quality import Shown, shown
+from tests.bench.shared import start
+from tests.browser.pictures import Series
+from tests.browser.plans import BY_RANGE
+from tests.browser.viewing import FLAGS, FULL, PageServer, Seen, page_server, program, viewer_in
+
+TREE = platformdirs.user_cache_path("progressive-proxy") / "demo"
+WARM_IMAGES = 8
+"""Images of a series that are loaded to warm up."""
+WARM_LOADS = 2
+"""Loads for that: the first one still compiles."""
+WARMING: Mapping[str, Mapping[str, Any]] = {"stack": BY_RANGE, "volume": {"stages": "interleaved"}}
+TIMINGS = """performance.getEntriesByType('resource').filter((entry) => entry.name.includes('/studies/'))
+    .map((entry) => ({ is_frame: entry.name.includes('/instances/'), from: entry.startTime,
+                       to: entry.responseEnd, protocol: entry.nextHopProtocol }))"""
+"""Of each request: when it went out, when its answer was there."""
+AT_REST = """(metadata) => {
+    let rest;
+    const atRest = () => (rest ??= new Promise((resolve) => setTimeout(resolve, 150)));
+    const { fetch: real, XMLHttpRequest: { prototype } } = window;
+    const { send } = prototype;
+    window.fetch = async (url, options) => {
+        if (String(url).endsWith('/metadata')) return real(metadata, options);
+        await atRest();
+        return real(url, options);
+    };
+    prototype.send = function (...given) { atRest().then(() => send.apply(this, given)); };
+}"""
+"""The viewport is empty and at rest when the first frame is asked for, and that is the first thing asked of
+its server: metadata comes from the page's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A series of the demo."""
+
+    kind: str
+    """stack or volume, as the page has it."""
+    name: str
+    """As the demo has it."""
+    size: str
+    """For people."""
+    images: int
+    """How many."""
+
+    @property
+    def path(self) -> str:
+        """Below the root."""
+        return f"/studies/{uid_of(self.name, 'study')}/series/{uid_of(self.name, 'series')}"
+
+
+STACK = Subject("stack", "cr-large", "3036x3036, 11.1 MB", 1)
+VOLUME = Subject("volume", "ct-series", "512x512x174, 23.3 MB", 174)
+
+
+def run_origin(listener: socket.socket, tree: str, page: str) -> None:
+    """The demo's origin, which a page from elsewhere may read."""
+    app = create_origin(Path(tree))
+    letting_in = shared(app, [page], credentials=False, private_network=False, max_age=600)
+    uvloop.run(Listener(letting_in, listener, 1).until_ended())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Processes around one origin."""
+
+    children: Children
+    """Where they are started."""
+    page: str
+    """Where the viewer's page is from."""
+    origin: str
+    """URL of the origin, without a link."""
+
+    def linked(self, url: str, network: Network) -> str:
+        """The same URL behind a link."""
+        scheme, _, rest = url.partition("://")
+        host, _, port = rest.rpartition(":")
+        near = start(self.children, "link", run_link, host, int(port), network)
+        return near.replace("http", scheme)
+
+    def proxied(self, url: str) -> str:
+        """Behind a proxy with the default settings."""
+        settings = Settings(
+            _env_prefix="NOTHING_",
+            origins=[{"url": url}],
+            log={"level": "error"},
+            cors={"origins": [self.page]},
+        )
+        viewers, admin = listen(), listen()
+        self.children.start("proxy", app.run, settings, viewers, admin)
+        return "http://{}:{}".format(*address(viewers))
+
+
+@contextmanager
+def place(page: str) -> Iterator[Place]:
+    """The origin, alone."""
+    prepare(
+        TREE, images.RECIPE, lambda: [i for one in images.pictures() for i in one.instances], encode_htj2k
+    )
+    with Children() as children:
+        yield Place(children, page, start(children, "origin", run_origin, str(TREE), page))
+
+
+def _instances() -> list[images.Instance]:
+    return [instance for picture in images.pictures() for instance in picture.instances]
+
+
+def with_nonce(retrieve: Mapping[str, Any], nonce: str) -> dict[str, Any]:
+    """The same configuration for frames that nobody asked for before: a query is part of the proxy's key."""
+    options = {"default": {}, **retrieve.get("retrieveOptions", {})}
+    apart = {
+        name: {**each, "urlArguments": "&".join(filter(None, (each.get("urlArguments"), f"_={nonce}")))}
+        for name, each in options.items()
+    }
+    return {**retrieve, "retrieveOptions": apart}
+
+
+@dataclass
+class Browser:
+    """Loads series, each as a user does who has just opened the page."""
+
+    chromium: Any
+    server: PageServer
+    warm: str = ""
+    """Root from which page and codec are warmed up; set before the first load."""
+    protocol: str = "http/1.1"
+    """What has to have been spoken."""
+    digests: dict[tuple[str, int], str] = field(default_factory=dict)
+    """Of each whole image, by series and index; the same whichever way it came."""
+
+    async def load(
+        self, subject: Subject, root: str, retrieve: dict[str, Any], *, is_opened: bool = False
+    ) -> tuple[Shown, Seen]:
+        """One load; with `is_opened` its metadata is asked of `root` too, and is the first request."""
+        metadata = f"/plain{subject.path}/metadata"
+        self.server.files[metadata] = (TREE / f"{subject.path[1:]}/metadata.json").read_bytes()
+        async with viewer_in(self.chromium, self.server) as viewer:
+            await viewer.prepare()
+            warming = {
+                "name": "warm",
+                "kind": subject.kind,
+                "root": self.warm,
+                "series": subject.path,
+                "retrieve": WARMING[subject.kind],
+                "only": WARM_IMAGES,
+            }
+            for _ in range(WARM_LOADS):
+                await viewer.page.evaluate("asked => window.show(asked)", warming)
+            if not is_opened:
+                await viewer.page.evaluate(AT_REST, metadata)
+            await viewer.page.evaluate("performance.clearResourceTimings()")
+            await viewer.page.evaluate("performance.setResourceTimingBufferSize(4000)")
+            seen = await viewer.show(subject.kind, root, Series(subject.path, (), (0, 0)), retrieve)
+            timings = await viewer.page.evaluate(TIMINGS)
+            assert not viewer.faults, viewer.faults[:2]
+        self._check(subject, seen)
+        frames = [timing for timing in timings if timing["is_frame"]]
+        spoken = {timing["protocol"] for timing in frames} - {""}  # what went through its cache tells none
+        assert spoken == {self.protocol}, spoken
+        opened = min(timing["from"] for timing in timings)
+        began = opened if is_opened else min(timing["from"] for timing in frames)
+        arrived = max(timing["to"] for timing in frames)
+        return shown(seen, began - opened, arrived - opened, subject.images), seen
+
+    def _check(self, subject: Subject, seen: Seen) -> None:
+        assert not seen.errors, seen.errors[:2]
+        assert seen.rendering == "gpu"
+        for image in seen.images:
+            if image["status"] == FULL:
+                key = subject.name, image["index"]
+                assert self.digests.setdefault(key, image["digest"]) == image["digest"], "other pixels"
+
+
+def is_hit(seen: Seen) -> bool:
+    """Whether the proxy had everything."""
+    told = [exchange.answered.get("cache-status", "") for exchange in seen.exchanges]
+    return all("hit" in each for each in told)
+
+
+def new_nonce() -> str:
+    return secrets.token_hex(4)
+
+
+@asynccontextmanager
+async def browser(*flags: str) -> AsyncIterator[Browser]:
+    """Chromium, and the page's own server."""
+    from playwright.async_api import async_playwright
+
+    async with page_server() as server, async_playwright() as driver:
+        running = await driver.chromium.launch(executable_path=program("chromium"), args=[*FLAGS, *flags])
+        try:
+            yield Browser(running, server)
+        finally:
+            await running.close()
