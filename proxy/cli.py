@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from proxy import app, inspecting, planning, probing, showing
+from proxy import app, creating, inspecting, planning, probing, showing
 from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.row import Link
@@ -48,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
 
     demos = commands.add_parser("demo", help="show it on real images, then keep serving until Ctrl-C")
     demos.add_argument("--exit", action="store_true", help="end after the table")
+    demos.add_argument(
+        "--tree", type=Path, metavar="DIR", help="a tree that create wrote, instead of its images"
+    )
     demos.set_defaults(command=showing.demo)
 
     measuring = commands.add_parser("measure", help="time first and final pictures of any server")
@@ -82,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     checking.add_argument("--study", metavar="UID", help="a study there to take a frame of")
     checking.set_defaults(command=_check, parser=checking)
+
+    creating.add_options(commands.add_parser("create", help="make a static DICOMweb tree of DICOM files"))
 
     plans = commands.add_parser("plan", help="print the fetches of a series in order, or carry them out")
     plans.add_argument("profile", metavar="PROFILE", help=f"{', '.join(STOCK)}, or a file, YAML or JSON")

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,11 +13,12 @@ import uvloop
 
 from proxy import app
 from proxy.alternates.codec import encode_proved
+from proxy.archive.manifest import FILE_NAME
 from proxy.archive.prepare import prepare
 from proxy.children import Children, address, listen
 from proxy.demo import images
 from proxy.demo import origin as demo_origin
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.find import find_subjects
 from proxy.measure.link import run_link
 from proxy.measure.network import Network
@@ -32,13 +34,23 @@ from proxy.settings import Settings
 
 def demo(options: argparse.Namespace) -> int:
     """Shows it on real images, then serves them until Ctrl-C."""
-    tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
-    prepare(tree, images.RECIPE, _instances, encode_proved)
+    tree = options.tree
+    if tree is None:
+        tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
+        prepare(tree, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
+    elif not (tree / FILE_NAME).is_file():
+        raise ConfigurationError(f"{tree}: no tree that create wrote, or not a whole one")
     with Children() as children:
         listener = listen()
         children.start("origin", demo_origin.run, listener, str(tree))
         place = _placed(children, _url(listener), None, options)
-        uvloop.run(_shown(place, options, has_jls=True))
+        has_jls = all(any(tree.glob(f"studies/*/series/*/instances/*/{name}")) for name in images.ALTERNATES)
+        try:
+            uvloop.run(_shown(place, options, has_jls=has_jls))
+        except ProxyError as error:
+            if options.tree is None or options.exit:
+                raise
+            print(f"progressive-proxy: not measured: {error}", file=sys.stderr)  # it is served all the same
         if not options.exit:
             print(
                 f"\nServing {place.proxy}/studies, metrics at {place.admin}/metrics. Ctrl-C ends it.",

@@ -3,17 +3,23 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from proxy.alternates.codec import decode_htj2k, encode_htj2k
+from proxy.alternates.making import averaged
+from proxy.alternates.values import Alternate
 from proxy.archive.manifest import Entry, Manifest, describe, is_whole, parse_manifest
-from proxy.archive.prepare import RECIPE, prepare
-from proxy.archive.tree import BOUNDARY, HTJ2K_RPCL
+from proxy.archive.prepare import prepare
+from proxy.archive.tree import BOUNDARY
+from proxy.archive.writing import RECIPE
 from proxy.errors import ConfigurationError
+from proxy.wire.media import HTJ2K_RPCL
 from proxy.wire.multipart import PartReader
 from tests.small_tree import small_instances
 
@@ -41,6 +47,28 @@ def test_frames_are_there_alone_and_in_their_envelope(tmp_path: Path) -> None:
         assert reader.media_type is not None
         assert reader.media_type.name == "image/jphc"
         assert reader.media_type.parameters == {"transfer-syntax": HTJ2K_RPCL}
+
+
+def test_alternates_are_there_too_and_the_recipe_names_them(tmp_path: Path) -> None:
+    tree, read = tmp_path / "tree", list[str]()
+
+    def made_with(**alternates: Alternate) -> None:
+        small = partial(small_instances, read)
+        prepare(tree, "small", small, encode_htj2k, io.StringIO(), alternates)
+
+    wanted = {"jls": Alternate("jpegls"), "jlsThumbnail": Alternate("jpegls", scale=4)}
+    made_with(**wanted)
+    made_with(**wanted)
+    assert len(read) == 3
+    instance = small_instances()[0]
+    for number, pixels in enumerate(instance.pixels, start=1):
+        whole = imagecodecs.jpegls_decode((tree / INSTANCE / f"jls/{number}.jls").read_bytes())
+        small = imagecodecs.jpegls_decode((tree / INSTANCE / f"jlsThumbnail/{number}.jls").read_bytes())
+        assert np.array_equal(whole.view(np.int16), pixels)
+        assert np.array_equal(small.view(np.int16), averaged(pixels, 4))
+    made_with(jls=Alternate("jpegls"))
+    assert len(read) == 6
+    assert not (tree / INSTANCE / "jlsThumbnail").exists()
 
 
 def test_metadata_names_the_syntax_and_the_frames_and_holds_no_pixels(tmp_path: Path) -> None:
@@ -73,7 +101,7 @@ def test_the_manifest_names_every_file_but_itself(tmp_path: Path) -> None:
     made(tree)
     manifest = parse_manifest((tree / "manifest.json").read_text())
     there = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
-    assert set(manifest.files) == there - {"manifest.json"}
+    assert set(manifest.files) == {path for path in there if not path.endswith("manifest.json")}
     assert manifest.boundary == BOUNDARY
     assert parse_manifest(manifest.to_json()) == manifest
 

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from proxy.measure.own import PLANS
+from proxy.measure.run import JLS_WHOLE
 from proxy.measure.series import Kind
-from proxy.measure.twice import CUT
+from proxy.measure.twice import CUT, JLS_MADE, JLS_REDUCED
 from proxy.measure.viewer import WAYS
 
 COMMAND = Path(sys.executable).parent / "progressive-proxy"
@@ -68,7 +69,7 @@ def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr.splitlines() == [
         f"{file}:3: origins.0.timeout: no such key; there are name, url, default, profile, labels, "
-        "timeouts, limits, tls, credentials",
+        "rendered, timeouts, limits, tls, credentials",
         f"{file}:4: cache.bytes: a number of bytes, such as 65536, 64KiB or 2GiB",
     ]
 
@@ -177,7 +178,11 @@ def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path
     assert told == [
         (is_volume, way, via, cache)
         for kind, is_volume in ((Kind.STACK, False), (Kind.VOLUME, True))
-        for ways, passed in ((WAYS[kind], through), ((CUT,), through[1:]), (PLANS[kind], [("plan", "cold")]))
+        for ways, passed in (
+            ((*WAYS[kind], JLS_WHOLE, JLS_REDUCED), through),
+            ((JLS_MADE, CUT), through[1:]),
+            (PLANS[kind], [("plan", "cold")]),
+        )
         for way in ways
         for via, cache in passed
     ]

@@ -10,7 +10,7 @@ import pytest
 from proxy.alternates.codec import decode_htj2k, encode_htj2k
 from proxy.archive.prepare import prepare
 from proxy.children import Children, address, listen
-from proxy.demo.images import Picture, Source, find, pictures
+from proxy.demo.images import ALTERNATES, Picture, Source, find, pictures
 from proxy.demo.origin import run
 from proxy.errors import ConfigurationError
 from tests.small_tree import small_instances
@@ -24,7 +24,7 @@ HTJ2K_RPCL = "1.2.840.10008.1.2.4.202"
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("origin") / "tree"
-    prepare(folder, "small", small_instances, encode_htj2k, io.StringIO())
+    prepare(folder, "small", small_instances, encode_htj2k, io.StringIO(), ALTERNATES)
     return folder
 
 
@@ -66,7 +66,7 @@ def test_metadata_comes_at_every_height(origin: httpx.Client) -> None:
 
 def test_a_frame_comes_alone_or_in_its_envelope(origin: httpx.Client, tree: Path) -> None:
     alone = origin.get(FRAME, headers=SINGLE)
-    assert alone.headers["content-type"] == f"image/jphc; transfer-syntax={HTJ2K_RPCL}"
+    assert alone.headers["content-type"] == f"image/jphc;transfer-syntax={HTJ2K_RPCL}"
     assert np.array_equal(decode_htj2k(alone.content), small_instances()[0].pixels[0])
     wrapped = origin.get(FRAME)
     boundary = wrapped.headers["content-type"].removeprefix('multipart/related; type="image/jphc"; boundary=')
@@ -76,6 +76,23 @@ def test_a_frame_comes_alone_or_in_its_envelope(origin: httpx.Client, tree: Path
     assert alone.headers["vary"] == wrapped.headers["vary"] == "Accept"
     assert alone.headers["etag"] != wrapped.headers["etag"]
     assert origin.get(FRAME, params={"accept": "image/jphc"}).content == alone.content
+
+
+@pytest.mark.parametrize("name", ["jls", "jlsThumbnail"])
+def test_an_alternate_comes_as_a_frame_does(origin: httpx.Client, tree: Path, name: str) -> None:
+    path = FRAME.replace("frames", name)
+    alone = origin.get(path, headers={"accept": "image/jls"})
+    assert alone.headers["content-type"] == "image/jls;transfer-syntax=1.2.840.10008.1.2.4.80"
+    assert alone.content == (tree / f"{path[1:]}.jls").read_bytes()
+    wrapped = origin.get(path, headers={"accept": 'multipart/related; type="image/jls"'})
+    assert wrapped.headers["content-type"].startswith('multipart/related; type="image/jls"; boundary=')
+    assert alone.content in wrapped.content
+    assert alone.headers["etag"] != wrapped.headers["etag"]
+    for whole, accept in ((alone, "image/jls"), (wrapped, "*/*")):
+        part = origin.get(path, headers={"accept": accept, "range": "bytes=10-99"})
+        assert (part.status_code, part.content) == (206, whole.content[10:100])
+        assert part.headers["etag"] == whole.headers["etag"]
+    assert origin.get(path, headers=SINGLE).status_code == 406
 
 
 @pytest.mark.parametrize(

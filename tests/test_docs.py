@@ -76,7 +76,7 @@ def test_every_metric_is_in_the_readme() -> None:
     assert section("metrics") == metrics_table()
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "measure", "plan", "check", "inspect"])
+@pytest.mark.parametrize("command", ["serve", "demo", "measure", "plan", "check", "inspect", "create"])
 def test_every_command_and_option_is_in_the_readme(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])

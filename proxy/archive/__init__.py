@@ -1,1 +1,1 @@
-"""Writes a static DICOMweb tree. Only `cli` and the tests import it."""
+"""Static DICOMweb trees: written, and single frames read. Only the commands and the tests import it."""

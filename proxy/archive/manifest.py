@@ -1,7 +1,8 @@
 """What a tree holds: each file with its length and digest, and the recipe that it was made by.
 
 `manifest.json` is the last file of a tree and does not name itself. Servers of the tree may read it too:
-digests make strong ETags, and a path that is not in it is not to be served.
+digests make strong ETags, and a path that is not in it is not to be served. The folder of each instance has
+one of its own.
 """
 
 import hashlib
@@ -25,6 +26,8 @@ class Entry:
     """Bytes."""
     digest: str
     """BLAKE2b of the content, 128 bits, as hexadecimal digits."""
+    type: str = ""
+    """The media type that a server gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """As the text of `manifest.json`."""
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(asdict(self), indent=1, sort_keys=True)  # however many wrote at once
 
 
 def parse_manifest(text: str) -> Manifest:
@@ -48,15 +51,20 @@ def parse_manifest(text: str) -> Manifest:
     content: Any = json.loads(text)
     try:
         rows = content["files"].items()
-        files = {path: Entry(int(row["size"]), str(row["digest"])) for path, row in rows}
+        files = {path: Entry(int(row["size"]), str(row["digest"]), str(row["type"])) for path, row in rows}
         return Manifest(str(content["recipe"]), str(content["boundary"]), files)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("not a manifest") from error
 
 
-def describe(content: bytes) -> Entry:
-    """The entry of a file with that content."""
-    return Entry(len(content), hashlib.blake2b(content, digest_size=16).hexdigest())
+def describe(content: bytes, media: str = "") -> Entry:
+    """The entry of a file with that content, and that media type."""
+    return Entry(len(content), digest(content), media)
+
+
+def digest(content: bytes) -> str:
+    """What tells contents apart."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def is_whole(folder: Path, recipe: str) -> bool:
@@ -73,6 +81,6 @@ def is_whole(folder: Path, recipe: str) -> bool:
 
 def _is_as_described(path: Path, entry: Entry) -> bool:
     try:
-        return path.stat().st_size == entry.size and describe(path.read_bytes()) == entry
+        return path.stat().st_size == entry.size and digest(path.read_bytes()) == entry.digest
     except OSError:
         return False

@@ -1,17 +1,15 @@
-"""Makes a tree once and finds it again: written aside, renamed when whole, checked on each use.
+"""Makes a tree of own pictures once and finds it again: written aside, renamed when whole, checked on use.
 
 A process that makes a tree holds a lock beside the folder, so a second one waits and then finds the tree.
 Whatever dies on the way leaves at most a folder aside, which the next one removes.
 """
 
-import fcntl
-import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -19,15 +17,25 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from tqdm import tqdm
 
-from proxy.archive.manifest import FILE_NAME, Entry, Manifest, describe, is_whole
-from proxy.archive.tree import BOUNDARY, described, documents, frame_files, instance_path
-from proxy.errors import ConfigurationError
-
-RECIPE = "tree-1"
-"""Changes whenever a tree's files do."""
+from proxy.alternates.making import make
+from proxy.alternates.values import LABELS, Alternate, Job
+from proxy.archive.describing import metadata_of, of_encoded, of_frames
+from proxy.archive.manifest import is_whole
+from proxy.archive.tree import Forms
+from proxy.archive.writing import (
+    RECIPE,
+    InstanceFolder,
+    alone,
+    put_in_place,
+    refuse_strangers,
+    sibling,
+    write_lists,
+)
+from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, HTJ2K_RPCL
+from proxy.wire.pixels import ImagePixel
 
 Encode = Callable[[NDArray[Any]], bytes]
-"""Makes the codestream of one frame."""
+"""Makes the codestream of one frame, HTJ2K Lossless RPCL."""
 
 
 class Instance(Protocol):
@@ -42,99 +50,82 @@ class Instance(Protocol):
         """Gives its frames in the order of frame_number; called once, in a thread."""
 
 
+@dataclass(frozen=True)
+class _Made:
+    """How the tree is made."""
+
+    recipe: str
+    encode: Encode
+    alternates: Mapping[str, Alternate]
+
+
 def prepare(
     folder: Path,
     recipe: str,
     instances: Callable[[], Sequence[Instance]],
     encode: Encode,
     progress: TextIO | None = None,
+    alternates: Mapping[str, Alternate] | None = None,
 ) -> None:
     """Makes `folder` a whole tree of the instances, or leaves it where it is one by the same recipe.
 
-    `recipe` names the version of the instances, which are only asked for where the tree is made.
-    Progress goes to stderr unless told otherwise. Raises `ConfigurationError` for a folder that holds
-    something else, and whatever `instances` and `encode` raise.
+    `recipe` names the version of the instances, which are only asked for where the tree is made. Alternates
+    are by the name that stands in URLs instead of `frames`. Progress goes to stderr unless told otherwise.
+    Raises `ConfigurationError` for a folder that holds something else, and whatever `instances` and `encode`
+    raise.
     """
-    folder, recipe, out = folder.resolve(), f"{RECIPE} {recipe}", progress or sys.stderr
-    if is_whole(folder, recipe):
+    alternates = alternates or {}
+    told = (f"{name}={alternate}" for name, alternate in alternates.items())
+    how = _Made(" ".join((RECIPE, recipe, *told)), encode, alternates)
+    folder, out = folder.resolve(), progress or sys.stderr
+    if is_whole(folder, how.recipe):
         return
-    with _alone(folder, out):
-        if is_whole(folder, recipe):  # made by the one that we waited for
+    with alone(folder, out):
+        if is_whole(folder, how.recipe):  # made by the one that we waited for
             return
-        _refuse_strangers(folder)
-        aside = _sibling(folder, "making")
+        refuse_strangers(folder)
+        aside = sibling(folder, "making")
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            _make(aside, recipe, instances(), encode, out)
-            _put_in_place(aside, folder)
+            _make(aside, how, instances(), out)
+            put_in_place(aside, folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _make(aside: Path, recipe: str, instances: Sequence[Instance], encode: Encode, out: TextIO) -> None:
+def _make(aside: Path, how: _Made, instances: Sequence[Instance], out: TextIO) -> None:
     out.write(f"Encoding {len(instances)} instances, once; they are kept for the next time.\n")
     out.flush()
-    datasets: list[Dataset] = []
-    files: dict[str, Entry] = {}
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        work = pool.map(lambda instance: _write_instance(aside, instance, encode), instances)
-        shown = tqdm(work, "Encoding", len(instances), file=out, disable=None)  # None: only at a terminal
-        for dataset, written in shown:
-            datasets.append(dataset)
-            files.update(written)
+        work = pool.map(lambda instance: _write(aside, how, instance), instances)
+        for _ in tqdm(work, "Encoding", len(instances), file=out, disable=None):  # None: only at a terminal
+            pass
     finally:
         pool.shutdown(cancel_futures=True)
-    for path, rows in documents(datasets):
-        files[path] = _write(aside / path, json.dumps(rows, separators=(",", ":")).encode())
-    _write(aside / FILE_NAME, Manifest(recipe, BOUNDARY, files).to_json().encode())
+    write_lists(aside, how.recipe, Forms())
 
 
-def _write_instance(aside: Path, instance: Instance, encode: Encode) -> tuple[Dataset, dict[str, Entry]]:
-    files: dict[str, Entry] = {}
-    base, count = instance_path(instance.dataset), 0
+def _write(tree: Path, how: _Made, instance: Instance) -> None:
+    dataset, count = instance.dataset, 0
+    folder = InstanceFolder(tree / f"{dataset.SOPInstanceUID}.making", Forms())
+    pixel = ImagePixel(0, 0)
     for count, frame in enumerate(instance.frames(), start=1):
-        for ending, content in frame_files(encode(frame)):
-            path = f"{base}/frames/{count}{ending}"
-            files[path] = _write(aside / path, content)
-    return described(instance.dataset, count), files
+        pixel = _described(frame, dataset)
+        folder.write(f"frames/{count}", how.encode(frame), LABELS["htj2k", False])
+        for name, alternate in how.alternates.items():
+            scale = alternate.scale_of(pixel.columns, pixel.rows)
+            plain = frame.astype(pixel.dtype, copy=False).tobytes()
+            made = make(Job(plain, EXPLICIT_LITTLE_ENDIAN, pixel, alternate, scale))
+            folder.write(f"{name}/{count}", made.content, made.label)
+    metadata, _ = metadata_of(dataset)
+    metadata = of_encoded(of_frames(metadata, count, HTJ2K_RPCL), pixel, HTJ2K_RPCL)
+    folder.finish(tree, metadata, how.recipe)
 
 
-def _write(path: Path, content: bytes) -> Entry:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return describe(content)
-
-
-def _put_in_place(aside: Path, folder: Path) -> None:
-    old = _sibling(folder, "old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _refuse_strangers(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir() or any(path.name not in ("studies", FILE_NAME) for path in folder.iterdir()):
-        raise ConfigurationError(f"{folder}: holds other files than a DICOMweb tree; name an empty folder")
-
-
-def _sibling(folder: Path, what: str) -> Path:
-    return folder.parent / f".{folder.name}.{what}"
-
-
-@contextmanager
-def _alone(folder: Path, out: TextIO) -> Iterator[None]:
-    """Holds the lock beside a folder; the system lets go of it when the process ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _sibling(folder, "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            out.write("Another process is preparing the same pictures; waiting for it.\n")
-            out.flush()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _described(frame: NDArray[Any], dataset: Dataset) -> ImagePixel:
+    bits, is_signed = frame.dtype.itemsize * 8, frame.dtype.kind == "i"
+    rows, columns = frame.shape[:2]
+    samples = frame.shape[2] if frame.ndim == 3 else 1
+    form = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
+    return ImagePixel(rows, columns, samples, bits, bits, is_signed, photometric=form)

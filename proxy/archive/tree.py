@@ -5,32 +5,53 @@
     studies/S/series/index.json                 the list of its series
     studies/S/instances/index.json              the list of all its instances
     studies/S/series/E/metadata.json
+    studies/S/series/E/thumbnail.jpeg
     studies/S/series/E/instances/index.json     the list of the series' instances
     studies/S/series/E/instances/I/metadata.json
-    studies/S/series/E/instances/I/frames/N.jphc    the codestream
+    studies/S/series/E/instances/I/frames/N.jphc    the codestream; the ending goes by its media type
     studies/S/series/E/instances/I/frames/N.mht     the same as multipart/related
+    studies/S/series/E/instances/I/NAME/N.jls, .mht     the alternate of that name
+    studies/S/series/E/instances/I/bulkdata/D.bin, .mht     what is too large for metadata
+    studies/S/series/E/instances/I/index.dcm, .mht  the DICOM file
+    studies/S/series/E/instances/I/thumbnail.jpeg
 
-Nothing here reads or writes; `prepare` does.
+Each JSON may be there in gzip too, as `….json.gz`. Nothing here reads or writes; `writing` does.
 """
 
-from collections.abc import Iterator, Sequence
-from copy import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
-from proxy.wire.media import JPHC
+from proxy.wire.dicomjson import INSTANCE, MODALITY, SERIES, STUDY, text_of, whole_of
 from proxy.wire.multipart import wrap
 
 BOUNDARY = "progressive-proxy-8c2f6a1be07d4953"
 """The boundary of every `.mht`: one for all, so that a plain file server can send the right type."""
 
-HTJ2K_RPCL = "1.2.840.10008.1.2.4.202"
-"""HTJ2K Lossless RPCL, the transfer syntax of all frames (PS3.5 10.18)."""
+DICOM_JSON, DICOM, JPEG = "application/dicom+json", "application/dicom", "image/jpeg"
+
+ENDINGS = {
+    "image/jphc": ".jphc",
+    "image/jls": ".jls",
+    "image/jp2": ".jp2",
+    "image/jpx": ".jpx",
+    "image/jxl": ".jxl",
+    JPEG: ".jpeg",
+    "image/dicom-rle": ".rle",
+    "video/mpeg": ".mpeg",
+    "video/mp4": ".mp4",
+    DICOM: ".dcm",
+    "application/octet-stream": ".bin",
+}
+"""What the names of files end in, by media type."""
 
 Json = dict[str, Any]
 """One data set in the DICOM JSON model (PS3.18 F.2)."""
 
+_SERIES_NUMBER, _INSTANCE_NUMBER = "00200011", "00200013"
 _STUDY = (
     "SpecificCharacterSet", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName",
     "StudyDescription", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
@@ -47,90 +68,124 @@ _INSTANCE = (
 )  # fmt: skip
 
 
-def instance_path(dataset: Dataset) -> str:
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """The forms in which a tree keeps what it holds."""
+
+    is_single: bool = True
+    """Whether frames are there alone."""
+    is_multipart: bool = True
+    """Whether they are there as multipart/related."""
+    is_gzip: bool = False
+    """Whether JSON is there in gzip too."""
+
+
+def series_path(metadata: Json) -> str:
+    """The folder of an instance's series, below the tree."""
+    return f"studies/{text_of(metadata, STUDY)}/series/{text_of(metadata, SERIES)}"
+
+
+def instance_path(metadata: Json) -> str:
     """The folder of an instance, below the tree."""
-    return (
-        f"studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}"
-        f"/instances/{dataset.SOPInstanceUID}"
-    )
+    return f"{series_path(metadata)}/instances/{text_of(metadata, INSTANCE)}"
 
 
-def frame_files(codestream: bytes) -> Iterator[tuple[str, bytes]]:
-    """The files of one frame: the end of each name, and the content."""
-    envelope = wrap(BOUNDARY, f"{JPHC};transfer-syntax={HTJ2K_RPCL}")
-    yield ".jphc", codestream
-    yield ".mht", envelope.before + codestream + envelope.after
+def files_of(name: str, content: bytes, label: str, forms: Forms) -> Iterator[tuple[str, bytes, str]]:
+    """The files of a frame or the like with that label: the path of each, the content, the media type."""
+    media = label.partition(";")[0]
+    if forms.is_single:
+        yield name + ENDINGS.get(media, ".bin"), content, label
+    if forms.is_multipart:
+        envelope = wrap(BOUNDARY, label)
+        kind = f'multipart/related; type="{media}"; boundary={BOUNDARY}'
+        yield f"{name}.mht", envelope.before + content + envelope.after, kind
 
 
-def described(dataset: Dataset, number_of_frames: int) -> Dataset:
-    """The attributes of an instance as the tree gives them: of the encoded frames, without pixels."""
-    dataset = copy(dataset)
-    if "PixelData" in dataset:
-        del dataset.PixelData
-    if dataset.get("PhotometricInterpretation") == "RGB":
-        dataset.PhotometricInterpretation = "YBR_RCT"  # the encoder transforms colour (PS3.5 8.2.4)
-    dataset.AvailableTransferSyntaxUID = HTJ2K_RPCL
-    dataset.NumberOfFrames = number_of_frames
-    return dataset
+def in_order(instances: Sequence[Json]) -> list[Json]:
+    """By study, series number and instance number, in whatever order they were found."""
+    return sorted(instances, key=_place)
 
 
-def documents(datasets: Sequence[Dataset]) -> Iterator[tuple[str, list[Json]]]:
-    """Every JSON document of a tree with these instances: its path, and what it lists."""
-    studies = _grouped(datasets, "StudyInstanceUID")
-    yield "studies/index.json", [_study_row(members) for members in studies]
+def _place(metadata: Json) -> tuple[str, int, str, int, str]:
+    series, number = (whole_of(metadata, tag) for tag in (_SERIES_NUMBER, _INSTANCE_NUMBER))
+    study_uid, series_uid, uid = (text_of(metadata, tag) for tag in (STUDY, SERIES, INSTANCE))
+    return study_uid, series, series_uid, number, uid
+
+
+def documents(instances: Sequence[Json]) -> Iterator[tuple[str, list[Json]]]:
+    """Every list, and the metadata of series and studies, of a tree with these instances; the first one last.
+
+    The metadata of the instances themselves lies with them.
+    """
+    studies = _grouped(instances, STUDY)
     for study in studies:
         yield from _study_documents(study)
+    yield "studies/index.json", [_study_row(members) for members in studies]
 
 
-def _study_documents(study: Sequence[Dataset]) -> Iterator[tuple[str, list[Json]]]:
-    base = f"studies/{study[0].StudyInstanceUID}"
-    metadata = {dataset.SOPInstanceUID: _json(dataset) for dataset in study}
-    rows = {dataset.SOPInstanceUID: _row(dataset, _INSTANCE) for dataset in study}
-    every_series = _grouped(study, "SeriesInstanceUID")
-    yield f"{base}/metadata.json", list(metadata.values())
-    yield f"{base}/instances/index.json", list(rows.values())
-    yield f"{base}/series/index.json", [_series_row(members) for members in every_series]
+def _study_documents(study: Sequence[Json]) -> Iterator[tuple[str, list[Json]]]:
+    base = f"studies/{text_of(study[0], STUDY)}"
+    every_series = _grouped(study, SERIES)
     for series in every_series:
-        below = f"{base}/series/{series[0].SeriesInstanceUID}"
-        yield f"{below}/metadata.json", [metadata[dataset.SOPInstanceUID] for dataset in series]
-        yield f"{below}/instances/index.json", [rows[dataset.SOPInstanceUID] for dataset in series]
-    for dataset in study:
-        yield f"{instance_path(dataset)}/metadata.json", [metadata[dataset.SOPInstanceUID]]
+        below, rows = series_path(series[0]), [_row(each, _INSTANCE) for each in series]
+        yield f"{below}/instances/index.json", rows
+        yield f"{below}/metadata.json", [_seen_from(below, each) for each in series]
+    yield f"{base}/instances/index.json", [_row(each, _INSTANCE) for each in study]
+    yield f"{base}/metadata.json", [_seen_from(base, each) for each in study]
+    yield f"{base}/series/index.json", [_series_row(members) for members in every_series]
 
 
-def _grouped(datasets: Sequence[Dataset], keyword: str) -> list[list[Dataset]]:
-    groups: dict[str, list[Dataset]] = {}
-    for dataset in datasets:
-        groups.setdefault(str(dataset[keyword].value), []).append(dataset)
+def _seen_from(base: str, metadata: Json) -> Json:
+    """Where bulk data is goes by the URL of the document that says so (PS3.18 F.2.6, RFC 3986 5)."""
+    below = instance_path(metadata).removeprefix(f"{base}/")
+
+    def moved(element: Json) -> Json:
+        if "BulkDataURI" in element:
+            return element | {"BulkDataURI": f"{below}/{element['BulkDataURI']}"}
+        return element
+
+    return changed(metadata, moved)
+
+
+def changed(metadata: Json, change: Callable[[Json], Json]) -> Json:
+    """Metadata of which each element, those of sequences too, is what `change` makes of it."""
+    told = {}
+    for tag, element in metadata.items():
+        if element["vr"] == "SQ" and "Value" in element:
+            items = [changed(item, change) for item in element["Value"]]
+            element = element | {"Value": items}
+        told[tag] = change(element)
+    return told
+
+
+def _grouped(instances: Sequence[Json], tag: str) -> list[list[Json]]:
+    groups: dict[str, list[Json]] = {}
+    for metadata in instances:
+        groups.setdefault(text_of(metadata, tag), []).append(metadata)
     return list(groups.values())
 
 
-def _study_row(members: Sequence[Dataset]) -> Json:
+def _study_row(members: Sequence[Json]) -> Json:
     # PS3.18 table 10.6.3-3
     return _row(
         members[0],
         _STUDY,
-        ModalitiesInStudy=sorted({dataset.Modality for dataset in members}),
-        NumberOfStudyRelatedSeries=len(_grouped(members, "SeriesInstanceUID")),
+        ModalitiesInStudy=sorted({text_of(each, MODALITY) for each in members} - {""}),
+        NumberOfStudyRelatedSeries=len(_grouped(members, SERIES)),
         NumberOfStudyRelatedInstances=len(members),
     )
 
 
-def _series_row(members: Sequence[Dataset]) -> Json:
+def _series_row(members: Sequence[Json]) -> Json:
     # PS3.18 table 10.6.3-4
     return _row(members[0], _SERIES, NumberOfSeriesRelatedInstances=len(members))
 
 
-def _row(dataset: Dataset, keywords: Sequence[str], **more: object) -> Json:
-    row = Dataset()
-    for keyword in keywords:
-        if keyword in dataset:
-            row[keyword] = dataset[keyword]
-    row.InstanceAvailability = "ONLINE"
+def _row(metadata: Json, keywords: Sequence[str], **more: object) -> Json:
+    added = Dataset()
+    added.InstanceAvailability = "ONLINE"
     for keyword, value in more.items():
-        setattr(row, keyword, value)
-    return _json(row)
-
-
-def _json(dataset: Dataset) -> Json:
-    return dict(sorted(dataset.to_json_dict().items()))
+        setattr(added, keyword, value)
+    tags = [f"{tag_for_keyword(keyword):08X}" for keyword in keywords]
+    row: Json = {tag: metadata[tag] for tag in tags if tag in metadata} | added.to_json_dict()
+    return dict(sorted(row.items()))

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from proxy.alternates.values import Alternate
 from proxy.demo.attributes import mark_synthetic, neutral, number
 from proxy.demo.synthetic import LARGE_EDGE, SLICES, ct_slice, large_radiograph
 from proxy.errors import ConfigurationError
 
 RECIPE = "demo-1"
 """Changes whenever the pictures do; whoever keeps them encoded keeps this with them."""
+ALTERNATES = {"jls": Alternate("jpegls"), "jlsThumbnail": Alternate("jpegls", scale=4)}
+"""What they are encoded as beside HTJ2K, by the name that stands in URLs instead of `frames`."""
 
 _SERIES_HOW = f"{SLICES} slices made from one real slice: scaled and bent slowly, with seeded noise"
 _LARGE_HOW = "The middle of a real radiograph, enlarged bilinearly, with seeded noise"

@@ -1,4 +1,4 @@
-"""An embedded DICOMweb origin over a static tree: search, metadata, and frames as HTJ2K.
+"""An embedded DICOMweb origin over a static tree: search, metadata, frames, and whatever else is in it.
 
 It holds nothing but the tree's manifest and its lists; a path that the manifest does not name is 404,
 whatever it looks like. It waits for nobody and shapes nothing: a link does that.
@@ -29,9 +29,6 @@ from proxy.wire.media import JPHC, Envelope, parse_media_type, wanted_envelope
 DICOM_JSON = "application/dicom+json"
 """The media type of lists and metadata (PS3.18 8.7.3.2)."""
 
-HTJ2K_RPCL = "1.2.840.10008.1.2.4.202"
-"""The transfer syntax of the tree's frames."""
-
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open, as at nginx."""
 
@@ -47,24 +44,37 @@ class File:
     """Where it is."""
     etag: str
     """Its digest as a strong validator (RFC 9110 8.8.3)."""
+    type: str
+    """Its media type."""
     stat: os.stat_result
     """Its length and date."""
+
+    @property
+    def envelope(self) -> Envelope:
+        """How it is wrapped."""
+        return Envelope.MULTIPART if self.type.startswith("multipart/") else Envelope.SINGLE
+
+    @property
+    def media(self) -> str:
+        """The media type of what is in it, without a transfer syntax."""
+        media = parse_media_type(self.type)
+        return media.parameters["type"] if self.envelope is Envelope.MULTIPART else media.name
 
 
 def create_origin(tree: Path) -> Starlette:
     """The origin as an ASGI application. Reads the tree's manifest and its lists here, once."""
     manifest = json.loads((tree / "manifest.json").read_text("utf-8"))
     files = {
-        name: File(tree / name, f'"{entry["digest"]}"', (tree / name).stat())
+        name: File(tree / name, f'"{entry["digest"]}"', entry["type"], (tree / name).stat())
         for name, entry in manifest["files"].items()
+        if not name.endswith(".gz")
     }
     lists = {
         name: json.loads(file.path.read_text("utf-8"))
         for name, file in files.items()
         if name.endswith("/index.json")
     }
-    origin = _Origin(files, lists, manifest["boundary"])
-    return Starlette(routes=[Route("/{path:path}", origin.answer, methods=["GET"])])
+    return Starlette(routes=[Route("/{path:path}", _Origin(files, lists).answer, methods=["GET"])])
 
 
 def run(listener: socket.socket, tree: str) -> None:
@@ -94,24 +104,23 @@ class _Server(uvicorn.Server):
 
 
 class _Origin:
-    def __init__(self, files: Mapping[str, File], lists: Mapping[str, list[Row]], boundary: str) -> None:
-        self._files = files
+    def __init__(self, files: Mapping[str, File], lists: Mapping[str, list[Row]]) -> None:
         self._lists = lists
-        self._frame_types = {
-            Envelope.SINGLE: f"{JPHC}; transfer-syntax={HTJ2K_RPCL}",
-            Envelope.MULTIPART: f'multipart/related; type="{JPHC}"; boundary={boundary}',
-        }
+        self._held: dict[str, dict[Envelope, File]] = {}
+        for name, file in files.items():
+            below, _, last = name.rpartition("/")
+            if last != "index.json":
+                path = below if last.startswith("index.") else f"{below}/{last.rpartition('.')[0]}"
+                self._held.setdefault(path, {})[file.envelope] = file
 
     async def answer(self, request: Request) -> Response:
-        """Every request there is: a list, metadata or a frame."""
+        """Every request there is: a list, or what lies at a path."""
         path = request.path_params["path"].removesuffix("/")
         if f"{path}/index.json" in self._lists:
             return self._list(request, self._lists[f"{path}/index.json"])
-        if f"{path}.json" in self._files and path.endswith("/metadata"):
-            return _answer(request, self._files[f"{path}.json"], {"content-type": DICOM_JSON})
-        if f"{path}.jphc" in self._files:
-            return self._frame(request, path)
-        return PlainTextResponse("no such study, series, instance or frame\n", 404)
+        if path not in self._held:
+            return PlainTextResponse("no such study, series, instance or frame\n", 404)
+        return self._give(request, self._held[path])
 
     def _list(self, request: Request, rows: list[Row]) -> Response:
         try:
@@ -124,20 +133,25 @@ class _Origin:
             return Response(status_code=304, headers={"etag": etag})
         return Response(body, media_type=DICOM_JSON, headers={"etag": etag})
 
-    def _frame(self, request: Request, path: str) -> Response:
+    def _give(self, request: Request, held: Mapping[Envelope, File]) -> Response:
+        some = next(iter(held.values()))
+        if some.type == DICOM_JSON:
+            return _answer(request, some, {})
         # The query parameter stands for the header (PS3.18 8.3.3.1).
         accept = request.query_params.get("accept", request.headers.get("accept"))
-        envelope = wanted_envelope(accept) or _unspecific_envelope(accept or "")
-        if envelope is None:
-            text = f"Frames are here as {JPHC} with transfer syntax {HTJ2K_RPCL}, alone or multipart.\n"
+        alternate = "" if some.media == JPHC else some.media
+        envelope = wanted_envelope(accept, alternate) or _unspecific_envelope(accept or "")
+        if envelope and envelope not in held and "multipart/" not in (accept or "").lower():
+            envelope = some.envelope  # whoever takes anything
+        if envelope is None or envelope not in held:
+            text = f"This is here as {' or '.join(file.type for file in held.values())}.\n"
             return PlainTextResponse(text, 406, {"vary": "Accept"})
-        ending = ".jphc" if envelope is Envelope.SINGLE else ".mht"
-        headers = {"content-type": self._frame_types[envelope], "vary": "Accept"}
-        return _answer(request, self._files[path + ending], headers)
+        return _answer(request, held[envelope], {"vary": "Accept"})
 
 
-def _answer(request: Request, file: File, headers: dict[str, str]) -> Response:
-    response = FileResponse(file.path, headers={**headers, "etag": file.etag}, stat_result=file.stat)
+def _answer(request: Request, file: File, more: dict[str, str]) -> Response:
+    headers = {"content-type": file.type, "etag": file.etag, **more}
+    response = FileResponse(file.path, headers=headers, stat_result=file.stat)
     if is_not_modified(request.headers, file.etag, response.headers["last-modified"]):
         kept = ("etag", "last-modified", "vary")  # RFC 9110 15.4.5
         return Response(status_code=304, headers={k: v for k, v in response.headers.items() if k in kept})

@@ -29,10 +29,10 @@ class Reaches:
         return self._told.get(reach)
 
     def look(self, chunks: Sequence[bytes], size: int, total: int) -> dict[Reach, int]:
-        """How far to fetch for those that these `size` bytes tell something new of."""
+        """How far to fetch for those that are not told yet, now that these `size` bytes are there."""
         due = [reach for reach, at in self._look_at.items() if size >= min(at, total)]
         layout = lay_out(b"".join(cut(chunks, 0, MOST_READ)), total) if due else None
-        stops = {}
+        stops = dict(self._look_at)  # what is held may be too little to tell anything
         for reach in due:
             told = tell(reach, layout, size, total)
             stops[reach] = self._look_at[reach] = told.stop

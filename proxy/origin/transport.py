@@ -11,15 +11,19 @@ on a connection of its own (RFC 9110 9.2.2, RFC 9112 9.3.1). An upload can't be 
 goes out on an idle connection at all.
 
 pyreqwest goes on waiting for the headers of a request whose caller was cancelled. Its own limit ends
-that: the longer one of `first_byte` and `stall`, so that it cuts nothing else.
+that: the longer one of `first_byte` and `stall`, so that it cuts nothing else. Where what was waited for
+comes, or breaks off, in the moment of a cancellation, pyreqwest gives that and the cancellation is lost;
+but a task that goes on after its end is waited for for ever, so its end is asked after here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 from pyreqwest.client import Client, ClientBuilder
@@ -40,6 +44,9 @@ UPLOAD = timedelta(hours=1)
 PING_EVERY = timedelta(seconds=10)
 """Over HTTP/2, where one dead connection would hold up every request."""
 PING_TIMEOUT = timedelta(seconds=5)
+
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,8 @@ class Transport(httpx.AsyncBaseTransport):
             body = _prolonging(request.stream, timer, self._limits.first_byte)
             builder = builder.timeout(UPLOAD).body_stream(body)
         sent = builder.streamed_read_buffer_limit(0).build_streamed()
-        return sent, await sent.__aenter__()
+        leave = partial(sent.__aexit__, None, None, None)
+        return sent, await _unless_cancelled(sent.__aenter__(), leave)
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -166,7 +174,7 @@ class _Body(httpx.AsyncByteStream):
         try:
             while True:
                 async with asyncio.timeout(self._stall):
-                    chunk = await self._reader.read_chunk()
+                    chunk = await _unless_cancelled(self._reader.read_chunk())
                 if chunk is None:
                     return
                 yield bytes(chunk)
@@ -182,6 +190,26 @@ class _Body(httpx.AsyncByteStream):
                 await self._sent.__aexit__(None, None, None)
             finally:
                 leave()
+
+
+async def _unless_cancelled(
+    work: Awaitable[Value], undo: Callable[[], Awaitable[None]] | None = None
+) -> Value:
+    """What the work gives; where its task was cancelled meanwhile that is undone, and the task ends."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        value = await work
+    except PyreqwestError:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from None
+        raise
+    if task.cancelling() > before:
+        if undo is not None:
+            await undo()
+        raise asyncio.CancelledError
+    return value
 
 
 def _clients(limits: Limits, tls: Tls, contents: Sequence[bytes]) -> _Clients:

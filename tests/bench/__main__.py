@@ -3,7 +3,7 @@
 import argparse
 import signal
 
-from tests.bench import browser, browser_http2, encode, hits, hostile, layout, plan, twenty
+from tests.bench import browser, browser_http2, encode, hits, hostile, layout, plan, sequences, twenty
 
 BENCHMARKS = {
     "twenty": twenty.run,
@@ -12,10 +12,11 @@ BENCHMARKS = {
     "layout": layout.run,
     "hostile": hostile.run,
     "encode": encode.run,
+    "sequences": sequences.run,
     "browser": browser.run,
     "http2": browser_http2.run,
 }
-LONG = {"browser", "http2"}
+LONG = {"browser", "http2", "sequences"}
 """They take many minutes, and are run where they are named."""
 
 

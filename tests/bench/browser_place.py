@@ -18,7 +18,7 @@ import platformdirs
 import uvloop
 
 from proxy import app
-from proxy.alternates.codec import encode_htj2k
+from proxy.alternates.codec import encode_proved
 from proxy.archive.prepare import prepare
 from proxy.children import Children, address, listen
 from proxy.cors import shared
@@ -125,9 +125,7 @@ class Place:
 @contextmanager
 def place(page: str) -> Iterator[Place]:
     """The origin, alone."""
-    prepare(
-        TREE, images.RECIPE, lambda: [i for one in images.pictures() for i in one.instances], encode_htj2k
-    )
+    prepare(TREE, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
     with Children() as children:
         yield Place(children, page, start(children, "origin", run_origin, str(TREE), page))
 

@@ -1,0 +1,296 @@
+"""Makes a static tree of DICOM files, or adds to one: each instance in one piece, and lists of all there are.
+
+Files are taken apart here and their pixels decoded in workers, so a file that kills a decoder costs itself
+alone. An instance that is there by the same recipe, and whole, is not made again.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from pydicom.errors import InvalidDicomError
+from tqdm import tqdm
+
+from proxy.alternates.values import LABELS, Alternate, Job, Made, Rendering
+from proxy.alternates.workers import Workers
+from proxy.archive.describing import of_encoded, of_frames, outsourced
+from proxy.archive.manifest import digest, is_whole
+from proxy.archive.outcome import Outcome
+from proxy.archive.source import Source, read_source, uids_of
+from proxy.archive.tree import DICOM, JPEG, Forms, Json, instance_path
+from proxy.archive.writing import (
+    RECIPE,
+    THUMBNAIL,
+    InstanceFolder,
+    alone,
+    refuse_strangers,
+    sibling,
+    write_lists,
+)
+from proxy.codestream.header import read_header
+from proxy.codestream.whole import fault_of
+from proxy.errors import CodestreamError, ConfigurationError, NotMade
+from proxy.wire.display import read_displays
+from proxy.wire.media import HTJ2K_RPCL, transfer_syntax_of
+from proxy.wire.pixels import ImagePixel
+
+THUMBNAIL_EDGE = 256
+"""Pixels of a thumbnail's longer side."""
+_MEMORY, _SECONDS = 4 << 30, 300.0
+"""What a worker may take: bytes of address space, and time for one frame."""
+_PIXEL_DATA = "7FE00010"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a tree is to hold."""
+
+    frames: Alternate | None
+    """What frames are made into; None leaves them as they are."""
+    alternates: Mapping[str, Alternate] = field(default_factory=dict)
+    """By the name that stands in URLs instead of `frames`."""
+    forms: Forms = field(default_factory=Forms)
+    """In which forms."""
+    has_thumbnails: bool = False
+    """Whether instances and series have one."""
+    has_instances: bool = False
+    """Whether the DICOM files are in it too."""
+
+
+def create(tree: Path, sources: Sequence[Path], wanted: Wanted, out: TextIO) -> Outcome:
+    """Makes or extends a tree. Progress goes to `out`. Raises `ConfigurationError`, `OSError`."""
+    tree, began, outcome = tree.resolve(), time.monotonic(), Outcome()
+    with alone(tree, out), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what pydicom finds odd is none of the tree's business
+        refuse_strangers(tree)
+        found = {path: named for path, named in _found(sources).items() if not path.is_relative_to(tree)}
+        chosen = list(_chosen(found, outcome))
+        aside = sibling(tree, "making")
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            asyncio.run(_Conversion(tree, aside, wanted, outcome).run(chosen, out))
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        outcome.listed = write_lists(tree, f"{RECIPE} {wanted}", wanted.forms)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _chosen(found: Mapping[Path, bool], outcome: Outcome) -> Iterator[Path]:
+    """One file for each instance; none where they differ: nobody can tell which is right."""
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path, is_named in sorted(found.items()):
+        try:
+            uids = uids_of(path)
+        except InvalidDicomError as error:
+            if is_named:
+                outcome.fail(path, error)
+            else:
+                outcome.not_dicom += 1
+        except Exception as error:  # whatever a file breaks
+            outcome.fail(path, error)
+        else:
+            if uids is None:
+                outcome.not_dicom += 1
+            else:
+                files[uids[-1]].append(path)
+    for first, *others in files.values():
+        if others and len({digest(path.read_bytes()) for path in (first, *others)}) > 1:
+            for path in (first, *others):
+                other = first if path != first else others[0]
+                why = f"{1 + len(others)} files differ and have one SOPInstanceUID, as {other}"
+                outcome.fail(path, ConfigurationError(why))
+        else:
+            outcome.twice += len(others)
+            yield first
+
+
+def _found(sources: Sequence[Path]) -> dict[Path, bool]:
+    """Every file, and whether it was named itself."""
+    found: dict[Path, bool] = {}
+    for source in sources:
+        if source.is_dir():
+            for path in source.rglob("*"):
+                if path.is_file():
+                    found.setdefault(path.resolve(), False)
+        elif source.exists():
+            found[source.resolve()] = True
+        else:
+            raise ConfigurationError(f"{source}: no such file or folder")
+    return found
+
+
+class _Conversion:
+    def __init__(self, tree: Path, aside: Path, wanted: Wanted, outcome: Outcome) -> None:
+        self._tree = tree
+        self._aside = aside
+        self._wanted = wanted
+        self._outcome = outcome
+        cores = os.cpu_count() or 1
+        self._workers = Workers(cores, _MEMORY, _SECONDS)
+        self._at_once = cores + 1
+        self._jobs = asyncio.Semaphore(2 * cores)
+
+    async def run(self, paths: Sequence[Path], out: TextIO) -> None:
+        """Converts them, a few at once."""
+        left = iter(paths)
+        with tqdm(total=len(paths), desc="Converting", file=out, disable=None) as shown:
+
+            async def convert_in_turn() -> None:
+                for path in left:
+                    await self._convert(path)
+                    shown.update()
+
+            async with self._workers:
+                await _together(convert_in_turn() for _ in range(self._at_once))
+
+    async def _convert(self, path: Path) -> None:
+        try:
+            source = await asyncio.to_thread(read_source, path)
+        except Exception as error:  # whatever a file breaks
+            self._outcome.fail(path, error)
+            return
+        try:
+            recipe = f"{RECIPE} {self._wanted} of {source.digest}"
+            if await asyncio.to_thread(is_whole, self._tree / instance_path(source.metadata), recipe):
+                self._outcome.found += 1
+                return
+            folder = InstanceFolder(self._aside / source.digest, self._wanted.forms)
+            try:
+                metadata, notes = await self._written(source, folder)
+                manifest = await asyncio.to_thread(folder.finish, self._tree, metadata, recipe)
+            except Exception:  # no cancellation: its threads are still writing, and all is removed in the end
+                folder.abandon()
+                raise
+        except OSError:
+            raise  # a full disk is no fault of the file's
+        except Exception as error:  # whatever a file breaks costs itself alone
+            self._outcome.fail(path, error)
+        else:
+            self._outcome.read += len(source.content)
+            self._outcome.add(manifest)
+            self._outcome.notes.update(set(notes))
+
+    async def _written(self, source: Source, folder: InstanceFolder) -> tuple[Json, list[str]]:
+        """Everything but the metadata, which it gives, and what there is to say of it."""
+        notes = [f"without {len(source.left_out)} attributes that JSON can't say"] if source.left_out else []
+        metadata, large = outsourced(source.metadata)
+        for name, content in large.items():
+            await asyncio.to_thread(folder.write, name, content, "application/octet-stream")
+        if source.video:
+            name = f"bulkdata/{digest(source.video)}"
+            await asyncio.to_thread(folder.write, name, source.video, source.label)
+            metadata[_PIXEL_DATA] = {"vr": "OB", "BulkDataURI": name}
+            notes.append("a video, which is kept as it is")
+        if source.frames:
+            try:
+                metadata = await self._write_frames(source, metadata, folder)
+                await self._write_alternates(source, folder, notes)
+            except NotMade as why:
+                notes.append(f"frames are kept as they are, and alone: {why}")
+                metadata = await self._keep_frames(source, metadata, folder)
+        if self._wanted.has_instances:
+            await asyncio.to_thread(folder.write, "index", source.content, DICOM)
+        return metadata, notes
+
+    async def _write_frames(self, source: Source, metadata: Json, folder: InstanceFolder) -> Json:
+        """What the metadata says with them. Raises `NotMade`."""
+        wanted = self._wanted.frames
+        if wanted is None or _is_so(source, wanted):
+            return await self._keep_frames(source, metadata, folder)
+        pixel = await self._write_made(source, "frames", wanted, folder)
+        syntax = transfer_syntax_of(LABELS[wanted.codec, wanted.is_lossy])
+        return of_encoded(of_frames(metadata, len(source.frames), syntax), pixel, syntax)
+
+    async def _keep_frames(self, source: Source, metadata: Json, folder: InstanceFolder) -> Json:
+        for number, frame in enumerate(source.frames, start=1):
+            await asyncio.to_thread(folder.write, f"frames/{number}", frame, source.label)
+        return of_frames(metadata, len(source.frames), source.syntax)
+
+    async def _write_alternates(self, source: Source, folder: InstanceFolder, notes: list[str]) -> None:
+        for name, alternate in self._wanted.alternates.items():
+            try:
+                await self._write_made(source, name, alternate, folder)
+            except NotMade as why:
+                notes.append(f"without {name}: {why}")
+        if self._wanted.has_thumbnails:
+            try:
+                made = await self._done(_thumbnail(source))
+                await asyncio.to_thread(folder.write_alone, THUMBNAIL, made.content, JPEG)
+            except (NotMade, CodestreamError) as why:
+                notes.append(f"without thumbnail: {why}")
+
+    async def _write_made(
+        self, source: Source, name: str, alternate: Alternate, folder: InstanceFolder
+    ) -> ImagePixel:
+        """One alternate of every frame; what it was made of. Raises `NotMade`, `CodestreamError`."""
+        pixel = source.pixel
+        if pixel is None:
+            raise NotMade("the metadata does not say how its pixels are stored")
+        scale = alternate.scale_of(pixel.columns, pixel.rows)
+
+        async def write(number: int, frame: bytes) -> None:
+            try:
+                made = await self._done(Job(frame, source.syntax, pixel, alternate, scale))
+            except CodestreamError as error:
+                raise CodestreamError(f"frame {number}: {error}") from error
+            await asyncio.to_thread(folder.write, f"{name}/{number}", made.content, made.label)
+
+        await _together(write(number, frame) for number, frame in enumerate(source.frames, start=1))
+        return pixel
+
+    async def _done(self, job: Job | Rendering) -> Made:
+        async with self._jobs:
+            return await self._workers.make(job)
+
+
+def _is_so(source: Source, wanted: Alternate) -> bool:
+    """Whether frames are already what they are to be made into."""
+    if wanted.codec == "jpegls":
+        return source.media == "image/jls"
+    return source.syntax == HTJ2K_RPCL and all(map(_is_rpcl, source.frames))
+
+
+def _is_rpcl(codestream: bytes) -> bool:
+    try:
+        header = read_header(codestream)
+    except CodestreamError:
+        return False
+    return header is not None and not header.reasons and not fault_of(codestream)
+
+
+def _thumbnail(source: Source) -> Rendering:
+    """The frame in the middle, small."""
+    pixel, at = source.pixel, len(source.frames) // 2
+    if pixel is None:
+        raise NotMade("the metadata does not say how its pixels are stored")
+    displays = read_displays(source.metadata)
+    by = max(1.0, max(pixel.columns, pixel.rows) / THUMBNAIL_EDGE)
+    size = max(1, round(pixel.columns / by)), max(1, round(pixel.rows / by))
+    return Rendering(
+        source.frames[at],
+        source.syntax,
+        pixel,
+        displays[min(at, len(displays) - 1)],
+        (0, 0, pixel.columns, pixel.rows),
+        size,
+        JPEG,
+        90,
+    )
+
+
+async def _together(works: Iterable[Coroutine[None, None, None]]) -> None:
+    """All at once. The first error ends the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None

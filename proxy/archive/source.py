@@ -1,0 +1,149 @@
+"""A DICOM file taken apart: its metadata, its frames as they are stored, and what they are.
+
+Nothing is decoded here. Whatever a file holds, what it costs is an exception of whatever kind.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels.utils import get_expected_length
+from pydicom.uid import ExplicitVRBigEndian
+
+from proxy.alternates.stored import JPEG, JPEG_2000, JPEG_LS, RLE
+from proxy.archive.describing import metadata_of
+from proxy.archive.manifest import digest
+from proxy.archive.tree import Json
+from proxy.errors import BadResource, CodestreamError
+from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, HTJ2K, JPHC
+from proxy.wire.pixels import ImagePixel, read_image_pixel
+from proxy.wire.resource import FrameResource, parse_frame_path
+
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+_VIDEO = {f"1.2.840.10008.1.2.4.{last}": "video/mpeg" for last in ("100", "101", "100.1", "101.1")} | {
+    f"1.2.840.10008.1.2.4.{last}": "video/mp4"
+    for last in ("102", "103", "104", "105", "106", "102.1", "103.1", "104.1", "105.1", "106.1", "107", "108")
+}
+_MEDIA = (
+    (HTJ2K, JPHC),
+    (JPEG_LS, "image/jls"),
+    (JPEG_2000, "image/jp2"),
+    (JPEG, "image/jpeg"),
+    ({RLE}, "image/dicom-rle"),
+    ({f"1.2.840.10008.1.2.4.{last}" for last in (92, 93)}, "image/jpx"),
+    ({f"1.2.840.10008.1.2.4.{last}" for last in (110, 111, 112)}, "image/jxl"),
+)
+"""Media types of frames by transfer syntax (PS3.18 table 8.7.3-5)."""
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_SWAPPED = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One instance as its file has it."""
+
+    content: bytes
+    """The file."""
+    digest: str
+    """What tells it from other files."""
+    metadata: Json
+    """Without pixels; binary values inline."""
+    left_out: tuple[str, ...]
+    """Tags of attributes that JSON can't say."""
+    pixel: ImagePixel | None
+    """How its pixels are stored, where it says so."""
+    syntax: str
+    """The transfer syntax of its frames."""
+    frames: tuple[bytes, ...]
+    """Each as it is stored; none where it is no image, or a video."""
+    video: bytes = b""
+    """The stream of a video, which has no frames."""
+
+    @property
+    def media(self) -> str:
+        """The media type of its frames, or of its video."""
+        found = next((media for syntaxes, media in _MEDIA if self.syntax in syntaxes), None)
+        return found or _VIDEO.get(self.syntax, "application/octet-stream")
+
+    @property
+    def label(self) -> str:
+        """The same with the transfer syntax."""
+        return f"{self.media};transfer-syntax={self.syntax}"
+
+
+def uids_of(path: Path) -> tuple[str, str, str] | None:
+    """UIDs of study, series and instance; None of a directory of files, which has none.
+
+    Raises `InvalidDicomError` for what is not DICOM, `BadResource` for what are no UIDs, and more.
+    """
+    dataset = dcmread(path, stop_before_pixels=True, specific_tags=["DirectoryRecordSequence", *UIDS])
+    if "DirectoryRecordSequence" in dataset:
+        return None
+    if lacking := [keyword for keyword in UIDS if not dataset.get(keyword)]:
+        raise BadResource(f"it has no {', '.join(lacking)}")
+    study, series, instance = (str(dataset[keyword].value) for keyword in UIDS)
+    try:
+        parse_frame_path(FrameResource(study, series, instance, 1).path)
+    except BadResource:
+        raise BadResource("one of its UIDs is none: digits and single dots, 64 at most") from None
+    return study, series, instance
+
+
+def read_source(path: Path) -> Source:
+    """A file taken apart. Raises whatever it breaks."""
+    content = path.read_bytes()
+    dataset = dcmread(BytesIO(content))
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    if syntax == ExplicitVRBigEndian:
+        dataset.walk(_little_endian)
+    metadata, left_out = metadata_of(dataset)
+    kept = next((keyword for keyword in _PIXELS if keyword in dataset), None)
+    frames, video = tuple[bytes, ...](), b""
+    if kept is not None and syntax in _VIDEO:
+        video = b"".join(generate_frames(dataset[kept].value, number_of_frames=1))
+    elif kept is not None:
+        frames = _frames(dataset, kept)
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        syntax = EXPLICIT_LITTLE_ENDIAN  # what a frame alone is (PS3.18 8.7.3.5)
+    pixel = read_image_pixel(metadata)
+    return Source(content, digest(content), metadata, tuple(left_out), pixel, syntax, frames, video)
+
+
+def _little_endian(_: Dataset, element: DataElement) -> None:
+    """Binary values of the retired big endian order; all others are read already."""
+    width = _SWAPPED.get(element.VR, 1)
+    if width > 1 and isinstance(element.value, bytes):
+        element.value = np.frombuffer(element.value, f">u{width}").astype(f"<u{width}").tobytes()
+
+
+def _frames(dataset: Dataset, keyword: str) -> tuple[bytes, ...]:
+    value = dataset[keyword].value
+    count = int(dataset.get("NumberOfFrames") or 1)
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return _plain_frames(dataset, value, count)
+    table, lengths = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    extended = (table, lengths) if table and lengths else None
+    frames = tuple(generate_frames(value, number_of_frames=count, extended_offsets=extended))
+    if len(frames) != count:
+        raise CodestreamError(f"{len(frames)} frames where NumberOfFrames says {count}")
+    return frames
+
+
+def _plain_frames(dataset: Dataset, value: bytes, count: int) -> tuple[bytes, ...]:
+    expected = get_expected_length(dataset)
+    if len(value) < expected:
+        raise CodestreamError(f"{len(value):,} bytes of pixels where {expected:,} are said to be")
+    if dataset.BitsAllocated == 1:  # frames begin within bytes (PS3.5 8.1.1)
+        bits = np.unpackbits(np.frombuffer(value, np.uint8), bitorder="little")
+        size = dataset.Rows * dataset.Columns
+        return tuple(
+            np.packbits(bits[at * size : (at + 1) * size], bitorder="little").tobytes() for at in range(count)
+        )
+    length = expected // count
+    return tuple(value[at * length : (at + 1) * length] for at in range(count))

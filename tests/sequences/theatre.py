@@ -1,0 +1,174 @@
+"""Where sequences are played, many at a time if need be: one origin, one listener, a new proxy for each."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import httpx
+from starlette.types import Receive, Scope, Send
+
+from proxy.app import App
+from proxy.listeners import Listener, open_socket
+from proxy.origin.transport import Limits, Transport
+from proxy.settings import Settings
+from tests.house import PATIENCE
+from tests.scripted_origin import running
+from tests.sequences.origin import Scene, Stage
+from tests.sequences.play import SEATS, Play
+from tests.sequences.values import PROFILES, Sequence
+from tests.sequences.versions import FRAMES, versions
+
+HANGS_AFTER = 20.0
+"""Seconds in which a sequence has to be over."""
+SILENCE, NO_SILENCE = 0.3, 10.0
+"""Seconds that the proxy waits for an origin: where it falls silent in the sequence, and where not."""
+COUNTED = (
+    "frame_answers",
+    "mismatches",
+    "cut_answers",
+    "resumes",
+    "asked_again",
+    "unguarded",
+    "cache_evictions",
+)
+"""Metrics of the proxy that are added up."""
+
+Between = Callable[[httpx.Request, httpx.Response], httpx.Response]
+
+
+def as_it_is(_: httpx.Request, response: httpx.Response) -> httpx.Response:
+    """Changes nothing."""
+    return response
+
+
+class Shared(httpx.AsyncBaseTransport):
+    """One for many proxies, which none of them closes."""
+
+    def __init__(self, transport: Transport, between: Between) -> None:
+        self._transport = transport
+        self._between = between
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """With whatever is between the origin and the proxy."""
+        return self._between(request, await self._transport.handle_async_request(request))
+
+
+@dataclass
+class Theatre:
+    """One that is open."""
+
+    stage: Stage
+    viewer: httpx.AsyncClient
+    patient: Shared
+    hasty: Shared
+    plays: dict[str, Play]
+    hangs_after: float
+    faults: list[str] = field(default_factory=list)
+    """What was logged as a fault of ours."""
+    seen: Counter[str] = field(default_factory=Counter)
+    """What happened in all sequences."""
+    names: Iterator[int] = field(default_factory=count)
+
+    async def play(self, sequence: Sequence) -> None:
+        """Plays it. Raises `AssertionError` where something does not hold."""
+        name = f"s{next(self.names)}"
+        scene = self.stage.scenes[name] = Scene(sequence)
+        app = await asyncio.to_thread(self._app, name, sequence)
+        play = self.plays[name] = Play(name, scene, app, self.viewer)
+        playing = asyncio.create_task(_play(app, play))
+        try:
+            # Not by a timeout inside: what hangs may not heed it.
+            await asyncio.wait({playing}, timeout=self.hangs_after)
+            assert playing.done(), f"it hangs: {play}"
+            await playing
+            assert not self.faults, "a fault of ours was logged"
+        except AssertionError as error:
+            for note in (str(sequence), *self.faults):
+                error.add_note(note)
+            raise
+        finally:
+            playing.cancel()
+            self.faults.clear()
+            del self.stage.scenes[name], self.plays[name]
+        self._count(play, app)
+
+    def _app(self, name: str, sequence: Sequence) -> App:
+        profiles = {
+            key: profile | {"validators": sequence.policies["complete" in profile]}
+            for key, profile in PROFILES.items()
+        }
+        origin = {"name": name, "url": f"{self.stage.url}/{name}", "limits": {"in_flight": SEATS}}
+        settings = {"origins": [origin], "profiles": profiles, "cache": {"bytes": "1MiB"}}
+        transport = self.hasty if sequence.has(end="silent") else self.patient
+        return App(Settings.model_validate(settings), lambda _: transport)
+
+    def _count(self, play: Play, app: App) -> None:
+        self.seen["sequences"] += 1
+        for heard in play.heard:
+            self.seen[f"{heard.status} {heard.how}"] += 1
+        for name in COUNTED:
+            for sample in next(iter(getattr(app.metrics, name).collect())).samples:
+                told = [value for label, value in sample.labels.items() if label not in ("origin", "status")]
+                if sample.name.endswith("_total"):
+                    self.seen[" ".join((name, *told))] += int(sample.value)
+
+
+async def _play(app: App, play: Play) -> None:
+    async with app.running():
+        try:
+            await play.carry_out()
+        finally:
+            play.end()
+
+
+@asynccontextmanager
+async def theatre(between: Between = as_it_is, hangs_after: float = HANGS_AFTER) -> AsyncIterator[Theatre]:
+    """Open until the end of the `with`."""
+    stage, plays, listener = Stage(), dict[str, Play](), open_socket("127.0.0.1", 0)
+
+    async def switch(scope: Scope, receive: Receive, send: Send) -> None:
+        await plays[scope["path"].split("/")[1]].door(scope, receive, send)
+
+    def transports() -> list[Transport]:
+        for frame in range(len(FRAMES)):  # now, and not while something waits
+            versions(frame, are_twins=True)
+        return [Transport(PATIENCE), *(Transport(Limits(5, each, each)) for each in (NO_SILENCE, SILENCE))]
+
+    url = "http://{}:{}".format(*listener.getsockname())
+    own, patient, hasty = await asyncio.to_thread(transports)
+    server = Listener(switch, listener, 1)
+    async with running(stage):
+        serving = asyncio.create_task(server.until_ended())
+        async with httpx.AsyncClient(base_url=url, transport=own, timeout=None) as viewer:
+            found = Theatre(
+                stage, viewer, Shared(patient, between), Shared(hasty, between), plays, hangs_after
+            )
+            try:
+                with _told_of_faults(found.faults):
+                    yield found
+            finally:
+                server.should_exit = True
+                await serving
+    for transport in (patient, hasty):
+        await transport.aclose()
+
+
+@contextmanager
+def _told_of_faults(faults: list[str]) -> Iterator[None]:
+    class Listening(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            faults.append(logging.Formatter().format(record))
+
+    handler = Listening(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("proxy", "asyncio")]
+    for log in logs:
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        for log in logs:
+            log.removeHandler(handler)

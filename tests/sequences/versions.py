@@ -1,0 +1,71 @@
+"""The frames that sequences are about, each in several versions."""
+
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from proxy.cache.frame import Claim, identify
+from proxy.codestream.cutting import cut_reduced
+from proxy.codestream.layout import Layout, read_layout
+from tests.codestreams import PARTS, htj2k, picture
+from tests.scripted_origin import LABEL
+
+VERSIONS = 3
+"""Of each frame."""
+FRAMES: tuple[tuple[int, dict[str, Any]], ...] = (
+    (448, PARTS),
+    (384, {}),
+    (128, PARTS),
+    (64, {}),
+    (32, PARTS),
+)
+"""Edge and options: more than a first fetch and less, and less than what an ETag takes."""
+
+
+def versions(frame: int, *, are_twins: bool) -> tuple[bytes, ...]:
+    """Those of a frame (0-based), which differ in length, or are twins of the first."""
+    return _twins(frame) if are_twins else _versions(frame)
+
+
+@cache
+def _versions(frame: int) -> tuple[bytes, ...]:
+    edge, options = FRAMES[frame]
+    found = [htj2k(picture(edge, edge, seed=seed + 1), **options) for seed in range(VERSIONS)]
+    assert min(b - a for a, b in pairwise(sorted(map(len, found)))) > 1  # a lie about a total is one byte
+    return tuple(found)
+
+
+@cache
+def _twins(frame: int) -> tuple[bytes, ...]:
+    """Of the same length, with markers at the same places."""
+    first, layout = _versions(frame)[0], _layout(_versions(frame)[0])
+    ends = [end or 0 for end in layout.ends]
+    spans = [*pairwise(ends)] if layout.method == "tlm" else [(sum(ends[-2:]) // 2, ends[-1])]
+    found = [bytearray(first) for _ in range(VERSIONS)]
+    for mask, twin in enumerate(found):
+        for start, stop in spans:
+            for at in range(start + 14, stop):  # behind SOT and SOD
+                twin[at] ^= mask
+    return tuple(map(bytes, found))
+
+
+@cache
+def _layout(codestream: bytes) -> Layout:
+    layout = read_layout(codestream)
+    assert layout is not None
+    return layout
+
+
+@cache
+def label_of(codestream: bytes) -> str:
+    """The media type under which the proxy hands it on."""
+    return identify(Claim(LABEL.replace(" ", ""), len(codestream), None), codestream).label
+
+
+@cache
+def cut_of(codestream: bytes, size: str) -> bytes:
+    """The smaller picture of a size such as 128x128; itself where there is no size."""
+    if not size:
+        return codestream
+    layout = _layout(codestream)
+    return cut_reduced(codestream, [f"{x}x{y}" for x, y in layout.sizes].index(size), layout)

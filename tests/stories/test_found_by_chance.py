@@ -1,0 +1,73 @@
+"""What `tests/sequences` found, told again as small stories."""
+
+import asyncio
+
+import pytest
+
+from proxy.cache.frame import IDENTIFYING
+from tests.codestreams import PARTS, htj2k, picture
+from tests.house import cache_did, house
+from tests.raw_server import Asked, client_of, serving
+from tests.scripted_origin import ScriptedOrigin, codestream, frame_of
+
+pytestmark = pytest.mark.anyio
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
+MANY = 20
+"""Of two things at once either may win; so many that each does."""
+
+
+@pytest.mark.parametrize(
+    ("before", "seen", "then"),
+    [
+        (b"", b"", HEAD + b"onetwo"),
+        (HEAD + b"one", b"one", b"two"),
+        (b"", b"", HEAD[:9]),
+        (HEAD + b"one", b"one", b""),
+    ],
+    ids=["headers", "bytes", "no headers", "no bytes"],
+)
+async def test_a_task_that_is_cancelled_just_when_its_answer_goes_on_or_breaks_off_ends(
+    before: bytes, seen: bytes, then: bytes
+) -> None:
+    writers: list[asyncio.StreamWriter] = []
+    heard = bytearray()
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(before)
+        writers.append(writer)
+        await asked.reader.read()
+
+    async with serving(answer) as server, client_of(server.url) as client:
+
+        async def ask() -> None:
+            async with client.stream("GET", "/") as response:
+                async for chunk in response.aiter_raw():
+                    heard.extend(chunk)
+
+        asking = [asyncio.create_task(ask()) for _ in range(MANY)]
+        while len(writers) < MANY or len(heard) < MANY * len(seen):
+            await asyncio.sleep(0)
+        for writer in writers:
+            writer.write(then)
+            writer.close()
+        picture(512, 512)  # the loop is busy until all of it has come, and has not seen it yet
+        for task in asking:
+            task.cancel()
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(each) for each in ended] == [asyncio.CancelledError] * MANY
+        assert len(heard) == MANY * len(seen)
+
+
+async def test_a_larger_picture_is_fetched_where_too_little_is_held_to_tell_where_it_ends() -> None:
+    others = [codestream(300_000, seed) for seed in range(7)]
+    origin = ScriptedOrigin().with_series([htj2k(picture(128, 128), **PARTS), *others])
+    single = {"accept": "image/jphc"}
+    async with house(origin, cache={"bytes": "1MiB"}) as home:
+        await home.viewer.get(f"{frame_of(0)}?fsiz=32,32", headers=single)
+        for image in range(1, 8):
+            await home.viewer.get(frame_of(image), headers=single)
+            await home.until_idle()
+        larger = await home.viewer.get(f"{frame_of(0)}?fsiz=64,64", headers=single)
+        assert (cache_did(larger), larger.headers["resolution"]) == ("fwd=partial; stored", "64x64")
+        assert int((origin.ranges_of(frame_of(0))[1] or "")[6:].partition("-")[0]) < IDENTIFYING

@@ -1,0 +1,108 @@
+"""Whatever viewers, the origin and the cache do: nobody gets two versions of a frame in one (`sequences`).
+
+Three transports that bring a fault into the proxy are found out.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from random import Random
+
+import httpx
+import pytest
+from anyio.from_thread import start_blocking_portal
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.sequences.theatre import HANGS_AFTER, Between, as_it_is, theatre
+from tests.sequences.values import Ask, Sequence, sequence_of
+
+EXAMPLES = 300
+"""Sequences; `python -m tests.bench sequences` plays ten thousand."""
+
+
+@contextmanager
+def opened(
+    between: Between = as_it_is, hangs_after: float = HANGS_AFTER
+) -> Iterator[Callable[[Sequence], None]]:
+    """What plays a sequence."""
+    with (
+        start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
+        portal.wrap_async_context_manager(theatre(between, hangs_after)) as found,
+    ):
+        yield partial(portal.call, found.play)
+
+
+def test_nobody_gets_two_versions_in_one_and_nothing_is_left_behind() -> None:
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.randoms(use_true_random=False))
+    def is_well(chance: Random) -> None:
+        play(sequence_of(chance))
+
+    with opened() as play:
+        is_well()
+
+
+class Body(httpx.AsyncByteStream):
+    """Chunks that go their own way to the response's end."""
+
+    def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
+        self._response = response
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+async def changed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        yield chunk[:-1] + bytes((chunk[-1] ^ 1,))
+
+
+async def endless(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        yield chunk
+    await asyncio.Event().wait()
+
+
+def wrong(
+    body: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]],
+    request: httpx.Request,
+    response: httpx.Response,
+) -> httpx.Response:
+    """With another body to a completion."""
+    if request.headers.get("range") != "bytes=65536-":
+        return response
+    return httpx.Response(206, headers=response.headers, stream=Body(response, body(response.aiter_raw())))
+
+
+def raising(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+    if "range" in request.headers:
+        raise ZeroDivisionError
+    return response
+
+
+@pytest.mark.parametrize(
+    ("between", "words"),
+    [
+        (partial(wrong, changed), "of no version"),
+        (partial(wrong, endless), "it hangs"),
+        (raising, "the origin did not make"),
+    ],
+    ids=["another byte", "no end", "a fault"],
+)
+def test_what_is_wrong_is_found_out_and_told_with_its_sequence(between: Between, words: str) -> None:
+    with opened(between, hangs_after=2) as play:
+        with pytest.raises(AssertionError, match=words) as caught:
+            play(Sequence(steps=(Ask(),)))
+        assert caught.value.__notes__[:1] == ["Sequence(steps=(Ask(),))"]
