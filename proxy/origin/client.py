@@ -30,6 +30,7 @@ from proxy.origin.forms import FORMS, Asking, OriginReport
 from proxy.origin.health import Health
 from proxy.origin.parts import Part, exactly, in_envelope, once, take_apart
 from proxy.wire.ranges import Span
+from proxy.wire.resource import split_frames_path
 
 
 class Origin:
@@ -51,7 +52,8 @@ class Origin:
         self._metrics = metrics
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name)
-        """Which form works there."""
+        """Which form of asking for frames works there."""
+        self._elsewhere: dict[str, Asking] = {}
         self.keeps_labels = keeps_labels
         """Whether HTJ2K is handed on under its label there, true or not."""
         self.health = Health(name, metrics)
@@ -81,7 +83,8 @@ class Origin:
         try:
             async with self._opened(asked, span, held) as (form, ranged, response):
                 answer = await self._answer(response, ranged, held, form, stage)
-                self._learn(form, ranged, response, answer)
+                is_ranged = ranged != Span(0, None)
+                self._asking(asked).learn(answer.claim, response.status_code, response.headers, is_ranged)
                 self.health.well()
                 yield answer
         except OriginRefused as error:
@@ -89,22 +92,22 @@ class Origin:
             self._check_own_proof(error.status)
             raise
         except OriginError as error:
+            if isinstance(error, OriginMismatch) and error.reason == "multipart":
+                self._asking(asked).has_stable_parts = False
             outcome = type(error).__name__.removeprefix("Origin").lower()
             self.health.note(error)
             raise
         finally:
             self._metrics.origin_requests.labels(self.name, stage, outcome).inc()
 
-    def _learn(self, form: int, ranged: Span, response: httpx.Response, answer: Answer) -> None:
-        asking, is_part = self.asking, answer.claim.offset > 0
-        asking.worked(form)
-        asking.has_validators = answer.claim.validator is not None
-        if ranged != Span(0, None):
-            asking.has_ranges = response.status_code == 206
-        asking.has_envelope = is_part
-        if is_part:
-            says_ranges = response.status_code == 206 or response.headers.get("accept-ranges") == "bytes"
-            asking.has_stable_parts = asking.has_validators and says_ranges
+    def _asking(self, asked: Asked) -> Asking:
+        """Which form works at the path of frames, or at that of an alternate, which may be another one."""
+        path = split_frames_path(asked.path.partition("?")[0])[1]
+        if path in ("", "/frames/"):
+            return self.asking
+        if path not in self._elsewhere:  # there are no more than the configuration names
+            self._elsewhere[path] = Asking(self.name, self.asking.known)
+        return self._elsewhere[path]
 
     @asynccontextmanager
     async def _opened(
@@ -120,12 +123,13 @@ class Origin:
         self, asked: Asked, span: Span, held: Claim | None
     ) -> tuple[int, Span, httpx.Response]:
         """Tries the form that worked here, then others. Of refusals a 404 is answered, else the first."""
-        form = self.asking.first if held is None else held.form
+        asking = self._asking(asked)
+        form = asking.first if held is None else held.form
         ranged, response = await self._send_fetch(form, asked, span, held)
         if held is not None or response.status_code in (200, 206):
             return form, ranged, response
         refused = response
-        for other in self.asking.others(response.status_code):
+        for other in asking.others(response.status_code):
             ranged, response = await self._send_fetch(other, asked, span, None)
             if response.status_code in (200, 206):
                 await refused.aclose()
@@ -139,9 +143,9 @@ class Origin:
         self, form: int, asked: Asked, span: Span, held: Claim | None
     ) -> tuple[Span, httpx.Response]:
         """Sends a fetch; which span of the origin's representation was asked for, and its answer."""
-        how = FORMS[form]
-        ranged = in_envelope(span, held, has_envelope=self.asking.has_envelope)
-        if held is None and not how.is_single and not self.asking.has_stable_parts:
+        how, asking = FORMS[form], self._asking(asked)
+        ranged = in_envelope(span, held, has_envelope=asking.has_envelope)
+        if held is None and not how.is_single and not asking.has_stable_parts:
             ranged = Span(0, None)
         headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials, *asked.trace]
         if ranged != Span(0, None):
@@ -190,7 +194,6 @@ class Origin:
         if seen.start != 0:
             raise OriginMismatch("a range of a multipart body that was not begun", "multipart")
         if seen.stop != seen.total and seen.validator is None:
-            self.asking.has_stable_parts = False
             raise OriginMismatch("a range of a multipart body that may be another next time", "multipart")
         part = await take_apart(body, seen.stop, seen.total)
         return self._answered(seen, part, form, seen.stop)

@@ -7,8 +7,10 @@ then on; what stops working is learned anew.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from proxy.cache.frame import Claim
 
 RELEARN = 3
 """Frames for which another form worked, the known one not once, until that one is asked first."""
@@ -78,9 +80,9 @@ class OriginReport:
 class Asking:
     """Which form works at one origin."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, known: int | None = None) -> None:
         self._origin = origin
-        self.known: int | None = None
+        self.known = known
         """Which one worked; None as long as none did."""
         self.has_envelope = False
         """Whether its last answer was multipart, in whichever form it was asked."""
@@ -106,6 +108,17 @@ class Asking:
             yield _OTHER_KIND[0] if FORMS[self.first].is_single else _OTHER_KIND[1]
             if status == 500:  # Orthanc says so to `transfer-syntax=*`, but not for every frame
                 yield from (form for form in _FREE if form != self.first)
+
+    def learn(self, claim: Claim, status: int, headers: Mapping[str, str], is_ranged: bool) -> None:
+        """An answer was believed; `is_ranged` if a range was asked for."""
+        self.worked(claim.form)
+        self.has_validators = claim.validator is not None
+        if is_ranged:
+            self.has_ranges = status == 206
+        self.has_envelope = claim.offset > 0
+        if self.has_envelope:
+            says_ranges = status == 206 or headers.get("accept-ranges") == "bytes"
+            self.has_stable_parts = self.has_validators and says_ranges
 
     def worked(self, form: int) -> None:
         """An answer to a form was believed."""

@@ -211,3 +211,27 @@ async def test_an_alternate_follows_its_frame_to_a_new_version() -> None:
         second = await home.viewer.get(at("/jls/"), headers={"accept": "image/jls"})
         assert first.headers["etag"] != second.headers["etag"]
         assert np.array_equal(imagecodecs.jpegls_decode(second.content), PIXELS + 7)
+
+
+async def test_how_an_alternate_is_asked_for_is_learned_apart_from_frames() -> None:
+    own = codestream_of_its_own()
+
+    def script(asked: Asked) -> Reply | None:
+        is_jls, accept = "/jls/" in asked.path, asked.headers["accept"]
+        if "/frames/" in asked.path and accept != "image/jphc":
+            return Reply(406, {})
+        if is_jls and accept != "application/octet-stream; transfer-syntax=*":
+            return Reply(406, {})
+        return honest(own, asked, label="image/jls") if is_jls else None
+
+    images = range(5)
+    origin = ScriptedOrigin(script=script).with_series(
+        [htj2k(picture(64, 64, seed=i), **PARTS) for i in images]
+    )
+    async with house(origin, alternates={"jls": {"path": "/jls/", "made": "never"}}) as home:
+        for image in images:
+            for path in ("/frames/", "/jls/"):
+                answer = await home.viewer.get(at(path, image), headers={"accept": "image/*"})
+                assert answer.status_code == 200
+        assert [origin.requests_of(at("/frames/", image)) for image in images] == [1] * 5
+        assert [origin.requests_of(at("/jls/", image)) for image in images][3:] == [1, 1]
