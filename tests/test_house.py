@@ -4,6 +4,7 @@ import asyncio
 import gc
 import warnings
 
+import httpx
 import pytest
 
 from tests.house import house
@@ -21,7 +22,7 @@ class StoryFailed(Exception):
 @pytest.mark.parametrize("wait", [True, False])
 @pytest.mark.parametrize("when", ["at once", "after an answer", "inside an answer"])
 async def test_a_story_that_fails_closes_its_sockets(when: str, wait: bool) -> None:
-    never = asyncio.Event()
+    never, asking = asyncio.Event(), list[asyncio.Future[httpx.Response]]()
 
     def script(asked: Asked) -> Reply | None:
         is_held = when == "inside an answer" and asked.path == FRAME
@@ -32,8 +33,9 @@ async def test_a_story_that_fails_closes_its_sockets(when: str, wait: bool) -> N
         with pytest.RaisesGroup(StoryFailed):
             async with house(ScriptedOrigin({FRAME: BODY}, script), wait=wait) as home:
                 if when != "at once":
-                    asking = asyncio.ensure_future(home.viewer.get(FRAME))
-                    await (home.until_inside(1) if when == "inside an answer" else asking)
+                    asking.append(asyncio.ensure_future(home.viewer.get(FRAME)))
+                    await (home.until_inside(1) if when == "inside an answer" else asking[0])
                 raise StoryFailed
+        await asyncio.gather(*asking, return_exceptions=True)  # it hears that the viewer's client is closed
         gc.collect()
     assert [str(warning.message) for warning in left if warning.category is ResourceWarning] == []

@@ -93,7 +93,7 @@ class Origin:
             raise
         except OriginError as error:
             if isinstance(error, OriginMismatch) and error.reason == "multipart":
-                self._asking(asked).has_stable_parts = False
+                self._asking(asked).note_unfit_range()
             outcome = type(error).__name__.removeprefix("Origin").lower()
             self.health.note(error)
             raise

@@ -93,6 +93,7 @@ class Asking:
         self.has_validators: bool | None = None
         """Whether its answers carry a validator that is fit for If-Range; None where there was no answer."""
         self._instead: Counter[int] = Counter()
+        self._in_vain = 0
 
     @property
     def first(self) -> int:
@@ -117,8 +118,14 @@ class Asking:
             self.has_ranges = status == 206
         self.has_envelope = claim.offset > 0
         if self.has_envelope:
+            self._in_vain = 0 if status == 206 else self._in_vain
             says_ranges = status == 206 or headers.get("accept-ranges") == "bytes"
-            self.has_stable_parts = self.has_validators and says_ranges
+            self.has_stable_parts = self.has_validators and says_ranges and self._in_vain < RELEARN
+
+    def note_unfit_range(self) -> None:
+        """A range of a multipart body told nothing of its part, as with what does not know its own length."""
+        self._in_vain += 1
+        self.has_stable_parts = False
 
     def worked(self, form: int) -> None:
         """An answer to a form was believed."""

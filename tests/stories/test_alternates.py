@@ -10,6 +10,7 @@ import pytest
 
 from proxy.alternates.codec import decode_htj2k
 from proxy.alternates.making import averaged
+from proxy.wire.multipart import wrap
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house
 from tests.scripted_origin import SERIES, Asked, Reply, ScriptedOrigin, frame_of, honest
@@ -235,3 +236,25 @@ async def test_how_an_alternate_is_asked_for_is_learned_apart_from_frames() -> N
                 assert answer.status_code == 200
         assert [origin.requests_of(at("/frames/", image)) for image in images] == [1] * 5
         assert [origin.requests_of(at("/jls/", image)) for image in images][3:] == [1, 1]
+
+
+async def test_ranges_of_parts_that_do_not_tell_their_length_are_given_up() -> None:
+    own, boundary = bytes(imagecodecs.jpegls_encode(picture(400, 400))), "b"
+    assert len(own) > 65536
+    media = 'multipart/related; type="image/jls"; boundary=b'
+
+    def script(asked: Asked) -> Reply | None:
+        if "/jls/" not in asked.path:
+            return None
+        if "multipart" not in asked.headers["accept"]:
+            return Reply(406, {})
+        wrapping = wrap(boundary, "image/jls")
+        return honest(wrapping.before + own + wrapping.after, asked, label=media)
+
+    origin = ScriptedOrigin(script=script).with_series([b""] * 9)
+    async with house(origin, alternates={"jls": {"path": "/jls/", "made": "never"}}) as home:
+        for image in range(9):
+            answer = await home.viewer.get(at("/jls/", image), headers={"accept": "image/jls"})
+            assert answer.content == own
+            await home.until_idle()
+        assert home.metric("mismatches_total", origin="pacs", reason="multipart") == 3
