@@ -33,7 +33,8 @@ from tests.bench.browser_quality import Shown, shown
 from tests.bench.shared import start
 from tests.browser.pictures import Series
 from tests.browser.plans import BY_RANGE
-from tests.browser.viewing import FLAGS, FULL, PageServer, Seen, page_server, program, viewer_in
+from tests.browser.serving import PageServer, page_server, program
+from tests.browser.viewing import FLAGS, FULL, Seen, viewer_in
 
 TREE = platformdirs.user_cache_path("progressive-proxy") / "demo"
 WARM_IMAGES = 8

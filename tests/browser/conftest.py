@@ -5,7 +5,8 @@ import pytest
 
 from tests.browser import pictures
 from tests.browser.pictures import Series
-from tests.browser.viewing import FLAGS, PageServer, Viewer, page_server, program, viewer_in
+from tests.browser.serving import PageServer, page_server, program
+from tests.browser.viewing import FLAGS, Viewer, viewer_in
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,11 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def radiograph() -> Series:
     return _encoded(pictures.radiograph)
+
+
+@pytest.fixture(scope="session")
+def large_radiograph() -> Series:
+    return _encoded(pictures.large_radiograph)
 
 
 @pytest.fixture(scope="session")

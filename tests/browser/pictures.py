@@ -93,9 +93,15 @@ class Series:
 @cache
 def radiograph() -> Series:
     """One image of 1024x1024: the middle of a radiograph of a chest."""
-    chest = dcmread(find(Source("data_store", "data/RG1_UNCR.dcm"))).pixel_array
-    middle = np.ascontiguousarray(chest[400:1424, 400:1424])
+    middle = np.ascontiguousarray(large_radiograph().pixels[0][400:1424, 400:1424])
     return Series(f"/studies/{UID}.11/series/{UID}.12", (middle,), window=(12000, 24000))
+
+
+@cache
+def large_radiograph() -> Series:
+    """All of it."""
+    chest = dcmread(find(Source("data_store", "data/RG1_UNCR.dcm"))).pixel_array
+    return Series(f"/studies/{UID}.11/series/{UID}.14", (chest,), window=(12000, 24000))
 
 
 @cache

@@ -14,8 +14,9 @@ from proxy.demo.images import Source, find
 from tests.browser import pictures
 from tests.browser.pictures import Series
 from tests.browser.plans import KIB, REST, first, two
+from tests.browser.serving import EXPLICIT, MODULES
 from tests.browser.test_volume import WITH_FIRST
-from tests.browser.viewing import ANYWHERE, EXPLICIT, FULL, MODULES, SUBRESOLUTION, Viewer
+from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Viewer
 from tests.codestreams import Pixels
 from tests.house import House, house
 from tests.scripted_origin import UID, Asked, Reply, ScriptedOrigin, honest

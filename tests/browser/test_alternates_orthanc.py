@@ -7,6 +7,7 @@ import pytest
 from pydicom import Dataset
 
 from tests.browser.pictures import Series
+from tests.browser.serving import EXPLICIT
 from tests.browser.test_alternates import (
     PLANS,
     VOLUMES,
@@ -19,7 +20,7 @@ from tests.browser.test_alternates import (
     viewer,
 )
 from tests.browser.test_volume import WITH_FIRST
-from tests.browser.viewing import ANYWHERE, EXPLICIT, FULL, SUBRESOLUTION, Viewer
+from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Viewer
 from tests.house import house
 from tests.real.servers import orthanc
 from tests.real.study import Image

@@ -8,7 +8,8 @@ from starlette.types import Receive, Scope, Send
 
 from tests.browser.pictures import Series
 from tests.browser.plans import BY_RANGE, BY_RANGE_WITH_LAST_HOPE, STREAMING
-from tests.browser.viewing import ANYWHERE, FULL, PageServer, Viewer
+from tests.browser.serving import PageServer
+from tests.browser.viewing import ANYWHERE, FULL, Viewer
 from tests.house import house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin
 

@@ -1,0 +1,109 @@
+"""Cornerstone3D's page: bundled with what it needs, and served.
+
+The server also holds each series as plain pixels: what Cornerstone3D draws of those, without a codec and
+without the proxy, is what the picture has to look like.
+"""
+
+import asyncio
+import hashlib
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.listeners import Listener, open_socket
+from tests.browser.pictures import Series
+
+HERE = Path(__file__).parent
+MODULES = HERE / "node_modules"
+BUNDLE = MODULES / ".bundle"
+NEEDED = {
+    "node": "apt-get install nodejs",
+    "chromium": "apt-get install --no-install-recommends chromium",
+    "esbuild": "npm install --prefix tests/browser",
+}
+"""Programs, and how each is had."""
+
+
+def program(name: str) -> str:
+    """Where a program is; skips the test by name where it is not."""
+    found = shutil.which(name) or shutil.which(name, path=str(MODULES / ".bin"))
+    if found is None:
+        pytest.skip(f"{name} is not installed: {NEEDED[name]}")
+    return found
+
+
+def bundle() -> dict[str, bytes]:
+    """The page's files by path, bundled anew where what they are made of is another."""
+    program("node")
+    sources = [HERE / "page" / "viewer.js", HERE / "package.json"]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    made = BUNDLE / digest[:16]
+    esbuild = program("esbuild")
+    if not (made / "viewer.js").exists():
+        worker = MODULES / "@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js"
+        builtins = [f"--external:{name}" for name in ("fs", "path", "crypto", "module", "worker_threads")]
+        command = [
+            esbuild, f"viewer={sources[0]}", f"decodeImageFrameWorker={worker}", f"--outdir={made}",
+            "--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error", *builtins,
+        ]  # fmt: skip
+        subprocess.run(command, check=True, timeout=60, cwd=HERE)
+    files = {"/": (HERE / "page" / "index.html").read_bytes()}
+    files |= {f"/{path.name}": path.read_bytes() for path in made.glob("*.js")}
+    files["/wasm/openjphjs.wasm"] = (
+        MODULES / "@cornerstonejs/codec-openjph/dist/openjphjs.wasm"
+    ).read_bytes()
+    return files
+
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+"""The transfer syntax of plain pixels."""
+
+
+def media_of(path: str) -> str:
+    """The media type of a file of the page's server."""
+    if path.startswith("/plain/"):
+        return "application/dicom+json" if path.endswith("/metadata") else "multipart/related; boundary=plain"
+    return {".js": "text/javascript", ".wasm": "application/wasm"}.get(Path(path).suffix, "text/html")
+
+
+@dataclass
+class PageServer:
+    """Serves the page, and series as plain pixels below `/plain`."""
+
+    files: dict[str, bytes]
+    url: str = ""
+
+    def add(self, series: Series) -> None:
+        """A series more, as plain pixels."""
+        self.files[f"/plain{series.path}/metadata"] = series.metadata
+        head = f"--plain\r\nContent-Type: application/octet-stream;transfer-syntax={EXPLICIT}\r\n\r\n"
+        for path, pixels in zip(series.frames, series.pixels, strict=True):
+            self.files[f"/plain{path}"] = head.encode() + pixels.tobytes() + b"\r\n--plain--"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        body = self.files.get(path, b"")  # a browser asks for an icon too
+        headers = [(b"content-type", media_of(path).encode()), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def page_server() -> AsyncIterator[PageServer]:
+    """The page on a free port of loopback."""
+    server = PageServer(bundle())
+    socket = open_socket("127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
+    listener = Listener(server, socket, 1)
+    serving = asyncio.create_task(listener.until_ended())
+    try:
+        yield server
+    finally:
+        listener.should_exit = True
+        await serving
