@@ -9,7 +9,7 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
     8  frames  plans_api  admin  reload
     7  prefetch
     6  delivery  transcode  settings
-    5  retrieve  series  access  problem  passing  listeners  cors  sections
+    5  retrieve  series  access  problem  passing  listeners  cors  sections  composing
     4  fill
     3  origin  alternates  gate
     2  plan  cache
@@ -17,8 +17,9 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
     0  errors
 
 A frame travels `app -> frames -> access -> retrieve -> fill -> gate -> origin`; its bytes come back
-through `cache`, and `delivery` hands them to the viewer. An alternate comes out of `transcode`, a picture
-for people out of `rendering`: these stand where an origin would, and what things are made of travels as a
-frame does. A plan travels `plans_api or frames -> prefetch -> retrieve` and from there as a frame does.
+through `cache`, and `delivery` hands them to the viewer, as `composing` says. An alternate comes out of
+`transcode`, a picture for people out of `rendering`: these stand where an origin would, and what things are
+made of travels as a frame does. A plan travels `plans_api or frames -> prefetch -> retrieve` and from there
+as a frame does.
 `tests/test_floors.py` holds this table.
 """

@@ -107,6 +107,7 @@ class App:
             self.plans,
             self._alternates,
             self.metrics,
+            pause=settings.listen.pause,
             log_uids=settings.log.uids,
         )
         default = settings.default_origin

@@ -18,7 +18,8 @@ from proxy.access import CREDENTIALS, Access
 from proxy.alternates.cut import read_reduced
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Reach
-from proxy.delivery import Conditions, Progress, compose, conditions_of, send_frame, send_part, until_gone
+from proxy.composing import Conditions, compose, conditions_of
+from proxy.delivery import Progress, send_frame, send_part, until_gone
 from proxy.errors import CodestreamError, NotAcceptable, OriginMismatch, OriginRefused, ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.asked import Asked
@@ -114,6 +115,7 @@ class Frames:
         alternates: Alternates,
         metrics: Metrics,
         *,
+        pause: float,
         log_uids: bool,
     ) -> None:
         self._retrieve = retrieve
@@ -123,6 +125,7 @@ class Frames:
         self._plans = plans
         self._alternates = alternates
         self._metrics = metrics
+        self._pause = pause
         self._log_uids = log_uids
 
     async def answer(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> None:
@@ -242,7 +245,7 @@ class Frames:
         elif asked.not_reduced:
             why = (b"not-reduced", asked.not_reduced.encode("ascii", "replace"))
             composed = replace(composed, headers=[*composed.headers, why])
-        await send_frame(send, composed, source, progress)
+        await send_frame(send, composed, source, progress, self._pause)
 
     def _tell(self, asked: FrameRequest, progress: Progress, status: int, why: str) -> None:
         """Counts and logs what became of a request."""

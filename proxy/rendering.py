@@ -20,7 +20,7 @@ from proxy.alternates.values import Made, RenderedBy, Rendering
 from proxy.alternates.workers import Workers
 from proxy.cache.frame import Identity
 from proxy.codestream.reach import Reach
-from proxy.delivery import conditions_of
+from proxy.composing import conditions_of
 from proxy.errors import CodestreamError, NotMade
 from proxy.fill.fill import Site
 from proxy.frames import FrameRequest

@@ -49,6 +49,8 @@ class Listen(Words):
     """For metrics and health, as host:port."""
     grace: float = Field(30.0, ge=0)
     """Seconds that running answers have to finish after SIGTERM."""
+    pause: float = Field(0.03, ge=0)
+    """Seconds for a viewer to draw the first 128 KiB of a frame of 2 MiB or more, before it gets the rest."""
 
 
 class Timeouts(Words):

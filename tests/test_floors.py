@@ -14,7 +14,7 @@ FLOORS = (
     {"plan", "cache"},
     {"origin", "alternates", "gate"},
     {"fill"},
-    {"retrieve", "series", "access", "problem", "passing", "listeners", "cors", "sections"},
+    {"retrieve", "series", "access", "problem", "passing", "listeners", "cors", "sections", "composing"},
     {"transcode", "delivery", "settings"},
     {"prefetch"},
     {"frames", "plans_api", "admin", "reload"},

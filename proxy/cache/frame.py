@@ -89,6 +89,11 @@ class Identity:
     fault: str = ""
     """Why its bytes are not the HTJ2K codestream that was claimed; empty where they are, or none was."""
 
+    @property
+    def is_progressive(self) -> bool:
+        """Whether its first bytes are a picture."""
+        return is_htj2k(self.label) and not self.fault
+
     def etag(self, envelope: Envelope) -> str:
         """The strong ETag of one representation (RFC 9110 8.8.3)."""
         return f'"{self.digest}-{envelope.value[0]}"'

@@ -84,6 +84,23 @@ async def test_a_picture_is_shown_while_the_rest_waits(
     assert (viewer.faults, seen.errors) == ([], [])
 
 
+@pytest.mark.parametrize("plan", [STREAMING, STREAMING_AT_64_KIB], ids=["stock", "from 64 KiB"])
+async def test_a_large_picture_that_is_held_is_drawn_before_its_rest_is_sent(
+    viewer: Viewer, large_radiograph: Series, plan: dict[str, Any]
+) -> None:
+    """The pause is one of an hour, so what is seen is seen in it."""
+    async with house(large_radiograph.origin(), cors=ANYWHERE, listen={"pause": 3600}) as home:
+        await home.viewer.get(large_radiograph.frames[0], headers={"range": "bytes=0-9"})
+        await home.until_idle()
+        showing = asyncio.create_task(viewer.show("stack", root(home), large_radiograph, plan))
+        await viewer.until_image(SUBRESOLUTION)
+        seen = await viewer.page.evaluate("window.seen")
+        showing.cancel()
+        await viewer.page.goto("about:blank")
+    assert {image["status"] for image in seen["images"]} == {SUBRESOLUTION}
+    assert seen["renders"][-1]["lit"] > 0.9
+
+
 @pytest.mark.parametrize("headers", [None, OHIF], ids=["Cornerstone3D", "OHIF"])
 async def test_stock_streaming_shows_the_whole(
     viewer: Viewer, radiograph: Series, headers: dict[str, str] | None

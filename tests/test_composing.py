@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.frame import Claim, identify
-from proxy.delivery import Composed, Conditions, compose
+from proxy.composing import Composed, Conditions, compose
 from proxy.wire.media import Envelope
 from proxy.wire.ranges import RangeRequest, parse_range
 from proxy.wire.resource import FrameResource
