@@ -21,10 +21,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import IntEnum
-from itertools import count
+from itertools import chain, count
 from time import perf_counter
+from typing import NamedTuple
 
 from proxy.metrics import Metrics
 
@@ -56,8 +56,7 @@ class Turn(IntEnum):
         return "first" if self in (Turn.VIEWER_FIRST, Turn.PLAN_FIRST) else "completion"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Rank:
+class Rank(NamedTuple):
     """Who goes first; of equals, who came first."""
 
     turn: Turn
@@ -128,8 +127,7 @@ class Seat:
     def arrived(self, size: int) -> None:
         """So many bytes came."""
         self.expect(max(0, self.to_come - size))
-        self._gate.last_arrival = perf_counter()
-        self._gate.call_next()
+        self._gate.bytes_came()
 
     def end_first(self) -> None:
         """The first bytes are in: what follows on this seat is a completion like any other."""
@@ -163,8 +161,8 @@ class Gate:
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
         self._given: deque[float] = deque(maxlen=per_second or 0)
         self._quota_alarm: asyncio.TimerHandle | None = None
-        self._seats: set[Seat] = set()
         self._waiting: set[Seat] = set()
+        self._running: set[Seat] = set()
         self._first_ended = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._wait = {stage: metrics.gate_wait.labels(origin, stage) for stage in ("first", "completion")}
@@ -176,22 +174,18 @@ class Gate:
         `rank` is asked again at each call, with whether the first bytes are still to come.
         """
         seat = Seat(self, rank, size, is_first=is_first)
-        self._seats.add(seat)
         came = perf_counter()
         try:
-            if self._has_room(seat) and not self._waiting:
-                self._give(seat)
-            else:
-                self._waiting.add(seat)
+            self._waiting.add(seat)
+            self.call_next()
+            if not seat.is_given:
                 self._set_alarm()
-                self.call_next()
-                if not seat.is_given:
-                    await seat.wait()
+                await seat.wait()
             self._wait["first" if is_first else "completion"].observe(perf_counter() - came)
             yield seat
         finally:
-            self._seats.discard(seat)
             self._waiting.discard(seat)
+            self._running.discard(seat)
             seat.end_first()
             if seat.is_given:
                 seat.expect(0)
@@ -216,21 +210,30 @@ class Gate:
         """Waits while first fetches of a higher rank are queued or running, but not for ever."""
         try:
             async with asyncio.timeout(HELD_AT_MOST):
-                while any(other.is_first and other.rank < seat.rank for other in self._seats):
+                while any(
+                    other.is_first and other.rank < seat.rank for other in chain(self._waiting, self._running)
+                ):
                     await self._first_ended.wait()
         except TimeoutError:
             return
 
     def call_next(self) -> None:
         """Gives seats to those who wait, by rank, as far as there are any."""
-        while self._waiting and self._free:
+        while self._waiting and (last := self._last_turn()) is not None:
             seat = min(self._waiting, key=lambda seat: seat.order)
-            if not self._has_room(seat):
+            if seat.rank.turn > last:
                 return
             self._give(seat)
 
+    def bytes_came(self) -> None:
+        """Less is to come; a viewer's first fetch never waits for that. Many may wait while little comes."""
+        self.last_arrival = perf_counter()
+        if self._waiting and (self._last_turn() or 0) > Turn.VIEWER_FIRST:
+            self.call_next()
+
     def _give(self, seat: Seat) -> None:
         self._waiting.discard(seat)
+        self._running.add(seat)
         self._free -= 1
         self._given.append(perf_counter())
         seat.give()
@@ -250,21 +253,17 @@ class Gate:
         self._quota_alarm = None
         self.call_next()
 
-    def _has_room(self, seat: Seat) -> bool:
-        if self._is_over_quota():
-            return False
-        turn = seat.rank.turn
-        if turn is Turn.VIEWER_FIRST:
-            return self._free > 0
-        if self._free <= (self._kept_for_viewers if turn >= Turn.PLAN_FIRST else self._kept_for_first):
-            return False
+    def _last_turn(self) -> Turn | None:
+        """The turn up to which there is room; None is for nobody."""
+        if not self._free or self._is_over_quota():
+            return None
+        if self._free <= self._kept_for_first:
+            return Turn.VIEWER_FIRST
         if self.to_come < self.window:
-            return True
-        if turn >= Turn.PLAN_FIRST:
-            return False
+            return Turn.PLAN_COMPLETION if self._free > self._kept_for_viewers else Turn.LEFT_COMPLETION
         # A plan's answers may stand still; viewers do not wait for them.
-        to_come = sum(other.to_come for other in self._seats if other.is_given and other.is_viewers)
-        return to_come < self.window
+        to_come = sum(seat.to_come for seat in self._running if seat.is_viewers)
+        return Turn.LEFT_COMPLETION if to_come < self.window else Turn.VIEWER_FIRST
 
     def _set_alarm(self) -> None:
         if self._alarm is None and self._waiting:

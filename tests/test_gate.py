@@ -30,12 +30,14 @@ class Fetch:
     def __init__(self, gate: Gate, turn: Turn, size: int) -> None:
         self.seat: Seat | None = None
         self.rank = Rank(turn)
+        self.ranked = 0
         self._gate = gate
         self._end = asyncio.Event()
         self.begun = asyncio.Event()
         self.task = asyncio.ensure_future(self._run(turn, size))
 
     def _rank(self, is_first: bool) -> Rank:
+        self.ranked += 1
         return self.rank if is_first or self.rank.turn not in FIRSTS else ranked(self.rank.turn)(False)
 
     async def _run(self, turn: Turn, size: int) -> None:
@@ -110,7 +112,7 @@ async def story(seats: int) -> AsyncIterator[Story]:
 def is_at_rest(gate: Gate, seats: int) -> None:
     assert gate.to_come == 0
     assert gate._free == seats
-    assert not gate._seats
+    assert not gate._running
 
 
 def running(fetches: list[Fetch]) -> list[bool]:
@@ -177,6 +179,20 @@ async def test_a_completion_waits_until_less_than_a_window_is_to_come() -> None:
         await settle()
         assert running([second, third]) == [True, True]
         assert told.gate.to_come == LEAST_WINDOW - 1001 + 2000
+
+
+async def test_bytes_that_make_no_room_cost_those_who_wait_nothing() -> None:
+    """A series has thousands of completions waiting, and a slow line brings a byte or two at a time."""
+    async with story(seats=8) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        waiting = await told.come(COMPLETION, 1000, count=100)
+        before = [fetch.ranked for fetch in waiting]
+        for _ in range(2000):
+            large.arrive(LEAST_WINDOW // 1000)
+        assert [fetch.ranked for fetch in waiting] == before
+        large.arrive(LEAST_WINDOW)
+        await settle()
+        assert running(waiting)[0]
 
 
 async def test_first_fetches_do_not_wait_for_what_is_to_come() -> None:

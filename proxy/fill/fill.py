@@ -24,6 +24,9 @@ from proxy.origin.asked import Answer, Asked
 from proxy.wire.media import is_htj2k
 from proxy.wire.ranges import Span
 
+_FIRST, _READ, _LEFT = (
+    Rank(turn) for turn in (Turn.VIEWER_FIRST, Turn.VIEWER_COMPLETION, Turn.LEFT_COMPLETION)
+)
 DEFAULT_FIRST = 65536
 """Bytes counted as first where a frame is fetched by one plain request."""
 
@@ -129,11 +132,10 @@ class Fill:
     def rank(self, is_first: bool) -> Rank:
         """Whose fetch this is now, and what for."""
         if self.planned is not None:
-            turn = Turn.PLAN_FIRST if is_first else Turn.PLAN_COMPLETION
-            return replace(self.planned, turn=turn)
+            return self.planned if is_first else self.planned._replace(turn=Turn.PLAN_COMPLETION)
         if is_first:
-            return Rank(Turn.VIEWER_FIRST)
-        return Rank(Turn.VIEWER_COMPLETION if self.readers else Turn.LEFT_COMPLETION)
+            return _FIRST
+        return _READ if self.readers else _LEFT
 
     async def describe(self) -> Identity:
         """Which version this is, once its leading bytes are there. Raises what ended the fill before."""
