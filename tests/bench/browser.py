@@ -39,7 +39,8 @@ ROUNDS = {"stack": 7, "volume": 3}
 """Loads of each way, in turn with all others."""
 DISTANT, DIRECT, COLD, HOT, BESIDE = "direct, 20 ms further", "direct", "cold proxy", "hot proxy", "no link"
 WAYS = (DISTANT, DIRECT, COLD, HOT, BESIDE)
-WIDTHS = (26, 9, 9, 9, 11, 11)
+WIDTHS = (26, 8, 9, 8, 8, 10, 9)
+COLUMNS = ("fetched", "decoded", "first", "whole")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +112,7 @@ async def _run() -> None:
         f"Link before the origin, {NEAR.describe()}; further away: {FAR.latency * 1e3:g} ms.\n"
         "Milliseconds from the first request to there, medians of\n"
         f"{ROUNDS['stack']} loads of a stack, {ROUNDS['volume']} of a volume:\n"
+        "  bytes    until the first answer, the first 64 KiB or a whole frame, is in the browser\n"
         "  decoded  until the first image is handed to the viewport\n"
         "  first    until the canvas shows it; least: in the best of the loads\n"
         "  whole    until every image is drawn in full resolution\n"
@@ -152,19 +154,19 @@ Found = defaultdict[tuple[Case, str], list[Shown]]
 
 def _print(subject: Subject, cases: list[Case], found: Found) -> None:
     print(f"\n{subject.kind}, {subject.size}")
-    print_row(("", "decoded", "first", "least", "× direct", "whole"), WIDTHS)
+    print_row(("", "bytes", "decoded", "first", "least", "× direct", "whole"), WIDTHS)
     for case in cases:
         print(case.name)
         directly = found[case, DIRECT]
         for way in case.ways:
             shown = found[case, way]
-            decoded, first, whole = (
-                median(getattr(each, name) for each in shown) for name in ("decoded", "first", "whole")
+            fetched, decoded, first, whole = (
+                median(getattr(each, name) for each in shown) for name in COLUMNS
             )
             times = f"{first / median(each.first for each in directly):.2f}" if directly else "–"
             least = min(each.first for each in shown)
-            cells = (f"{decoded:,.0f}", f"{first:,.0f}", f"{least:,.0f}", times, f"{whole:,.0f}")
-            print_row((f"  {way}", *cells), WIDTHS)
+            numbers = [f"{number:,.0f}" for number in (fetched, decoded, first, whole)]
+            print_row((f"  {way}", *numbers[:3], f"{least:,.0f}", times, numbers[3]), WIDTHS)
 
 
 def _strips(subject: Subject, found: Found) -> list[Strip]:

@@ -189,8 +189,8 @@ class Browser:
         assert spoken == {self.protocol}, spoken
         opened = min(timing["from"] for timing in timings)
         began = opened if is_opened else min(timing["from"] for timing in frames)
-        arrived = max(timing["to"] for timing in frames)
-        return shown(seen, began - opened, arrived - opened, subject.images), seen
+        arrivals = [timing["to"] - opened for timing in frames]
+        return shown(seen, began - opened, arrivals, subject.images), seen
 
     def _check(self, subject: Subject, seen: Seen) -> None:
         assert not seen.errors, seen.errors[:2]

@@ -20,6 +20,8 @@ Shares = dict[Quality, float]
 class Shown:
     """One load. Times are milliseconds from the viewer's first request."""
 
+    fetched: float
+    """Until the first answer with a frame, or with a range of one, was there."""
     decoded: float
     """Until the first image was handed to the viewport."""
     first: float
@@ -34,8 +36,10 @@ class Shown:
     """What the images are after each change, at the time of the drawing that follows."""
 
 
-def shown(seen: Seen, began: float, arrived: float, count: int) -> Shown:
+def shown(seen: Seen, began: float, arrivals: Sequence[float], count: int) -> Shown:
     """A load of so many images whose first request went out at `began`, on the page's clock as all times.
+
+    `arrivals` is when each answer had come.
 
     Raises `ValueError` where not all of them came.
     """
@@ -47,10 +51,11 @@ def shown(seen: Seen, began: float, arrived: float, count: int) -> Shown:
     if not (lit and each_whole and drawings[-1] >= steps[-1][0]):
         raise ValueError("not every image came whole")
     return Shown(
+        min(arrivals) - began,
         seen.images[0]["at"] - began,
         lit[0] - began,
         each_seen[0] - began,
-        arrived - began,
+        max(arrivals) - began,
         _next(drawings, each_whole[0]) - began,
         tuple((_next(drawings, at) - began, shares) for at, shares in steps),
     )

@@ -53,12 +53,13 @@ SERIES = Seen(
 
 
 def test_times_are_counted_from_the_first_request() -> None:
-    found = shown(SERIES, began=100, arrived=180, count=2)
-    assert (found.decoded, found.first, found.seen, found.arrived, found.whole) == (10, 20, 30, 80, 100)
+    found = shown(SERIES, began=100, arrivals=[180, 105], count=2)
+    assert (found.fetched, found.arrived) == (5, 80)
+    assert (found.decoded, found.first, found.seen, found.whole) == (10, 20, 30, 100)
 
 
 def test_a_copy_of_a_neighbour_counts_until_the_image_itself_has_come() -> None:
-    steps = shown(SERIES, began=100, arrived=180, count=2).steps
+    steps = shown(SERIES, began=100, arrivals=[180, 105], count=2).steps
     smaller, copied, whole = ((status, 512) for status in (SUBRESOLUTION, ADJACENT, FULL))
     assert list(steps) == [
         (15, {smaller: 0.5}),
@@ -86,14 +87,14 @@ def test_a_load_that_never_became_whole_has_no_times(left_out: str) -> None:
         "any light": replace(SERIES, renders=[render(200, 6, lit=0)]),
     }[left_out]
     with pytest.raises(ValueError, match="not every image"):
-        shown(seen, began=100, arrived=180, count=2)
+        shown(seen, began=100, arrivals=[180, 105], count=2)
 
 
 def test_a_bar_begins_when_its_picture_does() -> None:
     stack = Strip(
         "range", "cold", ((200, {(SUBRESOLUTION, 380): 1.0}), (2000, {(FULL, 3036): 1.0})), 200, 2010
     )
-    volume = Strip("stock", "hot", shown(SERIES, 100, 180, 2).steps, 20, 100)
+    volume = Strip("stock", "hot", shown(SERIES, 100, [180, 105], 2).steps, 20, 100)
     drawn = ElementTree.fromstring(draw([stack], [volume]))
     name = "{http://www.w3.org/2000/svg}"
     ticks = {
