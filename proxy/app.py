@@ -25,7 +25,7 @@ from proxy.alternates.workers import Workers
 from proxy.cache.memory import MemoryStore
 from proxy.cors import shared
 from proxy.delivery import Progress
-from proxy.errors import InternalFault, OriginError, ProxyError, UnknownName
+from proxy.errors import InternalFault, OriginError, ProxyError, ShuttingDown, UnknownName
 from proxy.fill.fill import Site
 from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
@@ -198,6 +198,11 @@ class App:
                 self.metrics.cut_answers.labels(type(error).__name__).inc()
             else:
                 await send_problem(send, error, wanted_range)
+        except asyncio.CancelledError:
+            # What the server itself would say of an end after grace is a text, which viewers take for pixels.
+            if not progress.has_started:
+                await send_problem(send, ShuttingDown("the service is ending"), wanted_range)
+            raise
         except Exception:
             _log.exception("a fault of ours")
             if not progress.has_started:

@@ -68,6 +68,22 @@ async def test_a_service_that_ends_while_filling_cuts_the_answer_after_grace() -
     assert len(home.app.fills) == 0
 
 
+async def test_whoever_has_no_answer_after_grace_hears_that_the_service_ends() -> None:
+    def script(asked: Asked) -> Reply | None:
+        return honest(BODY, asked, before=(asyncio.Event(),)) if asked.path == FRAME else None
+
+    async with house(ScriptedOrigin({FRAME: BODY}, script), listen={"grace": 0.2}) as home:
+        ranged = asyncio.create_task(home.viewer.get(FRAME, headers=SINGLE | {"range": "bytes=0-65535"}))
+        plain = asyncio.create_task(home.viewer.get(FRAME, headers=SINGLE))
+        await home.until_inside(2)
+        home.stop.set()
+        answers = await ranged, await plain
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert [answer.headers["retry-after"] for answer in answers] == ["1", "1"]
+    assert (answers[0].headers["content-type"], answers[0].content) == ("multipart/related", b"")
+    assert answers[1].json()["title"] == "ShuttingDown"
+
+
 async def test_a_completion_waits_while_first_fetches_of_other_frames_run() -> None:
     other = FRAME.replace("frames/1", "frames/2")
     first_of_other, asked_of_other = asyncio.Event(), asyncio.Event()
