@@ -54,6 +54,22 @@ def test_a_whole_answer_is_believed_where_the_first_byte_was_asked_for() -> None
         assert (seen.start, seen.stop, seen.total) == (0, 100, 100)
 
 
+@pytest.mark.parametrize("more", [{}, {"content-length": "100"}, {"content-encoding": "gzip"}])
+def test_all_of_the_very_same_version_has_its_rest(more: dict[str, str]) -> None:
+    for span in (REST, MIDDLE):
+        seen = believe(200, {"content-type": LABEL, "etag": '"v"', **more}, span, HELD)
+        assert (seen.start, seen.stop, seen.total) == (0, 100, 100)
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"etag": 'W/"v"'}, {"etag": '"w"'}, {"etag": '"v"', "content-length": "101"}]
+)
+def test_all_of_what_may_be_another_version_has_not(said: dict[str, str]) -> None:
+    for held in (HELD, Claim(LABEL, 100, None)):
+        with pytest.raises(OriginChanged):
+            believe(200, {"content-type": LABEL, **said}, REST, held)
+
+
 @pytest.mark.parametrize(
     "length", ["", "1_0", "+10", "-1", "ten", "1e3", " 10", "10, 10", "\u0661", "9" * 16]
 )

@@ -1,7 +1,8 @@
 """Whether an origin's answer to a fetch can be believed; pure.
 
 A 206 counts only if its status, its Content-Range, the total, the validator and the length agree with
-what was asked and with what is held. Doubt is an error with a reason, never a guess.
+what was asked and with what is held; a 200 to a later range, where a strong validator says that it is the
+same version, for then that range is in it. Doubt is an error with a reason, never a guess.
 """
 
 import re
@@ -61,7 +62,11 @@ def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | N
     length = None if is_coded else _length(headers)
     if status == 200:
         if span.start > 0:
-            raise OriginChanged("the whole frame where its rest was asked for", "validator")
+            if held is None or validator is None or validator != held.validator:
+                raise OriginChanged("the whole frame where its rest was asked for", "validator")
+            if length not in (None, held.size):
+                raise OriginChanged("another length than before", "total")
+            return Believed(media, 0, held.size, held.size, validator, may_store)
         is_ranged = span != Span(0, None)
         if held is not None and (is_ranged or validator != held.validator or length not in (None, held.size)):
             raise OriginChanged("the whole frame where a part was asked for, or another one", "validator")

@@ -28,7 +28,7 @@ from proxy.origin.asked import Answer, Asked, Headers
 from proxy.origin.faults import CertificateRefused
 from proxy.origin.forms import FORMS, Asking, OriginReport
 from proxy.origin.health import Health
-from proxy.origin.parts import Part, exactly, in_envelope, once, take_apart
+from proxy.origin.parts import Part, exactly, in_envelope, once, take_apart, within
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path
 
@@ -175,6 +175,9 @@ class Origin:
         """What came, in bytes of the codestream; `ranged` is in bytes of the origin's representation."""
         seen = believe(response.status_code, response.headers, ranged, held)
         body = self._body(response, stage)
+        if seen.stop is not None and seen.start < ranged.start:  # all of it, where its rest was asked for
+            stop = min(seen.stop, ranged.stop or seen.stop)
+            seen, body = replace(seen, start=ranged.start, stop=stop), within(body, ranged.start, stop)
         if held is not None and held.offset:
             start, stop = seen.start - held.offset, min((seen.stop or 0) - held.offset, held.total)
             claim = replace(held, validator=seen.validator or held.validator)

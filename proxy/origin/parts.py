@@ -112,6 +112,18 @@ async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]
         raise OriginHungUp("the body ended before its announced length")
 
 
+async def within(body: AsyncIterator[bytes], start: int, stop: int) -> AsyncIterator[bytes]:
+    """The bytes `[start, stop)` of a body, which is not read further. Raises `OriginHungUp` for fewer."""
+    at = 0
+    async for chunk in body:
+        if at + len(chunk) > start:
+            yield chunk[max(0, start - at) : stop - at]
+        at += len(chunk)
+        if at >= stop:
+            return
+    raise OriginHungUp("the body ended before its announced length")
+
+
 async def once(whole: bytes) -> AsyncIterator[bytes]:
     """A body that is there."""
     yield whole

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from proxy.cache.frame import IDENTIFYING
+from proxy.wire.multipart import SINGLE_PART, wrap
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house
 from tests.raw_server import Asked, client_of, serving
-from tests.scripted_origin import ScriptedOrigin, codestream, frame_of
+from tests.scripted_origin import LABEL, Reply, ScriptedOrigin, codestream, frame_of, honest
+from tests.scripted_origin import Asked as Request
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +59,37 @@ async def test_a_task_that_is_cancelled_just_when_its_answer_goes_on_or_breaks_o
         ended = await asyncio.gather(*asking, return_exceptions=True)
         assert [type(each) for each in ended] == [asyncio.CancelledError] * MANY
         assert len(heard) == MANY * len(seen)
+
+
+@pytest.mark.parametrize("envelope", ["image/jphc", "multipart/related"])
+@pytest.mark.parametrize("asked", ["", "bytes=100000-199999"], ids=["whole", "part"])
+async def test_all_of_the_same_version_where_its_rest_was_asked_for_cuts_nobody(
+    envelope: str, asked: str
+) -> None:
+    """One of several servers behind one name may not know ranges."""
+    body, is_single = htj2k(picture(600, 600), **PARTS), envelope == "image/jphc"
+    wrapping = SINGLE_PART if is_single else wrap("between", LABEL)
+    media = LABEL if is_single else "multipart/related; boundary=between"
+
+    def script(request: Request) -> Reply | None:
+        if "frames" not in request.path:
+            return None
+        if envelope not in request.headers["accept"]:
+            return Reply(406, {})
+        if not (request.range or "").startswith("bytes=0-"):
+            request.headers.pop("range", None)
+        return honest(wrapping.before + body + wrapping.after, request, label=media)
+
+    profiles = {"lazy": {"first": "64KiB", "complete": "on-demand"}}
+    async with house(ScriptedOrigin({}, script), profiles=profiles, profile="lazy") as home:
+        for path in (frame_of(0), frame_of(1)):  # the second when it is known how to ask
+            await home.viewer.get(path, headers={"range": "bytes=0-65535"})
+            answer = await home.viewer.get(
+                path, headers={"accept": "image/jphc"} | ({"range": asked} if asked else {})
+            )
+            assert answer.content == (body[100000:200000] if asked else body)
+        [refused] = home.app.metrics.mismatches.collect()
+        assert not refused.samples
 
 
 async def test_a_larger_picture_is_fetched_where_too_little_is_held_to_tell_where_it_ends() -> None:
