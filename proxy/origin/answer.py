@@ -124,6 +124,16 @@ def _length(headers: Mapping[str, str]) -> int | None:
     return int(value) if _DIGITS.fullmatch(value) else None
 
 
+def ends_with_connection(headers: Mapping[str, str], version: str) -> bool:
+    """Whether nothing but the end of its connection ends a body, as when it was cut (RFC 9112 6.3).
+
+    >>> ends_with_connection({"connection": "close"}, "HTTP/1.1"), ends_with_connection({}, "HTTP/2")
+    (True, False)
+    """
+    is_told = "content-length" in headers or "transfer-encoding" in headers
+    return version.startswith("HTTP/1") and not is_told
+
+
 def strong_validator(headers: Mapping[str, str]) -> str | None:
     """What may stand in If-Range: a strong ETag, else a Last-Modified that is strong (RFC 9110 8.8.2.2).
 

@@ -23,12 +23,12 @@ from proxy.errors import (
     OriginUnreachable,
 )
 from proxy.metrics import Metrics
-from proxy.origin.answer import Believed, believe, check_status, label_of
+from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
 from proxy.origin.asked import Answer, Asked, Headers
 from proxy.origin.faults import CertificateRefused
 from proxy.origin.forms import FORMS, Asking, OriginReport
 from proxy.origin.health import Health
-from proxy.origin.parts import Part, exactly, in_envelope, once, take_apart, within
+from proxy.origin.parts import Part, check_end, exactly, in_envelope, once, take_apart, within
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path
 
@@ -187,6 +187,8 @@ class Origin:
         label = label_of(seen.media)
         if seen.total is None or seen.stop is None:
             whole = b"".join([chunk async for chunk in self._bounded(body)])
+            if ends_with_connection(response.headers, response.http_version):
+                check_end(whole)
             return self._answered(seen, Part(seen.media, 0, len(whole), once(whole)), form, len(whole))
         if seen.total == 0 or seen.total > self._max_frame_bytes:
             raise OriginMismatch("no frame has that many bytes", "too_large" if seen.total else "length")

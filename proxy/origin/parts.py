@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from proxy.cache.frame import Claim
 from proxy.codestream.layout import read_layout
+from proxy.codestream.markers import SOC
+from proxy.codestream.whole import fault_of
 from proxy.errors import CodestreamError, OriginHungUp, OriginMismatch
 from proxy.wire.media import MediaType
 from proxy.wire.multipart import PartReader
@@ -63,6 +65,8 @@ async def take_apart(body: AsyncIterator[bytes], have: int | None, total: int | 
         raise OriginMismatch("a range of a multipart body that does not tell its part's length", "multipart")
     whole = b"".join([leading, *[chunk async for chunk in body]])
     at = whole.find(reader.delimiter)
+    if at < 0:
+        check_end(whole)
     whole = whole if at < 0 else whole[:at]
     return Part(reader.media_type, reader.offset, len(whole), _raw(whole, body, len(whole)))
 
@@ -110,6 +114,12 @@ async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]
         yield chunk
     if left:
         raise OriginHungUp("the body ended before its announced length")
+
+
+def check_end(whole: bytes) -> None:
+    """For a body whose end nothing tells: sees that a codestream was not cut. Raises `OriginHungUp`."""
+    if whole.startswith(SOC.to_bytes(2, "big")) and (fault := fault_of(whole)):
+        raise OriginHungUp(f"a body that does not tell its end, and a codestream that was cut: {fault}")
 
 
 async def within(body: AsyncIterator[bytes], start: int, stop: int) -> AsyncIterator[bytes]:

@@ -111,7 +111,8 @@ class Transport(httpx.AsyncBaseTransport):
             self._leave()
             raise
         body = _Body(sent, response, request, self._limits.stall, self._leave)
-        return httpx.Response(response.status, headers=_headers_of(response), stream=body)
+        version = {"http_version": response.version.encode()}
+        return httpx.Response(response.status, headers=_headers_of(response), stream=body, extensions=version)
 
     def _leave(self) -> None:
         if self._room is not None:

@@ -155,9 +155,7 @@ def sequence_of(chance: Random) -> Sequence:
         is_bare = not has_twins and is_so(0.1)
         ends: Many[End] = ("slow", "hung up") * 10 + ("silent",)
         end = pick(0.5, "whole", ends)
-        codings: Many[Coding] = (
-            ("chunked", "gzip") if end == "hung up" else ("chunked", "gzip", "until closed")
-        )
+        codings: Many[Coding] = ("chunked", "gzip", "until closed")
         return Deed(
             is_new=is_so(0.25),
             status=pick(0.15, 200, STATUSES),

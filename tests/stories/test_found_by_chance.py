@@ -8,9 +8,9 @@ from proxy.cache.frame import IDENTIFYING
 from proxy.wire.multipart import SINGLE_PART, wrap
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house
-from tests.raw_server import Asked, client_of, serving
-from tests.scripted_origin import LABEL, Reply, ScriptedOrigin, codestream, frame_of, honest
-from tests.scripted_origin import Asked as Request
+from tests.raw_server import Asked as Request
+from tests.raw_server import HangUp, client_of, serving
+from tests.scripted_origin import LABEL, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def test_a_task_that_is_cancelled_just_when_its_answer_goes_on_or_breaks_o
     writers: list[asyncio.StreamWriter] = []
     heard = bytearray()
 
-    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    async def answer(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(before)
         writers.append(writer)
         await asked.reader.read()
@@ -71,7 +71,7 @@ async def test_all_of_the_same_version_where_its_rest_was_asked_for_cuts_nobody(
     wrapping = SINGLE_PART if is_single else wrap("between", LABEL)
     media = LABEL if is_single else "multipart/related; boundary=between"
 
-    def script(request: Request) -> Reply | None:
+    def script(request: Asked) -> Reply | None:
         if "frames" not in request.path:
             return None
         if envelope not in request.headers["accept"]:
@@ -90,6 +90,31 @@ async def test_all_of_the_same_version_where_its_rest_was_asked_for_cuts_nobody(
             assert answer.content == (body[100000:200000] if asked else body)
         [refused] = home.app.metrics.mismatches.collect()
         assert not refused.samples
+
+
+@pytest.mark.parametrize("cut", [0, 2, 1000], ids=["whole", "without EOC", "cut"])
+@pytest.mark.parametrize(
+    "before", [b"", b"--between\r\nContent-Type: image/jphc\r\n\r\n"], ids=["single", "part"]
+)
+async def test_what_ends_with_its_connection_counts_where_its_codestream_is_whole(
+    before: bytes, cut: int
+) -> None:
+    """A server that dies in such a body can't be told from one that has said it all."""
+    body = htj2k(picture(300, 300))
+    media = b"multipart/related; boundary=between" if before else b"image/jphc"
+
+    async def answer(asked: Request, writer: asyncio.StreamWriter) -> None:
+        if "frames" not in asked.target:
+            writer.write(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n\r\n" % media)
+        writer.write(before + body[: len(body) - cut])
+        raise HangUp
+
+    async with serving(answer) as server, house(ScriptedOrigin(), origin={"url": server.url}) as home:
+        got = await home.viewer.get(frame_of(0), headers={"accept": "image/jphc"})
+    assert got.status_code == (502 if cut else 200)
+    assert cut or got.content == body
 
 
 async def test_a_larger_picture_is_fetched_where_too_little_is_held_to_tell_where_it_ends() -> None:
