@@ -118,7 +118,8 @@ async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]
 
 def check_end(whole: bytes) -> None:
     """For a body whose end nothing tells: sees that a codestream was not cut. Raises `OriginHungUp`."""
-    if whole.startswith(SOC.to_bytes(2, "big")) and (fault := fault_of(whole)):
+    may_be_one = SOC.to_bytes(2, "big").startswith(whole[:2])
+    if may_be_one and (fault := fault_of(whole)):
         raise OriginHungUp(f"a body that does not tell its end, and a codestream that was cut: {fault}")
 
 
