@@ -78,6 +78,11 @@ window.show = async ({ name, kind, root, series, retrieve, only, headers }) => {
   } else {
     const volume = await cs.volumeLoader.createAndCacheVolume(VOLUME, { imageIds: ids });
     await cs.setVolumesForViewports(engine, [{ volumeId: VOLUME }], [VIEWPORT]);
+    // Drawn while it is empty: what takes long without a graphics card, textures and shaders, is done then.
+    const drawn = new Promise((resolve) =>
+      element.addEventListener(cs.EVENTS.IMAGE_RENDERED, resolve, { once: true }));
+    viewport.render();
+    await drawn;
     volume.load();
   }
   await loaded;
