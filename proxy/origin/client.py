@@ -208,15 +208,8 @@ class Origin:
         if part.total == 0 or part.total > self._max_frame_bytes:
             raise OriginMismatch("no frame has that many bytes", "too_large" if part.total else "length")
         size = part.offset + part.total if seen.total is None else seen.total
-        claim = Claim(
-            label_of(part.media),
-            part.total,
-            seen.validator,
-            seen.may_store,
-            form,
-            part.offset,
-            max(0, size - part.offset - part.total),
-        )
+        label, behind = label_of(part.media), max(0, size - part.offset - part.total)
+        claim = Claim(label, part.total, seen.validator, seen.may_store, form, part.offset, behind)
         stop = part.total if have is None else min(have - part.offset, part.total)
         return Answer(claim, 0, stop, exactly(part.chunks, stop))
 
