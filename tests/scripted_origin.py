@@ -184,17 +184,19 @@ async def _write(writer: asyncio.StreamWriter, asked: Asked, reply: Reply) -> bo
     headers = {"content-length": str(size)} | reply.headers
     lines = [f"HTTP/1.1 {reply.status} Said", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
     writer.write("\r\n".join(lines).encode("latin-1"))
-    if asked.method != "HEAD":
-        for piece in reply.pieces:
-            if isinstance(piece, HangUp):
-                await writer.drain()
-                return False
-            if isinstance(piece, asyncio.Event):
-                await writer.drain()
-                await piece.wait()
-            else:
-                writer.write(piece)
-                await writer.drain()
+    return await write_pieces(writer, reply.pieces if asked.method != "HEAD" else ())
+
+
+async def write_pieces(writer: asyncio.StreamWriter, pieces: Sequence[Piece]) -> bool:
+    """Whether the connection is still good afterwards."""
+    for piece in pieces:
+        await writer.drain()
+        if isinstance(piece, HangUp):
+            return False
+        if isinstance(piece, asyncio.Event):
+            await piece.wait()
+        else:
+            writer.write(piece)
     await writer.drain()
     return True
 

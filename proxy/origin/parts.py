@@ -67,7 +67,8 @@ async def take_apart(body: AsyncIterator[bytes], have: int | None, total: int | 
     at = whole.find(reader.delimiter)
     if at < 0:
         check_end(whole)
-    whole = whole if at < 0 else whole[:at]
+    else:
+        whole = whole[:at]
     return Part(reader.media_type, reader.offset, len(whole), _raw(whole, body, len(whole)))
 
 

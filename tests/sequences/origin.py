@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 from proxy.wire.multipart import wrap
 from proxy.wire.ranges import Span, parse_range
-from tests.scripted_origin import HANG_UP, LABEL, Asked, HangUp, Piece, Reply, ScriptedOrigin, _read
+from tests.scripted_origin import HANG_UP, LABEL, Asked, Piece, Reply, ScriptedOrigin, _read, write_pieces
 from tests.sequences.values import Deed, Sequence
 from tests.sequences.versions import versions
 
@@ -163,16 +163,12 @@ async def _write(writer: asyncio.StreamWriter, reply: Reply) -> bool:
     lines = [f"{name}: {value}" for name, value in reply.headers.items()]
     writer.write("\r\n".join([f"HTTP/1.1 {reply.status} Said", *lines, "", ""]).encode("latin-1"))
     is_chunked = "transfer-encoding" in reply.headers
-    for piece in reply.pieces:
-        if isinstance(piece, HangUp):
-            await writer.drain()
-            return False
-        if isinstance(piece, asyncio.Event):
-            await writer.drain()
-            await piece.wait()
-        elif piece:
-            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+    pieces = reply.pieces
     if is_chunked:
-        writer.write(b"0\r\n\r\n")
-    await writer.drain()
-    return "connection" not in reply.headers
+        pieces = [*(_chunk(piece) for piece in pieces if piece), b"0\r\n\r\n"]
+    return await write_pieces(writer, pieces) and "connection" not in reply.headers
+
+
+def _chunk(piece: Piece) -> Piece:
+    """Bytes as a chunk (RFC 9112 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if isinstance(piece, bytes) else piece
