@@ -6,10 +6,11 @@ ranked anew at each call, since a viewer who asks for a frame lifts its fetches.
 
 Everything but a viewer's first fetch is asked for only when less than a *window* of bytes is still to
 come (for a viewer, of viewers' bytes): then a first fetch that arrives has little ahead of it, and yet
-the next answer is on its way before the last one ends. The window finds its own size: where nothing
-arrived while the answer to a fetch that had to wait was on its way, the link stood idle and it was asked
-too late: the window doubles; else it shrinks a little. A large completion that is running is not read on
-while first fetches of a higher rank are under way, until no more than a window of it is left.
+the next answer is on its way before the last one ends. The window finds its own size: where all answers
+that had begun were in, and then for a while nothing arrived until the answer to a fetch that had to wait,
+the link stood idle and it was asked too late: the window doubles; else it shrinks a little. Bytes that
+are late say nothing about it, and each size of it is judged once. A large completion that is running is
+not read on while first fetches of a higher rank are under way, until no more than a window of it is left.
 
 Where an origin takes so many requests a second, no more go out in any second, whoever asks.
 
@@ -61,8 +62,8 @@ class Rank(NamedTuple):
 
     turn: Turn
     """What the fetch is for."""
-    plan: int = 0
-    """Of two plans the one with the lower number goes first."""
+    came: int = 0
+    """Of two plans the one with the lower number goes first, of viewers who read on whoever came first."""
     request_type: int = 0
     """The place of its requestType: interaction 0, thumbnail 1, prefetch 2, compute 3."""
     priority: float = 0
@@ -77,6 +78,7 @@ class Seat:
         self._rank = rank
         self._asked = 0.0
         self._ticket: asyncio.Future[None] | None = None
+        self._has_begun = False
         self.arrival = next(gate.arrivals)
         self.is_first = is_first
         """Until its first bytes are in."""
@@ -115,13 +117,18 @@ class Seat:
 
     def begun(self, size: int) -> None:
         """Its answer's headers are there: so many bytes are to come."""
-        self.expect(size)
         if self._ticket is not None and self.rank.turn is not Turn.VIEWER_FIRST:
             self._gate.learn(self._asked)
+        self._has_begun = True
+        self._gate.on_its_way += self.to_come
+        self.expect(size)
 
     def expect(self, size: int) -> None:
         """So many bytes are to come."""
-        self._gate.to_come += size - self.to_come
+        more = size - self.to_come
+        self._gate.to_come += more
+        if self._has_begun:
+            self._gate.on_its_way += more
         self.to_come = size
 
     def arrived(self, size: int) -> None:
@@ -154,7 +161,9 @@ class Gate:
     ) -> None:
         self._least_window = self.window = least_window
         self.to_come = 0
+        self.on_its_way = 0
         self.last_arrival = 0.0
+        self._judged = 0.0
         self.arrivals = count()
         self._free = seats
         self._kept_for_first = max(1, seats // 4)
@@ -194,9 +203,11 @@ class Gate:
 
     def learn(self, asked: float) -> None:
         """The answer to a fetch that had to wait has begun: was it asked for in time?"""
-        now = perf_counter()
-        has_idled = now - max(self.last_arrival, asked) > (now - asked) / 4
-        if has_idled:
+        if asked < self._judged:
+            return
+        now = self._judged = perf_counter()
+        idle = now - max(self.last_arrival, asked)
+        if not self.on_its_way and idle > (now - asked) / 4:
             self.window = min(2 * self.window, MOST_WINDOW)
         else:
             self.window = max(self._least_window, self.window - self.window // 16)

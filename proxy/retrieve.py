@@ -104,10 +104,12 @@ class Opened:
     """What the cache did."""
     is_planned: bool = False
     """For a plan, into a fill that only plans wanted then."""
+    is_read: bool = False
+    """By a viewer, past the first bytes of a fill."""
 
     def leave(self) -> None:
         """A viewer reads no more."""
-        if isinstance(self.source, Fill):
+        if self.is_read and isinstance(self.source, Fill):
             self.source.readers -= 1
 
     def count(self, stop: int) -> tuple[int, bool]:
@@ -136,12 +138,11 @@ class Retrieve:
         if wanted.planned is not None:
             fill.plans += 1
             return replace(opened, is_planned=fill.planned is not None)
-        fill.readers += 1
-        fill.planned = None  # what a viewer asks for waits no longer as a plan's
+        is_read = fill.open_to(wanted.stop)
         fill.order.site.gate.call_next()
         if wanted.site is not None and opened.did is CacheDid.COLLAPSED:
             wanted.site().lift()
-        return opened
+        return replace(opened, is_read=is_read)
 
     def _open(self, wanted: Wanted) -> Opened:
         stop = None if wanted.is_completed else wanted.stop

@@ -110,7 +110,7 @@ async def story(seats: int) -> AsyncIterator[Story]:
 
 
 def is_at_rest(gate: Gate, seats: int) -> None:
-    assert gate.to_come == 0
+    assert gate.to_come == gate.on_its_way == 0
     assert gate._free == seats
     assert not gate._running
 
@@ -384,7 +384,7 @@ async def test_the_window_doubles_where_the_link_stood_idle() -> None:
     gate = await gate_of(4)
     sizes = []
     for _ in range(12):
-        gate.learn(asked=perf_counter() - 100)  # and nothing has ever arrived
+        gate.learn(asked=perf_counter())  # and nothing has ever arrived
         sizes.append(gate.window)
     assert sizes[:3] == [2 * LEAST_WINDOW, 4 * LEAST_WINDOW, 8 * LEAST_WINDOW]
     assert sizes[-1] == MOST_WINDOW
@@ -396,10 +396,37 @@ async def test_the_window_shrinks_a_little_where_bytes_arrived_meanwhile() -> No
     gate.last_arrival = perf_counter()
     gate.learn(asked=perf_counter() - 100)
     assert gate.window == 15 * LEAST_WINDOW
+    gate.on_its_way = 1
     for _ in range(100):
-        gate.last_arrival = perf_counter()
-        gate.learn(asked=perf_counter() - 100)
+        gate.learn(asked=perf_counter())
     assert gate.window == LEAST_WINDOW
+
+
+async def test_bytes_that_are_late_do_not_widen_the_window() -> None:
+    async with story(seats=16) as told:
+        await told.one(FIRST, 1)
+        slow = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        waited = await told.one(COMPLETION, 10)
+        assert slow.seat is not None
+        slow.seat.begun(3 * LEAST_WINDOW)
+        slow.arrive(3 * LEAST_WINDOW - 100)
+        await settle()
+        assert waited.seat is not None
+        waited.seat.begun(10)  # nothing has arrived since it was asked, but 100 bytes still have to
+        assert told.gate.window == LEAST_WINDOW
+        assert told.gate.on_its_way == 110
+
+
+async def test_a_window_is_judged_once() -> None:
+    async with story(seats=16) as told:
+        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        waited = await told.come(COMPLETION, 10, count=3)
+        large.arrive(3 * LEAST_WINDOW)
+        await settle()
+        for fetch in waited:
+            assert fetch.seat is not None
+            fetch.seat.begun(10)
+        assert told.gate.window == 2 * LEAST_WINDOW
 
 
 @pytest.mark.parametrize(("idle", "has_doubled"), [(10, False), (20, False), (30, True), (90, True)])
@@ -418,6 +445,7 @@ async def test_only_completions_that_had_to_wait_teach() -> None:
             fetch = await told.one(turn, 10)
             assert fetch.seat is not None
             fetch.seat.begun(10)
+            fetch.arrive(10)
             assert told.gate.window == LEAST_WINDOW
         large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
         waited = await told.one(COMPLETION, 10)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, cut, frame_of, identify
-from proxy.codestream.reach import Reach, Told
+from proxy.codestream.reach import Mark, Reach, Told
 from proxy.codestream.whole import fault_of
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fill.reaches import Reaches
@@ -24,9 +24,7 @@ from proxy.origin.asked import Answer, Asked
 from proxy.wire.media import is_htj2k
 from proxy.wire.ranges import Span
 
-_FIRST, _READ, _LEFT = (
-    Rank(turn) for turn in (Turn.VIEWER_FIRST, Turn.VIEWER_COMPLETION, Turn.LEFT_COMPLETION)
-)
+_FIRST, _LEFT = Rank(Turn.VIEWER_FIRST), Rank(Turn.LEFT_COMPLETION)
 DEFAULT_FIRST = 65536
 """Bytes counted as first where a frame is fetched by one plain request."""
 
@@ -102,7 +100,8 @@ class Fill:
         self.planned: Rank | None = None
         """Of the plan that wants it, as long as no viewer asked for it."""
         self.readers = 0
-        """Viewers who read it now."""
+        """Viewers who read past its first bytes now."""
+        self._read = _LEFT
         self.plans = 0
         """Plans that want it now."""
         self.counted = self.size
@@ -135,7 +134,18 @@ class Fill:
             return self.planned if is_first else self.planned._replace(turn=Turn.PLAN_COMPLETION)
         if is_first:
             return _FIRST
-        return _READ if self.readers else _LEFT
+        return self._read if self.readers else _LEFT
+
+    def open_to(self, stop: Mark | None) -> bool:
+        """A viewer wants it up to `stop`: it waits no longer as a plan's. Whether he counts as a reader."""
+        self.planned = None
+        if isinstance(stop, int) and stop <= self._first_piece:
+            return False
+        if not self.readers:
+            # The rest may have been waiting for long, since nobody asked for it yet.
+            self._read = Rank(Turn.VIEWER_COMPLETION, next(self.order.site.gate.arrivals))
+        self.readers += 1
+        return True
 
     async def describe(self) -> Identity:
         """Which version this is, once its leading bytes are there. Raises what ended the fill before."""
