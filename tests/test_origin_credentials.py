@@ -8,12 +8,14 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from urllib.parse import quote, unquote_plus
 
 import pytest
 
 from proxy.configuration import parse
 from proxy.errors import ConfigurationError
+from proxy.origin import rotation
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
 from proxy.settings import Settings
 from tests.raw_server import OK, Answer, Asked, client_of, says_ok, serving
@@ -79,6 +81,17 @@ async def test_a_file_that_is_swapped_is_read_again(tmp_path: Path) -> None:
             await client.get("/")
             await asyncio.sleep(0.02)
     assert server.asked[-1].headers["authorization"] == "Bearer two"
+
+
+async def test_without_a_file_no_request_waits_for_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSWORD", "opensesame")
+    auth = basic_from_environment("proxy", "PASSWORD")
+    hour = monotonic() + 3600
+    async with serving(says_ok) as server, client_of(server.url, auth=auth) as client:
+        monkeypatch.setattr(rotation, "monotonic", lambda: hour)
+        monkeypatch.setattr(asyncio, "to_thread", None)
+        assert (await client.get("/")).status_code == 200
+    assert server.asked[0].headers["authorization"].startswith("Basic ")
 
 
 async def test_a_refusal_has_the_file_read_at_once(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def aws(region: str, service: str) -> httpx.Auth:
 class _AwsKeys:
     """What botocore's providers give: keys, and a token with keys that expire."""
 
+    can_change = True
+
     def __init__(self) -> None:
         try:
             from botocore.session import Session

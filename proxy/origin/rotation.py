@@ -11,6 +11,7 @@ import logging
 import stat
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
@@ -31,6 +32,11 @@ Value_co = TypeVar("Value_co", covariant=True)
 class Source(Protocol[Value_co]):
     """Where a value comes from. Both calls may block and raise `ConfigurationError`."""
 
+    @property
+    def can_change(self) -> bool:
+        """Whether it is worth a look at all."""
+        ...
+
     def mark(self) -> Hashable:
         """Another one than before once the value may have changed."""
         ...
@@ -47,6 +53,11 @@ class Files(Source[Value]):
     paths: tuple[Path, ...]
     make: Callable[[Sequence[bytes]], Value]
     """Raises `ConfigurationError` for contents that are no good."""
+
+    @property
+    def can_change(self) -> bool:
+        """Where there is a file."""
+        return bool(self.paths)
 
     def mark(self) -> Hashable:
         """Which files these are, links followed, and when each was written."""
@@ -73,7 +84,7 @@ class Rotating(Generic[Value]):
         """Reads it; blocking. Raises `ConfigurationError`."""
         self._source = source
         self._held = self._read()
-        self._look_at = monotonic() + LOOK_EVERY
+        self._look_at = monotonic() + LOOK_EVERY if source.can_change else inf
         self._fault = ""
 
     async def current(self) -> Value:
