@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -273,7 +274,11 @@ def run(
     listen = settings.listen
     viewers = viewers or open_socket(*split_address(listen.viewers))
     admin = admin or open_socket(*split_address(listen.admin))
-    uvloop.run(_serve(create_app(settings), viewers, admin, path))
+    app = create_app(settings)
+    # All this stays. Each time that the collector went through it, nobody was served for 13 to 53 ms.
+    gc.collect()
+    gc.freeze()
+    uvloop.run(_serve(app, viewers, admin, path))
 
 
 async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: Path | None) -> None:
