@@ -30,12 +30,12 @@ from tests.bench.browser_place import (
 from tests.bench.browser_plot import Strip, draw
 from tests.bench.browser_quality import Shown
 from tests.bench.shared import print_row
-from tests.browser.plans import BY_RANGE, KIB, REST, first, reduced, two
+from tests.browser.plans import BY_RANGE, KIB, OHIF_LIMITS, REST, first, reduced, two
 
 PLOT = Path(__file__).with_name("quality.svg")
 NEAR = PRESETS["4g"]
 FAR = replace(NEAR, name="far", latency=NEAR.latency + 0.020)
-ROUNDS = {"stack": 7, "volume": 3}
+ROUNDS = {"stack": 7, "volume": 5}
 """Loads of each way, in turn with all others."""
 DISTANT, DIRECT, COLD, HOT, BESIDE = "direct, 20 ms further", "direct", "cold proxy", "hot proxy", "no link"
 WAYS = (DISTANT, DIRECT, COLD, HOT, BESIDE)
@@ -56,6 +56,8 @@ class Case:
     """Whether only the proxy can answer it."""
     is_opened: bool = False
     """Whether the series' metadata is asked for in the same way first, and counts too."""
+    limits: Mapping[str, int] | None = None
+    """How many requests it has under way at once, where not as many as Cornerstone3D has."""
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -76,6 +78,8 @@ CASES = (
     Case(STACK, "64 KiB, with metadata", BY_RANGE, is_opened=True),
     Case(VOLUME, "interleaved, whole frames", {"stages": "interleaved"}),
     Case(VOLUME, "interleaved, 64 KiB first", INTERLEAVED),
+    Case(VOLUME, "the same, OHIF's limits", INTERLEAVED, limits=OHIF_LIMITS),
+    Case(VOLUME, "the same, 12 at once", INTERLEAVED, limits=dict.fromkeys(OHIF_LIMITS, 12)),
     Case(VOLUME, "64 KiB, with metadata", INTERLEAVED, is_opened=True),
 )
 
@@ -94,7 +98,7 @@ class Bench:
         retrieve = with_nonce(case.retrieve, new_nonce())
         for way in case.ways:
             loaded, seen = await self.browser.load(
-                case.subject, self.roots[way], retrieve, is_opened=case.is_opened
+                case.subject, self.roots[way], retrieve, is_opened=case.is_opened, limits=case.limits
             )
             assert way != HOT or is_hit(seen), "the proxy had to ask"
             self.found[case, way].append(loaded)

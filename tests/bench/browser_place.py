@@ -159,7 +159,13 @@ class Browser:
     """Of each whole image, by series and index; the same whichever way it came."""
 
     async def load(
-        self, subject: Subject, root: str, retrieve: dict[str, Any], *, is_opened: bool = False
+        self,
+        subject: Subject,
+        root: str,
+        retrieve: dict[str, Any],
+        *,
+        is_opened: bool = False,
+        limits: Mapping[str, int] | None = None,
     ) -> tuple[Shown, Seen]:
         """One load; with `is_opened` its metadata is asked of `root` too, and is the first request."""
         metadata = f"/plain{subject.path}/metadata"
@@ -180,7 +186,8 @@ class Browser:
                 await viewer.page.evaluate(AT_REST, metadata)
             await viewer.page.evaluate("performance.clearResourceTimings()")
             await viewer.page.evaluate("performance.setResourceTimingBufferSize(4000)")
-            seen = await viewer.show(subject.kind, root, Series(subject.path, (), (0, 0)), retrieve)
+            series = Series(subject.path, (), (0, 0))
+            seen = await viewer.show(subject.kind, root, series, retrieve, limits=limits)
             timings = await viewer.page.evaluate(TIMINGS)
             assert not viewer.faults, viewer.faults[:2]
         self._check(subject, seen)

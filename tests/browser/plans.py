@@ -48,6 +48,9 @@ def reduced(path: str) -> dict[str, Any]:
 OHIF = {"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax="*"'}
 """What OHIF puts in the place of Cornerstone3D's own Accept."""
 
+OHIF_LIMITS = {"interaction": 100, "thumbnail": 75, "prefetch": 25}
+"""How many requests of a type OHIF has under way at once; Cornerstone3D itself has 1000 of each."""
+
 REST = {"rangeIndex": -1}
 BY_RANGE = two(first(decodeLevel=3), REST)
 BY_RANGE_WITH_LAST_HOPE = {

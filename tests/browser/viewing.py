@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,6 +120,7 @@ class Viewer:
         *,
         name: str = "shown",
         headers: dict[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
     ) -> Seen:
         """Opens a series as a `stack` or a `volume`; returns when its loader has ended."""
         self.requests.clear()
@@ -127,7 +128,8 @@ class Viewer:
         asked = {"name": name, "kind": kind, "root": root.rstrip("/"), "series": series.path}
         async with asyncio.timeout(PATIENCE):
             seen = await self.page.evaluate(
-                "asked => window.show(asked)", {**asked, "retrieve": retrieve, "headers": headers}
+                "asked => window.show(asked)",
+                {**asked, "retrieve": retrieve, "headers": headers, "limits": limits},
             )
         found = Seen(**seen, exchanges=[await _exchange(request) for request in self.requests])
         self.is_used_up = was_used_up or bool(self.faults or found.errors)

@@ -18,6 +18,7 @@ const stock = {
 };
 
 cs.init();
+const LIMITS = { ...cs.imageLoadPoolManager.maxNumRequests };
 let added = {};
 init({
   wasmBasePath: '/wasm/', maxWebWorkers: 1, useLegacyMetadataProvider: true, beforeSend: async () => added,
@@ -26,16 +27,20 @@ init({
 window.seen = null;
 
 /** How it ended, and everything on the way. `retrieve` is a retrieve configuration as Cornerstone has it, whose
- * stages may be a stock plan by name; `headers` is what its hook adds to requests. */
-window.show = async ({ name, kind, root, series, retrieve, only, headers }) => {
+ * stages may be a stock plan by name; `headers` is what its hook adds to requests; `limits` is how many requests
+ * of a type run at once, where that is not Cornerstone's own. */
+window.show = async ({ name, kind, root, series, retrieve, only, headers, limits }) => {
   added = headers ?? {};
+  for (const type of Object.keys(LIMITS)) {
+    cs.imageLoadPoolManager.setMaxSimultaneousRequests(type, (limits ?? LIMITS)[type]);
+  }
   const seen = (window.seen = {
     images: [], errors: [], renders: [], stages: [], rendering: !cs.getShouldUseCPURendering() ? 'gpu' : 'cpu',
   });
   const began = performance.now();
   const at = () => Math.round(performance.now() - began);
   const ids = await imageIds(root, series, only);
-  const digests = [];
+  const came = [];
   let ended;
   const loaded = new Promise((resolve) => (ended = resolve));
   const stage = ({ detail }) => seen.stages.push({ at: at(), ...detail });
@@ -49,7 +54,7 @@ window.show = async ({ name, kind, root, series, retrieve, only, headers }) => {
         rows: image.rows, syntax: image.transferSyntaxUID,
       };
       seen.images.push(entry);
-      digests.push(digest(image.voxelManager.getScalarData()).then((hex) => (entry.digest = hex)));
+      came.push([entry, image.voxelManager.getScalarData()]);
       listener.successCallback(id, image);
     },
     errorCallback: (id, permanent, reason) => {
@@ -91,7 +96,8 @@ window.show = async ({ name, kind, root, series, retrieve, only, headers }) => {
   viewport.resetCamera();
   viewport.render();
   await last;
-  await Promise.all(digests);
+  // Only now, or it would hold up what is timed.
+  for (const [entry, scalars] of came) entry.digest = await digest(scalars);
   canvases.set(name, pixels());
   element.removeEventListener(cs.EVENTS.IMAGE_RENDERED, rendered);
   cs.eventTarget.removeEventListener(cs.EVENTS.IMAGE_RETRIEVAL_STAGE, stage);
