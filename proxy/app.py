@@ -138,7 +138,7 @@ class App:
 
     def _site(self, origin: OriginSettings) -> Site:
         gate = Gate(origin.name, origin.limits.in_flight, self.metrics, origin.limits.per_second)
-        return Site(self.origins[origin.name], gate, whole=origin.limits.whole)
+        return Site(self.origins[origin.name], gate)
 
     def _origins(self) -> dict[str, OriginReport]:
         return {name: origin.report() for name, origin in self.origins.items()}

@@ -175,8 +175,6 @@ class Retrieve:
         # Who reads a first range of his own waits for one fetch, however little a resolution takes.
         read = wanted.stop if isinstance(wanted.stop, int) else 0
         least = max(IDENTIFYING, min(read, UNTOLD) if isinstance(wanted.first, Reach) else 0)
-        if wanted.stop is None and wanted.planned is None:
-            least = max(least, site.whole)
         order = Order(wanted.key, site, wanted.asked, wanted.first, least, wanted.validators)
         return self._fills.start(order, held, stop, wanted.planned)
 

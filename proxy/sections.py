@@ -10,7 +10,6 @@ from proxy.alternates.values import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan import values
 from proxy.plan.profile import ByteCount, Words
 
-KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 
@@ -72,8 +71,6 @@ class Limits(Words):
     """Fetches under way at once; a quarter is kept for viewers' first fetches, plans have one half."""
     per_second: int | None = Field(None, ge=1)
     """Fetches of frames that may begin in any second; none is no limit."""
-    whole: ByteCount = Field(256 * KIB, ge=0)
-    """Bytes of the first fetch at least for who wants a frame to its end; a smaller one takes one request."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)
     """Bytes of the largest frame that is taken."""
 

@@ -111,9 +111,7 @@ async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any
 
 @asynccontextmanager
 async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool) -> AsyncIterator[House]:
-    given = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
-    # Most stories are of two fetches, and of frames that are small.
-    first = {**given, "limits": {"whole": 0, **given.get("limits", {})}}
+    first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
     app = await asyncio.to_thread(lambda: create_app(Settings(**{"origins": [first], **settings})))
     grace = app.settings.listen.grace
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]

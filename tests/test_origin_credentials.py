@@ -4,25 +4,28 @@ import asyncio
 import hmac
 import logging
 import sys
+import threading
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from time import monotonic
 from urllib.parse import quote, unquote_plus
 
 import pytest
 
 from proxy.configuration import parse
 from proxy.errors import ConfigurationError
-from proxy.origin import rotation
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
+from proxy.origin.rotation import LOOK_EVERY
 from proxy.settings import Settings
 from tests.raw_server import OK, Answer, Asked, client_of, says_ok, serving
 
 pytestmark = pytest.mark.anyio
 
 VIEWERS = {"authorization": "Bearer of-a-viewer", "cookie": "session=of-a-viewer", "accept": "image/jphc"}
+STORY = 10
+"""Seconds after which a request that hangs fails."""
 REFUSED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno"
 
 
@@ -83,15 +86,19 @@ async def test_a_file_that_is_swapped_is_read_again(tmp_path: Path) -> None:
     assert server.asked[-1].headers["authorization"] == "Bearer two"
 
 
-async def test_without_a_file_no_request_waits_for_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PASSWORD", "opensesame")
-    auth = basic_from_environment("proxy", "PASSWORD")
-    hour = monotonic() + 3600
-    async with serving(says_ok) as server, client_of(server.url, auth=auth) as client:
-        monkeypatch.setattr(rotation, "monotonic", lambda: hour)
-        monkeypatch.setattr(asyncio, "to_thread", None)
+async def test_without_a_file_no_request_waits_for_a_look() -> None:
+    busy = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(busy)
+    async with serving(says_ok) as server, client_of(server.url) as client:
         assert (await client.get("/")).status_code == 200
-    assert server.asked[0].headers["authorization"].startswith("Basic ")
+        await asyncio.sleep(LOOK_EVERY)
+        ended = threading.Event()
+        busy.submit(ended.wait)
+        try:  # no thread is free, and none is needed
+            async with asyncio.timeout(STORY):
+                assert (await client.get("/")).status_code == 200
+        finally:
+            ended.set()
 
 
 async def test_a_refusal_has_the_file_read_at_once(tmp_path: Path) -> None:

@@ -147,8 +147,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         "origins:\n- url: http://a\n  limits:\n    inflight: 2\n  timeouts: {total: 2}\n",
         [
             "f.yaml:5: origins.0.timeouts.total: no such key; there are connect, first_byte, stall",
-            "f.yaml:4: origins.0.limits.inflight: no such key; "
-            "there are in_flight, per_second, whole, frame_bytes",
+            "f.yaml:4: origins.0.limits.inflight: no such key; there are in_flight, per_second, frame_bytes",
         ],
     ),
     "an unknown key in a profile": (

@@ -59,8 +59,6 @@ class Site:
     """Whose turn it is there."""
     lift: Callable[[], None] = lambda: None
     """Called for a viewer who joins a fill that may be a plan's."""
-    whole: int = 0
-    """Bytes of the first fetch at least, for a viewer who reads a frame to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +106,7 @@ class Fill:
         """Plans that want it now."""
         self.counted = self.size
         """Bytes that were held before, or were counted as brought by a plan."""
-        named = min(first, max(order.first, IDENTIFYING)) if first and isinstance(order.first, int) else first
-        self._first_piece = len(held.pieces[0]) if held else named or DEFAULT_FIRST
+        self._first_piece = len(held.pieces[0]) if held else first or DEFAULT_FIRST
         self._first_reach = order.first if held is None and isinstance(order.first, Reach) else None
         self.answered = self.size
         """Where the answer to its first fetch ends, once its headers are there."""

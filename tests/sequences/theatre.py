@@ -101,9 +101,7 @@ class Theatre:
             key: profile | {"validators": sequence.policies["complete" in profile]}
             for key, profile in PROFILES.items()
         }
-        # Both ways to ask for a whole frame: first bytes and the rest, and a small one by one request.
-        limits = {"in_flight": SEATS, "whole": 0 if len(sequence.steps) % 2 else "256KiB"}
-        origin = {"name": name, "url": f"{self.stage.url}/{name}", "limits": limits}
+        origin = {"name": name, "url": f"{self.stage.url}/{name}", "limits": {"in_flight": SEATS}}
         settings = {"origins": [origin], "profiles": profiles, "cache": {"bytes": "1MiB"}}
         transport = self.hasty if sequence.has(end="silent") else self.patient
         return App(Settings.model_validate(settings), lambda _: transport)

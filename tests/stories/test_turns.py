@@ -76,27 +76,3 @@ async def test_whoever_reads_the_first_bytes_does_not_hurry_the_rest() -> None:
         await first
         await home.until_idle()
         assert rests(origin)[STANDING:] == [frame_of(7), frame_of(6)]
-
-
-@pytest.mark.parametrize(
-    ("size", "asked", "fetched"),
-    [
-        (200_000, None, ["bytes=0-262143"]),
-        (200_000, FIRST, [FIRST, REST]),
-        (200_000, REST, ["bytes=0-262143"]),
-        (300_000, None, ["bytes=0-262143", "bytes=262144-"]),
-    ],
-)
-async def test_a_small_frame_that_is_wanted_whole_takes_one_request(
-    size: int, asked: str | None, fetched: list[str]
-) -> None:
-    body = codestream(size)
-    limits = {"in_flight": 8, "whole": 256 * 1024}
-    async with house(ScriptedOrigin({frame_of(0): body}), origin={"limits": limits}) as home:
-        answer = await home.viewer.get(frame_of(0), headers={"range": asked} if asked else {})
-        await home.until_idle()
-        assert home.origin.ranges == fetched
-        assert answer.status_code == (206 if asked else 200)
-        whole = await home.viewer.get(frame_of(0), headers={"accept": "image/jphc"})
-        assert (whole.content, home.origin.ranges) == (body, fetched)
-        assert home.metric("cache_bytes", part="first") == 65536
