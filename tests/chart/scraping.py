@@ -45,6 +45,7 @@ class Prometheus:
     async def targets(self) -> list[str]:
         """The health of each."""
         answer = await self._client.get("/api/v1/targets")
+        answer.raise_for_status()
         return [each["health"] for each in answer.json()["data"]["activeTargets"]]
 
 
@@ -108,5 +109,5 @@ async def scraping(target: str, folder: Path) -> AsyncIterator[Prometheus]:
 async def _is_up(prometheus: Prometheus) -> bool:
     try:
         return await prometheus.targets() == ["up"]
-    except (httpx.TransportError, KeyError):
-        return False
+    except httpx.HTTPError:
+        return False  # it is starting: not there yet, or 503
