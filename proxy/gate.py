@@ -1,16 +1,19 @@
 """Whose turn it is at an origin: viewers before plans, first fetches before completions, and no idle link.
 
-A fetch takes a seat for as long as its answer runs. The last quarter of the seats is for viewers' first
-fetches alone, so one of these finds a seat at any time; plans leave one half to viewers. Who waits is
+A fetch takes a seat for as long as its answer runs. The last quarter of the seats is for viewers who have
+no picture yet, so one of these finds a seat at any time; plans leave one half to viewers. Who waits is
 ranked anew at each call, since a viewer who asks for a frame lifts its fetches.
 
-Everything but a viewer's first fetch is asked for only when less than a *window* of bytes is still to
-come (for a viewer, of viewers' bytes): then a first fetch that arrives has little ahead of it, and yet
-the next answer is on its way before the last one ends. The window finds its own size: where all answers
-that had begun were in, and then for a while nothing arrived until the answer to a fetch that had to wait,
-the link stood idle and it was asked too late: the window doubles; else it shrinks a little. Bytes that
-are late say nothing about it, and each size of it is judged once. A large completion that is running is
-not read on while first fetches of a higher rank are under way, until no more than a window of it is left.
+Everything but the first bytes that a viewer asked for is asked for only when less than a *window* of bytes
+is still to come (for a viewer, of viewers' bytes): then a first fetch that arrives has little ahead of it,
+and yet the next answer is on its way before the last one ends. The window finds its own size: where all
+answers that had begun were in, and then for a while nothing arrived until the answer to a fetch that had to
+wait, the link stood idle and it was asked too late: the window doubles; else it shrinks a little. Bytes
+that are late say nothing about it, and each size of it is judged once. A large completion that is running
+is not read on while first fetches of a higher rank are under way, until no more than a window of it is left.
+
+Of viewers who wait for whole frames each has nothing before his last byte. So of short frames one comes
+after the other, a window of them at a time: had all of them the link together, each would be late.
 
 Where an origin takes so many requests a second, no more go out in any second, whoever asks.
 
@@ -34,27 +37,24 @@ HELD_AT_MOST = 1.0
 LEAST_WINDOW = 96 * 1024
 """Bytes to come, below which a fetch may always be asked for; one and a half first fetches."""
 MOST_WINDOW = 64 * 1024 * 1024
-"""Bytes to come, above which only viewers' first fetches are asked for, however long the link."""
+"""Bytes to come, above which only first bytes that viewers ask for are, however long the link."""
 
 
 class Turn(IntEnum):
     """What a fetch is for; lower goes first."""
 
     VIEWER_FIRST = 0
-    """A viewer waits for a picture."""
-    VIEWER_COMPLETION = 1
+    """A viewer waits for the first bytes."""
+    VIEWER_WHOLE = 1
+    """A viewer waits for a whole frame: its first bytes, and its rest where that is short."""
+    VIEWER_COMPLETION = 2
     """A viewer reads on."""
-    LEFT_COMPLETION = 2
+    LEFT_COMPLETION = 3
     """A viewer began the frame, and nobody reads it now."""
-    PLAN_FIRST = 3
+    PLAN_FIRST = 4
     """Nobody asked yet."""
-    PLAN_COMPLETION = 4
+    PLAN_COMPLETION = 5
     """Nobody asked yet, and a picture is there already."""
-
-    @property
-    def stage(self) -> str:
-        """As in the metrics."""
-        return "first" if self in (Turn.VIEWER_FIRST, Turn.PLAN_FIRST) else "completion"
 
 
 class Rank(NamedTuple):
@@ -171,6 +171,8 @@ class Gate:
         self._given: deque[float] = deque(maxlen=per_second or 0)
         self._quota_alarm: asyncio.TimerHandle | None = None
         self._waiting: set[Seat] = set()
+        self._called = Turn.VIEWER_FIRST
+        """Up to this turn nobody waits, unless for a seat."""
         self._running: set[Seat] = set()
         self._first_ended = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -233,13 +235,15 @@ class Gate:
         while self._waiting and (last := self._last_turn()) is not None:
             seat = min(self._waiting, key=lambda seat: seat.order)
             if seat.rank.turn > last:
+                self._called = last
                 return
             self._give(seat)
+        self._called = Turn.VIEWER_FIRST
 
     def bytes_came(self) -> None:
-        """Less is to come; a viewer's first fetch never waits for that. Many may wait while little comes."""
+        """Less is to come. Many may wait while little comes: they are ranked where that makes room."""
         self.last_arrival = perf_counter()
-        if self._waiting and (self._last_turn() or 0) > Turn.VIEWER_FIRST:
+        if self._waiting and (self._last_turn() or 0) > self._called:
             self.call_next()
 
     def _give(self, seat: Seat) -> None:
@@ -268,13 +272,20 @@ class Gate:
         """The turn up to which there is room; None is for nobody."""
         if not self._free or self._is_over_quota():
             return None
+        last = self._last_by_window()
         if self._free <= self._kept_for_first:
-            return Turn.VIEWER_FIRST
+            return min(last, Turn.VIEWER_WHOLE)
+        return last if self._free > self._kept_for_viewers else min(last, Turn.LEFT_COMPLETION)
+
+    def _last_by_window(self) -> Turn:
         if self.to_come < self.window:
-            return Turn.PLAN_COMPLETION if self._free > self._kept_for_viewers else Turn.LEFT_COMPLETION
-        # A plan's answers may stand still; viewers do not wait for them.
-        to_come = sum(seat.to_come for seat in self._running if seat.is_viewers)
-        return Turn.LEFT_COMPLETION if to_come < self.window else Turn.VIEWER_FIRST
+            return Turn.PLAN_COMPLETION
+        # What goes after it may stand still: viewers do not wait for plans, nor whole frames for large rests.
+        ranked = [(seat.rank.turn, seat.to_come) for seat in self._running]
+        if sum(size for turn, size in ranked if turn < Turn.PLAN_FIRST) < self.window:
+            return Turn.LEFT_COMPLETION
+        whole = sum(size for turn, size in ranked if turn is Turn.VIEWER_WHOLE)
+        return Turn.VIEWER_WHOLE if whole < self.window else Turn.VIEWER_FIRST
 
     def _set_alarm(self) -> None:
         if self._alarm is None and self._waiting:

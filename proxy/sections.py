@@ -68,7 +68,7 @@ class Limits(Words):
     """How much is asked of an origin, and taken from it."""
 
     in_flight: int = Field(32, ge=3)
-    """Fetches under way at once; a quarter is kept for viewers' first fetches, plans have one half."""
+    """Fetches under way at once; a quarter is kept for viewers without a picture, plans have one half."""
     per_second: int | None = Field(None, ge=1)
     """Fetches of frames that may begin in any second; none is no limit."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)

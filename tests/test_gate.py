@@ -13,15 +13,20 @@ from proxy.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 
-FIRST, COMPLETION = Turn.VIEWER_FIRST, Turn.VIEWER_COMPLETION
-FIRSTS = (Turn.VIEWER_FIRST, Turn.PLAN_FIRST)
+FIRST, WHOLE, COMPLETION = Turn.VIEWER_FIRST, Turn.VIEWER_WHOLE, Turn.VIEWER_COMPLETION
+AFTER_FIRST = {
+    Turn.VIEWER_FIRST: Turn.VIEWER_COMPLETION,
+    Turn.VIEWER_WHOLE: Turn.VIEWER_COMPLETION,
+    Turn.PLAN_FIRST: Turn.PLAN_COMPLETION,
+}
+FIRSTS = AFTER_FIRST.keys()
 STORY = 30
 """Seconds after which a story that hangs fails."""
 
 
 def ranked(turn: Turn) -> Callable[[bool], Rank]:
     """The rank of a fetch, before and after its first bytes."""
-    return lambda is_first: Rank(Turn(turn + 1) if turn in FIRSTS and not is_first else turn)
+    return lambda is_first: Rank(AFTER_FIRST.get(turn, turn) if not is_first else turn)
 
 
 class Fetch:
@@ -83,7 +88,7 @@ class Story:
         return fetch
 
     def waited(self, turn: Turn) -> float | None:
-        labels = {"origin": "pacs", "stage": turn.stage}
+        labels = {"origin": "pacs", "stage": "first" if turn in FIRSTS else "completion"}
         return self.metrics.registry.get_sample_value("progressive_proxy_gate_wait_seconds_count", labels)
 
 
@@ -477,7 +482,7 @@ async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int)
             inside[turn] += 1
             try:
                 assert sum(inside.values()) <= seats
-                assert sum(inside.values()) - inside[FIRST] <= seats - max(1, seats // 4)
+                assert sum(inside.values()) - inside[FIRST] - inside[WHOLE] <= seats - max(1, seats // 4)
                 size = chance.choice((size, size // 2, 2 * size))
                 seat.begun(size)
                 while size > 0 and chance.random() > 0.02:
@@ -517,6 +522,19 @@ async def test_viewers_go_before_plans_and_first_fetches_before_completions() ->
             assert fetch.is_running
             assert sum(running(waiting)) == len(waiting) - waiting.index(fetch)
             fetch.arrive(LEAST_WINDOW)
+
+
+async def test_whoever_waits_for_a_whole_frame_waits_only_for_others_who_do() -> None:
+    async with story(seats=32) as told:
+        await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        await told.one(FIRST, 3 * LEAST_WINDOW)
+        running_one = await told.one(WHOLE, LEAST_WINDOW)
+        waiting = await told.one(WHOLE, LEAST_WINDOW)
+        assert running([running_one, waiting]) == [True, False]
+        assert (await told.one(FIRST, LEAST_WINDOW)).is_running
+        running_one.arrive(1)
+        await settle()
+        assert waiting.is_running
 
 
 async def test_within_a_turn_the_plan_the_request_type_and_the_priority_decide() -> None:

@@ -24,7 +24,6 @@ from proxy.origin.asked import Answer, Asked
 from proxy.wire.media import is_htj2k
 from proxy.wire.ranges import Span
 
-_FIRST, _LEFT = Rank(Turn.VIEWER_FIRST), Rank(Turn.LEFT_COMPLETION)
 DEFAULT_FIRST = 65536
 """Bytes counted as first where a frame is fetched by one plain request."""
 
@@ -101,7 +100,9 @@ class Fill:
         """Of the plan that wants it, as long as no viewer asked for it."""
         self.readers = 0
         """Viewers who read past its first bytes now."""
-        self._read = _LEFT
+        self._came = 0
+        self._is_seen_early = False
+        """Whether a viewer wants no more than a first picture, or it was there before anybody read on."""
         self.plans = 0
         """Plans that want it now."""
         self.counted = self.size
@@ -132,18 +133,24 @@ class Fill:
         """Whose fetch this is now, and what for."""
         if self.planned is not None:
             return self.planned if is_first else self.planned._replace(turn=Turn.PLAN_COMPLETION)
-        if is_first:
-            return _FIRST
-        return self._read if self.readers else _LEFT
+        if is_first and self._is_seen_early:
+            return Rank(Turn.VIEWER_FIRST)
+        if not self.readers:
+            return Rank(Turn.LEFT_COMPLETION)
+        is_whole = not self._is_seen_early and (is_first or self._is_short)
+        return Rank(Turn.VIEWER_WHOLE if is_whole else Turn.VIEWER_COMPLETION, self._came)
 
     def open_to(self, stop: Mark | None) -> bool:
         """A viewer wants it up to `stop`: it waits no longer as a plan's. Whether he counts as a reader."""
         self.planned = None
-        if isinstance(stop, int) and stop <= self._first_piece:
+        is_first_enough = isinstance(stop, int) and stop <= self._first_piece
+        self._is_seen_early |= is_first_enough or isinstance(stop, Reach)
+        if is_first_enough:
             return False
         if not self.readers:
             # The rest may have been waiting for long, since nobody asked for it yet.
-            self._read = Rank(Turn.VIEWER_COMPLETION, next(self.order.site.gate.arrivals))
+            self._came = next(self.order.site.gate.arrivals)
+            self._is_seen_early |= self.has_first
         self.readers += 1
         return True
 
@@ -222,6 +229,11 @@ class Fill:
     def has_first(self) -> bool:
         """Whether the first bytes are in."""
         return self.size >= self._first_piece
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether the rest is less than a window."""
+        return self.claim is not None and self.claim.total - self._first_piece < self.order.site.gate.window
 
     @property
     def first_stop(self) -> int:

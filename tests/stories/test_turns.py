@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from tests.house import House, house
@@ -42,20 +43,25 @@ async def see(home: House, *images: int) -> None:
         assert answer.status_code == 206
 
 
+async def read_on(home: House, image: int) -> httpx.Response:
+    """A viewer who has the first bytes asks for the rest: the head of his answer."""
+    request = home.viewer.build_request("GET", frame_of(image), headers={"range": REST})
+    answer = await home.viewer.send(request, stream=True)
+    assert answer.status_code == 206
+    return answer
+
+
 async def test_of_two_viewers_who_read_on_whoever_asked_first_goes_first() -> None:
     barrier = asyncio.Event()
     origin = standing(barrier)
     async with house(origin, origin=SEATS) as home:
-        await see(home, *range(STANDING), 6)
+        await see(home, *range(STANDING), 6, 7)
         await home.until(lambda: len(rests(origin)) == STANDING)
-        whole = asyncio.ensure_future(home.viewer.get(frame_of(7)))
-        await home.until(lambda: origin.requests_of(frame_of(7)) == 1)
-        await home.until_inside(1)
-        rest = asyncio.ensure_future(home.viewer.get(frame_of(6), headers={"range": REST}))
-        await home.until_inside(2)
+        answers = [await read_on(home, image) for image in (7, 6)]
         assert len(rests(origin)) == STANDING
         barrier.set()
-        assert [(await answer).status_code for answer in (whole, rest)] == [200, 206]
+        for answer in answers:
+            await answer.aread()
         assert rests(origin)[STANDING:] == [frame_of(7), frame_of(6)]
 
 
@@ -67,12 +73,53 @@ async def test_whoever_reads_the_first_bytes_does_not_hurry_the_rest() -> None:
         await home.until(lambda: len(rests(origin)) == STANDING)
         first = asyncio.ensure_future(see(home, 6))
         await home.until(lambda: origin.requests_of(frame_of(6)) == 1)
-        whole = asyncio.ensure_future(home.viewer.get(frame_of(7)))
-        await home.until(lambda: origin.requests_of(frame_of(7)) == 1)
-        await home.until(lambda: len(home.app.fills) == STANDING + 2)
+        await see(home, 7)
+        rest = await read_on(home, 7)
         assert len(rests(origin)) == STANDING
         barrier.set()
-        assert (await whole).status_code == 200
+        await rest.aread()
         await first
         await home.until_idle()
         assert rests(origin)[STANDING:] == [frame_of(7), frame_of(6)]
+
+
+async def test_a_whole_short_frame_waits_for_no_rest_of_another() -> None:
+    barrier = asyncio.Event()
+    origin = standing(barrier)
+    async with house(origin, origin=SEATS) as home:
+        await see(home, *range(STANDING), 6)
+        await home.until(lambda: len(rests(origin)) == STANDING)
+        whole = asyncio.ensure_future(home.viewer.get(frame_of(7)))
+        await home.until(lambda: rests(origin)[STANDING:] == [frame_of(7)])
+        barrier.set()
+        assert (await whole).status_code == 200
+
+
+SHORT, LARGE = 100_000, 400_000
+
+
+@pytest.mark.parametrize(
+    ("size", "order"),
+    [
+        pytest.param(SHORT, [(0, FIRST), (1, FIRST), (0, REST), (1, REST)], id="short"),
+        pytest.param(LARGE, [(0, FIRST), (1, FIRST), (2, FIRST), (3, FIRST)], id="large"),
+    ],
+)
+async def test_whole_frames_come_one_after_the_other_if_they_are_short(
+    size: int, order: list[tuple[int, str]]
+) -> None:
+    barrier = asyncio.Event()
+    origin = ScriptedOrigin().with_series([codestream(size, seed) for seed in range(4)])
+    origin.script = lambda asked: honest(origin.frames[asked.path], asked, before=(barrier,))
+    async with house(origin, wait=False) as home:
+        viewers = []
+        for image in range(4):
+            viewers.append(asyncio.ensure_future(home.viewer.get(frame_of(image))))
+            await home.until_inside(image + 1)
+        # Two first fetches are more than a window. Their answers have begun, so both rests may be asked for.
+        await home.until(lambda: len(home.app.sites["pacs"].gate._waiting) == 4)
+        assert origin.ranges == [FIRST, FIRST]
+        barrier.set()
+        assert [(await viewer).status_code for viewer in viewers] == [200] * 4
+        asked = [(each.path, each.range) for each in origin.frame_requests]
+        assert asked[:4] == [(frame_of(image), range_) for image, range_ in order]
