@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from proxy.cache.frame import Claim
+from proxy.wire.media import is_htj2k
 
 RELEARN = 3
 """Frames for which another form worked, the known one not once, until that one is asked first."""
@@ -120,7 +121,10 @@ class Asking:
         if self.has_envelope:
             self._in_vain = 0 if status == 206 else self._in_vain
             says_ranges = status == 206 or headers.get("accept-ranges") == "bytes"
-            self.has_stable_parts = self.has_validators and says_ranges and self._in_vain < RELEARN
+            # What is not HTJ2K, as JPEG-LS, does not tell its own length: a range of it would be in vain.
+            is_told = is_htj2k(claim.label) or claim.label.startswith("application/octet-stream")
+            is_fit = is_told and self._in_vain < RELEARN
+            self.has_stable_parts = self.has_validators and says_ranges and is_fit
 
     def note_unfit_range(self) -> None:
         """A range of a multipart body told nothing of its part, as with what does not know its own length."""
