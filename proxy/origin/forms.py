@@ -84,7 +84,8 @@ class Asking:
     def __init__(self, origin: str, known: int | None = None) -> None:
         self._origin = origin
         self.known = known
-        """Which one worked; None as long as none did."""
+        """Which one worked, here or for frames; None as long as none did."""
+        self._has_worked_here = False
         self.has_envelope = False
         """Whether its last answer was multipart, in whichever form it was asked."""
         self.has_stable_parts = False
@@ -133,12 +134,13 @@ class Asking:
 
     def worked(self, form: int) -> None:
         """An answer to a form was believed."""
+        is_proved, self._has_worked_here = self._has_worked_here, True
         if form == self.known:
             self._instead.clear()
             return
         self._instead[form] += 1
         # One frame that is not HTJ2K must not change how the others are asked for.
-        if self.known is None or self._instead[form] >= RELEARN:
+        if not is_proved or self._instead[form] >= RELEARN:
             _log.info("form of asking", extra={"origin": self._origin, "form": str(FORMS[form])})
             self.known = form
             self._instead.clear()
