@@ -175,7 +175,8 @@ class Retrieve:
         # Who reads a first range of his own waits for one fetch, however little a resolution takes.
         read = wanted.stop if isinstance(wanted.stop, int) else 0
         least = max(IDENTIFYING, min(read, UNTOLD) if isinstance(wanted.first, Reach) else 0)
-        order = Order(wanted.key, site, wanted.asked, wanted.first, least, wanted.validators)
+        is_whole = wanted.stop is None and wanted.planned is None
+        order = Order(wanted.key, site, wanted.asked, wanted.first, least, wanted.validators, is_whole)
         return self._fills.start(order, held, stop, wanted.planned)
 
 

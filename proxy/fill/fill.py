@@ -76,6 +76,8 @@ class Order:
     """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
     validators: Literal["strict", "length", "off"] | None = None
     """What must agree before a completion is appended; None is strict where there is a strong validator."""
+    is_whole: bool = False
+    """Whether a viewer began it who waits for all of it."""
 
 
 class Fill:
@@ -107,7 +109,8 @@ class Fill:
         """Plans that want it now."""
         self.counted = self.size
         """Bytes that were held before, or were counted as brought by a plan."""
-        self._first_piece = len(held.pieces[0]) if held else first or DEFAULT_FIRST
+        named = min(first, max(order.first, IDENTIFYING)) if first and isinstance(order.first, int) else first
+        self._first_piece = len(held.pieces[0]) if held else named or DEFAULT_FIRST
         self._first_reach = order.first if held is None and isinstance(order.first, Reach) else None
         self.answered = self.size
         """Where the answer to its first fetch ends, once its headers are there."""

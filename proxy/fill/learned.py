@@ -1,8 +1,8 @@
-"""Where resolutions ended in the frames of a series: how large the next first fetch there should be.
+"""Where resolutions and frames of a series ended: how large the next first fetch there should be.
 
-Slices of a series are alike, so their resolutions end at nearly the same byte. A guess is the farthest of
-the last `LAST` ends and `MARGIN` of it more: one that falls short costs a round trip, one that goes too
-far a few bytes that belong to the frame anyway.
+Slices of a series are alike, so they and their resolutions end at nearly the same byte. A guess is the
+farthest of the last `LAST` ends and `MARGIN` of it more: one that falls short costs a round trip, one that
+goes too far a few bytes that belong to the frame anyway.
 """
 
 from collections import deque
@@ -17,16 +17,16 @@ MARGIN = 1 / 32
 MOST_KEPT = 4096
 """Series and reaches that are remembered; the one that was learned of longest ago goes."""
 
-Key = tuple[str, str, str, str, str, Reach]
+Key = tuple[str, str, str, str, str, Reach | None]
 
 
 class Learned:
-    """Ends by series and reach."""
+    """Ends by series and reach, where None is all of a frame."""
 
     def __init__(self) -> None:
         self._ends: dict[Key, deque[int]] = {}
 
-    def note(self, key: FrameKey, reach: Reach, stop: int) -> None:
+    def note(self, key: FrameKey, reach: Reach | None, stop: int) -> None:
         """A reach took so many bytes of a frame."""
         series = _series_of(key, reach)
         ends = self._ends.pop(series, None) or deque(maxlen=LAST)
@@ -35,11 +35,11 @@ class Learned:
         while len(self._ends) > MOST_KEPT:
             del self._ends[next(iter(self._ends))]
 
-    def guess(self, key: FrameKey, reach: Reach) -> int | None:
+    def guess(self, key: FrameKey, reach: Reach | None) -> int | None:
         """Bytes that a reach will hardly exceed; None where nothing is known of the series."""
         ends = self._ends.get(_series_of(key, reach))
         return int(max(ends) * (1 + MARGIN)) if ends else None
 
 
-def _series_of(key: FrameKey, reach: Reach) -> Key:
+def _series_of(key: FrameKey, reach: Reach | None) -> Key:
     return key.origin, key.resource.study, key.resource.series, key.frames_path, key.query, reach

@@ -99,11 +99,17 @@ class Fills:
         if order.first is None or is_unguarded:
             return False, None
         if isinstance(order.first, int):
-            return False, max(order.first, order.least)
+            return False, self._whole_if_short(order, max(order.first, order.least))
         guess = self._learned.guess(order.key, order.first)
         # A completion that follows at once would bring what a small probe lacks only behind others' firsts.
         size = (UNTOLD if stop is None else PROBE) if guess is None else guess
-        return guess is not None, max(size, order.least)
+        return guess is not None, self._whole_if_short(order, max(size, order.least))
+
+    def _whole_if_short(self, order: Order, first: int) -> int:
+        """All of a frame that is wanted whole, where those of its series had little more: one round trip."""
+        total = self._learned.guess(order.key, None) if order.is_whole else None
+        is_short = total is not None and total - first < order.site.gate.window
+        return max(first, total) if total is not None and is_short else first
 
     def _count(self, told: Told, first: int, *, is_learned: bool) -> None:
         """A first fetch by resolution has been told its end."""
@@ -179,6 +185,8 @@ class Fills:
             seat.begun(answer.stop - answer.start)
             was_unguarded = fill.is_unguarded
             fill.believe(answer)
+            if span.start == 0:
+                self._learned.note(fill.order.key, None, answer.claim.total)
             if fill.is_unguarded and not was_unguarded:
                 self._metrics.unguarded.labels(fill.order.key.origin).inc()
             await fill.reached(answer.start)

@@ -13,12 +13,16 @@ pytestmark = pytest.mark.anyio
 FIRST, REST = "bytes=0-65535", "bytes=65536-"
 SEATS = {"limits": {"in_flight": 8}}
 """Six for completions, two more for first fetches."""
-STANDING = 6
+STANDING, LONGER = 6, 8
 
 
 def standing(barrier: asyncio.Event, *slow: int) -> ScriptedOrigin:
-    """A series whose rests have no byte before the barrier; of the `slow` images nothing has."""
-    origin = ScriptedOrigin().with_series([codestream(66_000, seed) for seed in range(9)])
+    """A series whose rests have no byte before the barrier; of the `slow` images nothing has.
+
+    One image is longer than the others, so that its first fetch is another one too, and its rest.
+    """
+    bodies = [codestream(100_000 if seed == LONGER else 66_000, seed) for seed in range(9)]
+    origin = ScriptedOrigin().with_series(bodies)
     stands = {frame_of(image) for image in slow}
 
     def script(asked: Asked) -> Reply | None:
@@ -89,10 +93,11 @@ async def test_a_whole_short_frame_waits_for_no_rest_of_another() -> None:
     async with house(origin, origin=SEATS) as home:
         await see(home, *range(STANDING), 6)
         await home.until(lambda: len(rests(origin)) == STANDING)
-        whole = asyncio.ensure_future(home.viewer.get(frame_of(7)))
-        await home.until(lambda: rests(origin)[STANDING:] == [frame_of(7)])
+        whole = await home.viewer.get(frame_of(LONGER))
+        assert whole.status_code == 200
+        assert origin.requests_of(frame_of(LONGER)) == 2
+        assert len(rests(origin)) == STANDING
         barrier.set()
-        assert (await whole).status_code == 200
 
 
 SHORT, LARGE = 100_000, 400_000
@@ -123,3 +128,24 @@ async def test_whole_frames_come_one_after_the_other_if_they_are_short(
         assert [(await viewer).status_code for viewer in viewers] == [200] * 4
         asked = [(each.path, each.range) for each in origin.frame_requests]
         assert asked[:4] == [(frame_of(image), range_) for image, range_ in order]
+
+
+async def test_where_frames_are_short_whoever_wants_one_whole_gets_it_by_one_request() -> None:
+    sizes = (SHORT, SHORT + 1000, SHORT, 120_000, LARGE, SHORT)
+    bodies = [codestream(size, seed) for seed, size in enumerate(sizes)]
+    origin = ScriptedOrigin().with_series(bodies)
+    async with house(origin) as home:
+        for image, body in enumerate(bodies):
+            is_whole = image != 2
+            answer = await home.viewer.get(frame_of(image), headers={} if is_whole else {"range": FIRST})
+            assert not is_whole or body in answer.content
+            await home.until_idle()
+        asked = [origin.ranges_of(frame_of(image)) for image in range(len(sizes))]
+    assert asked == [
+        [FIRST, REST],  # the first of the series
+        ["bytes=0-103124"],  # as long as that one, and 1/32 more
+        [FIRST, REST],  # a viewer wanted the first bytes
+        ["bytes=0-104155", "bytes=104156-"],  # longer than it was thought
+        ["bytes=0-123749", "bytes=123750-"],
+        [FIRST, REST],  # one of the last was no short one
+    ]
