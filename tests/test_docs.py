@@ -46,10 +46,8 @@ def default_of(value: object) -> str:
         return "required"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, int):
-        for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
-            if value and value % size == 0:
-                return f"`{value // size}{unit}`"
+    if isinstance(value, int) and value >= 1024**2 and value % 1024**2 == 0:
+        return f"`{value // 1024**3}GiB`" if value % 1024**3 == 0 else f"`{value // 1024**2}MiB`"
     if isinstance(value, float):
         return f"`{value:g}`"
     return "none" if value in (None, {}) else f"`{value}`"
