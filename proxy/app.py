@@ -49,6 +49,7 @@ from proxy.sections import OriginSettings, split_address
 from proxy.series import SeriesKey, SeriesLists
 from proxy.settings import Settings
 from proxy.transcode import REFUSALS, Alternates
+from proxy.window import Window
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import parse_series_metadata_path
 
@@ -82,13 +83,18 @@ def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
 class App:
     """One service: the viewers' application, and beside it the admin's."""
 
-    def __init__(self, settings: Settings, transport_of: TransportOf = rust_transport) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        transport_of: TransportOf = rust_transport,
+        window_of: Callable[[], Window] = Window,
+    ) -> None:
         self.metrics = Metrics()
         self.settings = settings
         cache = settings.cache
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
         self.origins = {o.name: self._origin(o, transport_of(o)) for o in settings.origins}
-        self.sites = {o.name: self._site(o) for o in settings.origins}
+        self.sites = {o.name: self._site(o, window_of()) for o in settings.origins}
         self.fills = Fills(store, self.metrics)
         self._access = Access(settings.access)
         self.chosen = Chosen(settings.choice())
@@ -136,8 +142,8 @@ class App:
             keeps_labels=origin.labels == "origin",
         )
 
-    def _site(self, origin: OriginSettings) -> Site:
-        gate = Gate(origin.name, origin.limits.in_flight, self.metrics, origin.limits.per_second)
+    def _site(self, origin: OriginSettings, window: Window) -> Site:
+        gate = Gate(origin.name, origin.limits.in_flight, self.metrics, origin.limits.per_second, window)
         return Site(self.origins[origin.name], gate)
 
     def _origins(self) -> dict[str, OriginReport]:
@@ -255,9 +261,9 @@ class App:
         return status
 
 
-def create_app(settings: Settings) -> App:
+def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:
     """The service with these settings, not yet running."""
-    return App(settings)
+    return App(settings, window_of=window_of)
 
 
 def run(

@@ -1,151 +1,153 @@
-"""Whose turn it is at an origin: viewers before plans, first fetches before completions, and no idle link.
+"""Whose turn it is at an origin: viewers before plans, first fetches before completions, and no idle line.
 
-A fetch takes a seat for as long as its answer runs. The last quarter of the seats is for viewers who have
-no picture yet, so one of these finds a seat at any time; plans leave one half to viewers. Who waits is
-ranked anew at each call, since a viewer who asks for a frame lifts its fetches.
+A fetch takes a seat for as long as its answer runs. The last quarter of the seats is for viewers that have
+no picture yet, so one of these finds a seat at any time; plans leave one half to viewers.
 
-Everything but the first bytes that a viewer asked for is asked for only when less than a *window* of bytes
-is still to come (for a viewer, of viewers' bytes): then a first fetch that arrives has little ahead of it,
-and yet the next answer is on its way before the last one ends. The window finds its own size: where all
-answers that had begun were in, and then for a while nothing arrived until the answer to a fetch that had to
-wait, the link stood idle and it was asked too late: the window doubles; else it shrinks a little. Bytes
-that are late say nothing about it, and each size of it is judged once. A large completion that is running
-is not read on while first fetches of a higher rank are under way, until no more than a window of it is left.
+How much is on its way is another question than which fetch goes next. The first bytes that a viewer asks for
+go out at once. Any other fetch goes out when less than a *window* of bytes (`proxy.window`) is to come on
+fetches that it has to wait for: a plan waits for all of them, a viewer for viewers, and a viewer that wants a
+whole frame only for others that do. So short frames that are wanted whole come one after another, a window of
+them at a time; if they shared the line, all of them would be late.
 
-Of viewers who wait for whole frames each has nothing before his last byte. So of short frames one comes
-after the other, a window of them at a time: had all of them the link together, each would be late.
+A large completion that runs is not read on while first bytes of a higher rank arrive, until no more than a
+window of it is left. A first fetch that waits, or whose origin is silent, holds back nothing: then nothing
+would use the line.
 
-Where an origin takes so many requests a second, no more go out in any second, whoever asks.
+Nothing starves: each `HELD_AT_MOST` the fetch that has waited longest is let go.
 
-Nothing starves: each `HELD_AT_MOST` the fetch that waits longest is let go, and a chunk of each that
-runs is read.
+Each event costs O(log n) for n fetches that wait. A fetch that waits is ranked when it comes and when it is
+told to `move`; the heap keeps its old place, which no longer counts.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from enum import IntEnum
-from itertools import chain, count
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from proxy.metrics import Metrics
+from proxy.turns import Rank, Turn
+from proxy.window import Clock, Quota, Window
 
 HELD_AT_MOST = 1.0
-"""Seconds between fetches let go, or chunks of one read, whatever goes before them."""
-LEAST_WINDOW = 96 * 1024
-"""Bytes to come, below which a fetch may always be asked for; one and a half first fetches."""
-MOST_WINDOW = 64 * 1024 * 1024
-"""Bytes to come, above which only first bytes that viewers ask for are, however long the link."""
+"""Seconds between fetches that are let go, whatever goes before them."""
+UNREAD = 256 * 1024
+"""Bytes that sockets take without being read: to leave so few unread holds back nothing on the line."""
+SILENT = (4, 0.05, 1.0)
+"""Round trips without a byte after which a first fetch holds back nothing; seconds at least and at most."""
 
 
-class Turn(IntEnum):
-    """What a fetch is for; lower goes first."""
+class Ranked(Protocol):
+    """Something that is fetched, which knows its rank and is told of the seats of its fetches."""
 
-    VIEWER_FIRST = 0
-    """A viewer waits for the first bytes."""
-    VIEWER_WHOLE = 1
-    """A viewer waits for a whole frame: its first bytes, and its rest where that is short."""
-    VIEWER_COMPLETION = 2
-    """A viewer reads on."""
-    LEFT_COMPLETION = 3
-    """A viewer began the frame, and nobody reads it now."""
-    PLAN_FIRST = 4
-    """Nobody asked yet."""
-    PLAN_COMPLETION = 5
-    """Nobody asked yet, and a picture is there already."""
+    seats: set["Seat"]
+    """Those that wait or run now; they are told to `move` when the rank changes."""
+
+    def rank(self, is_first: bool) -> Rank:
+        """The rank of a fetch now; `is_first` until its first bytes are in."""
 
 
-class Rank(NamedTuple):
-    """Who goes first; of equals, who came first."""
+class Size(NamedTuple):
+    """Bytes of a fetch, as far as is known."""
 
-    turn: Turn
-    """What the fetch is for."""
-    came: int = 0
-    """Of two plans the one with the lower number goes first, of viewers who read on whoever came first."""
-    request_type: int = 0
-    """The place of its requestType: interaction 0, thumbnail 1, prefetch 2, compute 3."""
-    priority: float = 0
-    """Of its stage."""
+    first: int
+    """First bytes among them."""
+    rest: int
+    """Bytes behind those."""
 
 
 class Seat:
     """A turn that was given or is waited for, and what is still to come on it."""
 
-    def __init__(self, gate: "Gate", rank: Callable[[bool], Rank], size: int, *, is_first: bool) -> None:
+    def __init__(self, gate: "Gate", ranked: Ranked, size: Callable[[], Size], *, is_first: bool) -> None:
         self._gate = gate
-        self._rank = rank
-        self._asked = 0.0
-        self._ticket: asyncio.Future[None] | None = None
-        self._has_begun = False
-        self.arrival = next(gate.arrivals)
+        self._ranked = ranked
+        self._size = size
+        self._called: asyncio.Future[None] | None = None
+        self.number = next(gate.numbers)
+        """Of two seats the lower number came first."""
         self.is_first = is_first
         """Until its first bytes are in."""
         self.is_given = False
         """Whether its request may go out."""
-        self.to_come = size
-        """Bytes, as far as is known."""
+        self.size = Size(0, 0)
+        """Bytes to come, once its request went out."""
+        self.rank = ranked.rank(is_first)
+        """Its place, as it was when it last moved."""
+        self._turns = self.rank.turn, ranked.rank(False).turn
+        self.entry = 0
+        """The entry of the heap that counts."""
+        self.heard_at = 0.0
+        """When it was asked, or its last byte came."""
 
     @property
-    def rank(self) -> Rank:
-        """As it is now."""
-        return self._rank(self.is_first)
+    def to_come(self) -> int:
+        """Bytes to come."""
+        return sum(self.size)
 
-    @property
-    def is_viewers(self) -> bool:
-        """Whether a viewer asked for it."""
-        return self.rank.turn < Turn.PLAN_FIRST
-
-    @property
-    def order(self) -> tuple[Rank, int]:
-        """Lower goes first."""
-        return self.rank, self.arrival
+    def move(self) -> None:
+        """Its rank may be another one now."""
+        rank, rest = self._ranked.rank(self.is_first), self._ranked.rank(False)
+        if (rank, rest.turn) != (self.rank, self._turns[1]):
+            size = self.size
+            self._expect(Size(0, 0))
+            self.rank, self._turns = rank, (rank.turn, rest.turn)
+            self._expect(size)
+            self._gate.moved(self)
 
     async def wait(self) -> None:
         """Waits to be called."""
-        self._ticket = asyncio.get_running_loop().create_future()
-        await self._ticket
+        self._called = asyncio.get_running_loop().create_future()
+        await self._called
 
-    def give(self) -> None:
+    def give(self, now: float, *, was_idle: bool) -> None:
         """Its request goes out now."""
-        if self._ticket is not None and not self._ticket.done():
-            self._ticket.set_result(None)
-        self._asked = perf_counter()
-        self._gate.to_come += self.to_come
-        self.is_given = True
+        if self._called is not None and not self._called.done():
+            self._called.set_result(None)
+        self.is_given, self.heard_at = True, now
+        self._expect(self._size())
+        self._arrival = self._gate.window.asked(now, was_idle=was_idle)
 
-    def begun(self, size: int) -> None:
-        """Its answer's headers are there: so many bytes are to come."""
-        if self._ticket is not None and self.rank.turn is not Turn.VIEWER_FIRST:
-            self._gate.learn(self._asked)
-        self._has_begun = True
-        self._gate.on_its_way += self.to_come
-        self.expect(size)
-
-    def expect(self, size: int) -> None:
-        """So many bytes are to come."""
-        more = size - self.to_come
-        self._gate.to_come += more
-        if self._has_begun:
-            self._gate.on_its_way += more
-        self.to_come = size
+    def begun(self) -> None:
+        """Its answer's headers are there, and tell how much is to come."""
+        self._gate.window.began(self._arrival, self._gate.clock())
+        self._expect(self._size())
+        self.move()
 
     def arrived(self, size: int) -> None:
         """So many bytes came."""
-        self.expect(max(0, self.to_come - size))
+        self.heard_at = self._gate.clock()
+        was_all = 0 < self.to_come <= size
+        first = max(0, self.size.first - size)
+        self._expect(Size(first, max(0, self.to_come - size - first)))
+        self._gate.window.came(self._arrival, size, self.heard_at, is_full=self._gate.is_full, is_all=was_all)
         self._gate.bytes_came()
 
     def end_first(self) -> None:
         """The first bytes are in: what follows on this seat is a completion like any other."""
         if self.is_first:
             self.is_first = False
+            self._expect(Size(0, self.to_come))
+            self.move()
             self._gate.first_ended()
 
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._expect(Size(0, 0))
+        self.end_first()
+
     async def let_first_pass(self) -> None:
-        """Waits while first fetches of a higher rank are under way, unless this has little left."""
-        if not self.is_first and self.to_come > self._gate.window:
+        """Waits while first bytes of a higher rank arrive, unless this has little left."""
+        if not self.is_first and self.to_come > max(UNREAD, self._gate.window.size):
             await self._gate.until_no_first_before(self)
+
+    def _expect(self, size: Size) -> None:
+        for turn, now, before in zip(self._turns, size, self.size, strict=True):
+            self._gate.to_come_by[turn] += now - before
+        self.size = size
 
 
 class Gate:
@@ -157,135 +159,161 @@ class Gate:
         seats: int,
         metrics: Metrics,
         per_second: int | None = None,
-        least_window: int = LEAST_WINDOW,
+        window: Window | None = None,
+        clock: Clock = perf_counter,
     ) -> None:
-        self._least_window = self.window = least_window
-        self.to_come = 0
-        self.on_its_way = 0
-        self.last_arrival = 0.0
-        self._judged = 0.0
-        self.arrivals = count()
+        self.clock = clock
+        self.window = window or Window()
+        """How much may be on its way."""
+        self.numbers = count(1)
+        """Of those that come."""
         self._free = seats
         self._kept_for_first = max(1, seats // 4)
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
-        self._given: deque[float] = deque(maxlen=per_second or 0)
-        self._quota_alarm: asyncio.TimerHandle | None = None
-        self._waiting: set[Seat] = set()
-        self._called = Turn.VIEWER_FIRST
-        """Up to this turn nobody waits, unless for a seat."""
+        self._quota = Quota(per_second)
+        self._waiting: dict[Seat, None] = {}
+        """In the order in which they came."""
+        self._heap: list[tuple[Rank, int, int, Seat]] = []
+        """Waiting seats by rank; an entry counts if it is its seat's last one."""
+        self._entries = count(1)
         self._running: set[Seat] = set()
+        self.to_come_by = [0] * len(Turn)
+        """Bytes to come by the turn that they have."""
+        self._blocked: Turn | None = None
+        """The turn of the seat that could not go when room was last looked for; None if none waited."""
         self._first_ended = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
+        self._quota_alarm: asyncio.TimerHandle | None = None
         self._wait = {stage: metrics.gate_wait.labels(origin, stage) for stage in ("first", "completion")}
 
-    @asynccontextmanager
-    async def seat(self, rank: Callable[[bool], Rank], size: int, *, is_first: bool) -> AsyncIterator[Seat]:
-        """A seat for one fetch of about `size` bytes, from its request to the last byte of its answer.
+    @property
+    def is_full(self) -> bool:
+        """Whether a fetch waits for room."""
+        return self._blocked is not None
 
-        `rank` is asked again at each call, with whether the first bytes are still to come.
+    @property
+    def to_come(self) -> int:
+        """Bytes to come on all fetches."""
+        return sum(self.to_come_by)
+
+    @asynccontextmanager
+    async def seat(self, ranked: Ranked, size: Callable[[], Size], *, is_first: bool) -> AsyncIterator[Seat]:
+        """A seat for one fetch, from its request to the last byte of its answer.
+
+        `size` tells how many bytes that will be about; it is asked when the request goes out.
         """
-        seat = Seat(self, rank, size, is_first=is_first)
-        came = perf_counter()
+        seat = Seat(self, ranked, size, is_first=is_first)
+        came = self.clock()
+        ranked.seats.add(seat)
         try:
-            self._waiting.add(seat)
+            self._waiting[seat] = None
+            self._push(seat)
             self.call_next()
             if not seat.is_given:
                 self._set_alarm()
                 await seat.wait()
-            self._wait["first" if is_first else "completion"].observe(perf_counter() - came)
+            self._wait["first" if is_first else "completion"].observe(self.clock() - came)
             yield seat
         finally:
-            self._waiting.discard(seat)
+            ranked.seats.discard(seat)
+            self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
+        self._waiting.pop(seat, None)
+        seat.entry = 0
+        if seat.is_given:
             self._running.discard(seat)
-            seat.end_first()
-            if seat.is_given:
-                seat.expect(0)
-                self._free += 1
+            self._free += 1
+        seat.end()
+        self.call_next()
+
+    def moved(self, seat: Seat) -> None:
+        """A seat has another rank now."""
+        if seat in self._waiting:
+            self._push(seat)
+        self.call_next()
+
+    def _push(self, seat: Seat) -> None:
+        seat.entry = next(self._entries)
+        heappush(self._heap, (seat.rank, seat.number, seat.entry, seat))
+
+    def _next(self) -> Seat | None:
+        while self._heap and self._heap[0][3].entry != self._heap[0][2]:
+            heappop(self._heap)
+        return self._heap[0][3] if self._heap else None
+
+    def call_next(self) -> None:
+        """Gives seats to those that wait, by rank, as far as there are any."""
+        self._blocked = None
+        while (seat := self._next()) is not None:
+            if not self._has_room(seat.rank.turn):
+                self._blocked = seat.rank.turn
+                return
+            self._give(seat)
+
+    def bytes_came(self) -> None:
+        """Less is to come, which may make room for the next."""
+        if self._blocked is not None and self._has_room(self._blocked):
             self.call_next()
 
-    def learn(self, asked: float) -> None:
-        """The answer to a fetch that had to wait has begun: was it asked for in time?"""
-        if asked < self._judged:
-            return
-        now = self._judged = perf_counter()
-        idle = now - max(self.last_arrival, asked)
-        if not self.on_its_way and idle > (now - asked) / 4:
-            self.window = min(2 * self.window, MOST_WINDOW)
-        else:
-            self.window = max(self._least_window, self.window - self.window // 16)
+    def _give(self, seat: Seat) -> None:
+        now = self.clock()
+        del self._waiting[seat]
+        seat.entry = 0
+        seat.give(now, was_idle=not self._running)
+        self._running.add(seat)
+        self._free -= 1
+        self._quota.give(now)
+
+    def _has_room(self, turn: Turn) -> bool:
+        """Whether a fetch of this turn may go out now."""
+        if self._free <= self._kept_from(turn) or self._is_over_quota():
+            return False
+        return turn is Turn.VIEWER_FIRST or self._ahead_of(turn) < self.window.size
+
+    def _kept_from(self, turn: Turn) -> int:
+        """Seats that fetches of this turn leave free."""
+        if turn <= Turn.VIEWER_WHOLE:
+            return 0
+        return self._kept_for_first if turn < Turn.PLAN_FIRST else self._kept_for_viewers
+
+    def _ahead_of(self, turn: Turn) -> int:
+        """Bytes to come that a fetch of this turn waits for."""
+        if turn is Turn.VIEWER_WHOLE:
+            return self.to_come_by[turn]
+        return sum(self.to_come_by[: Turn.PLAN_FIRST]) if turn < Turn.PLAN_FIRST else self.to_come
 
     def first_ended(self) -> None:
-        """One first fetch less is under way."""
+        """One first fetch fewer is under way."""
         ended, self._first_ended = self._first_ended, asyncio.Event()
         ended.set()
 
     async def until_no_first_before(self, seat: Seat) -> None:
-        """Waits while first fetches of a higher rank are queued or running, but not for ever."""
-        try:
-            async with asyncio.timeout(HELD_AT_MOST):
-                while any(
-                    other.is_first and other.rank < seat.rank for other in chain(self._waiting, self._running)
-                ):
+        """Waits while first bytes of a higher rank arrive."""
+        while (left := self._patience(seat)) > 0:
+            try:
+                async with asyncio.timeout(left):
                     await self._first_ended.wait()
-        except TimeoutError:
-            return
+            except TimeoutError:
+                continue
 
-    def call_next(self) -> None:
-        """Gives seats to those who wait, by rank, as far as there are any."""
-        while self._waiting and (last := self._last_turn()) is not None:
-            seat = min(self._waiting, key=lambda seat: seat.order)
-            if seat.rank.turn > last:
-                self._called = last
-                return
-            self._give(seat)
-        self._called = Turn.VIEWER_FIRST
-
-    def bytes_came(self) -> None:
-        """Less is to come. Many may wait while little comes: they are ranked where that makes room."""
-        self.last_arrival = perf_counter()
-        if self._waiting and (self._last_turn() or 0) > self._called:
-            self.call_next()
-
-    def _give(self, seat: Seat) -> None:
-        self._waiting.discard(seat)
-        self._running.add(seat)
-        self._free -= 1
-        self._given.append(perf_counter())
-        seat.give()
+    def _patience(self, seat: Seat) -> float:
+        """Seconds until no first fetch of a higher rank is heard of any more, unless one is till then."""
+        times, least, most = SILENT
+        silent = min(most, max(least, times * (self.window.round_trip or 0.0)))
+        heard = (each.heard_at for each in self._running if each.is_first and each.rank < seat.rank)
+        return max(heard, default=-inf) + silent - self.clock()
 
     def _is_over_quota(self) -> bool:
         """Whether within a second as many were let go as the origin takes; then all are called later."""
-        if not self._given.maxlen or len(self._given) < self._given.maxlen:
-            return False
-        left = self._given[0] + 1.0 - perf_counter()
-        if left <= 0:
-            return False
-        if self._quota_alarm is None:
+        left = self._quota.wait(self.clock())
+        if left and self._quota_alarm is None:
             self._quota_alarm = asyncio.get_running_loop().call_later(left, self._call_after_quota)
-        return True
+        return left > 0
 
     def _call_after_quota(self) -> None:
         self._quota_alarm = None
         self.call_next()
-
-    def _last_turn(self) -> Turn | None:
-        """The turn up to which there is room; None is for nobody."""
-        if not self._free or self._is_over_quota():
-            return None
-        last = self._last_by_window()
-        if self._free <= self._kept_for_first:
-            return min(last, Turn.VIEWER_WHOLE)
-        return last if self._free > self._kept_for_viewers else min(last, Turn.LEFT_COMPLETION)
-
-    def _last_by_window(self) -> Turn:
-        if self.to_come < self.window:
-            return Turn.PLAN_COMPLETION
-        # What goes after it may stand still: viewers do not wait for plans, nor whole frames for large rests.
-        ranked = [(seat.rank.turn, seat.to_come) for seat in self._running]
-        if sum(size for turn, size in ranked if turn < Turn.PLAN_FIRST) < self.window:
-            return Turn.LEFT_COMPLETION
-        whole = sum(size for turn, size in ranked if turn is Turn.VIEWER_WHOLE)
-        return Turn.VIEWER_WHOLE if whole < self.window else Turn.VIEWER_FIRST
 
     def _set_alarm(self) -> None:
         if self._alarm is None and self._waiting:
@@ -293,8 +321,10 @@ class Gate:
 
     def _let_one_go(self) -> None:
         self._alarm = None
-        kept = self._kept_for_first
-        able = [s for s in self._waiting if self._free > (kept if s.is_viewers else self._kept_for_viewers)]
-        if able and not self._is_over_quota():
-            self._give(min(able, key=lambda seat: seat.arrival))
+        able = (seat for seat in self._waiting if self._free > self._kept_from_alarm(seat))
+        if not self._is_over_quota() and (longest := next(able, None)) is not None:
+            self._give(longest)
         self._set_alarm()
+
+    def _kept_from_alarm(self, seat: Seat) -> int:
+        return max(self._kept_for_first, self._kept_from(seat.rank.turn))

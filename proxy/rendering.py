@@ -30,6 +30,7 @@ from proxy.origin.asked import Headers
 from proxy.retrieve import Retrieve, Wanted
 from proxy.series import SeriesFrames, SeriesKey, SeriesLists
 from proxy.transcode import IN_FLIGHT, MOST_LACKING, Maker
+from proxy.window import Window
 from proxy.wire.display import Display
 from proxy.wire.media import Envelope, transfer_syntax_of
 from proxy.wire.picture import Picture, read_picture
@@ -58,7 +59,7 @@ class Pictures:
         self._lists = lists
         self._workers = workers
         self._access = access
-        self._gate = Gate("rendered", IN_FLIGHT, metrics, least_window=IN_FLIGHT << 20)
+        self._gate = Gate("rendered", IN_FLIGHT, metrics, window=Window(IN_FLIGHT << 20))
         self._lacking: dict[tuple[str, str, str], None] = {}
 
     def named(self, request: Request, origin: str, path: str) -> RenderedResource | None:

@@ -16,8 +16,8 @@ from proxy.codestream.reach import UNTOLD, Mark, Reach, Told
 from proxy.errors import CodestreamError, UnknownName
 from proxy.fill.fill import Fill, Order, Site
 from proxy.fill.table import Fills
-from proxy.gate import Rank
 from proxy.origin.asked import Asked
+from proxy.turns import Rank
 
 
 class CacheDid(StrEnum):
@@ -110,7 +110,7 @@ class Opened:
     def leave(self) -> None:
         """A viewer reads no more."""
         if self.is_read and isinstance(self.source, Fill):
-            self.source.readers -= 1
+            self.source.leave()
 
     def count(self, stop: int) -> tuple[int, bool]:
         """For a plan, once the bytes up to `stop` are there: how many it brought, and if a viewer came."""
@@ -139,7 +139,6 @@ class Retrieve:
             fill.plans += 1
             return replace(opened, is_planned=fill.planned is not None)
         is_read = fill.open_to(wanted.stop)
-        fill.order.site.gate.call_next()
         if wanted.site is not None and opened.did is CacheDid.COLLAPSED:
             wanted.site().lift()
         return replace(opened, is_read=is_read)

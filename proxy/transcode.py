@@ -28,6 +28,7 @@ from proxy.origin.asked import Answer, Asked
 from proxy.origin.parts import once
 from proxy.retrieve import Retrieve, Source, Wanted, reduced
 from proxy.series import SeriesFrames, SeriesKey, SeriesLists
+from proxy.window import Window
 from proxy.wire.media import HTJ2K, HTJ2K_RPCL, JPHC, transfer_syntax_of
 from proxy.wire.pixels import ImagePixel
 from proxy.wire.ranges import Span
@@ -56,7 +57,7 @@ class Alternates:
         self._lists = lists
         self._workers = workers
         # Making takes none of the origin's bytes and has its own queue: nobody is held back here.
-        self._gate = Gate("alternates", IN_FLIGHT, metrics, least_window=IN_FLIGHT << 20)
+        self._gate = Gate("alternates", IN_FLIGHT, metrics, window=Window(IN_FLIGHT << 20))
         self._lacking: dict[tuple[str, str], None] = {}
 
     def get(self, frames_path: str, query: str) -> Offered | None:

@@ -15,12 +15,24 @@ from proxy.app import App, create_app
 from proxy.listeners import Listener, open_socket, serve
 from proxy.origin.transport import Limits, Transport
 from proxy.settings import Settings
+from proxy.window import Window
 from tests.scripted_origin import SERIES, ScriptedOrigin, running
 
 STORY = 60
 """Seconds after which a story that hangs fails."""
 PATIENCE = Limits(first_byte=20, stall=20)
 """A viewer's."""
+
+
+class SlowLine(Window):
+    """A line that never gets faster: what a story is about must not hang on how fast the machine is."""
+
+    @property
+    def in_one_round_trip(self) -> int:
+        return 0
+
+    def _resize(self) -> None:
+        pass
 
 
 class Door:
@@ -111,8 +123,9 @@ async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any
 
 @asynccontextmanager
 async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool) -> AsyncIterator[House]:
+    window_of = settings.pop("window_of", SlowLine)
     first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
-    app = await asyncio.to_thread(lambda: create_app(Settings(**{"origins": [first], **settings})))
+    app = await asyncio.to_thread(lambda: create_app(Settings(**{"origins": [first], **settings}), window_of))
     grace = app.settings.listen.grace
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]
     viewers, admin = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in sockets)

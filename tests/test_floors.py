@@ -10,7 +10,7 @@ HOUSE = Path(__file__).parent.parent / "proxy"
 
 FLOORS = (
     {"errors"},
-    {"wire", "codestream", "metrics", "children", "configuration", "logs", "tasks"},
+    {"wire", "codestream", "metrics", "children", "configuration", "logs", "tasks", "turns", "window"},
     {"plan", "cache"},
     {"origin", "alternates", "gate"},
     {"fill"},

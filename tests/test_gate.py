@@ -2,14 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from time import perf_counter
 
 import pytest
 
-from proxy.gate import LEAST_WINDOW, MOST_WINDOW, Gate, Rank, Seat, Turn
+from proxy.gate import UNREAD, Gate, Seat, Size
 from proxy.metrics import Metrics
+from proxy.turns import Rank, Turn
+from proxy.window import LEAST_WINDOW, MOST_WINDOW
+from tests.simulation import clock as virtual
 
 pytestmark = pytest.mark.anyio
 
@@ -20,13 +22,29 @@ AFTER_FIRST = {
     Turn.PLAN_FIRST: Turn.PLAN_COMPLETION,
 }
 FIRSTS = AFTER_FIRST.keys()
+LARGE = UNREAD + 1
+"""Bytes of a completion that is held back."""
 STORY = 30
 """Seconds after which a story that hangs fails."""
 
 
-def ranked(turn: Turn) -> Callable[[bool], Rank]:
-    """The rank of a fetch, before and after its first bytes."""
-    return lambda is_first: Rank(AFTER_FIRST.get(turn, turn) if not is_first else turn)
+class Ranks:
+    """Of a fetch, before and after its first bytes."""
+
+    def __init__(self, rank: Rank) -> None:
+        self.seats: set[Seat] = set()
+        self.now = rank
+        self.asked = 0
+
+    def rank(self, is_first: bool) -> Rank:
+        self.asked += 1
+        turn = self.now.turn
+        return self.now if is_first else self.now._replace(turn=AFTER_FIRST.get(turn, turn))
+
+    def change(self, rank: Rank) -> None:
+        self.now = rank
+        for seat in tuple(self.seats):
+            seat.move()
 
 
 class Fetch:
@@ -34,25 +52,29 @@ class Fetch:
 
     def __init__(self, gate: Gate, turn: Turn, size: int) -> None:
         self.seat: Seat | None = None
-        self.rank = Rank(turn)
-        self.ranked = 0
+        self.ranks = Ranks(Rank(turn))
+        self.size = size
         self._gate = gate
         self._end = asyncio.Event()
         self.begun = asyncio.Event()
-        self.task = asyncio.ensure_future(self._run(turn, size))
+        self.task = asyncio.ensure_future(self._run(is_first=turn in FIRSTS))
 
-    def _rank(self, is_first: bool) -> Rank:
-        self.ranked += 1
-        return self.rank if is_first or self.rank.turn not in FIRSTS else ranked(self.rank.turn)(False)
+    async def _run(self, *, is_first: bool) -> None:
+        def size() -> Size:
+            return Size(self.size, 0) if is_first else Size(0, self.size)
 
-    async def _run(self, turn: Turn, size: int) -> None:
-        async with self._gate.seat(self._rank, size, is_first=turn in FIRSTS) as self.seat:
+        async with self._gate.seat(self.ranks, size, is_first=is_first) as self.seat:
             self.begun.set()
             await self._end.wait()
 
     @property
     def is_running(self) -> bool:
         return self.seat is not None and not self.task.done()
+
+    def begin(self, size: int) -> None:
+        assert self.seat is not None
+        self.size = size
+        self.seat.begun()
 
     def arrive(self, size: int) -> None:
         assert self.seat is not None
@@ -115,7 +137,7 @@ async def story(seats: int) -> AsyncIterator[Story]:
 
 
 def is_at_rest(gate: Gate, seats: int) -> None:
-    assert gate.to_come == gate.on_its_way == 0
+    assert gate.to_come_by == [0] * len(Turn)
     assert gate._free == seats
     assert not gate._running
 
@@ -191,10 +213,10 @@ async def test_bytes_that_make_no_room_cost_those_who_wait_nothing() -> None:
     async with story(seats=8) as told:
         large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
         waiting = await told.come(COMPLETION, 1000, count=100)
-        before = [fetch.ranked for fetch in waiting]
+        before = [fetch.ranks.asked for fetch in waiting]
         for _ in range(2000):
             large.arrive(LEAST_WINDOW // 1000)
-        assert [fetch.ranked for fetch in waiting] == before
+        assert [fetch.ranks.asked for fetch in waiting] == before
         large.arrive(LEAST_WINDOW)
         await settle()
         assert running(waiting)[0]
@@ -209,9 +231,8 @@ async def test_first_fetches_do_not_wait_for_what_is_to_come() -> None:
 async def test_what_is_to_come_follows_what_the_origin_announces() -> None:
     async with story(seats=8) as told:
         fetch = await told.one(COMPLETION, 65536)
-        assert fetch.seat is not None
         assert told.gate.to_come == 65536
-        fetch.seat.begun(500_000)
+        fetch.begin(500_000)
         assert told.gate.to_come == 500_000
         fetch.arrive(100_000)
         assert told.gate.to_come == 400_000
@@ -332,7 +353,7 @@ async def test_completions_that_are_let_go_leave_the_kept_seats_free() -> None:
 
 async def test_a_large_completion_that_runs_lets_first_fetches_pass() -> None:
     async with story(seats=8) as told:
-        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        large = await told.one(COMPLETION, LARGE)
         assert large.seat is not None
         await large.seat.let_first_pass()  # with nobody to wait for
         firsts = await told.come(FIRST, count=2)
@@ -349,7 +370,7 @@ async def test_a_large_completion_that_runs_lets_first_fetches_pass() -> None:
 
 async def test_first_fetches_that_wait_for_a_seat_are_let_pass_too() -> None:
     async with story(seats=2) as told:
-        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
+        large = await told.one(COMPLETION, LARGE)
         busy = await told.one(FIRST)
         queued = await told.one(FIRST)
         assert large.seat is not None
@@ -361,9 +382,73 @@ async def test_first_fetches_that_wait_for_a_seat_are_let_pass_too() -> None:
         assert reading.done()
 
 
+async def test_a_first_fetch_that_waits_for_room_holds_back_nothing() -> None:
+    """Otherwise each waits for the other, and the line is idle."""
+    async with story(seats=8) as told:
+        large = await told.one(COMPLETION, LARGE)
+        short = await told.one(WHOLE, LEAST_WINDOW)
+        assert short.seat is not None
+        short.seat.end_first()
+        short.ranks.change(Rank(WHOLE))  # the short rest of a frame that is wanted whole
+        waiting = await told.one(WHOLE)
+        assert running([large, short, waiting]) == [True, True, True]  # a completion now, so there is room
+        assert large.seat is not None
+        reading = asyncio.ensure_future(large.seat.let_first_pass())
+        await settle()
+        assert not reading.done()  # it runs, so it goes before
+        await waiting.end()
+        assert reading.done()
+
+
+async def test_first_bytes_of_whole_frames_wait_for_first_bytes_and_not_for_rests() -> None:
+    async with story(seats=8) as told:
+        frames = await told.come(WHOLE, 0, count=2)
+        for frame in frames:
+            await frame.end()
+        ranks = Ranks(Rank(WHOLE))
+        async with told.gate.seat(ranks, lambda: Size(LEAST_WINDOW - 1, MOST_WINDOW), is_first=True):
+            assert told.gate.to_come_by[WHOLE] == LEAST_WINDOW - 1
+            assert told.gate.to_come_by[COMPLETION] == MOST_WINDOW
+            assert (await told.one(WHOLE, 1)).is_running
+            assert not (await told.one(WHOLE, 1)).is_running
+
+
+async def test_a_first_fetch_whose_origin_is_silent_holds_back_nothing() -> None:
+    metrics = await asyncio.to_thread(Metrics)
+    now = [0.0]
+    gate = Gate("pacs", 8, metrics, clock=lambda: now[0])
+    async with asyncio.timeout(STORY):
+        large, first = Fetch(gate, COMPLETION, LARGE), Fetch(gate, FIRST, LARGE)
+        await settle()
+        assert large.seat is not None
+        for heard, is_held in ((0.04, True), (0.06, False)):
+            now[0] = heard
+            reading = asyncio.ensure_future(large.seat.let_first_pass())
+            await settle()
+            assert reading.done() is not is_held
+            reading.cancel()
+        first.arrive(1)  # it is heard of again
+        reading = asyncio.ensure_future(large.seat.let_first_pass())
+        await settle()
+        assert not reading.done()
+        await first.end()
+        assert reading.done()
+        await large.end()
+
+
+async def test_who_waits_is_not_ranked_again_when_others_come_and_go() -> None:
+    async with story(seats=8) as told:
+        await told.one(COMPLETION, MOST_WINDOW)
+        waiting = await told.come(COMPLETION, count=1000)
+        asked = [fetch.ranks.asked for fetch in waiting]
+        for _ in range(20):
+            await (await told.one(FIRST)).end()
+        assert [fetch.ranks.asked for fetch in waiting] == asked
+
+
 async def test_what_is_nearly_read_and_what_is_first_waits_for_nobody() -> None:
     async with story(seats=8) as told:
-        small = await told.one(COMPLETION, LEAST_WINDOW)
+        small = await told.one(COMPLETION, UNREAD)
         first = await told.one(FIRST, MOST_WINDOW)
         for fetch in (small, first):
             assert fetch.seat is not None
@@ -374,7 +459,7 @@ async def test_what_is_nearly_read_and_what_is_first_waits_for_nobody() -> None:
 
 async def test_after_its_first_bytes_a_fetch_is_a_completion() -> None:
     async with story(seats=8) as told:
-        one, other = await told.come(FIRST, 3 * LEAST_WINDOW, count=2)
+        one, other = await told.come(FIRST, LARGE, count=2)
         assert one.seat is not None
         one.seat.end_first()
         one.seat.end_first()  # counted once
@@ -385,87 +470,11 @@ async def test_after_its_first_bytes_a_fetch_is_a_completion() -> None:
         assert reading.done()
 
 
-async def test_the_window_doubles_where_the_link_stood_idle() -> None:
-    gate = await gate_of(4)
-    sizes = []
-    for _ in range(12):
-        gate.learn(asked=perf_counter())  # and nothing has ever arrived
-        sizes.append(gate.window)
-    assert sizes[:3] == [2 * LEAST_WINDOW, 4 * LEAST_WINDOW, 8 * LEAST_WINDOW]
-    assert sizes[-1] == MOST_WINDOW
-
-
-async def test_the_window_shrinks_a_little_where_bytes_arrived_meanwhile() -> None:
-    gate = await gate_of(4)
-    gate.window = 16 * LEAST_WINDOW
-    gate.last_arrival = perf_counter()
-    gate.learn(asked=perf_counter() - 100)
-    assert gate.window == 15 * LEAST_WINDOW
-    gate.on_its_way = 1
-    for _ in range(100):
-        gate.learn(asked=perf_counter())
-    assert gate.window == LEAST_WINDOW
-
-
-async def test_bytes_that_are_late_do_not_widen_the_window() -> None:
-    async with story(seats=16) as told:
-        await told.one(FIRST, 1)
-        slow = await told.one(COMPLETION, 3 * LEAST_WINDOW)
-        waited = await told.one(COMPLETION, 10)
-        assert slow.seat is not None
-        slow.seat.begun(3 * LEAST_WINDOW)
-        slow.arrive(3 * LEAST_WINDOW - 100)
-        await settle()
-        assert waited.seat is not None
-        waited.seat.begun(10)  # nothing has arrived since it was asked, but 100 bytes still have to
-        assert told.gate.window == LEAST_WINDOW
-        assert told.gate.on_its_way == 110
-
-
-async def test_a_window_is_judged_once() -> None:
-    async with story(seats=16) as told:
-        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
-        waited = await told.come(COMPLETION, 10, count=3)
-        large.arrive(3 * LEAST_WINDOW)
-        await settle()
-        for fetch in waited:
-            assert fetch.seat is not None
-            fetch.seat.begun(10)
-        assert told.gate.window == 2 * LEAST_WINDOW
-
-
-@pytest.mark.parametrize(("idle", "has_doubled"), [(10, False), (20, False), (30, True), (90, True)])
-async def test_idle_is_more_than_a_quarter_of_the_time(idle: float, has_doubled: bool) -> None:
-    gate = await gate_of(4)
-    gate.window = 16 * LEAST_WINDOW
-    now = perf_counter()
-    gate.last_arrival = now - idle
-    gate.learn(asked=now - 100)
-    assert gate.window == (32 if has_doubled else 15) * LEAST_WINDOW
-
-
-async def test_only_completions_that_had_to_wait_teach() -> None:
-    async with story(seats=16) as told:
-        for turn in Turn:
-            fetch = await told.one(turn, 10)
-            assert fetch.seat is not None
-            fetch.seat.begun(10)
-            fetch.arrive(10)
-            assert told.gate.window == LEAST_WINDOW
-        large = await told.one(COMPLETION, 3 * LEAST_WINDOW)
-        waited = await told.one(COMPLETION, 10)
-        large.arrive(3 * LEAST_WINDOW)
-        await settle()
-        assert waited.seat is not None
-        waited.seat.begun(10)  # nothing has arrived since it was asked
-        assert told.gate.window == 2 * LEAST_WINDOW
-
-
 async def test_a_fetch_that_fails_leaves_nothing_behind() -> None:
     gate = await gate_of(3)
     for turn in Turn:
         with pytest.raises(ZeroDivisionError):
-            async with gate.seat(ranked(turn), 100, is_first=turn in FIRSTS):
+            async with gate.seat(Ranks(Rank(turn)), lambda: Size(100, 0), is_first=turn in FIRSTS):
                 raise ZeroDivisionError
         is_at_rest(gate, 3)
 
@@ -478,13 +487,13 @@ async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int)
     inside: dict[Turn, int] = dict.fromkeys(Turn, 0)
 
     async def fetch(turn: Turn, size: int) -> None:
-        async with gate.seat(ranked(turn), size, is_first=turn in FIRSTS) as seat:
+        async with gate.seat(Ranks(Rank(turn)), lambda: Size(0, size), is_first=turn in FIRSTS) as seat:
             inside[turn] += 1
             try:
                 assert sum(inside.values()) <= seats
                 assert sum(inside.values()) - inside[FIRST] - inside[WHOLE] <= seats - max(1, seats // 4)
                 size = chance.choice((size, size // 2, 2 * size))
-                seat.begun(size)
+                seat.begun()
                 while size > 0 and chance.random() > 0.02:
                     piece = chance.randrange(1, 65536)
                     await asyncio.sleep(0)
@@ -544,7 +553,7 @@ async def test_within_a_turn_the_plan_the_request_type_and_the_priority_decide()
         waiting = []
         for plan, request_type, priority in ranks:
             fetch = await told.one(Turn.PLAN_FIRST, LEAST_WINDOW)
-            fetch.rank = Rank(Turn.PLAN_FIRST, plan, request_type, priority)
+            fetch.ranks.change(Rank(Turn.PLAN_FIRST, plan, request_type, priority))
             waiting.append(fetch)
         large.arrive(3 * LEAST_WINDOW)
         for fetch in reversed(waiting):
@@ -557,24 +566,28 @@ async def test_a_viewer_who_asks_for_what_is_queued_lifts_it() -> None:
     async with story(seats=8) as told:
         await told.one(COMPLETION, 3 * LEAST_WINDOW)
         ahead, lifted = await told.come(Turn.PLAN_FIRST, count=2)
-        lifted.rank = Rank(Turn.VIEWER_FIRST)
-        told.gate.call_next()
+        lifted.ranks.change(Rank(Turn.VIEWER_FIRST))
         await settle()
         assert running([ahead, lifted]) == [False, True]
 
 
-async def test_in_no_second_more_begin_than_the_origin_takes_and_first_fetches_go_first() -> None:
-    metrics = await asyncio.to_thread(Metrics)
-    gate, begun = Gate("pacs", 32, metrics, per_second=5), list[tuple[float, Turn]]()
+def test_in_no_second_more_begin_than_the_origin_takes_and_first_fetches_go_first() -> None:
+    metrics = Metrics()
 
-    async def fetch(turn: Turn) -> None:
-        async with gate.seat(ranked(turn), 10, is_first=turn in FIRSTS):
-            begun.append((perf_counter(), turn))
+    async def told() -> list[tuple[float, Turn]]:
+        clock = asyncio.get_running_loop().time
+        gate, begun = Gate("pacs", 32, metrics, per_second=5, clock=clock), list[tuple[float, Turn]]()
 
-    async with asyncio.timeout(STORY), asyncio.TaskGroup() as group:
-        for turn in [COMPLETION] * 8 + [FIRST] * 4:
-            group.create_task(fetch(turn))
+        async def fetch(turn: Turn) -> None:
+            async with gate.seat(Ranks(Rank(turn)), lambda: Size(10, 0), is_first=turn in FIRSTS):
+                begun.append((clock(), turn))
+
+        async with asyncio.TaskGroup() as group:
+            for turn in [COMPLETION] * 8 + [FIRST] * 4:
+                group.create_task(fetch(turn))
+        return begun
+
+    begun = virtual.run(told())
     times = [at for at, _ in begun]
-    assert len(times) == 12
-    assert all(later - earlier >= 1.0 for earlier, later in zip(times, times[5:], strict=False))
+    assert times == pytest.approx([0.0] * 5 + [1.0] * 5 + [2.0] * 2)
     assert [turn for _, turn in begun[5:9]] == [FIRST] * 4

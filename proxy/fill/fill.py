@@ -19,8 +19,9 @@ from proxy.codestream.reach import Mark, Reach, Told
 from proxy.codestream.whole import fault_of
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fill.reaches import Reaches
-from proxy.gate import Gate, Rank, Turn
+from proxy.gate import Gate, Seat, Size
 from proxy.origin.asked import Answer, Asked
+from proxy.turns import Rank, Turn
 from proxy.wire.media import is_htj2k
 from proxy.wire.ranges import Span
 
@@ -101,7 +102,9 @@ class Fill:
         self.planned: Rank | None = None
         """Of the plan that wants it, as long as no viewer asked for it."""
         self.readers = 0
-        """Viewers who read past its first bytes now."""
+        """Viewers that read past its first bytes now."""
+        self.seats: set[Seat] = set()
+        """Of its fetches, as long as they wait or run."""
         self._came = 0
         self._is_seen_early = False
         """Whether a viewer wants no more than a first picture, or it was there before anybody read on."""
@@ -109,8 +112,12 @@ class Fill:
         """Plans that want it now."""
         self.counted = self.size
         """Bytes that were held before, or were counted as brought by a plan."""
-        named = min(first, max(order.first, IDENTIFYING)) if first and isinstance(order.first, int) else first
-        self._first_piece = len(held.pieces[0]) if held else named or DEFAULT_FIRST
+        named = max(order.first, IDENTIFYING) if isinstance(order.first, int) else DEFAULT_FIRST
+        self._first_piece = len(held.pieces[0]) if held else min(first or named, named)
+        self._is_short = False
+        """Whether the rest is less than a window, as it was when its length became known."""
+        if held:
+            self.expect(held.identity.claim.total)
         self._first_reach = order.first if held is None and isinstance(order.first, Reach) else None
         self.answered = self.size
         """Where the answer to its first fetch ends, once its headers are there."""
@@ -144,7 +151,21 @@ class Fill:
         return Rank(Turn.VIEWER_WHOLE if is_whole else Turn.VIEWER_COMPLETION, self._came)
 
     def open_to(self, stop: Mark | None) -> bool:
-        """A viewer wants it up to `stop`: it waits no longer as a plan's. Whether he counts as a reader."""
+        """A viewer wants it up to `stop`, so no longer only a plan does. Whether it counts as a reader."""
+        is_reader = self._open_to(stop)
+        self._move()
+        return is_reader
+
+    def leave(self) -> None:
+        """A viewer that counts as a reader reads no more."""
+        self.readers -= 1
+        self._move()
+
+    def _move(self) -> None:
+        for seat in tuple(self.seats):
+            seat.move()
+
+    def _open_to(self, stop: Mark | None) -> bool:
         self.planned = None
         is_first_enough = isinstance(stop, int) and stop <= self._first_piece
         self._is_seen_early |= is_first_enough or isinstance(stop, Reach)
@@ -152,7 +173,7 @@ class Fill:
             return False
         if not self.readers:
             # The rest may have been waiting for long, since nobody asked for it yet.
-            self._came = next(self.order.site.gate.arrivals)
+            self._came = next(self.order.site.gate.numbers)
             self._is_seen_early |= self.has_first
         self.readers += 1
         return True
@@ -193,6 +214,7 @@ class Fill:
             elif policy and answer.claim.validator is None and answer.stop < answer.claim.total:
                 raise OriginMismatch("nothing that a completion could be guarded by", "validator")
             self._planned = self.answered = answer.stop
+            self.expect(self.claim.total)
             self._tell()
         elif (answer.claim.label, answer.claim.total) != (self.claim.label, self.claim.total):
             raise OriginChanged("another media type or total than before", "label")
@@ -233,10 +255,9 @@ class Fill:
         """Whether the first bytes are in."""
         return self.size >= self._first_piece
 
-    @property
-    def _is_short(self) -> bool:
-        """Whether the rest is less than a window."""
-        return self.claim is not None and self.claim.total - self._first_piece < self.order.site.gate.window
+    def expect(self, total: int) -> None:
+        """The whole has so many bytes, or about so many."""
+        self._is_short = total - self._first_piece < self.order.site.gate.window.size
 
     @property
     def first_stop(self) -> int:
@@ -252,10 +273,13 @@ class Fill:
         """Whether a span has bytes of the first picture."""
         return span.start < self._first_piece
 
-    def size_of(self, span: Span) -> int:
-        """Bytes of a span, as far as is known."""
-        end = span.stop or (self.claim.total if self.claim else DEFAULT_FIRST)
-        return max(0, end - span.start)
+    def size_of(self, span: Span, expected: int | None) -> Size:
+        """Bytes of a span, as far as is known; `expected` is the most that frames of its series had."""
+        total = self.claim.total if self.claim else expected
+        end = span.stop or total or DEFAULT_FIRST
+        end = min(end, total or end)
+        first = max(0, min(end, self._first_piece) - span.start)
+        return Size(first, max(0, end - span.start - first))
 
     async def next_span(self) -> Span | None:
         """The next completion to ask for; None when all that is wanted is there."""

@@ -26,9 +26,10 @@ from proxy.errors import (
 )
 from proxy.fill.fill import Fill, Order
 from proxy.fill.learned import Learned
-from proxy.gate import Rank
+from proxy.gate import Size
 from proxy.metrics import Metrics
 from proxy.tasks import Tasks
+from proxy.turns import Rank
 from proxy.wire.ranges import Span
 
 AGAIN = 2
@@ -87,6 +88,9 @@ class Fills:
 
         fill = Fill(order, held, first, note)
         fill.planned = planned
+        expected = self._learned.guess(order.key, None)
+        if held is None and expected is not None:
+            fill.expect(expected)
         fill.want(stop)
         self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
         self._table[order.key] = fill
@@ -99,17 +103,25 @@ class Fills:
         if order.first is None or is_unguarded:
             return False, None
         if isinstance(order.first, int):
-            return False, self._whole_if_short(order, max(order.first, order.least))
+            return False, self._in_time(order, max(order.first, order.least))
         guess = self._learned.guess(order.key, order.first)
         # A completion that follows at once would bring what a small probe lacks only behind others' firsts.
         size = (UNTOLD if stop is None else PROBE) if guess is None else guess
-        return guess is not None, self._whole_if_short(order, max(size, order.least))
+        return guess is not None, self._in_time(order, max(size, order.least))
 
-    def _whole_if_short(self, order: Order, first: int) -> int:
-        """All of a frame that is wanted whole, where those of its series had little more: one round trip."""
-        total = self._learned.guess(order.key, None) if order.is_whole else None
-        is_short = total is not None and total - first < order.site.gate.window
-        return max(first, total) if total is not None and is_short else first
+    def _in_time(self, order: Order, first: int) -> int | None:
+        """Bytes of the first fetch, so many that the line is not idle before a completion begins.
+
+        None is one plain request for all, if the first bytes take less than a round trip and the viewer wants
+        the whole. A frame that is only a little longer than its first bytes comes by one request, too.
+        """
+        window = order.site.gate.window
+        if not order.is_whole:
+            return first
+        if first <= window.in_one_round_trip:
+            return None
+        total = self._learned.guess(order.key, None)
+        return max(first, total) if total is not None and total - first < window.size else first
 
     def _count(self, told: Told, first: int, *, is_learned: bool) -> None:
         """A first fetch by resolution has been told its end."""
@@ -178,13 +190,17 @@ class Fills:
 
     async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         site, stage = fill.order.site, "first" if is_first else "completion"
+
+        def size() -> Size:
+            return fill.size_of(span, self._learned.guess(fill.order.key, None))
+
         async with (
-            site.gate.seat(fill.rank, fill.size_of(span), is_first=is_first) as seat,
+            site.gate.seat(fill, size, is_first=is_first) as seat,
             site.origin.fetch(fill.order.asked, span, fill.claim, stage) as answer,
         ):
-            seat.begun(answer.stop - answer.start)
             was_unguarded = fill.is_unguarded
             fill.believe(answer)
+            seat.begun()
             if span.start == 0:
                 self._learned.note(fill.order.key, None, answer.claim.total)
             if fill.is_unguarded and not was_unguarded:

@@ -19,7 +19,6 @@ from proxy.alternates.cut import read_reduced
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Mark, Reach
 from proxy.errors import OriginBusy, OriginRefused, PlanCancelled, ProxyError
-from proxy.gate import Rank, Turn
 from proxy.metrics import Metrics
 from proxy.origin.asked import Asked, Headers
 from proxy.plan.plan import Fetch, Plan
@@ -29,6 +28,7 @@ from proxy.plan.stages import parts_of_frame
 from proxy.retrieve import Retrieve, Source, Wanted
 from proxy.series import ListedFrames, SeriesFrames
 from proxy.transcode import Alternates
+from proxy.turns import Rank, Turn
 from proxy.wire.request import split_url
 
 IN_FLIGHT = 16

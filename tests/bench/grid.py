@@ -1,0 +1,42 @@
+"""Cold through the proxy against directly, over a grid of frame sizes, ways, connections and lines.
+
+In virtual time, with the proxy's own gate, fills and store; a few of its cells over real sockets prove it.
+"""
+
+import os
+from multiprocessing import get_context
+
+from tests.bench.shared import print_row
+from tests.simulation.grid import MOST_LATER, MOST_SLOWER, Cell, loads, play
+from tests.simulation.load import Times
+
+MOST_BYTES = 16_000_000
+"""Of a cell."""
+WORST = 12
+"""Cells that are shown."""
+WIDTHS = (38, 8, 8, 8, 8, 8)
+
+
+def run() -> None:
+    cells = _played()
+    missed = sum(cell.excess > 0 for cell in cells)
+    print(
+        f"{len(cells)} loads of {MOST_BYTES / 1e6:g} MB at most, in virtual time. The rule: at most"
+        f" {MOST_SLOWER:g} ×\nand {MOST_LATER * 1e3:g} ms longer than directly, for the first picture and for"
+        f" all of them.\n{missed} miss it. The worst, in seconds:\n"
+    )
+    print_row(("", "first", "direct", "final", "direct", "of rule"), WIDTHS)
+    for cell in sorted(cells, key=lambda cell: cell.excess, reverse=True)[:WORST]:
+        load = cell.load
+        name = f"{cell.network.name}: {load.frames} × {load.size:,}, {load.way}, {load.connections}"
+        shown = (*_shown(cell.proxy, cell.direct), f"{1 + cell.excess:.2f}")
+        print_row((name[: WIDTHS[0] - 1], *shown), WIDTHS)
+
+
+def _shown(ours: Times, theirs: Times) -> tuple[str, ...]:
+    return tuple(f"{each:.3f}" for each in (ours.first, theirs.first, ours.final, theirs.final))
+
+
+def _played() -> list[Cell]:
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        return pool.starmap(play, list(loads(MOST_BYTES)), chunksize=8)
