@@ -90,7 +90,7 @@ class App:
         self.origins = {o.name: self._origin(o, transport_of(o)) for o in settings.origins}
         self.sites = {o.name: self._site(o) for o in settings.origins}
         self.fills = Fills(store, self.metrics)
-        self._access = Access(settings.access)
+        self._access = Access(settings.access, settings.forward)
         self.chosen = Chosen(settings.choice())
         retrieve = Retrieve(self.sites, store, self.fills)
         self._lists = SeriesLists(self.origins)
@@ -245,13 +245,13 @@ class App:
         name, path = self._origin_of(request)
         target = checked_target(path, request.query)
         origin = self.origins[name]
-        pairs = list(request.pairs)
-        status = await hand_through(origin, request.method, target, pairs, receive, sending, unless)
+        caller = self._access.caller(name, request.pairs)
+        headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.credentials]
+        served = request.path if len(self.origins) > 1 else None
+        status = await hand_through(origin, request.method, target, headers, receive, sending, unless, served)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
-            proofs = tuple((header, value) for header, value in request.pairs if header in CREDENTIALS)
-            key = SeriesKey(name, self._access.partition(proofs), *series)
-            self.plans.metadata_read(key, proofs)
+            self.plans.metadata_read(SeriesKey(name, caller.partition, *series), caller.credentials)
         return status
 
 

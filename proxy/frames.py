@@ -14,7 +14,7 @@ from itertools import islice
 
 from starlette.types import Receive, Send
 
-from proxy.access import CREDENTIALS, Access
+from proxy.access import Access
 from proxy.alternates.cut import read_reduced
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Reach
@@ -141,16 +141,15 @@ class Frames:
         self._tell(asked, progress, progress.status, "" if is_done else "viewer_left")
 
     def _wanted(self, asked: FrameRequest, progress: Progress) -> Wanted:
-        credentials = tuple((name, value) for name, value in asked.request.pairs if name in CREDENTIALS)
-        partition = self._access.partition(credentials)
+        caller = self._access.caller(asked.origin, asked.request.pairs)
         resource, choice = asked.resource, self._chosen.now
-        series = SeriesKey(asked.origin, partition, resource.study, resource.series)
-        facts = self._lists.facts(series, credentials) if choice.needs_facts else None
+        series = SeriesKey(caller.origin, caller.partition, resource.study, resource.series)
+        facts = self._lists.facts(series, caller.credentials) if choice.needs_facts else None
         progress.profile = choice.choose(asked.profile, asked.origin, facts)
-        key = FrameKey(asked.origin, partition, resource, asked.query)
+        key = FrameKey(caller.origin, caller.partition, resource, asked.query)
         target = f"{resource.path}?{asked.query}" if asked.query else resource.path
         profile, reach = choice.profile(progress.profile), asked.reach
-        origin = Asked(target, credentials, trace_of(asked.request.pairs))
+        origin = Asked(target, caller.credentials, trace_of(asked.request.pairs))
         policy = profile.validators
         if reach is not None:
             return Wanted(key, origin, reach, reach, is_completed=False, validators=policy)

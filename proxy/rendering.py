@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from proxy.access import CREDENTIALS, Access
+from proxy.access import Access, Caller
 from proxy.alternates.values import Made, RenderedBy, Rendering
 from proxy.alternates.workers import Workers
 from proxy.cache.frame import Identity
@@ -26,7 +26,6 @@ from proxy.fill.fill import Site
 from proxy.frames import FrameRequest
 from proxy.gate import Gate
 from proxy.metrics import Metrics
-from proxy.origin.asked import Headers
 from proxy.retrieve import Retrieve, Wanted
 from proxy.series import SeriesFrames, SeriesKey, SeriesLists
 from proxy.transcode import IN_FLIGHT, MOST_LACKING, Maker
@@ -81,18 +80,17 @@ class Pictures:
         """The request for a picture as one for a frame. Raises `BadResource`, `NotAcceptable`, `NotMade`."""
         picture, rest = read_picture(request.others, request.accept, is_thumbnail=resource.is_thumbnail)
         conditions = conditions_of(request, Envelope.SINGLE)
-        credentials = tuple((name, value) for name, value in request.pairs if name in CREDENTIALS)
-        frame = await self._frame_of(resource, origin, credentials)
+        frame = await self._frame_of(resource, self._access.caller(origin, request.pairs))
         made = partial(self._wanted, picture=picture)
         profile = request.profile or request.header("retrieve-profile")
         return FrameRequest(origin, frame, rest, None, profile, conditions, request, made=made)
 
-    async def _frame_of(self, wanted: RenderedResource, origin: str, credentials: Headers) -> FrameResource:
+    async def _frame_of(self, wanted: RenderedResource, caller: Caller) -> FrameResource:
         study, series, instance = wanted.study, wanted.series, wanted.instance
         if wanted.frame_number:
             return FrameResource(study, series, instance, wanted.frame_number)
-        key = SeriesKey(origin, self._access.partition(credentials), study, series)
-        frames = await self._lists.get(key, credentials)
+        key = SeriesKey(caller.origin, caller.partition, study, series)
+        frames = await self._lists.get(key, caller.credentials)
         if not instance:
             return frames.resource(len(frames) // 2)
         there = frames.frames_of(instance)

@@ -9,6 +9,7 @@ the body around the codestream.
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -49,6 +50,8 @@ class Origin:
     ) -> None:
         self.name = name
         self._base = base_url.rstrip("/")
+        self.base_path = urlsplit(self._base).path
+        """The path of its base there, without a slash at its end."""
         self._metrics = metrics
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name)
