@@ -50,7 +50,7 @@ from proxy.series import SeriesKey, SeriesLists
 from proxy.settings import Settings
 from proxy.transcode import REFUSALS, Alternates
 from proxy.wire.request import Request, read_request
-from proxy.wire.resource import parse_series_metadata_path
+from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 
 GREET_AGAIN = 1.0
 """Seconds between tries to reach an origin at start."""
@@ -214,16 +214,24 @@ class App:
         asked = frame_request(request, name, path, self._alternates)
         picture = None if asked else self._pictures.named(request, name, path)
         if picture is not None:
-            if self._pictures.is_origins(name, picture):
-                if await self._hand_through(request, receive, send, progress, REFUSALS) not in REFUSALS:
-                    return
-                self._pictures.is_missing(name, picture)
-            asked = await self._pictures.request(request, name, picture)
-        if asked is not None:
+            await self._show(picture, request, receive, send, progress)
+        elif asked is not None:
             await self._frames.answer(asked, receive, send, progress)
-            return
-        # What we do not hold, other forms of a frame among it, is the origin's to answer.
-        await self._hand_through(request, receive, send, progress)
+        else:  # other forms of a frame among it
+            await self._hand_through(request, receive, send, progress)
+
+    async def _show(
+        self, picture: RenderedResource, request: Request, receive: Receive, send: Send, progress: Progress
+    ) -> None:
+        """The origin's own picture, or else one that is made here."""
+        name, status = self._origin_of(request)[0], 0
+        if self._pictures.is_origins(request, name, picture):
+            status = await self._hand_through(request, receive, send, progress, REFUSALS)
+        if status in (0, *REFUSALS):
+            asked = await self._pictures.request(request, name, picture)
+            await self._frames.answer(asked, receive, send, progress)
+        if status and progress.has_started:
+            self._pictures.note(request, name, picture, status)
 
     def _origin_of(self, request: Request) -> tuple[str, str]:
         """The origin that a path is for, and the path there. Raises `UnknownName`."""

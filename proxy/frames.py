@@ -66,6 +66,8 @@ class FrameRequest:
     """All frames of a list, of which `resource` is the first; empty where there is one alone."""
     made: Callable[[Wanted], Wanted] | None = None
     """Makes of a request for the frame one for what is made of it; None is the frame itself."""
+    refused: int = 0
+    """The status by which the origin refused to give the alternate itself; 0 if it did not."""
 
 
 def frame_request(request: Request, origin: str, path: str, alternates: Alternates) -> FrameRequest | None:
@@ -165,7 +167,7 @@ class Frames:
     ) -> bool:
         wanted = self._wanted(asked, progress)
         try:
-            return await self._deliver_once(asked, wanted, receive, send, progress)
+            is_done = await self._deliver_once(asked, wanted, receive, send, progress)
         except _NoRange:
             plain = replace(asked.conditions, range=None, if_range=None)
             asked = replace(asked, conditions=plain)
@@ -180,8 +182,15 @@ class Frames:
                 raise
             is_again = True
         except OriginRefused as error:
-            if not self._alternates.is_missing(wanted, error):
+            offered = None if progress.has_started else self._alternates.instead(wanted, error)
+            if offered is None:
                 raise
+            made = partial(self._alternates.wanted, offered=offered)
+            asked = replace(asked, made=made, refused=error.status)
+        else:
+            if is_done:
+                self._alternates.learn(wanted, asked.refused)
+            return is_done
         return await self._deliver(asked, receive, send, progress, is_again=is_again)
 
     async def _deliver_once(
