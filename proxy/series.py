@@ -5,7 +5,6 @@ different users.
 """
 
 import asyncio
-import json
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,14 +21,14 @@ from proxy.wire.dicomjson import (
     INSTANCE,
     MODALITY,
     TRANSFER_SYNTAXES,
-    checked,
     in_order,
+    read_json,
     text_of,
     whole_of,
 )
 from proxy.wire.display import Display, read_displays
 from proxy.wire.pixels import ImagePixel, read_image_pixel
-from proxy.wire.resource import FrameResource
+from proxy.wire.resource import FrameResource, is_uid
 
 KEPT = 60.0
 """Seconds for which a list of frames is kept."""
@@ -135,16 +134,17 @@ class ListedFrames:
 
 
 def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
-    """The frames that a series' metadata tells of. Raises `OriginMismatch` for what is none."""
-    if not isinstance(metadata, list) or not all(isinstance(each, dict) for each in metadata):
+    """The frames that a series' metadata tells of. Raises `OriginMismatch` for what is none.
+
+    An instance whose UID can't stand in a path is left out, and costs the others nothing.
+    """
+    if not isinstance(metadata, list):
         raise OriginMismatch("the series' metadata is no list of instances", "metadata")
-    instances = [each for each in metadata if text_of(each, INSTANCE)]
+    instances = [each for each in metadata if isinstance(each, dict) and is_uid(text_of(each, INSTANCE))]
     if not instances:
         raise OriginMismatch("the series' metadata has no instance", "metadata")
     ordered = in_order(instances)
     uids = tuple(text_of(each, INSTANCE) for each in ordered)
-    for uid in uids:
-        checked(FrameResource(key.study, key.series, uid, 1).path)
     ends = tuple(accumulate(max(1, whole_of(each, FRAMES)) for each in ordered))
     if ends[-1] > MOST_FRAMES:
         raise OriginMismatch(f"more than {MOST_FRAMES} frames in a series", "metadata")
@@ -202,7 +202,7 @@ class SeriesLists:
         headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
         body = await self._origins[key.origin].read_whole(path, headers)
         try:
-            metadata = await asyncio.to_thread(json.loads, body)
-        except (ValueError, RecursionError) as error:
+            metadata = await asyncio.to_thread(read_json, body)
+        except ValueError as error:
             raise OriginMismatch("the series' metadata is no JSON", "metadata") from error
         return await asyncio.to_thread(read_frames, key, metadata)

@@ -68,7 +68,8 @@ class Alternates:
         """A request for a frame as one for an alternate of it."""
         key = replace(frame.key, frames_path=offered.path)
         if offered.made == "never" or (offered.made == "if-missing" and key not in self._lacking):
-            path = frame.asked.path.replace("/frames/", offered.path, 1)
+            query = frame.asked.path.removeprefix(key.resource.path)
+            path = key.resource.path_at(offered.path) + query
             return replace(frame, key=key, asked=replace(frame.asked, path=path))
 
         def site() -> Site:

@@ -214,7 +214,7 @@ class Run:
         resource = self.frames.resource(self.images[fetch.image])
         kind = REQUEST_TYPES.index(fetch.request_type)
         rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
-        url = resource.path.replace("/frames/", fetch.frames_path or "/frames/", 1)
+        url = resource.path_at(fetch.frames_path or "/frames/")
         path, query = split_url(f"{url}?{fetch.url_arguments or ''}")
         offered, stop = offered or self.alternates.get(fetch.frames_path or "", query), fetch.part.stop
         reduced = None if offered else read_reduced(path, query)
