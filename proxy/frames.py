@@ -6,11 +6,9 @@ viewer that asks for a rest has the old version's first bytes, and must not get 
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 from starlette.types import Receive, Send
 
@@ -19,7 +17,7 @@ from proxy.alternates.cut import read_reduced
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Reach
 from proxy.composing import Conditions, compose, conditions_of
-from proxy.delivery import Progress, send_frame, send_part, until_gone
+from proxy.delivery import Progress, send_frame, until_gone
 from proxy.errors import CodestreamError, NotAcceptable, OriginMismatch, OriginRefused, ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.asked import Asked
@@ -28,14 +26,13 @@ from proxy.prefetch.plans import Plans
 from proxy.problem import status_of
 from proxy.retrieve import CacheDid, Opened, Retrieve, Source, Wanted, reduced
 from proxy.series import SeriesKey, SeriesLists
+from proxy.several import send_several
 from proxy.transcode import Alternates
 from proxy.wire.media import Envelope, wanted_envelope
 from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path, split_frames_path
 from proxy.wire.trace import trace_of
 
-AHEAD = 6
-"""Frames of a list that are fetched at once."""
 AT_ONCE = 1024 * 1024
 """Bytes that are held and sent without listening whether the viewer is still there."""
 
@@ -212,31 +209,21 @@ class Frames:
     async def _deliver_listed(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress
     ) -> bool:
-        return await until_gone(receive, self._send_listed(asked, send, progress))
+        plain = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
 
-    async def _send_listed(self, asked: FrameRequest, send: Send, progress: Progress) -> None:
-        """Each frame as a part of one answer, in order, as soon as it is whole; a few are fetched ahead."""
-        alone = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
-        opened: deque[tuple[FrameRequest, Opened]] = deque()
-        listed = asked.listed[:1] if alone.is_head else asked.listed
-        left = iter(listed)
-        try:
-            for index in range(len(listed)):
-                for resource in islice(left, AHEAD - len(opened)):
-                    each = replace(asked, resource=resource, conditions=alone)
-                    opened.append((each, self._retrieve.open(self._wanted(each, progress))))
-                each, source = opened[0][0], opened[0][1].source
-                progress.did = opened[0][1].did
-                identity = await source.describe()
-                stop = 0 if alone.is_head else identity.claim.total
-                await source.reached(stop)
-                pieces = await source.take(0, stop) if stop else ()
-                is_last = index + 1 == len(listed)
-                await send_part(send, asked.resource, identity, pieces, progress, index, is_last=is_last)
-                opened.popleft()[1].leave()
-        finally:
-            for _, each_opened in opened:
-                each_opened.leave()
+        def wanted(resource: FrameResource) -> Wanted:
+            return self._wanted(replace(asked, resource=resource, conditions=plain), progress)
+
+        last = max(asked.listed, key=lambda each: each.frame_number)
+        sending = send_several(
+            asked.listed,
+            lambda resource: self._retrieve.open(wanted(resource)),
+            send,
+            progress,
+            is_head=plain.is_head,
+            is_last_there=self._lists.has(wanted(last).key),
+        )
+        return await until_gone(receive, sending)
 
     async def _send(self, asked: FrameRequest, opened: Opened, send: Send, progress: Progress) -> None:
         source: Source = opened.source

@@ -12,6 +12,7 @@ from itertools import accumulate
 from time import monotonic
 from urllib.parse import quote
 
+from proxy.cache.frame import FrameKey
 from proxy.errors import OriginMismatch
 from proxy.origin.asked import Headers
 from proxy.origin.client import Origin
@@ -167,6 +168,18 @@ class SeriesLists:
         _, kept = self._kept.get(key, (0.0, None))
         is_good = kept is not None and kept.done() and not kept.cancelled() and kept.exception() is None
         return kept.result() if kept is not None and is_good else None
+
+    def has(self, key: FrameKey) -> bool | None:
+        """Whether there is a frame, by metadata that is at hand and not old; None if it does not say.
+
+        Metadata without a number of frames was taken for one frame, so one says nothing here.
+        """
+        series = SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
+        held = self.held(series)
+        if held is None or monotonic() > self._kept[series][0]:
+            return None
+        number = held.frames_of(key.resource.instance)
+        return key.resource.frame_number <= number if number > 1 else None
 
     def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
         """What is known of a series; where nothing is, it is asked for in the background."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.cache.frame import FrameKey
 from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefused, OriginUnreachable
 from proxy.metrics import Metrics
 from proxy.origin.client import Origin
@@ -295,3 +296,20 @@ async def test_facts_that_could_not_be_had_are_asked_for_again() -> None:
         async with asyncio.timeout(2):
             while lists.facts(KEY, ()) is None:
                 await asyncio.sleep(0.001)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("frames", "has"), [(None, None), (1, None), (3, False), (4, True), (9, True)])
+async def test_whether_a_frame_is_there_is_said_by_metadata_that_is_at_hand(
+    frames: int | None, has: bool | None
+) -> None:
+    said = instance_of("1.1", **({} if frames is None else {"frames": frames}))
+    origin = ScriptedOrigin(metadata={f"{SERIES}/metadata": json.dumps([said]).encode()})
+    fourth, other = (
+        FrameKey("pacs", b"", FrameResource(KEY.study, KEY.series, uid, 4)) for uid in ("1.1", "1.2")
+    )
+    async with lists_at(origin) as lists:
+        assert lists.has(fourth) is None
+        await lists.get(KEY, ())
+        assert (lists.has(fourth), lists.has(other)) == (has, None)
+        assert len(origin.asked) == 1
