@@ -38,7 +38,10 @@ class Forward:
         >>> Forward(cookies=frozenset({"a"})).credentials([("cookie", "a=1; b=2"), ("accept", "*/*")])
         (('cookie', 'a=1'),)
         """
-        kept = ((name, self._kept(name, value)) for name, value in headers if name in CREDENTIALS)
+        proof = tuple(pair for pair in headers if pair[0] in CREDENTIALS)
+        if not proof or (self.authorization and self.cookies is None):
+            return proof
+        kept = ((name, self._kept(name, value)) for name, value in proof)
         return tuple((name, value) for name, value in kept if value is not None)
 
     def _kept(self, name: str, value: str) -> str | None:

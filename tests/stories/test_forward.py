@@ -156,3 +156,14 @@ async def test_of_viewers_whose_credentials_go_nowhere_one_copy_serves_all(tmp_p
             assert (await home.viewer.get(frame_of(0), headers=headers)).content == BODY
             await home.until_idle()
         assert len(origin.frame_requests) == 1
+
+
+async def test_no_cookie_that_an_origin_sets_stays_in_the_proxy() -> None:
+    numbers = iter(range(10))
+    origin = ScriptedOrigin(script=lambda asked: Reply(200, {"set-cookie": f"c{next(numbers)}=1"}, (b"in",)))
+    async with house(origin) as home:
+        for _ in range(9):
+            assert "set-cookie" in (await home.viewer.get("/studies")).headers
+            home.viewer.cookies.clear()
+        assert len(home.app.origins["pacs"]._client.cookies.jar) == 0
+        assert not any("cookie" in asked.headers for asked in origin.asked)
