@@ -7,7 +7,7 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
    10  app  measure  demo  archive
     9  rendering
     8  frames  plans_api  admin  reload
-    7  prefetch
+    7  prefetch  several
     6  delivery  transcode  settings
     5  retrieve  series  access  problem  passing  listeners  cors  sections  composing
     4  fill

@@ -1,31 +1,83 @@
 """Who may read what: what one credential fetched is found by that credential alone.
 
-The partition of a request is an HMAC of its credentials under a key made at start, so neither a token
-nor anything that could be tried against a list of tokens is ever stored. `access: shared` says that
-the origin has no users of its own.
+A credential is what is forwarded to the origin, and nothing else: a cookie that stays here proves nothing
+there. The partition of a request is an HMAC of it under a key made at start, so neither a token nor anything
+that could be tried against a list of tokens is ever stored. `access: shared` says that the origin has no
+users of its own.
 """
 
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Literal
 
+from proxy.wire.cookies import named
+
 CREDENTIALS = ("authorization", "cookie")
-"""Headers that prove who asks; handed to the origin with each fetch."""
+"""Headers that prove who asks."""
 
 Policy = Literal["credential", "shared"]
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Which of a viewer's credentials an origin gets."""
+
+    authorization: bool = True
+    """Whether it gets `Authorization`."""
+    cookies: frozenset[str] | None = None
+    """Names of the cookies that it gets; None is all of them."""
+
+    def credentials(self, headers: Iterable[tuple[str, str]]) -> Pairs:
+        """The headers that it gets, of all of a request's, names in lower case.
+
+        >>> Forward(cookies=frozenset({"a"})).credentials([("cookie", "a=1; b=2"), ("accept", "*/*")])
+        (('cookie', 'a=1'),)
+        """
+        proof = tuple(pair for pair in headers if pair[0] in CREDENTIALS)
+        if not proof or (self.authorization and self.cookies is None):
+            return proof
+        kept = ((name, self._kept(name, value)) for name, value in proof)
+        return tuple((name, value) for name, value in kept if value is not None)
+
+    def _kept(self, name: str, value: str) -> str | None:
+        if name == "authorization":
+            return value if self.authorization else None
+        return value if self.cookies is None else named(value, self.cookies) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks an origin for something."""
+
+    origin: str
+    """Name of the origin."""
+    credentials: Pairs
+    """The headers that prove it there; never logged, never part of a key."""
+    partition: bytes
+    """Their digest; empty if there is none, or if all may read."""
 
 
 class Access:
-    """Tells the partition of a request."""
+    """Tells who asks."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, forward: Mapping[str, Forward] = MappingProxyType({})) -> None:
+        """`forward` says for each origin, by its name, what it gets."""
         self._is_shared = policy == "shared"
+        self._forward = forward
         self._key = secrets.token_bytes(32)
 
+    def caller(self, origin: str, headers: Iterable[tuple[str, str]]) -> Caller:
+        """Who asks an origin, by all headers of the request."""
+        credentials = self._forward[origin].credentials(headers)
+        return Caller(origin, credentials, self.partition(credentials))
+
     def partition(self, credentials: Iterable[tuple[str, str]]) -> bytes:
-        """Where frames of these credentials are kept; empty where there are none, or all may read."""
+        """Where frames of these credentials are kept; empty if there are none, or if all may read."""
         proof = [f"{name}:{len(value)}:{value}" for name, value in credentials]
         if self._is_shared or not proof:
             return b""

@@ -51,7 +51,7 @@ from proxy.settings import Settings
 from proxy.transcode import REFUSALS, Alternates
 from proxy.window import Window
 from proxy.wire.request import Request, read_request
-from proxy.wire.resource import parse_series_metadata_path
+from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 
 GREET_AGAIN = 1.0
 """Seconds between tries to reach an origin at start."""
@@ -96,7 +96,7 @@ class App:
         self.origins = {o.name: self._origin(o, transport_of(o)) for o in settings.origins}
         self.sites = {o.name: self._site(o, window_of()) for o in settings.origins}
         self.fills = Fills(store, self.metrics)
-        self._access = Access(settings.access)
+        self._access = Access(settings.access, settings.forward)
         self.chosen = Chosen(settings.choice())
         retrieve = Retrieve(self.sites, store, self.fills)
         self._lists = SeriesLists(self.origins)
@@ -220,16 +220,24 @@ class App:
         asked = frame_request(request, name, path, self._alternates)
         picture = None if asked else self._pictures.named(request, name, path)
         if picture is not None:
-            if self._pictures.is_origins(name, picture):
-                if await self._hand_through(request, receive, send, progress, REFUSALS) not in REFUSALS:
-                    return
-                self._pictures.is_missing(name, picture)
-            asked = await self._pictures.request(request, name, picture)
-        if asked is not None:
+            await self._show(picture, request, receive, send, progress)
+        elif asked is not None:
             await self._frames.answer(asked, receive, send, progress)
-            return
-        # What we do not hold, other forms of a frame among it, is the origin's to answer.
-        await self._hand_through(request, receive, send, progress)
+        else:  # other forms of a frame among it
+            await self._hand_through(request, receive, send, progress)
+
+    async def _show(
+        self, picture: RenderedResource, request: Request, receive: Receive, send: Send, progress: Progress
+    ) -> None:
+        """The origin's own picture, or else one that is made here."""
+        name, status = self._origin_of(request)[0], 0
+        if self._pictures.is_origins(request, name, picture):
+            status = await self._hand_through(request, receive, send, progress, REFUSALS)
+        if status in (0, *REFUSALS):
+            asked = await self._pictures.request(request, name, picture)
+            await self._frames.answer(asked, receive, send, progress)
+        if status and progress.has_started:
+            self._pictures.note(request, name, picture, status)
 
     def _origin_of(self, request: Request) -> tuple[str, str]:
         """The origin that a path is for, and the path there. Raises `UnknownName`."""
@@ -251,13 +259,13 @@ class App:
         name, path = self._origin_of(request)
         target = checked_target(path, request.query)
         origin = self.origins[name]
-        pairs = list(request.pairs)
-        status = await hand_through(origin, request.method, target, pairs, receive, sending, unless)
+        caller = self._access.caller(name, request.pairs)
+        headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.credentials]
+        served = request.path if len(self.origins) > 1 else None
+        status = await hand_through(origin, request.method, target, headers, receive, sending, unless, served)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
-            proofs = tuple((header, value) for header, value in request.pairs if header in CREDENTIALS)
-            key = SeriesKey(name, self._access.partition(proofs), *series)
-            self.plans.metadata_read(key, proofs)
+            self.plans.metadata_read(SeriesKey(name, caller.partition, *series), caller.credentials)
         return status
 
 

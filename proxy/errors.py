@@ -6,6 +6,7 @@ ProxyError
 │   ├── NotAcceptable         no representation that the viewer would take
 │   ├── RangeNotSatisfiable   no such bytes, or not a range at all; knows the total
 │   ├── UnknownName           no such origin or profile
+│   ├── UnknownFrame          the instance has fewer frames, as the metadata of its series says
 │   ├── NotMade               an alternate that there can't be of this frame; says why
 │   └── TooLarge              more headers than anybody needs
 ├── OriginError               what the origin did
@@ -54,6 +55,10 @@ class RangeNotSatisfiable(RequestError):
 
 class UnknownName(RequestError):
     """No origin, or no profile, of that name is configured."""
+
+
+class UnknownFrame(RequestError):
+    """The instance has no frame of that number."""
 
 
 class NotMade(RequestError):

@@ -6,20 +6,18 @@ viewer that asks for a rest has the old version's first bytes, and must not get 
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 from starlette.types import Receive, Send
 
-from proxy.access import CREDENTIALS, Access
+from proxy.access import Access
 from proxy.alternates.cut import read_reduced
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Reach
 from proxy.composing import Conditions, compose, conditions_of
-from proxy.delivery import Progress, send_frame, send_part, until_gone
+from proxy.delivery import Progress, send_frame, until_gone
 from proxy.errors import CodestreamError, NotAcceptable, OriginMismatch, OriginRefused, ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.asked import Asked
@@ -28,14 +26,13 @@ from proxy.prefetch.plans import Plans
 from proxy.problem import status_of
 from proxy.retrieve import CacheDid, Opened, Retrieve, Source, Wanted, reduced
 from proxy.series import SeriesKey, SeriesLists
+from proxy.several import send_several
 from proxy.transcode import Alternates
 from proxy.wire.media import Envelope, wanted_envelope
 from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path, split_frames_path
 from proxy.wire.trace import trace_of
 
-AHEAD = 6
-"""Frames of a list that are fetched at once."""
 AT_ONCE = 1024 * 1024
 """Bytes that are held and sent without listening whether the viewer is still there."""
 
@@ -66,6 +63,8 @@ class FrameRequest:
     """All frames of a list, of which `resource` is the first; empty where there is one alone."""
     made: Callable[[Wanted], Wanted] | None = None
     """Makes of a request for the frame one for what is made of it; None is the frame itself."""
+    refused: int = 0
+    """The status by which the origin refused to give the alternate itself; 0 if it did not."""
 
 
 def frame_request(request: Request, origin: str, path: str, alternates: Alternates) -> FrameRequest | None:
@@ -141,16 +140,15 @@ class Frames:
         self._tell(asked, progress, progress.status, "" if is_done else "viewer_left")
 
     def _wanted(self, asked: FrameRequest, progress: Progress) -> Wanted:
-        credentials = tuple((name, value) for name, value in asked.request.pairs if name in CREDENTIALS)
-        partition = self._access.partition(credentials)
+        caller = self._access.caller(asked.origin, asked.request.pairs)
         resource, choice = asked.resource, self._chosen.now
-        series = SeriesKey(asked.origin, partition, resource.study, resource.series)
-        facts = self._lists.facts(series, credentials) if choice.needs_facts else None
+        series = SeriesKey(caller.origin, caller.partition, resource.study, resource.series)
+        facts = self._lists.facts(series, caller.credentials) if choice.needs_facts else None
         progress.profile = choice.choose(asked.profile, asked.origin, facts)
-        key = FrameKey(asked.origin, partition, resource, asked.query)
+        key = FrameKey(caller.origin, caller.partition, resource, asked.query)
         target = f"{resource.path}?{asked.query}" if asked.query else resource.path
         profile, reach = choice.profile(progress.profile), asked.reach
-        origin = Asked(target, credentials, trace_of(asked.request.pairs))
+        origin = Asked(target, caller.credentials, trace_of(asked.request.pairs))
         policy = profile.validators
         if reach is not None:
             return Wanted(key, origin, reach, reach, is_completed=False, validators=policy)
@@ -166,7 +164,7 @@ class Frames:
     ) -> bool:
         wanted = self._wanted(asked, progress)
         try:
-            return await self._deliver_once(asked, wanted, receive, send, progress)
+            is_done = await self._deliver_once(asked, wanted, receive, send, progress)
         except _NoRange:
             plain = replace(asked.conditions, range=None, if_range=None)
             asked = replace(asked, conditions=plain)
@@ -181,8 +179,15 @@ class Frames:
                 raise
             is_again = True
         except OriginRefused as error:
-            if not self._alternates.is_missing(wanted, error):
+            offered = None if progress.has_started else self._alternates.instead(wanted, error)
+            if offered is None:
                 raise
+            made = partial(self._alternates.wanted, offered=offered)
+            asked = replace(asked, made=made, refused=error.status)
+        else:
+            if is_done:
+                self._alternates.learn(wanted, asked.refused)
+            return is_done
         return await self._deliver(asked, receive, send, progress, is_again=is_again)
 
     async def _deliver_once(
@@ -204,31 +209,21 @@ class Frames:
     async def _deliver_listed(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress
     ) -> bool:
-        return await until_gone(receive, self._send_listed(asked, send, progress))
+        plain = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
 
-    async def _send_listed(self, asked: FrameRequest, send: Send, progress: Progress) -> None:
-        """Each frame as a part of one answer, in order, as soon as it is whole; a few are fetched ahead."""
-        alone = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
-        opened: deque[tuple[FrameRequest, Opened]] = deque()
-        listed = asked.listed[:1] if alone.is_head else asked.listed
-        left = iter(listed)
-        try:
-            for index in range(len(listed)):
-                for resource in islice(left, AHEAD - len(opened)):
-                    each = replace(asked, resource=resource, conditions=alone)
-                    opened.append((each, self._retrieve.open(self._wanted(each, progress))))
-                each, source = opened[0][0], opened[0][1].source
-                progress.did = opened[0][1].did
-                identity = await source.describe()
-                stop = 0 if alone.is_head else identity.claim.total
-                await source.reached(stop)
-                pieces = await source.take(0, stop) if stop else ()
-                is_last = index + 1 == len(listed)
-                await send_part(send, asked.resource, identity, pieces, progress, index, is_last=is_last)
-                opened.popleft()[1].leave()
-        finally:
-            for _, each_opened in opened:
-                each_opened.leave()
+        def wanted(resource: FrameResource) -> Wanted:
+            return self._wanted(replace(asked, resource=resource, conditions=plain), progress)
+
+        last = max(asked.listed, key=lambda each: each.frame_number)
+        sending = send_several(
+            asked.listed,
+            lambda resource: self._retrieve.open(wanted(resource)),
+            send,
+            progress,
+            is_head=plain.is_head,
+            is_last_there=self._lists.has(wanted(last).key),
+        )
+        return await until_gone(receive, sending)
 
     async def _send(self, asked: FrameRequest, opened: Opened, send: Send, progress: Progress) -> None:
         source: Source = opened.source

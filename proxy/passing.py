@@ -5,13 +5,14 @@ Headers that belong to one connection are dropped both ways, with those that `Co
 """
 
 import re
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Receive, Send
 
 from proxy.errors import BadResource
 from proxy.origin.client import Origin
+from proxy.wire.cookies import narrowed
 
 _ONE_CONNECTION = frozenset(
     {
@@ -63,10 +64,12 @@ async def hand_through(
     receive: Receive,
     send: Send,
     unless: Collection[int] = (),
+    served: str | None = None,
 ) -> int:
     """Sends a request on, and its answer back unless it has one of these statuses; its status.
 
-    Raises `OriginError`.
+    `served` is the path of the request here; None if there is no other origin that this one's cookies must be
+    kept from. Raises `OriginError`.
     """
     kept = [(name, value) for name, value in end_to_end(headers) if name not in _OURS_TO_SAY]
     has_body = method in _WITH_BODY or any(name == "content-length" and value != "0" for name, value in kept)
@@ -77,6 +80,8 @@ async def hand_through(
         if response.status_code in unless:
             return response.status_code
         back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
+        if served is not None:
+            back = [*_with_own_cookies(back, origin, served)]
         raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in ("date", "server")]
         await send({"type": "http.response.start", "status": response.status_code, "headers": raw})
         async for chunk in origin.body_of(response):
@@ -85,6 +90,23 @@ async def hand_through(
     finally:
         await response.aclose()
     return response.status_code
+
+
+def _with_own_cookies(
+    headers: Iterable[tuple[str, str]], origin: Origin, served: str
+) -> Iterator[tuple[str, str]]:
+    """The headers, with cookies that a browser returns to this origin and to no other.
+
+    What the default origin sets at a path without its name is kept to the first segment of that path, which
+    is no other origin's.
+    """
+    base, first = origin.base_path, served.partition("/")[0] or origin.name
+    if first != origin.name:
+        base += f"/{first}"
+    for name, value in headers:
+        kept = narrowed(value, base, f"/{first}") if name == "set-cookie" else value
+        if kept is not None:
+            yield name, kept
 
 
 async def _body_of(receive: Receive) -> AsyncIterator[bytes]:

@@ -1,7 +1,7 @@
 """Plans over HTTP, on the admin listener: make one, look at it, follow its events, cancel it.
 
-The caller's own `Authorization` and `Cookie` are handed to the origin, and what is fetched is found by
-that credential alone, as everywhere.
+The caller's own `Authorization` and `Cookie` are forwarded to the origin as a viewer's are, and what is
+fetched is found by that credential alone, as everywhere.
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from fastapi.responses import EventSourceResponse
 from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
-from proxy.access import CREDENTIALS, Access
+from proxy.access import Access
 from proxy.errors import BadResource, ConfigurationError, UnknownName
 from proxy.origin.asked import Headers
 from proxy.prefetch.plans import Plans
@@ -110,13 +110,13 @@ def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRo
         if origin is None or origin not in choice.by_origin:
             raise UnknownName(f"no origin of that name; there are {', '.join(choice.by_origin)}")
         pairs = read_headers(request.scope["headers"])
-        credentials = tuple((name, value) for name, value in pairs if name in CREDENTIALS)
-        key = SeriesKey(origin, access.partition(credentials), wanted.study, wanted.series)
+        caller = access.caller(origin, pairs)
+        key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
-        frames = await _frames(plans, key, wanted, credentials)
+        frames = await _frames(plans, key, wanted, caller.credentials)
         facts = frames.facts if isinstance(frames, SeriesFrames) else None
         try:
-            run = plans.start(frames, credentials, choice.choose(wanted.profile, origin, facts))
+            run = plans.start(frames, caller.credentials, choice.choose(wanted.profile, origin, facts))
         except ConfigurationError as error:  # the profile does not fit this series
             raise BadResource(str(error)) from error
         response.headers["location"] = f"/plans/{run.id}"

@@ -15,6 +15,7 @@ from proxy.wire.ranges import parse_range
 STATUSES: dict[type[errors.ProxyError], int] = {
     errors.BadResource: 400,
     errors.UnknownName: 404,
+    errors.UnknownFrame: 404,
     errors.TooLarge: 431,
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,

@@ -15,10 +15,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from proxy.access import CREDENTIALS, Access
+from proxy.access import Access, Caller
 from proxy.alternates.values import Made, RenderedBy, Rendering
 from proxy.alternates.workers import Workers
-from proxy.cache.frame import Identity
+from proxy.cache.frame import FrameKey, Identity
+from proxy.cache.lacking import Lacking
 from proxy.codestream.reach import Reach
 from proxy.composing import conditions_of
 from proxy.errors import CodestreamError, NotMade
@@ -26,10 +27,9 @@ from proxy.fill.fill import Site
 from proxy.frames import FrameRequest
 from proxy.gate import Gate
 from proxy.metrics import Metrics
-from proxy.origin.asked import Headers
 from proxy.retrieve import Retrieve, Wanted
 from proxy.series import SeriesFrames, SeriesKey, SeriesLists
-from proxy.transcode import IN_FLIGHT, MOST_LACKING, Maker
+from proxy.transcode import IN_FLIGHT, REFUSALS, Maker
 from proxy.window import Window
 from proxy.wire.display import Display
 from proxy.wire.media import Envelope, transfer_syntax_of
@@ -38,8 +38,10 @@ from proxy.wire.pixels import ImagePixel
 from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource, RenderedResource, parse_rendered_path
 
-RENDERED = "/rendered/"
+RENDERED, THUMBNAIL = "/rendered/", "/thumbnail/"
 """What stands in keys instead of `/frames/`."""
+UNCLEAR = frozenset({400, 406, 415})
+"""Refusals that may be for the arguments or for what the viewer takes, so that nothing is learned of them."""
 
 
 class Pictures:
@@ -60,40 +62,45 @@ class Pictures:
         self._workers = workers
         self._access = access
         self._gate = Gate("rendered", IN_FLIGHT, metrics, window=Window(IN_FLIGHT << 20))
-        self._lacking: dict[tuple[str, str, str], None] = {}
+        self._lacking = Lacking()
 
     def named(self, request: Request, origin: str, path: str) -> RenderedResource | None:
         """The picture that a request is for, if such may be made here; else None. Raises `BadResource`."""
         is_ours = request.method in ("GET", "HEAD") and self._rendered_by[origin] != "origin"
         return parse_rendered_path(path) if is_ours else None
 
-    def is_origins(self, origin: str, resource: RenderedResource) -> bool:
-        """Whether the origin is to be asked first, unless it was found to lack others of that series."""
-        key = origin, resource.study, resource.series
-        return self._rendered_by[origin] == "if-missing" and key not in self._lacking
+    def is_origins(self, request: Request, origin: str, resource: RenderedResource) -> bool:
+        """Whether the origin is to be asked first."""
+        is_first = self._rendered_by[origin] == "if-missing"
+        return is_first and self._key(request, origin, resource) not in self._lacking
 
-    def is_missing(self, origin: str, resource: RenderedResource) -> None:
-        """The origin refused it: it can't render what is in that series."""
-        self._lacking[origin, resource.study, resource.series] = None
-        while len(self._lacking) > MOST_LACKING:
-            del self._lacking[next(iter(self._lacking))]
+    def note(self, request: Request, origin: str, resource: RenderedResource, status: int) -> None:
+        """This was had, after the origin had answered with a status."""
+        is_there = status == 200
+        if is_there or (status in REFUSALS - UNCLEAR and request.method == "GET"):
+            self._lacking.note(self._key(request, origin, resource), is_there=is_there)
+
+    def _key(self, request: Request, origin: str, resource: RenderedResource) -> FrameKey:
+        """Of the caller's pictures of an instance, or of a series."""
+        frame = FrameResource(resource.study, resource.series, resource.instance, resource.frame_number)
+        path = THUMBNAIL if resource.is_thumbnail else RENDERED
+        return FrameKey(origin, self._access.caller(origin, request.pairs).partition, frame, frames_path=path)
 
     async def request(self, request: Request, origin: str, resource: RenderedResource) -> FrameRequest:
         """The request for a picture as one for a frame. Raises `BadResource`, `NotAcceptable`, `NotMade`."""
         picture, rest = read_picture(request.others, request.accept, is_thumbnail=resource.is_thumbnail)
         conditions = conditions_of(request, Envelope.SINGLE)
-        credentials = tuple((name, value) for name, value in request.pairs if name in CREDENTIALS)
-        frame = await self._frame_of(resource, origin, credentials)
+        frame = await self._frame_of(resource, self._access.caller(origin, request.pairs))
         made = partial(self._wanted, picture=picture)
         profile = request.profile or request.header("retrieve-profile")
         return FrameRequest(origin, frame, rest, None, profile, conditions, request, made=made)
 
-    async def _frame_of(self, wanted: RenderedResource, origin: str, credentials: Headers) -> FrameResource:
+    async def _frame_of(self, wanted: RenderedResource, caller: Caller) -> FrameResource:
         study, series, instance = wanted.study, wanted.series, wanted.instance
         if wanted.frame_number:
             return FrameResource(study, series, instance, wanted.frame_number)
-        key = SeriesKey(origin, self._access.partition(credentials), study, series)
-        frames = await self._lists.get(key, credentials)
+        key = SeriesKey(caller.origin, caller.partition, study, series)
+        frames = await self._lists.get(key, caller.credentials)
         if not instance:
             return frames.resource(len(frames) // 2)
         there = frames.frames_of(instance)

@@ -110,6 +110,11 @@ class CredentialsSettings(Words):
     aws_service: str = Field("medical-imaging", pattern=r"^[a-z0-9-]+$")
     """Service to sign requests for."""
 
+    @property
+    def is_set(self) -> bool:
+        """Whether there are any."""
+        return any((self.bearer_file, self.user, self.aws_region))
+
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
         kinds = (self.bearer_file, self.user, self.aws_region)
@@ -119,6 +124,15 @@ class CredentialsSettings(Words):
         if sum(password is not None for password in passwords) != (self.user is not None):
             raise ValueError("credentials: user goes with one of password_file and password_env")
         return self
+
+
+class ForwardSettings(Words):
+    """What an origin gets of a viewer's credentials."""
+
+    authorization: bool = True
+    """Whether the origin gets the viewer's `Authorization`."""
+    cookies: tuple[Annotated[str, Field(pattern=r"^[!#-'*+.0-9A-Z^-z|~-]+$")], ...] | None = None
+    """Cookies that the origin gets, by name, or `*`; unless set, an only origin gets all, others none."""
 
 
 class OriginSettings(Words):
@@ -144,11 +158,15 @@ class OriginSettings(Words):
     """How the connection to it is made."""
     credentials: CredentialsSettings = CredentialsSettings()
     """The proxy's own credentials there."""
+    forward: ForwardSettings = ForwardSettings()
+    """What it gets of a viewer's credentials."""
 
     @model_validator(mode="after")
     def _has_tls(self) -> Self:
         if self.url.startswith("http:") and (self.tls.ca_file or self.tls.certificate_file):
             raise ValueError("tls: is for an origin whose url begins with https")
+        if self.credentials.is_set and "forward" in self.model_fields_set:
+            raise ValueError("forward: an origin that has credentials of the proxy's own gets no viewer's")
         return self
 
 

@@ -5,7 +5,6 @@ different users.
 """
 
 import asyncio
-import json
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from itertools import accumulate
 from time import monotonic
 from urllib.parse import quote
 
+from proxy.cache.frame import FrameKey
 from proxy.errors import OriginMismatch
 from proxy.origin.asked import Headers
 from proxy.origin.client import Origin
@@ -22,14 +22,14 @@ from proxy.wire.dicomjson import (
     INSTANCE,
     MODALITY,
     TRANSFER_SYNTAXES,
-    checked,
     in_order,
+    read_json,
     text_of,
     whole_of,
 )
 from proxy.wire.display import Display, read_displays
 from proxy.wire.pixels import ImagePixel, read_image_pixel
-from proxy.wire.resource import FrameResource
+from proxy.wire.resource import FrameResource, is_uid
 
 KEPT = 60.0
 """Seconds for which a list of frames is kept."""
@@ -135,16 +135,17 @@ class ListedFrames:
 
 
 def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
-    """The frames that a series' metadata tells of. Raises `OriginMismatch` for what is none."""
-    if not isinstance(metadata, list) or not all(isinstance(each, dict) for each in metadata):
+    """The frames that a series' metadata tells of. Raises `OriginMismatch` for what is none.
+
+    An instance whose UID can't stand in a path is left out, and costs the others nothing.
+    """
+    if not isinstance(metadata, list):
         raise OriginMismatch("the series' metadata is no list of instances", "metadata")
-    instances = [each for each in metadata if text_of(each, INSTANCE)]
+    instances = [each for each in metadata if isinstance(each, dict) and is_uid(text_of(each, INSTANCE))]
     if not instances:
         raise OriginMismatch("the series' metadata has no instance", "metadata")
     ordered = in_order(instances)
     uids = tuple(text_of(each, INSTANCE) for each in ordered)
-    for uid in uids:
-        checked(FrameResource(key.study, key.series, uid, 1).path)
     ends = tuple(accumulate(max(1, whole_of(each, FRAMES)) for each in ordered))
     if ends[-1] > MOST_FRAMES:
         raise OriginMismatch(f"more than {MOST_FRAMES} frames in a series", "metadata")
@@ -167,6 +168,18 @@ class SeriesLists:
         _, kept = self._kept.get(key, (0.0, None))
         is_good = kept is not None and kept.done() and not kept.cancelled() and kept.exception() is None
         return kept.result() if kept is not None and is_good else None
+
+    def has(self, key: FrameKey) -> bool | None:
+        """Whether there is a frame, by metadata that is at hand and not old; None if it does not say.
+
+        Metadata without a number of frames was taken for one frame, so one says nothing here.
+        """
+        series = SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
+        held = self.held(series)
+        if held is None or monotonic() > self._kept[series][0]:
+            return None
+        number = held.frames_of(key.resource.instance)
+        return key.resource.frame_number <= number if number > 1 else None
 
     def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
         """What is known of a series; where nothing is, it is asked for in the background."""
@@ -202,7 +215,7 @@ class SeriesLists:
         headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
         body = await self._origins[key.origin].read_whole(path, headers)
         try:
-            metadata = await asyncio.to_thread(json.loads, body)
-        except (ValueError, RecursionError) as error:
+            metadata = await asyncio.to_thread(read_json, body)
+        except ValueError as error:
             raise OriginMismatch("the series' metadata is no JSON", "metadata") from error
         return await asyncio.to_thread(read_frames, key, metadata)

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from proxy.access import Policy
+from proxy.access import Forward, Policy
 from proxy.alternates.values import Offered
 from proxy.configuration import read
 from proxy.plan.choice import Choice, Rule
@@ -88,6 +88,19 @@ class Settings(BaseSettings):
         if len(self.origins) == 1:
             return self.origins[0]
         return next((origin for origin in self.origins if origin.default), None)
+
+    @property
+    def forward(self) -> dict[str, Forward]:
+        """What each origin gets of a viewer's credentials, by its name."""
+        return {origin.name: self._forward_to(origin) for origin in self.origins}
+
+    def _forward_to(self, origin: OriginSettings) -> Forward:
+        if origin.credentials.is_set:
+            return Forward(authorization=False, cookies=frozenset())
+        said, is_only = origin.forward, len(self.origins) == 1
+        if (said.cookies is None and is_only) or "*" in (said.cookies or ()):
+            return Forward(said.authorization)
+        return Forward(said.authorization, frozenset(said.cookies or ()))
 
     def all_profiles(self) -> dict[str, Profile]:
         """Stock and configured profiles by name; a configured one goes before a stock one."""

@@ -18,9 +18,10 @@ from typing import Any
 
 from proxy.alternates.values import Alternate, Job, Made, Offered, Rendering
 from proxy.alternates.workers import Workers
-from proxy.cache.frame import Claim, FrameKey, Identity
+from proxy.cache.frame import Claim, Identity
+from proxy.cache.lacking import Lacking
 from proxy.codestream.reach import Reach
-from proxy.errors import CodestreamError, NotMade, OriginChanged, OriginRefused, ProxyError
+from proxy.errors import CodestreamError, NotMade, OriginChanged, OriginRefused
 from proxy.fill.fill import Site
 from proxy.gate import Gate
 from proxy.metrics import Metrics
@@ -35,10 +36,10 @@ from proxy.wire.ranges import Span
 
 IN_FLIGHT = 64
 """Alternates that are being made, or wait for what they are made of."""
-REFUSALS = (400, 404, 405, 406, 410, 415, 501)
-"""What an origin answers that has no such path."""
-MOST_LACKING = 1024
-"""Origins and paths that are remembered to be refused."""
+REFUSALS = frozenset({400, 404, 405, 406, 410, 415, 501})
+"""What an origin answers that has no such path; what it was asked for is made here then."""
+UNCLEAR = frozenset({400})
+"""Those of them that may be for the request and not for the path, so that nothing is learned of them."""
 
 
 class Alternates:
@@ -58,7 +59,7 @@ class Alternates:
         self._workers = workers
         # Making takes none of the origin's bytes and has its own queue: nobody is held back here.
         self._gate = Gate("alternates", IN_FLIGHT, metrics, window=Window(IN_FLIGHT << 20))
-        self._lacking: dict[tuple[str, str], None] = {}
+        self._lacking = Lacking()
 
     def get(self, frames_path: str, query: str) -> Offered | None:
         """The one at a path; none where a size is asked for, since such a picture is cut out of the frame."""
@@ -67,8 +68,9 @@ class Alternates:
     def wanted(self, frame: Wanted, offered: Offered) -> Wanted:
         """A request for a frame as one for an alternate of it."""
         key = replace(frame.key, frames_path=offered.path)
-        if offered.made == "never" or (offered.made == "if-missing" and not self._is_lacking(key)):
-            path = frame.asked.path.replace("/frames/", offered.path, 1)
+        if offered.made == "never" or (offered.made == "if-missing" and key not in self._lacking):
+            query = frame.asked.path.removeprefix(key.resource.path)
+            path = key.resource.path_at(offered.path) + query
             return replace(frame, key=key, asked=replace(frame.asked, path=path))
 
         def site() -> Site:
@@ -78,19 +80,21 @@ class Alternates:
 
         return replace(frame, key=key, first=None, site=site)
 
-    def is_missing(self, wanted: Wanted, error: ProxyError) -> bool:
-        """Whether an origin was found not to have an alternate that can be made instead; remembers it."""
-        offered, key = self._by_path.get(wanted.key.frames_path), wanted.key
-        is_refused = isinstance(error, OriginRefused) and error.status in REFUSALS
-        if offered is None or offered.made != "if-missing" or wanted.site is not None or not is_refused:
-            return False
-        self._lacking[key.origin, key.frames_path] = None
-        while len(self._lacking) > MOST_LACKING:
-            del self._lacking[next(iter(self._lacking))]
-        return True
+    def instead(self, wanted: Wanted, refused: OriginRefused) -> Offered | None:
+        """What is made here of a frame, now that its origin refused its own; None if nothing is."""
+        offered = self._by_path.get(wanted.key.frames_path)
+        is_missing = wanted.site is None and refused.status in REFUSALS
+        if offered is None or offered.made != "if-missing" or not is_missing:
+            return None
+        return replace(offered, made="always")
 
-    def _is_lacking(self, key: FrameKey) -> bool:
-        return (key.origin, key.frames_path) in self._lacking
+    def learn(self, wanted: Wanted, refused: int) -> None:
+        """This was had; `refused` is the status by which the origin refused it before, or 0.
+
+        Until it was made nobody knows if the origin lacks the alternate or the frame.
+        """
+        if wanted.key.frames_path in self._by_path and (wanted.site is None or refused in REFUSALS - UNCLEAR):
+            self._lacking.note(wanted.key, is_there=wanted.site is None)
 
 
 class Maker(ABC):

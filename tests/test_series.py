@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.cache.frame import FrameKey
 from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefused, OriginUnreachable
 from proxy.metrics import Metrics
 from proxy.origin.client import Origin
@@ -91,19 +92,43 @@ def test_modality_and_transfer_syntax_are_those_of_the_first_slice() -> None:
 
 @pytest.mark.parametrize(
     "metadata",
-    [None, 3, "text", {}, [], [3], [None], [[]], [{}], [{"00080018": {"Value": []}}], [{"00080018": 5}]],
+    [
+        *(None, 3, "text", {}, [], [3], [None], [[]], [{}], [{"00080018": {"Value": []}}], [{"00080018": 5}]),
+        [{"00080018": {"Value": ["../1"]}}],
+    ],
 )
 def test_what_lists_no_instance_is_refused(metadata: object) -> None:
     with pytest.raises(OriginMismatch, match="the series' metadata"):
         read_frames(KEY, metadata)
 
 
-@pytest.mark.parametrize("uid", ["a", "1..2", "../1", "1/2", "1" * 65, "1?x", "1.2%2f"])
-def test_an_instance_whose_uid_is_none_is_refused_without_naming_it(uid: str) -> None:
-    with pytest.raises(OriginMismatch) as caught:
-        read(instance_of("1.1"), instance_of(uid))
-    assert caught.value.reason == "uid"
-    assert uid == "a" or uid not in str(caught.value)
+@pytest.mark.parametrize("uid", ["", "a~", "1..2", "..", "../1", "1/2", "1" * 65, "1?x", "1.2%2f", "1 2", {}])
+def test_an_instance_whose_uid_is_none_costs_the_others_nothing(uid: Any) -> None:
+    frames = read(instance_of("1.1", number=2, frames=2), instance_of(uid), instance_of("1.2", number=1))
+    assert (frames.instances, frames.ends) == (("1.2", "1.1"), (1, 3))
+
+
+@pytest.mark.parametrize("uid", ["1.2.ABC-7_x", "a", "frames", "1.2.840.113619.2.a1b2-c3_D4"])
+def test_an_instance_whose_uid_has_letters_is_kept_as_it_is_spelled(uid: str) -> None:
+    frames = read(instance_of("1.1", number=1), instance_of(uid, number=2))
+    assert frames.resource(1) == FrameResource(KEY.study, KEY.series, uid, 1)
+
+
+@pytest.mark.parametrize("what", [3, None, "text", []])
+def test_what_is_no_instance_costs_the_others_nothing(what: Any) -> None:
+    assert read(instance_of("1.1"), what).instances == ("1.1",)
+
+
+@pytest.mark.parametrize("value", [10**400, "1e999", "nan", float("inf")])
+def test_a_position_that_is_no_number_costs_the_order_of_places_and_nothing_else(value: Any) -> None:
+    places = [[0, 0, 5], [0, 0, value], [0, 0, 1]]
+    frames = read(
+        *(
+            instance_of(f"1.{n}", number=n, position=place, orientation=AXIAL)
+            for n, place in enumerate(places)
+        )
+    )
+    assert frames.instances == ("1.0", "1.1", "1.2")
 
 
 def test_more_frames_than_are_taken_are_refused() -> None:
@@ -271,3 +296,20 @@ async def test_facts_that_could_not_be_had_are_asked_for_again() -> None:
         async with asyncio.timeout(2):
             while lists.facts(KEY, ()) is None:
                 await asyncio.sleep(0.001)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("frames", "has"), [(None, None), (1, None), (3, False), (4, True), (9, True)])
+async def test_whether_a_frame_is_there_is_said_by_metadata_that_is_at_hand(
+    frames: int | None, has: bool | None
+) -> None:
+    said = instance_of("1.1", **({} if frames is None else {"frames": frames}))
+    origin = ScriptedOrigin(metadata={f"{SERIES}/metadata": json.dumps([said]).encode()})
+    fourth, other = (
+        FrameKey("pacs", b"", FrameResource(KEY.study, KEY.series, uid, 4)) for uid in ("1.1", "1.2")
+    )
+    async with lists_at(origin) as lists:
+        assert lists.has(fourth) is None
+        await lists.get(KEY, ())
+        assert (lists.has(fourth), lists.has(other)) == (has, None)
+        assert len(origin.asked) == 1

@@ -144,7 +144,7 @@ BAD_FRAMES = {
     "nothing between two commas": FRAME.replace("frames/1", "frames/1,,2"),
     "more frames than anybody needs": FRAME.replace("frames/1", "frames/1" + ",1" * 1000),
     "no number": FRAME.replace("frames/1", "frames/one"),
-    "letters in a UID": FRAME.replace(f"{UID}.2", "1.2.abc"),
+    "letters in a UID that no ASCII has": FRAME.replace(f"{UID}.2", "1.2.%C3%A4"),
     "empty component": FRAME.replace(f"{UID}.2", "1..2"),
     "long UID": FRAME.replace(f"{UID}.3", "1." + "2" * 70),
     "quoted slash": FRAME.replace("frames/1", "frames/1%2f2"),

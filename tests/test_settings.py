@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from proxy.access import Forward
 from proxy.configuration import MAX_BYTES, MAX_NODES, parse
 from proxy.errors import ConfigurationError
 from proxy.plan.profile import STOCK
@@ -14,7 +15,7 @@ from proxy.sections import split_address
 from proxy.settings import Settings, load
 from tests.test_plan_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
-ORIGIN_KEYS = "name, url, default, profile, labels, rendered, timeouts, limits, tls, credentials"
+ORIGIN_KEYS = "name, url, default, profile, labels, rendered, timeouts, limits, tls, credentials, forward"
 SETTINGS_KEYS = "listen, origins, access, cors, profiles, profile, choose, alternates, workers, cache, log"
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -450,3 +451,27 @@ def test_a_value_that_is_not_what_its_tag_says_is_refused(value: str) -> None:
 def test_a_thousand_brackets_are_refused() -> None:
     [fault] = faults("a: " + "[" * 1000 + "]" * 1000)
     assert fault.startswith("f.yaml:")
+
+
+def test_an_only_origin_gets_all_credentials_and_of_several_each_its_own() -> None:
+    assert read(ORIGIN).forward == {"origin": Forward()}
+    two = "origins:\n- {name: a, url: http://a}\n- {name: b, url: http://b, forward: {cookies: %s}}\n"
+    nothing = Forward(cookies=frozenset())
+    assert read(two % "[x, y]").forward == {"a": nothing, "b": Forward(cookies=frozenset({"x", "y"}))}
+    assert read(two % "['*']").forward == {"a": nothing, "b": Forward()}
+    assert read(two % "[]").forward == {"a": nothing, "b": nothing}
+    one = "origins: [{url: http://a, forward: {authorization: false, cookies: [x]}}]"
+    assert read(one).forward == {"origin": Forward(authorization=False, cookies=frozenset({"x"}))}
+
+
+def test_an_origin_with_credentials_of_our_own_gets_no_viewers() -> None:
+    own = "origins: [{url: http://a, credentials: {bearer_file: /token}%s}]"
+    assert read(own % "").forward == {"origin": Forward(authorization=False, cookies=frozenset())}
+    assert faults(own % ", forward: {cookies: [x]}") == [
+        "f.yaml:1: origins.0: forward: an origin that has credentials of the proxy's own gets no viewer's"
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a=b", "a;b", "a,b", "ä"])
+def test_what_no_cookie_is_called_is_refused(name: str) -> None:
+    assert len(faults(f"origins: [{{url: http://a, forward: {{cookies: ['{name}']}}}}]")) == 1

@@ -3,7 +3,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import BadResource
-from proxy.wire.resource import MAX_UID, FrameResource, is_frame_path, parse_frame_path
+from proxy.wire.resource import (
+    MAX_UID,
+    FrameResource,
+    is_frame_path,
+    is_standard_uid,
+    is_uid,
+    parse_frame_path,
+    parse_rendered_path,
+    parse_series_metadata_path,
+    split_frames_path,
+)
 
 GOOD = "studies/1.2.3/series/1.2.4/instances/1.2.5/frames/7"
 FAST = settings(deadline=None, database=None)
@@ -23,6 +33,10 @@ resources = st.builds(FrameResource, uids, uids, uids, st.integers(1, 10**10 - 1
         GOOD.replace("1.2.3", "0"),
         GOOD.replace("1.2.3", "2.25." + "9" * 59),
         GOOD.replace("1.2.3", "1" * 64),
+        GOOD.replace("1.2.3", "1.2.ABC-7_x"),
+        GOOD.replace("1.2.3", "patient-1"),
+        GOOD.replace("1.2.3", "frames"),
+        GOOD.replace("1.2.3", "A" * 64),
         GOOD.replace("frames/7", "frames/1"),
         GOOD.replace("frames/7", "frames/9999999999"),
     ],
@@ -43,9 +57,7 @@ def test_every_frame_is_found_again_by_its_own_path(resource: FrameResource) -> 
 
 
 @FAST
-@given(
-    st.lists(st.one_of(st.text("0123456789./%;,- \n", max_size=4), st.just("1.2")), min_size=4, max_size=4)
-)
+@given(st.lists(st.one_of(st.text("0123a_./%;,- \n", max_size=4), st.just("1.2")), min_size=4, max_size=4))
 def test_no_two_spellings_name_one_frame(parts: list[str]) -> None:
     study, series, instance, number = parts
     path = f"studies/{study}/series/{series}/instances/{instance}/frames/{number}"
@@ -70,13 +82,18 @@ BAD_UIDS = {
     "percent-encoded slash in capitals": "1%2F2",
     "percent-encoded dots": "%2e%2e",
     "backslash": "1\\2",
-    "letters": "1.2.a",
+    "letters that no ASCII has": "1.2.\u00e4",
+    "quoted letter": "1.2.%41",
+    "tilde": "~1.2",
+    "colon": "1:2",
+    "at": "1@2",
+    "quotes": "'1'",
     "unicode digits": "\u0661.\u0662",
     "superscript digit": "1.\u00b2",
     "full-width digit": "\uff11.2",
-    "minus": "-1",
+    "minus before": "-1",
     "plus": "+1",
-    "underscore": "1_0",
+    "underscore before": "_1",
     "space": "1.2 ",
     "line end": "1.2\n",
     "null": "1\0",
@@ -159,3 +176,33 @@ def test_another_shape_is_not_the_path_of_a_frame(path: str) -> None:
     assert not is_frame_path(path)
     with pytest.raises(BadResource, match=r"^not the path of a frame"):
         parse_frame_path(path)
+
+
+@FAST
+@given(st.text(st.sampled_from("019aAzZ._-/\\%;,~ :@?#*\u00e4\u0661\x00\n"), max_size=70))
+def test_what_is_taken_for_a_uid_is_one_segment_that_can_not_climb(text: str) -> None:
+    if not is_uid(text):
+        assert not is_standard_uid(text)
+        return
+    assert text.isascii()
+    assert text.replace("-", "a").replace("_", "a").replace(".", "a").isalnum()
+    assert ".." not in text
+    assert 1 <= len(text) <= MAX_UID
+    assert text[0].isalnum()
+    assert text[-1] != "."
+
+
+WORDS = ("frames", "instances", "series", "studies", "metadata", "rendered", "thumbnail", "jls")
+
+
+@FAST
+@given(st.tuples(*[st.sampled_from(WORDS)] * 3))
+def test_a_uid_that_is_a_word_of_paths_is_taken_for_no_other_part(uids: tuple[str, str, str]) -> None:
+    resource = FrameResource(*uids, 7)
+    series = f"studies/{uids[0]}/series/{uids[1]}"
+    assert parse_frame_path(resource.path) == resource
+    assert split_frames_path(resource.path_at("/jls/")) == (resource.path, "/jls/")
+    assert parse_series_metadata_path(f"{series}/metadata") == uids[:2]
+    found = parse_rendered_path(f"{series}/instances/{uids[2]}/rendered")
+    assert found is not None
+    assert (found.study, found.series, found.instance) == uids

@@ -22,7 +22,7 @@ from proxy.archive.tree import Json
 from proxy.errors import BadResource, CodestreamError
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, HTJ2K, JPHC
 from proxy.wire.pixels import ImagePixel, read_image_pixel
-from proxy.wire.resource import FrameResource, parse_frame_path
+from proxy.wire.resource import is_standard_uid
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
@@ -88,10 +88,8 @@ def uids_of(path: Path) -> tuple[str, str, str] | None:
     if lacking := [keyword for keyword in UIDS if not dataset.get(keyword)]:
         raise BadResource(f"it has no {', '.join(lacking)}")
     study, series, instance = (str(dataset[keyword].value) for keyword in UIDS)
-    try:
-        parse_frame_path(FrameResource(study, series, instance, 1).path)
-    except BadResource:
-        raise BadResource("one of its UIDs is none: digits and single dots, 64 at most") from None
+    if not all(map(is_standard_uid, (study, series, instance))):
+        raise BadResource("one of its UIDs is none: digits and single dots, 64 at most")
     return study, series, instance
 
 

@@ -1,6 +1,5 @@
 """One server as the measuring viewer asks it; httpx's errors become ours here."""
 
-import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from proxy.errors import (
 )
 from proxy.measure.picture import check_status
 from proxy.origin.transport import Limits, Transport
+from proxy.wire.dicomjson import read_json
 
 CONNECTIONS = 6
 """Open to one server at once, as a browser's."""
@@ -88,7 +88,7 @@ class Server:
                 if len(body) > MAX_JSON:
                     raise OriginMismatch(f"{self.name}: metadata of more than {MAX_JSON} bytes", "too_large")
         try:
-            parsed = json.loads(body) if body else []
+            parsed = read_json(bytes(body)) if body else []
         except ValueError as error:
             raise OriginMismatch(f"{self.name}: the answer to a search is not JSON", "json") from error
         if not isinstance(parsed, list) or not all(isinstance(item, dict) for item in parsed):

@@ -9,6 +9,8 @@ the body around the codestream.
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -49,6 +51,8 @@ class Origin:
     ) -> None:
         self.name = name
         self._base = base_url.rstrip("/")
+        self.base_path = urlsplit(self._base).path
+        """The path of its base there, without a slash at its end."""
         self._metrics = metrics
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name)
@@ -60,7 +64,10 @@ class Origin:
         """Whether it is asked at all just now."""
         self._is_own_proof = auth is not None
         # The transport has the limits of time; one more over all would cut long answers.
-        self._client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
+        client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
+        # Else it would keep each cookie that the origin ever set, though cookies are the viewers'.
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._client = client
 
     def report(self) -> OriginReport:
         """What it was seen to do."""

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from proxy.alternates.cut import read_reduced
+from proxy.alternates.values import Offered
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Mark, Reach
 from proxy.errors import OriginBusy, OriginRefused, PlanCancelled, ProxyError
@@ -169,11 +170,11 @@ class Run:
 
     async def _fetch(self, fetch: Fetch) -> tuple[int, bool]:
         """Brings one part: up to which byte, and whether the frame is whole with it."""
-        wanted = self._request(fetch)
+        wanted, refused = self._request(fetch), 0
         for attempt in range(BUSY_TRIES + 1):
             await asyncio.sleep(max(0.0, self._paused_until - perf_counter()))
             try:
-                return await self._fetch_once(wanted)
+                fetched = await self._fetch_once(wanted)
             except OriginBusy as error:
                 if attempt == BUSY_TRIES:
                     raise
@@ -181,9 +182,13 @@ class Run:
                 pause = min(pause, LONGEST_PAUSE)
                 self._paused_until = max(self._paused_until, perf_counter() + pause)
             except OriginRefused as error:
-                if not self.alternates.is_missing(wanted, error):
+                offered = self.alternates.instead(wanted, error)
+                if offered is None:
                     raise
-                wanted = self._request(fetch)
+                wanted, refused = self._request(fetch, offered), error.status
+            else:
+                self.alternates.learn(wanted, refused)
+                return fetched
         raise AssertionError("unreachable")
 
     async def _fetch_once(self, wanted: Wanted) -> tuple[int, bool]:
@@ -205,13 +210,13 @@ class Run:
             self.on_fetched(wanted.key, brought, is_used)
         return stop, stop == total
 
-    def _request(self, fetch: Fetch) -> Wanted:
+    def _request(self, fetch: Fetch, offered: Offered | None = None) -> Wanted:
         resource = self.frames.resource(self.images[fetch.image])
         kind = REQUEST_TYPES.index(fetch.request_type)
         rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
-        url = resource.path.replace("/frames/", fetch.frames_path or "/frames/", 1)
+        url = resource.path_at(fetch.frames_path or "/frames/")
         path, query = split_url(f"{url}?{fetch.url_arguments or ''}")
-        offered, stop = self.alternates.get(fetch.frames_path or "", query), fetch.part.stop
+        offered, stop = offered or self.alternates.get(fetch.frames_path or "", query), fetch.part.stop
         reduced = None if offered else read_reduced(path, query)
         if offered is not None:
             path = resource.path

@@ -3,6 +3,7 @@
 Whatever an origin wrote, reading an attribute never raises; it is there, well formed, or it is not.
 """
 
+import json
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -19,6 +20,21 @@ TRANSFER_SYNTAXES = ("00083002", "00020010")
 """AvailableTransferSyntaxUID (PS3.18 10.4.3.3.2), and the one of the file."""
 
 _NUMBER, _POSITION, _ORIENTATION = "00200013", "00200032", "00200037"
+
+
+def read_json(body: bytes) -> object:
+    """What an origin's JSON says. Raises `ValueError` for what is no JSON.
+
+    One bad byte costs no more than itself: it is read as U+FFFD if it is no UTF-8, and as it is if it is
+    a control character, which some archives leave in names.
+
+    >>> read_json(b'["M\\xfcller"]')
+    ['M\ufffdller']
+    """
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"), strict=False)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def in_order(instances: list[Instance]) -> list[Instance]:
@@ -79,6 +95,6 @@ def number_of(instance: Instance, tag: str) -> float | None:
 def _vector(instance: Instance, tag: str, length: int) -> tuple[float, ...] | None:
     try:
         numbers = tuple(float(value) for value in values_of(instance, tag))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return numbers if len(numbers) == length else None
+    return numbers if len(numbers) == length and all(map(isfinite, numbers)) else None

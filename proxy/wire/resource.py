@@ -1,7 +1,9 @@
 """The name of a frame, from the path of a URL and back (PS3.18 10.1.1, table 10.4.1-1).
 
 Paths are taken as they came over the wire: nothing is unquoted or normalised, so two spellings
-never share a key, and a spelling that is not the plain one is refused.
+never share a key, and a spelling that is not the plain one is refused. Some archives have UIDs with letters,
+`-` and `_`, which the standard does not know. They are kept as they are spelled: each is one segment, which
+can neither climb nor be unquoted into something else.
 """
 
 import re
@@ -15,7 +17,8 @@ MAX_UID = 64
 MAX_LISTED = 1000
 """Frames of one request."""
 
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
+_STANDARD_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
+_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*", re.ASCII)
 _FRAME_NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _FRAME_PATH = re.compile(r"studies/([^/]*)/series/([^/]*)/instances/([^/]*)/frames/([^/]*)", re.ASCII)
 
@@ -47,15 +50,36 @@ class FrameResource:
     @property
     def path(self) -> str:
         """The path below the origin's base, without a leading slash."""
-        return (
-            f"studies/{self.study}/series/{self.series}/instances/{self.instance}/frames/{self.frame_number}"
-        )
+        return self.path_at("/frames/")
+
+    def path_at(self, frames_path: str) -> str:
+        """The same with something else instead of `/frames/`."""
+        instance = f"studies/{self.study}/series/{self.series}/instances/{self.instance}"
+        return f"{instance}{frames_path}{self.frame_number}"
+
+
+def is_uid(text: str) -> bool:
+    """Whether this may stand for a UID in a path.
+
+    >>> is_uid("1.2.ABC-7_x"), is_uid("1..2"), is_uid("1%2f2")
+    (True, False, False)
+    """
+    return len(text) <= MAX_UID and _UID.fullmatch(text) is not None
+
+
+def is_standard_uid(text: str) -> bool:
+    """Whether this is a UID by the standard (PS3.5 9.1), but for zeros that lead.
+
+    >>> is_standard_uid("1.2.840"), is_standard_uid("1.2.ABC-7_x")
+    (True, False)
+    """
+    return len(text) <= MAX_UID and _STANDARD_UID.fullmatch(text) is not None
 
 
 def parse_series_metadata_path(path: str) -> tuple[str, str] | None:
     """Study and series whose metadata a path names (PS3.18 10.4.1-1); None where it is another path."""
     match = _SERIES_METADATA.fullmatch(path)
-    if match is None or any(len(uid) > MAX_UID or _UID.fullmatch(uid) is None for uid in match.groups()):
+    if match is None or not all(map(is_uid, match.groups())):
         return None
     return match[1], match[2]
 
@@ -131,8 +155,9 @@ def parse_frame_path(path: str) -> FrameResource:
         raise BadResource("not the path of a frame: studies/…/series/…/instances/…/frames/N")
     study, series, instance, number = match.groups()
     for what, uid in (("study", study), ("series", series), ("instance", instance)):
-        if len(uid) > MAX_UID or _UID.fullmatch(uid) is None:
-            raise BadResource(f"{what}: not a UID, which has digits and single dots, {MAX_UID} at most")
+        if not is_uid(uid):
+            words = f"digits, letters, - and _ with single dots between, {MAX_UID} at most"
+            raise BadResource(f"{what}: not a UID, which has {words}")
     if _FRAME_NUMBER.fullmatch(number) is None:
         raise BadResource("frames: not a frame number, which is 1 or more, in plain digits")
     return FrameResource(study, series, instance, int(number))

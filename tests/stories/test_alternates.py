@@ -145,16 +145,6 @@ def codestream_of_its_own() -> bytes:
     return bytes(imagecodecs.jpegls_encode(PIXELS[::-1].copy()))
 
 
-async def test_an_origin_that_lacks_it_is_asked_for_it_once() -> None:
-    offered = {"jls": ALTERNATES["jls"] | {"made": "if-missing"}}
-    origin = uncompressed(3)
-    async with house(origin, alternates=offered) as home:
-        for image in range(3):
-            answer = await home.viewer.get(at("/jls/", image), headers={"accept": "image/jls"})
-            assert np.array_equal(imagecodecs.jpegls_decode(answer.content), PIXELS + image)
-        assert len({asked.path.partition("?")[0] for asked in origin.asked if "/jls/" in asked.path}) == 1
-
-
 async def test_an_alternate_that_is_never_made_is_the_origins_own_or_not_there() -> None:
     offered = {"jls": {"path": "/jls/", "made": "never"}}
     async with house(uncompressed(), alternates=offered) as home:
