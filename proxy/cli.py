@@ -30,8 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:  # says itself where the fault is
         print(error, file=sys.stderr)
         return 1
-    except (ProxyError, OSError) as error:
+    except ProxyError as error:
         print(f"progressive-proxy: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # without its number
+        told = ": ".join(str(each) for each in (error.filename, error.strerror) if each)
+        print(f"progressive-proxy: {told or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

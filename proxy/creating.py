@@ -92,7 +92,5 @@ def run(options: argparse.Namespace) -> int:
     wanted = Wanted(frames, alternates, forms, options.thumbnails, options.instances)
     outcome = create(options.output, options.source, wanted, sys.stderr)
     out.write(f"{outcome}\n")
-    if outcome.failed:
-        sys.stderr.write(f"not converted: {len(outcome.failed):,} files\n")
-        sys.stderr.writelines(f"  {path}: {why}\n" for path, why in outcome.failed.items())
+    sys.stderr.writelines(f"{line}\n" for line in outcome.faults)
     return 1 if outcome.failed or not outcome.listed else 0

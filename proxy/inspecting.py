@@ -3,16 +3,18 @@
 import argparse
 import json
 import textwrap
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvloop
 
 from proxy.archive.frames import frames_in
 from proxy.codestream.report import FIRST, Report, Resolution, report
-from proxy.errors import CodestreamError, OriginRefused
+from proxy.errors import CodestreamError, ConfigurationError, OriginRefused
 from proxy.measure.picture import Picture
 from proxy.measure.server import Server
 from proxy.measure.viewer import ACCEPTS
@@ -27,7 +29,9 @@ _WIDTHS = (5, -11, -5, -5, 5, -7, 11, -15, -4)
 def inspect(options: argparse.Namespace) -> int:
     """Prints what each frame is; 1 where one is no codestream or not whole."""
     is_url = options.source.startswith(("http://", "https://"))
-    frames = [uvloop.run(_fetched(options.source))] if is_url else list(frames_in(Path(options.source)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what pydicom finds odd is said where it matters
+        frames = [uvloop.run(_fetched(options.source))] if is_url else list(frames_in(Path(options.source)))
     found: list[Report | str] = []
     for frame in frames:
         try:
@@ -44,6 +48,10 @@ def inspect(options: argparse.Namespace) -> int:
 
 async def _fetched(url: str) -> bytes:
     """The codestream of the frame that a URL names."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ConfigurationError(f"{url}: not the URL of a frame") from None
     base, _, path = url.rpartition("/")
     async with Server(base) as server:
         for accept in ACCEPTS:

@@ -131,8 +131,7 @@ class _Renderer(Maker):
         self._picture = picture
 
     def _display(self, frames: SeriesFrames) -> Display:
-        display = frames.display_of(self._frame.key.resource)
-        return replace(display, window=self._picture.window or display.window)
+        return frames.display_of(self._frame.key.resource).through(self._picture.window)
 
     def _recipe(self, frames: SeriesFrames) -> dict[str, Any]:
         return {"picture": asdict(self._picture), "display": asdict(self._display(frames))}
@@ -140,7 +139,9 @@ class _Renderer(Maker):
     async def _make(self, frames: SeriesFrames, pixel: ImagePixel) -> tuple[Identity, Made]:
         fit, display = self._picture.fit(pixel.columns, pixel.rows), self._display(frames)
         is_smaller = fit.covers != (pixel.columns, pixel.rows)
-        if is_smaller and self._may_be_cut(frames, pixel):
+        # A smaller resolution has padding mixed with what is beside it, so it can't be left out of account.
+        is_padded = display.padding is not None and not (display.window or display.voi)
+        if is_smaller and not is_padded and self._may_be_cut(frames, pixel):
             with suppress(CodestreamError):  # else of the whole
                 identity, content, size = await self._less(Reach(covers=fit.covers))
                 return identity, await self._rendered(identity, content, pixel, display, size)

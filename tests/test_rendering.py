@@ -19,7 +19,8 @@ from pydicom.pixels.processing import (
 )
 from pydicom.pixels.utils import pixel_array
 
-from proxy.alternates.rendering import coloured, render, scale, show, windowed
+from proxy.alternates.rendering import render, scale, show, windowed
+from proxy.alternates.tables import coloured
 from proxy.alternates.values import Rendering, job_message, read_job
 from proxy.errors import CodestreamError, NotMade
 from proxy.wire.display import Display, Function, Palette, Window, read_displays

@@ -7,11 +7,13 @@ whose decoder is the youngest and returns wrong pixels of a codestream that was 
 
 import struct
 
+from proxy.alternates.jpeg import Coded, Jpeg, read_jpeg
 from proxy.codestream.header import describe
 from proxy.codestream.markers import QCC, QCD, SIZ, MainHeader, read_main_header
 from proxy.codestream.segments import Coding, Size, read_size, read_style
 from proxy.codestream.whole import fault_of
 from proxy.errors import CodestreamError
+from proxy.wire.media import HTJ2K_ANY
 from proxy.wire.pixels import ImagePixel
 
 LEAST_TILE = 64
@@ -20,36 +22,58 @@ LEAST_PRECINCT = 4
 """Exponent of 2: of the width and height of a precinct of HTJ2K."""
 
 _BOXED, _CODESTREAM_BOX = b"\0\0\0\x0cjP  ", b"jp2c"
-_SOI, _SOS, _EOI = 0xFFD8, 0xFFDA, b"\xff\xd9"
-_SOF = frozenset(range(0xFFC0, 0xFFD0)) - {0xFFC4, 0xFFC8, 0xFFCC} | {0xFFF7}  # T.81 B.1.1.3, T.87 C.1.1
-_FRAME = struct.Struct(">BHHB")
+_CODESTREAM = b"\xff\x4f\xff\x51"  # SOC, SIZ (T.800 A.3)
+_SOI, _EOI = b"\xff\xd8\xff", b"\xff\xd9"
 _SEGMENTS = struct.Struct("<16I")
 
+JPEG_BASELINE, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LS_LOSSLESS, JPEG_2000_ANY = (
+    f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 70, 80, 91)
+)
+"""What `syntax_in` tells apart, beside HTJ2K."""
 
-def see_jpeg(content: bytes, pixel: ImagePixel) -> None:
+
+def syntax_in(content: bytes, pixel: ImagePixel) -> str:
+    """The transfer syntax that first bytes tell, if they begin a codestream of this picture; else empty.
+
+    Pixels that are not compressed may begin as one does, but not go on to name their own size.
+    """
+    try:
+        if content.startswith(_SOI):
+            jpeg = see_jpeg(content, pixel)
+            if jpeg.is_ls:
+                return JPEG_LS_LOSSLESS
+            deep = JPEG_EXTENDED if jpeg.precision > 8 else JPEG_BASELINE
+            return deep if jpeg.is_lossy else JPEG_LOSSLESS
+        if content.startswith((_CODESTREAM, _BOXED)):
+            main = _main_header(_unboxed(content))
+            size = _see_codestream(main, pixel)
+            if describe(main, size, read_style(main, size.components)).is_htj2k:
+                return HTJ2K_ANY
+            return JPEG_2000_ANY
+    except CodestreamError:
+        pass
+    return ""
+
+
+def see_jpeg(content: bytes, pixel: ImagePixel) -> Jpeg:
     """That a JPEG or JPEG-LS is the picture of the metadata, and ends. Raises `CodestreamError`.
 
     Of one that was cut libjpeg makes up the rest, and CharLS looks for it: 16 seconds in 500 bytes.
     """
-    at = 2 if int.from_bytes(content[:2], "big") == _SOI else len(content)
-    while at + 4 <= len(content):
-        marker, length = struct.unpack_from(">HH", content, at)
-        if marker == 0xFFFF:  # filled up (T.81 B.1.1.2)
-            at += 1
-        elif marker in _SOF and at + 4 + _FRAME.size <= len(content):
-            _, rows, columns, components = _FRAME.unpack_from(content, at + 4)
-            if _EOI not in content[at:]:  # never among coded bits (T.81 F.1.2.3, T.87 A.1)
-                raise CodestreamError("a JPEG or JPEG-LS without an end")
-            return _see_size(pixel, rows, columns, components)
-        elif marker < 0xFFC0 or marker == _SOS or length < 2:
-            break
-        else:
-            at += 2 + length
-    raise CodestreamError("no frame header of JPEG or JPEG-LS")
+    found = read_jpeg(content)
+    if found is None:
+        raise CodestreamError("no frame header of JPEG or JPEG-LS")
+    if content.find(_EOI, found.at) < 0:  # never among coded bits (T.81 F.1.2.3, T.87 A.1)
+        raise CodestreamError("a JPEG or JPEG-LS without an end")
+    _see_size(pixel, found.rows, found.columns, len(found.components))
+    return found
 
 
-def see_run_lengths(content: bytes, pixel: ImagePixel) -> None:
-    """That RLE has as many segments as the metadata says, inside it. Raises `CodestreamError` (PS3.5 G.5)."""
+def see_run_lengths(content: bytes, pixel: ImagePixel) -> list[int]:
+    """Where the segments of RLE begin, and the end: as many as the metadata says, inside it (PS3.5 G.5).
+
+    Raises `CodestreamError`.
+    """
     if len(content) < _SEGMENTS.size:
         raise CodestreamError("an RLE frame that is shorter than its header")
     count, *starts = _SEGMENTS.unpack_from(content)
@@ -58,16 +82,16 @@ def see_run_lengths(content: bytes, pixel: ImagePixel) -> None:
     bounds = [_SEGMENTS.size, *starts[:count], len(content)]
     if starts[0] != _SEGMENTS.size or bounds != sorted(bounds):
         raise CodestreamError("segments of RLE that lie outside of the frame")
+    return bounds[1:]
 
 
-def see_jpeg_2000(content: bytes, pixel: ImagePixel) -> None:
+def see_jpeg_2000(content: bytes, pixel: ImagePixel) -> Coded:
     """That a codestream, in a JP2 file or not, is the picture of the metadata. Raises `CodestreamError`."""
-    if content.startswith(_BOXED):
-        content = content[content.find(_CODESTREAM_BOX) + len(_CODESTREAM_BOX) :]
-    _see_codestream(_main_header(content), pixel)
+    main = _main_header(_unboxed(content))
+    return _coded(main, _see_codestream(main, pixel))
 
 
-def see_htj2k(codestream: bytes, pixel: ImagePixel) -> None:
+def see_htj2k(codestream: bytes, pixel: ImagePixel) -> Coded:
     """That it is whole, and a picture of the usual kind. Raises `CodestreamError`."""
     main = _main_header(codestream)
     size = _see_codestream(main, pixel)
@@ -89,6 +113,18 @@ def see_htj2k(codestream: bytes, pixel: ImagePixel) -> None:
             raise CodestreamError(what)
     if fault := fault_of(codestream):
         raise CodestreamError(f"a codestream that is not whole: {fault}")
+    return _coded(main, size)
+
+
+def _coded(main: MainHeader, size: Size) -> Coded:
+    depth = ((main.first(SIZ) or b"")[36] & 0x7F) + 1  # T.800 A.5.1
+    return Coded(depth, not all(each.is_reversible for each in read_style(main, size.components).codings))
+
+
+def _unboxed(content: bytes) -> bytes:
+    if content.startswith(_BOXED):
+        return content[content.find(_CODESTREAM_BOX) + len(_CODESTREAM_BOX) :]
+    return content
 
 
 def _main_header(codestream: bytes) -> MainHeader:

@@ -36,7 +36,7 @@ def encode(pixels: NDArray[Any], alternate: Alternate, *, is_rgb: bool = True) -
             case "jpegls":
                 return _jpegls(pixels, alternate.near)
             case "jpeg":
-                return _jpeg(pixels, alternate.quality)
+                return _jpeg(pixels, alternate.quality, "RGB" if is_rgb else "YCBCR")
     except (ValueError, RuntimeError) as error:
         raise CodestreamError(f"these pixels can't be encoded as {alternate.codec}") from error
 
@@ -51,10 +51,13 @@ def _jpegls(pixels: NDArray[Any], near: int) -> bytes:
     return bytes(imagecodecs.jpegls_encode(pixels.view(f"u{pixels.itemsize}"), level=near))
 
 
-def _jpeg(pixels: NDArray[Any], quality: int) -> bytes:
+def _jpeg(pixels: NDArray[Any], quality: int, space: str) -> bytes:
     if pixels.dtype != np.uint8:
         raise NotMade(f"JPEG has 8 bits without a sign; these pixels are {pixels.dtype}")
-    return bytes(imagecodecs.jpeg8_encode(pixels, level=quality))
+    if pixels.ndim == 2:
+        return bytes(imagecodecs.jpeg8_encode(pixels, level=quality))
+    # Its markers say luma and chroma, so those of YBR_FULL are not transformed once more.
+    return bytes(imagecodecs.jpeg8_encode(pixels, level=quality, colorspace=space, outcolorspace="YCBCR"))
 
 
 def averaged(pixels: NDArray[Any], scale: int) -> NDArray[Any]:

@@ -6,7 +6,6 @@ for. So no index of a palette is ever averaged, and what a window cuts off does 
 """
 
 import math
-from base64 import b64decode
 from typing import Any
 
 import imagecodecs
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxy.alternates.stored import decode_stored, rgb_of
+from proxy.alternates.tables import coloured, mapped, most_of
 from proxy.alternates.values import Made, Rendering
 from proxy.errors import CodestreamError, NotMade
-from proxy.wire.display import Display, Palette, Window
+from proxy.wire.display import Display, Window
 from proxy.wire.pixels import ImagePixel
 
 Pixels = NDArray[Any]
@@ -49,24 +49,47 @@ def show(stored: Pixels, pixel: ImagePixel, display: Display) -> Shown:
             raise NotMade(display.no_palette)
         return coloured(stored, display.palette)
     if pixel.samples == 1:
+        if display.lack:
+            raise NotMade(display.lack)
         return windowed(stored, display, is_inverted=pixel.photometric == "MONOCHROME1")
     eight = (stored >> max(0, pixel.stored - 8)).astype(np.uint8)
     return rgb_of(eight) if pixel.photometric == "YBR_FULL" else eight
 
 
 def windowed(stored: Pixels, display: Display, *, is_inverted: bool = False) -> Shown:
-    """Grey values rescaled and windowed; without a window, from the least value that there is to the most."""
-    window = display.window
-    if window is None:
-        ends = [float(end) * display.slope + display.intercept for end in (stored.min(), stored.max())]
-        window = Window(sum(ends) / 2, abs(ends[1] - ends[0]) or 1.0, "linear-exact")
+    """Grey values rescaled and windowed; without a window, from the least value that there is to the most.
+
+    Padding is none of these, and black.
+    """
     # What becomes of each value that the type can have is computed once.
     index = stored.view(f"u{stored.itemsize}")
-    values = np.arange(1 << 8 * stored.itemsize, dtype=index.dtype).view(stored.dtype).astype(np.float64)
-    shares = share_of_white(values * display.slope + display.intercept, window)
+    every = np.arange(1 << 8 * stored.itemsize, dtype=index.dtype).view(stored.dtype)
+    values = every.astype(np.float64)
+    if display.modality is None:
+        values = values * display.slope + display.intercept
+    else:
+        values = mapped(values, display.modality)
+    is_black = np.zeros(len(every), bool)
+    if display.voi is not None:
+        shares = mapped(values, display.voi) / most_of(display.voi)
+    elif display.window is not None:
+        shares = share_of_white(values, display.window)
+    else:
+        if display.padding is not None:
+            is_black = (every >= display.padding[0]) & (every <= display.padding[1])
+        is_there = np.zeros(len(every), bool)
+        is_there[index] = True
+        shares = share_of_white(values, _window_over(values[is_there & ~is_black]))
+    shares[is_black] = 0
     table = np.floor((1 - shares if is_inverted else shares) * 255 + 0.5).astype(np.uint8)
     shown: Shown = table[index]
     return shown
+
+
+def _window_over(values: NDArray[np.float64]) -> Window:
+    """From the least value to the most; any if there are none."""
+    least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    return Window((least + most) / 2, most - least or 1.0, "linear-exact")
 
 
 def share_of_white(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
@@ -81,26 +104,6 @@ def share_of_white(values: NDArray[np.float64], window: Window) -> NDArray[np.fl
         return (values > center).astype(np.float64)
     shares: NDArray[np.float64] = np.clip((values - center) / width + 0.5, 0, 1)
     return shares
-
-
-def coloured(stored: Pixels, palette: Palette) -> Shown:
-    """The colours of indices, of the upper 8 bits where a palette has 16. Raises `CodestreamError`."""
-    tables = [_table(text, palette) for text in palette.tables]
-    index = np.clip(stored.astype(np.int32) - palette.first, 0, palette.entries - 1)
-    return np.stack(tables, axis=-1)[index]
-
-
-def _table(text: str, palette: Palette) -> Shown:
-    try:
-        content = b64decode(text)
-    except ValueError as error:
-        raise CodestreamError("the palette in the metadata is no Base64") from error
-    entries = palette.entries
-    if len(content) in (entries, entries + entries % 2):
-        return np.frombuffer(content, np.uint8, entries)
-    if len(content) != 2 * entries:
-        raise CodestreamError(f"a palette of {len(content)} bytes where the metadata says {entries} entries")
-    return (np.frombuffer(content, "<u2") >> (palette.bits - 8)).astype(np.uint8)
 
 
 def scale(shown: Shown, region: tuple[float, float, float, float], size: tuple[int, int]) -> Shown:

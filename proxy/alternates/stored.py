@@ -6,6 +6,8 @@ where the metadata tells of a form that no alternate can have (chroma of half th
 JPEG 2000) it is RGB: that is what viewers take those for once they are decoded.
 """
 
+import struct
+from itertools import pairwise
 from typing import Any
 
 import imagecodecs
@@ -13,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxy.alternates.codec import decode_htj2k
-from proxy.alternates.headers import see_htj2k, see_jpeg, see_jpeg_2000, see_run_lengths
+from proxy.alternates.headers import see_htj2k, see_jpeg, see_jpeg_2000, see_run_lengths, syntax_in
+from proxy.alternates.jpeg import Coded, Jpeg
 from proxy.errors import CodestreamError, NotMade, ProxyError
 from proxy.wire.media import HTJ2K
 from proxy.wire.pixels import ImagePixel
@@ -29,7 +32,8 @@ JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (90, 91))
 MOST_SAMPLES = 1 << 27
 """Of a frame; some bytes of a codec can name many more, and cost minutes and gigabytes."""
 
-_AS_RGB = ("RGB", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+_ONE_SEGMENT = struct.pack("<16I", 1, 64, *[0] * 14)
+"""The header of an RLE frame that has one segment (PS3.5 G.5)."""
 
 
 def decode_stored(content: bytes, syntax: str, pixel: ImagePixel) -> Pixels:
@@ -43,7 +47,7 @@ def decode_stored(content: bytes, syntax: str, pixel: ImagePixel) -> Pixels:
     if pixel.size > MOST_SAMPLES:
         raise NotMade(f"a picture of {pixel.columns}x{pixel.rows} pixels is left as it is")
     try:
-        decoded = _decode(content, syntax, pixel)
+        decoded, coded = _decode(content, syntax, pixel)
     except ProxyError:
         raise
     except (ValueError, RuntimeError, MemoryError, IndexError) as error:  # whatever a codec raises
@@ -51,42 +55,57 @@ def decode_stored(content: bytes, syntax: str, pixel: ImagePixel) -> Pixels:
     shape = (pixel.rows, pixel.columns) + ((pixel.samples,) if pixel.samples > 1 else ())
     if decoded.shape != shape:
         raise CodestreamError(f"a picture of {decoded.shape} where the metadata says {shape}")
-    return np.ascontiguousarray(_as_stored(decoded, pixel))
+    return np.ascontiguousarray(_as_stored(decoded, pixel, coded))
 
 
-def _decode(content: bytes, syntax: str, pixel: ImagePixel) -> Pixels:
-    if syntax in PLAIN:
-        return _plain(content, pixel)
-    if syntax == RLE:
-        return _run_lengths(content, pixel)
-    if syntax in HTJ2K:
-        codestream = content.rstrip(b"\x00")
-        see_htj2k(codestream, pixel)
-        return decode_htj2k(codestream)
+def _decode(content: bytes, syntax: str, pixel: ImagePixel) -> tuple[Pixels, Coded]:
+    if syntax in PLAIN or not syntax:  # many servers call octet-stream whatever they have
+        syntax = syntax_in(content, pixel) or syntax
+    coded = Coded(pixel.allocated, is_lossy=False)
     found: Pixels
-    if syntax in JPEG_2000:
-        see_jpeg_2000(content, pixel)
-        found = imagecodecs.jpeg2k_decode(content, planar=False)
+    if syntax in PLAIN:
+        found = _plain(content, pixel)
+    elif syntax == RLE:
+        found = _run_lengths(content, pixel)
+    elif syntax in HTJ2K:
+        codestream = content.rstrip(b"\x00")
+        coded, found = see_htj2k(codestream, pixel), decode_htj2k(codestream)
+    elif syntax in JPEG_2000:
+        coded, found = see_jpeg_2000(content, pixel), imagecodecs.jpeg2k_decode(content, planar=False)
     elif syntax in JPEG_LS:
-        see_jpeg(content, pixel)
-        found = imagecodecs.jpegls_decode(content)
+        coded, found = see_jpeg(content, pixel), imagecodecs.jpegls_decode(content)
     elif syntax in JPEG:
-        see_jpeg(content, pixel)
-        space = "YCBCR" if pixel.samples == 3 and pixel.photometric.startswith("YBR") else None
-        wanted = "RGB" if pixel.photometric in _AS_RGB else space
-        same = "RGB" if pixel.photometric == "RGB" else space
-        found = imagecodecs.jpeg8_decode(content, colorspace=same, outcolorspace=wanted)
+        coded = see_jpeg(content, pixel)
+        found = _jpeg(content, pixel, coded)
     else:
         raise NotMade(f"transfer syntax {syntax or 'not told'} is not decoded here")
+    return found, coded
+
+
+def _jpeg(content: bytes, pixel: ImagePixel, jpeg: Jpeg) -> Pixels:
+    """Its markers say how its colour is coded, and the label what is wanted: YBR_FULL, else RGB."""
+    if pixel.samples == 1:
+        return _decoded_jpeg(content)
+    is_ybr, is_wanted = jpeg.is_ybr(pixel.photometric), pixel.photometric == "YBR_FULL"
+    if is_ybr and not is_wanted and not jpeg.is_lossless:
+        return _decoded_jpeg(content, "YCBCR", "RGB")
+    # The lossless decoder transforms no colour, and none makes luma and chroma.
+    as_is = "YCBCR" if is_ybr and not jpeg.is_lossless else "RGB"
+    found = _decoded_jpeg(content, as_is, as_is)
+    if is_ybr == is_wanted:
+        return found
+    return rgb_of(found, jpeg.precision) if is_ybr else ybr_of(found, jpeg.precision)
+
+
+def _decoded_jpeg(content: bytes, space: str | None = None, wanted: str | None = None) -> Pixels:
+    found: Pixels = imagecodecs.jpeg8_decode(content, colorspace=space, outcolorspace=wanted)
     return found
 
 
 def _plain(content: bytes, pixel: ImagePixel) -> Pixels:
-    if pixel.photometric == "YBR_FULL_422" and len(content) - pixel.size * 2 // 3 in (0, 1):
+    bits = pixel.bits_of(len(content))
+    if bits < pixel.size * pixel.allocated:
         return _half_chroma(np.frombuffer(content, np.uint8, pixel.size * 2 // 3), pixel)
-    size = pixel.size * pixel.allocated // 8
-    if len(content) < size:  # more is padding
-        raise CodestreamError(f"{len(content)} bytes where the metadata says {size}")
     return _in_order(np.frombuffer(content, pixel.dtype, pixel.size), pixel, is_planar=pixel.is_planar)
 
 
@@ -98,21 +117,39 @@ def _half_chroma(samples: Pixels, pixel: ImagePixel) -> Pixels:
     return rgb_of(np.stack((luma, blue, red), axis=-1))
 
 
-def rgb_of(ybr: Pixels) -> Pixels:
-    """YBR_FULL of 8 bits as RGB (PS3.3 C.7.6.3.1.2)."""
+def rgb_of(ybr: Pixels, bits: int = 8) -> Pixels:
+    """YBR_FULL of so many bits as RGB (PS3.3 C.7.6.3.1.2)."""
     luma, blue, red = (ybr[..., at].astype(np.float64) for at in range(3))
-    blue, red = blue - 128, red - 128
-    colours = luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue
-    rounded: Pixels = np.clip(np.rint(np.stack(colours, axis=-1)), 0, 255).astype(np.uint8)
+    half = 1 << (bits - 1)
+    blue, red = blue - half, red - half
+    return _rounded(
+        (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue), ybr, bits
+    )
+
+
+def ybr_of(rgb: Pixels, bits: int = 8) -> Pixels:
+    """RGB of so many bits as YBR_FULL (PS3.3 C.7.6.3.1.2)."""
+    red, green, blue = (rgb[..., at].astype(np.float64) for at in range(3))
+    luma, half = 0.299 * red + 0.587 * green + 0.114 * blue, 1 << (bits - 1)
+    return _rounded((luma, (blue - luma) / 1.772 + half, (red - luma) / 1.402 + half), rgb, bits)
+
+
+def _rounded(colours: tuple[Pixels, ...], like: Pixels, bits: int) -> Pixels:
+    rounded: Pixels = np.clip(np.rint(np.stack(colours, axis=-1)), 0, (1 << bits) - 1).astype(like.dtype)
     return rounded
 
 
 def _run_lengths(content: bytes, pixel: ImagePixel) -> Pixels:
-    see_run_lengths(content, pixel)
-    samples = np.frombuffer(imagecodecs.dicomrle_decode(content, np.dtype(pixel.dtype)), pixel.dtype)
-    if samples.size != pixel.size:
-        raise CodestreamError(f"{samples.size} samples where the metadata says {pixel.size}")
-    return _in_order(samples, pixel, is_planar=True)  # PS3.5 G.2
+    """Each segment is a byte of each sample of a plane, the highest first (PS3.5 G.2); more is ignored."""
+    bounds = see_run_lengths(content, pixel)
+    size, width = pixel.rows * pixel.columns, pixel.allocated // 8
+    planes = np.empty((pixel.samples, size, width), np.uint8)
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        segment = imagecodecs.dicomrle_decode(_ONE_SEGMENT + content[start:stop], np.dtype(np.uint8))
+        if len(segment) < size:
+            raise CodestreamError(f"{len(segment):,} samples of RLE where the metadata says {size:,}")
+        planes[number // width, :, width - 1 - number % width] = np.frombuffer(segment, np.uint8, size)
+    return _in_order(planes.reshape(-1).view(pixel.dtype), pixel, is_planar=True)
 
 
 def _in_order(samples: Pixels, pixel: ImagePixel, *, is_planar: bool) -> Pixels:
@@ -123,13 +160,20 @@ def _in_order(samples: Pixels, pixel: ImagePixel, *, is_planar: bool) -> Pixels:
     return samples.reshape(pixel.rows, pixel.columns, pixel.samples)
 
 
-def _as_stored(decoded: Pixels, pixel: ImagePixel) -> Pixels:
-    """In the type that the metadata says, with the sign repeated above the bits that are used."""
+def _as_stored(decoded: Pixels, pixel: ImagePixel, coded: Coded) -> Pixels:
+    """The value's own bits in the type that the metadata says, its sign repeated above them (PS3.5 8.1.1)."""
     wanted = np.dtype(pixel.dtype).newbyteorder("=")
     if decoded.dtype.itemsize > wanted.itemsize:
         limits = np.iinfo(wanted)
         if decoded.min() < limits.min or decoded.max() > limits.max:
             raise CodestreamError(f"values of more bits than the {pixel.allocated} that the metadata says")
     as_stored: Pixels = decoded.astype(wanted, copy=False)
-    spare = pixel.allocated - pixel.stored
-    return (as_stored << spare) >> spare if pixel.is_signed and spare > 0 else as_stored
+    has_others = coded.precision > pixel.stored  # else an encoder took the value out of its word
+    low = pixel.low if has_others else 0
+    spare = pixel.allocated - low - pixel.stored
+    if spare < 0 or pixel.stored == 0 or not (low or (spare and (pixel.is_signed or has_others))):
+        return as_stored
+    if coded.is_lossy and has_others and not low:  # a little too much is no other bit
+        most = 1 << pixel.stored - pixel.is_signed
+        return as_stored.clip(-most if pixel.is_signed else 0, most - 1)
+    return (as_stored << spare) >> (spare + low)

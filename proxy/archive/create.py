@@ -9,21 +9,20 @@ import os
 import shutil
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from pydicom.errors import InvalidDicomError
 from tqdm import tqdm
 
 from proxy.alternates.values import LABELS, Alternate, Job, Made, Rendering
 from proxy.alternates.workers import Workers
-from proxy.archive.describing import of_encoded, of_frames, outsourced
+from proxy.archive.describing import of_encoded, of_frames, outsourced, overlays_in
 from proxy.archive.manifest import digest, is_whole
 from proxy.archive.outcome import Outcome
-from proxy.archive.source import Source, read_source, uids_of
+from proxy.archive.selection import choose
+from proxy.archive.source import Source, read_source
 from proxy.archive.tree import DICOM, JPEG, Forms, Json, instance_path
 from proxy.archive.writing import (
     RECIPE,
@@ -36,7 +35,7 @@ from proxy.archive.writing import (
 )
 from proxy.codestream.header import read_header
 from proxy.codestream.whole import fault_of
-from proxy.errors import CodestreamError, ConfigurationError, NotMade
+from proxy.errors import CodestreamError, NotMade
 from proxy.wire.display import read_displays
 from proxy.wire.media import HTJ2K_RPCL, transfer_syntax_of
 from proxy.wire.pixels import ImagePixel
@@ -70,8 +69,7 @@ def create(tree: Path, sources: Sequence[Path], wanted: Wanted, out: TextIO) -> 
     with alone(tree, out), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what pydicom finds odd is none of the tree's business
         refuse_strangers(tree)
-        found = {path: named for path, named in _found(sources).items() if not path.is_relative_to(tree)}
-        chosen = list(_chosen(found, outcome))
+        chosen = list(choose(sources, tree, outcome))
         aside = sibling(tree, "making")
         shutil.rmtree(aside, ignore_errors=True)
         try:
@@ -81,50 +79,6 @@ def create(tree: Path, sources: Sequence[Path], wanted: Wanted, out: TextIO) -> 
         outcome.listed = write_lists(tree, f"{RECIPE} {wanted}", wanted.forms)
     outcome.seconds = time.monotonic() - began
     return outcome
-
-
-def _chosen(found: Mapping[Path, bool], outcome: Outcome) -> Iterator[Path]:
-    """One file for each instance; none where they differ: nobody can tell which is right."""
-    files: dict[str, list[Path]] = defaultdict(list)
-    for path, is_named in sorted(found.items()):
-        try:
-            uids = uids_of(path)
-        except InvalidDicomError as error:
-            if is_named:
-                outcome.fail(path, error)
-            else:
-                outcome.not_dicom += 1
-        except Exception as error:  # whatever a file breaks
-            outcome.fail(path, error)
-        else:
-            if uids is None:
-                outcome.not_dicom += 1
-            else:
-                files[uids[-1]].append(path)
-    for first, *others in files.values():
-        if others and len({digest(path.read_bytes()) for path in (first, *others)}) > 1:
-            for path in (first, *others):
-                other = first if path != first else others[0]
-                why = f"{1 + len(others)} files differ and have one SOPInstanceUID, as {other}"
-                outcome.fail(path, ConfigurationError(why))
-        else:
-            outcome.twice += len(others)
-            yield first
-
-
-def _found(sources: Sequence[Path]) -> dict[Path, bool]:
-    """Every file, and whether it was named itself."""
-    found: dict[Path, bool] = {}
-    for source in sources:
-        if source.is_dir():
-            for path in source.rglob("*"):
-                if path.is_file():
-                    found.setdefault(path.resolve(), False)
-        elif source.exists():
-            found[source.resolve()] = True
-        else:
-            raise ConfigurationError(f"{source}: no such file or folder")
-    return found
 
 
 class _Conversion:
@@ -165,6 +119,11 @@ class _Conversion:
             folder = InstanceFolder(self._aside / source.digest, self._wanted.forms)
             try:
                 metadata, notes = await self._written(source, folder)
+                lost = sorted(overlays_in(source.metadata) - set(metadata))
+                left_out = [
+                    *source.left_out,
+                    *(f"{tag}: an overlay in other bits of the pixels" for tag in lost),
+                ]
                 manifest = await asyncio.to_thread(folder.finish, self._tree, metadata, recipe)
             except Exception:  # no cancellation: its threads are still writing, and all is removed in the end
                 folder.abandon()
@@ -177,10 +136,11 @@ class _Conversion:
             self._outcome.read += len(source.content)
             self._outcome.add(manifest)
             self._outcome.notes.update(set(notes))
+            self._outcome.left_out += [(path, why) for why in left_out]
 
     async def _written(self, source: Source, folder: InstanceFolder) -> tuple[Json, list[str]]:
         """Everything but the metadata, which it gives, and what there is to say of it."""
-        notes = [f"without {len(source.left_out)} attributes that JSON can't say"] if source.left_out else []
+        notes = ["without attributes that JSON can't say"] if source.left_out else []
         metadata, large = outsourced(source.metadata)
         for name, content in large.items():
             await asyncio.to_thread(folder.write, name, content, "application/octet-stream")

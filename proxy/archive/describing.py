@@ -1,42 +1,79 @@
 """The metadata of an instance as its tree gives it: of the frames that are there, without pixels."""
 
 from base64 import b64decode
+from contextlib import suppress
 
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from proxy.archive.manifest import digest
 from proxy.archive.tree import Json, changed
-from proxy.wire.dicomjson import FRAMES, TRANSFER_SYNTAXES
+from proxy.wire.dicomjson import FRAMES, TRANSFER_SYNTAXES, whole_of
 from proxy.wire.media import HTJ2K_RPCL
 from proxy.wire.pixels import ImagePixel
 
 MOST_INLINE = 1024
 """Bytes of binary values that stand in metadata; larger ones have a URL of their own."""
 
-_CHARACTERS, _PHOTOMETRIC, _PLANAR = "00080005", "00280004", "00280006"
+MOST_NESTED = 32
+"""Sequences inside each other; readers of JSON stop at some depth, and then read nothing of a list."""
+
+_CHARACTERS, _PHOTOMETRIC, _PLANAR, _HIGH = "00080005", "00280004", "00280006", "00280102"
+_OVERLAY_BITS, _OVERLAY_DATA = "0100", "3000"
 _NOT_SAID = (0x7FE00008, 0x7FE00009, 0x7FE00010, 0xFFFCFFFC)
 """Pixels, and padding."""
+_TEXT = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
+"""VRs of plain text; DICOM JSON may have numbers as text too (PS3.18 F.2.3)."""
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def metadata_of(dataset: Dataset) -> tuple[Json, list[str]]:
-    """All that can be said in JSON, binary values inline; and the tags of what can't.
+    """All that can be said in JSON, binary values inline; and the attributes that can't, with why.
 
     Without pixels and group lengths.
     """
-    metadata: Json = {}
     left_out: list[str] = []
-    for tag in sorted(dataset.keys()):
-        name = f"{tag:08X}"
-        if tag.element == 0 or tag in _NOT_SAID:
-            continue
-        try:
-            metadata[name] = dataset[tag].to_json_dict(None, 0)
-        except Exception:  # whatever a value that breaks its own rules breaks
-            left_out.append(name)
+    metadata = _told(dataset, left_out)
     if _CHARACTERS in metadata:
         metadata[_CHARACTERS]["Value"] = ["ISO_IR 192"]  # JSON is UTF-8 (PS3.18 annex F)
     return changed(metadata, _finite), left_out
+
+
+def _told(dataset: Dataset, left_out: list[str], depth: int = 0) -> Json:
+    metadata: Json = {}
+    for tag in sorted(dataset.keys()):
+        if tag.element == 0 or tag in _NOT_SAID:
+            continue
+        try:
+            element = dataset[tag]
+            if element.VR != "SQ":
+                metadata[f"{tag:08X}"] = element.to_json_dict(None, 0)
+            elif depth < MOST_NESTED:
+                items = [_told(item, left_out, depth + 1) for item in element.value]
+                metadata[f"{tag:08X}"] = {"vr": "SQ", "Value": items}
+            else:
+                left_out.append(f"{_named(tag)}: sequences more than {MOST_NESTED} deep")
+        except Exception:  # whatever a value that breaks its own rules breaks
+            _keep_text(metadata, dataset, tag, left_out)
+    return metadata
+
+
+def _keep_text(metadata: Json, dataset: Dataset, tag: BaseTag, left_out: list[str]) -> None:
+    """A value that breaks its own rules, as text if it is one."""
+    kind, raw = "UN", dataset.get_item(tag)
+    with suppress(Exception):  # the same
+        kind = raw.VR or dictionary_VR(tag)
+        if kind in _TEXT:
+            text = raw.value.decode("ascii") if isinstance(raw.value, bytes) else raw.value
+            texts = text.split("\\") if isinstance(text, str) else map(str, text)
+            metadata[f"{tag:08X}"] = {"vr": kind, "Value": [each.strip(" \0") for each in texts]}
+            return
+    left_out.append(f"{_named(tag)}: its value is no {kind}")
+
+
+def _named(tag: BaseTag) -> str:
+    return f"{tag} {keyword_for_tag(tag)}".rstrip()
 
 
 def _finite(element: Json) -> Json:
@@ -72,11 +109,21 @@ def of_frames(metadata: Json, number_of_frames: int, syntax: str) -> Json:
 
 
 def of_encoded(metadata: Json, pixel: ImagePixel, syntax: str) -> Json:
-    """What it says of its pixels once they were encoded; only colour changes (PS3.5 8.2.4)."""
-    if pixel.samples == 1:
-        return metadata
-    told = metadata | {_PLANAR: {"vr": "US", "Value": [0]}}
-    if pixel.photometric != "YBR_FULL":
+    """What it says of its pixels once they were encoded: of colour (PS3.5 8.2.4), and of their bits."""
+    inside = overlays_in(metadata)
+    told = {tag: element for tag, element in metadata.items() if tag not in inside}
+    if _HIGH in told and pixel.low:
+        told[_HIGH] = {"vr": "US", "Value": [pixel.stored - 1]}
+    if pixel.samples > 1:
+        told[_PLANAR] = {"vr": "US", "Value": [0]}
+    if pixel.samples > 1 and pixel.photometric != "YBR_FULL":
         form = "YBR_RCT" if syntax == HTJ2K_RPCL else "RGB"
         told[_PHOTOMETRIC] = {"vr": "CS", "Value": [form]}
     return dict(sorted(told.items()))
+
+
+def overlays_in(metadata: Json) -> set[str]:
+    """The tags of overlays that lie in bits of pixels, which are the value's alone once they are encoded."""
+    groups = {tag[:4] for tag in metadata if tag[:2] == "60" and tag[4:] == _OVERLAY_BITS}
+    inside = {group for group in groups if whole_of(metadata, group + _OVERLAY_BITS) > 1}
+    return {tag for tag in metadata if tag[:4] in inside and f"{tag[:4]}{_OVERLAY_DATA}" not in metadata}

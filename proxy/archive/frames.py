@@ -3,10 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydicom import dcmread
-from pydicom.encaps import generate_frames
-from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
+from proxy.archive.dataset import (
+    NO_DICOM,
+    encapsulated_frames,
+    is_encapsulated,
+    number_of_frames,
+    read_dataset,
+    syntax_of,
+)
+from proxy.archive.describing import metadata_of
 from proxy.errors import CodestreamError
 
 _CODESTREAM = b"\xff\x4f\xff\x51"  # SOC, SIZ (T.800 A.3)
@@ -22,7 +29,12 @@ def frames_in(path: Path) -> Iterator[bytes]:
     elif content.startswith(_JP2_SIGNATURE):
         yield _boxed(content)
     else:
-        yield from _encapsulated(path)
+        try:
+            yield from _encapsulated(content)
+        except CodestreamError as error:
+            is_other = str(error) == NO_DICOM
+            why = "neither a codestream nor DICOM" if is_other else error
+            raise CodestreamError(f"{path}: {why}") from error
 
 
 def _boxed(content: bytes) -> bytes:
@@ -40,12 +52,12 @@ def _boxed(content: bytes) -> bytes:
     raise CodestreamError("boxes without a codestream")
 
 
-def _encapsulated(path: Path) -> Iterator[bytes]:
-    try:
-        dataset = dcmread(path)
-    except InvalidDicomError as error:
-        raise CodestreamError(f"{path}: neither a codestream nor DICOM") from error
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if "PixelData" not in dataset or syntax is None or not syntax.is_encapsulated:
-        raise CodestreamError(f"{path}: its pixels are not encapsulated, {syntax and syntax.name}")
-    yield from generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+def _encapsulated(content: bytes) -> tuple[bytes, ...]:
+    dataset = read_dataset(content)
+    syntax = syntax_of(dataset)
+    if "PixelData" not in dataset:
+        raise CodestreamError("it has no PixelData")
+    if not is_encapsulated(dataset, "PixelData"):
+        raise CodestreamError(f"its pixels are not encapsulated, {UID(syntax).name}")
+    metadata, _ = metadata_of(dataset.group_dataset(0x28))
+    return encapsulated_frames(dataset, "PixelData", number_of_frames(metadata))

@@ -4,19 +4,24 @@ Nothing is decoded here. Whatever a file holds, what it costs is an exception of
 """
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
-from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import ExplicitVRBigEndian
 
 from proxy.alternates.stored import JPEG, JPEG_2000, JPEG_LS, RLE
+from proxy.archive.dataset import (
+    NATIVE,
+    encapsulated_frames,
+    is_encapsulated,
+    number_of_frames,
+    read_dataset,
+    syntax_of,
+)
 from proxy.archive.describing import metadata_of
+from proxy.archive.encapsulated import stream_of
 from proxy.archive.manifest import digest
 from proxy.archive.tree import Json
 from proxy.errors import BadResource, CodestreamError
@@ -55,7 +60,7 @@ class Source:
     metadata: Json
     """Without pixels; binary values inline."""
     left_out: tuple[str, ...]
-    """Tags of attributes that JSON can't say."""
+    """Attributes that JSON can't say, and why."""
     pixel: ImagePixel | None
     """How its pixels are stored, where it says so."""
     syntax: str
@@ -94,54 +99,52 @@ def uids_of(path: Path) -> tuple[str, str, str] | None:
 
 
 def read_source(path: Path) -> Source:
-    """A file taken apart. Raises whatever it breaks."""
+    """A file taken apart. Raises `CodestreamError`, `OSError`, and whatever else it breaks."""
     content = path.read_bytes()
-    dataset = dcmread(BytesIO(content))
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    dataset = read_dataset(content)
+    syntax = syntax_of(dataset)
     if syntax == ExplicitVRBigEndian:
-        dataset.walk(_little_endian)
+        _swap(dataset)
     metadata, left_out = metadata_of(dataset)
+    pixel = read_image_pixel(metadata)
     kept = next((keyword for keyword in _PIXELS if keyword in dataset), None)
     frames, video = tuple[bytes, ...](), b""
     if kept is not None and syntax in _VIDEO:
-        video = b"".join(generate_frames(dataset[kept].value, number_of_frames=1))
+        video = stream_of(dataset[kept].value)
     elif kept is not None:
-        frames = _frames(dataset, kept)
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        count = number_of_frames(metadata)
+        if is_encapsulated(dataset, kept):
+            frames = encapsulated_frames(dataset, kept, count)
+        elif pixel is None:
+            raise CodestreamError(f"{kept} without Rows, Columns and BitsAllocated")
+        else:
+            frames = _plain_frames(dataset[kept].value, pixel, count)
+    elif pixel is not None:
+        left_out.append("PixelData: not there, though the metadata says how it is stored")
+    if syntax in NATIVE:
         syntax = EXPLICIT_LITTLE_ENDIAN  # what a frame alone is (PS3.18 8.7.3.5)
-    pixel = read_image_pixel(metadata)
     return Source(content, digest(content), metadata, tuple(left_out), pixel, syntax, frames, video)
 
 
-def _little_endian(_: Dataset, element: DataElement) -> None:
-    """Binary values of the retired big endian order; all others are read already."""
-    width = _SWAPPED.get(element.VR, 1)
-    if width > 1 and isinstance(element.value, bytes):
-        element.value = np.frombuffer(element.value, f">u{width}").astype(f"<u{width}").tobytes()
+def _swap(dataset: Dataset) -> None:
+    """Binary values of the retired big endian order as little endian; all others are read already."""
+    for tag in list(dataset.keys()):
+        kind = dataset.get_item(tag).VR
+        if kind == "SQ":
+            for item in dataset[tag].value:
+                _swap(item)
+        elif (width := _SWAPPED.get(kind)) and isinstance(value := dataset[tag].value, bytes):
+            whole = len(value) // width * width
+            dataset[tag].value = np.frombuffer(value[:whole], f">u{width}").astype(f"<u{width}").tobytes()
 
 
-def _frames(dataset: Dataset, keyword: str) -> tuple[bytes, ...]:
-    value = dataset[keyword].value
-    count = int(dataset.get("NumberOfFrames") or 1)
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        return _plain_frames(dataset, value, count)
-    table, lengths = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
-    extended = (table, lengths) if table and lengths else None
-    frames = tuple(generate_frames(value, number_of_frames=count, extended_offsets=extended))
-    if len(frames) != count:
-        raise CodestreamError(f"{len(frames)} frames where NumberOfFrames says {count}")
-    return frames
-
-
-def _plain_frames(dataset: Dataset, value: bytes, count: int) -> tuple[bytes, ...]:
-    expected = get_expected_length(dataset)
-    if len(value) < expected:
-        raise CodestreamError(f"{len(value):,} bytes of pixels where {expected:,} are said to be")
-    if dataset.BitsAllocated == 1:  # frames begin within bytes (PS3.5 8.1.1)
-        bits = np.unpackbits(np.frombuffer(value, np.uint8), bitorder="little")
-        size = dataset.Rows * dataset.Columns
+def _plain_frames(value: bytes, pixel: ImagePixel, count: int) -> tuple[bytes, ...]:
+    bits = pixel.bits_of(len(value), count)
+    if bits % 8:  # frames begin within bytes (PS3.5 8.1.1)
+        every = np.unpackbits(np.frombuffer(value, np.uint8), bitorder="little")
         return tuple(
-            np.packbits(bits[at * size : (at + 1) * size], bitorder="little").tobytes() for at in range(count)
+            np.packbits(every[at * bits : (at + 1) * bits], bitorder="little").tobytes()
+            for at in range(count)
         )
-    length = expected // count
+    length = bits // 8
     return tuple(value[at * length : (at + 1) * length] for at in range(count))

@@ -29,7 +29,7 @@ from proxy.archive.tree import (
 )
 from proxy.errors import ConfigurationError
 
-RECIPE = "tree-2"
+RECIPE = "tree-3"
 """Changes whenever a tree's files do."""
 THUMBNAIL = "thumbnail.jpeg"
 

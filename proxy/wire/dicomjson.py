@@ -84,9 +84,9 @@ def whole_of(instance: Instance, tag: str) -> int:
 
 
 def number_of(instance: Instance, tag: str) -> float | None:
-    """The first value as a number; None where there is none."""
+    """The first value as a number, some of which are written with a comma; None where there is none."""
     try:
-        found = float(text_of(instance, tag))
+        found = float(text_of(instance, tag).replace(",", "."))
     except ValueError:
         return None
     return found if isfinite(found) else None
