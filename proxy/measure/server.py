@@ -33,7 +33,9 @@ _HOST = re.compile(rb"[0-9A-Za-z._:-]+")
 class Server:
     """The origin, or the proxy. Used as an `async with`."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str] | None = None, connections: int = CONNECTIONS
+    ) -> None:
         """`url` is the base below which there are studies; `headers` go with each request.
 
         Raises `ConfigurationError`.
@@ -43,7 +45,7 @@ class Server:
         """Host and port, for messages."""
         self._client = httpx.AsyncClient(
             base_url=parsed,
-            transport=Transport(Limits(first_byte=READ_TIMEOUT, stall=READ_TIMEOUT, connections=CONNECTIONS)),
+            transport=Transport(Limits(first_byte=READ_TIMEOUT, stall=READ_TIMEOUT, connections=connections)),
             headers={"Accept-Encoding": "identity", **(headers or {})},
             timeout=None,  # noqa: S113  # the transport's own limits hold
             trust_env=False,

@@ -3,11 +3,24 @@
 import argparse
 import signal
 
-from tests.bench import browser, browser_http2, encode, grid, hits, hostile, layout, plan, sequences, twenty
+from tests.bench import (
+    browser,
+    browser_http2,
+    cells,
+    encode,
+    grid,
+    hits,
+    hostile,
+    layout,
+    plan,
+    sequences,
+    twenty,
+)
 
 BENCHMARKS = {
     "twenty": twenty.run,
     "grid": grid.run,
+    "cells": cells.run,
     "hits": hits.run,
     "plan": plan.run,
     "layout": layout.run,

@@ -6,15 +6,14 @@ In virtual time, with the proxy's own gate, fills and store; a few of its cells 
 import os
 from multiprocessing import get_context
 
+from tests.bench.cells import WIDTHS, show
 from tests.bench.shared import print_row
 from tests.simulation.grid import MOST_LATER, MOST_SLOWER, Cell, loads, play
-from tests.simulation.load import Times
 
 MOST_BYTES = 16_000_000
 """Of a cell."""
 WORST = 12
 """Cells that are shown."""
-WIDTHS = (38, 8, 8, 8, 8, 8)
 
 
 def run() -> None:
@@ -27,14 +26,7 @@ def run() -> None:
     )
     print_row(("", "first", "direct", "final", "direct", "of rule"), WIDTHS)
     for cell in sorted(cells, key=lambda cell: cell.excess, reverse=True)[:WORST]:
-        load = cell.load
-        name = f"{cell.network.name}: {load.frames} × {load.size:,}, {load.way}, {load.connections}"
-        shown = (*_shown(cell.proxy, cell.direct), f"{1 + cell.excess:.2f}")
-        print_row((name[: WIDTHS[0] - 1], *shown), WIDTHS)
-
-
-def _shown(ours: Times, theirs: Times) -> tuple[str, ...]:
-    return tuple(f"{each:.3f}" for each in (ours.first, theirs.first, ours.final, theirs.final))
+        show(cell)
 
 
 def _played() -> list[Cell]:

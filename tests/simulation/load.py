@@ -106,7 +106,7 @@ async def directly(load: Load, network: Network) -> Times:
                 at += chunk
 
     with serving(line):
-        return await _viewed(load, ask)
+        return await viewed(load, ask)
 
 
 class Proxy:
@@ -162,10 +162,11 @@ async def through(load: Load, network: Network, metrics: Metrics) -> Times:
     with serving(proxy.line):
         async with proxy.fills.tasks:
             await proxy.read_metadata(METADATA)
-            return await _viewed(load, ask)
+            return await viewed(load, ask)
 
 
-async def _viewed(load: Load, ask: Ask) -> Times:
+async def viewed(load: Load, ask: Ask) -> Times:
+    """Asks for all of a load on so many connections; a rest only when its first bytes are there."""
     watch, asked = Watch(load), iter(load.asked)
     is_seen = [asyncio.Event() for _ in range(load.frames)]
 
