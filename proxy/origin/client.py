@@ -13,19 +13,11 @@ from dataclasses import replace
 import httpx
 
 from proxy.cache.frame import Claim
-from proxy.errors import (
-    OriginError,
-    OriginFailed,
-    OriginHungUp,
-    OriginMismatch,
-    OriginRefused,
-    OriginTimeout,
-    OriginUnreachable,
-)
+from proxy.errors import OriginError, OriginFailed, OriginHungUp, OriginMismatch, OriginRefused, OriginTimeout
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
 from proxy.origin.asked import Answer, Asked, Headers
-from proxy.origin.faults import CertificateRefused
+from proxy.origin.exchange import Exchange, encoded
 from proxy.origin.forms import FORMS, Asking, OriginReport
 from proxy.origin.health import Health
 from proxy.origin.parts import Part, check_end, exactly, in_envelope, once, take_apart, within
@@ -59,8 +51,7 @@ class Origin:
         self.health = Health(name, metrics)
         """Whether it is asked at all just now."""
         self._is_own_proof = auth is not None
-        # The transport has the limits of time; one more over all would cut long answers.
-        self._client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
+        self._exchange = Exchange(transport, auth)
 
     def report(self) -> OriginReport:
         """What it was seen to do."""
@@ -155,19 +146,7 @@ class Origin:
         url = f"{self._base}/{asked.path}"
         if how.query:
             url += ("&" if "?" in asked.path else "?") + how.query
-        return ranged, await self._send(httpx.Request("GET", url, headers=_encoded(headers)))
-
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        try:
-            return await self._client.send(request, stream=True)
-        except httpx.TimeoutException as error:
-            raise OriginTimeout("the origin did not answer in time") from error
-        except CertificateRefused as error:
-            raise OriginUnreachable("the origin's certificate can't be trusted, or ours was not") from error
-        except httpx.ConnectError as error:
-            raise OriginUnreachable("no connection to the origin") from error
-        except httpx.TransportError as error:
-            raise OriginFailed("the origin gave no usable answer") from error
+        return ranged, await self._exchange.get(url, headers)
 
     async def _answer(
         self, response: httpx.Response, ranged: Span, held: Claim | None, form: int, stage: str
@@ -241,7 +220,8 @@ class Origin:
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
     ) -> httpx.Response:
         """Anything that is not a frame, answered as a stream that the caller closes. Raises `OriginError`."""
-        response = await self._pass(method, target, headers, body)
+        request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
+        response = self._passed(await self._exchange.send(request))
         try:
             self._check_own_proof(response.status_code)
         except OriginFailed:
@@ -254,11 +234,8 @@ class Origin:
         if self._is_own_proof and status in (401, 403):
             raise OriginFailed("the origin refuses the proxy's own credentials")
 
-    async def _pass(
-        self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
-    ) -> httpx.Response:
-        request = httpx.Request(method, f"{self._base}/{target}", headers=_encoded(headers), content=body)
-        response = await self._send(request)
+    def _passed(self, response: httpx.Response) -> httpx.Response:
+        """Counts what was handed through."""
         outcome = "ok" if response.status_code < 500 else "failed"
         self._metrics.origin_requests.labels(self.name, "pass", outcome).inc()
         return response
@@ -275,7 +252,7 @@ class Origin:
         return body
 
     async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
-        response = await self._pass("GET", target, headers, None)
+        response = self._passed(await self._exchange.get(f"{self._base}/{target}", headers))
         try:
             chunks = [chunk async for chunk in self._bounded(self._body(response, "pass"))]
         finally:
@@ -290,8 +267,4 @@ class Origin:
 
     async def aclose(self) -> None:
         """Closes every connection."""
-        await self._client.aclose()
-
-
-def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
+        await self._exchange.aclose()
