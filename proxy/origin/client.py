@@ -6,7 +6,7 @@ ranges only where the origin's answers are provably the same each time, and then
 the body around the codestream.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from proxy.errors import OriginError, OriginFailed, OriginHungUp, OriginMismatch
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
 from proxy.origin.asked import Answer, Asked, Headers
+from proxy.origin.codings import without_false
 from proxy.origin.exchange import Exchange, encoded
 from proxy.origin.forms import FORMS, Asking, OriginReport
 from proxy.origin.health import Health
@@ -152,8 +153,11 @@ class Origin:
         self, response: httpx.Response, ranged: Span, held: Claim | None, form: int, stage: str
     ) -> Answer:
         """What came, in bytes of the codestream; `ranged` is in bytes of the origin's representation."""
-        seen = believe(response.status_code, response.headers, ranged, held)
+        headers: Mapping[str, str] = response.headers
         body = self._body(response, stage)
+        if "content-encoding" in headers and response.status_code in (200, 206):
+            headers, body = await without_false(headers, body, is_rest=held is not None)
+        seen = believe(response.status_code, headers, ranged, held)
         if seen.stop is not None and seen.start < ranged.start:  # all of it, where its rest was asked for
             stop = min(seen.stop, ranged.stop or seen.stop)
             seen, body = replace(seen, start=ranged.start, stop=stop), within(body, ranged.start, stop)
@@ -161,12 +165,13 @@ class Origin:
             start, stop = seen.start - held.offset, min((seen.stop or 0) - held.offset, held.total)
             claim = replace(held, validator=seen.validator or held.validator)
             return Answer(claim, start, stop, exactly(body, stop - start))
+        is_open = ends_with_connection(headers, response.http_version)
         if seen.media.name == "multipart/related":
-            return await self._taken_apart(seen, self._bounded(body), form)
+            return await self._taken_apart(seen, self._bounded(body), form, is_open=is_open)
         label = label_of(seen.media)
         if seen.total is None or seen.stop is None:
             whole = b"".join([chunk async for chunk in self._bounded(body)])
-            if ends_with_connection(response.headers, response.http_version):
+            if is_open:
                 check_end(whole)
             return self._answered(seen, Part(seen.media, 0, len(whole), once(whole)), form, len(whole))
         if seen.total == 0 or seen.total > self._max_frame_bytes:
@@ -174,12 +179,14 @@ class Origin:
         claim = Claim(label, seen.total, seen.validator, seen.may_store, form)
         return Answer(claim, seen.start, seen.stop, exactly(body, seen.stop - seen.start))
 
-    async def _taken_apart(self, seen: Believed, body: AsyncIterator[bytes], form: int) -> Answer:
+    async def _taken_apart(
+        self, seen: Believed, body: AsyncIterator[bytes], form: int, *, is_open: bool
+    ) -> Answer:
         if seen.start != 0:
             raise OriginMismatch("a range of a multipart body that was not begun", "multipart")
         if seen.stop != seen.total and seen.validator is None:
             raise OriginMismatch("a range of a multipart body that may be another next time", "multipart")
-        part = await take_apart(body, seen.stop, seen.total)
+        part = await take_apart(body, seen.stop, seen.total, seen.media, is_open=is_open)
         return self._answered(seen, part, form, seen.stop)
 
     def _answered(self, seen: Believed, part: Part, form: int, have: int | None) -> Answer:
