@@ -6,14 +6,22 @@ ranges only where the origin's answers are provably the same each time, and then
 the body around the codestream.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
 
 from proxy.cache.frame import Claim
-from proxy.errors import OriginError, OriginFailed, OriginHungUp, OriginMismatch, OriginRefused, OriginTimeout
+from proxy.errors import (
+    OriginBusy,
+    OriginError,
+    OriginFailed,
+    OriginHungUp,
+    OriginMismatch,
+    OriginRefused,
+    OriginTimeout,
+)
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
 from proxy.origin.asked import Answer, Asked, Headers
@@ -71,7 +79,7 @@ class Origin:
     async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
         """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`."""
         outcome = "ok"
-        self.health.ask()
+        trying = await self.health.admit()
         try:
             async with self._opened(asked, span, held) as (form, ranged, response):
                 answer = await self._answer(response, ranged, held, form, stage)
@@ -81,15 +89,18 @@ class Origin:
                 yield answer
         except OriginRefused as error:
             outcome = "refused"
+            self.health.note(error)
             self._check_own_proof(error.status)
             raise
         except OriginError as error:
             if isinstance(error, OriginMismatch) and error.reason == "multipart":
                 self._asking(asked).note_unfit_range()
             outcome = type(error).__name__.removeprefix("Origin").lower()
-            self.health.note(error)
+            self.health.note(error, trying)
             raise
         finally:
+            if trying is not None:
+                self.health.tried(trying)
             self._metrics.origin_requests.labels(self.name, stage, outcome).inc()
 
     def _asking(self, asked: Asked) -> Asking:
@@ -228,7 +239,7 @@ class Origin:
     ) -> httpx.Response:
         """Anything that is not a frame, answered as a stream that the caller closes. Raises `OriginError`."""
         request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
-        response = self._passed(await self._exchange.send(request))
+        response = await self._passed(self._exchange.send(request))
         try:
             self._check_own_proof(response.status_code)
         except OriginFailed:
@@ -241,10 +252,16 @@ class Origin:
         if self._is_own_proof and status in (401, 403):
             raise OriginFailed("the origin refuses the proxy's own credentials")
 
-    def _passed(self, response: httpx.Response) -> httpx.Response:
-        """Counts what was handed through."""
-        outcome = "ok" if response.status_code < 500 else "failed"
-        self._metrics.origin_requests.labels(self.name, "pass", outcome).inc()
+    async def _passed(self, sent: Awaitable[httpx.Response]) -> httpx.Response:
+        """Counts what comes of something that is handed through, and how the origin fares with it."""
+        try:
+            response = await sent
+        except OriginError as error:
+            self.health.note(error)
+            raise
+        status = response.status_code
+        self.health.note(OriginBusy(status, None)) if status in (502, 504) else self.health.well()
+        self._metrics.origin_requests.labels(self.name, "pass", "ok" if status < 500 else "failed").inc()
         return response
 
     def body_of(self, response: httpx.Response) -> AsyncIterator[bytes]:
@@ -259,7 +276,7 @@ class Origin:
         return body
 
     async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
-        response = self._passed(await self._exchange.get(f"{self._base}/{target}", headers))
+        response = await self._passed(self._exchange.get(f"{self._base}/{target}", headers))
         try:
             chunks = [chunk async for chunk in self._bounded(self._body(response, "pass"))]
         finally:
