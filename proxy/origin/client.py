@@ -7,7 +7,7 @@ the body around the codestream.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import httpx
@@ -27,11 +27,17 @@ from proxy.origin.answer import Believed, believe, check_status, ends_with_conne
 from proxy.origin.asked import Answer, Asked, Headers
 from proxy.origin.codings import without_false
 from proxy.origin.exchange import Exchange, encoded
-from proxy.origin.forms import FORMS, Asking, OriginReport
+from proxy.origin.forms import Asking, OriginReport
 from proxy.origin.health import Health
-from proxy.origin.parts import Part, check_end, exactly, in_envelope, once, take_apart, within
+from proxy.origin.inquiry import WHOLE, Inquiry, Reply
+from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
+from proxy.origin.signature import TELLING, kind_of
+from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path
+
+UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
+"""Transfer syntaxes of pixels that are not compressed."""
 
 
 class Origin:
@@ -78,15 +84,19 @@ class Origin:
     @asynccontextmanager
     async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
         """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`."""
-        outcome = "ok"
+        outcome, reply = "ok", None
+        series, asking = self._asking(asked)
+        inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held)
         trying = await self.health.admit()
         try:
-            async with self._opened(asked, span, held) as (form, ranged, response):
-                answer = await self._answer(response, ranged, held, form, stage)
-                is_ranged = ranged != Span(0, None)
-                self._asking(asked).learn(answer.claim, response.status_code, response.headers, is_ranged)
-                self.health.well()
-                yield answer
+            reply = await inquiry.reply()
+            answer = await self._answer(reply, held, stage)
+            if held is None and asking.may_be_decompressed(series, reply.form):
+                reply, answer = await self._as_stored(inquiry, reply, answer, stage)
+            response, is_ranged = reply.response, reply.span != WHOLE
+            asking.learn(series, answer.claim, response.status_code, response.headers, is_ranged=is_ranged)
+            self.health.well()
+            yield answer
         except OriginRefused as error:
             outcome = "refused"
             self.health.note(error)
@@ -94,7 +104,7 @@ class Origin:
             raise
         except OriginError as error:
             if isinstance(error, OriginMismatch) and error.reason == "multipart":
-                self._asking(asked).note_unfit_range()
+                asking.note_unfit_range()
             outcome = type(error).__name__.removeprefix("Origin").lower()
             self.health.note(error, trying)
             raise
@@ -102,68 +112,46 @@ class Origin:
             if trying is not None:
                 self.health.tried(trying)
             self._metrics.origin_requests.labels(self.name, stage, outcome).inc()
+            if reply is not None:
+                await reply.response.aclose()
 
-    def _asking(self, asked: Asked) -> Asking:
-        """Which form works at the path of frames, or at that of an alternate, which may be another one."""
+    def _asking(self, asked: Asked) -> tuple[str, Asking]:
+        """The series, and which forms work at the path of frames, or at that of an alternate."""
         path = split_frames_path(asked.path.partition("?")[0])[1]
+        series = asked.path.partition("/instances/")[0]
         if path in ("", "/frames/"):
-            return self.asking
+            return series, self.asking
         if path not in self._elsewhere:  # there are no more than the configuration names
             self._elsewhere[path] = Asking(self.name, self.asking.known)
-        return self._elsewhere[path]
+        return series, self._elsewhere[path]
 
-    @asynccontextmanager
-    async def _opened(
-        self, asked: Asked, span: Span, held: Claim | None
-    ) -> AsyncIterator[tuple[int, Span, httpx.Response]]:
-        form, ranged, response = await self._in_a_form_that_works(asked, span, held)
-        try:
-            yield form, ranged, response
-        finally:
-            await response.aclose()
+    async def _as_stored(
+        self, inquiry: Inquiry, free: Reply, came: Answer, stage: str
+    ) -> tuple[Reply, Answer]:
+        """The same frame as it is stored, if it came decompressed and another form gives it so."""
+        leading, chunks = await begun(came.chunks, TELLING)
+        came = replace(came, chunks=chunks)
+        if transfer_syntax_of(came.claim.label) not in UNCOMPRESSED or kind_of(leading):
+            return free, came
+        # A 500 may tell of a moment only.
+        forms = [form for form in inquiry.asking.stored() if free.refusals.get(form, 500) == 500]
+        for form in forms:
+            with suppress(OriginError):
+                reply = await inquiry.ask(form)
+                try:
+                    answer = await self._answer(reply, None, stage)
+                except BaseException:
+                    await reply.response.aclose()
+                    raise
+                await free.response.aclose()
+                return reply, answer
+        if forms:
+            inquiry.asking.was_stored_so(inquiry.series)
+        return free, came
 
-    async def _in_a_form_that_works(
-        self, asked: Asked, span: Span, held: Claim | None
-    ) -> tuple[int, Span, httpx.Response]:
-        """Tries the form that worked here, then others. Of refusals a 404 is answered, else the first."""
-        asking = self._asking(asked)
-        form = asking.first if held is None else held.form
-        ranged, response = await self._send_fetch(form, asked, span, held)
-        if held is not None or response.status_code in (200, 206):
-            return form, ranged, response
-        refused = response
-        for other in asking.others(response.status_code):
-            ranged, response = await self._send_fetch(other, asked, span, None)
-            if response.status_code in (200, 206):
-                await refused.aclose()
-                return other, ranged, response
-            if response.status_code == 404 != refused.status_code:
-                refused, response = response, refused
-            await response.aclose()
-        return form, ranged, refused
-
-    async def _send_fetch(
-        self, form: int, asked: Asked, span: Span, held: Claim | None
-    ) -> tuple[Span, httpx.Response]:
-        """Sends a fetch; which span of the origin's representation was asked for, and its answer."""
-        how, asking = FORMS[form], self._asking(asked)
-        ranged = in_envelope(span, held, has_envelope=asking.has_envelope)
-        if held is None and not how.is_single and not asking.has_stable_parts:
-            ranged = Span(0, None)
-        headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials, *asked.trace]
-        if ranged != Span(0, None):
-            headers.append(("range", ranged.to_header()))
-            if held is not None and held.validator is not None:
-                headers.append(("if-range", held.validator))
-        url = f"{self._base}/{asked.path}"
-        if how.query:
-            url += ("&" if "?" in asked.path else "?") + how.query
-        return ranged, await self._exchange.get(url, headers)
-
-    async def _answer(
-        self, response: httpx.Response, ranged: Span, held: Claim | None, form: int, stage: str
-    ) -> Answer:
-        """What came, in bytes of the codestream; `ranged` is in bytes of the origin's representation."""
+    async def _answer(self, reply: Reply, held: Claim | None, stage: str) -> Answer:
+        """What came, in bytes of the codestream."""
+        response, ranged, form = reply.response, reply.span, reply.form
         headers: Mapping[str, str] = response.headers
         body = self._body(response, stage)
         if "content-encoding" in headers and response.status_code in (200, 206):
