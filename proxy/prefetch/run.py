@@ -18,7 +18,7 @@ from typing import Any
 from proxy.alternates.cut import read_reduced
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Mark, Reach
-from proxy.errors import OriginBusy, OriginRefused, PlanCancelled, ProxyError
+from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
 from proxy.gate import Rank, Turn
 from proxy.metrics import Metrics
 from proxy.origin.asked import Asked, Headers
@@ -29,7 +29,8 @@ from proxy.plan.stages import parts_of_frame
 from proxy.retrieve import Retrieve, Source, Wanted
 from proxy.series import ListedFrames, SeriesFrames
 from proxy.transcode import Alternates
-from proxy.wire.request import split_url
+from proxy.wire.media import wanted_envelope
+from proxy.wire.request import own_arguments, split_url
 
 IN_FLIGHT = 16
 """Fetches of one run at once; the gate lets fewer through."""
@@ -210,8 +211,12 @@ class Run:
         kind = REQUEST_TYPES.index(fetch.request_type)
         rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
         url = resource.path.replace("/frames/", fetch.frames_path or "/frames/", 1)
-        path, query = split_url(f"{url}?{fetch.url_arguments or ''}")
+        url = f"{url}?{fetch.url_arguments or ''}"
+        path, query = split_url(url)
         offered, stop = self.alternates.get(fetch.frames_path or "", query), fetch.part.stop
+        accept = own_arguments(url.partition("?")[2])[0].get("accept")
+        if wanted_envelope(accept, offered.media if offered else "") is None:
+            raise NotAcceptable("urlArguments: a media type that viewers get from the origin itself")
         reduced = None if offered else read_reduced(path, query)
         if offered is not None:
             path = resource.path
