@@ -273,7 +273,10 @@ class Origin:
 
     async def greet(self) -> None:
         """Opens a connection and sees that somebody answers, whatever it is. Raises `OriginError`."""
-        response, _ = await self._read("studies?limit=1", ())
+        try:
+            response, _ = await self._read("studies?limit=1", ())
+        except OriginRefused:  # it redirects elsewhere, as to where people log in
+            return
         if response.status_code >= 500:
             raise OriginFailed(f"the origin answered {response.status_code}")
 

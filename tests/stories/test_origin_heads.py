@@ -84,6 +84,16 @@ async def test_a_redirect_of_what_is_handed_through_keeps_its_location(location:
         assert (answer.status_code, answer.headers["location"]) == (307, location.format(origin=origin.url))
 
 
+async def test_an_origin_that_sends_strangers_elsewhere_is_reached() -> None:
+    def script(asked: Asked) -> Reply | None:
+        is_known = "authorization" in asked.headers
+        return None if is_known else Reply(302, {"location": "https://login.test/?back=1"})
+
+    async with house(ScriptedOrigin({FRAME: BODY}, script)) as home:
+        assert (await home.viewer.get(FRAME, headers=SINGLE)).headers["location"].startswith("https://login.")
+        assert (await home.viewer.get(FRAME, headers=SINGLE | PROOF)).content == BODY
+
+
 BOTH = {"transfer-encoding": "chunked", "content-length": "200000"}
 CHUNKED = (b"30d40\r\n", BODY, b"\r\n0\r\n\r\n")
 OTHERWISE = {
