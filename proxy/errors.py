@@ -12,7 +12,7 @@ ProxyError
 ├── OriginError               what the origin did
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
-│   ├── OriginRefused         a status of 4xx; carries it
+│   ├── OriginRefused         a status of 4xx, or a redirect to another host; carries it
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
 │   ├── OriginFailed          another 5xx, or a status that means nothing here
 │   ├── OriginHungUp          the body ended too early
@@ -82,14 +82,16 @@ class OriginTimeout(OriginError):
 
 
 class OriginRefused(OriginError):
-    """The origin answered 4xx."""
+    """The origin answered 4xx, or redirected to another host."""
 
-    def __init__(self, status: int, challenge: str | None = None) -> None:
+    def __init__(self, status: int, challenge: str | None = None, *, location: str | None = None) -> None:
         super().__init__(f"the origin answered {status}")
         self.status = status
         """The origin's own status, passed on to the viewer."""
         self.challenge = challenge
         """Its WWW-Authenticate, if any, passed on too (RFC 9110 11.6.1)."""
+        self.location = location
+        """Its Location, if it redirected, passed on too (RFC 9110 10.2.2)."""
 
 
 class OriginBusy(OriginError):

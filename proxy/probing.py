@@ -92,7 +92,7 @@ async def _taken_out(tried: Tried) -> Tried:
     media, codestream = parse_media_type(tried.headers.get("content-type", "")), tried.body
     if media.name == "multipart/related":
         try:
-            part = await take_apart(_once(tried.body), len(tried.body), len(tried.body))
+            part = await take_apart(_once(tried.body), len(tried.body), len(tried.body), media)
             codestream = b"".join([chunk async for chunk in part.chunks])
             media = part.media
         except OriginMismatch as error:

@@ -56,6 +56,8 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
     headers = [(b"cache-control", b"no-store")]
     if isinstance(error, errors.OriginRefused) and error.challenge:
         headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
+    if isinstance(error, errors.OriginRefused) and error.location:
+        headers.append((b"location", error.location.encode("ascii")))
     if isinstance(error, errors.OriginBusy) and error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
     if isinstance(error, errors.ShuttingDown):

@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer; Content-Length is of the bytes unless `headers` says otherwise."""
+    """What to answer; Content-Length is of the bytes unless `headers` says that, or chunks."""
 
     status: int
     headers: dict[str, str]
@@ -181,7 +181,8 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
 
 async def _write(writer: asyncio.StreamWriter, asked: Asked, reply: Reply) -> bool:
     size = sum(len(piece) for piece in reply.pieces if isinstance(piece, bytes))
-    headers = {"content-length": str(size)} | reply.headers
+    length = {} if "transfer-encoding" in reply.headers else {"content-length": str(size)}
+    headers = length | reply.headers
     lines = [f"HTTP/1.1 {reply.status} Said", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
     writer.write("\r\n".join(lines).encode("latin-1"))
     return await write_pieces(writer, reply.pieces if asked.method != "HEAD" else ())

@@ -6,33 +6,39 @@ ranges only where the origin's answers are provably the same each time, and then
 the body around the codestream.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import httpx
 
 from proxy.cache.frame import Claim
 from proxy.errors import (
+    OriginBusy,
     OriginError,
     OriginFailed,
     OriginHungUp,
     OriginMismatch,
     OriginRefused,
     OriginTimeout,
-    OriginUnreachable,
 )
 from proxy.metrics import Metrics
 from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
 from proxy.origin.asked import Answer, Asked, Headers
-from proxy.origin.faults import CertificateRefused
-from proxy.origin.forms import FORMS, Asking, OriginReport
+from proxy.origin.codings import without_false
+from proxy.origin.exchange import Exchange, encoded
+from proxy.origin.forms import Asking, OriginReport
 from proxy.origin.health import Health
-from proxy.origin.parts import Part, check_end, exactly, in_envelope, once, take_apart, within
+from proxy.origin.inquiry import WHOLE, Inquiry, Reply
+from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
+from proxy.origin.signature import TELLING, kind_of
+from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path
+
+UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
+"""Transfer syntaxes of pixels that are not compressed."""
 
 
 class Origin:
@@ -63,11 +69,7 @@ class Origin:
         self.health = Health(name, metrics)
         """Whether it is asked at all just now."""
         self._is_own_proof = auth is not None
-        # The transport has the limits of time; one more over all would cut long answers.
-        client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
-        # Else it would keep each cookie that the origin ever set, though cookies are the viewers'.
-        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._client = client
+        self._exchange = Exchange(transport, auth)
 
     def report(self) -> OriginReport:
         """What it was seen to do."""
@@ -85,103 +87,79 @@ class Origin:
     @asynccontextmanager
     async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
         """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`."""
-        outcome = "ok"
-        self.health.ask()
+        outcome, reply = "ok", None
+        series, asking = self._asking(asked)
+        inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held)
+        trying = await self.health.admit()
         try:
-            async with self._opened(asked, span, held) as (form, ranged, response):
-                answer = await self._answer(response, ranged, held, form, stage)
-                is_ranged = ranged != Span(0, None)
-                self._asking(asked).learn(answer.claim, response.status_code, response.headers, is_ranged)
-                self.health.well()
-                yield answer
+            reply = await inquiry.reply()
+            answer = await self._answer(reply, held, stage)
+            if held is None and asking.may_be_decompressed(series, reply.form):
+                reply, answer = await self._as_stored(inquiry, reply, answer, stage)
+            response, is_ranged = reply.response, reply.span != WHOLE
+            asking.learn(series, answer.claim, response.status_code, response.headers, is_ranged=is_ranged)
+            self.health.well()
+            yield answer
         except OriginRefused as error:
             outcome = "refused"
+            self.health.note(error)
             self._check_own_proof(error.status)
             raise
         except OriginError as error:
             if isinstance(error, OriginMismatch) and error.reason == "multipart":
-                self._asking(asked).note_unfit_range()
+                asking.note_unfit_range()
             outcome = type(error).__name__.removeprefix("Origin").lower()
-            self.health.note(error)
+            self.health.note(error, trying)
             raise
         finally:
+            if trying is not None:
+                self.health.tried(trying)
             self._metrics.origin_requests.labels(self.name, stage, outcome).inc()
+            if reply is not None:
+                await reply.response.aclose()
 
-    def _asking(self, asked: Asked) -> Asking:
-        """Which form works at the path of frames, or at that of an alternate, which may be another one."""
+    def _asking(self, asked: Asked) -> tuple[str, Asking]:
+        """The series, and which forms work at the path of frames, or at that of an alternate."""
         path = split_frames_path(asked.path.partition("?")[0])[1]
+        series = asked.path.partition("/instances/")[0]
         if path in ("", "/frames/"):
-            return self.asking
+            return series, self.asking
         if path not in self._elsewhere:  # there are no more than the configuration names
             self._elsewhere[path] = Asking(self.name, self.asking.known)
-        return self._elsewhere[path]
+        return series, self._elsewhere[path]
 
-    @asynccontextmanager
-    async def _opened(
-        self, asked: Asked, span: Span, held: Claim | None
-    ) -> AsyncIterator[tuple[int, Span, httpx.Response]]:
-        form, ranged, response = await self._in_a_form_that_works(asked, span, held)
-        try:
-            yield form, ranged, response
-        finally:
-            await response.aclose()
+    async def _as_stored(
+        self, inquiry: Inquiry, free: Reply, came: Answer, stage: str
+    ) -> tuple[Reply, Answer]:
+        """The same frame as it is stored, if it came decompressed and another form gives it so."""
+        leading, chunks = await begun(came.chunks, TELLING)
+        came = replace(came, chunks=chunks)
+        if transfer_syntax_of(came.claim.label) not in UNCOMPRESSED or kind_of(leading):
+            return free, came
+        # A 500 may tell of a moment only.
+        forms = [form for form in inquiry.asking.stored() if free.refusals.get(form, 500) == 500]
+        for form in forms:
+            with suppress(OriginError):
+                reply = await inquiry.ask(form)
+                try:
+                    answer = await self._answer(reply, None, stage)
+                except BaseException:
+                    await reply.response.aclose()
+                    raise
+                await free.response.aclose()
+                return reply, answer
+        if forms:
+            inquiry.asking.was_stored_so(inquiry.series)
+        return free, came
 
-    async def _in_a_form_that_works(
-        self, asked: Asked, span: Span, held: Claim | None
-    ) -> tuple[int, Span, httpx.Response]:
-        """Tries the form that worked here, then others. Of refusals a 404 is answered, else the first."""
-        asking = self._asking(asked)
-        form = asking.first if held is None else held.form
-        ranged, response = await self._send_fetch(form, asked, span, held)
-        if held is not None or response.status_code in (200, 206):
-            return form, ranged, response
-        refused = response
-        for other in asking.others(response.status_code):
-            ranged, response = await self._send_fetch(other, asked, span, None)
-            if response.status_code in (200, 206):
-                await refused.aclose()
-                return other, ranged, response
-            if response.status_code == 404 != refused.status_code:
-                refused, response = response, refused
-            await response.aclose()
-        return form, ranged, refused
-
-    async def _send_fetch(
-        self, form: int, asked: Asked, span: Span, held: Claim | None
-    ) -> tuple[Span, httpx.Response]:
-        """Sends a fetch; which span of the origin's representation was asked for, and its answer."""
-        how, asking = FORMS[form], self._asking(asked)
-        ranged = in_envelope(span, held, has_envelope=asking.has_envelope)
-        if held is None and not how.is_single and not asking.has_stable_parts:
-            ranged = Span(0, None)
-        headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials, *asked.trace]
-        if ranged != Span(0, None):
-            headers.append(("range", ranged.to_header()))
-            if held is not None and held.validator is not None:
-                headers.append(("if-range", held.validator))
-        url = f"{self._base}/{asked.path}"
-        if how.query:
-            url += ("&" if "?" in asked.path else "?") + how.query
-        return ranged, await self._send(httpx.Request("GET", url, headers=_encoded(headers)))
-
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        try:
-            return await self._client.send(request, stream=True)
-        except httpx.TimeoutException as error:
-            raise OriginTimeout("the origin did not answer in time") from error
-        except CertificateRefused as error:
-            raise OriginUnreachable("the origin's certificate can't be trusted, or ours was not") from error
-        except httpx.ConnectError as error:
-            raise OriginUnreachable("no connection to the origin") from error
-        except httpx.TransportError as error:
-            raise OriginFailed("the origin gave no usable answer") from error
-
-    async def _answer(
-        self, response: httpx.Response, ranged: Span, held: Claim | None, form: int, stage: str
-    ) -> Answer:
-        """What came, in bytes of the codestream; `ranged` is in bytes of the origin's representation."""
-        seen = believe(response.status_code, response.headers, ranged, held)
+    async def _answer(self, reply: Reply, held: Claim | None, stage: str) -> Answer:
+        """What came, in bytes of the codestream."""
+        response, ranged, form = reply.response, reply.span, reply.form
+        headers: Mapping[str, str] = response.headers
         body = self._body(response, stage)
+        if "content-encoding" in headers and response.status_code in (200, 206):
+            headers, body = await without_false(headers, body, is_rest=held is not None)
+        seen = believe(response.status_code, headers, ranged, held)
         if seen.stop is not None and seen.start < ranged.start:  # all of it, where its rest was asked for
             stop = min(seen.stop, ranged.stop or seen.stop)
             seen, body = replace(seen, start=ranged.start, stop=stop), within(body, ranged.start, stop)
@@ -189,12 +167,13 @@ class Origin:
             start, stop = seen.start - held.offset, min((seen.stop or 0) - held.offset, held.total)
             claim = replace(held, validator=seen.validator or held.validator)
             return Answer(claim, start, stop, exactly(body, stop - start))
+        is_open = ends_with_connection(headers, response.http_version)
         if seen.media.name == "multipart/related":
-            return await self._taken_apart(seen, self._bounded(body), form)
+            return await self._taken_apart(seen, self._bounded(body), form, is_open=is_open)
         label = label_of(seen.media)
         if seen.total is None or seen.stop is None:
             whole = b"".join([chunk async for chunk in self._bounded(body)])
-            if ends_with_connection(response.headers, response.http_version):
+            if is_open:
                 check_end(whole)
             return self._answered(seen, Part(seen.media, 0, len(whole), once(whole)), form, len(whole))
         if seen.total == 0 or seen.total > self._max_frame_bytes:
@@ -202,12 +181,14 @@ class Origin:
         claim = Claim(label, seen.total, seen.validator, seen.may_store, form)
         return Answer(claim, seen.start, seen.stop, exactly(body, seen.stop - seen.start))
 
-    async def _taken_apart(self, seen: Believed, body: AsyncIterator[bytes], form: int) -> Answer:
+    async def _taken_apart(
+        self, seen: Believed, body: AsyncIterator[bytes], form: int, *, is_open: bool
+    ) -> Answer:
         if seen.start != 0:
             raise OriginMismatch("a range of a multipart body that was not begun", "multipart")
         if seen.stop != seen.total and seen.validator is None:
             raise OriginMismatch("a range of a multipart body that may be another next time", "multipart")
-        part = await take_apart(body, seen.stop, seen.total)
+        part = await take_apart(body, seen.stop, seen.total, seen.media, is_open=is_open)
         return self._answered(seen, part, form, seen.stop)
 
     def _answered(self, seen: Believed, part: Part, form: int, have: int | None) -> Answer:
@@ -248,7 +229,8 @@ class Origin:
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
     ) -> httpx.Response:
         """Anything that is not a frame, answered as a stream that the caller closes. Raises `OriginError`."""
-        response = await self._pass(method, target, headers, body)
+        request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
+        response = await self._passed(self._exchange.send(request))
         try:
             self._check_own_proof(response.status_code)
         except OriginFailed:
@@ -261,13 +243,16 @@ class Origin:
         if self._is_own_proof and status in (401, 403):
             raise OriginFailed("the origin refuses the proxy's own credentials")
 
-    async def _pass(
-        self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
-    ) -> httpx.Response:
-        request = httpx.Request(method, f"{self._base}/{target}", headers=_encoded(headers), content=body)
-        response = await self._send(request)
-        outcome = "ok" if response.status_code < 500 else "failed"
-        self._metrics.origin_requests.labels(self.name, "pass", outcome).inc()
+    async def _passed(self, sent: Awaitable[httpx.Response]) -> httpx.Response:
+        """Counts what comes of something that is handed through, and how the origin fares with it."""
+        try:
+            response = await sent
+        except OriginError as error:
+            self.health.note(error)
+            raise
+        status = response.status_code
+        self.health.note(OriginBusy(status, None)) if status in (502, 504) else self.health.well()
+        self._metrics.origin_requests.labels(self.name, "pass", "ok" if status < 500 else "failed").inc()
         return response
 
     def body_of(self, response: httpx.Response) -> AsyncIterator[bytes]:
@@ -282,7 +267,7 @@ class Origin:
         return body
 
     async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
-        response = await self._pass("GET", target, headers, None)
+        response = await self._passed(self._exchange.get(f"{self._base}/{target}", headers))
         try:
             chunks = [chunk async for chunk in self._bounded(self._body(response, "pass"))]
         finally:
@@ -291,14 +276,13 @@ class Origin:
 
     async def greet(self) -> None:
         """Opens a connection and sees that somebody answers, whatever it is. Raises `OriginError`."""
-        response, _ = await self._read("studies?limit=1", ())
+        try:
+            response, _ = await self._read("studies?limit=1", ())
+        except OriginRefused:  # it redirects elsewhere, as to where people log in
+            return
         if response.status_code >= 500:
             raise OriginFailed(f"the origin answered {response.status_code}")
 
     async def aclose(self) -> None:
         """Closes every connection."""
-        await self._client.aclose()
-
-
-def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
+        await self._exchange.aclose()

@@ -1,20 +1,30 @@
 """The ways to ask an origin for a frame, and which of them works there.
 
 Archives differ: some know the single part form, in which a range is a range of the codestream (PS3.18 8.6),
-some multipart alone, and each spells types and transfer syntaxes its own way. What worked is asked first from
-then on; what stops working is learned anew.
+some multipart only, and each spells types and transfer syntaxes its own way. Some answer one form or another
+by how a frame is stored, so a form is learned for a series. In some forms the choice is left to the origin,
+and many origins then decompress what is stored: such a form is asked only if no other gives the frame, and no
+more in a series of which another gives one. All of this is learned anew after `LEARNED_FOR`.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 
 from proxy.cache.frame import Claim
 from proxy.wire.media import is_htj2k
 
 RELEARN = 3
-"""Frames for which another form worked, the known one not once, until that one is asked first."""
+"""Frames of a series for which another form worked, the known one not once, until that one is asked first."""
+LEARNED_FOR = 600.0
+"""Seconds after which what was learned is tried anew, by one request."""
+MOST_SERIES = 4096
+"""Series whose form is remembered; the one that was learned first goes."""
+NO_RANGES = frozenset({403, 405, 412, 501})
+"""Statuses by which some origins refuse a range, and give the whole to who asks without one."""
 ELSEWISE = frozenset({400, 406, 415})
 """Statuses that say "not like that"."""
 PERHAPS = frozenset({404, 500})
@@ -37,9 +47,9 @@ class Form:
         return f"?{self.query}" if self.query else self.accept
 
     @property
-    def is_single(self) -> bool:
-        """Whether the body is to be the codestream itself."""
-        return "multipart" not in self.accept
+    def is_multipart(self) -> bool:
+        """Whether the body is to be an envelope around the codestream, not the codestream itself."""
+        return "multipart" in self.accept
 
 
 RPCL = "1.2.840.10008.1.2.4.202"
@@ -56,8 +66,9 @@ FORMS = (
     Form('multipart/related; type="application/octet-stream"'),
     Form("multipart/related"),
 )
-"""In the order in which they are tried; the last two leave the choice to the origin."""
-_FREE = (len(FORMS) - 2, len(FORMS) - 1)
+"""In the order in which they are tried."""
+FREE = (7, 8, 9)
+"""Those that leave the choice to the origin, as the first of them does if the origin reads no arguments."""
 _OTHER_KIND = (2, 0)
 """The form to try of the other kind: for a single part, and for multipart."""
 
@@ -78,14 +89,33 @@ class OriginReport:
     """Whether it failed again and again, and is left alone."""
 
 
-class Asking:
-    """Which form works at one origin."""
+@dataclass(slots=True)
+class _Learned:
+    """What is known of one series."""
 
-    def __init__(self, origin: str, known: int | None = None) -> None:
+    form: int
+    """Which form works."""
+    since: float
+    """When that was learned, or tried anew."""
+    worked: float
+    """When the form worked last."""
+    is_doubted: bool = False
+    """Whether it was tried anew, so that one frame which another form gives is enough to learn that."""
+    instead: Counter[int] = field(default_factory=Counter)
+    """Frames for which another form worked, by form."""
+    in_vain: int = 0
+    """Frames that came decompressed, and for which no other form gave what is stored."""
+
+
+class Asking:
+    """Which form works at one origin, series by series."""
+
+    def __init__(self, origin: str, known: int | None = None, clock: Callable[[], float] = monotonic) -> None:
         self._origin = origin
+        self._clock = clock
         self.known = known
-        """Which one worked, here or for frames; None as long as none did."""
-        self._has_worked_here = False
+        """Which one was learned last, here or for frames; None as long as none was."""
+        self._hint = known
         self.has_envelope = False
         """Whether its last answer was multipart, in whichever form it was asked."""
         self.has_stable_parts = False
@@ -94,27 +124,86 @@ class Asking:
         """Whether it answered a range by a range; None where none was asked."""
         self.has_validators: bool | None = None
         """Whether its answers carry a validator that is fit for If-Range; None where there was no answer."""
-        self._instead: Counter[int] = Counter()
+        self._no_ranges_until = 0.0
+        self._series: dict[str, _Learned] = {}
+        self._worked: dict[int, float] = {}
+        self._refused: dict[int, float] = {}
         self._in_vain = 0
 
-    @property
-    def first(self) -> int:
+    def first(self, series: str) -> int:
         """The form to begin with."""
-        return self.known or 0
+        learned = self._series.get(series)
+        if learned is not None and self._clock() - learned.since <= LEARNED_FOR:
+            return learned.form
+        if learned is not None:  # this request tries anew; others go on meanwhile
+            learned.since, learned.is_doubted = self._clock(), True
+        return self._tried(self._ranked()[0] if self._hint is None else self._hint)
 
-    def others(self, status: int) -> Iterator[int]:
+    def others(self, series: str, first: int, status: int) -> Iterator[int]:
         """The forms to try after a refusal of the first one by this status."""
-        if status in ELSEWISE or (status in PERHAPS and self.known is None):
-            yield from (form for form in range(len(FORMS)) if form != self.first)
-        elif status in PERHAPS:
+        left = [form for form in self._ranked() if form != first]
+        if status in PERHAPS and self.known is not None:
             # An origin in trouble, or a frame that is not there, is not asked ten times.
-            yield _OTHER_KIND[0] if FORMS[self.first].is_single else _OTHER_KIND[1]
+            learned = self._series.get(series)
+            wanted = {_OTHER_KIND[FORMS[first].is_multipart], self.known, learned.form if learned else None}
             if status == 500:  # Orthanc says so to `transfer-syntax=*`, but not for every frame
-                yield from (form for form in _FREE if form != self.first)
+                wanted.update(range(len(FORMS)) if first in FREE else FREE)
+            left = [form for form in left if form in wanted and (form in FREE or self._is_stored(form))]
+        elif status not in ELSEWISE | PERHAPS:
+            left = []
+        yield from map(self._tried, left)
 
-    def learn(self, claim: Claim, status: int, headers: Mapping[str, str], is_ranged: bool) -> None:
+    def stored(self) -> Iterator[int]:
+        """The forms that may give a frame as it is stored, in the order in which to try them."""
+        return map(self._tried, [form for form in self._ranked() if self._is_stored(form)])
+
+    def may_be_decompressed(self, series: str, form: int) -> bool:
+        """Whether a frame that came in this form, not compressed, may be stored compressed."""
+        learned = self._series.get(series)
+        return form in FREE and (learned is None or learned.in_vain < RELEARN)
+
+    def was_stored_so(self, series: str) -> None:
+        """No other form gave a frame that came in a free form and not compressed."""
+        if series in self._series:
+            self._series[series].in_vain += 1
+
+    @property
+    def takes_ranges(self) -> bool:
+        """Whether to ask for ranges: for a time not, if it refused one and gave the whole."""
+        return not self._no_ranges_until or self._clock() > self._no_ranges_until
+
+    def note_no_ranges(self) -> None:
+        """It refused a range and gave the whole."""
+        self.has_ranges = False
+        self._no_ranges_until = self._clock() + LEARNED_FOR
+
+    def _ranked(self) -> list[int]:
+        """All: those that worked, those that may, those that leave the choice, those that were refused."""
+        return sorted(range(len(FORMS)), key=self._rank)
+
+    def _rank(self, form: int) -> int:
+        if form in FREE:
+            return 2 if form in self._worked else 3
+        if form in self._worked:
+            return 0
+        return 1 if self._is_stored(form) else 4
+
+    def _is_stored(self, form: int) -> bool:
+        """Whether it may give frames as they are stored: it leaves no choice, and was not refused."""
+        age = self._clock() - self._refused.get(form, -inf)
+        return form not in FREE and (form in self._worked or age >= LEARNED_FOR)
+
+    def _tried(self, form: int) -> int:
+        """A form that is tried now: if it was refused long ago, by this request only."""
+        if form in self._refused:
+            self._refused[form] = self._clock()
+        return form
+
+    def learn(
+        self, series: str, claim: Claim, status: int, headers: Mapping[str, str], *, is_ranged: bool
+    ) -> None:
         """An answer was believed; `is_ranged` if a range was asked for."""
-        self.worked(claim.form)
+        self.worked(series, claim.form)
         self.has_validators = claim.validator is not None
         if is_ranged:
             self.has_ranges = status == 206
@@ -132,18 +221,40 @@ class Asking:
         self._in_vain += 1
         self.has_stable_parts = False
 
-    def worked(self, form: int) -> None:
+    def refused(self, refusals: Mapping[int, int]) -> None:
+        """Forms that were refused by these statuses for a frame that another form gave."""
+        now = self._clock()
+        for form in (form for form, status in refusals.items() if status != 500):  # that tells of one frame
+            self._refused[form] = now
+            if now - self._worked.get(form, now) > LEARNED_FOR:
+                del self._worked[form]
+
+    def worked(self, series: str, form: int) -> None:
         """An answer to a form was believed."""
-        is_proved, self._has_worked_here = self._has_worked_here, True
-        if form == self.known:
-            self._instead.clear()
-            return
-        self._instead[form] += 1
-        # One frame that is not HTJ2K must not change how the others are asked for.
-        if not is_proved or self._instead[form] >= RELEARN:
-            _log.info("form of asking", extra={"origin": self._origin, "form": str(FORMS[form])})
+        now, learned = self._clock(), self._series.get(series)
+        self._hint = None
+        self._worked[form] = now
+        if learned is not None and form == learned.form:
+            learned.worked = now
+            learned.instead.clear()
+        elif learned is None or self._is_better(learned, form, now):
+            if self.known != form:
+                _log.info("form of asking", extra={"origin": self._origin, "form": str(FORMS[form])})
             self.known = form
-            self._instead.clear()
+            self._series.pop(series, None)
+            self._series[series] = _Learned(form, now, now)
+            while len(self._series) > MOST_SERIES:
+                del self._series[next(iter(self._series))]
+
+    @staticmethod
+    def _is_better(learned: _Learned, form: int, now: float) -> bool:
+        if learned.form in FREE and form not in FREE:
+            return True
+        if form in FREE and learned.form not in FREE:
+            return now - learned.worked > LEARNED_FOR
+        # One frame that is not HTJ2K must not change how the others are asked for.
+        learned.instead[form] += 1
+        return learned.is_doubted or learned.instead[form] >= RELEARN
 
     def report(self, *, is_resting: bool) -> OriginReport:
         """What the origin was seen to do."""

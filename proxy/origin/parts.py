@@ -1,12 +1,13 @@
 """An origin's multipart answer, taken apart while it arrives, so that its first picture leaves at once.
 
-What lies behind the codestream is known by its length alone: the delimiter is in the first line of the body,
-but some origins leave out its closing dashes, some write a line break after them, and some codestreams
-have a byte of padding. So the length of the codestream is what the part's own Content-Length says, or
-what fits both the body's length and what the codestream says of itself. Where nothing fits, the body
-is read to its end first.
+A part may hold its own delimiter, so the first delimiter does not tell where the part ends. Its length is
+what the part's own Content-Length says, or what the codestream says of itself, if the body's length agrees:
+some origins leave out the closing dashes of the last delimiter, some write a line break after them, and some
+codestreams have a byte of padding. If nothing agrees, the body is read to its end first, and the delimiter
+that ends it ends the part. A doubt is an error, and no last byte leaves before a delimiter is seen behind it.
 """
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -15,8 +16,9 @@ from proxy.codestream.layout import read_layout
 from proxy.codestream.markers import SOC
 from proxy.codestream.whole import fault_of
 from proxy.errors import CodestreamError, OriginHungUp, OriginMismatch
-from proxy.wire.media import MediaType
-from proxy.wire.multipart import PartReader
+from proxy.origin.signature import TELLING, kind_of
+from proxy.wire.media import MediaType, parse_media_type
+from proxy.wire.multipart import PartHead, read_part_head
 from proxy.wire.ranges import Span
 
 ENVELOPE = 512
@@ -25,6 +27,10 @@ LEADING = 16384
 """Bytes of a codestream in which it has to say how long it is; else its part is read to its end."""
 MOST_AROUND = 16384
 """Bytes of an envelope at most."""
+_END = re.compile(rb"-{0,2}[ \t\r\n]*")
+"""What may stand behind the delimiter that ends a body."""
+_HEAD = re.compile(rb"[ \t]*\r\n(?:(?!--)[!-9;-~]+:[^\r\n]*\r\n)*\r\n")
+"""What stands behind a delimiter that begins another part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Part:
     """One part of a multipart body, as far as it has arrived."""
 
     media: MediaType
-    """Its own Content-Type."""
+    """Its own Content-Type; what the bytes or the whole body's type tell if it has none."""
     offset: int
     """Bytes of the body before it."""
     total: int
@@ -41,47 +47,83 @@ class Part:
     """What arrives of it, and, where the body is a range, no more than the range has."""
 
 
-async def take_apart(body: AsyncIterator[bytes], have: int | None, total: int | None) -> Part:
+async def take_apart(
+    body: AsyncIterator[bytes],
+    have: int | None,
+    total: int | None,
+    outer: MediaType | None = None,
+    *,
+    is_open: bool = False,
+) -> Part:
     """The first part of a body of `total` bytes, of which the first `have` arrive; None is not told.
 
-    Raises `OriginMismatch` for what is no multipart, and for a range that does not tell its part's length.
+    `outer` is the type of the whole body; with `is_open` nothing but its connection's end ends it. Raises
+    `OriginMismatch` for what is no multipart, for a range that does not tell its part's length, and for a
+    part whose end is in doubt.
     """
-    reader, leading, length = PartReader(), b"", None
+    head, leading, length = None, b"", None
     async for chunk in body:
-        if reader.media_type is None:
-            leading = reader.feed(chunk)
-            leading += b"" if reader.is_done else reader.finish_if_begun()
-        else:
-            leading += chunk
-        if reader.media_type is not None:
-            length = len(leading) if reader.is_done else _length(reader, leading, total)
-            if length is not None or len(leading) > LEADING:
+        leading += chunk
+        if head is None and (head := read_part_head(leading)) is not None:
+            leading = leading[head.offset :]
+        if head is not None:
+            length = _length(head, leading, total)
+            is_told = bool(head.media_type.name) or len(leading) >= TELLING
+            if (length is not None and is_told) or len(leading) > LEADING:
                 break
-    if reader.media_type is None:
+    if head is None:
         raise OriginMismatch("a multipart body without a part", "multipart")
-    if length is not None:
-        return Part(reader.media_type, reader.offset, length, _raw(leading, body, length))
-    if have != total:
-        raise OriginMismatch("a range of a multipart body that does not tell its part's length", "multipart")
-    whole = b"".join([leading, *[chunk async for chunk in body]])
-    at = whole.find(reader.delimiter)
-    if at < 0:
-        check_end(whole)
-    else:
-        whole = whole[:at]
-    return Part(reader.media_type, reader.offset, len(whole), _raw(whole, body, len(whole)))
+    if length is None:
+        if have != total:
+            words = "a range of a multipart body that does not tell its part's length"
+            raise OriginMismatch(words, "multipart")
+        leading = b"".join([leading, *[chunk async for chunk in body]])
+        length = _end(head, leading, is_open=is_open)
+    media = head.media_type if head.media_type.name else _untold(leading[:length], outer)
+    return Part(media, head.offset, length, _raw(leading, body, length, head.delimiter))
 
 
-def _length(reader: PartReader, leading: bytes, total: int | None) -> int | None:
+def _length(head: PartHead, leading: bytes, total: int | None) -> int | None:
     """Bytes of the part, if they can be told by now."""
     if total is None:
-        return reader.length
-    most = total - reader.offset - len(reader.delimiter)
+        return head.length
+    most = total - head.offset - len(head.delimiter)
     fitting = {most - dashes_and_break for dashes_and_break in (0, 2, 4)}
-    if reader.length in fitting:
-        return reader.length
+    if head.length in fitting:
+        return head.length
     told = _told(leading)
     return None if told is None else next((each for each in (told, told + 1) if each in fitting), None)
+
+
+def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
+    """Bytes of the part in all that is behind its head. Raises `OriginMismatch`, `OriginHungUp`."""
+    delimiter, told = head.delimiter, _told(whole)
+    for length in (head.length, told, told and told + 1):
+        if length is not None and whole.startswith(delimiter, length):
+            return length
+    last = whole.rfind(delimiter)
+    if last < 0:
+        if is_open:
+            raise OriginHungUp("a multipart body that does not tell its end, and has no delimiter there")
+        if whole.startswith(delimiter.lstrip()):
+            raise OriginMismatch("a multipart body whose part is empty", "length")
+        check_end(whole)
+        return len(whole)
+    if _END.fullmatch(whole, last + len(delimiter)) is None:
+        raise OriginMismatch("a delimiter inside a multipart body, and none at its end", "delimiter")
+    at = whole.find(delimiter)
+    while at < last:
+        if _HEAD.match(whole, at + len(delimiter), at + MOST_AROUND):
+            raise OriginMismatch("a multipart body with another part where there is to be one", "delimiter")
+        at = whole.find(delimiter, at + 1)
+    return last
+
+
+def _untold(leading: bytes, outer: MediaType | None) -> MediaType:
+    """The type of a part that has no Content-Type: by its bytes, else by that of the whole body."""
+    said = dict(outer.parameters) if outer else {}
+    inner = MediaType(said.pop("type", "").lower() or "application/octet-stream", said)
+    return parse_media_type(kind_of(leading)) if kind_of(leading) else inner
 
 
 def _told(leading: bytes) -> int | None:
@@ -93,16 +135,37 @@ def _told(leading: bytes) -> int | None:
     return layout.total if layout else None
 
 
-async def _raw(leading: bytes, body: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:
+async def _raw(
+    leading: bytes, body: AsyncIterator[bytes], length: int, delimiter: bytes
+) -> AsyncIterator[bytes]:
+    """The part's bytes; its last ones once a delimiter is seen behind them. Raises `OriginMismatch`."""
     left = length - len(leading)
-    if leading[:length]:
-        yield leading[:length]
+    last, behind = (leading[:length], leading[length:]) if left <= 0 else (b"", b"")
+    if left > 0 and leading:
+        yield leading
     async for chunk in body:
+        if left > len(chunk):
+            yield chunk
+            left -= len(chunk)
+            continue
         if left > 0:
-            yield chunk[:left]
-        left -= len(chunk)
-        if left < -MOST_AROUND:
+            last, behind, left = chunk[:left], chunk[left:], 0
+        elif len(behind) > MOST_AROUND:
             raise OriginMismatch("more bytes than were announced", "length")
+        else:
+            behind += chunk
+        if last and len(behind) >= len(delimiter):
+            _check_behind(behind, delimiter)
+            yield last
+            last = b""
+    if last:
+        _check_behind(behind, delimiter)
+        yield last
+
+
+def _check_behind(behind: bytes, delimiter: bytes) -> None:
+    if not delimiter.startswith(behind[: len(delimiter)]):
+        raise OriginMismatch("bytes behind a part's announced length that are no delimiter", "length")
 
 
 async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
@@ -134,6 +197,23 @@ async def within(body: AsyncIterator[bytes], start: int, stop: int) -> AsyncIter
         if at >= stop:
             return
     raise OriginHungUp("the body ended before its announced length")
+
+
+async def begun(body: AsyncIterator[bytes], least: int) -> tuple[bytes, AsyncIterator[bytes]]:
+    """The first bytes of a body, so many at least if it has them, and all of it."""
+    leading = b""
+    async for chunk in body:
+        leading += chunk
+        if len(leading) >= least:
+            break
+    return leading, _joined(leading, body)
+
+
+async def _joined(leading: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if leading:
+        yield leading
+    async for chunk in body:
+        yield chunk
 
 
 async def once(whole: bytes) -> AsyncIterator[bytes]:

@@ -19,7 +19,7 @@ from proxy.alternates.cut import read_reduced
 from proxy.alternates.values import Offered
 from proxy.cache.frame import FrameKey
 from proxy.codestream.reach import Mark, Reach
-from proxy.errors import OriginBusy, OriginRefused, PlanCancelled, ProxyError
+from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.asked import Asked, Headers
 from proxy.plan.plan import Fetch, Plan
@@ -30,7 +30,8 @@ from proxy.retrieve import Retrieve, Source, Wanted
 from proxy.series import ListedFrames, SeriesFrames
 from proxy.transcode import Alternates
 from proxy.turns import Rank, Turn
-from proxy.wire.request import split_url
+from proxy.wire.media import wanted_envelope
+from proxy.wire.request import own_arguments, split_url
 
 IN_FLIGHT = 16
 """Fetches of one run at once; the gate lets fewer through."""
@@ -214,9 +215,12 @@ class Run:
         resource = self.frames.resource(self.images[fetch.image])
         kind = REQUEST_TYPES.index(fetch.request_type)
         rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
-        url = resource.path_at(fetch.frames_path or "/frames/")
-        path, query = split_url(f"{url}?{fetch.url_arguments or ''}")
+        url = f"{resource.path_at(fetch.frames_path or '/frames/')}?{fetch.url_arguments or ''}"
+        path, query = split_url(url)
         offered, stop = offered or self.alternates.get(fetch.frames_path or "", query), fetch.part.stop
+        accept = own_arguments(url.partition("?")[2])[0].get("accept")
+        if wanted_envelope(accept, offered.media if offered else "") is None:
+            raise NotAcceptable("urlArguments: a media type that viewers get from the origin itself")
         reduced = None if offered else read_reduced(path, query)
         if offered is not None:
             path = resource.path

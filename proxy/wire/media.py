@@ -41,6 +41,9 @@ _ESCAPED = re.compile(r"\\(.)")
 JPHC = "image/jphc"
 """The media type of an HTJ2K codestream (PS3.18 table 8.7.3-5)."""
 
+_MISSPELLED = re.compile(r"image/(?:jhc|jph|j2c|jpc|htj2k)(?![\w.+-])", re.IGNORECASE)
+"""What viewers' documentation has called it, in arguments."""
+
 MAX_ACCEPT = 4096
 """Characters of an Accept that are read; no viewer sends as many."""
 
@@ -74,6 +77,15 @@ class MediaType:
             return min(1.0, max(0.0, float(self.parameters.get("q", "1"))))
         except ValueError:
             return 0.0
+
+
+def meant(accept: str) -> str:
+    """An argument `accept` with the media type that it means; the header is taken at its word.
+
+    >>> meant("image/jhc"), meant("image/jp2")
+    ('image/jphc', 'image/jp2')
+    """
+    return _MISSPELLED.sub(JPHC, accept[:MAX_ACCEPT])
 
 
 def parse_media_type(value: str) -> MediaType:

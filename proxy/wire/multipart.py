@@ -1,7 +1,7 @@
 """multipart/related with one part: ours, which is the same at every request, and an origin's, taken apart.
 
 Viewers range over the whole body, so our envelope must never change for a frame (RFC 2046 5.1,
-PS3.18 8.6.1.2). An origin's envelope is taken off by `PartReader`, fed with bytes as they arrive.
+PS3.18 8.6.1.2). An origin's envelope begins with what `read_part_head` reads; where it ends, `origin` finds.
 """
 
 import re
@@ -64,20 +64,54 @@ def wrap(boundary: str, part_type: str) -> Wrapping:
     )
 
 
-class PartReader:
-    """Takes the first part out of an origin's multipart body, byte by byte if need be.
+@dataclass(frozen=True, slots=True)
+class PartHead:
+    """What stands before the bytes of an origin's first part."""
 
-    `feed` gives codestream bytes as soon as they can't belong to a delimiter. The delimiter is taken
-    from the body, since headers leave it out or get it wrong; a missing closing delimiter is tolerated.
+    media_type: MediaType
+    """The part's own type; without a name if it says none."""
+    length: int | None
+    """The part's own Content-Length, if it has one."""
+    offset: int
+    """Bytes of the body before the part's own."""
+    delimiter: bytes
+    """What ends the part, without the closing dashes."""
+
+
+def read_part_head(body: bytes) -> PartHead | None:
+    """The head of the first part from the body's first bytes; None if more are needed.
+
+    The delimiter is taken from the body, since headers leave it out or get it wrong. Raises `OriginMismatch`.
+    """
+    end = body.find(b"\r\n\r\n")
+    if end < 0:
+        if len(body) > MAX_PART_HEADER:
+            raise OriginMismatch("no part header where a multipart body starts", "multipart")
+        return None
+    first, _, lines = body[:end].lstrip(b"\r\n").partition(b"\r\n")
+    if not first.startswith(b"--") or len(first) < 3 or end > MAX_PART_HEADER:
+        raise OriginMismatch("the multipart body does not start with a delimiter", "multipart")
+    pairs = (line.partition(b":") for line in lines.split(b"\r\n"))
+    fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    length = fields.get(b"content-length", b"")
+    return PartHead(
+        parse_media_type(fields.get(b"content-type", b"").decode("latin-1")),
+        int(length) if _DIGITS.fullmatch(length) else None,
+        end + 4,
+        b"\r\n" + first.rstrip(b" \t"),
+    )
+
+
+class PartReader:
+    """Takes the first part out of a multipart body up to the first delimiter, byte by byte if need be.
+
+    `feed` gives codestream bytes as soon as they can't belong to a delimiter; a missing closing delimiter is
+    tolerated. That is enough to measure; what is served is taken apart by `proxy.origin.parts`.
     """
 
     def __init__(self) -> None:
         self.media_type: MediaType | None = None
         """The part's own type, once its header is read."""
-        self.length: int | None = None
-        """The part's own Content-Length, where it has one."""
-        self.offset = 0
-        """Bytes of the body before the part's own."""
         self.delimiter = b""
         """What ends the part, without the closing dashes."""
         self.is_done = False
@@ -89,8 +123,12 @@ class PartReader:
         if self.is_done:
             return b""
         self._held += chunk
-        if self.media_type is None and not self._read_header():
-            return b""
+        if self.media_type is None:
+            head = read_part_head(self._held)
+            if head is None:
+                return b""
+            self.media_type, self.delimiter = head.media_type, head.delimiter
+            self._held = self._held[head.offset :]
         at = self._held.find(self.delimiter)
         if at >= 0:
             part, self._held, self.is_done = self._held[:at], b"", True
@@ -99,33 +137,9 @@ class PartReader:
         part, self._held = self._held[:-keep], self._held[-keep:]
         return part
 
-    def finish_if_begun(self) -> bytes:
-        """What was held back, if the part has begun: whoever knows its length looks for no delimiter."""
-        return b"" if self.media_type is None else self.finish()
-
     def finish(self) -> bytes:
         """What was held back, once the body has ended."""
         if self.media_type is None:
             raise OriginMismatch("the multipart body ended inside its part header", "multipart")
         rest, self._held = self._held, b""
         return rest
-
-    def _read_header(self) -> bool:
-        end = self._held.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._held) > MAX_PART_HEADER:
-                raise OriginMismatch("no part header where a multipart body starts", "multipart")
-            return False
-        header = self._held[:end].lstrip(b"\r\n")
-        first, _, lines = header.partition(b"\r\n")
-        if not first.startswith(b"--") or len(first) < 3 or end > MAX_PART_HEADER:
-            raise OriginMismatch("the multipart body does not start with a delimiter", "multipart")
-        pairs = (line.partition(b":") for line in lines.split(b"\r\n"))
-        fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        self.media_type = parse_media_type(fields.get(b"content-type", b"").decode("latin-1"))
-        self.delimiter = b"\r\n" + first.rstrip(b" \t")
-        length = fields.get(b"content-length", b"")
-        self.length = int(length) if _DIGITS.fullmatch(length) else None
-        self.offset = end + 4
-        self._held = self._held[end + 4 :]
-        return True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from proxy.errors import BadResource, TooLarge
+from proxy.wire.media import meant
 
 MAX_HEADERS = 32 * 1024
 """Bytes of all headers together."""
@@ -69,7 +70,10 @@ def own_arguments(query: str) -> tuple[dict[str, str], str]:
     ({'accept': 'image/jphc'}, 'imageSetId=a&x=1')
     """
     ours, others = arguments(query, ("accept", "profile"))
-    return {name: unquote(value) for name, value in ours.items()}, others
+    ours = {name: unquote(value) for name, value in ours.items()}
+    if "accept" in ours:
+        ours["accept"] = meant(ours["accept"])
+    return ours, others
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -10,11 +10,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import pytest
 
-from tests.real.study import Image
+
+class Storable(Protocol):
+    """What can be stored."""
+
+    def part10(self) -> bytes:
+        """As a DICOM file."""
+
 
 STARTS_WITHIN = 20
 """Seconds that a program has until it answers, and to end."""
@@ -79,7 +86,7 @@ def nginx(folder: Path, locations: str) -> Iterator[str]:
 
 
 @contextmanager
-def orthanc(folder: Path, images: Sequence[Image], user: Mapping[str, str] | None = None) -> Iterator[str]:
+def orthanc(folder: Path, images: Sequence[Storable], user: Mapping[str, str] | None = None) -> Iterator[str]:
     """Orthanc with these images, for everybody or for one user; the base of its DICOMweb."""
     program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), _free_port()
     plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
