@@ -89,6 +89,7 @@ class Origin:
                 yield answer
         except OriginRefused as error:
             outcome = "refused"
+            self.health.well()
             self._check_own_proof(error.status)
             raise
         except OriginError as error:
@@ -260,6 +261,8 @@ class Origin:
         request = httpx.Request(method, f"{self._base}/{target}", headers=_encoded(headers), content=body)
         response = await self._send(request)
         outcome = "ok" if response.status_code < 500 else "failed"
+        if outcome == "ok":
+            self.health.well()
         self._metrics.origin_requests.labels(self.name, "pass", outcome).inc()
         return response
 

@@ -31,7 +31,9 @@ class Health:
         self._rests_until = 0.0
         self._again = MOST_AGAIN
         self._up = metrics.origin_up.labels(origin)
-        self._up.set(1)
+        self._reached = metrics.origin_reached.labels(origin)  # both are 0 until the origin has answered
+        self.was_reached = False
+        """Whether it has answered since the start."""
 
     @property
     def is_resting(self) -> bool:
@@ -52,6 +54,9 @@ class Health:
         self._failures = 0
         self._again = min(MOST_AGAIN, self._again + AGAIN_FOR_EACH)
         self._up.set(1)
+        if not self.was_reached:
+            self.was_reached = True
+            self._reached.set(1)
 
     def note(self, error: OriginError) -> None:
         """It failed; that counts if it was not there or is in trouble, not if it keeps a limit (429)."""

@@ -39,7 +39,8 @@ def test_a_viewer_s_chart_has_it_as_a_native_sidecar(viewer: tuple[str, Path], t
     pod = pod_of(manifest)
     sidecar = pod["spec"]["initContainers"][0]
     assert sidecar["restartPolicy"] == "Always"
-    assert sidecar["startupProbe"]["httpGet"] == {"path": "/readyz", "port": "proxy-admin"}
+    assert sidecar["startupProbe"]["httpGet"] == {"path": "/livez", "port": "proxy-admin"}
+    assert sidecar["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "proxy-admin"}
     mounted = {each["name"] for each in sidecar["volumeMounts"]}
     assert mounted <= {each["name"] for each in pod["spec"]["volumes"]}
     config = yaml.safe_load(one("ConfigMap", manifest, "-proxy")["data"]["config.yaml"])

@@ -7,8 +7,8 @@ args: [serve, --config, /etc/progressive-proxy/config/config.yaml]
 {{- with .Values.env }}
 env: {{- toYaml . | nindent 2 }}
 {{- end }}
-startupProbe: # ready means that each origin has answered once
-  httpGet: {path: /readyz, port: proxy-admin}
+startupProbe: # the viewer beside the proxy starts then; no origin is waited for
+  httpGet: {path: /livez, port: proxy-admin}
   periodSeconds: 1
   failureThreshold: {{ .Values.startupSeconds }}
 readinessProbe:
