@@ -8,7 +8,7 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
     9  rendering
     8  frames  plans_api  admin  reload
     7  prefetch  several
-    6  delivery  transcode  settings
+    6  delivery  transcode  settings  readiness
     5  retrieve  series  access  problem  passing  listeners  cors  sections  composing
     4  fill
     3  origin  alternates  gate

@@ -4,23 +4,24 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from proxy.errors import ProxyError
 from proxy.metrics import Metrics
 from proxy.origin.forms import OriginReport
 from proxy.problem import details_of, headers_of, status_of
+from proxy.readiness import Readiness
 
 PROBLEM = "application/problem+json"
 
 
 def create_admin(
     metrics: Metrics,
-    not_ready_because: Callable[[], str],
+    readiness: Readiness,
     origins: Callable[[], dict[str, OriginReport]],
     plans: APIRouter,
 ) -> FastAPI:
-    """The admin app; `not_ready_because` gives the reason, or an empty text when all is well."""
+    """The admin app."""
     app = FastAPI(
         title="progressive-proxy",
         summary="Metrics, health, origins and plans.",
@@ -55,12 +56,13 @@ def create_admin(
     async def livez() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="200 once each origin has answered, 503 before and while ending.")
-    async def readyz(response: Response) -> dict[str, str]:
-        reason = not_ready_because()
-        if reason:
-            response.status_code = 503
-        return {"status": reason or "ok"}
+    @app.get("/readyz", summary="200 when ready, 503 before and while ending; `?verbose`: a line an origin.")
+    async def readyz(verbose: str | None = None) -> Response:
+        reason = readiness.not_ready_because()
+        status = 503 if reason else 200
+        if verbose is not None:
+            return PlainTextResponse("".join(f"{line}\n" for line in readiness.lines()), status)
+        return JSONResponse({"status": reason or "ok"}, status)
 
     @app.get("/origins", summary="How each origin is asked, and what it was seen to do.")
     async def origins_page() -> dict[str, OriginReport]:

@@ -26,7 +26,7 @@ from proxy.alternates.workers import Workers
 from proxy.cache.memory import MemoryStore
 from proxy.cors import shared
 from proxy.delivery import Progress
-from proxy.errors import InternalFault, OriginError, ProxyError, ShuttingDown, UnknownName
+from proxy.errors import InternalFault, ProxyError, ShuttingDown, UnknownName
 from proxy.fill.fill import Site
 from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
@@ -42,6 +42,7 @@ from proxy.plan.choice import Chosen
 from proxy.plans_api import create_plans_api
 from proxy.prefetch.plans import Plans
 from proxy.problem import send_problem
+from proxy.readiness import Readiness
 from proxy.reload import Reload
 from proxy.rendering import Pictures
 from proxy.retrieve import Retrieve
@@ -52,9 +53,6 @@ from proxy.transcode import REFUSALS, Alternates
 from proxy.window import Window
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
-
-GREET_AGAIN = 1.0
-"""Seconds between tries to reach an origin at start."""
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +117,8 @@ class App:
         )
         default = settings.default_origin
         api = create_plans_api(self.plans, self._access, default.name if default else None)
-        self.admin = create_admin(self.metrics, self.not_ready_because, self._origins, api)
+        self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
+        self.admin = create_admin(self.metrics, self.readiness, self._origins, api)
         cors = settings.cors
         self.viewers = shared(
             self,
@@ -128,8 +127,6 @@ class App:
             private_network=cors.private_network,
             max_age=cors.max_age,
         )
-        self._unreached = set(self.sites)
-        self._is_ending = False
 
     def _origin(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport) -> Origin:
         return Origin(
@@ -149,43 +146,22 @@ class App:
     def _origins(self) -> dict[str, OriginReport]:
         return {name: origin.report() for name, origin in self.origins.items()}
 
-    def not_ready_because(self) -> str:
-        """Why this service should get no requests; empty when it should."""
-        if self._is_ending:
-            return "ending"
-        return f"not reached yet: {', '.join(sorted(self._unreached))}" if self._unreached else ""
-
     async def keep_looking(self, path: Path) -> None:
         """Takes changes of the configuration file into force, until cancelled."""
         await Reload(path, self.settings, self.chosen, self.metrics).keep_looking()
 
-    def end(self) -> None:
-        """Not ready from now on."""
-        self._is_ending = True
-
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The life span: inside it fills can be carried out."""
-        greeting = [asyncio.create_task(self._greet(name)) for name in self.sites]
+        greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             async with self.workers, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
-            for task in greeting:
-                task.cancel()
+            greeting.cancel()
             self._lists.close()
             for origin in self.origins.values():
                 await origin.aclose()
-
-    async def _greet(self, name: str) -> None:
-        """Reaches an origin once, which also leaves a connection open for the first viewer."""
-        while name in self._unreached:
-            try:
-                await self.origins[name].greet()
-                self._unreached.discard(name)
-            except OriginError as error:
-                _log.warning("origin not reached", extra={"origin": name, "why": str(error)})
-                await asyncio.sleep(GREET_AGAIN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request of a viewer."""
@@ -299,7 +275,7 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     stop = asyncio.Event()
 
     def end() -> None:
-        app.end()
+        app.readiness.end()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

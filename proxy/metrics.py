@@ -68,7 +68,13 @@ class Metrics:
         )
         self.origin_up = Gauge(
             "progressive_proxy_origin_up",
-            "0 while an origin that failed again and again is left alone.",
+            "0 until an origin has answered, and while the proxy leaves it alone after repeated failures.",
+            ("origin",),
+            registry=self.registry,
+        )
+        self.origin_reached = Gauge(
+            "progressive_proxy_origin_reached",
+            "1 once an origin has answered since the start, 0 before.",
             ("origin",),
             registry=self.registry,
         )

@@ -39,6 +39,9 @@ Scale = Annotated[tuple[int, int], BeforeValidator(values.scale), PlainSerialize
 Address = Annotated[str, AfterValidator(_checked_address)]
 """Where a listener listens; port 0 takes a free one."""
 
+Ready = Literal["started", "any-origin", "each-origin"]
+"""What the service needs in order to be ready."""
+
 
 class Listen(Words):
     """The two listeners."""

@@ -22,6 +22,7 @@ from proxy.sections import (
     Listen,
     Log,
     OriginSettings,
+    Ready,
     WorkersSettings,
 )
 
@@ -40,6 +41,8 @@ class Settings(BaseSettings):
 
     listen: Listen = Listen()
     """The two listeners."""
+    ready: Ready = "started"
+    """When `/readyz` says 200: once the proxy `started`, or also reached `any-origin` or `each-origin`."""
     origins: tuple[OriginSettings, ...] = Field(min_length=1)
     """The DICOMweb servers; one at least."""
     access: Policy = "credential"

@@ -139,7 +139,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
                 httpx.AsyncClient(base_url=viewers, transport=Transport(PATIENCE), timeout=None) as viewer,
                 httpx.AsyncClient(base_url=admin, transport=Transport(PATIENCE), timeout=None) as desk,
             ):
-                while wait and app.not_ready_because():
+                while wait and app.readiness.unreached:
                     await asyncio.sleep(0.001)
                 yield House(app, origin, viewer, desk, stop, door)
         except BaseException:

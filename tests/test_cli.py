@@ -95,7 +95,7 @@ def test_serve_answers_and_ends_with_0_at_sigterm(tmp_path: Path) -> None:
     )
     with subprocess.Popen([COMMAND, "serve", "--config", file], stderr=subprocess.PIPE, text=True) as service:
         assert until_answered(f"http://127.0.0.1:{admin}/livez").json() == {"status": "ok"}
-        assert httpx.get(f"http://127.0.0.1:{admin}/readyz").status_code == 503
+        assert httpx.get(f"http://127.0.0.1:{admin}/readyz").json() == {"status": "ok"}
         assert httpx.get(f"http://127.0.0.1:{viewers}/studies").status_code == 502
         service.send_signal(signal.SIGTERM)
         _, errors = service.communicate(timeout=PATIENCE)

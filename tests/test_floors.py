@@ -15,7 +15,7 @@ FLOORS = (
     {"origin", "alternates", "gate"},
     {"fill"},
     {"retrieve", "series", "access", "problem", "passing", "listeners", "cors", "sections", "composing"},
-    {"transcode", "delivery", "settings"},
+    {"transcode", "delivery", "settings", "readiness"},
     {"prefetch", "several"},
     {"frames", "plans_api", "admin", "reload"},
     {"rendering"},

@@ -368,20 +368,6 @@ async def test_server_timing_tells_the_first_and_on_a_hit_the_final() -> None:
         assert re.fullmatch(r"first;dur=[0-9.]+, final;dur=[0-9.]+", held.headers["server-timing"])
 
 
-async def test_the_service_is_not_ready_before_each_origin_has_answered() -> None:
-    origin = ScriptedOrigin(
-        script=lambda asked: Reply(500, {}) if asked.path.startswith("/studies") else None
-    )
-    async with house(origin, wait=False) as home:
-        waiting = await home.admin.get("/readyz")
-        assert (waiting.status_code, waiting.json()["status"]) == (503, "not reached yet: pacs")
-        origin.script = None
-        passing = await home.viewer.get("/studies?limit=1")
-        assert passing.status_code == 200
-        while (await home.admin.get("/readyz")).status_code != 200:
-            pass
-
-
 async def test_a_fault_of_ours_is_500_and_logged_without_what_was_asked(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

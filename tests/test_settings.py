@@ -16,7 +16,9 @@ from proxy.settings import Settings, load
 from tests.test_plan_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
 ORIGIN_KEYS = "name, url, default, profile, labels, rendered, timeouts, limits, tls, credentials, forward"
-SETTINGS_KEYS = "listen, origins, access, cors, profiles, profile, choose, alternates, workers, cache, log"
+SETTINGS_KEYS = (
+    "listen, ready, origins, access, cors, profiles, profile, choose, alternates, workers, cache, log"
+)
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 

@@ -41,7 +41,9 @@ class Health:
         self._tries_until = 0.0
         self._again = MOST_AGAIN
         self._up = metrics.origin_up.labels(origin)
-        self._up.set(1)
+        self._reached = metrics.origin_reached.labels(origin)  # both are 0 until the origin has answered
+        self.was_reached = False
+        """Whether it has answered since the start."""
 
     @property
     def is_resting(self) -> bool:
@@ -100,6 +102,9 @@ class Health:
     def _is_there(self) -> None:
         self._failures = 0
         self._up.set(1)
+        if not self.was_reached:
+            self.was_reached = True
+            self._reached.set(1)
         self._end_try()
 
     def _end_try(self) -> None:

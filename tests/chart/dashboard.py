@@ -54,7 +54,13 @@ def rows() -> dict[str, list[Panel]]:
             by_profile_and_cache(),
         ],
         "Origins": [
-            lines("Origin is up", "none", (_up(), "{{origin}}")),
+            lines(
+                "Origin is up",
+                "none",
+                (_up(), "{{origin}}"),
+                (gauge("origin_reached", "origin", "min"), "{{origin}} reached since the start"),
+                about="0 also until the origin has answered each pod once.",
+            ),
             lines(
                 "Requests",
                 "reqps",

@@ -102,10 +102,10 @@ def until(is_so: Any, patience: float = PATIENCE) -> None:
 
 
 @contextmanager
-def standalone(folder: Path, origin: str, ports: tuple[int, int]) -> Iterator[Pod]:
-    """A pod in front of an origin, ready."""
+def standalone(folder: Path, origin: str, ports: tuple[int, int], **more: Any) -> Iterator[Pod]:
+    """A pod in front of an origin, started."""
     viewers, admin = (f"127.0.0.1:{port}" for port in ports)
-    config = {"listen": {"viewers": viewers, "admin": admin}, "origins": [{"url": origin}]}
+    config = {"listen": {"viewers": viewers, "admin": admin}, "origins": [{"url": origin}]} | more
     values = {"mode": "standalone", "config": config, "measure": {"enabled": True}}
     manifest = _manifest(folder, values)
     mounted = ConfigMap(folder / "config", _data(manifest))
@@ -114,14 +114,14 @@ def standalone(folder: Path, origin: str, ports: tuple[int, int]) -> Iterator[Po
     with subprocess.Popen([BIN / "progressive-proxy", *command], stderr=subprocess.DEVNULL) as process:
         urls = f"http://{viewers}", f"http://{admin}"
         try:
-            until(lambda: _is_ready(urls[1]))
+            until(lambda: _is_started(urls[1]))
             yield Pod(values, manifest, mounted, folder, process, *urls)
         finally:
             process.terminate()
 
 
-def _is_ready(admin: str) -> bool:
+def _is_started(admin: str) -> bool:
     try:
-        return httpx.get(f"{admin}/readyz").status_code == 200
+        return httpx.get(f"{admin}/livez").status_code == 200
     except httpx.TransportError:
         return False

@@ -3,6 +3,7 @@
 import io
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -44,8 +45,19 @@ def status_of(command: list[str]) -> subprocess.CompletedProcess[str]:
 def test_the_probes_of_a_pod_that_is_ready_are_answered(pod: Pod) -> None:
     container = one("Deployment", pod.manifest)["spec"]["template"]["spec"]["containers"][0]
     probes = [container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")]
-    assert probes == ["/readyz", "/readyz", "/livez"]
+    assert probes == ["/livez", "/readyz", "/livez"]
     assert [httpx.get(pod.admin + path).status_code for path in probes] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(("ready", "status"), [("started", 200), ("any-origin", 503), ("each-origin", 503)])
+def test_no_start_of_a_pod_waits_for_an_origin(ready: str, status: int, tmp_path: Path) -> None:
+    with standalone(
+        tmp_path, f"http://127.0.0.1:{free_port()}", (free_port(), free_port()), ready=ready
+    ) as pod:
+        container = one("Deployment", pod.manifest)["spec"]["template"]["spec"]["containers"][0]
+        for probe, expected in (("startup", 200), ("liveness", 200), ("readiness", status)):
+            path = container[f"{probe}Probe"]["httpGet"]["path"]
+            assert httpx.get(pod.admin + path).status_code == expected, probe
 
 
 def test_the_helm_test_passes_and_says_what_fails(pod: Pod) -> None:

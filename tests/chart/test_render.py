@@ -154,7 +154,7 @@ def test_the_configuration_and_secrets_are_mounted_as_directories() -> None:
         "/etc/progressive-proxy/secrets/cloud-token",
     ]
     assert all("subPath" not in each and each["readOnly"] for each in mounts)
-    assert spec["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"] == "pacs"
+    assert spec["containers"][0]["env"][-1]["valueFrom"]["secretKeyRef"]["name"] == "pacs"
 
 
 def test_an_upgrade_keeps_what_can_not_change(tmp_path: Path) -> None:

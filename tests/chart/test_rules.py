@@ -43,7 +43,7 @@ def tried_out(folder: Path, inputs: list[dict[str, str]], *alerts: dict[str, Any
 def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(yaml.safe_dump(spec()), "utf-8")
-    assert "29 rules found" in run("promtool", "check", "rules", path)
+    assert "30 rules found" in run("promtool", "check", "rules", path)
 
 
 def test_every_alert_is_tried_here_and_has_a_line_for_whoever_is_called() -> None:
@@ -108,6 +108,33 @@ def test_an_origin_that_is_down(tmp_path: Path) -> None:
     words = "Origin pacs fails again and again; only what is held is served."
     down = ({"origin": "pacs", "severity": "critical"}, words)
     tried_out(tmp_path, inputs, fired("OriginDown", "4m"), fired("OriginDown", "10m", down))
+
+
+def test_an_origin_that_was_never_reached(tmp_path: Path) -> None:
+    inputs = [
+        *(series(name, "0x25", origin="pacs", pod="a") for name in ("origin_reached", "origin_up")),
+        *(series(name, "0x3 1x22", origin="pacs", pod="b") for name in ("origin_reached", "origin_up")),
+        *(series(name, "0x1 1x24", origin="cloud", pod="a") for name in ("origin_reached", "origin_up")),
+    ]
+    words = "Origin pacs has not answered 1 of the pods since they started."
+    missing = ({"origin": "pacs", "severity": "critical"}, words)
+    tried_out(
+        tmp_path,
+        inputs,
+        fired("OriginNotReached", "1m"),
+        fired("OriginNotReached", "10m", missing),
+        fired("OriginDown", "10m"),
+    )
+
+
+def test_an_origin_that_is_down_after_it_was_reached(tmp_path: Path) -> None:
+    inputs = [
+        series("origin_up", "1x4 0x20", origin="pacs", pod="a"),
+        series("origin_reached", "1x24", origin="pacs", pod="a"),
+    ]
+    words = "Origin pacs fails again and again; only what is held is served."
+    down = ({"origin": "pacs", "severity": "critical"}, words)
+    tried_out(tmp_path, inputs, fired("OriginDown", "10m", down), fired("OriginNotReached", "10m"))
 
 
 def test_answers_that_fail(tmp_path: Path) -> None:

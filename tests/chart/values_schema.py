@@ -63,7 +63,8 @@ class Service(Words):
 
 
 class NetworkPolicy(Words):
-    enabled: bool
+    enabled: bool | Literal["auto"]
+    ingress: list[Kubernetes]
     viewers: list[Kubernetes]
     metrics: list[Kubernetes]
     origins: list[Kubernetes]

@@ -46,7 +46,7 @@ async def test_an_answer_that_runs_at_the_end_is_finished_within_grace() -> None
         async with home.viewer.stream("GET", FRAME, headers=SINGLE) as answer:
             chunks = answer.aiter_raw()
             got = await read_until(chunks, FIRST)
-            home.app.end()
+            home.app.readiness.end()
             home.stop.set()
             ready = await home.admin.get("/readyz")
             assert (ready.status_code, ready.json()) == (503, {"status": "ending"})

@@ -4,11 +4,9 @@ name: progressive-proxy
 image: {{ include "progressive-proxy.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [serve, --config, /etc/progressive-proxy/config/config.yaml]
-{{- with .Values.env }}
-env: {{- toYaml . | nindent 2 }}
-{{- end }}
-startupProbe: # ready means that each origin has answered once
-  httpGet: {path: /readyz, port: proxy-admin}
+env: {{- include "progressive-proxy.env" . | nindent 2 }}
+startupProbe: # the viewer beside the proxy starts then; no origin is waited for
+  httpGet: {path: /livez, port: proxy-admin}
   periodSeconds: 1
   failureThreshold: {{ .Values.startupSeconds }}
 readinessProbe:
@@ -21,6 +19,20 @@ livenessProbe:
 resources: {{- toYaml .Values.resources | nindent 2 }}
 securityContext: {{- include "progressive-proxy.hardened" . | nindent 2 }}
 volumeMounts: {{- include "progressive-proxy.mounts" . | nindent 2 }}
+{{- end }}
+
+{{/*
+`env`, after what glibc needs so that memory of readers who left goes back to the system, as in the image. The first
+16 MiB of an arena are kept, since pages that come anew with every chunk cost more than the chunk.
+*/}}
+{{- define "progressive-proxy.env" -}}
+{{- $names := list -}}
+{{- range .Values.env }}{{ $names = append $names .name }}{{ end -}}
+{{- $env := list -}}
+{{- range $name, $value := dict "MALLOC_MMAP_THRESHOLD_" "65536" "MALLOC_TOP_PAD_" "16777216" "MALLOC_TRIM_THRESHOLD_" "33554432" -}}
+{{- if not (has $name $names) }}{{ $env = append $env (dict "name" $name "value" $value) }}{{ end -}}
+{{- end -}}
+{{- concat $env .Values.env | toYaml -}}
 {{- end }}
 
 {{- define "progressive-proxy.hardened" -}}

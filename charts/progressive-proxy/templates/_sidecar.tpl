@@ -16,6 +16,7 @@ For a viewer's chart that has this one as a dependency. With the alias `proxy`:
 
 {{/* The container, for `initContainers`: it starts before the viewer's, and ends after them. */}}
 {{- define "progressive-proxy.sidecar" -}}
+{{- if ne .Values.mode "sidecar" }}{{ fail "mode: progressive-proxy.sidecar is for mode sidecar; in mode standalone the proxy has pods of its own" }}{{ end -}}
 - restartPolicy: Always
   ports: [{name: proxy-admin, containerPort: {{ include "progressive-proxy.port" (dict "context" . "listener" "admin") }}}]
   {{- include "progressive-proxy.container" . | nindent 2 }}

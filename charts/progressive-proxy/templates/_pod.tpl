@@ -1,0 +1,55 @@
+{{/*
+The spec of a pod of its own: ours, and `podSpec` with it. Nothing of `podSpec` replaces ours unseen: lists are joined,
+maps are laid over ours key by key, a single value goes before ours, and an entry that has the name of ours is refused.
+*/}}
+{{- define "progressive-proxy.pod" -}}
+{{- $pod := include "progressive-proxy.podSpec" . | fromYaml -}}
+{{- range $key, $theirs := .Values.podSpec -}}
+{{- $ours := get $pod $key -}}
+{{- if or (kindIs "invalid" $theirs) (not $ours) -}}
+{{- if not (kindIs "invalid" $theirs) }}{{ $_ := set $pod $key $theirs }}{{ end -}}
+{{- else if ne (kindOf $theirs) (kindOf $ours) -}}
+{{- if or (kindIs "slice" $ours) (kindIs "map" $ours) -}}
+{{- fail (printf "podSpec.%s: a %s is expected, as Kubernetes has it" $key (ternary "list" "mapping" (kindIs "slice" $ours))) -}}
+{{- end -}}
+{{- $_ := set $pod $key $theirs -}}
+{{- else if kindIs "slice" $ours -}}
+{{- $_ := set $pod $key (include "progressive-proxy.joined" (dict "key" $key "ours" $ours "theirs" $theirs) | fromJson).list -}}
+{{- else if kindIs "map" $ours -}}
+{{- range $name, $value := $theirs }}{{ $_ := set $ours $name $value }}{{ end -}}
+{{- else -}}
+{{- $_ := set $pod $key $theirs -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $pod -}}
+{{- end }}
+
+{{/* Two lists as one, as a JSON object with a list. A spread over the same topology goes before ours. */}}
+{{- define "progressive-proxy.joined" -}}
+{{- $named := ternary "topologyKey" "name" (eq .key "topologySpreadConstraints") -}}
+{{- $taken := list -}}
+{{- range .theirs }}{{ $taken = append $taken (get . $named) }}{{ end -}}
+{{- $joined := list -}}
+{{- range .ours -}}
+{{- if not (has (get . $named) $taken) -}}
+{{- $joined = append $joined . -}}
+{{- else if eq $named "name" -}}
+{{- fail (printf "podSpec.%s: %s is the chart's own; change it by the chart's other values" $.key .name) -}}
+{{- end -}}
+{{- end -}}
+{{- dict "list" (concat $joined .theirs) | toJson -}}
+{{- end }}
+
+{{/* Keys of `podSpec` that hold for every pod that the chart makes: how the image is pulled, where the pod runs, names. */}}
+{{- define "progressive-proxy.placedBy" -}}
+imagePullSecrets nodeSelector tolerations affinity priorityClassName runtimeClassName dnsPolicy dnsConfig hostAliases
+{{- end }}
+
+{{/* These, for the pods that run once. */}}
+{{- define "progressive-proxy.placing" -}}
+{{- $placed := dict -}}
+{{- range $key := include "progressive-proxy.placedBy" . | splitList " " -}}
+{{- with get $.Values.podSpec $key }}{{ $_ := set $placed $key . }}{{ end -}}
+{{- end -}}
+{{- if $placed }}{{ toYaml $placed }}{{ end -}}
+{{- end }}
