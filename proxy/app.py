@@ -91,8 +91,9 @@ class App:
         self.settings = settings
         cache = settings.cache
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
-        self.origins = {o.name: self._origin(o, transport_of(o)) for o in settings.origins}
-        self.sites = {o.name: self._site(o, window_of()) for o in settings.origins}
+        windows = {o.name: window_of() for o in settings.origins}
+        self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
+        self.sites = {o.name: self._site(o, windows[o.name]) for o in settings.origins}
         self.fills = Fills(store, self.metrics)
         self._access = Access(settings.access, settings.forward)
         self.chosen = Chosen(settings.choice())
@@ -128,7 +129,7 @@ class App:
             max_age=cors.max_age,
         )
 
-    def _origin(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport) -> Origin:
+    def _origin(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport, window: Window) -> Origin:
         return Origin(
             origin.name,
             origin.url,
@@ -137,6 +138,7 @@ class App:
             origin.limits.frame_bytes,
             own_credentials(origin),
             keeps_labels=origin.labels == "origin",
+            window=window,
         )
 
     def _site(self, origin: OriginSettings, window: Window) -> Site:

@@ -14,8 +14,8 @@ at most, so the window doubles each round trip until the line is full. If it is 
 for, it does not count. A pause of this process makes some answers look too fast, so the rate is not the
 highest of the last ones, but one that a quarter of them exceed.
 
-Other bodies than frames, such as the metadata of a series, tell a rate and no round trip, since the origin
-may have to search for them.
+As long as no frame told a rate, other bodies do, such as the metadata of a series. They tell no round trip,
+since the origin may have to search for them.
 
 The *quota* is the number of requests that an origin takes in a second.
 """
@@ -74,6 +74,11 @@ class Window:
     def round_trip(self) -> float | None:
         """Seconds from a request to its headers on an idle line; None until an answer told it."""
         return min(self._round_trips, default=None)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether no answer has told a rate yet."""
+        return not self._rates
 
     @property
     def in_one_round_trip(self) -> int:

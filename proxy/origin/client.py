@@ -6,9 +6,11 @@ ranges only where the origin's answers are provably the same each time, and then
 the body around the codestream.
 """
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from time import perf_counter
 from urllib.parse import urlsplit
 
 import httpx
@@ -33,6 +35,7 @@ from proxy.origin.health import Health
 from proxy.origin.inquiry import WHOLE, Inquiry, Reply
 from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
 from proxy.origin.signature import TELLING, kind_of
+from proxy.window import Window
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path
@@ -54,6 +57,7 @@ class Origin:
         auth: httpx.Auth | None = None,
         *,
         keeps_labels: bool = False,
+        window: Window | None = None,
     ) -> None:
         self.name = name
         self._base = base_url.rstrip("/")
@@ -68,6 +72,7 @@ class Origin:
         """Whether HTJ2K is handed on under its label there, true or not."""
         self.health = Health(name, metrics)
         """Whether it is asked at all just now."""
+        self._window = window or Window()
         self._is_own_proof = auth is not None
         self._exchange = Exchange(transport, auth)
 
@@ -251,13 +256,23 @@ class Origin:
             self.health.note(error)
             raise
         status = response.status_code
-        self.health.note(OriginBusy(status, None)) if status in (502, 504) else self.health.well()
+        self.health.note(OriginBusy(status, None)) if status >= 500 else self.health.well()
         self._metrics.origin_requests.labels(self.name, "pass", "ok" if status < 500 else "failed").inc()
         return response
 
     def body_of(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body of what was handed through, as it arrives."""
-        return self._body(response, "pass", is_raw=True)
+        return self._timed(self._body(response, "pass", is_raw=True))
+
+    def _timed(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A body that is no frame, which tells the rate of the line if no frame has told it yet."""
+        return self._telling(body) if self._window.is_unknown else body
+
+    async def _telling(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        arrival = self._window.asked(perf_counter(), was_idle=False)
+        async for chunk in body:
+            self._window.came(arrival, len(chunk), perf_counter(), is_full=False, is_all=False)
+            yield chunk
 
     async def read_whole(self, target: str, headers: Headers) -> bytes:
         """The body of a GET, no larger than a frame may be. Raises `OriginError`."""
@@ -269,13 +284,19 @@ class Origin:
     async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
         response = await self._passed(self._exchange.get(f"{self._base}/{target}", headers))
         try:
-            chunks = [chunk async for chunk in self._bounded(self._body(response, "pass"))]
+            chunks = [chunk async for chunk in self._timed(self._bounded(self._body(response, "pass")))]
         finally:
             await response.aclose()
         return response, b"".join(chunks)
 
     async def greet(self) -> None:
-        """Opens a connection and sees that somebody answers, whatever it is. Raises `OriginError`."""
+        """Opens connections and sees that somebody answers, whatever it is. Raises `OriginError`.
+
+        Two of them: the completion of the first frame is asked for before its first fetch has ended.
+        """
+        await asyncio.gather(self._greet(), self._greet())
+
+    async def _greet(self) -> None:
         try:
             response, _ = await self._read("studies?limit=1", ())
         except OriginRefused:  # it redirects elsewhere, as to where people log in

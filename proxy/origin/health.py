@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from proxy.errors import OriginBusy, OriginError, OriginTimeout, OriginUnreachable
+from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
 from proxy.metrics import Metrics
 
 FAILURES = 5
@@ -82,6 +82,7 @@ class Health:
     def well(self) -> None:
         """It answered."""
         self._again = min(MOST_AGAIN, self._again + AGAIN_FOR_EACH)
+        self._reach()
         self._is_there()
 
     def note(self, error: OriginError, trying: asyncio.Event | None = None) -> None:
@@ -91,6 +92,8 @@ class Health:
         """
         is_trouble = isinstance(error, OriginBusy) and error.status in (502, 504)
         if not is_trouble and not isinstance(error, OriginUnreachable | OriginTimeout):
+            if isinstance(error, OriginRefused):
+                self._reach()
             self._is_there()
             return
         self._failures += 1
@@ -99,12 +102,14 @@ class Health:
             self._up.set(0)
             self._end_try()
 
-    def _is_there(self) -> None:
-        self._failures = 0
-        self._up.set(1)
+    def _reach(self) -> None:
         if not self.was_reached:
             self.was_reached = True
             self._reached.set(1)
+
+    def _is_there(self) -> None:
+        self._failures = 0
+        self._up.set(int(self.was_reached))
         self._end_try()
 
     def _end_try(self) -> None:
