@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ async def test_of_viewers_whose_credentials_go_nowhere_one_copy_serves_all(tmp_p
 
 
 async def test_no_cookie_that_an_origin_sets_stays_in_the_proxy() -> None:
-    numbers = iter(range(10))
+    numbers = count()
     origin = ScriptedOrigin(script=lambda asked: Reply(200, {"set-cookie": f"c{next(numbers)}=1"}, (b"in",)))
     async with house(origin) as home:
         for _ in range(9):
