@@ -114,6 +114,11 @@ class ScriptedOrigin:
     """Goes down: refuses connections and ends those that are open."""
 
     @property
+    def asked_after_greeting(self) -> list[Asked]:
+        """All but the greetings by which the proxy reaches an origin at start."""
+        return [asked for asked in self.asked if asked.path != "/studies?limit=1"]
+
+    @property
     def frame_requests(self) -> list[Asked]:
         return [asked for asked in self.asked if "/frames/" in asked.path]
 

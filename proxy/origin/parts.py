@@ -103,7 +103,9 @@ def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
             return length
     last = whole.rfind(delimiter)
     if last < 0:
-        if is_open:
+        if is_open and not whole.startswith(
+            SOC.to_bytes(2, "big")
+        ):  # only markers could tell that it is whole
             raise OriginHungUp("a multipart body that does not tell its end, and has no delimiter there")
         if whole.startswith(delimiter.lstrip()):
             raise OriginMismatch("a multipart body whose part is empty", "length")

@@ -367,7 +367,10 @@ async def test_metadata_that_the_origin_refuses_sets_off_nothing() -> None:
         assert (await home.viewer.get(f"{SERIES}/metadata")).status_code == 403
         await home.until_inside(0)
         assert (await home.viewer.get("/studies?PatientID=1")).status_code == 200
-        assert [asked.path for asked in origin.asked][1:] == [f"{SERIES}/metadata", "/studies?PatientID=1"]
+        assert [asked.path for asked in origin.asked_after_greeting] == [
+            f"{SERIES}/metadata",
+            "/studies?PatientID=1",
+        ]
 
 
 async def test_no_viewer_hears_that_a_series_could_not_be_listed() -> None:
@@ -377,7 +380,7 @@ async def test_no_viewer_hears_that_a_series_could_not_be_listed() -> None:
     async with house(origin, **prefetching()) as home:
         for image in (0, 1):
             assert (await home.viewer.get(frame_of(image), headers=SINGLE)).content == images[image]
-            await home.until(lambda image=image: len(origin.asked) == 3 + 2 * image)  # type: ignore[misc]
+            await home.until(lambda image=image: len(origin.asked_after_greeting) == 2 + 2 * image)  # type: ignore[misc]
         assert home.metric("plans_total", profile="ahead", state="failed") == 0
 
 
@@ -527,7 +530,7 @@ async def test_the_older_nested_form_asks_the_right_paths() -> None:
     async with house(origin, profiles={"older": json.loads(json.dumps(nested))}) as home:
         events = await home.events(await home.begin_plan("older"))
         assert events[-1] == ("end", {"state": "done", "bytes": 2 * 9900})
-        assert [(asked.path, asked.range) for asked in origin.asked[2:]] == [
+        assert [(asked.path, asked.range) for asked in origin.asked_after_greeting[1:]] == [
             (path.replace("/frames/", where) + arguments, None)
             for where, arguments in (("/jlsThumbnail/", "?q=1"), ("/jls/", ""))
             for path in paths
