@@ -93,6 +93,9 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
         (b"etag", etag.encode()),
         (b"vary", b"Accept"),
         (b"cache-control", b"private, no-cache"),
+        # A 304 has these too: a browser answers its page from it, and by a 416 if the range lies behind.
+        (b"content-type", media.encode()),
+        (b"accept-ranges", b"bytes"),
     ]
     if identity.ends:
         headers.append((b"resolution-ends", ", ".join(map(str, identity.ends)).encode()))
@@ -102,7 +105,6 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
         headers.append((b"not-progressive", identity.fault.encode()))
     if _matches(asked.if_none_match, etag):
         return Composed(304, headers)
-    headers += [(b"content-type", media.encode()), (b"accept-ranges", b"bytes")]
     size, status = wrapping.total(total), 200
     span = Span(0, size)
     if asked.is_head:  # ranges are for GET alone (RFC 9110 14.2)

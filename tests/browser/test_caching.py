@@ -16,6 +16,7 @@ from tests.browser.plans import BY_RANGE, STREAMING, first
 from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Viewer
 from tests.codestreams import Pixels
 from tests.house import House, house
+from tests.scripted_origin import ScriptedOrigin, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +137,35 @@ async def test_a_version_that_ends_between_two_ranges_leaves_a_part(
     assert [turn.status for turn in told] == [304, 416]
     assert told[1].guard == ("if-none-match" if held is BY_RANGE else "if-range")
     assert set(seen.statuses()) == {SUBRESOLUTION}
+
+
+FETCH = """async ([url, range]) => {
+    const answer = await fetch(url, {headers: {Range: range}});
+    const size = (await answer.arrayBuffer()).byteLength;
+    return [answer.status, answer.headers.get('content-type'), size];
+}"""
+
+
+@pytest.mark.parametrize("etag", [None, "", 'W/"weak"'], ids=["strong", "none", "weak"])
+async def test_a_range_behind_a_whole_that_the_browser_holds_has_a_type(
+    viewer: Viewer, radiograph: Series, etag: str | None
+) -> None:
+    """A viewer whose first range brought all asks for what is behind it, and reads the type of the answer."""
+    body, path = radiograph.codestreams[0], radiograph.frames[0]
+    origin = ScriptedOrigin(
+        script=lambda asked: honest(body, asked, etag=etag) if asked.path == path else None
+    )
+    async with house(origin, cors=ANYWHERE) as home:
+        url = root(home).rstrip("/") + path
+        for guard in ("", "if-none-match"):
+            wire = between(home)
+            seen = [
+                await viewer.page.evaluate(FETCH, [url, f"bytes={at}"]) for at in ("0-9999999", "9000000-")
+            ]
+            size = seen[0][2]
+            media = (await home.viewer.get(path)).headers["content-type"]
+            assert seen == [[206, media, size], [416, media, 0]]
+            assert wire.taken()[0].guard == guard
 
 
 async def test_a_viewer_that_prefetches_and_forgets_costs_the_origin_nothing_more(
