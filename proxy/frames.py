@@ -66,6 +66,8 @@ class FrameRequest:
     """All frames of a list, of which `resource` is the first; empty where there is one alone."""
     made: Callable[[Wanted], Wanted] | None = None
     """Makes of a request for the frame one for what is made of it; None is the frame itself."""
+    is_settled: bool = False
+    """Whether it waits until nothing but its own bytes names the version, for which all are fetched."""
 
 
 def frame_request(request: Request, origin: str, path: str, alternates: Alternates) -> FrameRequest | None:
@@ -100,6 +102,10 @@ def frame_request(request: Request, origin: str, path: str, alternates: Alternat
 
 class _NoRange(Exception):
     """If-Range names another version, so the whole is given, and more is to be opened than the range has."""
+
+
+class _NotNamed(Exception):
+    """A later range is wanted of a version that a strong ETag names, and what is there has none yet."""
 
 
 class Frames:
@@ -154,7 +160,7 @@ class Frames:
         policy = profile.validators
         if reach is not None:
             return Wanted(key, origin, reach, reach, is_completed=False, validators=policy)
-        stop = _stop(asked.conditions)
+        stop = None if asked.is_settled else _stop(asked.conditions)
         # Whoever reads no byte (HEAD) completes nothing either.
         is_completed = profile.complete == "always" and stop != 0
         first = choice.firsts[progress.profile]
@@ -170,6 +176,8 @@ class Frames:
         except _NoRange:
             plain = replace(asked.conditions, range=None, if_range=None)
             asked = replace(asked, conditions=plain)
+        except _NotNamed:
+            asked = replace(asked, is_settled=True)
         except CodestreamError as error:
             if asked.reach is None:
                 raise
@@ -235,7 +243,11 @@ class Frames:
         told = None
         if asked.reach is not None:
             told, source = await reduced(source, asked.reach)
-        composed = compose(await source.describe(), asked.resource, asked.conditions)
+        identity = await (source.settle() if asked.is_settled else source.describe())
+        composed = compose(identity, asked.resource, asked.conditions)
+        is_unknown = composed.status == 416 and asked.conditions.is_guarded_rest and not identity.is_vouched
+        if is_unknown and not asked.is_settled:
+            raise _NotNamed
         is_range = asked.conditions.range is not None and not asked.conditions.is_head
         if is_range and told is None and composed.status == 200:
             raise _NoRange

@@ -39,6 +39,9 @@ class Source(Protocol):
     async def describe(self) -> Identity:
         """Which version of the frame this is."""
 
+    async def settle(self) -> Identity:
+        """The same, by a name that no other version has."""
+
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
         """What there is of `[start, stop)` of the codestream, one byte at least."""
 
@@ -57,6 +60,10 @@ class Held:
     """Reaches as far as it is read."""
 
     async def describe(self) -> Identity:
+        """At once."""
+        return self.frame.identity
+
+    async def settle(self) -> Identity:
         """At once."""
         return self.frame.identity
 

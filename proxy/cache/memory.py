@@ -14,27 +14,31 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from cachetools import TLRUCache, TTLCache
+from cachetools import TLRUCache
 
 from proxy.cache.frame import Frame, FrameKey
 from proxy.metrics import Metrics
 
 
-def _first_size(frame: Frame) -> int:
-    return len(frame.pieces[0])
-
-
-def _rest_size(frame: Frame) -> int:
-    return frame.size - len(frame.pieces[0])
-
-
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A frame with its rest."""
+    """A frame, or its first piece."""
 
     frame: Frame
     expires: float
-    """By the clock: what is made smaller does not become younger."""
+    """By the clock: what is put again, or made smaller, does not become younger."""
+
+
+def _first_size(kept: _Kept) -> int:
+    return len(kept.frame.pieces[0])
+
+
+def _rest_size(kept: _Kept) -> int:
+    return kept.frame.size - len(kept.frame.pieces[0])
+
+
+def _expires(_key: FrameKey, kept: _Kept, _now: float) -> float:
+    return kept.expires
 
 
 class MemoryStore:
@@ -52,10 +56,8 @@ class MemoryStore:
         self._first_budget = int(budget * first_share)
         self._metrics = metrics
         # Each part may hold all of the budget; `_make_room` keeps their sum within it.
-        self._firsts: TTLCache[FrameKey, Frame] = TTLCache(budget, ttl, clock, _first_size)
-        self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(
-            budget, lambda _key, kept, _now: kept.expires, clock, lambda kept: _rest_size(kept.frame)
-        )
+        self._firsts: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _first_size)
+        self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
         self._ttl = ttl
         self._clock = clock
         metrics.cache_bytes.labels("first").set_function(self._first_bytes)
@@ -63,23 +65,29 @@ class MemoryStore:
 
     def get(self, key: FrameKey) -> Frame | None:
         """What is held of a frame; both its parts count as used."""
-        first: Frame | None = self._firsts.get(key)
-        kept = self._rests.get(key)
-        return kept.frame if first and kept else first
+        first = self._firsts.get(key)
+        if first is None:
+            return None
+        return self._rests.get(key, first).frame
 
     def put(self, key: FrameKey, frame: Frame) -> None:
-        """Keeps the first piece, and the rest if it fits into the budget beside it."""
+        """Keeps the first piece, and the rest if it fits into the budget beside it, as long as its lease is.
+
+        A frame without a credential is of the partition that all share.
+        """
         self.drop(key)
-        first, rest = _first_size(frame), _rest_size(frame)
-        if first > self._budget:
+        now, lease = self._clock(), frame.identity.claim.lease
+        kept = _Kept(frame, lease.until(self._ttl, now, is_shared=not key.partition))
+        first, rest = _first_size(kept), _rest_size(kept)
+        if first > self._budget or kept.expires <= now:
             return
         if rest and first + rest > self._budget:
             self._metrics.cache_evictions.labels("rest").inc()
             rest = 0
         self._make_room(first + rest)
-        self._firsts[key] = frame.prefix
+        self._firsts[key] = _Kept(frame.prefix, kept.expires)
         if rest:
-            self._rests[key] = _Kept(frame, self._clock() + self._ttl)
+            self._rests[key] = kept
 
     def drop(self, key: FrameKey) -> None:
         """Forgets both parts."""

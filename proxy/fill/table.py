@@ -86,6 +86,7 @@ class Fills:
                 self._count(told, first, is_learned=is_learned)
 
         fill = Fill(order, held, first, note)
+        fill.is_apart = self._learned.is_apart(order.key)
         fill.planned = planned
         fill.want(stop)
         self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
@@ -96,7 +97,7 @@ class Fills:
     def _first_of(self, order: Order, stop: Mark | None) -> tuple[bool, int | None]:
         """Whether the bytes of a first fetch were learned, and how many they are."""
         is_unguarded = order.validators == "strict" and order.site.origin.has_validators is False
-        if order.first is None or is_unguarded:
+        if order.first is None or is_unguarded or self._learned.is_apart(order.key):
             return False, None
         if isinstance(order.first, int):
             return False, self._whole_if_short(order, max(order.first, order.least))
@@ -148,6 +149,8 @@ class Fills:
 
     async def _complete(self, fill: Fill) -> None:
         while (span := await fill.next_span()) is not None:
+            if fill.is_anew(span):
+                self._learned.note_apart(fill.order.key)
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
@@ -177,30 +180,33 @@ class Fills:
                 attempt += 1
 
     async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool) -> None:
-        site, stage = fill.order.site, "first" if is_first else "completion"
+        site, stage, is_anew = fill.order.site, "first" if is_first else "completion", fill.is_anew(span)
         async with (
             site.gate.seat(fill.rank, fill.size_of(span), is_first=is_first) as seat,
-            site.origin.fetch(fill.order.asked, span, fill.claim, stage) as answer,
+            site.origin.fetch(fill.order.asked, span, None if is_anew else fill.claim, stage) as answer,
         ):
             seat.begun(answer.stop - answer.start)
             was_unguarded = fill.is_unguarded
-            fill.believe(answer)
+            fill.believe(answer, is_anew=is_anew)
             if span.start == 0:
                 self._learned.note(fill.order.key, None, answer.claim.total)
             if fill.is_unguarded and not was_unguarded:
                 self._metrics.unguarded.labels(fill.order.key.origin).inc()
-            await fill.reached(answer.start)
+            at = answer.start
+            await fill.reached(fill.begun_at if is_anew else at)
             async for chunk in answer.chunks:
                 await seat.let_first_pass()
-                fill.check_seam(chunk)
-                fill.extend(chunk)
+                new, at = fill.beyond(chunk, at) if is_anew else chunk, at + len(chunk)
+                if new:
+                    fill.check_seam(new)
+                    fill.extend(new)
                 seat.arrived(len(chunk))
                 if fill.has_first:
                     seat.end_first()
 
     def _keep(self, fill: Fill) -> None:
         frame = fill.frame()
-        if frame is not None and frame.identity.claim.may_store:
+        if frame is not None:
             self._store.put(fill.order.key, frame)
 
     def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:
@@ -219,6 +225,8 @@ class Fills:
         """Drops what can't be believed and, once, fetches the frame whole by one plain request."""
         reason = error.reason if isinstance(error, OriginMismatch) else "other"
         self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
+        if reason == "markers":
+            self._learned.note_apart(fill.order.key)
         self._end(fill, error, is_kept=False)
         if heal is not None and not self.tasks.is_closing:
             heal(fill)

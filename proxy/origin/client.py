@@ -180,7 +180,7 @@ class Origin:
             seen, body = replace(seen, start=ranged.start, stop=stop), within(body, ranged.start, stop)
         if held is not None and held.offset:
             start, stop = seen.start - held.offset, min((seen.stop or 0) - held.offset, held.total)
-            claim = replace(held, validator=seen.validator or held.validator)
+            claim = replace(held, validator=seen.validator, lease=seen.lease)
             return Answer(claim, start, stop, exactly(body, stop - start))
         if seen.media.name == "multipart/related":
             return await self._taken_apart(seen, self._bounded(body), form)
@@ -192,7 +192,7 @@ class Origin:
             return self._answered(seen, Part(seen.media, 0, len(whole), once(whole)), form, len(whole))
         if seen.total == 0 or seen.total > self._max_frame_bytes:
             raise OriginMismatch("no frame has that many bytes", "too_large" if seen.total else "length")
-        claim = Claim(label, seen.total, seen.validator, seen.may_store, form)
+        claim = Claim(label, seen.total, seen.validator, seen.lease, form)
         return Answer(claim, seen.start, seen.stop, exactly(body, seen.stop - seen.start))
 
     async def _taken_apart(self, seen: Believed, body: AsyncIterator[bytes], form: int) -> Answer:
@@ -209,7 +209,7 @@ class Origin:
             raise OriginMismatch("no frame has that many bytes", "too_large" if part.total else "length")
         size = part.offset + part.total if seen.total is None else seen.total
         label, behind = label_of(part.media), max(0, size - part.offset - part.total)
-        claim = Claim(label, part.total, seen.validator, seen.may_store, form, part.offset, behind)
+        claim = Claim(label, part.total, seen.validator, seen.lease, form, part.offset, behind)
         stop = part.total if have is None else min(have - part.offset, part.total)
         return Answer(claim, 0, stop, exactly(part.chunks, stop))
 
