@@ -24,9 +24,18 @@ from proxy.access import CREDENTIALS, Access
 from proxy.admin import create_admin
 from proxy.alternates.workers import Workers
 from proxy.cache.memory import MemoryStore
+from proxy.cache.named import Named
+from proxy.changing import SAFE, Change, named_by
 from proxy.cors import shared
 from proxy.delivery import Progress
-from proxy.errors import InternalFault, OriginError, ProxyError, ShuttingDown, UnknownName
+from proxy.errors import (
+    InternalFault,
+    OriginError,
+    OriginUnreachable,
+    ProxyError,
+    ShuttingDown,
+    UnknownName,
+)
 from proxy.fill.fill import Site
 from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
@@ -134,6 +143,7 @@ class App:
             origin.limits.frame_bytes,
             own_credentials(origin),
             keeps_labels=origin.labels == "origin",
+            is_trusted=origin.trust == "dicom",
         )
 
     def _site(self, origin: OriginSettings) -> Site:
@@ -160,6 +170,9 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The life span: inside it fills can be carried out."""
+        for origin in self.settings.origins:
+            if origin.trust == "dicom":
+                _log.warning("frames are trusted not to change", extra={"origin": origin.name})
         greeting = [asyncio.create_task(self._greet(name)) for name in self.sites]
         try:
             async with self.workers, self.fills.tasks, self.plans.tasks:
@@ -168,8 +181,8 @@ class App:
             for task in greeting:
                 task.cancel()
             self._lists.close()
-            for origin in self.origins.values():
-                await origin.aclose()
+            for each in self.origins.values():
+                await each.aclose()
 
     async def _greet(self, name: str) -> None:
         """Reaches an origin once, which also leaves a connection open for the first viewer."""
@@ -246,6 +259,10 @@ class App:
         target = checked_target(path, request.query)
         origin = self.origins[name]
         pairs = list(request.pairs)
+        named = None if request.method in SAFE else named_by(name, path)
+        if named is not None:
+            await self._change(named, request, target, receive, sending)
+            return 0
         status = await hand_through(origin, request.method, target, pairs, receive, sending, unless)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
@@ -253,6 +270,28 @@ class App:
             key = SeriesKey(name, self._access.partition(proofs), *series)
             self.plans.metadata_read(key, proofs)
         return status
+
+    async def _change(
+        self, named: Named, request: Request, target: str, receive: Receive, send: Send
+    ) -> None:
+        """Hands through what changes the origin, and drops what is held under its name."""
+        change = Change(named, self.forget, send)
+        pairs = [pair for pair in request.pairs if pair[0] != "accept-encoding"]  # its answer is read
+        try:
+            await hand_through(
+                self.origins[named.origin], request.method, target, pairs, receive, change.send
+            )
+        except OriginUnreachable:
+            raise
+        except BaseException as error:
+            change.lose(has_sender_left=not isinstance(error, OriginError))
+            raise
+
+    def forget(self, named: Named) -> None:
+        """Drops all that is held under a name, and lets nothing that is on its way come back under it."""
+        self.fills.forget(named)
+        self._lists.forget(named)
+        self.plans.forget(named)
 
 
 def create_app(settings: Settings) -> App:

@@ -66,6 +66,8 @@ class FrameRequest:
     """All frames of a list, of which `resource` is the first; empty where there is one alone."""
     made: Callable[[Wanted], Wanted] | None = None
     """Makes of a request for the frame one for what is made of it; None is the frame itself."""
+    is_alone: bool = False
+    """Whether it is fetched for this request only."""
     is_settled: bool = False
     """Whether it waits until nothing but its own bytes names the version, for which all are fetched."""
 
@@ -106,6 +108,10 @@ class _NoRange(Exception):
 
 class _NotNamed(Exception):
     """A later range is wanted of a version that a strong ETag names, and what is there has none yet."""
+
+
+class _NotShared(Exception):
+    """What is on its way is for who asked first, and for nobody else."""
 
 
 class Frames:
@@ -159,12 +165,13 @@ class Frames:
         origin = Asked(target, credentials, trace_of(asked.request.pairs))
         policy = profile.validators
         if reach is not None:
-            return Wanted(key, origin, reach, reach, is_completed=False, validators=policy)
+            alone = asked.is_alone
+            return Wanted(key, origin, reach, reach, False, policy, is_alone=alone)
         stop = None if asked.is_settled else _stop(asked.conditions)
         # Whoever reads no byte (HEAD) completes nothing either.
         is_completed = profile.complete == "always" and stop != 0
         first = choice.firsts[progress.profile]
-        wanted = Wanted(key, origin, first, stop, is_completed, policy)
+        wanted = Wanted(key, origin, first, stop, is_completed, policy, is_alone=asked.is_alone)
         return asked.made(wanted) if asked.made else wanted
 
     async def _deliver(
@@ -178,6 +185,8 @@ class Frames:
             asked = replace(asked, conditions=plain)
         except _NotNamed:
             asked = replace(asked, is_settled=True)
+        except _NotShared:
+            asked = replace(asked, is_alone=True)
         except CodestreamError as error:
             if asked.reach is None:
                 raise
@@ -201,7 +210,7 @@ class Frames:
         try:
             is_missed = opened.did is CacheDid.MISS
             self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
-            sending = self._send(asked, opened, send, progress)
+            sending = self._send(asked, wanted, opened, send, progress)
             if opened.did is CacheDid.HIT and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE:
                 await sending
                 return True
@@ -217,17 +226,22 @@ class Frames:
     async def _send_listed(self, asked: FrameRequest, send: Send, progress: Progress) -> None:
         """Each frame as a part of one answer, in order, as soon as it is whole; a few are fetched ahead."""
         alone = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
-        opened: deque[tuple[FrameRequest, Opened]] = deque()
+        opened: deque[tuple[Wanted, Opened]] = deque()
         listed = asked.listed[:1] if alone.is_head else asked.listed
         left = iter(listed)
         try:
             for index in range(len(listed)):
                 for resource in islice(left, AHEAD - len(opened)):
-                    each = replace(asked, resource=resource, conditions=alone)
-                    opened.append((each, self._retrieve.open(self._wanted(each, progress))))
-                each, source = opened[0][0], opened[0][1].source
-                progress.did = opened[0][1].did
-                identity = await source.describe()
+                    each = self._wanted(replace(asked, resource=resource, conditions=alone), progress)
+                    opened.append((each, self._retrieve.open(each)))
+                wanted, first = opened[0]
+                identity = await first.source.describe()
+                if not wanted.may_have(first, identity):
+                    first.leave()
+                    first = self._retrieve.open(replace(wanted, is_alone=True))
+                    opened[0] = wanted, first
+                    identity = await first.source.describe()
+                progress.did, source = first.did, first.source
                 stop = 0 if alone.is_head else identity.claim.total
                 await source.reached(stop)
                 pieces = await source.take(0, stop) if stop else ()
@@ -238,9 +252,13 @@ class Frames:
             for _, each_opened in opened:
                 each_opened.leave()
 
-    async def _send(self, asked: FrameRequest, opened: Opened, send: Send, progress: Progress) -> None:
+    async def _send(
+        self, asked: FrameRequest, wanted: Wanted, opened: Opened, send: Send, progress: Progress
+    ) -> None:
         source: Source = opened.source
         told = None
+        if opened.did is CacheDid.COLLAPSED and not wanted.may_have(opened, await source.describe()):
+            raise _NotShared
         if asked.reach is not None:
             told, source = await reduced(source, asked.reach)
         identity = await (source.settle() if asked.is_settled else source.describe())

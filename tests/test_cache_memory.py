@@ -317,7 +317,7 @@ def test_without_a_validator_of_the_origin_an_identity_is_of_one_copy_until_all_
     claim, leading = Claim("image/jls", 9999, None), bytes(IDENTIFYING)
     one, other = (identify(claim, leading, copy=copy) for copy in "ab")
     assert one.digest != other.digest
-    assert not (one.is_vouched or other.is_vouched)
+    assert (one.is_vouched, other.is_vouched) == (False, False)
     whole = [identity.vouched(blake2b(bytes(9999))) for identity in (one, other)]
     assert whole[0].digest == whole[1].digest != one.vouched(blake2b(bytes(9998))).digest
     assert whole[0].etag(Envelope.SINGLE).startswith('"')

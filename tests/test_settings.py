@@ -14,7 +14,7 @@ from proxy.sections import split_address
 from proxy.settings import Settings, load
 from tests.test_plan_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
-ORIGIN_KEYS = "name, url, default, profile, labels, rendered, timeouts, limits, tls, credentials"
+ORIGIN_KEYS = "name, url, default, profile, labels, rendered, trust, timeouts, limits, tls, credentials"
 SETTINGS_KEYS = "listen, origins, access, cors, profiles, profile, choose, alternates, workers, cache, log"
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3

@@ -56,6 +56,8 @@ class Lease:
     """For the caller whose credential fetched it."""
     shared: float = inf
     """For callers who prove nothing, all of them together."""
+    is_personal: bool = False
+    """Whether of the callers who prove nothing only one may have it, and not who waits for the same."""
     age: float = 0.0
     """How old it was when it came."""
     since: float | None = None
@@ -63,7 +65,8 @@ class Lease:
 
     def within(self, other: "Lease") -> "Lease":
         """For bytes of both answers, of which this one came first."""
-        return replace(self, own=min(self.own, other.own), shared=min(self.shared, other.shared))
+        own, shared = min(self.own, other.own), min(self.shared, other.shared)
+        return replace(self, own=own, shared=shared, is_personal=self.is_personal or other.is_personal)
 
     def until(self, ttl: float, now: float, *, is_shared: bool) -> float:
         """When it ends by the clock that says `now`, if frames are kept for `ttl` seconds at most."""

@@ -9,7 +9,7 @@ least recently used goes, with its rest.
 A frame that grows is put again, since cachetools takes sizes when a value is put.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -17,7 +17,12 @@ from time import monotonic
 from cachetools import TLRUCache
 
 from proxy.cache.frame import Frame, FrameKey
+from proxy.cache.named import Named
 from proxy.metrics import Metrics
+from proxy.wire.resource import FrameResource
+
+NAMES_LEFT = 1024
+"""Names of frames that are held no more, and are not looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,43 @@ def _expires(_key: FrameKey, kept: _Kept, _now: float) -> float:
     return kept.expires
 
 
+class _Names:
+    """Keys by study and by frame, so that those of a name are found without a look at all."""
+
+    def __init__(self, keys: Iterable[FrameKey] = ()) -> None:
+        self.size = 0
+        """Keys that it has."""
+        self._by_study: dict[tuple[str, str], dict[FrameResource, set[FrameKey]]] = {}
+        for key in keys:
+            self.add(key)
+
+    def add(self, key: FrameKey) -> None:
+        """One more."""
+        frames = self._by_study.setdefault((key.origin, key.resource.study), {})
+        keys = frames.setdefault(key.resource, set())
+        self.size += key not in keys
+        keys.add(key)
+
+    def take(self, named: Named) -> list[FrameKey]:
+        """Those of a name, which it then has no more."""
+        is_one = named.study and named.series and named.instance and named.frame_number
+        one = FrameResource(named.study, named.series, named.instance, named.frame_number)
+        taken: list[FrameKey] = []
+        for study in [(named.origin, named.study)] if named.study else list(self._by_study):
+            frames = self._by_study.get(study, {})
+            for resource in [one] if is_one else list(frames):
+                found = [key for key in frames.get(resource, ()) if named.has(key)]
+                if found:
+                    frames[resource].difference_update(found)
+                    if not frames[resource]:
+                        del frames[resource]
+                taken += found
+            if not frames:
+                self._by_study.pop(study, None)
+        self.size -= len(taken)
+        return taken
+
+
 class MemoryStore:
     """Least recently used, in two parts under one budget; see above."""
 
@@ -58,6 +100,7 @@ class MemoryStore:
         # Each part may hold all of the budget; `_make_room` keeps their sum within it.
         self._firsts: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _first_size)
         self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
+        self._names = _Names()
         self._ttl = ttl
         self._clock = clock
         metrics.cache_bytes.labels("first").set_function(self._first_bytes)
@@ -86,6 +129,9 @@ class MemoryStore:
             rest = 0
         self._make_room(first + rest)
         self._firsts[key] = _Kept(frame.prefix, kept.expires)
+        self._names.add(key)
+        if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # what was evicted is still among them
+            self._names = _Names(self._firsts)
         if rest:
             self._rests[key] = kept
 
@@ -93,6 +139,11 @@ class MemoryStore:
         """Forgets both parts."""
         self._firsts.pop(key, None)
         self._rests.pop(key, None)
+
+    def forget(self, named: Named) -> None:
+        """Forgets all frames of a name."""
+        for key in self._names.take(named):
+            self.drop(key)
 
     @property
     def size(self) -> int:

@@ -29,6 +29,7 @@ from proxy.fill.reaches import Reaches
 from proxy.gate import Gate, Rank, Turn
 from proxy.origin.asked import Answer, Asked
 from proxy.wire.ranges import Span
+from proxy.wire.text import is_text
 
 DEFAULT_FIRST = 65536
 """Bytes counted as first where a frame is fetched by one plain request."""
@@ -84,6 +85,8 @@ class Order:
     """What must agree before a completion is appended; None is strict where there is a strong validator."""
     is_whole: bool = False
     """Whether a viewer began it who waits for all of it."""
+    is_alone: bool = False
+    """Whether nobody else may join it, and it is not kept."""
 
 
 class Fill:
@@ -270,11 +273,13 @@ class Fill:
         return self.identity
 
     def extend(self, chunk: bytes) -> None:
-        """Appends bytes as they came."""
+        """Appends bytes as they came. Raises `OriginMismatch` for those of no picture."""
         self.chunks.append(chunk)
         self.size += len(chunk)
         if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
             leading = b"".join(cut(self.chunks, 0, IDENTIFYING))
+            if is_text(self.claim.label, leading, self.claim.total):
+                raise OriginMismatch("a text that is labelled as a frame", "text")
             keeps_label = self.order.site.origin.keeps_labels
             self.identity = identify(self.claim, leading, copy=self.copy, keeps_label=keeps_label)
         if self._seen is not None:

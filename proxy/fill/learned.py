@@ -8,6 +8,7 @@ goes too far a few bytes that belong to the frame anyway.
 from collections import deque
 
 from proxy.cache.frame import FrameKey
+from proxy.cache.named import Named
 from proxy.codestream.reach import Reach
 
 LAST = 16
@@ -50,6 +51,14 @@ class Learned:
     def is_apart(self, key: FrameKey) -> bool:
         """Whether the frames of a series are fetched whole, each by one request."""
         return bool(self._apart) and _series_of(key, None) in self._apart
+
+    def forget(self, named: Named) -> None:
+        """Forgets what was learned of series, if all of a series is named."""
+        if named.instance:
+            return
+        for key in [key for key in {**self._apart, **self._ends} if named.touches(*key[:3])]:
+            self._ends.pop(key, None)
+            self._apart.pop(key, None)
 
 
 def _series_of(key: FrameKey, reach: Reach | None) -> Key:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from random import uniform
 
 from proxy.cache.frame import Frame, FrameKey
+from proxy.cache.named import Named, revoked
 from proxy.cache.store import Store
 from proxy.codestream.reach import PROBE, UNTOLD, Mark, Reach, Told
 from proxy.errors import (
@@ -20,6 +21,7 @@ from proxy.errors import (
     OriginFailed,
     OriginHungUp,
     OriginMismatch,
+    OriginRefused,
     PlanCancelled,
     ProxyError,
     ShuttingDown,
@@ -90,7 +92,8 @@ class Fills:
         fill.planned = planned
         fill.want(stop)
         self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
-        self._table[order.key] = fill
+        if not order.is_alone:
+            self._table[order.key] = fill
         self._metrics.fills_in_flight.inc()
         return fill
 
@@ -128,7 +131,9 @@ class Fills:
         except* OriginMismatch as group:
             self._refuse(fill, _cause(group), heal)
         except* ProxyError as group:
-            self._end(fill, _cause(group))
+            error = _cause(group)
+            self._revoke(fill.order.key, error)
+            self._end(fill, error)
         except* Exception as group:
             _log.error("a fill ended by a fault of ours", exc_info=_cause(group))
             self._end(fill, OriginFailed("a fault inside the proxy"))
@@ -204,20 +209,40 @@ class Fills:
                 if fill.has_first:
                     seat.end_first()
 
+    def forget(self, named: Named) -> None:
+        """Drops what is held under a name. What is on its way under it ends with its readers."""
+        self._store.forget(named)
+        self._learned.forget(named)
+        for key in [key for key in self._table if named.has(key)]:
+            del self._table[key]
+
+    def _revoke(self, key: FrameKey, error: ProxyError) -> None:
+        """Drops what an origin takes back."""
+        status = error.status if isinstance(error, OriginRefused) else None
+        if isinstance(error, OriginFailed):
+            status = error.refused
+        named = revoked(key, status) if status is not None else None
+        if named is not None:
+            self.forget(named)
+
+    def _is_current(self, fill: Fill) -> bool:
+        return self._table.get(fill.order.key) is fill
+
     def _keep(self, fill: Fill) -> None:
         frame = fill.frame()
-        if frame is not None:
+        if frame is not None and self._is_current(fill):
             self._store.put(fill.order.key, frame)
 
     def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:
-        if self._table.get(fill.order.key) is not fill:
+        if fill.error is not None:
             return  # it has ended
         # One step: nobody may find the table empty and the store not yet filled.
         if is_kept:
             self._keep(fill)
-        else:
-            self._store.drop(fill.order.key)
-        del self._table[fill.order.key]
+        if self._is_current(fill):
+            if not is_kept:
+                self._store.drop(fill.order.key)
+            del self._table[fill.order.key]
         self._metrics.fills_in_flight.dec()
         fill.end(error or OriginHungUp("the fill ended before these bytes"))
 
@@ -227,8 +252,9 @@ class Fills:
         self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
         if reason == "markers":
             self._learned.note_apart(fill.order.key)
+        is_current = self._is_current(fill)
         self._end(fill, error, is_kept=False)
-        if heal is not None and not self.tasks.is_closing:
+        if heal is not None and is_current and not self.tasks.is_closing:
             heal(fill)
 
     def _heal(self, fill: Fill) -> None:

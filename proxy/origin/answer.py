@@ -45,8 +45,12 @@ class Believed:
     """Whether it says that it answers ranges (RFC 9110 14.3)."""
 
 
-def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | None) -> Believed:
+def believe(
+    status: int, headers: Mapping[str, str], span: Span, held: Claim | None, *, is_trusted: bool = False
+) -> Believed:
     """Checks status and headers against the span asked for, of the representation, and the claim held.
+
+    An origin may be trusted that its frames do not change, whatever its Cache-Control says.
 
     Raises `OriginRefused`, `OriginFailed`, `OriginMismatch`, or `OriginChanged` where the bytes held
     are of another version.
@@ -58,7 +62,7 @@ def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | N
     if is_coded and (status == 206 or coding not in _UNDONE):
         raise OriginMismatch("a content coding where none was accepted", "encoding")
     validator = strong_validator(headers)
-    lease = lease_of(headers)
+    lease = lease_of(headers, is_trusted=is_trusted)
     media = parse_media_type(headers.get("content-type", ""))
     length = None if is_coded else _length(headers)
     if status == 200:

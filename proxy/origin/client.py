@@ -6,13 +6,14 @@ ranges only where the origin's answers are provably the same each time, and then
 the body around the codestream.
 """
 
+import logging
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
 
-from proxy.cache.frame import Claim
+from proxy.cache.frame import Claim, Lease
 from proxy.errors import (
     OriginError,
     OriginFailed,
@@ -32,6 +33,8 @@ from proxy.origin.parts import Part, check_end, exactly, in_envelope, once, take
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path
 
+_log = logging.getLogger(__name__)
+
 
 class Origin:
     """A DICOMweb server, through one pool of connections."""
@@ -46,6 +49,7 @@ class Origin:
         auth: httpx.Auth | None = None,
         *,
         keeps_labels: bool = False,
+        is_trusted: bool = False,
     ) -> None:
         self.name = name
         self._base = base_url.rstrip("/")
@@ -56,6 +60,8 @@ class Origin:
         self._elsewhere: dict[str, Asking] = {}
         self.keeps_labels = keeps_labels
         """Whether HTJ2K is handed on under its label there, true or not."""
+        self._is_trusted = is_trusted
+        self._has_told_of_lease = False
         self.health = Health(name, metrics)
         """Whether it is asked at all just now."""
         self._is_own_proof = auth is not None
@@ -173,7 +179,8 @@ class Origin:
         self, response: httpx.Response, ranged: Span, held: Claim | None, form: int, stage: str
     ) -> Answer:
         """What came, in bytes of the codestream; `ranged` is in bytes of the origin's representation."""
-        seen = believe(response.status_code, response.headers, ranged, held)
+        seen = believe(response.status_code, response.headers, ranged, held, is_trusted=self._is_trusted)
+        self._tell_of(seen.lease)
         body = self._body(response, stage)
         if seen.stop is not None and seen.start < ranged.start:  # all of it, where its rest was asked for
             stop = min(seen.stop, ranged.stop or seen.stop)
@@ -194,6 +201,13 @@ class Origin:
             raise OriginMismatch("no frame has that many bytes", "too_large" if seen.total else "length")
         claim = Claim(label, seen.total, seen.validator, seen.lease, form)
         return Answer(claim, seen.start, seen.stop, exactly(body, seen.stop - seen.start))
+
+    def _tell_of(self, lease: Lease) -> None:
+        """Says once that the origin does not let frames be kept."""
+        if min(lease.own, lease.shared) <= 0 and not self._has_told_of_lease:
+            self._has_told_of_lease = True
+            told = {"origin": self.name, "own": lease.own, "shared": lease.shared}
+            _log.warning("the origin's Cache-Control keeps its frames from being kept", extra=told)
 
     async def _taken_apart(self, seen: Believed, body: AsyncIterator[bytes], form: int) -> Answer:
         if seen.start != 0:
@@ -252,7 +266,7 @@ class Origin:
     def _check_own_proof(self, status: int) -> None:
         """Raises `OriginFailed` where credentials of our own are refused: no viewer can help that."""
         if self._is_own_proof and status in (401, 403):
-            raise OriginFailed("the origin refuses the proxy's own credentials")
+            raise OriginFailed("the origin refuses the proxy's own credentials", status)
 
     async def _pass(
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None

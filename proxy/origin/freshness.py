@@ -14,27 +14,30 @@ from proxy.cache.frame import Lease
 _DIRECTIVE = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*)))?')
 _SECONDS = re.compile(r"[0-9]+", re.ASCII)
 _NEVER = Lease(own=0.0, shared=0.0)
+_FOR_ONE = Lease(own=0.0, shared=0.0, is_personal=True)
 
 
 def lease_of(headers: Mapping[str, str], *, is_trusted: bool = False) -> Lease:
     """What the headers of a 200 or a 206 say; if it is trusted not to change, only `no-store` counts.
 
     >>> lease_of({"cache-control": "private, max-age=60", "age": "20"})
-    Lease(own=60.0, shared=0.0, age=20.0, since=None)
+    Lease(own=60.0, shared=0.0, is_personal=True, age=20.0, since=None)
     """
     said = directives(headers.get("cache-control", ""))
     if "no-store" in said:
-        return _NEVER
+        return _FOR_ONE
     if is_trusted:
         return Lease()
     varies = [name.strip() for name in headers.get("vary", "").split(",")]
+    is_personal = "private" in said
     if "no-cache" in said or "*" in varies:
-        return _NEVER
+        return _FOR_ONE if is_personal else _NEVER
     own = _least(said["max-age"]) if "max-age" in said else _until_expires(headers)
     shared = _least(said["s-maxage"]) if "s-maxage" in said else own
     age = headers.get("age", "").partition(",")[0].strip()
     is_age = _SECONDS.fullmatch(age) is not None
-    return Lease(own, 0.0 if "private" in said else shared, min(float(age), 2.0**31) if is_age else 0.0)
+    shared = 0.0 if is_personal else shared
+    return Lease(own, shared, is_personal, min(float(age), 2.0**31) if is_age else 0.0)
 
 
 def directives(value: str) -> dict[str, list[str]]:
