@@ -223,7 +223,6 @@ class Fill:
         if (said.label, said.total) != (self.claim.label, self.claim.total):
             raise OriginChanged("another media type or total than before", "label")
         if is_anew:
-            self.answered = answer.stop
             self._lend(lease)
             return
         self._lend(self.claim.lease.within(lease))

@@ -161,10 +161,13 @@ class Fills:
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """One fetch: continued once where the origin hung up, asked again where it was busy for a moment."""
         start, stop, attempt, origin = span.start, span.stop, 0, fill.order.key.origin
+        is_anew = fill.is_anew(span)
         while True:
             try:
-                return await self._fetch_once(fill, Span(start, stop), is_first=is_first)
+                return await self._fetch_once(fill, Span(start, stop), is_first=is_first, is_anew=is_anew)
             except OriginHungUp:
+                if is_anew:
+                    raise
                 if span.start == 0 and fill.claim is not None:
                     stop = fill.answered  # the origin may have answered by more or less than was asked
                 if stop is not None and fill.size >= stop:
@@ -184,8 +187,8 @@ class Fills:
                 await asyncio.sleep(max(pause, BACKOFF * 4**attempt * uniform(0.5, 1.5)))  # noqa: S311
                 attempt += 1
 
-    async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool) -> None:
-        site, stage, is_anew = fill.order.site, "first" if is_first else "completion", fill.is_anew(span)
+    async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool, is_anew: bool) -> None:
+        site, stage = fill.order.site, "first" if is_first else "completion"
         async with (
             site.gate.seat(fill.rank, fill.size_of(span), is_first=is_first) as seat,
             site.origin.fetch(fill.order.asked, span, None if is_anew else fill.claim, stage) as answer,
