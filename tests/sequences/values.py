@@ -146,15 +146,15 @@ def sequence_of(chance: Random) -> Sequence:
         return pick(share, usual=False, others=(True,))
 
     guards: Many[Guard] = ("etag", "date", "weak", "none")
-    guard = pick(0.6, guards[0], guards)
+    forms: Many[Form] = ("jls", "jpeg", "octets")
+    form = pick(0.5, "htj2k", forms)
+    is_htj2k = form == "htj2k"
+    guard = pick(0.6, guards[0], guards) if is_htj2k else chance.choice(guards)
     envelopes: Many[Envelope] = ("single", "stable", "anew")
     trusts: Many[Policy] = (None, "strict", "length", "off")
     policy = pick(0.3, None, trusts)
     policies = policy, pick(0.1, policy, trusts)
     is_guarded = guard in ("etag", "date") and not {"length", "off"} & set(policies)
-    forms: Many[Form] = ("jls", "jpeg", "octets")
-    form = pick(0.4, "htj2k", forms)
-    is_htj2k = form == "htj2k"
     has_twins = (is_guarded if is_htj2k else "off" not in policies) and is_so(0.5)
     harm = chance.choice((0.0, 0.4, 0.8))
 
