@@ -6,26 +6,20 @@
 
 Bytes are only ever appended, so a reader needs nothing but its own position, and a slow one holds back
 nobody. State changes in one step; waiting comes after.
-
-A completion is appended if a strong validator guards it, or if the frame is HTJ2K, whose markers have to
-lead to its end. If neither is so, the frame is fetched anew and whole, and has to begin with the bytes that
-are there.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from hashlib import blake2b
-from secrets import token_hex
 from time import monotonic
-from typing import Literal, Protocol
+from typing import Protocol
 
 from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, Lease, cut, frame_of, identify
 from proxy.codestream.reach import Mark, Reach, Told
-from proxy.codestream.whole import fault_of
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fill.reaches import Reaches
+from proxy.fill.seam import Policy, Seam
 from proxy.gate import Gate, Rank, Turn
 from proxy.origin.asked import Answer, Asked
 from proxy.wire.ranges import Span
@@ -81,7 +75,7 @@ class Order:
     """How far the first fetch goes; None is one plain request for the whole."""
     least: int = IDENTIFYING
     """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
-    validators: Literal["strict", "length", "off"] | None = None
+    validators: Policy = None
     """What must agree before a completion is appended; None is strict where there is a strong validator."""
     is_whole: bool = False
     """Whether a viewer began it who waits for all of it."""
@@ -102,20 +96,11 @@ class Fill:
         self.chunks: list[bytes] = list(held.pieces) if held else []
         self.size = held.size if held else 0
         self.claim: Claim | None = held.identity.claim if held else None
-        self.copy = token_hex(16)
-        """Names what it brings, if no strong validator of the origin does."""
-        self.identity: Identity | None = held.identity.begun_anew(self.copy) if held else None
-        self.is_apart = False
-        """Whether frames of its series can't be completed by another fetch."""
-        self._was = held.identity if held and held.identity.is_vouched else None
-        self._seen = None if self.claim is None or self.claim.validator else blake2b(b"".join(self.chunks))
-        """Digests what no strong validator names."""
-        self.begun_at = 0
-        """Where the bytes end that were there, or on their way, before it was fetched anew."""
+        self.seam = Seam(order.validators, held)
+        """What tells that its bytes are of one version."""
+        self.identity: Identity | None = held.identity.begun_anew(self.seam.copy) if held else None
         self.error: ProxyError | None = None
         self.has_resumed = False
-        self.is_unguarded = False
-        """Whether several fetches bring it, and no strong validator says that they are of one version."""
         self.planned: Rank | None = None
         """Of the plan that wants it, as long as no viewer asked for it."""
         self.readers = 0
@@ -201,69 +186,30 @@ class Fill:
             return None
         return frame_of(self.identity, self.chunks, self._first_piece)
 
-    def is_anew(self, span: Span) -> bool:
-        """Whether a span is all of the frame, of which some bytes are there or on their way already."""
-        return span.start == 0 and self.claim is not None and self.claim.validator is None
-
     def believe(self, answer: Answer, *, is_anew: bool = False) -> None:
         """Takes an answer's claim, or sees that it is the same as before. Raises `OriginMismatch`."""
-        policy, said = self.order.validators, answer.claim
+        said = answer.claim
         lease = said.lease
         if lease.since is None:
             lease = replace(lease, since=monotonic() - lease.age)
         if self.claim is None:
-            if policy == "strict" and said.validator is None and answer.stop < said.total:
-                raise OriginMismatch("nothing that a completion could be guarded by", "validator")
-            validator = None if policy in ("length", "off") else said.validator
+            validator = self.seam.begin(said, answer.stop)
             self.claim = replace(said, validator=validator, lease=lease)
-            self._seen = None if validator else blake2b()
             self._planned = self.answered = answer.stop
             self._tell()
-            return
-        if (said.label, said.total) != (self.claim.label, self.claim.total):
+        elif (said.label, said.total) != (self.claim.label, self.claim.total):
             raise OriginChanged("another media type or total than before", "label")
-        if is_anew:
+        elif is_anew:
             self._lend(lease)
-            return
-        self._lend(self.claim.lease.within(lease))
-        held = self.claim.validator
-        # A 206 has the ETag that a 200 would have, but may leave out Last-Modified (RFC 9110 15.3.7).
-        if held is None or (held.startswith('"') and said.validator is None):
-            self.is_unguarded = True
-            if held is not None and not (self.identity and self.identity.is_progressive):
-                raise OriginChanged("a completion without the validator that the frame had", "validator")
+        else:
+            self._lend(self.claim.lease.within(lease))
+            self.seam.join(self.claim, said, self.identity)
 
     def _lend(self, lease: Lease) -> None:
         if self.claim is not None and self.claim.lease != lease:
             self.claim = replace(self.claim, lease=lease)
             if self.identity is not None:
                 self.identity = replace(self.identity, claim=self.claim)
-
-    def beyond(self, chunk: bytes, at: int) -> bytes:
-        """What is new of a chunk of the frame fetched anew, which is at `at`. Raises `OriginChanged`."""
-        known = chunk[: max(0, self.begun_at - at)]
-        if known != b"".join(cut(self.chunks, at, at + len(known))):
-            raise OriginChanged("other bytes than before", "bytes")
-        return chunk[len(known) :]
-
-    def check_seam(self, chunk: bytes) -> None:
-        """Before the last bytes: sees that they fit, if several fetches bring them and nothing else guards.
-
-        A codestream's markers have to lead to its end, and what was held as a whole before has to be the
-        same again. Raises `OriginMismatch`. What one fetch alone brought is as the origin has it, and passes.
-        """
-        identity = self.identity
-        if not self.is_unguarded or self.order.validators == "off" or identity is None:
-            return
-        if self.size + len(chunk) < identity.claim.total:
-            return
-        if self._was is not None and self._seen is not None:
-            seen = self._seen.copy()
-            seen.update(chunk)
-            if identity.vouched(seen).digest != self._was.digest:
-                raise OriginChanged("other bytes than the whole had before", "digest")
-        elif identity.is_progressive and fault_of(b"".join([*self.chunks, chunk])):
-            raise OriginMismatch("two fetches brought bytes that do not fit together", "markers")
 
     async def settle(self) -> Identity:
         """Which version this is, by a name that no other has, for which all of it may have to be there."""
@@ -272,7 +218,8 @@ class Fill:
         return self.identity
 
     def extend(self, chunk: bytes) -> None:
-        """Appends bytes as they came. Raises `OriginMismatch` for those of no picture."""
+        """Appends bytes as they came. Raises `OriginMismatch` for those that do not fit, or of no picture."""
+        self.seam.check(self.identity, self.chunks, self.size, chunk)
         self.chunks.append(chunk)
         self.size += len(chunk)
         if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
@@ -280,11 +227,8 @@ class Fill:
             if is_text(self.claim.label, leading, self.claim.total):
                 raise OriginMismatch("a text that is labelled as a frame", "text")
             keeps_label = self.order.site.origin.keeps_labels
-            self.identity = identify(self.claim, leading, copy=self.copy, keeps_label=keeps_label)
-        if self._seen is not None:
-            self._seen.update(chunk)
-            if self.identity is not None and self.size == self.identity.claim.total:
-                self.identity = self.identity.vouched(self._seen)
+            self.identity = identify(self.claim, leading, copy=self.seam.copy, keeps_label=keeps_label)
+        self.identity = self.seam.name(self.identity, self.size, chunk)
         self._look()
         self._tell()
 
@@ -327,11 +271,11 @@ class Fill:
         while True:
             if self.claim is not None:
                 stop = self._stop(self.claim)
-                is_apart = self._is_apart(self.claim) if stop > self._planned else None
-                if is_apart:
-                    self.begun_at, self._planned = self._planned, self.claim.total
+                takes_all = self._takes_all(self.claim) if stop > self._planned else None
+                if takes_all:
+                    self.seam.begun_at, self._planned = self._planned, self.claim.total
                     return Span(0, None)
-                if is_apart is not None:
+                if takes_all is not None:
                     span = Span(self._planned, None if stop == self.claim.total else stop)
                     self._planned = stop
                     return span
@@ -339,15 +283,8 @@ class Fill:
                     return None
             await self._change()
 
-    def _is_apart(self, claim: Claim) -> bool | None:
-        """Whether no completion can be appended; None as long as that is not known."""
-        if claim.validator is not None or self.order.validators == "off":
-            return False
-        if self.is_apart or self.order.validators == "strict":
-            return True
-        if self.identity is not None:
-            return not self.identity.is_progressive
-        return None if self.size < self._planned else True
+    def _takes_all(self, claim: Claim) -> bool | None:
+        return self.seam.takes_all(claim, self.identity, is_begun=self.size >= self._planned)
 
     async def reached(self, start: int) -> None:
         """Waits until all bytes before `start` are there."""

@@ -88,7 +88,7 @@ class Fills:
                 self._count(told, first, is_learned=is_learned)
 
         fill = Fill(order, held, first, note)
-        fill.is_apart = self._learned.is_apart(order.key)
+        fill.seam.is_apart = self._learned.is_apart(order.key)
         fill.planned = planned
         fill.want(stop)
         self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
@@ -154,14 +154,14 @@ class Fills:
 
     async def _complete(self, fill: Fill) -> None:
         while (span := await fill.next_span()) is not None:
-            if fill.is_anew(span):
+            if fill.seam.is_anew(span, fill.claim):
                 self._learned.note_apart(fill.order.key)
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """One fetch: continued once where the origin hung up, asked again where it was busy for a moment."""
         start, stop, attempt, origin = span.start, span.stop, 0, fill.order.key.origin
-        is_anew = fill.is_anew(span)
+        is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
             try:
                 return await self._fetch_once(fill, Span(start, stop), is_first=is_first, is_anew=is_anew)
@@ -194,19 +194,18 @@ class Fills:
             site.origin.fetch(fill.order.asked, span, None if is_anew else fill.claim, stage) as answer,
         ):
             seat.begun(answer.stop - answer.start)
-            was_unguarded = fill.is_unguarded
+            was_unguarded = fill.seam.is_unguarded
             fill.believe(answer, is_anew=is_anew)
             if span.start == 0:
                 self._learned.note(fill.order.key, None, answer.claim.total)
-            if fill.is_unguarded and not was_unguarded:
+            if fill.seam.is_unguarded and not was_unguarded:
                 self._metrics.unguarded.labels(fill.order.key.origin).inc()
             at = answer.start
-            await fill.reached(fill.begun_at if is_anew else at)
+            await fill.reached(fill.seam.begun_at if is_anew else at)
             async for chunk in answer.chunks:
                 await seat.let_first_pass()
-                new, at = fill.beyond(chunk, at) if is_anew else chunk, at + len(chunk)
+                new, at = fill.seam.beyond(chunk, at, fill.chunks) if is_anew else chunk, at + len(chunk)
                 if new:
-                    fill.check_seam(new)
                     fill.extend(new)
                 seat.arrived(len(chunk))
                 if fill.has_first:
