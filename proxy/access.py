@@ -19,6 +19,9 @@ from proxy.wire.cookies import named
 CREDENTIALS = ("authorization", "cookie")
 """Headers that prove who asks."""
 
+PROXY = b"proxy"
+"""The partition of an origin that knows the proxy only: it answers one caller, as a private cache has."""
+
 Policy = Literal["credential", "shared"]
 Pairs = tuple[tuple[str, str], ...]
 
@@ -31,6 +34,8 @@ class Forward:
     """Whether it gets `Authorization`."""
     cookies: frozenset[str] | None = None
     """Names of the cookies that it gets; None is all of them."""
+    is_own: bool = False
+    """Whether it gets credentials of the proxy's own instead, so that all viewers are one caller."""
 
     def credentials(self, headers: Iterable[tuple[str, str]]) -> Pairs:
         """The headers that it gets, of all of a request's, names in lower case.
@@ -73,7 +78,10 @@ class Access:
 
     def caller(self, origin: str, headers: Iterable[tuple[str, str]]) -> Caller:
         """Who asks an origin, by all headers of the request."""
-        credentials = self._forward[origin].credentials(headers)
+        forward = self._forward[origin]
+        if forward.is_own:
+            return Caller(origin, (), PROXY)
+        credentials = forward.credentials(headers)
         return Caller(origin, credentials, self.partition(credentials))
 
     def partition(self, credentials: Iterable[tuple[str, str]]) -> bytes:

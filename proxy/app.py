@@ -24,9 +24,18 @@ from proxy.access import CREDENTIALS, Access
 from proxy.admin import create_admin
 from proxy.alternates.workers import Workers
 from proxy.cache.memory import MemoryStore
+from proxy.cache.named import Named
+from proxy.changing import SAFE, Change, named_by
 from proxy.cors import shared
 from proxy.delivery import Progress
-from proxy.errors import InternalFault, ProxyError, ShuttingDown, UnknownName
+from proxy.errors import (
+    InternalFault,
+    OriginError,
+    OriginUnreachable,
+    ProxyError,
+    ShuttingDown,
+    UnknownName,
+)
 from proxy.fill.fill import Site
 from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
@@ -139,6 +148,7 @@ class App:
             own_credentials(origin),
             keeps_labels=origin.labels == "origin",
             window=window,
+            is_trusted=origin.trust == "dicom",
         )
 
     def _site(self, origin: OriginSettings, window: Window) -> Site:
@@ -155,6 +165,9 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The life span: inside it fills can be carried out."""
+        for origin in self.settings.origins:
+            if origin.trust == "dicom":
+                _log.warning("frames are trusted not to change", extra={"origin": origin.name})
         greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             async with self.workers, self.fills.tasks, self.plans.tasks:
@@ -162,8 +175,8 @@ class App:
         finally:
             greeting.cancel()
             self._lists.close()
-            for origin in self.origins.values():
-                await origin.aclose()
+            for each in self.origins.values():
+                await each.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request of a viewer."""
@@ -240,11 +253,42 @@ class App:
         caller = self._access.caller(name, request.pairs)
         headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.credentials]
         served = request.path if len(self.origins) > 1 else None
+        named = None if request.method in SAFE else named_by(name, path)
+        if named is not None:
+            change = Change(named, self.forget, sending)
+            await self._change(change, origin, request.method, target, headers, receive, served)
+            return 0
         status = await hand_through(origin, request.method, target, headers, receive, sending, unless, served)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
             self.plans.metadata_read(SeriesKey(name, caller.partition, *series), caller.credentials)
         return status
+
+    async def _change(
+        self,
+        change: Change,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        receive: Receive,
+        served: str | None,
+    ) -> None:
+        """Hands through what changes the origin, and drops what is held under its name."""
+        readable = [pair for pair in headers if pair[0] != "accept-encoding"]  # its answer is read
+        try:
+            await hand_through(origin, method, target, readable, receive, change.send, (), served)
+        except OriginUnreachable:
+            raise
+        except BaseException as error:
+            change.lose(has_sender_left=not isinstance(error, OriginError))
+            raise
+
+    def forget(self, named: Named) -> None:
+        """Drops all that is held under a name, and lets nothing that is on its way come back under it."""
+        self.fills.forget(named)
+        self._lists.forget(named)
+        self.plans.forget(named)
 
 
 def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:

@@ -38,6 +38,12 @@ class Conditions:
     is_head: bool = False
     """Headers alone are wanted."""
 
+    @property
+    def is_guarded_rest(self) -> bool:
+        """Whether a later range is wanted, if it is of a version that an ETag names."""
+        is_rest = self.range is not None and self.range.first != 0 and not self.is_head
+        return is_rest and (self.if_none_match is not None or (self.if_range or "").startswith('"'))
+
 
 def conditions_of(request: Request, envelope: Envelope) -> Conditions:
     """What a request says."""
@@ -93,6 +99,9 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
         (b"etag", etag.encode()),
         (b"vary", b"Accept"),
         (b"cache-control", b"private, no-cache"),
+        # A 304 has these too: a browser answers its page from it, and by a 416 if the range lies behind.
+        (b"content-type", media.encode()),
+        (b"accept-ranges", b"bytes"),
     ]
     if identity.ends:
         headers.append((b"resolution-ends", ", ".join(map(str, identity.ends)).encode()))
@@ -100,17 +109,17 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
         headers.append((b"resolution", identity.claim.resolution.encode()))
     if identity.fault:
         headers.append((b"not-progressive", identity.fault.encode()))
-    if _matches(asked.if_none_match, etag):
+    if _matches(asked.if_none_match, identity, asked.envelope):
         return Composed(304, headers)
-    headers += [(b"content-type", media.encode()), (b"accept-ranges", b"bytes")]
     size, status = wrapping.total(total), 200
     span = Span(0, size)
     if asked.is_head:  # ranges are for GET alone (RFC 9110 14.2)
         return Composed(200, [*headers, _length(size)])
     # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5); nor is one by which a
     # browser asks whether the whole that it holds is still this. But whoever asks for a rest puts what comes
-    # behind the first bytes that he has, whatever its status: he gets nothing.
-    is_other = asked.if_none_match is not None or asked.if_range not in (None, etag)
+    # behind the first bytes that he has, whatever its status: he gets nothing. A weak ETag guards no range.
+    is_same = asked.if_range == etag and identity.is_vouched
+    is_other = asked.if_none_match is not None or not (asked.if_range is None or is_same)
     if asked.range is not None and is_other and asked.range.first != 0:
         return Composed(416, [*headers, (b"content-range", b"bytes */%d" % size), _length(0)])
     if asked.range is not None and not is_other:
@@ -141,8 +150,8 @@ def wrapping_of(identity: Identity, resource: FrameResource, envelope: Envelope)
     return wrap(boundary, label), media
 
 
-def _matches(if_none_match: str | None, etag: str) -> bool:
+def _matches(if_none_match: str | None, identity: Identity, envelope: Envelope) -> bool:
     if if_none_match is None:
         return False
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]
+    tags = [tag.strip() for tag in if_none_match.split(",")]
+    return tags == ["*"] or any(identity.is_named(tag, envelope) for tag in tags)

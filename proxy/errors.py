@@ -108,6 +108,11 @@ class OriginBusy(OriginError):
 class OriginFailed(OriginError):
     """The origin answered another 5xx, or a status that has no meaning for a frame."""
 
+    def __init__(self, message: str, refused: int | None = None) -> None:
+        super().__init__(message)
+        self.refused = refused
+        """The status by which it refused the proxy's own credentials, if it did."""
+
 
 class OriginHungUp(OriginError):
     """The body ended before its announced length."""

@@ -65,6 +65,10 @@ class FrameRequest:
     """Makes of a request for the frame one for what is made of it; None is the frame itself."""
     refused: int = 0
     """The status by which the origin refused to give the alternate itself; 0 if it did not."""
+    is_alone: bool = False
+    """Whether it is fetched for this request only."""
+    is_settled: bool = False
+    """Whether it waits until nothing but its own bytes names the version, for which all are fetched."""
 
 
 def frame_request(request: Request, origin: str, path: str, alternates: Alternates) -> FrameRequest | None:
@@ -97,8 +101,33 @@ def frame_request(request: Request, origin: str, path: str, alternates: Alternat
     )
 
 
-class _NoRange(Exception):
+class _Otherwise(Exception):
+    """Nothing was sent yet, and the request is to be opened again, in another way."""
+
+    def of(self, asked: FrameRequest) -> FrameRequest:
+        """The request as it is to be opened."""
+        raise NotImplementedError
+
+
+class _NoRange(_Otherwise):
     """If-Range names another version, so the whole is given, and more is to be opened than the range has."""
+
+    def of(self, asked: FrameRequest) -> FrameRequest:
+        return replace(asked, conditions=replace(asked.conditions, range=None, if_range=None))
+
+
+class _NotNamed(_Otherwise):
+    """Only all the bytes of the frame can tell if it is the version that the viewer has."""
+
+    def of(self, asked: FrameRequest) -> FrameRequest:
+        return replace(asked, is_settled=True)
+
+
+class _NotShared(_Otherwise):
+    """The frame that is on its way may be given only to the viewer that asked for it first."""
+
+    def of(self, asked: FrameRequest) -> FrameRequest:
+        return replace(asked, is_alone=True)
 
 
 class Frames:
@@ -151,12 +180,13 @@ class Frames:
         origin = Asked(target, caller.credentials, trace_of(asked.request.pairs))
         policy = profile.validators
         if reach is not None:
-            return Wanted(key, origin, reach, reach, is_completed=False, validators=policy)
-        stop = _stop(asked.conditions)
+            alone = asked.is_alone
+            return Wanted(key, origin, reach, reach, False, policy, is_alone=alone)
+        stop = None if asked.is_settled else _stop(asked.conditions)
         # Whoever reads no byte (HEAD) completes nothing either.
         is_completed = profile.complete == "always" and stop != 0
         first = choice.firsts[progress.profile]
-        wanted = Wanted(key, origin, first, stop, is_completed, policy)
+        wanted = Wanted(key, origin, first, stop, is_completed, policy, is_alone=asked.is_alone)
         return asked.made(wanted) if asked.made else wanted
 
     async def _deliver(
@@ -165,9 +195,8 @@ class Frames:
         wanted = self._wanted(asked, progress)
         try:
             is_done = await self._deliver_once(asked, wanted, receive, send, progress)
-        except _NoRange:
-            plain = replace(asked.conditions, range=None, if_range=None)
-            asked = replace(asked, conditions=plain)
+        except _Otherwise as otherwise:
+            asked = otherwise.of(asked)
         except CodestreamError as error:
             if asked.reach is None:
                 raise
@@ -198,7 +227,7 @@ class Frames:
         try:
             is_missed = opened.did is CacheDid.MISS
             self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
-            sending = self._send(asked, opened, send, progress)
+            sending = self._send(asked, wanted, opened, send, progress)
             if opened.did is CacheDid.HIT and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE:
                 await sending
                 return True
@@ -217,7 +246,8 @@ class Frames:
         last = max(asked.listed, key=lambda each: each.frame_number)
         sending = send_several(
             asked.listed,
-            lambda resource: self._retrieve.open(wanted(resource)),
+            wanted,
+            self._retrieve,
             send,
             progress,
             is_head=plain.is_head,
@@ -225,12 +255,20 @@ class Frames:
         )
         return await until_gone(receive, sending)
 
-    async def _send(self, asked: FrameRequest, opened: Opened, send: Send, progress: Progress) -> None:
+    async def _send(
+        self, asked: FrameRequest, wanted: Wanted, opened: Opened, send: Send, progress: Progress
+    ) -> None:
         source: Source = opened.source
         told = None
+        if opened.did is CacheDid.COLLAPSED and not wanted.may_have(opened, await source.describe()):
+            raise _NotShared
         if asked.reach is not None:
             told, source = await reduced(source, asked.reach)
-        composed = compose(await source.describe(), asked.resource, asked.conditions)
+        identity = await (source.settle() if asked.is_settled else source.describe())
+        composed = compose(identity, asked.resource, asked.conditions)
+        is_unknown = composed.status == 416 and asked.conditions.is_guarded_rest and not identity.is_vouched
+        if is_unknown and not asked.is_settled:
+            raise _NotNamed
         is_range = asked.conditions.range is not None and not asked.conditions.is_head
         if is_range and told is None and composed.status == 200:
             raise _NoRange

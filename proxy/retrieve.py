@@ -39,6 +39,9 @@ class Source(Protocol):
     async def describe(self) -> Identity:
         """Which version of the frame this is."""
 
+    async def settle(self) -> Identity:
+        """The same, by a name that no other version has."""
+
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
         """What there is of `[start, stop)` of the codestream, one byte at least."""
 
@@ -57,6 +60,10 @@ class Held:
     """Reaches as far as it is read."""
 
     async def describe(self) -> Identity:
+        """At once."""
+        return self.frame.identity
+
+    async def settle(self) -> Identity:
         """At once."""
         return self.frame.identity
 
@@ -92,6 +99,13 @@ class Wanted:
     """For a plan, with this rank; None is for a viewer."""
     site: Callable[[], Site] | None = None
     """Gives who supplies it, where that is not the origin; asked where it is not held."""
+    is_alone: bool = False
+    """Whether it is fetched for this request only."""
+
+    def may_have(self, opened: "Opened", identity: Identity) -> bool:
+        """Whether what came for another request may be given to this one too (RFC 9111 5.2.2.7)."""
+        is_anothers = opened.did is CacheDid.COLLAPSED and not self.key.partition
+        return not (is_anothers and identity.claim.lease.is_personal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +158,8 @@ class Retrieve:
         return replace(opened, is_read=is_read)
 
     def _open(self, wanted: Wanted) -> Opened:
+        if wanted.is_alone:
+            return Opened(self._start(wanted, None, wanted.stop), CacheDid.MISS)
         stop = None if wanted.is_completed else wanted.stop
         fill = self._fills.get(wanted.key)
         if fill is not None:
@@ -175,7 +191,16 @@ class Retrieve:
         read = wanted.stop if isinstance(wanted.stop, int) else 0
         least = max(IDENTIFYING, min(read, UNTOLD) if isinstance(wanted.first, Reach) else 0)
         is_whole = wanted.stop is None and wanted.planned is None
-        order = Order(wanted.key, site, wanted.asked, wanted.first, least, wanted.validators, is_whole)
+        order = Order(
+            wanted.key,
+            site,
+            wanted.asked,
+            wanted.first,
+            least,
+            wanted.validators,
+            is_whole,
+            wanted.is_alone,
+        )
         return self._fills.start(order, held, stop, wanted.planned)
 
 

@@ -153,6 +153,8 @@ class OriginSettings(Words):
     """Whether a frame's transfer syntax is told by its bytes, or HTJ2K keeps the label that it has there."""
     rendered: RenderedBy = "origin"
     """Who answers `/rendered` and `/thumbnail`: the origin, the proxy, or the proxy if-missing there."""
+    trust: Literal["http", "dicom"] = "http"
+    """What tells how long its frames are kept: `Cache-Control` (`http`), or only `cache.ttl` (`dicom`)."""
     timeouts: Timeouts = Timeouts()
     """How long it may take."""
     limits: Limits = Limits()

@@ -13,6 +13,7 @@ from time import monotonic
 from urllib.parse import quote
 
 from proxy.cache.frame import FrameKey
+from proxy.cache.named import Named
 from proxy.errors import OriginMismatch
 from proxy.origin.asked import Headers
 from proxy.origin.client import Origin
@@ -204,6 +205,11 @@ class SeriesLists:
         while len(self._kept) > MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))
         return asked
+
+    def forget(self, named: Named) -> None:
+        """Drops the lists of series that have some of what is named; who waits for one gets it still."""
+        for key in [key for key in self._kept if named.touches(key.origin, key.study, key.series)]:
+            del self._kept[key]
 
     def close(self) -> None:
         """Ends what is being asked for."""

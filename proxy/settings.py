@@ -99,7 +99,7 @@ class Settings(BaseSettings):
 
     def _forward_to(self, origin: OriginSettings) -> Forward:
         if origin.credentials.is_set:
-            return Forward(authorization=False, cookies=frozenset())
+            return Forward(authorization=False, cookies=frozenset(), is_own=True)
         said, is_only = origin.forward, len(self.origins) == 1
         if (said.cookies is None and is_only) or "*" in (said.cookies or ()):
             return Forward(said.authorization)

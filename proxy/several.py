@@ -7,13 +7,14 @@ else the first bytes of that frame do, which are fetched while the first frame c
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from starlette.types import Send
 
 from proxy.delivery import Progress, send_part
 from proxy.errors import UnknownFrame
-from proxy.retrieve import Opened
+from proxy.retrieve import Opened, Retrieve, Wanted
 from proxy.wire.resource import FrameResource
 
 AHEAD = 6
@@ -22,7 +23,8 @@ AHEAD = 6
 
 async def send_several(
     listed: Sequence[FrameResource],
-    open_frame: Callable[[FrameResource], Opened],
+    wanted_of: Callable[[FrameResource], Wanted],
+    retrieve: Retrieve,
     send: Send,
     progress: Progress,
     *,
@@ -35,24 +37,33 @@ async def send_several(
     """
     if is_last_there is False:
         raise UnknownFrame("frames: the instance has fewer, as the metadata of its series says")
-    opened: deque[Opened] = deque()
+    opened: deque[tuple[Wanted, Opened]] = deque()
     numbers = range(1 if is_head else len(listed))
     left = iter(listed[: len(numbers)])
     try:
         for number in numbers:
-            opened.extend(open_frame(resource) for resource in islice(left, AHEAD - len(opened)))
+            for resource in islice(left, AHEAD - len(opened)):
+                wanted = wanted_of(resource)
+                opened.append((wanted, retrieve.open(wanted)))
             if number == 0 and is_last_there is None:
-                await _see(open_frame(max(listed, key=lambda each: each.frame_number)))
-            source, progress.did = opened[0].source, opened[0].did
-            identity = await source.describe()
+                last = max(listed, key=lambda each: each.frame_number)
+                await _see(retrieve.open(wanted_of(last)))
+            wanted, first = opened[0]
+            identity = await first.source.describe()
+            if not wanted.may_have(first, identity):
+                first.leave()
+                first = retrieve.open(replace(wanted, is_alone=True))
+                opened[0] = wanted, first
+                identity = await first.source.describe()
+            source, progress.did = first.source, first.did
             stop = 0 if is_head else identity.claim.total
             await source.reached(stop)
             pieces = await source.take(0, stop) if stop else ()
             is_last = number == numbers[-1]
             await send_part(send, listed[0], identity, pieces, progress, number, is_last=is_last)
-            opened.popleft().leave()
+            opened.popleft()[1].leave()
     finally:
-        for each in opened:
+        for _, each in opened:
             each.leave()
 
 

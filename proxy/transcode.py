@@ -139,7 +139,7 @@ class Maker(ABC):
         version = json.dumps([identity.digest, self._recipe(frames)])
         validator = f'"{blake2b(version.encode(), digest_size=16).hexdigest()}"'
         size = "{}x{}".format(*made.size)
-        claim = Claim(made.label, len(made.content), validator, identity.claim.may_store, resolution=size)
+        claim = Claim(made.label, len(made.content), validator, identity.claim.lease, resolution=size)
         if held is not None and (held.label, held.total, held.validator) != (
             made.label,
             claim.total,
@@ -157,13 +157,15 @@ class Maker(ABC):
         """As many first bytes as hold a smaller picture, and its size. Raises `CodestreamError`."""
         with self._opened(replace(self._frame, first=reach, stop=reach, is_completed=False)) as source:
             told, held = await reduced(source, reach)
-        return held.frame.identity, b"".join(held.frame.pieces), told.size
+        content = b"".join(held.frame.pieces)
+        return await _named(held.frame.identity, content), content, told.size
 
     async def _whole(self) -> tuple[Identity, bytes]:
         with self._opened(self._frame) as source:
             identity = await source.describe()
             await source.reached(identity.claim.total)
-            return identity, b"".join(await source.take(0, identity.claim.total))
+            content = b"".join(await source.take(0, identity.claim.total))
+        return await _named(identity, content), content
 
     async def _done(self, job: Job | Rendering) -> Made:
         return await self._workers.make(job, is_planned=self._frame.planned is not None)
@@ -181,6 +183,13 @@ class Maker(ABC):
                 opened.leave()
             else:
                 self._retrieve.leave(wanted, opened, is_cancelled=is_cancelled)
+
+
+async def _named(identity: Identity, content: bytes) -> Identity:
+    """By the bytes that something is made of, if the origin has no strong validator for them."""
+    if identity.claim.validator is not None:
+        return identity
+    return identity.vouched(await asyncio.to_thread(blake2b, content))
 
 
 class _Transcoder(Maker):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import pairwise
 
 import pytest
@@ -307,7 +308,27 @@ def test_an_identity_is_told_by_claim_and_leading_bytes_alone() -> None:
     assert len(digests) == 6
     etags = {identity.etag(envelope) for identity in (same[0], *others) for envelope in Envelope}
     assert len(etags) == 12
-    assert all(etag.startswith('"') and etag.endswith('"') and etag.isascii() for etag in etags)
+    assert all(etag.endswith('"') and etag.isascii() for etag in etags)
+    is_weak = [identity.etag(Envelope.SINGLE).startswith("W/") for identity in (same[0], *others)]
+    assert is_weak == [False, False, False, False, True, False]
+
+
+def test_without_a_validator_of_the_origin_an_identity_is_of_one_copy_until_all_bytes_name_it() -> None:
+    claim, leading = Claim("image/jls", 9999, None), bytes(IDENTIFYING)
+    one, other = (identify(claim, leading, copy=copy) for copy in "ab")
+    assert one.digest != other.digest
+    assert (one.is_vouched, other.is_vouched) == (False, False)
+    whole = [identity.vouched(blake2b(bytes(9999))) for identity in (one, other)]
+    assert whole[0].digest == whole[1].digest != one.vouched(blake2b(bytes(9998))).digest
+    assert whole[0].etag(Envelope.SINGLE).startswith('"')
+    assert whole[0].is_named(one.etag(Envelope.SINGLE), Envelope.SINGLE)
+    assert not whole[0].is_named(other.etag(Envelope.SINGLE), Envelope.SINGLE)
+    again = whole[0].begun_anew("c")
+    assert (again.is_vouched, again.is_named(whole[0].etag(Envelope.SINGLE), Envelope.SINGLE)) == (
+        False,
+        False,
+    )
+    assert identify(Claim("image/jls", 9999, '"v"'), leading).begun_anew("c").is_vouched
 
 
 @FAST

@@ -69,7 +69,7 @@ def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr.splitlines() == [
         f"{file}:3: origins.0.timeout: no such key; there are name, url, default, profile, labels, "
-        "rendered, timeouts, limits, tls, credentials, forward",
+        "rendered, trust, timeouts, limits, tls, credentials, forward",
         f"{file}:4: cache.bytes: a number of bytes, such as 65536, 64KiB or 2GiB",
     ]
 

@@ -130,7 +130,9 @@ def test_if_none_match_goes_before_range(envelope: Envelope) -> None:
             assert header(composed, "content-range") is None
             assert header(composed, "content-length") is None
             assert header(composed, "vary") == "Accept"
-            assert header(composed, "cache-control") == header(asked(envelope), "cache-control")
+            # A browser answers its page from a 304, and Chromium by a 416 of its own if the range is behind.
+            for name in ("content-type", "accept-ranges", "cache-control"):
+                assert header(composed, name) == header(asked(envelope), name)
 
 
 @BOTH

@@ -1,12 +1,14 @@
 import re
+from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.cache.frame import Claim
+from proxy.cache.frame import Claim, Lease
 from proxy.errors import OriginBusy, OriginChanged, OriginError, OriginFailed, OriginMismatch, OriginRefused
 from proxy.origin.answer import Believed, believe, label_of, strong_validator
+from proxy.origin.freshness import lease_of
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span
 
@@ -25,7 +27,7 @@ def partial(content_range: str, **more: str) -> dict[str, str]:
 
 def test_a_first_fetch_tells_the_total_the_validator_and_the_type() -> None:
     headers = partial("bytes 0-39/100", content_length="40", etag='"v"')
-    seen = Believed(parse_media_type(LABEL), 0, 40, 100, '"v"', may_store=True, has_ranges=True)
+    seen = Believed(parse_media_type(LABEL), 0, 40, 100, '"v"', lease=Lease(), has_ranges=True)
     assert believe(206, headers, FIRST, None) == seen
 
 
@@ -205,20 +207,64 @@ def test_a_416_is_a_change_where_bytes_are_held_and_else_a_lie() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "may_store"),
+    ("value", "own", "shared"),
     [
-        ("no-store", False),
-        ("No-Store", False),
-        ("private, no-store, max-age=0", False),
-        ("", True),
-        ("no-cache", True),
-        ("private", True),
-        ("max-age=60", True),
+        ("no-store", 0, 0),
+        ("No-Store", 0, 0),
+        ("private, no-store, max-age=9", 0, 0),
+        ("", inf, inf),
+        ("public, must-revalidate", inf, inf),
+        ("no-cache", 0, 0),
+        ('no-cache="set-cookie"', 0, 0),
+        ("private", inf, 0),
+        ('PRIVATE="x, y", max-age=60', 60, 0),
+        ("max-age=60", 60, 60),
+        ('max-age="60"', 60, 60),
+        ("max-age = 60", 60, 60),
+        ("max-age=0, must-revalidate", 0, 0),
+        ("max-age=60, max-age=5", 5, 5),
+        ("max-age=soon", 0, 0),
+        ("max-age", 0, 0),
+        ("max-age=1_0", 0, 0),
+        ("max-age=60, s-maxage=5", 60, 5),
+        ("max-age=0, s-maxage=50", 0, 50),
+        ("s-maxage=0", inf, 0),
+        ("x-no-store, immutable", inf, inf),
     ],
 )
-def test_no_store_is_kept_to(value: str, may_store: bool) -> None:
+def test_an_answer_is_kept_as_long_as_its_cache_control_says(value: str, own: float, shared: float) -> None:
     for status, headers in ((200, {}), (206, {"content-range": "bytes 0-39/100"})):
-        assert believe(status, {"cache-control": value, **headers}, FIRST, None).may_store is may_store
+        lease = believe(status, {"cache-control": value, **headers}, FIRST, None).lease
+        assert (lease.own, lease.shared) == (own, shared)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"expires": "Thu, 01 Jan 2026 00:01:00 GMT"}, 60),
+        ({"expires": "Thu, 01 Jan 2026 00:01:00 GMT", "cache-control": "max-age=7"}, 7),
+        ({"expires": "Wed, 31 Dec 2025 00:00:00 GMT"}, 0),
+        ({"expires": "0"}, 0),
+        ({"vary": "*"}, 0),
+        ({"vary": "Accept, *", "cache-control": "max-age=60"}, 0),
+        ({"vary": "Accept, Origin"}, 100),
+        ({"age": "30"}, 70),
+        ({"age": "30", "cache-control": "max-age=60"}, 30),
+        ({"age": "-1", "cache-control": "max-age=60"}, 60),
+        ({"age": "99999999999999999999"}, 0),
+    ],
+)
+def test_expires_age_and_vary_count(headers: dict[str, str], seconds: float) -> None:
+    lease = lease_of({"date": "Thu, 01 Jan 2026 00:00:00 GMT", **headers})
+    for is_shared in (True, False):
+        assert max(0, lease.until(100, 1000, is_shared=is_shared) - 1000) == seconds
+
+
+@pytest.mark.parametrize("value", ["private", "no-cache", "max-age=0, must-revalidate", "s-maxage=0"])
+def test_of_what_is_trusted_not_to_change_no_store_alone_counts(value: str) -> None:
+    headers = {"cache-control": value, "vary": "*", "expires": "0", "age": "999"}
+    assert lease_of(headers, is_trusted=True) == Lease()
+    assert lease_of({"cache-control": f"{value}, no-store"}, is_trusted=True).own == 0
 
 
 def test_no_word_of_an_origin_is_in_a_message() -> None:

@@ -15,7 +15,9 @@ from proxy.sections import split_address
 from proxy.settings import Settings, load
 from tests.test_plan_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
-ORIGIN_KEYS = "name, url, default, profile, labels, rendered, timeouts, limits, tls, credentials, forward"
+ORIGIN_KEYS = (
+    "name, url, default, profile, labels, rendered, trust, timeouts, limits, tls, credentials, forward"
+)
 SETTINGS_KEYS = (
     "listen, ready, origins, access, cors, profiles, profile, choose, alternates, workers, cache, log"
 )

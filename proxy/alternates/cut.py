@@ -8,6 +8,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from proxy.cache.frame import Frame, Identity
 from proxy.codestream.cutting import cut_reduced
@@ -65,5 +66,7 @@ def cut_out(leading: bytes, layout: Layout | None, resolution: int, identity: Id
     """
     codestream = cut_reduced(leading, resolution, layout)
     claim = replace(identity.claim, total=len(codestream))
-    made = replace(identity, claim=claim, digest=f"{identity.digest}-{resolution}", ends=())
+    made = replace(identity, claim=claim, digest=f"{identity.digest}-{resolution}", ends=(), copy="")
+    if not identity.is_vouched:
+        made = made.vouched(blake2b(codestream))
     return Frame(made, (codestream,), len(codestream))

@@ -4,10 +4,11 @@ A frame never mixes two versions: everything in it was fetched under one `Claim`
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
+from math import inf
 
 from proxy.codestream.header import Header, read_header
 from proxy.codestream.layout import Layout
@@ -48,6 +49,32 @@ class FrameKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """For how long an answer may be used again (RFC 9111 4.2), in seconds; 0 is for no other request."""
+
+    own: float = inf
+    """For the caller whose credential fetched it."""
+    shared: float = inf
+    """For callers who prove nothing, all of them together."""
+    is_personal: bool = False
+    """Whether of the callers who prove nothing only one may have it, and not who waits for the same."""
+    age: float = 0.0
+    """How old it was when it came."""
+    since: float | None = None
+    """When it was made, by the monotonic clock; None is now."""
+
+    def within(self, other: "Lease") -> "Lease":
+        """For bytes of both answers, of which this one came first."""
+        own, shared = min(self.own, other.own), min(self.shared, other.shared)
+        return replace(self, own=own, shared=shared, is_personal=self.is_personal or other.is_personal)
+
+    def until(self, ttl: float, now: float, *, is_shared: bool) -> float:
+        """When it ends by the clock that says `now`, if frames are kept for `ttl` seconds at most."""
+        since = now - self.age if self.since is None else self.since
+        return since + min(ttl, self.shared if is_shared else self.own)
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What an origin says of a codestream before its bytes are there."""
 
@@ -57,8 +84,8 @@ class Claim:
     """Bytes of the whole codestream."""
     validator: str | None
     """Strong ETag or Last-Modified, fit for If-Range (RFC 9110 13.1.5); None where there is none."""
-    may_store: bool = True
-    """False where the origin said `no-store` (RFC 9111 5.2.2.5)."""
+    lease: Lease = Lease()
+    """For how long the origin lets it be kept."""
     form: int = 0
     """In which form the origin gave it; what is missing is asked for in the same."""
     offset: int = 0
@@ -76,18 +103,26 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A claim together with the leading bytes: what makes a version of a frame itself and no other."""
+    """A claim together with the leading bytes: what makes a version of a frame itself and no other.
+
+    If the origin gives no strong validator, two versions can agree in all of that. Then the identity is of
+    one copy, the one that a fill brings, until all its bytes are there and name it.
+    """
 
     claim: Claim
     """What the origin said."""
     digest: str
-    """Of the claim and the first `IDENTIFYING` bytes, in hex."""
+    """Names the version, in hex; if it is not vouched for, the copy."""
     ends: tuple[int, ...] = ()
     """By resolution, 0 the smallest: so many bytes from 0 hold it; empty where TLM does not tell."""
     label: str = ""
     """Media type with its transfer syntax, from the bytes where they tell, else what was claimed."""
     fault: str = ""
     """Why its bytes are not the HTJ2K codestream that was claimed; empty where they are, or none was."""
+    is_vouched: bool = True
+    """Whether a strong validator of the origin, or a digest of all bytes, tells it from other versions."""
+    copy: str = ""
+    """What named it before all of its bytes did."""
 
     @property
     def is_progressive(self) -> bool:
@@ -95,27 +130,47 @@ class Identity:
         return is_htj2k(self.label) and not self.fault
 
     def etag(self, envelope: Envelope) -> str:
-        """The strong ETag of one representation (RFC 9110 8.8.3)."""
-        return f'"{self.digest}-{envelope.value[0]}"'
+        """The ETag of one representation (RFC 9110 8.8.3), weak as long as nothing vouches for it."""
+        return ("" if self.is_vouched else "W/") + f'"{self.digest}-{envelope.value[0]}"'
+
+    def is_named(self, tag: str, envelope: Envelope) -> bool:
+        """Whether an ETag names these bytes, by weak comparison (RFC 9110 8.8.3.2)."""
+        names = (f'"{name}-{envelope.value[0]}"' for name in (self.digest, self.copy) if name)
+        return tag.removeprefix("W/") in names
+
+    def vouched(self, seen: blake2b) -> "Identity":
+        """The same, named by all of its bytes, which were seen."""
+        named = blake2b(seen.digest() + self.label.encode(), digest_size=16)
+        return replace(self, digest=named.hexdigest(), is_vouched=True, copy=self.digest)
+
+    def begun_anew(self, copy: str) -> "Identity":
+        """The same for another copy that begins with bytes of this one; what a validator names stays."""
+        if self.claim.validator is not None:
+            return self
+        return replace(self, digest=copy, is_vouched=False, copy="")
 
 
-def identify(claim: Claim, leading: bytes, *, keeps_label: bool = False) -> Identity:
+def identify(claim: Claim, leading: bytes, *, copy: str = "", keeps_label: bool = False) -> Identity:
     """The identity of a codestream that starts with these bytes; needs `IDENTIFYING` of them, or all.
 
-    With `keeps_label` HTJ2K keeps the label under which it was claimed to be that.
+    `copy` goes into the name of what no strong validator names. With `keeps_label` HTJ2K keeps the label
+    under which it was claimed to be that.
     """
+    is_vouched = claim.validator is not None
     seen = blake2b(leading[:IDENTIFYING], digest_size=16)
-    seen.update(f"{claim.label}\n{claim.total}\n{claim.validator}".encode())
-    digest, is_claimed = seen.hexdigest(), is_htj2k(claim.label)
+    seen.update(f"{claim.label}\n{claim.total}\n{claim.validator if is_vouched else copy}".encode())
+    label, fault, is_claimed = claim.label, "", is_htj2k(claim.label)
+    ends: tuple[int, ...] = ()
     try:
         header = read_header(leading)
     except CodestreamError as error:
-        return Identity(claim, digest, (), claim.label, str(error) if is_claimed else "")
-    if header is None or not header.is_htj2k:
+        header, fault = None, str(error)
+    else:
         fault = "its blocks are not HTJ2K" if header else "its main header is too long"
-        return Identity(claim, digest, (), claim.label, fault if is_claimed else "")
-    label = claim.label if keeps_label and is_claimed else _label(claim.label, header)
-    return Identity(claim, digest, header.resolution_ends, label)
+    if header is not None and header.is_htj2k:
+        label = claim.label if keeps_label and is_claimed else _label(claim.label, header)
+        ends, fault = header.resolution_ends, ""
+    return Identity(claim, seen.hexdigest(), ends, label, fault if is_claimed else "", is_vouched)
 
 
 def _label(claimed: str, header: Header) -> str:

@@ -9,32 +9,78 @@ least recently used goes, with its rest.
 A frame that grows is put again, since cachetools takes sizes when a value is put.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from cachetools import TLRUCache, TTLCache
+from cachetools import TLRUCache
 
 from proxy.cache.frame import Frame, FrameKey
+from proxy.cache.named import Named
 from proxy.metrics import Metrics
+from proxy.wire.resource import FrameResource
 
-
-def _first_size(frame: Frame) -> int:
-    return len(frame.pieces[0])
-
-
-def _rest_size(frame: Frame) -> int:
-    return frame.size - len(frame.pieces[0])
+NAMES_LEFT = 1024
+"""Names of frames that are held no more, and are not looked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A frame with its rest."""
+    """A frame, or its first piece."""
 
     frame: Frame
     expires: float
-    """By the clock: what is made smaller does not become younger."""
+    """By the clock: what is put again, or made smaller, does not become younger."""
+
+
+def _first_size(kept: _Kept) -> int:
+    return len(kept.frame.pieces[0])
+
+
+def _rest_size(kept: _Kept) -> int:
+    return kept.frame.size - len(kept.frame.pieces[0])
+
+
+def _expires(_key: FrameKey, kept: _Kept, _now: float) -> float:
+    return kept.expires
+
+
+class _Names:
+    """Keys by study and by frame, so that those of a name are found without a look at all."""
+
+    def __init__(self, keys: Iterable[FrameKey] = ()) -> None:
+        self.size = 0
+        """Keys that it has."""
+        self._by_study: dict[tuple[str, str], dict[FrameResource, set[FrameKey]]] = {}
+        for key in keys:
+            self.add(key)
+
+    def add(self, key: FrameKey) -> None:
+        """One more."""
+        frames = self._by_study.setdefault((key.origin, key.resource.study), {})
+        keys = frames.setdefault(key.resource, set())
+        self.size += key not in keys
+        keys.add(key)
+
+    def take(self, named: Named) -> list[FrameKey]:
+        """Those of a name, which it then has no more."""
+        is_one = named.study and named.series and named.instance and named.frame_number
+        one = FrameResource(named.study, named.series, named.instance, named.frame_number)
+        taken: list[FrameKey] = []
+        for study in [(named.origin, named.study)] if named.study else list(self._by_study):
+            frames = self._by_study.get(study, {})
+            for resource in [one] if is_one else list(frames):
+                found = [key for key in frames.get(resource, ()) if named.has(key)]
+                if found:
+                    frames[resource].difference_update(found)
+                    if not frames[resource]:
+                        del frames[resource]
+                taken += found
+            if not frames:
+                self._by_study.pop(study, None)
+        self.size -= len(taken)
+        return taken
 
 
 class MemoryStore:
@@ -52,10 +98,9 @@ class MemoryStore:
         self._first_budget = int(budget * first_share)
         self._metrics = metrics
         # Each part may hold all of the budget; `_make_room` keeps their sum within it.
-        self._firsts: TTLCache[FrameKey, Frame] = TTLCache(budget, ttl, clock, _first_size)
-        self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(
-            budget, lambda _key, kept, _now: kept.expires, clock, lambda kept: _rest_size(kept.frame)
-        )
+        self._firsts: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _first_size)
+        self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
+        self._names = _Names()
         self._ttl = ttl
         self._clock = clock
         metrics.cache_bytes.labels("first").set_function(self._first_bytes)
@@ -63,28 +108,42 @@ class MemoryStore:
 
     def get(self, key: FrameKey) -> Frame | None:
         """What is held of a frame; both its parts count as used."""
-        first: Frame | None = self._firsts.get(key)
-        kept = self._rests.get(key)
-        return kept.frame if first and kept else first
+        first = self._firsts.get(key)
+        if first is None:
+            return None
+        return self._rests.get(key, first).frame
 
     def put(self, key: FrameKey, frame: Frame) -> None:
-        """Keeps the first piece, and the rest if it fits into the budget beside it."""
+        """Keeps the first piece, and the rest if it fits into the budget beside it, as long as its lease is.
+
+        A frame without a credential is of the partition that all share.
+        """
         self.drop(key)
-        first, rest = _first_size(frame), _rest_size(frame)
-        if first > self._budget:
+        now, lease = self._clock(), frame.identity.claim.lease
+        kept = _Kept(frame, lease.until(self._ttl, now, is_shared=not key.partition))
+        first, rest = _first_size(kept), _rest_size(kept)
+        if first > self._budget or kept.expires <= now:
             return
         if rest and first + rest > self._budget:
             self._metrics.cache_evictions.labels("rest").inc()
             rest = 0
         self._make_room(first + rest)
-        self._firsts[key] = frame.prefix
+        self._firsts[key] = _Kept(frame.prefix, kept.expires)
+        self._names.add(key)
+        if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # what was evicted is still among them
+            self._names = _Names(self._firsts)
         if rest:
-            self._rests[key] = _Kept(frame, self._clock() + self._ttl)
+            self._rests[key] = kept
 
     def drop(self, key: FrameKey) -> None:
         """Forgets both parts."""
         self._firsts.pop(key, None)
         self._rests.pop(key, None)
+
+    def forget(self, named: Named) -> None:
+        """Forgets all frames of a name."""
+        for key in self._names.take(named):
+            self.drop(key)
 
     @property
     def size(self) -> int:

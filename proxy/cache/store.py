@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from proxy.cache.frame import Frame, FrameKey
+from proxy.cache.named import Named
 
 
 class Store(Protocol):
@@ -16,3 +17,6 @@ class Store(Protocol):
 
     def drop(self, key: FrameKey) -> None:
         """Forgets a frame."""
+
+    def forget(self, named: Named) -> None:
+        """Forgets all frames of a name."""

@@ -12,18 +12,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from time import monotonic
+from typing import Protocol
 
-from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, cut, frame_of, identify
+from proxy.cache.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, Lease, cut, frame_of, identify
 from proxy.codestream.reach import Mark, Reach, Told
-from proxy.codestream.whole import fault_of
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fill.reaches import Reaches
+from proxy.fill.seam import Policy, Seam
 from proxy.gate import Gate, Seat, Size
 from proxy.origin.asked import Answer, Asked
 from proxy.turns import Rank, Turn
-from proxy.wire.media import is_htj2k
 from proxy.wire.ranges import Span
+from proxy.wire.text import is_text
 
 DEFAULT_FIRST = 65536
 """Bytes counted as first where a frame is fetched by one plain request."""
@@ -75,10 +76,12 @@ class Order:
     """How far the first fetch goes; None is one plain request for the whole."""
     least: int = IDENTIFYING
     """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
-    validators: Literal["strict", "length", "off"] | None = None
+    validators: Policy = None
     """What must agree before a completion is appended; None is strict where there is a strong validator."""
     is_whole: bool = False
     """Whether a viewer began it who waits for all of it."""
+    is_alone: bool = False
+    """Whether nobody else may join it, and it is not kept."""
 
 
 class Fill:
@@ -94,11 +97,11 @@ class Fill:
         self.chunks: list[bytes] = list(held.pieces) if held else []
         self.size = held.size if held else 0
         self.claim: Claim | None = held.identity.claim if held else None
-        self.identity: Identity | None = held.identity if held else None
+        self.seam = Seam(order.validators, held)
+        """What tells that its bytes are of one version."""
+        self.identity: Identity | None = held.identity.begun_anew(self.seam.copy) if held else None
         self.error: ProxyError | None = None
         self.has_resumed = False
-        self.is_unguarded = False
-        """Whether several fetches brought it, and no strong validator says that they are of one version."""
         self.planned: Rank | None = None
         """Of the plan that wants it, as long as no viewer asked for it."""
         self.readers = 0
@@ -204,44 +207,50 @@ class Fill:
             return None
         return frame_of(self.identity, self.chunks, self._first_piece)
 
-    def believe(self, answer: Answer) -> None:
+    def believe(self, answer: Answer, *, is_anew: bool = False) -> None:
         """Takes an answer's claim, or sees that it is the same as before. Raises `OriginMismatch`."""
-        policy = self.order.validators
+        said = answer.claim
+        lease = said.lease
+        if lease.since is None:
+            lease = replace(lease, since=monotonic() - lease.age)
         if self.claim is None:
-            self.claim = answer.claim
-            if policy in ("length", "off"):
-                self.claim = replace(answer.claim, validator=None)
-            elif policy and answer.claim.validator is None and answer.stop < answer.claim.total:
-                raise OriginMismatch("nothing that a completion could be guarded by", "validator")
+            validator = self.seam.begin(said, answer.stop)
+            self.claim = replace(said, validator=validator, lease=lease)
             self._planned = self.answered = answer.stop
             self.expect(self.claim.total)
             self._tell()
-        elif (answer.claim.label, answer.claim.total) != (self.claim.label, self.claim.total):
+        elif (said.label, said.total) != (self.claim.label, self.claim.total):
             raise OriginChanged("another media type or total than before", "label")
-        elif self.claim.validator is None:
-            self.is_unguarded = True
+        elif is_anew:
+            self._lend(lease)
+        else:
+            self._lend(self.claim.lease.within(lease))
+            self.seam.join(self.claim, said, self.identity)
 
-    def check_seam(self, chunk: bytes) -> None:
-        """Before the last bytes: sees that a codestream's markers lead to its end, if nothing else guards it.
+    def _lend(self, lease: Lease) -> None:
+        if self.claim is not None and self.claim.lease != lease:
+            self.claim = replace(self.claim, lease=lease)
+            if self.identity is not None:
+                self.identity = replace(self.identity, claim=self.claim)
 
-        Raises `OriginMismatch`. What one fetch alone brought is as the origin has it, and passes.
-        """
-        if not self.is_unguarded or self.order.validators == "off" or self.identity is None:
-            return
-        is_last = self.size + len(chunk) == self.identity.claim.total
-        if is_last and is_htj2k(self.identity.label) and not self.identity.fault:
-            fault = fault_of(b"".join([*self.chunks, chunk]))
-            if fault:
-                raise OriginMismatch("two fetches brought bytes that do not fit together", "markers")
+    async def settle(self) -> Identity:
+        """Which version this is, by a name that no other has, for which all of it may have to be there."""
+        while self.identity is None or not self.identity.is_vouched:
+            await self._change()
+        return self.identity
 
     def extend(self, chunk: bytes) -> None:
-        """Appends bytes as they came."""
+        """Appends bytes as they came. Raises `OriginMismatch` for those that do not fit, or of no picture."""
+        self.seam.check(self.identity, self.chunks, self.size, chunk)
         self.chunks.append(chunk)
         self.size += len(chunk)
         if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
             leading = b"".join(cut(self.chunks, 0, IDENTIFYING))
+            if is_text(self.claim.label, leading, self.claim.total):
+                raise OriginMismatch("a text that is labelled as a frame", "text")
             keeps_label = self.order.site.origin.keeps_labels
-            self.identity = identify(self.claim, leading, keeps_label=keeps_label)
+            self.identity = identify(self.claim, leading, copy=self.seam.copy, keeps_label=keeps_label)
+        self.identity = self.seam.name(self.identity, self.size, chunk)
         self._look()
         self._tell()
 
@@ -271,7 +280,7 @@ class Fill:
 
     def is_first(self, span: Span) -> bool:
         """Whether a span has bytes of the first picture."""
-        return span.start < self._first_piece
+        return span.start < self._first_piece and not (span.start == 0 and self.has_first)
 
     def size_of(self, span: Span, expected: int | None) -> Size:
         """Bytes of a span, as far as is known; `expected` is the most that frames of its series had."""
@@ -286,13 +295,20 @@ class Fill:
         while True:
             if self.claim is not None:
                 stop = self._stop(self.claim)
-                if stop > self._planned:
+                takes_all = self._takes_all(self.claim) if stop > self._planned else None
+                if takes_all:
+                    self.seam.begun_at, self._planned = self._planned, self.claim.total
+                    return Span(0, None)
+                if takes_all is not None:
                     span = Span(self._planned, None if stop == self.claim.total else stop)
                     self._planned = stop
                     return span
-                if self.size >= self._planned and not self._reaches:
+                if self.size >= max(stop, self._planned) and not self._reaches:
                     return None
             await self._change()
+
+    def _takes_all(self, claim: Claim) -> bool | None:
+        return self.seam.takes_all(claim, self.identity, is_begun=self.size >= self._planned)
 
     async def reached(self, start: int) -> None:
         """Waits until all bytes before `start` are there."""

@@ -8,6 +8,7 @@ goes too far a few bytes that belong to the frame anyway.
 from collections import deque
 
 from proxy.cache.frame import FrameKey
+from proxy.cache.named import Named
 from proxy.codestream.reach import Reach
 
 LAST = 16
@@ -25,6 +26,7 @@ class Learned:
 
     def __init__(self) -> None:
         self._ends: dict[Key, deque[int]] = {}
+        self._apart: dict[Key, None] = {}
 
     def note(self, key: FrameKey, reach: Reach | None, stop: int) -> None:
         """A reach took so many bytes of a frame."""
@@ -39,6 +41,24 @@ class Learned:
         """Bytes that a reach will hardly exceed; None where nothing is known of the series."""
         ends = self._ends.get(_series_of(key, reach))
         return int(max(ends) * (1 + MARGIN)) if ends else None
+
+    def note_apart(self, key: FrameKey) -> None:
+        """A frame could not be completed by another fetch: nothing would tell two versions apart."""
+        self._apart[_series_of(key, None)] = None
+        while len(self._apart) > MOST_KEPT:
+            del self._apart[next(iter(self._apart))]
+
+    def is_apart(self, key: FrameKey) -> bool:
+        """Whether the frames of a series are fetched whole, each by one request."""
+        return bool(self._apart) and _series_of(key, None) in self._apart
+
+    def forget(self, named: Named) -> None:
+        """Forgets what was learned of series, if all of a series is named."""
+        if named.instance:
+            return
+        for key in [key for key in {**self._apart, **self._ends} if named.touches(*key[:3])]:
+            self._ends.pop(key, None)
+            self._apart.pop(key, None)
 
 
 def _series_of(key: FrameKey, reach: Reach | None) -> Key:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from random import uniform
 
 from proxy.cache.frame import Frame, FrameKey
+from proxy.cache.named import Named, revoked
 from proxy.cache.store import Store
 from proxy.codestream.reach import PROBE, UNTOLD, Mark, Reach, Told
 from proxy.errors import (
@@ -20,6 +21,7 @@ from proxy.errors import (
     OriginFailed,
     OriginHungUp,
     OriginMismatch,
+    OriginRefused,
     PlanCancelled,
     ProxyError,
     ShuttingDown,
@@ -87,20 +89,22 @@ class Fills:
                 self._count(told, first, is_learned=is_learned)
 
         fill = Fill(order, held, first, note)
+        fill.seam.is_apart = self._learned.is_apart(order.key)
         fill.planned = planned
         expected = self._learned.guess(order.key, None)
         if held is None and expected is not None:
             fill.expect(expected)
         fill.want(stop)
         self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
-        self._table[order.key] = fill
+        if not order.is_alone:
+            self._table[order.key] = fill
         self._metrics.fills_in_flight.inc()
         return fill
 
     def _first_of(self, order: Order, stop: Mark | None) -> tuple[bool, int | None]:
         """Whether the bytes of a first fetch were learned, and how many they are."""
         is_unguarded = order.validators == "strict" and order.site.origin.has_validators is False
-        if order.first is None or is_unguarded:
+        if order.first is None or is_unguarded or self._learned.is_apart(order.key):
             return False, None
         if isinstance(order.first, int):
             return False, self._in_time(order, max(order.first, order.least))
@@ -139,7 +143,9 @@ class Fills:
         except* OriginMismatch as group:
             self._refuse(fill, _cause(group), heal)
         except* ProxyError as group:
-            self._end(fill, _cause(group))
+            error = _cause(group)
+            self._revoke(fill.order.key, error)
+            self._end(fill, error)
         except* Exception as group:
             _log.error("a fill ended by a fault of ours", exc_info=_cause(group))
             self._end(fill, OriginFailed("a fault inside the proxy"))
@@ -160,15 +166,20 @@ class Fills:
 
     async def _complete(self, fill: Fill) -> None:
         while (span := await fill.next_span()) is not None:
+            if fill.seam.is_anew(span, fill.claim):
+                self._learned.note_apart(fill.order.key)
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """One fetch: continued once where the origin hung up, asked again where it was busy for a moment."""
         start, stop, attempt, origin = span.start, span.stop, 0, fill.order.key.origin
+        is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
             try:
-                return await self._fetch_once(fill, Span(start, stop), is_first=is_first)
+                return await self._fetch_once(fill, Span(start, stop), is_first=is_first, is_anew=is_anew)
             except OriginHungUp:
+                if is_anew:
+                    raise
                 if span.start == 0 and fill.claim is not None:
                     stop = fill.answered  # the origin may have answered by more or less than was asked
                 if stop is not None and fill.size >= stop:
@@ -188,7 +199,7 @@ class Fills:
                 await asyncio.sleep(max(pause, BACKOFF * 4**attempt * uniform(0.5, 1.5)))  # noqa: S311
                 attempt += 1
 
-    async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool) -> None:
+    async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool, is_anew: bool) -> None:
         site, stage = fill.order.site, "first" if is_first else "completion"
 
         def size() -> Size:
@@ -196,38 +207,60 @@ class Fills:
 
         async with (
             site.gate.seat(fill, size, is_first=is_first) as seat,
-            site.origin.fetch(fill.order.asked, span, fill.claim, stage) as answer,
+            site.origin.fetch(fill.order.asked, span, None if is_anew else fill.claim, stage) as answer,
         ):
-            was_unguarded = fill.is_unguarded
-            fill.believe(answer)
+            was_unguarded = fill.seam.is_unguarded
+            fill.believe(answer, is_anew=is_anew)
             seat.begun()
             if span.start == 0:
                 self._learned.note(fill.order.key, None, answer.claim.total)
-            if fill.is_unguarded and not was_unguarded:
+            if fill.seam.is_unguarded and not was_unguarded:
                 self._metrics.unguarded.labels(fill.order.key.origin).inc()
-            await fill.reached(answer.start)
+            at = answer.start
+            await fill.reached(fill.seam.begun_at if is_anew else at)
             async for chunk in answer.chunks:
                 await seat.let_first_pass()
-                fill.check_seam(chunk)
-                fill.extend(chunk)
+                new, at = fill.seam.beyond(chunk, at, fill.chunks) if is_anew else chunk, at + len(chunk)
+                if new:
+                    fill.extend(new)
                 seat.arrived(len(chunk))
                 if fill.has_first:
                     seat.end_first()
 
+    def forget(self, named: Named) -> None:
+        """Drops what is held under a name. What is on its way under it ends with its readers."""
+        self._store.forget(named)
+        self._learned.forget(named)
+        for key in [key for key in self._table if named.has(key)]:
+            del self._table[key]
+
+    def _revoke(self, key: FrameKey, error: ProxyError) -> None:
+        """Drops what an origin takes back."""
+        status = error.status if isinstance(error, OriginRefused) else None
+        if isinstance(error, OriginFailed):
+            status = error.refused
+        named = revoked(key, status) if status is not None else None
+        if named is not None:
+            self.forget(named)
+
+    def _is_current(self, fill: Fill) -> bool:
+        return self._table.get(fill.order.key) is fill
+
     def _keep(self, fill: Fill) -> None:
         frame = fill.frame()
-        if frame is not None and frame.identity.claim.may_store:
+        if frame is not None and self._is_current(fill):
             self._store.put(fill.order.key, frame)
 
     def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:
-        if self._table.get(fill.order.key) is not fill:
+        if fill.error is not None:
             return  # it has ended
         # One step: nobody may find the table empty and the store not yet filled.
         if is_kept:
             self._keep(fill)
-        else:
-            self._store.drop(fill.order.key)
-        del self._table[fill.order.key]
+        if self._is_current(fill):
+            if not is_kept:
+                self._store.drop(fill.order.key)
+            del self._table[fill.order.key]
         self._metrics.fills_in_flight.dec()
         fill.end(error or OriginHungUp("the fill ended before these bytes"))
 
@@ -235,8 +268,11 @@ class Fills:
         """Drops what can't be believed and, once, fetches the frame whole by one plain request."""
         reason = error.reason if isinstance(error, OriginMismatch) else "other"
         self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
+        if reason == "markers":
+            self._learned.note_apart(fill.order.key)
+        is_current = self._is_current(fill)
         self._end(fill, error, is_kept=False)
-        if heal is not None and not self.tasks.is_closing:
+        if heal is not None and is_current and not self.tasks.is_closing:
             heal(fill)
 
     def _heal(self, fill: Fill) -> None:

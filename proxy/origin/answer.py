@@ -12,8 +12,9 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from time import time
 
-from proxy.cache.frame import Claim
+from proxy.cache.frame import Claim, Lease
 from proxy.errors import OriginBusy, OriginChanged, OriginFailed, OriginMismatch, OriginRefused
+from proxy.origin.freshness import lease_of
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span, parse_content_range
 
@@ -38,14 +39,18 @@ class Believed:
     """Bytes of the whole; None where the origin did not say."""
     validator: str | None
     """Fit for If-Range."""
-    may_store: bool
-    """Not `no-store`."""
+    lease: Lease
+    """For how long it may be used again."""
     has_ranges: bool = False
     """Whether it says that it answers ranges (RFC 9110 14.3)."""
 
 
-def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | None) -> Believed:
+def believe(
+    status: int, headers: Mapping[str, str], span: Span, held: Claim | None, *, is_trusted: bool = False
+) -> Believed:
     """Checks status and headers against the span asked for, of the representation, and the claim held.
+
+    An origin may be trusted that its frames do not change, whatever its Cache-Control says.
 
     Raises `OriginRefused`, `OriginFailed`, `OriginMismatch`, or `OriginChanged` where the bytes held
     are of another version.
@@ -57,7 +62,7 @@ def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | N
     if is_coded and (status == 206 or coding not in _UNDONE):
         raise OriginMismatch("a content coding where none was accepted", "encoding")
     validator = strong_validator(headers)
-    may_store = "no-store" not in headers.get("cache-control", "").lower()
+    lease = lease_of(headers, is_trusted=is_trusted)
     media = parse_media_type(headers.get("content-type", ""))
     length = None if is_coded else _length(headers)
     if status == 200:
@@ -66,19 +71,19 @@ def believe(status: int, headers: Mapping[str, str], span: Span, held: Claim | N
                 raise OriginChanged("the whole frame where its rest was asked for", "validator")
             if length not in (None, held.size):
                 raise OriginChanged("another length than before", "total")
-            return Believed(media, 0, held.size, held.size, validator, may_store)
+            return Believed(media, 0, held.size, held.size, validator, lease)
         is_ranged = span != Span(0, None)
         if held is not None and (is_ranged or validator != held.validator or length not in (None, held.size)):
             raise OriginChanged("the whole frame where a part was asked for, or another one", "validator")
         has_ranges = not is_coded and headers.get("accept-ranges", "").lower() == "bytes"
-        return Believed(media, 0, length, length, validator, may_store, has_ranges)
+        return Believed(media, 0, length, length, validator, lease, has_ranges)
     start, stop, total = _partial(headers, span, length)
     if held is not None:
         if total != held.size:
             raise OriginChanged("another total than before", "total")
         if held.validator and validator and validator != held.validator:
             raise OriginChanged("another validator than before", "validator")
-    return Believed(media, start, stop, total, validator, may_store, has_ranges=True)
+    return Believed(media, start, stop, total, validator, lease, has_ranges=True)
 
 
 def check_status(status: int, headers: Mapping[str, str], held: Claim | None = None) -> None:

@@ -7,6 +7,7 @@ the body around the codestream.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from proxy.cache.frame import Claim
+from proxy.cache.frame import Claim, Lease
 from proxy.errors import (
     OriginBusy,
     OriginError,
@@ -42,6 +43,7 @@ from proxy.wire.resource import split_frames_path
 
 UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
 """Transfer syntaxes of pixels that are not compressed."""
+_log = logging.getLogger(__name__)
 
 
 class Origin:
@@ -58,6 +60,7 @@ class Origin:
         *,
         keeps_labels: bool = False,
         window: Window | None = None,
+        is_trusted: bool = False,
     ) -> None:
         self.name = name
         self._base = base_url.rstrip("/")
@@ -70,6 +73,8 @@ class Origin:
         self._elsewhere: dict[str, Asking] = {}
         self.keeps_labels = keeps_labels
         """Whether HTJ2K is handed on under its label there, true or not."""
+        self._is_trusted = is_trusted
+        self._has_told_of_lease = False
         self.health = Health(name, metrics)
         """Whether it is asked at all just now."""
         self._window = window or Window()
@@ -164,13 +169,14 @@ class Origin:
         body = self._body(response, stage)
         if "content-encoding" in headers and response.status_code in (200, 206):
             headers, body = await without_false(headers, body, is_rest=held is not None)
-        seen = believe(response.status_code, headers, ranged, held)
+        seen = believe(response.status_code, headers, ranged, held, is_trusted=self._is_trusted)
+        self._tell_of(seen.lease)
         if seen.stop is not None and seen.start < ranged.start:  # all of it, where its rest was asked for
             stop = min(seen.stop, ranged.stop or seen.stop)
             seen, body = replace(seen, start=ranged.start, stop=stop), within(body, ranged.start, stop)
         if held is not None and held.offset:
             start, stop = seen.start - held.offset, min((seen.stop or 0) - held.offset, held.total)
-            claim = replace(held, validator=seen.validator or held.validator)
+            claim = replace(held, validator=seen.validator, lease=seen.lease)
             return Answer(claim, start, stop, exactly(body, stop - start))
         is_open = ends_with_connection(headers, response.http_version)
         if seen.media.name == "multipart/related":
@@ -183,8 +189,15 @@ class Origin:
             return self._answered(seen, Part(seen.media, 0, len(whole), once(whole)), form, len(whole))
         if seen.total == 0 or seen.total > self._max_frame_bytes:
             raise OriginMismatch("no frame has that many bytes", "too_large" if seen.total else "length")
-        claim = Claim(label, seen.total, seen.validator, seen.may_store, form)
+        claim = Claim(label, seen.total, seen.validator, seen.lease, form)
         return Answer(claim, seen.start, seen.stop, exactly(body, seen.stop - seen.start))
+
+    def _tell_of(self, lease: Lease) -> None:
+        """Says once that the origin does not let frames be kept."""
+        if min(lease.own, lease.shared) <= 0 and not self._has_told_of_lease:
+            self._has_told_of_lease = True
+            told = {"origin": self.name, "own": lease.own, "shared": lease.shared}
+            _log.warning("the origin's Cache-Control keeps its frames from being kept", extra=told)
 
     async def _taken_apart(
         self, seen: Believed, body: AsyncIterator[bytes], form: int, *, is_open: bool
@@ -202,7 +215,7 @@ class Origin:
             raise OriginMismatch("no frame has that many bytes", "too_large" if part.total else "length")
         size = part.offset + part.total if seen.total is None else seen.total
         label, behind = label_of(part.media), max(0, size - part.offset - part.total)
-        claim = Claim(label, part.total, seen.validator, seen.may_store, form, part.offset, behind)
+        claim = Claim(label, part.total, seen.validator, seen.lease, form, part.offset, behind)
         stop = part.total if have is None else min(have - part.offset, part.total)
         return Answer(claim, 0, stop, exactly(part.chunks, stop))
 
@@ -246,7 +259,7 @@ class Origin:
     def _check_own_proof(self, status: int) -> None:
         """Raises `OriginFailed` where credentials of our own are refused: no viewer can help that."""
         if self._is_own_proof and status in (401, 403):
-            raise OriginFailed("the origin refuses the proxy's own credentials")
+            raise OriginFailed("the origin refuses the proxy's own credentials", status)
 
     async def _passed(self, sent: Awaitable[httpx.Response]) -> httpx.Response:
         """Counts what comes of something that is handed through, and how the origin fares with it."""

@@ -9,6 +9,7 @@ import logging
 import secrets
 
 from proxy.cache.frame import FrameKey
+from proxy.cache.named import Named
 from proxy.errors import ProxyError, UnknownName
 from proxy.metrics import Metrics
 from proxy.origin.asked import Headers
@@ -158,6 +159,11 @@ class Plans:
             _log.warning("no plan for a series", extra={"origin": key.origin, "why": type(error).__name__})
         except Exception:  # it would end every other plan
             _log.exception("no plan for a series by a fault of ours")
+
+    def forget(self, named: Named) -> None:
+        """Lets series that were stored anew set off a plan once more."""
+        for key in [key for key in self._set_off if named.touches(key.origin, key.study, key.series)]:
+            del self._set_off[key]
 
     def _remember(self, profile: str, key: FrameKey, size: int, *, is_used: bool) -> None:
         if is_used:

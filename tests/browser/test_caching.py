@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from proxy.cache.named import Named
 from tests.browser.between import Turn, between
 from tests.browser.pictures import Series
 from tests.browser.plans import BY_RANGE, STREAMING, first
 from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Viewer
 from tests.codestreams import Pixels
 from tests.house import House, house
+from tests.scripted_origin import ScriptedOrigin, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +138,57 @@ async def test_a_version_that_ends_between_two_ranges_leaves_a_part(
     assert [turn.status for turn in told] == [304, 416]
     assert told[1].guard == ("if-none-match" if held is BY_RANGE else "if-range")
     assert set(seen.statuses()) == {SUBRESOLUTION}
+
+
+FETCH = """async ([url, range]) => {
+    const answer = await fetch(url, {headers: {Range: range}});
+    const size = (await answer.arrayBuffer()).byteLength;
+    return [answer.status, answer.headers.get('content-type'), size];
+}"""
+
+
+@pytest.mark.parametrize("etag", [None, "", 'W/"weak"'], ids=["strong", "none", "weak"])
+async def test_a_range_behind_a_whole_that_the_browser_holds_has_a_type(
+    viewer: Viewer, radiograph: Series, etag: str | None
+) -> None:
+    """A viewer whose first range brought all asks for what is behind it, and reads the type of the answer."""
+    viewer.is_used_up = True  # its console tells of each 416
+    body, path = radiograph.codestreams[0], radiograph.frames[0]
+    origin = ScriptedOrigin(
+        script=lambda asked: honest(body, asked, etag=etag) if asked.path == path else None
+    )
+    async with house(origin, cors=ANYWHERE) as home:
+        url = root(home).rstrip("/") + path
+        # The first answer is of a copy on its way, so its ETag is weak without one of the origin.
+        for guard in ("", "if-none-match") if etag is None else ("", "", "if-none-match"):
+            wire = between(home)
+            seen = [
+                await viewer.page.evaluate(FETCH, [url, f"bytes={at}"]) for at in ("0-9999999", "9000000-")
+            ]
+            size = seen[0][2]
+            media = (await home.viewer.get(path)).headers["content-type"]
+            assert seen == [[206, media, size], [416, media, 0]]
+            assert wire.taken()[0].guard == guard
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True], ids=["held", "fetched anew"])
+@pytest.mark.parametrize("etag", ["", 'W/"weak"'], ids=["none", "weak"])
+async def test_without_a_strong_etag_of_the_origin_the_viewer_sees_the_same(
+    viewer: Viewer, radiograph: Series, etag: str, is_forgotten: bool
+) -> None:
+    """The browser holds ranges under the ETag of a whole, and the proxy is just fetching a new copy."""
+    body, path = radiograph.codestreams[0], radiograph.frames[0]
+    origin = radiograph.origin()
+    origin.script = lambda asked: honest(body, asked, etag=etag) if asked.path == path else None
+    async with house(origin, cors=ANYWHERE) as home:
+        for plan in (BY_RANGE, STREAMING, BY_RANGE, WHOLE, FIRST_ALONE, BY_RANGE, FIRST_ALONE, STREAMING):
+            seen = await viewer.show("stack", root(home), radiograph, plan)
+            if plan is not FIRST_ALONE:  # which ends without a whole
+                assert (seen.statuses()[-1], seen.digests()[-1]) == (FULL, radiograph.digest())
+                assert (viewer.faults, seen.errors) == ([], [])
+            await home.until_idle()
+            if is_forgotten:
+                home.app.forget(Named("pacs"))
 
 
 async def test_a_viewer_that_prefetches_and_forgets_costs_the_origin_nothing_more(

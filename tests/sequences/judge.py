@@ -54,19 +54,32 @@ class Judge:
             self._is_of_one_version(heard, etag)
             self._tags.setdefault(heard.ask.frame, []).append(etag)
         if heard.ask.condition == "if-none-match" and heard.tag:
-            assert (status == 304) == (heard.tag == etag), f"If-None-Match: {heard}"
+            assert status == 304 or heard.tag != etag, f"If-None-Match: {heard}"
+            if status == 304:
+                self._are_of_one_version(heard, etag)
         else:
             assert status != 304, str(heard)
 
     def _is_of_one_version(self, heard: Heard, etag: str) -> None:
         """Of which versions it can be, of all with its ETag: one at least."""
         start, total = self._announced(heard)
-        known = versions(heard.ask.frame, are_twins=self._sequence.has_twins)
+        known = versions(heard.ask.frame, are_twins=self._sequence.has_twins, form=self._sequence.form)
         fitting = {number for number, each in enumerate(known) if self._fits(heard, each, start, total)}
         assert fitting, f"of no version: {heard}"
-        of_tag = self._of_tag.setdefault((heard.ask.frame, etag.partition("-")[0]), fitting)
+        of_tag = self._versions_of(heard, etag)
         of_tag &= fitting
         assert of_tag, f"not of the version that its ETag had before: {heard}"
+
+    def _are_of_one_version(self, heard: Heard, etag: str) -> None:
+        """The ETags of a copy on its way and of the same when it is there have to be of one version."""
+        asked, told = self._versions_of(heard, heard.tag), self._versions_of(heard, etag)
+        told &= asked
+        assert told, f"a 304 for another version: {heard}"
+
+    def _versions_of(self, heard: Heard, etag: str) -> set[int]:
+        """Which versions an ETag can be of."""
+        known = versions(heard.ask.frame, are_twins=self._sequence.has_twins, form=self._sequence.form)
+        return self._of_tag.setdefault((heard.ask.frame, etag.partition("-")[0]), set(range(len(known))))
 
     def _announced(self, heard: Heard) -> tuple[int, int]:
         """Where the body starts, and the bytes of the whole."""
@@ -87,6 +100,7 @@ class Judge:
         if heard.tag:
             is_same = heard.ask.condition == "if-range" and heard.headers["etag"] == heard.tag
             assert is_same, f"a range of another version: {heard}"
+            assert heard.tag.startswith('"'), f"a range that a weak ETag guards: {heard}"
         return said.start, said.total
 
     def _fits(self, heard: Heard, codestream: bytes, start: int, total: int) -> bool:
@@ -94,7 +108,10 @@ class Judge:
         inner = cut_of(codestream, heard.headers.get("resolution", ""))
         before = after = b""
         if "multipart" in heard.headers["content-type"]:
-            wrapping = wrap(heard.headers["content-type"].partition("boundary=")[2], label_of(codestream))
+            wrapping = wrap(
+                heard.headers["content-type"].partition("boundary=")[2],
+                label_of(codestream, self._sequence.form),
+            )
             before, after = wrapping.before, wrapping.after
         size = total - len(before) - len(after)
         if size != len(inner) and not (self._sequence.has(ranges="total") and size == len(inner) + 1):

@@ -10,9 +10,9 @@ from email.utils import format_datetime
 
 from proxy.wire.multipart import wrap
 from proxy.wire.ranges import Span, parse_range
-from tests.scripted_origin import HANG_UP, LABEL, Asked, Piece, Reply, ScriptedOrigin, _read, write_pieces
+from tests.scripted_origin import HANG_UP, Asked, Piece, Reply, ScriptedOrigin, _read, write_pieces
 from tests.sequences.values import Deed, Sequence
-from tests.sequences.versions import versions
+from tests.sequences.versions import LABELS, versions
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -74,7 +74,7 @@ class Scene:
 
     def _file(self, frame: int) -> bytes:
         """What is stored, in its envelope."""
-        known = versions(frame, are_twins=self.sequence.has_twins)
+        known = versions(frame, are_twins=self.sequence.has_twins, form=self.sequence.form)
         number = self._stored[frame] % len(known)
         if self.sequence.envelope == "single":
             return known[number]
@@ -82,7 +82,7 @@ class Scene:
         if self.sequence.envelope == "anew":
             self._boundaries += 1
             boundary = f"boundary-{self._boundaries:03}" + "x" * (self._boundaries % 3)
-        wrapping = wrap(boundary, LABEL.replace(" ", ""))
+        wrapping = wrap(boundary, LABELS[self.sequence.form].replace(" ", ""))
         return wrapping.before + known[number] + wrapping.after
 
     def _guarded(self, deed: Deed, file: bytes, asked: Asked) -> tuple[str, dict[str, str]]:
@@ -90,7 +90,8 @@ class Scene:
         mark = zlib.crc32(file)
         modified = format_datetime(EPOCH + timedelta(minutes=mark % 2**20), usegmt=True)
         tag = {"etag": f'"{mark}"', "weak": f'W/"{asked.range}"'}.get(self.sequence.guard, "")
-        headers = {"content-type": LABEL if self.sequence.envelope == "single" else "multipart/related"}
+        label = LABELS[self.sequence.form]
+        headers = {"content-type": label if self.sequence.envelope == "single" else "multipart/related"}
         if deed.is_bare:
             return tag or modified, headers
         if tag:

@@ -1,8 +1,9 @@
 """The frames that sequences are about, each in several versions."""
 
+import random
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from proxy.cache.frame import Claim, identify
 from proxy.codestream.cutting import cut_reduced
@@ -10,6 +11,17 @@ from proxy.codestream.layout import Layout, read_layout
 from tests.codestreams import PARTS, htj2k, picture
 from tests.scripted_origin import LABEL
 
+Form = Literal["htj2k", "jls", "jpeg", "octets"]
+LABELS: dict[Form, str] = {
+    "htj2k": LABEL,
+    "jls": "image/jls; transfer-syntax=1.2.840.10008.1.2.4.80",
+    "jpeg": "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50",
+    "octets": "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",
+}
+"""What the origin calls a frame of a form."""
+STARTS: dict[Form, bytes] = {"jls": b"\xff\xd8\xff\xf7", "jpeg": b"\xff\xd8\xff\xe0", "octets": b"\0\1\2\3"}
+ALIKE = 5000
+"""Leading bytes in which twins agree that are not HTJ2K; more than an ETag takes."""
 VERSIONS = 3
 """Of each frame."""
 FRAMES: tuple[tuple[int, dict[str, Any]], ...] = (
@@ -22,9 +34,23 @@ FRAMES: tuple[tuple[int, dict[str, Any]], ...] = (
 """Edge and options: more than a first fetch and less, and less than what an ETag takes."""
 
 
-def versions(frame: int, *, are_twins: bool) -> tuple[bytes, ...]:
+def versions(frame: int, *, are_twins: bool, form: Form = "htj2k") -> tuple[bytes, ...]:
     """Those of a frame (0-based), which differ in length, or are twins of the first."""
-    return _twins(frame) if are_twins else _versions(frame)
+    if form == "htj2k":
+        return _twins(frame) if are_twins else _versions(frame)
+    return _others(frame, form, are_twins)
+
+
+@cache
+def _others(frame: int, form: Form, are_twins: bool) -> tuple[bytes, ...]:
+    """Bytes of a form that tells nothing of its own length; as long as those of HTJ2K."""
+    sizes = [len(each) for each in _versions(frame)]
+    size, alike = sizes[0], min(ALIKE, sizes[0] // 2)
+    start = STARTS[form] + random.Random(f"{frame} {form}").randbytes(alike)[4:]
+    chance = [random.Random(f"{frame} {form} {number}") for number in range(VERSIONS)]
+    if are_twins:
+        return tuple(start + each.randbytes(size - alike) for each in chance)
+    return tuple(STARTS[form] + each.randbytes(size - 4) for each, size in zip(chance, sizes, strict=True))
 
 
 @cache
@@ -57,9 +83,9 @@ def _layout(codestream: bytes) -> Layout:
 
 
 @cache
-def label_of(codestream: bytes) -> str:
+def label_of(codestream: bytes, form: Form) -> str:
     """The media type under which the proxy hands it on."""
-    return identify(Claim(LABEL.replace(" ", ""), len(codestream), None), codestream).label
+    return identify(Claim(LABELS[form].replace(" ", ""), len(codestream), None), codestream).label
 
 
 @cache

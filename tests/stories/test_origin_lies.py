@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 
+from tests.codestreams import htj2k, picture
 from tests.house import house, read_until
 from tests.scripted_origin import (
     FRAME,
@@ -85,14 +86,16 @@ async def test_an_origin_that_hangs_up_again_ends_the_answer_and_loses_nothing()
 
 
 async def test_without_a_validator_nothing_is_resumed() -> None:
+    body = htj2k(picture(448, 448))
+
     def script(asked: Asked) -> Reply | None:
         if "/frames/" not in asked.path:
             return None
         if asked.range == "bytes=0-65535":
-            return honest(OLD, asked, etag="")
-        plain = honest(OLD, asked, etag="")
+            return honest(body, asked, etag="")
+        plain = honest(body, asked, etag="")
         return Reply(
-            206, plain.headers | {"content-length": str(len(OLD) - FIRST)}, (OLD[FIRST:70_000], HANG_UP)
+            206, plain.headers | {"content-length": str(len(body) - FIRST)}, (body[FIRST:70_000], HANG_UP)
         )
 
     async with house(ScriptedOrigin({}, script)) as home:

@@ -1,12 +1,13 @@
 """Credentials of the proxy's own: they go to the origin, and no viewer's do."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.house import house
-from tests.scripted_origin import FRAME, SERIES, Asked, Reply, ScriptedOrigin, codestream
+from tests.scripted_origin import FRAME, SERIES, Asked, Reply, ScriptedOrigin, codestream, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +63,26 @@ async def test_where_viewers_bring_their_own_they_hear_that_they_are_refused(sta
         for path in (FRAME, PASSED):
             answer = await home.viewer.get(path, headers=VIEWER)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (status, "Bearer realm=pacs")
+
+
+async def test_what_is_private_is_kept_for_the_proxy_whose_own_credentials_fetched_it(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    await asyncio.to_thread(path.write_text, "ours\n")
+    private = {"cache-control": "private, max-age=600"}
+    origin = ScriptedOrigin()
+
+    def script(asked: Asked) -> Reply | None:
+        refused = guarded(asked)
+        if refused is not None or asked.path != FRAME:
+            return refused
+        reply = honest(BODY, asked)
+        return replace(reply, headers=reply.headers | private)
+
+    origin.script = script
+    async with house(origin, origin={"credentials": {"bearer_file": str(path)}}) as home:
+        for viewer in ({}, VIEWER):
+            assert (await home.viewer.get(FRAME, headers=viewer | {"accept": "image/jphc"})).content == BODY
+            await home.until_idle()
+            asked = len(origin.frame_requests)
+            assert (await home.viewer.get(FRAME, headers=viewer | {"accept": "image/jphc"})).content == BODY
+            assert len(origin.frame_requests) == asked
