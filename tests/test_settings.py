@@ -470,7 +470,7 @@ def test_an_only_origin_gets_all_credentials_and_of_several_each_its_own() -> No
 
 def test_an_origin_with_credentials_of_our_own_gets_no_viewers() -> None:
     own = "origins: [{url: http://a, credentials: {bearer_file: /token}%s}]"
-    assert read(own % "").forward == {"origin": Forward(authorization=False, cookies=frozenset())}
+    assert read(own % "").forward == {"origin": Forward(False, frozenset(), is_own=True)}
     assert faults(own % ", forward: {cookies: [x]}") == [
         "f.yaml:1: origins.0: forward: an origin that has credentials of the proxy's own gets no viewer's"
     ]
