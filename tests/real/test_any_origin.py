@@ -75,7 +75,9 @@ async def test_first_bytes_and_rest_make_the_origins_own_frame(real: RealOrigin)
             rest = await home.viewer.get(path, headers=SINGLE | {"range": f"bytes={FIRST}-"})
             assert rest.status_code == (206 if len(whole) > FIRST else 416)
             assert first.content + rest.content == whole
-            assert first.headers["etag"] == rest.headers["etag"]
+            # Without a strong validator of the origin it is weak as long as not all bytes are there.
+            is_strong = first.headers["etag"].startswith('"')
+            assert first.headers["etag"] == rest.headers["etag"] or not is_strong
 
 
 async def test_a_first_range_brings_no_more_than_itself(with_ranges: RealOrigin) -> None:
