@@ -118,6 +118,7 @@ class App:
         self.viewers = shared(
             self,
             cors.origins,
+            headers=cors.headers,
             credentials=cors.credentials,
             private_network=cors.private_network,
             max_age=cors.max_age,

@@ -157,6 +157,8 @@ class CorsSettings(Words):
 
     origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
     """Where they come from, such as https://viewer.example; `*` is anywhere, without credentials."""
+    headers: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ...] = ()
+    """Request headers that they may send beside those that viewers need, such as X-Site-ID."""
     credentials: bool = False
     """Whether they may send cookies and `Authorization` along."""
     private_network: bool = False
