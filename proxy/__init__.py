@@ -7,9 +7,9 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
    10  app  measure  demo  archive
     9  rendering
     8  frames  plans_api  admin  reload
-    7  prefetch
-    6  delivery  transcode  settings
-    5  retrieve  series  access  problem  passing  listeners  cors  sections  composing
+    7  prefetch  listeners
+    6  delivery  transcode  settings  http1
+    5  retrieve  series  access  problem  passing  cors  sections  composing
     4  fill
     3  origin  alternates  gate
     2  plan  cache

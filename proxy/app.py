@@ -31,6 +31,7 @@ from proxy.fill.fill import Site
 from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
 from proxy.gate import Gate
+from proxy.http1 import Rules
 from proxy.listeners import Listener, open_socket, serve
 from proxy.metrics import Metrics
 from proxy.origin.client import Origin
@@ -135,6 +136,17 @@ class App:
             origin.limits.frame_bytes,
             own_credentials(origin),
             keeps_labels=origin.labels == "origin",
+        )
+
+    @property
+    def rules(self) -> Rules:
+        """What a request has to keep at either listener."""
+        listen = self.settings.listen
+        return Rules(
+            listen.url_bytes,
+            listen.header_bytes,
+            listen.header_seconds,
+            count=lambda reason: self.metrics.refused_requests.labels(reason).inc(),
         )
 
     def _site(self, origin: OriginSettings) -> Site:
@@ -295,7 +307,8 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     async with app.running():
         _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        both = Listener(app.viewers, viewers, grace), Listener(app.admin, admin, grace)
+        rules = app.rules
+        both = Listener(app.viewers, viewers, grace, rules), Listener(app.admin, admin, grace, rules)
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

@@ -7,7 +7,11 @@ ProxyError
 │   ├── RangeNotSatisfiable   no such bytes, or not a range at all; knows the total
 │   ├── UnknownName           no such origin or profile
 │   ├── NotMade               an alternate that there can't be of this frame; says why
-│   └── TooLarge              more headers than anybody needs
+│   ├── BadRequest            no request of HTTP/1.1, or one that two servers could read in two ways
+│   ├── BadMethod             TRACE and CONNECT
+│   ├── TooLarge              more headers, or longer chunk extensions, than anybody needs
+│   ├── UrlTooLong            a longer URL than anybody needs
+│   └── TooSlow               headers that did not arrive in time
 ├── OriginError               what the origin did
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
@@ -60,8 +64,24 @@ class NotMade(RequestError):
     """There can be no such alternate of this frame."""
 
 
+class BadRequest(RequestError):
+    """No request of HTTP/1.1, or one that two servers could read in two ways (RFC 9112 2.2)."""
+
+
+class BadMethod(RequestError):
+    """TRACE and CONNECT, which nobody needs here (RFC 9110 15.5.6)."""
+
+
 class TooLarge(RequestError):
-    """More bytes of headers than anybody needs (RFC 6585 5)."""
+    """More bytes of headers or chunk extensions than anybody needs (RFC 6585 5)."""
+
+
+class UrlTooLong(RequestError):
+    """More bytes of a URL than anybody needs (RFC 9110 15.5.15)."""
+
+
+class TooSlow(RequestError):
+    """The headers of a request did not arrive in time (RFC 9110 15.5.9)."""
 
 
 class OriginError(ProxyError):

@@ -10,6 +10,7 @@ from proxy.alternates.values import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan import values
 from proxy.plan.profile import ByteCount, Words
 
+KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 
@@ -49,6 +50,12 @@ class Listen(Words):
     """For metrics and health, as host:port."""
     grace: float = Field(30.0, ge=0)
     """Seconds that running answers have to finish after SIGTERM."""
+    url_bytes: ByteCount = Field(16 * KIB, ge=KIB)
+    """Bytes of the longest URL that is taken."""
+    header_bytes: ByteCount = Field(32 * KIB, ge=KIB)
+    """Bytes of all headers of a request that are taken; of chunk extensions and trailers likewise."""
+    header_seconds: float = Field(10.0, gt=0)
+    """Seconds from the first byte of a request to the last of its headers."""
     pause: float = Field(0.03, ge=0)
     """Seconds for a viewer to draw the first 128 KiB of a frame of 2 MiB or more, before it gets the rest."""
 

@@ -10,10 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from proxy.errors import BadResource, TooLarge
-
-MAX_HEADERS = 32 * 1024
-"""Bytes of all headers together."""
+from proxy.errors import BadResource
 
 _BETWEEN = re.compile(r"[?&]")
 
@@ -46,7 +43,7 @@ class Request:
 def read_request(
     method: str, raw_path: bytes, raw_query: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> Request:
-    """The request. Raises `BadResource` for a path that is no path, `TooLarge` for too many headers.
+    """The request. Raises `BadResource` for a path that is no path.
 
     >>> read_request("GET", b"/a/jpip", b"target=1?accept=image%2Fjphc", []).accept
     'image/jphc'
@@ -56,8 +53,6 @@ def read_request(
     path, query = raw_path.decode("ascii")[1:], raw_query.decode("ascii")
     ours, others = own_arguments(query)
     pairs = read_headers(headers)
-    if sum(len(name) + len(value) for name, value in pairs) > MAX_HEADERS:
-        raise TooLarge(f"headers: {MAX_HEADERS} bytes at most")
     accept = ours.get("accept") or ", ".join(v for n, v in pairs if n == "accept") or None
     return Request(method.upper(), path, query, others, ours.get("profile"), accept, pairs)
 
