@@ -52,6 +52,7 @@ from proxy.settings import Settings
 from proxy.transcode import REFUSALS, Alternates
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import parse_series_metadata_path
+from proxy.wire.via import Via
 
 GREET_AGAIN = 1.0
 """Seconds between tries to reach an origin at start."""
@@ -86,6 +87,8 @@ class App:
     def __init__(self, settings: Settings, transport_of: TransportOf = rust_transport) -> None:
         self.metrics = Metrics()
         self.settings = settings
+        self._via = Via()
+        self._said = self._via.after(None).encode()
         cache = settings.cache
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
         self.origins = {o.name: self._origin(o, transport_of(o)) for o in settings.origins}
@@ -136,6 +139,7 @@ class App:
             origin.limits.frame_bytes,
             own_credentials(origin),
             keeps_labels=origin.labels == "origin",
+            via=self._via,
         )
 
     @property
@@ -146,7 +150,8 @@ class App:
             listen.url_bytes,
             listen.header_bytes,
             listen.header_seconds,
-            count=lambda reason: self.metrics.refused_requests.labels(reason).inc(),
+            self.settings.admission(self._via).admit,
+            lambda reason: self.metrics.refused_requests.labels(reason).inc(),
         )
 
     def _site(self, origin: OriginSettings) -> Site:
@@ -198,7 +203,7 @@ class App:
         """One request of a viewer."""
         if scope["type"] != "http":
             return
-        progress = Progress(perf_counter())
+        progress = Progress(perf_counter(), self._said)
         ranges = [value.decode("latin-1") for name, value in scope["headers"] if name == b"range"]
         wanted_range = ranges[0] if ranges else None
         try:

@@ -11,13 +11,16 @@ ProxyError
 │   ├── BadMethod             TRACE and CONNECT
 │   ├── TooLarge              more headers, or longer chunk extensions, than anybody needs
 │   ├── UrlTooLong            a longer URL than anybody needs
-│   └── TooSlow               headers that did not arrive in time
+│   ├── TooSlow               headers that did not arrive in time
+│   ├── WrongHost             a Host that is no name of this proxy
+│   └── CrossSite             a page of another site that would change something
 ├── OriginError               what the origin did
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
 │   ├── OriginRefused         a status of 4xx; carries it
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
 │   ├── OriginFailed          another 5xx, or a status that means nothing here
+│   ├── Loop                  it leads back to this proxy
 │   ├── OriginHungUp          the body ended too early
 │   └── OriginMismatch        an answer that can't be believed; carries the reason
 │       └── OriginChanged     the frame is another version than the bytes held
@@ -84,6 +87,14 @@ class TooSlow(RequestError):
     """The headers of a request did not arrive in time (RFC 9110 15.5.9)."""
 
 
+class WrongHost(RequestError):
+    """`Host` is no name of this proxy (RFC 9110 15.5.20)."""
+
+
+class CrossSite(RequestError):
+    """A page of another site would change something."""
+
+
 class OriginError(ProxyError):
     """The origin's fault, as seen from here."""
 
@@ -120,6 +131,10 @@ class OriginBusy(OriginError):
 
 class OriginFailed(OriginError):
     """The origin answered another 5xx, or a status that has no meaning for a frame."""
+
+
+class Loop(OriginError):
+    """The origin leads back to this proxy, or to another one in a ring (RFC 5842 7.2)."""
 
 
 class OriginHungUp(OriginError):

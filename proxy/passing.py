@@ -32,7 +32,7 @@ _ONE_CONNECTION = frozenset(
 )
 _BETWEEN = re.compile(rb"[/\\;]")
 _OURS_TO_SAY = frozenset({"host", "expect"})
-_SAID_HERE = frozenset({"date", "server"})
+_SAID_HERE = frozenset({"date", "server", "via"})
 _WITHOUT_BODY = frozenset({"GET", "HEAD"})
 
 
@@ -87,6 +87,8 @@ async def hand_through(
             return response.status_code
         back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
         raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in _SAID_HERE]
+        protocol = response.http_version.removeprefix("HTTP/")
+        raw.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
         await send({"type": "http.response.start", "status": response.status_code, "headers": raw})
         async for chunk in origin.body_of(response):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})

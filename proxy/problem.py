@@ -20,6 +20,9 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.TooLarge: 431,
     errors.UrlTooLong: 414,
     errors.TooSlow: 408,
+    errors.WrongHost: 421,
+    errors.CrossSite: 403,
+    errors.Loop: 508,
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,
     errors.OriginRefused: 502,  # the origin's own status goes before this

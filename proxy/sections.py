@@ -50,6 +50,8 @@ class Listen(Words):
     """For metrics and health, as host:port."""
     grace: float = Field(30.0, ge=0)
     """Seconds that running answers have to finish after SIGTERM."""
+    hosts: tuple[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+)$")], ...] = ()
+    """Names, without ports, by which viewers reach the proxy, beside loopback's and addresses; `*` is any."""
     url_bytes: ByteCount = Field(16 * KIB, ge=KIB)
     """Bytes of the longest URL that is taken."""
     header_bytes: ByteCount = Field(32 * KIB, ge=KIB)
@@ -157,6 +159,12 @@ class OriginSettings(Words):
         if self.url.startswith("http:") and (self.tls.ca_file or self.tls.certificate_file):
             raise ValueError("tls: is for an origin whose url begins with https")
         return self
+
+    @property
+    def has_own_proof(self) -> bool:
+        """Whether the proxy has credentials of its own there, with which each of its callers reads."""
+        own = self.credentials
+        return any((own.bearer_file, own.user, own.aws_region, self.tls.certificate_file))
 
 
 class CorsSettings(Words):

@@ -14,7 +14,7 @@ FLOORS = (
     {"plan", "cache"},
     {"origin", "alternates", "gate"},
     {"fill"},
-    {"retrieve", "series", "access", "problem", "passing", "cors", "sections", "composing"},
+    {"retrieve", "series", "access", "problem", "passing", "cors", "sections", "composing", "admission"},
     {"transcode", "delivery", "settings", "http1"},
     {"prefetch", "listeners"},
     {"frames", "plans_api", "admin", "reload"},

@@ -14,6 +14,7 @@ import httpx
 
 from proxy.cache.frame import Claim
 from proxy.errors import (
+    Loop,
     OriginError,
     OriginFailed,
     OriginHungUp,
@@ -31,6 +32,7 @@ from proxy.origin.health import Health
 from proxy.origin.parts import Part, check_end, exactly, in_envelope, once, take_apart, within
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path
+from proxy.wire.via import Via
 
 
 class Origin:
@@ -46,8 +48,11 @@ class Origin:
         auth: httpx.Auth | None = None,
         *,
         keeps_labels: bool = False,
+        via: Via | None = None,
     ) -> None:
         self.name = name
+        self.via = via or Via()
+        """Written into each request, and looked for in each answer."""
         self._base = base_url.rstrip("/")
         self._metrics = metrics
         self._max_frame_bytes = max_frame_bytes
@@ -158,6 +163,16 @@ class Origin:
         return ranged, await self._send(httpx.Request("GET", url, headers=_encoded(headers)))
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
+        request.headers["via"] = self.via.after(request.headers.get("via"))
+        response = await self._sent(request)
+        try:
+            self.via.check(response.headers.get("via", ""))
+        except Loop:
+            await response.aclose()
+            raise
+        return response
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
         try:
             return await self._client.send(request, stream=True)
         except httpx.TimeoutException as error:
