@@ -16,7 +16,7 @@ from proxy.wire.head import joined
 from tests.house import House, house
 from tests.raw_server import OK, HangUp, says_ok, serving
 from tests.raw_server import Asked as RawAsked
-from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream
+from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -174,24 +174,72 @@ async def nginx(here: Path, behind: int | None) -> AsyncIterator[httpx.URL]:
         await process.wait()
 
 
+@asynccontextmanager
+async def wire_to(url: httpx.URL) -> AsyncIterator[tuple[int, bytearray]]:
+    """A port that leads there, connection by connection, and all bytes that went there."""
+    seen, tasks = bytearray(), set[asyncio.Task[None]]()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: bytearray) -> None:
+        try:
+            while chunk := await reader.read(65536):
+                writer.write(chunk)
+                await writer.drain()
+                seen.extend(chunk)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, onward = await asyncio.open_connection(url.host, url.port)
+        tasks.add(asyncio.ensure_future(carry(reader, onward, seen)))
+        tasks.add(asyncio.ensure_future(carry(back, writer, bytearray())))
+
+    server = await asyncio.start_server(join, "127.0.0.1", 0)
+    try:
+        yield int(server.sockets[0].getsockname()[1]), seen
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed (nginx-light)")
 @pytest.mark.parametrize("connection", [b"Upgrade", b"keep-alive, Upgrade"])
+@pytest.mark.parametrize(
+    ("method", "path", "ends"),
+    [("GET", FRAME, BODY[-9:]), ("POST", "/studies", b"POST /studies %d None" % len(OTHERS))],
+    ids=["a frame", "STOW"],
+)
 async def test_through_nginx_nobody_is_answered_with_what_another_asked(
-    tmp_path: Path, connection: bytes
+    tmp_path: Path, method: str, path: str, ends: bytes, connection: bytes
 ) -> None:
-    async with house(whose()) as home, nginx(tmp_path, home.viewer.base_url.port) as url:
+    is_sent = asyncio.Event()
+
+    def script(asked: Asked) -> Reply | None:
+        if asked.path == FRAME:
+            return honest(BODY, asked, before=(is_sent,))
+        return says_whose(asked)
+
+    async with (
+        house(ScriptedOrigin(script=script)) as home,
+        wire_to(home.viewer.base_url) as (port, seen),
+        nginx(tmp_path, port) as url,
+        httpx.AsyncClient(base_url=url) as victim,
+    ):
         async with line_to(url) as (reader, writer):
-            head = b"POST /studies HTTP/1.1\r\n%sConnection: %s\r\nUpgrade: foo\r\nContent-Length: %d\r\n\r\n"
-            writer.write(head % (HEAD, connection, len(OTHERS)))
+            head = b"%s %s HTTP/1.1\r\n%sConnection: %s\r\nUpgrade: foo\r\nContent-Length: %d\r\n\r\n"
+            writer.write(head % (method.encode(), path.encode(), HEAD, connection, len(OTHERS)))
             await home.until_inside(1)
             writer.write(OTHERS)
-            told = await reader.readuntil(b"None")
-            assert told.endswith(b"POST /studies %d None" % len(OTHERS))
-        async with httpx.AsyncClient(base_url=url) as victim:
-            for number in range(3):
-                answer = await victim.get(f"/studies/{number}", headers={"authorization": "Bearer mine"})
-                assert answer.text == f"GET /studies/{number} 0 Bearer mine"
-        assert {method for method, _, _ in asked_of(home)} == {"POST", "GET"}
+            await home.until(lambda: OTHERS in seen)
+            is_sent.set()
+            await reader.readuntil(ends)
+        for number in range(3):
+            answer = await victim.get(f"/studies/{number}", headers={"authorization": "Bearer mine"})
+            assert answer.text == f"GET /studies/{number} 0 Bearer mine"
+        assert {each for each, _, _ in asked_of(home)} == {method, "GET"}
 
 
 async def test_trailers_are_dropped() -> None:
