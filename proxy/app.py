@@ -204,8 +204,6 @@ class App:
         if scope["type"] != "http":
             return
         progress = Progress(perf_counter(), self._said)
-        ranges = [value.decode("latin-1") for name, value in scope["headers"] if name == b"range"]
-        wanted_range = ranges[0] if ranges else None
         try:
             request = read_request(
                 scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
@@ -216,16 +214,16 @@ class App:
                 # The connection is closed before its announced length: the viewer sees that it was cut.
                 self.metrics.cut_answers.labels(type(error).__name__).inc()
             else:
-                await send_problem(send, error, wanted_range)
+                await send_problem(send, error, _range_of(scope))
         except asyncio.CancelledError:
             # What the server itself would say of an end after grace is a text, which viewers take for pixels.
             if not progress.has_started:
-                await send_problem(send, ShuttingDown("the service is ending"), wanted_range)
+                await send_problem(send, ShuttingDown("the service is ending"), _range_of(scope))
             raise
         except Exception:
             _log.exception("a fault of ours")
             if not progress.has_started:
-                await send_problem(send, InternalFault("a fault inside the proxy"), wanted_range)
+                await send_problem(send, InternalFault("a fault inside the proxy"), _range_of(scope))
 
     async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
         name, path = self._origin_of(request)
@@ -271,6 +269,10 @@ class App:
             key = SeriesKey(name, self._access.partition(proofs), *series)
             self.plans.metadata_read(key, proofs)
         return status
+
+
+def _range_of(scope: Scope) -> str | None:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"range"), None)
 
 
 def create_app(settings: Settings) -> App:

@@ -26,16 +26,17 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from proxy.errors import BadRequest, ProxyError, TooLarge, TooSlow, UrlTooLong
 from proxy.problem import answer_to
-from proxy.wire.head import Fields, check_head, joined
+from proxy.wire.head import Fields, check_head, joined, size_of, split_target
 
 SLICE = 4096
 """Bytes that the parser gets at once."""
@@ -74,6 +75,8 @@ class Rules:
 class Http1(HttpToolsProtocol):
     """One connection of a viewer."""
 
+    __slots__ = ("_arrived", "_deadline", "_fault", "_is_deaf", "_is_in_body", "_is_in_head", "_rules")
+
     def __init__(
         self,
         rules: Rules,
@@ -87,8 +90,6 @@ class Http1(HttpToolsProtocol):
         self._is_in_head = self._is_in_body = self._is_deaf = False
         self._arrived = 0
         """Bytes of the head so far; in a body, of what is no content."""
-        self._left = 0
-        """Bytes that further headers may have."""
         self._deadline: asyncio.TimerHandle | None = None
         self._fault: ProxyError | None = None
 
@@ -131,7 +132,7 @@ class Http1(HttpToolsProtocol):
         """A request begins, unless the one before was the last."""
         if self._is_deaf:
             raise BadRequest("nothing is read behind the last request")
-        self._is_in_head, self._left = True, self._rules.header_bytes
+        self._is_in_head = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -143,24 +144,42 @@ class Http1(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which is dropped."""
         if self._is_in_head:
-            self._left -= len(name) + len(value) + 4
-            if self._left < 0:
-                raise TooLarge(f"headers: {self._rules.header_bytes} bytes at most")
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Begins the answer, or refuses it."""
-        fields = joined(self.headers)
+        """Begins the answer, or refuses it; in uvicorn's stead, since each hit comes this way."""
+        limit = self._rules.header_bytes
+        if self._arrived > limit and size_of(self.headers) > limit:  # else a body came with it
+            raise TooLarge(f"headers: {limit} bytes at most")
         version, method = self.parser.get_http_version(), self.parser.get_method()
+        fields = joined(self.headers, b", ".join)
         check_head(version, method, self.url, fields)
         self._rules.admit(method, fields)
-        if version == "1.0":
-            self.app = self._until_closed  # the last request of this connection
+        is_old, expects = version == "1.0", fields.get(b"expect", b"").lower() == b"100-continue"
+        scope = self.scope
+        scope["method"], scope["http_version"] = method.decode("ascii"), version
+        scope["raw_path"], scope["query_string"] = split_target(self.url)
+        scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+        earlier = self.cycle
+        app: Any = self._until_closed if is_old else self.app
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expects and not is_old,
+            keep_alive=not (is_old or expects or b"upgrade" in fields) and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(self.cycle, app)
         else:
-            self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
-        super().on_headers_complete()
-        if b"upgrade" in fields or self.expect_100_continue:
-            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, app))
         self._is_in_head, self._is_in_body, self._arrived = False, True, 0
         self._unset_deadline()
 
@@ -178,8 +197,10 @@ class Http1(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._is_in_body, self._arrived = False, 0
-        super().on_message_complete()
-        self._is_deaf = not self.cycle.keep_alive
+        cycle = self.cycle
+        cycle.more_body = False
+        cycle.message_event.set()
+        self._is_deaf = not cycle.keep_alive
 
     def on_response_complete(self) -> None:
         """An answer has ended: the next one begins, or the viewer hears of a fault."""

@@ -346,7 +346,7 @@ REFUSED = {
     ),
     "long trailers": (431, b"POST / HTTP/1.1\r\n" + HEAD + TE + b"\r\n0\r\nX: " + b"x" * 60_000),
     "long header": (431, b"GET / HTTP/1.1\r\n" + HEAD + b"X: " + b"x" * 60_000),
-    "many headers": (431, b"GET / HTTP/1.1\r\n" + HEAD + b"X:\r\n" * 7_000),
+    "many headers": (431, b"GET / HTTP/1.1\r\n" + HEAD + b"X:\r\n" * 9_000),
     "long name": (431, b"GET / HTTP/1.1\r\n" + HEAD + b"X" * 60_000),
     "long URL": (414, b"GET /" + b"x" * 20_000),
 }
@@ -378,7 +378,7 @@ def test_headers_are_joined_in_linear_time() -> None:
             return bytes.__eq__(self, other)
 
     headers = [(Counted(b"%d" % number), b"") for number in range(2_000)]
-    fields = joined([*headers, (Counted(b"1"), b"x")])
+    fields = joined([*headers, (Counted(b"1"), b"x")], b", ".join)
     assert (len(fields), fields[b"1"]) == (2_000, b", x")
     assert Counted.compared < 3 * len(headers)
 

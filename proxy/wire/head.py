@@ -2,25 +2,40 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeVar
 
 from proxy.errors import BadMethod, BadRequest
 
 Fields = Mapping[bytes, bytes]
 """Headers by their names in lower case; several of one name are joined (RFC 9110 5.3)."""
 
+Text = TypeVar("Text", bytes, str)
+
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(:[0-9]*)?")
+_AUTHORITY = re.compile(rb"\Ahttps?://([^/?#]*)", re.IGNORECASE)
+_is_host = lru_cache(256)(_HOST.fullmatch)
 
 
-def joined(headers: Sequence[tuple[bytes, bytes]]) -> Fields:
-    """Headers, whose names are in lower case, by their names."""
+def joined(headers: Sequence[tuple[Text, Text]], join: Callable[[list[Text]], Text]) -> dict[Text, Text]:
+    """Headers, whose names are in lower case, by their names; `join` makes one value of several.
+
+    >>> joined([("accept", "a"), ("accept", "b")], ", ".join)
+    {'accept': 'a, b'}
+    """
     names = dict(headers)
     if len(names) == len(headers):
         return names
-    values = defaultdict[bytes, list[bytes]](list)
+    values = defaultdict[Text, list[Text]](list)
     for name, value in headers:
         values[name].append(value)
-    return {name: b", ".join(several) for name, several in values.items()}
+    return {name: join(several) for name, several in values.items()}
+
+
+def size_of(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """Bytes that headers took on the wire, at least."""
+    return sum(len(name) + len(value) + len(b":\r\n") for name, value in headers)
 
 
 def check_head(version: str, method: bytes, url: bytes, fields: Fields) -> None:
@@ -35,12 +50,24 @@ def check_head(version: str, method: bytes, url: bytes, fields: Fields) -> None:
     host = fields.get(b"host")
     if host is None and version == "1.1":
         raise BadRequest("Host: is missing")
-    if host is not None and not _HOST.fullmatch(host):  # two of them, too
+    if host is not None and not _is_host(host):  # two of them, too
         raise BadRequest("Host: one name or address, and a port")
     coding = fields.get(b"transfer-encoding")
     if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
         raise BadRequest("Transfer-Encoding: chunked, in HTTP/1.1")
     if not url.startswith(b"/") and url != b"*":  # RFC 9112 3.2.2
-        authority = re.match(rb"https?://([^/?#]*)", url, re.IGNORECASE)
+        authority = _AUTHORITY.match(url)
         if authority is None or authority[1].lower() != (host or b"").lower():
             raise BadRequest("URL: a path, or with the authority that Host says")
+
+
+def split_target(url: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a URL that was checked.
+
+    >>> split_target(b"/a%2f?b#c"), split_target(b"http://localhost/a")
+    ((b'/a%2f', b'b'), (b'/a', b''))
+    """
+    if not url.startswith(b"/"):
+        url = _AUTHORITY.sub(b"", url)
+    path, _, query = url.partition(b"#")[0].partition(b"?")
+    return path, query

@@ -6,11 +6,12 @@ origin's business and stay as they came.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from proxy.errors import BadResource
+from proxy.wire.head import joined
 
 _BETWEEN = re.compile(r"[?&]")
 
@@ -33,11 +34,12 @@ class Request:
     """The argument `accept`, else the header."""
     pairs: tuple[tuple[str, str], ...]
     """All headers, names in lower case, in order."""
+    fields: Mapping[str, str]
+    """The same by name; several of one name are joined (RFC 9110 5.3)."""
 
     def header(self, name: str) -> str | None:
-        """The value of a header, several joined (RFC 9110 5.3)."""
-        values = [value for key, value in self.pairs if key == name]
-        return ", ".join(values) if values else None
+        """The value of a header."""
+        return self.fields.get(name)
 
 
 def read_request(
@@ -53,8 +55,9 @@ def read_request(
     path, query = raw_path.decode("ascii")[1:], raw_query.decode("ascii")
     ours, others = own_arguments(query)
     pairs = read_headers(headers)
-    accept = ours.get("accept") or ", ".join(v for n, v in pairs if n == "accept") or None
-    return Request(method.upper(), path, query, others, ours.get("profile"), accept, pairs)
+    fields = joined(pairs, ", ".join)
+    accept = ours.get("accept") or fields.get("accept") or None
+    return Request(method.upper(), path, query, others, ours.get("profile"), accept, pairs, fields)
 
 
 def own_arguments(query: str) -> tuple[dict[str, str], str]:
