@@ -7,9 +7,9 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
    10  app  measure  demo  archive
     9  rendering
     8  frames  plans_api  admin  reload
-    7  prefetch  several
-    6  delivery  transcode  settings  readiness
-    5  retrieve  series  access  problem  passing  listeners  cors  sections  composing  changing
+    7  prefetch  several  listeners
+    6  delivery  transcode  settings  readiness  http1
+    5  retrieve  series  access  problem  passing  cors  sections  composing  changing  admission
     4  fill
     3  origin  alternates  gate
     2  plan  cache

@@ -40,6 +40,7 @@ from proxy.fill.fill import Site
 from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
 from proxy.gate import Gate
+from proxy.http1 import Rules
 from proxy.listeners import Listener, open_socket, serve
 from proxy.metrics import Metrics
 from proxy.origin.client import Origin
@@ -62,6 +63,7 @@ from proxy.transcode import REFUSALS, Alternates
 from proxy.window import Window
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
+from proxy.wire.via import Via
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +100,8 @@ class App:
     ) -> None:
         self.metrics = Metrics()
         self.settings = settings
+        self._via = Via()
+        self._said = self._via.after(None).encode()
         cache = settings.cache
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
         windows = {o.name: window_of() for o in settings.origins}
@@ -133,6 +137,7 @@ class App:
         self.viewers = shared(
             self,
             cors.origins,
+            headers=cors.headers,
             credentials=cors.credentials,
             private_network=cors.private_network,
             max_age=cors.max_age,
@@ -149,6 +154,19 @@ class App:
             keeps_labels=origin.labels == "origin",
             window=window,
             is_trusted=origin.trust == "dicom",
+            via=self._via,
+        )
+
+    @property
+    def rules(self) -> Rules:
+        """What a request has to keep at either listener."""
+        listen = self.settings.listen
+        return Rules(
+            listen.url_bytes,
+            listen.header_bytes,
+            listen.header_seconds,
+            self.settings.admission(self._via).admit,
+            lambda reason: self.metrics.refused_requests.labels(reason).inc(),
         )
 
     def _site(self, origin: OriginSettings, window: Window) -> Site:
@@ -182,9 +200,7 @@ class App:
         """One request of a viewer."""
         if scope["type"] != "http":
             return
-        progress = Progress(perf_counter())
-        ranges = [value.decode("latin-1") for name, value in scope["headers"] if name == b"range"]
-        wanted_range = ranges[0] if ranges else None
+        progress = Progress(perf_counter(), self._said)
         try:
             request = read_request(
                 scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
@@ -195,16 +211,16 @@ class App:
                 # The connection is closed before its announced length: the viewer sees that it was cut.
                 self.metrics.cut_answers.labels(type(error).__name__).inc()
             else:
-                await send_problem(send, error, wanted_range)
+                await send_problem(send, error, _range_of(scope))
         except asyncio.CancelledError:
             # What the server itself would say of an end after grace is a text, which viewers take for pixels.
             if not progress.has_started:
-                await send_problem(send, ShuttingDown("the service is ending"), wanted_range)
+                await send_problem(send, ShuttingDown("the service is ending"), _range_of(scope))
             raise
         except Exception:
             _log.exception("a fault of ours")
             if not progress.has_started:
-                await send_problem(send, InternalFault("a fault inside the proxy"), wanted_range)
+                await send_problem(send, InternalFault("a fault inside the proxy"), _range_of(scope))
 
     async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
         name, path = self._origin_of(request)
@@ -291,6 +307,10 @@ class App:
         self.plans.forget(named)
 
 
+def _range_of(scope: Scope) -> str | None:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"range"), None)
+
+
 def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:
     """The service with these settings, not yet running."""
     return App(settings, window_of=window_of)
@@ -330,7 +350,8 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     async with app.running():
         _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        both = Listener(app.viewers, viewers, grace), Listener(app.admin, admin, grace)
+        rules = app.rules
+        both = Listener(app.viewers, viewers, grace, rules), Listener(app.admin, admin, grace, rules)
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

@@ -145,6 +145,9 @@ def _check(options: argparse.Namespace) -> int:
         options.parser.error("a FILE, or --schema, --profile, --origin")
     else:
         settings = load(options.file)
+        back = ", ".join(settings.leading_back())
+        if back:
+            raise ConfigurationError(f"{options.file}: origins: the url of {back} leads to this proxy itself")
         origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
         print(f"{options.file}: good; origins: {origins}")
     return 0

@@ -17,6 +17,7 @@ EXPOSED = (
 """Headers of answers that pages may read."""
 TAKEN = (
     "Accept", "Authorization", "Content-Type", "If-None-Match", "If-Range", "Range", "Retrieve-Profile",
+    "traceparent", "tracestate",
 )  # fmt: skip
 """Headers that pages may send."""
 _OF_PAGES = (b"access-control-", b"timing-allow-origin")
@@ -44,16 +45,22 @@ class Sharing(CORSMiddleware):
 
 
 def shared(
-    app: ASGIApp, origins: Sequence[str], *, credentials: bool, private_network: bool, max_age: int
+    app: ASGIApp,
+    origins: Sequence[str],
+    *,
+    headers: Sequence[str] = (),
+    credentials: bool,
+    private_network: bool,
+    max_age: int,
 ) -> ASGIApp:
-    """The app for pages of these origins; as it is where there are none."""
+    """The app for pages of these origins, which may send further `headers`; as it is if there are none."""
     if not origins:
         return app
     sharing = Sharing(
         app,
         allow_origins=origins,
         allow_methods=METHODS,
-        allow_headers=TAKEN,
+        allow_headers=(*TAKEN, *headers),
         allow_credentials=credentials,
         allow_private_network=private_network,
         expose_headers=EXPOSED,

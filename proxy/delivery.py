@@ -39,6 +39,8 @@ class Progress:
 
     began: float
     """When the request came, by the clock of `perf_counter`."""
+    via: bytes = b""
+    """The proxies through which its answer comes (RFC 9110 7.6.3)."""
     did: CacheDid = CacheDid.MISS
     """What the cache did."""
     profile: str = ""
@@ -129,10 +131,14 @@ async def send_part(
 
 
 def _told(progress: Progress, *, is_all_here: bool) -> Headers:
-    """What the cache did, and how long the first bytes took; the final ones where they are here too."""
+    """What the cache did, how long the first bytes took, the final ones too if they are here, and `Via`."""
     waited = perf_counter() - progress.began
     timing = f"first;dur={waited * 1000:.1f}" + (f", final;dur={waited * 1000:.1f}" if is_all_here else "")
-    return [(b"cache-status", cache_status(progress.did).encode()), (b"server-timing", timing.encode())]
+    return [
+        (b"cache-status", cache_status(progress.did).encode()),
+        (b"server-timing", timing.encode()),
+        (b"via", progress.via),
+    ]
 
 
 def _body(piece: bytes, *, is_last: bool) -> dict[str, object]:

@@ -8,13 +8,20 @@ ProxyError
 │   ├── UnknownName           no such origin or profile
 │   ├── UnknownFrame          the instance has fewer frames, as the metadata of its series says
 │   ├── NotMade               an alternate that there can't be of this frame; says why
-│   └── TooLarge              more headers than anybody needs
+│   ├── BadRequest            no request of HTTP/1.1, or one that two servers could read in two ways
+│   ├── BadMethod             TRACE and CONNECT
+│   ├── TooLarge              more headers, or longer chunk extensions, than anybody needs
+│   ├── UrlTooLong            a longer URL than anybody needs
+│   ├── TooSlow               headers that did not arrive in time
+│   ├── WrongHost             a Host that is no name of this proxy
+│   └── CrossSite             a page of another site that would change something
 ├── OriginError               what the origin did
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
 │   ├── OriginRefused         a status of 4xx, or a redirect to another host; carries it
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
 │   ├── OriginFailed          another 5xx, or a status that means nothing here
+│   ├── Loop                  it leads back to this proxy
 │   ├── OriginHungUp          the body ended too early
 │   └── OriginMismatch        an answer that can't be believed; carries the reason
 │       └── OriginChanged     the frame is another version than the bytes held
@@ -65,8 +72,32 @@ class NotMade(RequestError):
     """There can be no such alternate of this frame."""
 
 
+class BadRequest(RequestError):
+    """No request of HTTP/1.1, or one that two servers could read in two ways (RFC 9112 2.2)."""
+
+
+class BadMethod(RequestError):
+    """TRACE and CONNECT, which nobody needs here (RFC 9110 15.5.6)."""
+
+
 class TooLarge(RequestError):
-    """More bytes of headers than anybody needs (RFC 6585 5)."""
+    """More bytes of headers or chunk extensions than anybody needs (RFC 6585 5)."""
+
+
+class UrlTooLong(RequestError):
+    """More bytes of a URL than anybody needs (RFC 9110 15.5.15)."""
+
+
+class TooSlow(RequestError):
+    """The headers of a request did not arrive in time (RFC 9110 15.5.9)."""
+
+
+class WrongHost(RequestError):
+    """`Host` is no name of this proxy (RFC 9110 15.5.20)."""
+
+
+class CrossSite(RequestError):
+    """A page of another site would change something."""
 
 
 class OriginError(ProxyError):
@@ -112,6 +143,10 @@ class OriginFailed(OriginError):
         super().__init__(message)
         self.refused = refused
         """The status by which it refused the proxy's own credentials, if it did."""
+
+
+class Loop(OriginError):
+    """The origin leads back to this proxy, or to another one in a ring (RFC 5842 7.2)."""
 
 
 class OriginHungUp(OriginError):

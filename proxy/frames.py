@@ -302,7 +302,7 @@ class Frames:
         }
         if why:
             told["why"] = why
-        told |= dict(trace_of(asked.request.pairs)[:1])
+        told |= {name: value for name, value in trace_of(asked.request.pairs) if name == "traceparent"}
         if self._log_uids:
             told["resource"] = asked.resource.path
         _log.info("frame", extra=told)

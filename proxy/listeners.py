@@ -8,9 +8,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
+
+from proxy.http1 import Http1, Rules
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection of a viewer is kept."""
@@ -19,10 +22,17 @@ KEEP_ALIVE = 75
 class Listener(uvicorn.Server):
     """One uvicorn server on a socket that is open already; signals are not its business."""
 
-    def __init__(self, app: Any, listener: socket.socket, grace: float) -> None:  # noqa: ANN401  # ASGI
+    def __init__(
+        self,
+        app: Any,  # noqa: ANN401  # ASGI
+        listener: socket.socket,
+        grace: float,
+        rules: Rules = Rules(),  # noqa: B008  # a frozen value
+    ) -> None:
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=partial(Http1, rules),  # type: ignore[arg-type]  # it is only called
+            ws="none",
             lifespan="off",
             access_log=False,
             proxy_headers=False,

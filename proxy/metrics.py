@@ -42,6 +42,9 @@ class Metrics:
         self.cut_answers = self._counter(
             "cut_answers", "Answers that ended before their last byte.", ("reason",)
         )
+        self.refused_requests = self._counter(
+            "refused_requests", "Requests that were refused by what stands in their head.", ("reason",)
+        )
         self.served_bytes = self._counter("served_bytes", "Bytes of frames handed to viewers.", ("cache",))
         self.origin_requests = self._counter(
             "origin_requests", "Requests to an origin.", ("origin", "stage", "outcome")

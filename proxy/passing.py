@@ -1,7 +1,8 @@
 """Everything that is not a frame, handed through to the origin and back as a stream.
 
 Headers that belong to one connection are dropped both ways, with those that `Connection` names
-(RFC 9110 7.6.1). The path goes on as it came, unless it could climb out of the origin's base.
+(RFC 9110 7.6.1). A GET's body means nothing and is dropped too (RFC 9110 9.3.1). The path goes on as it
+came, unless it could climb out of the origin's base.
 """
 
 import re
@@ -10,9 +11,12 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Receive, Send
 
-from proxy.errors import BadResource
+from proxy.errors import BadRequest, BadResource
 from proxy.origin.client import Origin
 from proxy.wire.cookies import narrowed
+
+MOST_RANGES = 3
+"""Ranges of one request that are handed on; of more the origin gives the whole (RFC 9110 14.2)."""
 
 _ONE_CONNECTION = frozenset(
     {
@@ -29,7 +33,8 @@ _ONE_CONNECTION = frozenset(
 )
 _BETWEEN = re.compile(rb"[/\\;]")
 _OURS_TO_SAY = frozenset({"host", "expect"})
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_SAID_HERE = frozenset({"date", "server", "via"})
+_WITHOUT_BODY = frozenset({"GET", "HEAD"})
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -70,10 +75,14 @@ async def hand_through(
     """Sends a request on, and its answer back unless it has one of these statuses; its status.
 
     `served` is the path of the request here; None if there is no other origin that this one's cookies must be
-    kept from. Raises `OriginError`.
+    kept from. Raises `OriginError`, or `BadRequest` if the viewer ends inside the body.
     """
     kept = [(name, value) for name, value in end_to_end(headers) if name not in _OURS_TO_SAY]
-    has_body = method in _WITH_BODY or any(name == "content-length" and value != "0" for name, value in kept)
+    if sum(value.count(",") + 1 for name, value in kept if name == "range") > MOST_RANGES:
+        kept = [(name, value) for name, value in kept if name != "range"]
+    has_body = method not in _WITHOUT_BODY and any(
+        name == "transfer-encoding" or (name == "content-length" and value != "0") for name, value in headers
+    )
     if not has_body:
         kept = [(name, value) for name, value in kept if name != "content-length"]
     response = await origin.hand_through(method, target, kept, _body_of(receive) if has_body else None)
@@ -83,7 +92,9 @@ async def hand_through(
         back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
         if served is not None:
             back = [*_with_own_cookies(back, origin, served)]
-        raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in ("date", "server")]
+        raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in _SAID_HERE]
+        protocol = response.http_version.removeprefix("HTTP/")
+        raw.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
         await send({"type": "http.response.start", "status": response.status_code, "headers": raw})
         async for chunk in origin.body_of(response):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -114,7 +125,7 @@ async def _body_of(receive: Receive) -> AsyncIterator[bytes]:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise ConnectionError("the viewer left inside its request")
+            raise BadRequest("the body ended before it was whole")
         if message.get("body"):
             yield message["body"]
         if not message.get("more_body"):

@@ -19,6 +19,7 @@ from proxy.origin.forms import FORMS, Form
 from proxy.origin.parts import take_apart
 from proxy.wire.media import parse_media_type
 from proxy.wire.ranges import parse_content_range
+from proxy.wire.via import proxies_in
 
 WIDTH = 80
 """Columns at most."""
@@ -152,6 +153,8 @@ def _facts(
         yield "ranges       none: 200 with the whole frame"
     else:
         yield f"ranges       wrong: {first.status} with other bytes or another Content-Range than asked for"
+    if proxies_in(whole.headers.get("via", "")):
+        yield "way          through a progressive-proxy, whose own origin must not be this one"
     if not fits:
         yield "             the rest that was asked for by If-Range does not fit the first bytes"
     yield f"validator    {'strong, fit for If-Range' if validator else 'none that is strong'}"

@@ -16,7 +16,14 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.BadResource: 400,
     errors.UnknownName: 404,
     errors.UnknownFrame: 404,
+    errors.BadRequest: 400,
+    errors.BadMethod: 405,
     errors.TooLarge: 431,
+    errors.UrlTooLong: 414,
+    errors.TooSlow: 408,
+    errors.WrongHost: 421,
+    errors.CrossSite: 403,
+    errors.Loop: 508,
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,
     errors.OriginRefused: 502,  # the origin's own status goes before this
@@ -60,13 +67,24 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
         headers.append((b"location", error.location.encode("ascii")))
     if isinstance(error, errors.OriginBusy) and error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
+    if isinstance(error, errors.BadMethod):
+        headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
     if isinstance(error, errors.ShuttingDown):
         headers.append((b"retry-after", b"1"))
     return headers
 
 
 async def send_problem(send: Send, error: errors.ProxyError, wanted_range: str | None = None) -> None:
-    """Answers with an error, before anything else was said.
+    """Answers with an error, before anything else was said."""
+    status, headers, body = answer_to(error, wanted_range)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def answer_to(
+    error: errors.ProxyError, wanted_range: str | None = None
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body of the answer to a request that ended in an error.
 
     To a range it has no body, since viewers take any for pixels; and to a later one a Content-Range, which
     means nothing here (RFC 9110 14.4), but without it Cornerstone3D takes the part that it has for all.
@@ -86,5 +104,4 @@ async def send_problem(send: Send, error: errors.ProxyError, wanted_range: str |
         body = json.dumps(details_of(error)).encode()
         headers.append((b"content-type", b"application/problem+json"))
     headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return status, headers, body

@@ -10,6 +10,7 @@ from proxy.alternates.values import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan import values
 from proxy.plan.profile import ByteCount, Words
 
+KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 
@@ -52,6 +53,14 @@ class Listen(Words):
     """For metrics and health, as host:port."""
     grace: float = Field(30.0, ge=0)
     """Seconds that running answers have to finish after SIGTERM."""
+    hosts: tuple[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+)$")], ...] = ()
+    """Names, without ports, by which viewers reach the proxy, beside loopback's and addresses; `*` is any."""
+    url_bytes: ByteCount = Field(16 * KIB, ge=KIB)
+    """Bytes of the longest URL that is taken."""
+    header_bytes: ByteCount = Field(32 * KIB, ge=KIB)
+    """Bytes of all headers of a request that are taken; of chunk extensions and trailers likewise."""
+    header_seconds: float = Field(10.0, gt=0)
+    """Seconds from the first byte of a request to the last of its headers."""
     pause: float = Field(0.03, ge=0)
     """Seconds for a viewer to draw the first 128 KiB of a frame of 2 MiB or more, before it gets the rest."""
 
@@ -174,12 +183,20 @@ class OriginSettings(Words):
             raise ValueError("forward: an origin that has credentials of the proxy's own gets no viewer's")
         return self
 
+    @property
+    def has_own_proof(self) -> bool:
+        """Whether the proxy has credentials of its own there, with which each of its callers reads."""
+        own = self.credentials
+        return any((own.bearer_file, own.user, own.aws_region, self.tls.certificate_file))
+
 
 class CorsSettings(Words):
     """Pages of viewers that come from elsewhere."""
 
     origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
     """Where they come from, such as https://viewer.example; `*` is anywhere, without credentials."""
+    headers: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ...] = ()
+    """Request headers that they may send beside those that viewers need, such as X-Site-ID."""
     credentials: bool = False
     """Whether they may send cookies and `Authorization` along."""
     private_network: bool = False

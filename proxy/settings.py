@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.access import Forward, Policy
+from proxy.admission import Admission, admission_of, leads_to
 from proxy.alternates.values import Offered
 from proxy.configuration import read
 from proxy.plan.choice import Choice, Rule
@@ -24,7 +25,9 @@ from proxy.sections import (
     OriginSettings,
     Ready,
     WorkersSettings,
+    split_address,
 )
+from proxy.wire.via import Via
 
 
 class Settings(BaseSettings):
@@ -118,6 +121,21 @@ class Settings(BaseSettings):
         """How a profile is chosen."""
         by_origin = {origin.name: origin.profile or self.profile for origin in self.origins}
         return Choice(self.all_profiles(), self.choose, by_origin)
+
+    def admission(self, via: Via) -> Admission:
+        """Which requests either listener lets in; `via` tells those that were here before."""
+        return admission_of(
+            via,
+            [split_address(each)[0] for each in (self.listen.viewers, self.listen.admin)],
+            self.listen.hosts,
+            self.cors.origins,
+            has_own_proof=any(origin.has_own_proof for origin in self.origins),
+        )
+
+    def leading_back(self) -> list[str]:
+        """Names of the origins whose url surely leads to the proxy itself."""
+        listened = [split_address(each) for each in (self.listen.viewers, self.listen.admin)]
+        return [each.name for each in self.origins if any(leads_to(each.url, *at) for at in listened)]
 
     @classmethod
     def settings_customise_sources(

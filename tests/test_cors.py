@@ -84,6 +84,23 @@ async def test_a_preflight_is_answered_here_and_kept() -> None:
         assert len(home.origin.asked) == before
 
 
+async def test_further_headers_may_be_sent_if_they_are_listed() -> None:
+    """Field case o1."""
+    async with house(origin(), cors={"origins": [PAGE], "headers": ["X-Site-ID"]}) as home:
+        for wanted in ("accept, x-site-id", "X-Site-ID", "x-site-id,range,traceparent"):
+            status, headers = await preflight(home, PAGE, wanted)
+            assert status == 200
+            assert "x-site-id" in headers["access-control-allow-headers"].lower()
+        assert (await preflight(home, PAGE, "accept, x-unheard-of"))[0] == 400
+        assert (await preflight(home, STRANGER, "accept, x-site-id"))[0] == 400
+
+
+async def test_a_trace_may_always_be_sent() -> None:
+    async with house(origin(), cors={"origins": [PAGE]}) as home:
+        assert (await preflight(home, PAGE, "accept, traceparent, tracestate"))[0] == 200
+        assert (await preflight(home, PAGE, "accept, x-site-id"))[0] == 400
+
+
 async def test_a_private_network_is_left_alone_unless_that_is_wished() -> None:
     async with house(origin(), cors={"origins": [PAGE]}) as home:
         private = {"access-control-request-private-network": "true"}

@@ -238,6 +238,46 @@ async def test_stow_is_streamed_through_with_its_body() -> None:
             assert stored.headers["content-type"] == headers["content-type"]
 
 
+@pytest.mark.parametrize("content", [b"x" * 10, b"x" * 200_000])
+async def test_the_body_of_a_get_is_not_handed_on(content: bytes) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield content
+
+    async with house(one_frame()) as home:
+        for body in (content, parts()):
+            await home.viewer.request("GET", "/studies/1/series", content=body)
+            asked = home.origin.asked[-1]
+            assert (asked.method, asked.path, asked.body) == ("GET", "/studies/1/series", b"")
+            assert not {"content-length", "transfer-encoding"} & set(asked.headers)
+
+
+async def test_the_body_of_any_other_method_is_handed_on_if_there_is_one() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    async with house(one_frame()) as home:
+        for method in ("POST", "PUT", "PATCH", "DELETE", "QUERY"):
+            for body, whole in ((b"abc", b"abc"), (parts(), b"abc"), (None, b"")):
+                await home.viewer.request(method, "/studies/1", content=body)
+                assert (home.origin.asked[-1].method, home.origin.asked[-1].body) == (method, whole)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_handed_on"),
+    [
+        ("bytes=0-9", True),
+        ("bytes=0-0,2-3,-5", True),
+        ("bytes=0-0,1-1,2-2,3-3", False),
+        ("bytes=" + "0-0," * 1000, False),
+        ("bytes=,,,,", False),
+    ],
+)
+async def test_of_what_is_handed_through_few_ranges_are_asked_for(wanted: str, is_handed_on: bool) -> None:
+    async with house(one_frame()) as home:
+        await home.viewer.get(f"{FRAME}/rendered", headers={"range": wanted, "accept": "image/png"})
+        assert home.origin.asked[-1].range == (wanted if is_handed_on else None)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -281,7 +321,7 @@ async def test_more_headers_than_anybody_needs_are_431() -> None:
 async def raw_get(host: str, port: int, target: str) -> bytes:
     """A request whose target no client library may tidy."""
     reader, writer = await asyncio.open_connection(host, port)
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
     return answer

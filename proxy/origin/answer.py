@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from time import time
 
 from proxy.cache.frame import Claim, Lease
-from proxy.errors import OriginBusy, OriginChanged, OriginFailed, OriginMismatch, OriginRefused
+from proxy.errors import Loop, OriginBusy, OriginChanged, OriginFailed, OriginMismatch, OriginRefused
 from proxy.origin.freshness import lease_of
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span, parse_content_range
@@ -96,6 +96,8 @@ def check_status(status: int, headers: Mapping[str, str], held: Claim | None = N
         raise OriginMismatch("no first byte", "content_range")
     if status in (429, 502, 503, 504):
         raise OriginBusy(status, _retry_after(headers))
+    if status == 508:
+        raise Loop("the origin, or a proxy before it, met a ring")
     if 400 <= status < 500:
         raise OriginRefused(status, headers.get("www-authenticate"))
     raise OriginFailed(f"the origin answered {status}")

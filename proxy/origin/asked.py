@@ -17,7 +17,7 @@ class Asked:
     credentials: Headers
     """The viewer's own headers that prove who asks; never logged, never part of a key."""
     trace: Headers = ()
-    """The trace that it belongs to: that of the request which made the fetch."""
+    """By what the request that made the fetch is followed: its trace, and the proxies before us."""
 
 
 @dataclass(frozen=True, slots=True)

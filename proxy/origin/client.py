@@ -40,6 +40,7 @@ from proxy.window import Window
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path
+from proxy.wire.via import Via
 
 UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
 """Transfer syntaxes of pixels that are not compressed."""
@@ -61,8 +62,11 @@ class Origin:
         keeps_labels: bool = False,
         window: Window | None = None,
         is_trusted: bool = False,
+        via: Via | None = None,
     ) -> None:
         self.name = name
+        self.via = via or Via()
+        """Written into each request, and looked for in each answer."""
         self._base = base_url.rstrip("/")
         self.base_path = urlsplit(self._base).path
         """The path of its base there, without a slash at its end."""
@@ -79,7 +83,7 @@ class Origin:
         """Whether it is asked at all just now."""
         self._window = window or Window()
         self._is_own_proof = auth is not None
-        self._exchange = Exchange(transport, auth)
+        self._exchange = Exchange(transport, auth, self.via)
 
     def report(self) -> OriginReport:
         """What it was seen to do."""

@@ -9,9 +9,10 @@ from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
-from proxy.errors import OriginFailed, OriginRefused, OriginTimeout, OriginUnreachable
+from proxy.errors import OriginFailed, OriginRefused, OriginTimeout, OriginUnreachable, ProxyError
 from proxy.origin.asked import Headers
 from proxy.origin.faults import CertificateRefused
+from proxy.wire.via import Via
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses that say where a GET is answered instead (RFC 9110 15.4)."""
@@ -23,7 +24,8 @@ _PORTS = {"http": 80, "https": 443}
 class Exchange:
     """One pool of connections to one origin."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, auth: httpx.Auth | None) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, auth: httpx.Auth | None, via: Via) -> None:
+        self._via = via
         # The transport has the limits of time; one more over all would cut long answers.
         client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
         # Else it would keep each cookie that the origin ever set, though cookies are the viewers'.
@@ -48,7 +50,8 @@ class Exchange:
         raise OriginFailed(f"the origin redirected more than {MOST_HOPS} times")
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """Any request; its answer is a stream that the caller closes. Raises `OriginError`."""
+        """Any request; its answer is a stream that the caller closes. Raises `OriginError`, `Loop`."""
+        request.headers["via"] = self._via.after(request.headers.get("via"))
         try:
             response = await self._client.send(request, stream=True)
         except httpx.TimeoutException as error:
@@ -59,9 +62,13 @@ class Exchange:
             raise OriginUnreachable("no connection to the origin") from error
         except httpx.TransportError as error:
             raise OriginFailed("the origin gave no usable answer") from error
-        if fault := _fault(response):
+        try:
+            self._via.check(response.headers.get("via", ""))
+            if fault := _fault(response):
+                raise OriginFailed(fault)
+        except ProxyError:
             await response.aclose()
-            raise OriginFailed(fault)
+            raise
         return response
 
     async def aclose(self) -> None:

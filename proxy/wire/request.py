@@ -6,15 +6,13 @@ origin's business and stay as they came.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from proxy.errors import BadResource, TooLarge
+from proxy.errors import BadResource
+from proxy.wire.head import joined
 from proxy.wire.media import meant
-
-MAX_HEADERS = 32 * 1024
-"""Bytes of all headers together."""
 
 _BETWEEN = re.compile(r"[?&]")
 
@@ -37,17 +35,18 @@ class Request:
     """The argument `accept`, else the header."""
     pairs: tuple[tuple[str, str], ...]
     """All headers, names in lower case, in order."""
+    fields: Mapping[str, str]
+    """The same by name; several of one name are joined (RFC 9110 5.3)."""
 
     def header(self, name: str) -> str | None:
-        """The value of a header, several joined (RFC 9110 5.3)."""
-        values = [value for key, value in self.pairs if key == name]
-        return ", ".join(values) if values else None
+        """The value of a header."""
+        return self.fields.get(name)
 
 
 def read_request(
     method: str, raw_path: bytes, raw_query: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> Request:
-    """The request. Raises `BadResource` for a path that is no path, `TooLarge` for too many headers.
+    """The request. Raises `BadResource` for a path that is no path.
 
     >>> read_request("GET", b"/a/jpip", b"target=1?accept=image%2Fjphc", []).accept
     'image/jphc'
@@ -57,10 +56,9 @@ def read_request(
     path, query = raw_path.decode("ascii")[1:], raw_query.decode("ascii")
     ours, others = own_arguments(query)
     pairs = read_headers(headers)
-    if sum(len(name) + len(value) for name, value in pairs) > MAX_HEADERS:
-        raise TooLarge(f"headers: {MAX_HEADERS} bytes at most")
-    accept = ours.get("accept") or ", ".join(v for n, v in pairs if n == "accept") or None
-    return Request(method.upper(), path, query, others, ours.get("profile"), accept, pairs)
+    fields = joined(pairs, ", ".join)
+    accept = ours.get("accept") or fields.get("accept") or None
+    return Request(method.upper(), path, query, others, ours.get("profile"), accept, pairs, fields)
 
 
 def own_arguments(query: str) -> tuple[dict[str, str], str]:

@@ -1,4 +1,8 @@
-"""Which trace a request belongs to (W3C Trace Context 1). It goes on as it came: the proxy has no spans."""
+"""Headers that a request's fetches carry on, as they came.
+
+They say to which trace the request belongs (W3C Trace Context 1; the proxy has no spans of its own), and
+through which proxies it came (RFC 9110 7.6.3), which tells a ring of fetches.
+"""
 
 import re
 from collections.abc import Iterable
@@ -8,17 +12,20 @@ _STATE = re.compile(r"[\x20-\x7e]{1,512}", re.ASCII)
 
 
 def trace_of(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """`traceparent` and its `tracestate`, names in lower case; empty unless there is one good `traceparent`.
+    """`traceparent` and its `tracestate`, if there is one good `traceparent`, and `via`, in lower case.
 
     >>> trace_of([("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")])
     (('traceparent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'),)
     >>> trace_of([("traceparent", "whatever a viewer likes to see in a log")])
     ()
     """
-    found = [(name, value) for name, value in headers if name in ("traceparent", "tracestate")]
+    found = [(name, value) for name, value in headers if name in ("traceparent", "tracestate", "via")]
+    if not found:
+        return ()
+    via = tuple(pair for pair in found if pair[0] == "via")
     parents = [value for name, value in found if name == "traceparent"]
     if len(parents) != 1 or not _PARENT.fullmatch(parents[0]):
-        return ()
+        return via
     state = ",".join(value for name, value in found if name == "tracestate")
     kept = (("tracestate", state),) if _STATE.fullmatch(state) else ()
-    return ("traceparent", parents[0]), *kept
+    return ("traceparent", parents[0]), *kept, *via

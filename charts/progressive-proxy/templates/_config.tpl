@@ -2,7 +2,19 @@
 {{- define "progressive-proxy.config" -}}
 {{- $viewers := ternary "127.0.0.1:8080" "0.0.0.0:8080" (eq .Values.mode "sidecar") -}}
 {{- $listen := dict "viewers" $viewers "admin" "0.0.0.0:8081" "grace" 60 -}}
+{{- if and (eq .Values.mode "standalone") (include "progressive-proxy.hasOwnProof" .) -}}
+{{- $name := include "progressive-proxy.fullname" . -}}
+{{- $space := printf "%s.%s" $name .Release.Namespace -}}
+{{- $_ := set $listen "hosts" (list $name $space (printf "%s.svc" $space) (printf "%s.svc.cluster.local" $space)) -}}
+{{- end -}}
 {{- mergeOverwrite (dict "listen" $listen) (deepCopy .Values.config) | toYaml -}}
+{{- end }}
+
+{{/* Whether the program has credentials of its own at an origin, and so looks at `Host`; empty if not. */}}
+{{- define "progressive-proxy.hasOwnProof" -}}
+{{- range .Values.config.origins -}}
+{{- if or .credentials (dig "tls" "certificate_file" "" .) -}}true{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* Port of a listener: viewers or admin. */}}

@@ -29,6 +29,7 @@ upstream progressive_proxy {
 proxy_pass http://progressive_proxy/;
 proxy_http_version 1.1;
 proxy_set_header Connection "";
+proxy_set_header X-Forwarded-Host $http_host;
 proxy_buffering off;
 proxy_request_buffering off;
 client_max_body_size 0;
