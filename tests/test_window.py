@@ -41,7 +41,7 @@ def test_nothing_is_known_at_first() -> None:
         pytest.param(1.25e9, 0.200, MOST_WINDOW, id="10 Gbit/s, 200 ms"),
     ],
 )
-def test_the_window_is_twice_what_the_line_carries_in_a_round_trip(
+def test_the_window_is_a_little_more_than_the_line_carries_in_a_round_trip(
     rate: float, round_trip: float, expected: float
 ) -> None:
     line = Line(rate, round_trip)
@@ -49,7 +49,7 @@ def test_the_window_is_twice_what_the_line_carries_in_a_round_trip(
     assert line.window.size == pytest.approx(expected, rel=0.05)
 
 
-def test_small_answers_double_the_window_until_the_line_is_full() -> None:
+def test_small_answers_widen_the_window_until_the_line_is_full() -> None:
     """They tell no rate by themselves, only together, by what arrives in the time that each takes."""
     window, now, sizes = Window(), 0.0, []
     rate, round_trip, size = 12.5e6, 0.040, 8192
@@ -63,7 +63,7 @@ def test_small_answers_double_the_window_until_the_line_is_full() -> None:
             window.came(arrival, size, now, is_full=True, is_all=True)
         sizes.append(window.size)
     assert sizes == sorted(sizes)
-    assert sizes[-1] > 4 * LEAST_WINDOW
+    assert sizes[-1] > 3 * LEAST_WINDOW
 
 
 def test_answers_that_waited_behind_others_do_not_make_the_round_trip_longer() -> None:
@@ -108,10 +108,10 @@ def test_little_traffic_does_not_tell_of_a_slow_line() -> None:
 def test_a_line_that_became_slower_is_learned_from_large_answers() -> None:
     line = Line(12.5e6, 0.040)
     line.answer(2 * ENOUGH)
-    line._rate = 1.25e6
+    line._rate = 5e6
     for _ in range(20):
         line.answer(3 * ENOUGH)
-    assert line.window.size == pytest.approx(GAIN * 50_000, rel=0.05)
+    assert line.window.size == pytest.approx(GAIN * 200_000, rel=0.05)
 
 
 def test_other_bodies_tell_a_rate_and_no_round_trip() -> None:
