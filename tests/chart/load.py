@@ -83,6 +83,10 @@ async def _view(home: House, path: str, **headers: str) -> None:
         await home.viewer.get(path, headers=SINGLE | headers)
 
 
+async def _refused(home: House) -> None:
+    await home.viewer.request("TRACE", "/studies")
+
+
 async def _leave(home: House, path: str) -> None:
     async with home.viewer.stream("GET", path, headers=SINGLE) as answer:
         await anext(answer.aiter_raw())
@@ -109,7 +113,10 @@ async def _round(home: House, number: int) -> None:
         for wrong in ("busy", "hangs", "unguarded", "changed", "gone"):
             group.create_task(_view(home, f"{stack[0]}?wrong={wrong}-{number}"))
         group.create_task(_view(home, f"{frame_of(number % PICTURES, OTHER_SERIES)}?profile=quarter"))
+        shown = frame_of(number % PICTURES, OTHER_SERIES)
+        group.create_task(_view(home, f"{shown}?wrong=unguarded-{number}", **first))
         group.create_task(_view(home, stack[0].replace("frames/1", "frames/0")))
+        group.create_task(_refused(home))
         group.create_task(_leave(home, f"{stack[1]}?left={number}"))
         group.create_task(_plan(home, stack[2:4]))
 
