@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 JLS: dict[str, Any] = {"jls": {"path": "/jls/", "codec": "jpegls", "made": "if-missing"}}
 OURS: dict[str, Any] = {"alternates": JLS, "origin": {"rendered": "if-missing"}}
 KINDS = {"jls": "image/jls", "rendered": "image/png", "thumbnail": "image/png"}
-THEIRS = b"theirs" * 99
+THEIRS = b"\xff\xd8\xff\xf7" + bytes(range(256)) * 2
 
 
 def path_of(kind: str, image: int = 0, number: int = 1) -> str:
