@@ -111,7 +111,7 @@ def test_pictures_have_paths_of_their_own() -> None:
         assert parse_rendered_path(other) is None
 
 
-@pytest.mark.parametrize("path", ["series/x", "series/1.3/instances/", "series/1.3/instances/1.4/frames/0"])
+@pytest.mark.parametrize("path", ["series/x~y", "series/1.3/instances/", "series/1.3/instances/1.4/frames/0"])
 def test_a_path_that_is_badly_spelt_is_refused(path: str) -> None:
     with pytest.raises(BadResource):
         parse_rendered_path(f"studies/1.2/{path}/rendered")

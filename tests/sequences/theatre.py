@@ -15,7 +15,7 @@ from proxy.app import App
 from proxy.listeners import Listener, open_socket
 from proxy.origin.transport import Limits, Transport
 from proxy.settings import Settings
-from tests.house import PATIENCE
+from tests.house import PATIENCE, SlowLine
 from tests.scripted_origin import running
 from tests.sequences.origin import Scene, Stage
 from tests.sequences.play import SEATS, Play
@@ -104,7 +104,8 @@ class Theatre:
         origin = {"name": name, "url": f"{self.stage.url}/{name}", "limits": {"in_flight": SEATS}}
         settings = {"origins": [origin], "profiles": profiles, "cache": {"bytes": "1MiB"}}
         transport = self.hasty if sequence.has(end="silent") else self.patient
-        return App(Settings.model_validate(settings), lambda _: transport)
+        # On a slow line a whole frame takes two fetches, of which more can go wrong than of one.
+        return App(Settings.model_validate(settings), lambda _: transport, SlowLine)
 
     def _count(self, play: Play, app: App) -> None:
         self.seen["sequences"] += 1
