@@ -448,3 +448,17 @@ def test_a_label_can_always_stand_in_a_header(name: str, syntax: str) -> None:
         except OriginMismatch:
             continue
         assert re.fullmatch(r"[a-z0-9/.+-]+(;transfer-syntax=[0-9.]{1,64})?", label, re.ASCII)
+
+
+@pytest.mark.parametrize(("total", "is_believed"), [(179, False), (180, True), (186, True), (9999, False)])
+def test_a_multipart_body_of_unknown_length_is_completed_by_ranges_of_all_of_it(
+    total: int, is_believed: bool
+) -> None:
+    """Its first answer ended with its connection, so nobody knew what stands behind the part."""
+    held = Claim(LABEL, 100, '"v"', offset=80, tail=None)
+    answer = partial(f"bytes 120-179/{total}", etag='"v"') if total >= 180 else partial("bytes 120-178/179")
+    if is_believed:
+        assert believe(206, answer, Span(120, 180), held).stop == 180
+    else:
+        with pytest.raises(OriginError):
+            believe(206, answer, Span(120, 180), held)

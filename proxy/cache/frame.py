@@ -28,6 +28,8 @@ from proxy.wire.resource import FrameResource
 
 IDENTIFYING = 4096
 """Leading bytes of a codestream that go into its ETag."""
+MOST_TAIL = 1024
+"""Bytes that an origin's envelope has at most after the codestream."""
 PIECE = 1024 * 1024
 """Bytes of the largest piece in which a rest is kept."""
 
@@ -90,15 +92,20 @@ class Claim:
     """In which form the origin gave it; what is missing is asked for in the same."""
     offset: int = 0
     """Bytes of the origin's own envelope before it."""
-    tail: int = 0
-    """Bytes of that envelope after it."""
+    tail: int | None = 0
+    """Bytes of that envelope after it; None if the answer did not tell how long it was."""
     resolution: str = ""
     """Width and height of what was made here, as 128x128; empty where it was not."""
 
     @property
     def size(self) -> int:
         """Bytes of the origin's representation, envelope included."""
-        return self.offset + self.total + self.tail
+        return self.offset + self.total + (self.tail or 0)
+
+    def is_of(self, size: int) -> bool:
+        """Whether the origin's representation can have so many bytes."""
+        behind = size - self.offset - self.total
+        return 0 <= behind <= MOST_TAIL if self.tail is None else behind == self.tail
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,17 +69,18 @@ def believe(
         if span.start > 0:
             if held is None or validator is None or validator != held.validator:
                 raise OriginChanged("the whole frame where its rest was asked for", "validator")
-            if length not in (None, held.size):
+            if length is not None and not held.is_of(length):
                 raise OriginChanged("another length than before", "total")
             return Believed(media, 0, held.size, held.size, validator, lease)
         is_ranged = span != Span(0, None)
-        if held is not None and (is_ranged or validator != held.validator or length not in (None, held.size)):
+        is_other = held is not None and length is not None and not held.is_of(length)
+        if held is not None and (is_ranged or validator != held.validator or is_other):
             raise OriginChanged("the whole frame where a part was asked for, or another one", "validator")
         has_ranges = not is_coded and headers.get("accept-ranges", "").lower() == "bytes"
         return Believed(media, 0, length, length, validator, lease, has_ranges)
     start, stop, total = _partial(headers, span, length)
     if held is not None:
-        if total != held.size:
+        if not held.is_of(total):
             raise OriginChanged("another total than before", "total")
         if held.validator and validator and validator != held.validator:
             raise OriginChanged("another validator than before", "validator")

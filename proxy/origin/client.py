@@ -217,9 +217,11 @@ class Origin:
         """The answer of a part, of whose body so many bytes arrive; None is all of them."""
         if part.total == 0 or part.total > self._max_frame_bytes:
             raise OriginMismatch("no frame has that many bytes", "too_large" if part.total else "length")
-        size = part.offset + part.total if seen.total is None else seen.total
-        label, behind = label_of(part.media), max(0, size - part.offset - part.total)
-        claim = Claim(label, part.total, seen.validator, seen.lease, form, part.offset, behind)
+        label, ends = label_of(part.media), part.offset + part.total
+        # Only an envelope may hide behind a part; a single part is all of its body.
+        unknown = None if part.offset else 0
+        tail = unknown if seen.total is None else max(0, seen.total - ends)
+        claim = Claim(label, part.total, seen.validator, seen.lease, form, part.offset, tail)
         stop = part.total if have is None else min(have - part.offset, part.total)
         return Answer(claim, 0, stop, exactly(part.chunks, stop))
 

@@ -183,10 +183,13 @@ async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]
 
 
 def check_end(whole: bytes) -> None:
-    """For a body whose end nothing tells: sees that a codestream was not cut. Raises `OriginHungUp`."""
+    """For a body whose end nothing tells: sees that no codestream or JPEG was cut. Raises `OriginHungUp`."""
     may_be_one = SOC.to_bytes(2, "big").startswith(whole[:2])
     if may_be_one and (fault := fault_of(whole)):
         raise OriginHungUp(f"a body that does not tell its end, and a codestream that was cut: {fault}")
+    # T.81 B.1.1.3, T.87 C.1: SOI begins an image and EOI ends it; DICOM may add one byte of padding.
+    if whole.startswith(b"\xff\xd8") and not whole.removesuffix(b"\0").endswith(b"\xff\xd9"):
+        raise OriginHungUp("a body that does not tell its end, and a JPEG that was cut")
 
 
 async def within(body: AsyncIterator[bytes], start: int, stop: int) -> AsyncIterator[bytes]:
