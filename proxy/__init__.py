@@ -1,25 +1,15 @@
 """progressive-proxy: every picture is seen at once and complete soon.
 
-Floors, top to bottom; imports point down only, and rooms on one floor do not know each other:
+Packages in five bands, from the top down. A package imports from its own band and from the bands below it;
+`tests/unit/test_bands.py` holds the exact set for each.
 
-   12  cli
-   11  showing  planning  inspecting  probing  creating
-   10  app  measure  demo  archive
-    9  rendering
-    8  frames  plans_api  admin  reload
-    7  prefetch  several  listeners
-    6  delivery  transcode  settings  readiness  http1
-    5  retrieve  series  access  problem  passing  cors  sections  composing  changing  admission
-    4  fill
-    3  origin  alternates  gate
-    2  plan  cache
-    1  wire  codestream  metrics  children  configuration  logs  tasks  turns  window
-    0  errors
+    commands               cli  commands  measure  demo  archive  service
+    faces                  viewers  admin
+    engine                 prefetch  alternates  fetch
+    suppliers and stores   origin  cache  codecs  settings  access
+    facts                  frame  plan  codestream  wire  telemetry  errors
 
-A frame travels `app -> frames -> access -> retrieve -> fill -> gate -> origin`; its bytes come back
-through `cache`, and `delivery` hands them to the viewer, as `composing` says. An alternate comes out of
-`transcode`, a picture for people out of `rendering`: these stand where an origin would, and what things are
-made of travels as a frame does. A plan travels `plans_api or frames -> prefetch -> retrieve` and from there
-as a frame does.
-`tests/test_floors.py` holds this table.
+A viewer's request for a frame goes through `viewers`, `access` and `fetch`. If the cache does not hold the
+bytes, a fill asks the frame's supplier, `origin` or `alternates`, when the gate gives it a turn. A plan in
+`prefetch` takes the same way from `fetch` on.
 """

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from proxy import app, creating, inspecting, planning, probing, showing
+from proxy.commands import check, create, demo, inspect, plan
 from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.row import Link
 from proxy.plan.profile import STOCK, stock_text
-from proxy.settings import Settings, load
+from proxy.service import app
+from proxy.settings.model import Settings, load
 
 INTERRUPTED = 130
 """How a program ends that Ctrl-C ended before its work was done."""
@@ -55,14 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     demos.add_argument(
         "--tree", type=Path, metavar="DIR", help="a tree that create wrote, instead of its images"
     )
-    demos.set_defaults(command=showing.demo)
+    demos.set_defaults(command=demo.demo)
 
     measuring = commands.add_parser("measure", help="time first and final pictures of any server")
     measuring.add_argument("origin", metavar="ORIGIN_URL", help="its base: what stands before /studies")
     measuring.add_argument("--through", metavar="PROXY_URL", help="a proxy that runs; else one is started")
     measuring.add_argument("--study", metavar="UID", help="only this study")
     measuring.add_argument("--series", metavar="UID", help="only this series")
-    measuring.set_defaults(command=showing.measure)
+    measuring.set_defaults(command=demo.measure)
 
     for parser_of in (demos, measuring):
         parser_of.add_argument(
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--study", metavar="UID", help="a study there to take a frame of")
     checking.set_defaults(command=_check, parser=checking)
 
-    creating.add_options(commands.add_parser("create", help="make a static DICOMweb tree of DICOM files"))
+    create.add_options(commands.add_parser("create", help="make a static DICOMweb tree of DICOM files"))
 
     plans = commands.add_parser("plan", help="print the fetches of a series in order, or carry them out")
     plans.add_argument("profile", metavar="PROFILE", help=f"{', '.join(STOCK)}, or a file, YAML or JSON")
@@ -105,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     looking = commands.add_parser("inspect", help="say what a frame is, and where its resolutions end")
     looking.add_argument("source", metavar="FILE|URL", help="a codestream, a DICOM file, or a frame's URL")
     looking.add_argument("--json", action="store_true", help="one object a frame and line")
-    looking.set_defaults(command=inspecting.inspect)
+    looking.set_defaults(command=inspect.inspect)
     return parser
 
 
@@ -140,7 +141,7 @@ def _check(options: argparse.Namespace) -> int:
     elif options.profile is not None:
         print(stock_text(options.profile), end="")
     elif options.origin is not None:
-        return probing.probe(options)
+        return check.probe(options)
     elif options.file is None:
         options.parser.error("a FILE, or --schema, --profile, --origin")
     else:
@@ -158,4 +159,4 @@ def _plan(options: argparse.Namespace) -> int:
         options.parser.error("--run needs --origin, --study and --series")
     if not options.run and options.images is None:
         options.parser.error("--images N, or --run")
-    return planning.plan(options)
+    return plan.plan(options)

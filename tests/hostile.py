@@ -12,8 +12,8 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from proxy.alternates.values import Alternate, Job, Made
-from proxy.alternates.workers import Workers
+from proxy.codecs.jobs import Alternate, Job, Made
+from proxy.codecs.workers import Workers
 from proxy.codestream.header import read_header
 from proxy.codestream.markers import SIZ
 from proxy.errors import CodestreamError, NotMade, WorkerLost

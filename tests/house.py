@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from proxy.app import App, create_app
-from proxy.listeners import Listener, open_socket, serve
 from proxy.origin.transport import Limits, Transport
-from proxy.settings import Settings
-from proxy.window import Window
+from proxy.origin.window import Window
+from proxy.service.app import App, create_app
+from proxy.service.listeners import Listener, open_socket, serve
+from proxy.settings.model import Settings
 from tests.scripted_origin import SERIES, ScriptedOrigin, running
 
 STORY = 60

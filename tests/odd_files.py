@@ -18,7 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from proxy.alternates.codec import encode_htj2k
+from proxy.codecs.htj2k import encode_htj2k
 from tests.codestreams import picture
 from tests.dicom_files import compressed, image, save
 

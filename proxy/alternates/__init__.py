@@ -1,1 +1,1 @@
-"""Other representations of a frame; the one door to imagecodecs. `archive`, `demo`, `measure` import it."""
+"""Suppliers that make a frame's other representations instead of fetching them."""

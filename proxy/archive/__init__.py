@@ -1,1 +1,1 @@
-"""Static DICOMweb trees: written, and single frames read. Only the commands and the tests import it."""
+"""Static DICOMweb trees: DICOM files read, trees written, single frames read back."""

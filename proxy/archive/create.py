@@ -16,8 +16,6 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from proxy.alternates.values import LABELS, Alternate, Job, Made, Rendering
-from proxy.alternates.workers import Workers
 from proxy.archive.describing import of_encoded, of_frames, outsourced, overlays_in
 from proxy.archive.manifest import digest, is_whole
 from proxy.archive.outcome import Outcome
@@ -33,6 +31,8 @@ from proxy.archive.writing import (
     sibling,
     write_lists,
 )
+from proxy.codecs.jobs import LABELS, Alternate, Job, Made, Rendering
+from proxy.codecs.workers import Workers
 from proxy.codestream.header import read_header
 from proxy.codestream.whole import fault_of
 from proxy.errors import CodestreamError, NotMade

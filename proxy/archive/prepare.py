@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from tqdm import tqdm
 
-from proxy.alternates.making import make
-from proxy.alternates.values import LABELS, Alternate, Job
 from proxy.archive.describing import metadata_of, of_encoded, of_frames
 from proxy.archive.manifest import is_whole
 from proxy.archive.tree import Forms
@@ -31,6 +29,8 @@ from proxy.archive.writing import (
     sibling,
     write_lists,
 )
+from proxy.codecs.jobs import LABELS, Alternate, Job
+from proxy.codecs.transcode import make
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, HTJ2K_RPCL
 from proxy.wire.pixels import ImagePixel
 

@@ -11,7 +11,6 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
 
-from proxy.alternates.stored import JPEG, JPEG_2000, JPEG_LS, RLE
 from proxy.archive.dataset import (
     NATIVE,
     encapsulated_frames,
@@ -24,6 +23,7 @@ from proxy.archive.describing import metadata_of
 from proxy.archive.encapsulated import stream_of
 from proxy.archive.manifest import digest
 from proxy.archive.tree import Json
+from proxy.codecs.decode import JPEG, JPEG_2000, JPEG_LS, RLE
 from proxy.errors import BadResource, CodestreamError
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, HTJ2K, JPHC
 from proxy.wire.pixels import ImagePixel, read_image_pixel

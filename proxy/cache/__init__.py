@@ -1,1 +1,1 @@
-"""Where bytes are kept. `retrieve` and `fill` import it; the one door to cachetools."""
+"""Where frames are kept, within a budget of bytes."""

@@ -10,7 +10,7 @@ from time import monotonic
 
 from cachetools import TTLCache
 
-from proxy.cache.frame import FrameKey
+from proxy.frame.frame import FrameKey
 
 KEPT = 60.0
 """Seconds for which it is remembered."""

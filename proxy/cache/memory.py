@@ -16,9 +16,9 @@ from time import monotonic
 
 from cachetools import TLRUCache
 
-from proxy.cache.frame import Frame, FrameKey
-from proxy.cache.named import Named
-from proxy.metrics import Metrics
+from proxy.frame.frame import Frame, FrameKey
+from proxy.frame.scope import Named
+from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource
 
 NAMES_LEFT = 1024

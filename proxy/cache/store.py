@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from proxy.cache.frame import Frame, FrameKey
-from proxy.cache.named import Named
+from proxy.frame.frame import Frame, FrameKey
+from proxy.frame.scope import Named
 
 
 class Store(Protocol):

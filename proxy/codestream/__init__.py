@@ -1,1 +1,1 @@
-"""What is in a frame: its header, where its resolutions end, if it is whole; smaller pictures of it. Pure."""
+"""What is in an HTJ2K codestream: headers, where its resolutions end, whether it is whole. Pure."""

@@ -1,1 +1,1 @@
-"""An embedded origin with real images. Only `cli` and the tests import it."""
+"""An embedded origin that serves real images for `progressive-proxy demo`."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from proxy.alternates.values import Alternate
+from proxy.codecs.jobs import Alternate
 from proxy.demo.attributes import mark_synthetic, neutral, number
 from proxy.demo.synthetic import LARGE_EDGE, SLICES, ct_slice, large_radiograph
 from proxy.errors import ConfigurationError

@@ -1,1 +1,1 @@
-"""What a viewer would have waited: a shaped link, a measuring viewer, the table. Only `cli` imports it."""
+"""What a viewer would have waited: a shaped link, a measuring viewer, and the table of the results."""

@@ -56,7 +56,7 @@ def describe(width: int, height: int, reduce: int) -> str:
 
 def main() -> None:
     """The process."""
-    from proxy.alternates.codec import complete_reduce  # only this process decodes
+    from proxy.codecs.htj2k import complete_reduce  # only this process decodes
 
     reduce = complete_reduce(sys.stdin.buffer.read(), int(sys.argv[1]))
     sys.stdout.write("none" if reduce is None else str(reduce))

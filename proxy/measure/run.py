@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from proxy.errors import MeasureError, OriginMismatch, ProxyError
 from proxy.measure.network import Network
-from proxy.measure.own import PLANS, SAMPLES, load_by_plan
+from proxy.measure.plans import PLANS, SAMPLES, load_by_plan
 from proxy.measure.resolution import proved_resolution
 from proxy.measure.row import Cache, Link, Row, Sample
 from proxy.measure.series import Kind, Subject
 from proxy.measure.server import Server
-from proxy.measure.twice import CUT, JLS, JLS_ACCEPTS, JLS_MADE, JLS_REDUCED, TWICE, load_twice
+from proxy.measure.two_step import CUT, JLS, JLS_ACCEPTS, JLS_MADE, JLS_REDUCED, TWICE, load_twice
 from proxy.measure.viewer import WAYS, Loaded, Viewer, Way
 
 JLS_WHOLE = "jls"

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from proxy.errors import OriginError
 from proxy.measure.picture import FIRST, Picture
-from proxy.measure.seen import quarter_end
+from proxy.measure.quarter_size import quarter_end
 from proxy.measure.series import Kind
 from proxy.measure.server import CONNECTIONS, Server
 from proxy.plan.plan import Fetch, Plan

@@ -1,1 +1,1 @@
-"""One request to one origin, checked and bounded. `fill`, `retrieve` and `app` import it; a door to httpx."""
+"""One request to one origin, with its response checked and bounded."""

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from proxy.cache.frame import Claim, Lease
 from proxy.errors import (
     OriginBusy,
     OriginError,
@@ -26,9 +25,9 @@ from proxy.errors import (
     OriginRefused,
     OriginTimeout,
 )
-from proxy.metrics import Metrics
+from proxy.frame.frame import Claim, Lease
+from proxy.frame.supply import Answer, Asked, Headers
 from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
-from proxy.origin.asked import Answer, Asked, Headers
 from proxy.origin.codings import without_false
 from proxy.origin.exchange import Exchange, encoded
 from proxy.origin.forms import Asking, OriginReport
@@ -36,7 +35,8 @@ from proxy.origin.health import Health
 from proxy.origin.inquiry import WHOLE, Inquiry, Reply
 from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
 from proxy.origin.signature import TELLING, kind_of
-from proxy.window import Window
+from proxy.origin.window import Window
+from proxy.telemetry.metrics import Metrics
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
 from proxy.wire.ranges import Span
 from proxy.wire.resource import split_frames_path

@@ -10,7 +10,7 @@ from http.cookiejar import DefaultCookiePolicy
 import httpx
 
 from proxy.errors import OriginFailed, OriginRefused, OriginTimeout, OriginUnreachable, ProxyError
-from proxy.origin.asked import Headers
+from proxy.frame.supply import Headers
 from proxy.origin.faults import CertificateRefused
 from proxy.wire.via import Via
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
-from proxy.metrics import Metrics
+from proxy.telemetry.metrics import Metrics
 
 FAILURES = 5
 """Requests in a row that found no origin, or one in trouble, until it rests."""

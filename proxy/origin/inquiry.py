@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import httpx
 
-from proxy.cache.frame import Claim
-from proxy.origin.asked import Asked
+from proxy.frame.frame import Claim
+from proxy.frame.supply import Asked
 from proxy.origin.exchange import Exchange
 from proxy.origin.forms import FORMS, NO_RANGES, Asking
 from proxy.origin.parts import in_envelope

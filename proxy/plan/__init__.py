@@ -1,1 +1,1 @@
-"""What to fetch, and in which order: profiles and their stages. Pure; the stock profiles lie in `stock/`."""
+"""What to fetch for a series and in which order: profiles, their stages, and the plan. Pure."""

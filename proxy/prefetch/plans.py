@@ -8,17 +8,17 @@ wait for the rest of the old one. With a window the plan is made again when the 
 import logging
 import secrets
 
-from proxy.cache.frame import FrameKey
-from proxy.cache.named import Named
+from proxy.alternates.offered import Alternates
 from proxy.errors import ProxyError, UnknownName
-from proxy.metrics import Metrics
-from proxy.origin.asked import Headers
+from proxy.fetch.retrieve import Retrieve
+from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesKey, SeriesLists
+from proxy.fetch.tasks import Tasks
+from proxy.frame.frame import FrameKey
+from proxy.frame.scope import Named
+from proxy.frame.supply import Headers
 from proxy.plan.choice import Chosen
 from proxy.prefetch.run import Run, State
-from proxy.retrieve import Retrieve
-from proxy.series import ListedFrames, SeriesFrames, SeriesKey, SeriesLists
-from proxy.tasks import Tasks
-from proxy.transcode import Alternates
+from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource
 
 MOST_KEPT = 256

@@ -15,21 +15,21 @@ from enum import StrEnum
 from time import perf_counter
 from typing import Any
 
-from proxy.alternates.cut import read_reduced
-from proxy.alternates.values import Offered
-from proxy.cache.frame import FrameKey
+from proxy.alternates.offered import Alternates
+from proxy.codecs.jobs import Offered
 from proxy.codestream.reach import Mark, Reach
 from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
-from proxy.metrics import Metrics
-from proxy.origin.asked import Asked, Headers
+from proxy.fetch.retrieve import Retrieve, Source, Wanted
+from proxy.fetch.series import ListedFrames, SeriesFrames
+from proxy.fetch.turns import Rank, Turn
+from proxy.frame.frame import FrameKey
+from proxy.frame.reduced import read_reduced
+from proxy.frame.supply import Asked, Headers
 from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
 from proxy.plan.stages import parts_of_frame
-from proxy.retrieve import Retrieve, Source, Wanted
-from proxy.series import ListedFrames, SeriesFrames
-from proxy.transcode import Alternates
-from proxy.turns import Rank, Turn
+from proxy.telemetry.metrics import Metrics
 from proxy.wire.media import wanted_envelope
 from proxy.wire.request import own_arguments, split_url
 

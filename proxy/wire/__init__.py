@@ -1,1 +1,1 @@
-"""What is on the wire: names of frames, media types, ranges, multipart. Pure; any floor above may use it."""
+"""What is on the wire: resource paths, media types, ranges, multipart, DICOM JSON. Pure."""

@@ -17,18 +17,18 @@ from typing import Any
 import platformdirs
 import uvloop
 
-from proxy import app
-from proxy.alternates.codec import encode_proved
 from proxy.archive.prepare import prepare
-from proxy.children import Children, address, listen
-from proxy.cors import shared
+from proxy.codecs.htj2k import encode_proved
+from proxy.commands.processes import Children, address, listen
 from proxy.demo import images
 from proxy.demo.attributes import uid_of
 from proxy.demo.origin import create_origin
-from proxy.listeners import Listener
 from proxy.measure.link import run_link
 from proxy.measure.network import Network
-from proxy.settings import Settings
+from proxy.service import app
+from proxy.service.listeners import Listener
+from proxy.settings.model import Settings
+from proxy.viewers.cors import shared
 from tests.bench.browser_quality import Shown, shown
 from tests.bench.shared import start
 from tests.browser.pictures import Series

@@ -5,7 +5,7 @@ import time
 
 import uvloop
 
-from proxy.children import Children
+from proxy.commands.processes import Children
 from proxy.measure.link import run_link
 from proxy.measure.network import Network as Shaped
 from proxy.measure.server import Server

@@ -10,10 +10,10 @@ import imagecodecs
 import numpy as np
 import uvloop
 
-from proxy.alternates.codec import decompositions_for
-from proxy.alternates.making import encode, make
-from proxy.alternates.values import Alternate, Codec, Job
-from proxy.alternates.workers import Workers
+from proxy.codecs.htj2k import decompositions_for
+from proxy.codecs.jobs import Alternate, Codec, Job
+from proxy.codecs.transcode import encode, make
+from proxy.codecs.workers import Workers
 from proxy.wire.pixels import ImagePixel
 from tests.bench.shared import print_row
 from tests.codestreams import PARTS, Pixels, htj2k, picture

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from statistics import median
 from urllib.parse import urlsplit
 
-from proxy.children import Children
+from proxy.commands.processes import Children
 from tests.bench.shared import (
     FIRST,
     RIVALS,

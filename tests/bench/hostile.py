@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 
-from proxy.alternates.workers import Workers
+from proxy.codecs.workers import Workers
 from tests.bench.shared import print_row
 from tests.hostile import Outcomes, jobs, outcomes, wholes
 

@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from proxy import app
-from proxy.children import Children, address, listen
-from proxy.listeners import Listener
-from proxy.settings import Settings
+from proxy.commands.processes import Children, address, listen
+from proxy.service import app
+from proxy.service.listeners import Listener
+from proxy.settings.model import Settings
 
 FIRST = 65536
 """Bytes of a first range."""

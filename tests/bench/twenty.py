@@ -8,7 +8,7 @@ from itertools import product
 
 import uvloop
 
-from proxy.children import Children
+from proxy.commands.processes import Children
 from proxy.measure.link import run_link
 from proxy.measure.network import Network
 from proxy.measure.picture import Picture

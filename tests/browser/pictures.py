@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydicom import dcmread
 
-from proxy.alternates.codec import decode_htj2k, encode_htj2k
+from proxy.codecs.htj2k import decode_htj2k, encode_htj2k
 from proxy.demo.images import Source, find
 from proxy.demo.synthetic import ct_slice
 from tests.codestreams import Pixels

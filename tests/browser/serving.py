@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.listeners import Listener, open_socket
+from proxy.service.listeners import Listener, open_socket
 from tests.browser.pictures import Series
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from proxy.alternates.making import averaged
+from proxy.codecs.transcode import averaged
 from proxy.demo.images import Source, find
 from tests.browser import pictures
 from tests.browser.pictures import Series

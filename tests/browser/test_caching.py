@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from proxy.cache.named import Named
+from proxy.frame.scope import Named
 from tests.browser.between import Turn, between
 from tests.browser.pictures import Series
 from tests.browser.plans import BY_RANGE, STREAMING, first

@@ -7,8 +7,8 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from proxy.children import Children, address, listen
 from proxy.cli import main
+from proxy.commands.processes import Children, address, listen
 from proxy.demo.origin import run
 from tests.browser.pictures import Series, radiograph, volume
 from tests.browser.plans import BY_RANGE

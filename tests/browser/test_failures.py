@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.alternates.codec import encode_htj2k
+from proxy.codecs.htj2k import encode_htj2k
 from tests.browser.pictures import Series
 from tests.browser.plans import BY_RANGE, BY_RANGE_WITH_LAST_HOPE, STACKS, STREAMING, VOLUMES
 from tests.browser.viewing import ANYWHERE, FULL, SUBRESOLUTION, Seen, Viewer

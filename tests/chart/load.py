@@ -15,10 +15,10 @@ from typing import Any
 
 import httpx
 
-from proxy.children import Children, address, listen
+from proxy.commands.processes import Children, address, listen
 from proxy.measure.link import run_link
 from proxy.measure.network import Network
-from proxy.reload import Reload
+from proxy.settings.reload import Reload
 from tests.codestreams import htj2k, picture
 from tests.house import House, house
 from tests.scripted_origin import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.metrics import Metrics
+from proxy.telemetry.metrics import Metrics
 from tests.chart import dashboard
 from tests.chart.load import behind_a_link, rounds
 from tests.chart.rendering import one, rendered

@@ -18,7 +18,7 @@ import pytest
 from tests.chart.pods import PATIENCE, ConfigMap, until
 from tests.chart.rendering import CHARTS, one, rendered
 from tests.chart.tools import PLACE, run, tool, tried
-from tests.test_cli import free_port
+from tests.unit.commands.test_cli import free_port
 
 ROOT = CHARTS.parent
 DOCKERFILE = ROOT / "Dockerfile"

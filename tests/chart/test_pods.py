@@ -8,14 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from proxy.alternates.codec import encode_htj2k
 from proxy.archive.prepare import prepare
-from proxy.children import Children, address, listen
+from proxy.codecs.htj2k import encode_htj2k
+from proxy.commands.processes import Children, address, listen
 from proxy.demo.origin import run as run_origin
 from tests.chart.pods import Pod, standalone, until
 from tests.chart.rendering import one
 from tests.small_tree import SmallInstance, small_instances
-from tests.test_cli import free_port
+from tests.unit.commands.test_cli import free_port
 
 
 def sized() -> list[SmallInstance]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy.settings import load
+from proxy.settings.model import load
 from tests.chart.rendering import (
     CASES,
     CHART,

@@ -14,7 +14,7 @@ from tests.chart.pods import until
 from tests.chart.rendering import CHART, HELMS, RELEASE, Object, objects, one, viewer_chart
 from tests.chart.test_render import VERSIONS
 from tests.chart.tools import run, tool
-from tests.test_cli import free_port
+from tests.unit.commands.test_cli import free_port
 
 PASTE = CHART / "examples" / "paste"
 VIEWERS_PORT = '[{"ports": [{"port": 8000}]}]'

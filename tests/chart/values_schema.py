@@ -13,10 +13,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from proxy.measure.network import PRESETS
-from proxy.metrics import Metrics
 from proxy.plan import values
 from proxy.plan.profile import Words
-from proxy.settings import Settings
+from proxy.settings.model import Settings
+from proxy.telemetry.metrics import Metrics
 
 CHART = Path(__file__).parents[2] / "charts" / "progressive-proxy"
 SCHEMA = CHART / "values.schema.json"

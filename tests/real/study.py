@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, ExplicitVRLittleEndian, HTJ2KLosslessRPCL, RLELossless
 
-from proxy.alternates.codec import encode_htj2k
+from proxy.codecs.htj2k import encode_htj2k
 from proxy.demo.attributes import neutral, uid_of
 from proxy.demo.images import Source, find
 from proxy.errors import ConfigurationError

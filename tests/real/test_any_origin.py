@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from proxy.alternates.codec import decode_htj2k
+from proxy.codecs.htj2k import decode_htj2k
 from proxy.codestream.header import read_header
 from tests.house import House, cache_did, house
 from tests.real.conftest import RealOrigin

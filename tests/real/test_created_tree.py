@@ -19,16 +19,16 @@ import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 
-from proxy.alternates.making import averaged
 from proxy.archive.tree import BOUNDARY
-from proxy.children import Children, address, listen
 from proxy.cli import main
+from proxy.codecs.transcode import averaged
+from proxy.commands.processes import Children, address, listen
 from proxy.demo.origin import run
 from tests.dicom_files import ALL, KEPT, LOSSLESS, LOSSY, STUDY, write
 from tests.real.plain import taken_apart
 from tests.real.servers import _free_port, _needed, _running
-from tests.test_cli import COMMAND
-from tests.test_create import JLS, as_read
+from tests.unit.commands.test_cli import COMMAND
+from tests.unit.commands.test_create import JLS, as_read
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what pydicom finds odd in its own files
 

@@ -12,9 +12,9 @@ import pytest
 from dicomweb_client.api import DICOMwebClient
 from requests import HTTPError
 
-from proxy.alternates.codec import encode_htj2k
 from proxy.archive.prepare import prepare
-from proxy.children import Children, address, listen
+from proxy.codecs.htj2k import encode_htj2k
+from proxy.commands.processes import Children, address, listen
 from proxy.demo.origin import run
 from tests.house import House
 from tests.real.conftest import RealOrigin, origin_at

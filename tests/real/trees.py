@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pydicom.uid import RLELossless
 
-from proxy.alternates.codec import encode_htj2k
 from proxy.archive.prepare import prepare
+from proxy.codecs.htj2k import encode_htj2k
 from proxy.wire.multipart import wrap
 from tests.real.study import Image
 

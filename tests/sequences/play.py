@@ -8,10 +8,10 @@ from itertools import count
 
 import httpx
 
-from proxy.app import App
-from proxy.cache.frame import Claim, Frame, FrameKey, identify
+from proxy.fetch.series import ListedFrames, SeriesKey
+from proxy.frame.frame import Claim, Frame, FrameKey, identify
 from proxy.prefetch.run import Run
-from proxy.series import ListedFrames, SeriesKey
+from proxy.service.app import App
 from proxy.wire.resource import FrameResource
 from tests.house import Door
 from tests.scripted_origin import LABEL, UID

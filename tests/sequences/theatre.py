@@ -11,10 +11,10 @@ from itertools import count
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from proxy.app import App
-from proxy.listeners import Listener, open_socket
 from proxy.origin.transport import Limits, Transport
-from proxy.settings import Settings
+from proxy.service.app import App
+from proxy.service.listeners import Listener, open_socket
+from proxy.settings.model import Settings
 from tests.house import PATIENCE, SlowLine
 from tests.scripted_origin import running
 from tests.sequences.origin import Scene, Stage

@@ -5,9 +5,9 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, Literal
 
-from proxy.cache.frame import Claim, identify
 from proxy.codestream.cutting import cut_reduced
 from proxy.codestream.layout import Layout, read_layout
+from proxy.frame.frame import Claim, identify
 from tests.codestreams import PARTS, htj2k, picture
 from tests.scripted_origin import LABEL
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import get_args
 
-from proxy.metrics import Metrics
+from proxy.telemetry.metrics import Metrics
 from tests.simulation.clock import run
 from tests.simulation.line import Network
 from tests.simulation.load import Load, Times, Way, directly, through

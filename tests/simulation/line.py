@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from proxy.cache.frame import Claim
-from proxy.origin.asked import Answer, Asked
+from proxy.frame.frame import Claim
+from proxy.frame.supply import Answer, Asked
 from proxy.wire.ranges import Span
 
 BUFFER = 256 * 1024

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from proxy.cache.frame import FrameKey
 from proxy.cache.memory import MemoryStore
-from proxy.fill.fill import Site
-from proxy.fill.table import Fills
-from proxy.gate import Gate
-from proxy.metrics import Metrics
-from proxy.origin.asked import Asked
-from proxy.retrieve import Retrieve, Wanted
+from proxy.fetch.fill import Site
+from proxy.fetch.fills import Fills
+from proxy.fetch.gate import Gate
+from proxy.fetch.retrieve import Retrieve, Wanted
+from proxy.frame.frame import FrameKey
+from proxy.frame.supply import Asked
+from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource
 from tests.simulation.line import Line, LineOrigin, Network
 

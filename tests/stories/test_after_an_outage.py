@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.errors import OriginBusy, OriginRefused, OriginTimeout, OriginUnreachable
-from proxy.metrics import Metrics
 from proxy.origin.health import FAILURES, LONGEST_TRY, REST, Health
+from proxy.telemetry.metrics import Metrics
 from tests.house import House, house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 

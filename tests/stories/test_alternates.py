@@ -8,8 +8,8 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from proxy.alternates.codec import decode_htj2k
-from proxy.alternates.making import averaged
+from proxy.codecs.htj2k import decode_htj2k
+from proxy.codecs.transcode import averaged
 from proxy.wire.multipart import wrap
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house

@@ -6,7 +6,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from proxy.alternates.rendering import scale, windowed
+from proxy.codecs.render import scale, windowed
 from proxy.wire.display import Display, Window
 from tests.codestreams import PARTS, Pixels, htj2k, picture
 from tests.house import house

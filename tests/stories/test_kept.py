@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.cache.named import Named
+from proxy.frame.scope import Named
 from tests.house import House, cache_did, house
 from tests.scripted_origin import (
     FRAME,
@@ -112,7 +112,7 @@ async def test_a_completion_that_says_no_store_counts_too() -> None:
 async def test_an_origin_that_is_trusted_not_to_change_is_kept_whatever_it_says_but_no_store(
     value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "proxy.app"):
+    with caplog.at_level(logging.WARNING, "proxy.service.app"):
         async with house(Saying(cache_control=value), origin={"trust": "dicom"}) as home:
             assert await asks(home) == (4 if value == "no-store" else 2)
     said = [record for record in caplog.records if record.getMessage() == "frames are trusted not to change"]

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.errors import BadResource
-from proxy.passing import checked_target
+from proxy.viewers.forward import checked_target
 from tests.house import cache_did, house
 from tests.scripted_origin import FRAME, LABEL, Asked, Piece, Reply, ScriptedOrigin, codestream, honest
 

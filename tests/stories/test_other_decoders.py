@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import HTJ2KLosslessRPCL
 
-from proxy.alternates.codec import decode_htj2k
+from proxy.codecs.htj2k import decode_htj2k
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import house
 from tests.scripted_origin import ScriptedOrigin, frame_of

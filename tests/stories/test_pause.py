@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from proxy.composing import LARGE, SEEN
+from proxy.viewers.response import LARGE, SEEN
 from tests.codestreams import Pixels, htj2k
 from tests.house import cache_did, house, read_until
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, frame_of, honest

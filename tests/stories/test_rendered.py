@@ -9,8 +9,8 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from proxy.alternates.codec import decode_htj2k
-from proxy.alternates.rendering import scale, windowed
+from proxy.codecs.htj2k import decode_htj2k
+from proxy.codecs.render import scale, windowed
 from proxy.wire.display import Display, Window
 from tests.codestreams import PARTS, Pixels, htj2k, picture
 from tests.house import cache_did, house

@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from proxy.alternates.codec import decode_htj2k
+from proxy.codecs.htj2k import decode_htj2k
 from proxy.codestream.layout import read_layout
 from proxy.wire.multipart import PartReader
 from tests.codestreams import PARTS, htj2k, picture

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from proxy.alternates.rendering import windowed
+from proxy.codecs.render import windowed
 from proxy.wire.display import Display, Window
 from tests.house import cache_did, house
 from tests.scripted_origin import SERIES, ScriptedOrigin, frame_of, instance_of

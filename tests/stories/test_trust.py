@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
-from proxy.metrics import Metrics
 from proxy.origin.health import AGAIN_FOR_EACH, FAILURES, MOST_AGAIN, REST, Health
+from proxy.telemetry.metrics import Metrics
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, frame_of, honest

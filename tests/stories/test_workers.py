@@ -17,10 +17,10 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from proxy.alternates.codec import encode_htj2k
-from proxy.alternates.stored import MOST_SAMPLES
-from proxy.alternates.values import Alternate, Job, Made
-from proxy.alternates.workers import ALONE, Workers
+from proxy.codecs.decode import MOST_SAMPLES
+from proxy.codecs.htj2k import encode_htj2k
+from proxy.codecs.jobs import Alternate, Job, Made
+from proxy.codecs.workers import ALONE, Workers
 from proxy.errors import CodestreamError, ShuttingDown, WorkerLost
 from proxy.wire.pixels import ImagePixel
 from tests.codestreams import picture

@@ -1,0 +1,71 @@
+"""The admin listener: metrics, health, origins, plans, apart from the viewers' (FastAPI, as none is hot)."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from proxy.admin.readiness import Readiness
+from proxy.errors import ProxyError
+from proxy.origin.forms import OriginReport
+from proxy.telemetry.metrics import Metrics
+from proxy.viewers.problem import details_of, headers_of, status_of
+
+PROBLEM = "application/problem+json"
+
+
+def create_admin(
+    metrics: Metrics,
+    readiness: Readiness,
+    origins: Callable[[], dict[str, OriginReport]],
+    plans: APIRouter,
+) -> FastAPI:
+    """The admin app."""
+    app = FastAPI(
+        title="progressive-proxy",
+        summary="Metrics, health, origins and plans.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(plans)
+
+    @app.exception_handler(ProxyError)
+    async def problem(_: Request, error: ProxyError) -> JSONResponse:
+        headers = {name.decode(): value.decode("latin-1") for name, value in headers_of(error)}
+        return JSONResponse(details_of(error), status_of(error), headers, PROBLEM)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_body(_: Request, error: RequestValidationError) -> JSONResponse:
+        # The framework's own answer repeats what was sent, and with it whatever stood there.
+        faults = [
+            (fault["type"] == "extra_forbidden", fault["loc"], fault["msg"]) for fault in error.errors()
+        ]
+        words = [
+            "an unknown key" if is_key else f"{'.'.join(map(str, at))}: {what}" for is_key, at, what in faults
+        ]
+        detail = {"status": 422, "title": "BadBody", "detail": "; ".join(words[:10])}
+        return JSONResponse(detail, 422, media_type=PROBLEM)
+
+    @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
+    async def metrics_page() -> Response:
+        body, media = metrics.exposition()
+        return Response(body, headers={"content-type": media})
+
+    @app.get("/livez", summary="200 while the process answers.")
+    async def livez() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="200 when ready, 503 before and while ending; `?verbose`: a line an origin.")
+    async def readyz(verbose: str | None = None) -> Response:
+        reason = readiness.not_ready_because()
+        status = 503 if reason else 200
+        if verbose is not None:
+            return PlainTextResponse("".join(f"{line}\n" for line in readiness.lines()), status)
+        return JSONResponse({"status": reason or "ok"}, status)
+
+    @app.get("/origins", summary="How each origin is asked, and what it was seen to do.")
+    async def origins_page() -> dict[str, OriginReport]:
+        return origins()
+
+    return app

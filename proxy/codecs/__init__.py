@@ -1,0 +1,1 @@
+"""Decoding, encoding and rendering in worker processes; the only package that imports imagecodecs."""

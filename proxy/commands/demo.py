@@ -1,0 +1,156 @@
+"""The commands `demo` and `measure`: origin, proxy and link, each a process of its own, and the table."""
+
+import argparse
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import platformdirs
+import uvloop
+
+from proxy.archive.manifest import FILE_NAME
+from proxy.archive.prepare import prepare
+from proxy.codecs.htj2k import encode_proved
+from proxy.commands.processes import Children, address, listen
+from proxy.demo import images
+from proxy.demo import origin as demo_origin
+from proxy.errors import ConfigurationError, ProxyError
+from proxy.measure.find import find_subjects
+from proxy.measure.link import run_link
+from proxy.measure.network import Network
+from proxy.measure.plans import profiles
+from proxy.measure.row import Link
+from proxy.measure.run import Setup
+from proxy.measure.run import measure as rows_of
+from proxy.measure.server import Server
+from proxy.measure.table import print_table, to_json
+from proxy.measure.two_step import alternates
+from proxy.service import app
+from proxy.settings.model import Settings
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Shows it on real images, then serves them until Ctrl-C."""
+    tree = options.tree
+    if tree is None:
+        tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
+        prepare(tree, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
+    elif not (tree / FILE_NAME).is_file():
+        raise ConfigurationError(f"{tree}: no tree that create wrote, or not a whole one")
+    with Children() as children:
+        listener = listen()
+        children.start("origin", demo_origin.run, listener, str(tree))
+        place = _placed(children, _url(listener), None, options)
+        has_jls = all(any(tree.glob(f"studies/*/series/*/instances/*/{name}")) for name in images.ALTERNATES)
+        try:
+            uvloop.run(_shown(place, options, has_jls=has_jls))
+        except ProxyError as error:
+            if options.tree is None or options.exit:
+                raise
+            print(f"progressive-proxy: not measured: {error}", file=sys.stderr)  # it is served all the same
+        if not options.exit:
+            print(
+                f"\nServing {place.proxy}/studies, metrics at {place.admin}/metrics. Ctrl-C ends it.",
+                flush=True,
+            )
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+    return 0
+
+
+def _instances() -> list[images.Instance]:
+    return [instance for picture in images.pictures() for instance in picture.instances]
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measures anybody's server."""
+    with Children() as children:
+        place = _placed(children, options.origin.rstrip("/"), options.through, options)
+        uvloop.run(_shown(place, options, options.study, options.series))
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who can be asked where; bases of URLs."""
+
+    origin: str
+    """The origin itself."""
+    proxy: str
+    """The proxy itself."""
+    admin: str
+    """Its admin listener; empty where it is not ours."""
+    direct: str
+    """The origin as the viewer reaches it."""
+    through: str
+    """The proxy as the viewer reaches it."""
+    link: Link
+    """What the network lies before."""
+
+
+def _placed(children: Children, origin: str, through: str | None, options: argparse.Namespace) -> Place:
+    """Starts what is not there yet: the link, and a proxy unless one runs."""
+    network: Network = options.network
+    link = options.link or (Link.VIEWER if through else Link.ORIGIN)
+    if through and link is Link.ORIGIN and network.is_shaped:
+        raise ConfigurationError("--link origin: nothing can be put between a running proxy and its origin")
+    direct = _linked(children, origin, network)
+    if through:
+        proxy, admin = through.rstrip("/"), ""
+    else:
+        proxy, admin = _start_proxy(children, direct if link is Link.ORIGIN else origin)
+    seen = _linked(children, proxy, network) if link is Link.VIEWER else proxy
+    return Place(origin, proxy, admin, direct, seen, link)
+
+
+def _linked(children: Children, url: str, network: Network) -> str:
+    """The same URL behind a shaped link."""
+    if not network.is_shaped:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ConfigurationError(f"{url}: a link carries http:// alone; without one: --network local")
+    listener = listen()
+    children.start("link", run_link, listener, parts.hostname, parts.port or 80, network)
+    return _url(listener) + parts.path
+
+
+def _start_proxy(children: Children, origin: str) -> tuple[str, str]:
+    viewers, admin = listen(), listen()
+    # What is set in the environment is meant for `serve`.
+    settings = Settings(
+        _env_prefix="NOTHING_",
+        origins=[{"url": origin}],
+        log={"level": "error"},
+        profiles=profiles(),
+        alternates=alternates(),
+    )
+    children.start("proxy", app.run, settings, viewers, admin)
+    return _url(viewers), _url(admin)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = address(listener)
+    return f"http://{host}:{port}"
+
+
+async def _shown(
+    place: Place,
+    options: argparse.Namespace,
+    study: str | None = None,
+    series: str | None = None,
+    *,
+    has_jls: bool = False,
+) -> None:
+    """Measures and prints."""
+    async with Server(place.origin) as server:
+        subjects = await find_subjects(server, study, series)
+    network, admin = options.network, place.admin or None
+    rows = rows_of(Setup(subjects, place.direct, place.through, network, place.link, admin, has_jls))
+    if options.json:
+        print(to_json([row async for row in rows]), flush=True)
+    else:
+        await print_table(options.network, place.link, rows)

@@ -1,0 +1,338 @@
+"""One fill: a frame while it is being fetched, read by any number of viewers.
+
+    asked ──► claimed ──► begun ─────────────► ended
+              headers     leading bytes are     whole, or as far as wanted, or with an error;
+              are there   there: readers answer its frame is in the store and it has left the table
+
+Bytes are only ever appended, so a reader needs nothing but its own position, and a slow one holds back
+nobody. State changes in one step; waiting comes after.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Protocol
+
+from proxy.codestream.reach import Mark, Reach, Told
+from proxy.errors import OriginChanged, OriginMismatch, ProxyError
+from proxy.fetch.gate import Gate, Seat, Size
+from proxy.fetch.reaches import Reaches
+from proxy.fetch.seam import Policy, Seam
+from proxy.fetch.turns import Rank, Turn
+from proxy.frame.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, Lease, cut, frame_of, identify
+from proxy.frame.supply import Answer, Asked
+from proxy.wire.ranges import Span
+from proxy.wire.text import is_text
+
+DEFAULT_FIRST = 65536
+"""Bytes counted as first where a frame is fetched by one plain request."""
+
+
+class Supplier(Protocol):
+    """Who gives the bytes of frames: an origin, or whoever makes an alternate."""
+
+    @property
+    def keeps_labels(self) -> bool:
+        """Whether HTJ2K is handed on under the label that it came with."""
+
+    @property
+    def has_validators(self) -> bool | None:
+        """Whether its frames have strong validators; None where that is not known yet."""
+
+    def may_ask_again(self) -> bool:
+        """Whether one request that failed may be asked again; counts it."""
+
+    def fetch(
+        self, asked: Asked, span: Span, held: Claim | None, stage: str
+    ) -> AbstractAsyncContextManager[Answer]:
+        """A span of a codestream; `held` guards it against another version. Raises `ProxyError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A supplier with its gate."""
+
+    origin: Supplier
+    """Where fetches go."""
+    gate: Gate
+    """Whose turn it is there."""
+    lift: Callable[[], None] = lambda: None
+    """Called for a viewer who joins a fill that may be a plan's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How one frame is to be fetched."""
+
+    key: FrameKey
+    """What it is kept under."""
+    site: Site
+    """Where it comes from."""
+    asked: Asked
+    """What the origin is asked."""
+    first: int | Reach | None
+    """How far the first fetch goes; None is one plain request for the whole."""
+    least: int = IDENTIFYING
+    """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
+    validators: Policy = None
+    """What must agree before a completion is appended; None is strict where there is a strong validator."""
+    is_whole: bool = False
+    """Whether a viewer began it who waits for all of it."""
+    is_alone: bool = False
+    """Whether nobody else may join it, and it is not kept."""
+
+
+class Fill:
+    """One frame in progress."""
+
+    def __init__(
+        self, order: Order, held: Frame | None, first: int | None, on_told: Callable[[Reach, Told], None]
+    ) -> None:
+        """`first` is the bytes of its first fetch; `on_told` hears how many bytes a reach takes."""
+        self.order = order
+        self.first = None if held else first
+        """Bytes of the first fetch; None is one plain request for the whole."""
+        self.chunks: list[bytes] = list(held.pieces) if held else []
+        self.size = held.size if held else 0
+        self.claim: Claim | None = held.identity.claim if held else None
+        self.seam = Seam(order.validators, held)
+        """What tells that its bytes are of one version."""
+        self.identity: Identity | None = held.identity.begun_anew(self.seam.copy) if held else None
+        self.error: ProxyError | None = None
+        self.has_resumed = False
+        self.planned: Rank | None = None
+        """Of the plan that wants it, as long as no viewer asked for it."""
+        self.readers = 0
+        """Viewers that read past its first bytes now."""
+        self.seats: set[Seat] = set()
+        """Of its fetches, as long as they wait or run."""
+        self._came = 0
+        self._is_seen_early = False
+        """Whether a viewer wants no more than a first picture, or it was there before anybody read on."""
+        self.plans = 0
+        """Plans that want it now."""
+        self.counted = self.size
+        """Bytes that were held before, or were counted as brought by a plan."""
+        named = max(order.first, IDENTIFYING) if isinstance(order.first, int) else DEFAULT_FIRST
+        self._first_piece = len(held.pieces[0]) if held else min(first or named, named)
+        self._is_short = False
+        """Whether the rest is less than a window, as it was when its length became known."""
+        if held:
+            self.expect(held.identity.claim.total)
+        self._first_reach = order.first if held is None and isinstance(order.first, Reach) else None
+        self.answered = self.size
+        """Where the answer to its first fetch ends, once its headers are there."""
+        self._planned = self.size
+        self._wanted: int | None = 0
+        self._reaches = Reaches(on_told)
+        if self._first_reach is not None:
+            self._reaches.want(self._first_reach)
+        self._changed = asyncio.Event()
+
+    def want(self, stop: int | Reach | None) -> None:
+        """Somebody needs what is up to `stop`; None is to the end."""
+        if isinstance(stop, Reach):
+            self._reaches.want(stop)
+            self._look()
+        elif stop is None or self._wanted is None:
+            self._wanted = None
+        else:
+            self._wanted = max(self._wanted, stop)
+        self._tell()
+
+    def rank(self, is_first: bool) -> Rank:
+        """Whose fetch this is now, and what for."""
+        if self.planned is not None:
+            return self.planned if is_first else self.planned._replace(turn=Turn.PLAN_COMPLETION)
+        if is_first and self._is_seen_early:
+            return Rank(Turn.VIEWER_FIRST)
+        if not self.readers:
+            return Rank(Turn.LEFT_COMPLETION)
+        is_whole = not self._is_seen_early and (is_first or self._is_short)
+        return Rank(Turn.VIEWER_WHOLE if is_whole else Turn.VIEWER_COMPLETION, self._came)
+
+    def open_to(self, stop: Mark | None) -> bool:
+        """A viewer wants it up to `stop`, so no longer only a plan does. Whether it counts as a reader."""
+        is_reader = self._open_to(stop)
+        self._move()
+        return is_reader
+
+    def leave(self) -> None:
+        """A viewer that counts as a reader reads no more."""
+        self.readers -= 1
+        self._move()
+
+    def _move(self) -> None:
+        for seat in tuple(self.seats):
+            seat.move()
+
+    def _open_to(self, stop: Mark | None) -> bool:
+        self.planned = None
+        is_first_enough = isinstance(stop, int) and stop <= self._first_piece
+        self._is_seen_early |= is_first_enough or isinstance(stop, Reach)
+        if is_first_enough:
+            return False
+        if not self.readers:
+            # The rest may have been waiting for long, since nobody asked for it yet.
+            self._came = next(self.order.site.gate.numbers)
+            self._is_seen_early |= self.has_first
+        self.readers += 1
+        return True
+
+    async def describe(self) -> Identity:
+        """Which version this is, once its leading bytes are there. Raises what ended the fill before."""
+        while self.identity is None:
+            await self._change()
+        return self.identity
+
+    async def told(self, reach: Reach) -> Told:
+        """How many bytes a reach takes, once the first ones tell. Raises what ended the fill before."""
+        self._reaches.want(reach)
+        self._look()
+        while (told := self._reaches.told(reach)) is None:
+            await self._change()
+        return told
+
+    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+        """What there is of `[start, stop)`, one byte at least. Raises what ended the fill before."""
+        while self.size <= start:
+            await self._change()
+        return tuple(cut(self.chunks, start, stop))
+
+    def frame(self) -> Frame | None:
+        """What is there now as a frame."""
+        if self.identity is None:
+            return None
+        return frame_of(self.identity, self.chunks, self._first_piece)
+
+    def believe(self, answer: Answer, *, is_anew: bool = False) -> None:
+        """Takes an answer's claim, or sees that it is the same as before. Raises `OriginMismatch`."""
+        said = answer.claim
+        lease = said.lease
+        if lease.since is None:
+            lease = replace(lease, since=monotonic() - lease.age)
+        if self.claim is None:
+            validator = self.seam.begin(said, answer.stop)
+            self.claim = replace(said, validator=validator, lease=lease)
+            self._planned = self.answered = answer.stop
+            self.expect(self.claim.total)
+            self._tell()
+        elif (said.label, said.total) != (self.claim.label, self.claim.total):
+            raise OriginChanged("another media type or total than before", "label")
+        elif is_anew:
+            self._lend(lease)
+        else:
+            self._lend(self.claim.lease.within(lease))
+            self.seam.join(self.claim, said, self.identity)
+
+    def _lend(self, lease: Lease) -> None:
+        if self.claim is not None and self.claim.lease != lease:
+            self.claim = replace(self.claim, lease=lease)
+            if self.identity is not None:
+                self.identity = replace(self.identity, claim=self.claim)
+
+    async def settle(self) -> Identity:
+        """Which version this is, by a name that no other has, for which all of it may have to be there."""
+        while self.identity is None or not self.identity.is_vouched:
+            await self._change()
+        return self.identity
+
+    def extend(self, chunk: bytes) -> None:
+        """Appends bytes as they came. Raises `OriginMismatch` for those that do not fit, or of no picture."""
+        self.seam.check(self.identity, self.chunks, self.size, chunk)
+        self.chunks.append(chunk)
+        self.size += len(chunk)
+        if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
+            leading = b"".join(cut(self.chunks, 0, IDENTIFYING))
+            if is_text(self.claim.label, leading, self.claim.total):
+                raise OriginMismatch("a text that is labelled as a frame", "text")
+            keeps_label = self.order.site.origin.keeps_labels
+            self.identity = identify(self.claim, leading, copy=self.seam.copy, keeps_label=keeps_label)
+        self.identity = self.seam.name(self.identity, self.size, chunk)
+        self._look()
+        self._tell()
+
+    def end(self, error: ProxyError) -> None:
+        """Ends it. Whoever still needs bytes that are not there gets the error."""
+        self.error = error
+        self._tell()
+
+    @property
+    def has_first(self) -> bool:
+        """Whether the first bytes are in."""
+        return self.size >= self._first_piece
+
+    def expect(self, total: int) -> None:
+        """The whole has so many bytes, or about so many."""
+        self._is_short = total - self._first_piece < self.order.site.gate.window.size
+
+    @property
+    def first_stop(self) -> int:
+        """Where its first fetch ends; 0 where it has none of so many bytes."""
+        return min(self.first or 0, self.claim.total if self.claim else 0)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether all that is wanted is there."""
+        return self.claim is not None and not self._reaches and self.size >= self._stop(self.claim)
+
+    def is_first(self, span: Span) -> bool:
+        """Whether a span has bytes of the first picture."""
+        return span.start < self._first_piece and not (span.start == 0 and self.has_first)
+
+    def size_of(self, span: Span, expected: int | None) -> Size:
+        """Bytes of a span, as far as is known; `expected` is the most that frames of its series had."""
+        total = self.claim.total if self.claim else expected
+        end = span.stop or total or DEFAULT_FIRST
+        end = min(end, total or end)
+        first = max(0, min(end, self._first_piece) - span.start)
+        return Size(first, max(0, end - span.start - first))
+
+    async def next_span(self) -> Span | None:
+        """The next completion to ask for; None when all that is wanted is there."""
+        while True:
+            if self.claim is not None:
+                stop = self._stop(self.claim)
+                takes_all = self._takes_all(self.claim) if stop > self._planned else None
+                if takes_all:
+                    self.seam.begun_at, self._planned = self._planned, self.claim.total
+                    return Span(0, None)
+                if takes_all is not None:
+                    span = Span(self._planned, None if stop == self.claim.total else stop)
+                    self._planned = stop
+                    return span
+                if self.size >= max(stop, self._planned) and not self._reaches:
+                    return None
+            await self._change()
+
+    def _takes_all(self, claim: Claim) -> bool | None:
+        return self.seam.takes_all(claim, self.identity, is_begun=self.size >= self._planned)
+
+    async def reached(self, start: int) -> None:
+        """Waits until all bytes before `start` are there."""
+        while self.size < start:
+            await self._change()
+
+    def _stop(self, claim: Claim) -> int:
+        return claim.total if self._wanted is None else min(self._wanted, claim.total)
+
+    def _look(self) -> None:
+        """Asks the bytes that are there for what is still to be told."""
+        if not self._reaches or self.identity is None:
+            return
+        for reach, stop in self._reaches.look(self.chunks, self.size, self.identity.claim.total).items():
+            if self._wanted is not None:
+                self._wanted = max(self._wanted, stop)
+            if reach == self._first_reach:
+                self._first_piece = stop
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _change(self) -> None:
+        if self.error is not None:
+            raise self.error
+        await self._changed.wait()

@@ -1,0 +1,287 @@
+"""The fills under way, and the tasks that carry them out.
+
+A fill belongs to the app, never to a viewer: whoever leaves, it goes on. It has at most two fetches
+under way. The first fetch brings the bytes from 0. The completion is asked for as soon as the first
+answer's headers are there, since they carry the total and the validator that guard it; its body is
+read when the first bytes are in.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from random import uniform
+
+from proxy.cache.store import Store
+from proxy.codestream.reach import PROBE, UNTOLD, Mark, Reach, Told
+from proxy.errors import (
+    OriginBusy,
+    OriginFailed,
+    OriginHungUp,
+    OriginMismatch,
+    OriginRefused,
+    PlanCancelled,
+    ProxyError,
+    ShuttingDown,
+)
+from proxy.fetch.fill import Fill, Order
+from proxy.fetch.gate import Size
+from proxy.fetch.learned import Learned
+from proxy.fetch.tasks import Tasks
+from proxy.fetch.turns import Rank
+from proxy.frame.frame import Frame, FrameKey
+from proxy.frame.scope import Named, revoked
+from proxy.telemetry.metrics import Metrics
+from proxy.wire.ranges import Span
+
+AGAIN = 2
+"""Times that a viewer's fetch is asked again where the origin is busy."""
+BACKOFF = 0.05
+"""Seconds before the first of these, about; four times as long before the next."""
+LONGEST_PAUSE = 0.5
+"""Seconds that an origin may ask a viewer to wait for without his hearing of it."""
+
+_log = logging.getLogger(__name__)
+
+
+class Fills:
+    """The fills under way, and the tasks that carry them out, within the life of the app."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._table: dict[FrameKey, Fill] = {}
+        self._learned = Learned()
+        self.tasks: Tasks[Fill] = Tasks()
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def get(self, key: FrameKey) -> Fill | None:
+        """The fill of a frame, if one is under way."""
+        return self._table.get(key)
+
+    def start(self, order: Order, held: Frame | None, stop: Mark | None, planned: Rank | None = None) -> Fill:
+        """Begins a fill up to `stop`, from what is held, for a viewer or a plan. Raises `ShuttingDown`."""
+        return self._start(order, held, stop, planned, self._heal)
+
+    def cancel(self, key: FrameKey) -> None:
+        """Ends a fill that only plans wanted, and none does any more; what it brought is kept."""
+        fill = self._table.get(key)
+        if fill is not None and fill.planned is not None and not fill.plans:
+            self._end(fill, PlanCancelled("the plan was cancelled"))
+            self.tasks.cancel(fill)
+
+    def _start(
+        self,
+        order: Order,
+        held: Frame | None,
+        stop: Mark | None,
+        planned: Rank | None,
+        heal: Callable[[Fill], None] | None,
+    ) -> Fill:
+        is_learned, first = self._first_of(order, stop)
+
+        def note(reach: Reach, told: Told) -> None:
+            if told.resolution is not None:
+                self._learned.note(order.key, reach, told.stop)
+            if held is None and first is not None and reach == order.first:
+                self._count(told, first, is_learned=is_learned)
+
+        fill = Fill(order, held, first, note)
+        fill.seam.is_apart = self._learned.is_apart(order.key)
+        fill.planned = planned
+        expected = self._learned.guess(order.key, None)
+        if held is None and expected is not None:
+            fill.expect(expected)
+        fill.want(stop)
+        self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
+        if not order.is_alone:
+            self._table[order.key] = fill
+        self._metrics.fills_in_flight.inc()
+        return fill
+
+    def _first_of(self, order: Order, stop: Mark | None) -> tuple[bool, int | None]:
+        """Whether the bytes of a first fetch were learned, and how many they are."""
+        is_unguarded = order.validators == "strict" and order.site.origin.has_validators is False
+        if order.first is None or is_unguarded or self._learned.is_apart(order.key):
+            return False, None
+        if isinstance(order.first, int):
+            return False, self._in_time(order, max(order.first, order.least))
+        guess = self._learned.guess(order.key, order.first)
+        # A completion that follows at once would bring what a small probe lacks only behind others' firsts.
+        size = (UNTOLD if stop is None else PROBE) if guess is None else guess
+        return guess is not None, self._in_time(order, max(size, order.least))
+
+    def _in_time(self, order: Order, first: int) -> int | None:
+        """Bytes of the first fetch, so many that the line is not idle before a completion begins.
+
+        None is one plain request for all, if the first bytes take less than a round trip and the viewer wants
+        the whole. A frame that is only a little longer than its first bytes comes by one request, too.
+        """
+        window = order.site.gate.window
+        if not order.is_whole:
+            return first
+        if first <= window.in_one_round_trip:
+            return None
+        total = self._learned.guess(order.key, None)
+        return max(first, total) if total is not None and total - first < window.size else first
+
+    def _count(self, told: Told, first: int, *, is_learned: bool) -> None:
+        """A first fetch by resolution has been told its end."""
+        self._metrics.first_fetches.labels("learned" if is_learned else told.method).inc()
+        if told.stop > first:
+            self._metrics.top_ups.inc()
+        self._metrics.first_saved_bytes.inc(max(0, UNTOLD - max(told.stop, first)))
+
+    async def _run(self, fill: Fill, heal: Callable[[Fill], None] | None) -> None:
+        # Nothing leaves this task but its own cancellation: an exception would end every other fill.
+        try:
+            while not fill.is_enough:
+                await self._carry_out(fill)
+            self._end(fill, None)
+        except* OriginMismatch as group:
+            self._refuse(fill, _cause(group), heal)
+        except* ProxyError as group:
+            error = _cause(group)
+            self._revoke(fill.order.key, error)
+            self._end(fill, error)
+        except* Exception as group:
+            _log.error("a fill ended by a fault of ours", exc_info=_cause(group))
+            self._end(fill, OriginFailed("a fault inside the proxy"))
+
+    def _end_if_left(self, fill: Fill) -> None:
+        """A fill whose task was cancelled ends too."""
+        self._end(fill, ShuttingDown("the service is ending"))
+
+    async def _carry_out(self, fill: Fill) -> None:
+        async with asyncio.TaskGroup() as both:
+            if fill.size == 0:
+                both.create_task(self._fetch_first(fill))
+            both.create_task(self._complete(fill))
+
+    async def _fetch_first(self, fill: Fill) -> None:
+        await self._fetch(fill, Span(0, fill.first), is_first=True)
+        self._keep(fill)
+
+    async def _complete(self, fill: Fill) -> None:
+        while (span := await fill.next_span()) is not None:
+            if fill.seam.is_anew(span, fill.claim):
+                self._learned.note_apart(fill.order.key)
+            await self._fetch(fill, span, is_first=fill.is_first(span))
+
+    async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
+        """One fetch: continued once where the origin hung up, asked again where it was busy for a moment."""
+        start, stop, attempt, origin = span.start, span.stop, 0, fill.order.key.origin
+        is_anew = fill.seam.is_anew(span, fill.claim)
+        while True:
+            try:
+                return await self._fetch_once(fill, Span(start, stop), is_first=is_first, is_anew=is_anew)
+            except OriginHungUp:
+                if is_anew:
+                    raise
+                if span.start == 0 and fill.claim is not None:
+                    stop = fill.answered  # the origin may have answered by more or less than was asked
+                if stop is not None and fill.size >= stop:
+                    return None  # it hung up in the envelope behind
+                if fill.has_resumed or fill.claim is None or fill.claim.validator is None:
+                    raise
+                fill.has_resumed = True
+                self._metrics.resumes.labels(origin).inc()
+                start = max(start, fill.size)
+            except OriginBusy as error:
+                pause = error.retry_after or 0.0
+                # A plan waits by itself, and a viewer rather hears of a long pause than waits.
+                is_long = fill.planned is not None or attempt >= AGAIN or pause > LONGEST_PAUSE
+                if is_long or not fill.order.site.origin.may_ask_again():
+                    raise
+                self._metrics.asked_again.labels(origin).inc()
+                await asyncio.sleep(max(pause, BACKOFF * 4**attempt * uniform(0.5, 1.5)))  # noqa: S311
+                attempt += 1
+
+    async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool, is_anew: bool) -> None:
+        site, stage = fill.order.site, "first" if is_first else "completion"
+
+        def size() -> Size:
+            return fill.size_of(span, self._learned.guess(fill.order.key, None))
+
+        async with (
+            site.gate.seat(fill, size, is_first=is_first) as seat,
+            site.origin.fetch(fill.order.asked, span, None if is_anew else fill.claim, stage) as answer,
+        ):
+            was_unguarded = fill.seam.is_unguarded
+            fill.believe(answer, is_anew=is_anew)
+            seat.begun()
+            if span.start == 0:
+                self._learned.note(fill.order.key, None, answer.claim.total)
+            if fill.seam.is_unguarded and not was_unguarded:
+                self._metrics.unguarded.labels(fill.order.key.origin).inc()
+            at = answer.start
+            await fill.reached(fill.seam.begun_at if is_anew else at)
+            async for chunk in answer.chunks:
+                await seat.let_first_pass()
+                new, at = fill.seam.beyond(chunk, at, fill.chunks) if is_anew else chunk, at + len(chunk)
+                if new:
+                    fill.extend(new)
+                seat.arrived(len(chunk))
+                if fill.has_first:
+                    seat.end_first()
+
+    def forget(self, named: Named) -> None:
+        """Drops what is held under a name. What is on its way under it ends with its readers."""
+        self._store.forget(named)
+        self._learned.forget(named)
+        for key in [key for key in self._table if named.has(key)]:
+            del self._table[key]
+
+    def _revoke(self, key: FrameKey, error: ProxyError) -> None:
+        """Drops what an origin takes back."""
+        status = error.status if isinstance(error, OriginRefused) else None
+        if isinstance(error, OriginFailed):
+            status = error.refused
+        named = revoked(key, status) if status is not None else None
+        if named is not None:
+            self.forget(named)
+
+    def _is_current(self, fill: Fill) -> bool:
+        return self._table.get(fill.order.key) is fill
+
+    def _keep(self, fill: Fill) -> None:
+        frame = fill.frame()
+        if frame is not None and self._is_current(fill):
+            self._store.put(fill.order.key, frame)
+
+    def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:
+        if fill.error is not None:
+            return  # it has ended
+        # One step: nobody may find the table empty and the store not yet filled.
+        if is_kept:
+            self._keep(fill)
+        if self._is_current(fill):
+            if not is_kept:
+                self._store.drop(fill.order.key)
+            del self._table[fill.order.key]
+        self._metrics.fills_in_flight.dec()
+        fill.end(error or OriginHungUp("the fill ended before these bytes"))
+
+    def _refuse(self, fill: Fill, error: ProxyError, heal: Callable[[Fill], None] | None) -> None:
+        """Drops what can't be believed and, once, fetches the frame whole by one plain request."""
+        reason = error.reason if isinstance(error, OriginMismatch) else "other"
+        self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
+        if reason == "markers":
+            self._learned.note_apart(fill.order.key)
+        is_current = self._is_current(fill)
+        self._end(fill, error, is_kept=False)
+        if heal is not None and is_current and not self.tasks.is_closing:
+            heal(fill)
+
+    def _heal(self, fill: Fill) -> None:
+        self._start(replace(fill.order, first=None), None, None, fill.planned, None)
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _cause(first)
+    assert isinstance(first, Exception)
+    return first if isinstance(first, ProxyError) else OriginFailed(repr(first))

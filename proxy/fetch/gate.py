@@ -1,0 +1,330 @@
+"""Whose turn it is at an origin: viewers before plans, first fetches before completions, and no idle line.
+
+A fetch takes a seat for as long as its answer runs. The last quarter of the seats is for viewers that have
+no picture yet, so one of these finds a seat at any time; plans leave one half to viewers.
+
+How much is on its way is another question than which fetch goes next. The first bytes that a viewer asks for
+go out at once. Any other goes out when less than a *window* (`proxy.origin.window`) of bytes is to come on
+fetches that it has to wait for: a plan waits for all of them, a viewer for viewers, and a viewer that wants a
+whole frame only for others that do. So short frames that are wanted whole come one after another, a window of
+them at a time; if they shared the line, all of them would be late.
+
+A large completion that runs is not read on while first bytes of a higher rank arrive, until no more than a
+window of it is left. A first fetch that waits, or whose origin is silent, holds back nothing: then nothing
+would use the line.
+
+Nothing starves: each `HELD_AT_MOST` the fetch that has waited longest is let go.
+
+Each event costs O(log n) for n fetches that wait. A fetch that waits is ranked when it comes and when it is
+told to `move`; the heap keeps its old place, which no longer counts.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from time import perf_counter
+from typing import NamedTuple, Protocol
+
+from proxy.fetch.turns import Rank, Turn
+from proxy.origin.window import Clock, Quota, Window
+from proxy.telemetry.metrics import Metrics
+
+HELD_AT_MOST = 1.0
+"""Seconds between fetches that are let go, whatever goes before them."""
+UNREAD = 256 * 1024
+"""Bytes that sockets take without being read: to leave so few unread holds back nothing on the line."""
+SILENT = (4, 0.05, 1.0)
+"""Round trips without a byte after which a first fetch holds back nothing; seconds at least and at most."""
+
+
+class Ranked(Protocol):
+    """Something that is fetched, which knows its rank and is told of the seats of its fetches."""
+
+    seats: set["Seat"]
+    """Those that wait or run now; they are told to `move` when the rank changes."""
+
+    def rank(self, is_first: bool) -> Rank:
+        """The rank of a fetch now; `is_first` until its first bytes are in."""
+
+
+class Size(NamedTuple):
+    """Bytes of a fetch, as far as is known."""
+
+    first: int
+    """First bytes among them."""
+    rest: int
+    """Bytes behind those."""
+
+
+class Seat:
+    """A turn that was given or is waited for, and what is still to come on it."""
+
+    def __init__(self, gate: "Gate", ranked: Ranked, size: Callable[[], Size], *, is_first: bool) -> None:
+        self._gate = gate
+        self._ranked = ranked
+        self._size = size
+        self._called: asyncio.Future[None] | None = None
+        self.number = next(gate.numbers)
+        """Of two seats the lower number came first."""
+        self.is_first = is_first
+        """Until its first bytes are in."""
+        self.is_given = False
+        """Whether its request may go out."""
+        self.size = Size(0, 0)
+        """Bytes to come, once its request went out."""
+        self.rank = ranked.rank(is_first)
+        """Its place, as it was when it last moved."""
+        self._turns = self.rank.turn, ranked.rank(False).turn
+        self.entry = 0
+        """The entry of the heap that counts."""
+        self.heard_at = 0.0
+        """When it was asked, or its last byte came."""
+
+    @property
+    def to_come(self) -> int:
+        """Bytes to come."""
+        return sum(self.size)
+
+    def move(self) -> None:
+        """Its rank may be another one now."""
+        rank, rest = self._ranked.rank(self.is_first), self._ranked.rank(False)
+        if (rank, rest.turn) != (self.rank, self._turns[1]):
+            size = self.size
+            self._expect(Size(0, 0))
+            self.rank, self._turns = rank, (rank.turn, rest.turn)
+            self._expect(size)
+            self._gate.moved(self)
+
+    async def wait(self) -> None:
+        """Waits to be called."""
+        self._called = asyncio.get_running_loop().create_future()
+        await self._called
+
+    def give(self, now: float, *, was_idle: bool) -> None:
+        """Its request goes out now."""
+        if self._called is not None and not self._called.done():
+            self._called.set_result(None)
+        self.is_given, self.heard_at = True, now
+        self._expect(self._size())
+        self._arrival = self._gate.window.asked(now, was_idle=was_idle)
+
+    def begun(self) -> None:
+        """Its answer's headers are there, and tell how much is to come."""
+        self._gate.window.began(self._arrival, self._gate.clock())
+        self._expect(self._size())
+        self.move()
+
+    def arrived(self, size: int) -> None:
+        """So many bytes came."""
+        self.heard_at = self._gate.clock()
+        was_all = 0 < self.to_come <= size
+        first = max(0, self.size.first - size)
+        self._expect(Size(first, max(0, self.to_come - size - first)))
+        self._gate.window.came(self._arrival, size, self.heard_at, is_full=self._gate.is_full, is_all=was_all)
+        self._gate.bytes_came()
+
+    def end_first(self) -> None:
+        """The first bytes are in: what follows on this seat is a completion like any other."""
+        if self.is_first:
+            self.is_first = False
+            self._expect(Size(0, self.to_come))
+            self.move()
+            self._gate.first_ended()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._expect(Size(0, 0))
+        self.end_first()
+
+    async def let_first_pass(self) -> None:
+        """Waits while first bytes of a higher rank arrive, unless this has little left."""
+        if not self.is_first and self.to_come > max(UNREAD, self._gate.window.size):
+            await self._gate.until_no_first_before(self)
+
+    def _expect(self, size: Size) -> None:
+        for turn, now, before in zip(self._turns, size, self.size, strict=True):
+            self._gate.to_come_by[turn] += now - before
+        self.size = size
+
+
+class Gate:
+    """The seats at one origin."""
+
+    def __init__(
+        self,
+        origin: str,
+        seats: int,
+        metrics: Metrics,
+        per_second: int | None = None,
+        window: Window | None = None,
+        clock: Clock = perf_counter,
+    ) -> None:
+        self.clock = clock
+        self.window = window or Window()
+        """How much may be on its way."""
+        self.numbers = count(1)
+        """Of those that come."""
+        self._free = seats
+        self._kept_for_first = max(1, seats // 4)
+        self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
+        self._quota = Quota(per_second)
+        self._waiting: dict[Seat, None] = {}
+        """In the order in which they came."""
+        self._heap: list[tuple[Rank, int, int, Seat]] = []
+        """Waiting seats by rank; an entry counts if it is its seat's last one."""
+        self._entries = count(1)
+        self._running: set[Seat] = set()
+        self.to_come_by = [0] * len(Turn)
+        """Bytes to come by the turn that they have."""
+        self._blocked: Turn | None = None
+        """The turn of the seat that could not go when room was last looked for; None if none waited."""
+        self._first_ended = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._quota_alarm: asyncio.TimerHandle | None = None
+        self._wait = {stage: metrics.gate_wait.labels(origin, stage) for stage in ("first", "completion")}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a fetch waits for room."""
+        return self._blocked is not None
+
+    @property
+    def to_come(self) -> int:
+        """Bytes to come on all fetches."""
+        return sum(self.to_come_by)
+
+    @asynccontextmanager
+    async def seat(self, ranked: Ranked, size: Callable[[], Size], *, is_first: bool) -> AsyncIterator[Seat]:
+        """A seat for one fetch, from its request to the last byte of its answer.
+
+        `size` tells how many bytes that will be about; it is asked when the request goes out.
+        """
+        seat = Seat(self, ranked, size, is_first=is_first)
+        came = self.clock()
+        ranked.seats.add(seat)
+        try:
+            self._waiting[seat] = None
+            self._push(seat)
+            self.call_next()
+            if not seat.is_given:
+                self._set_alarm()
+                await seat.wait()
+            self._wait["first" if is_first else "completion"].observe(self.clock() - came)
+            yield seat
+        finally:
+            ranked.seats.discard(seat)
+            self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
+        self._waiting.pop(seat, None)
+        seat.entry = 0
+        if seat.is_given:
+            self._running.discard(seat)
+            self._free += 1
+        seat.end()
+        self.call_next()
+
+    def moved(self, seat: Seat) -> None:
+        """A seat has another rank now."""
+        if seat in self._waiting:
+            self._push(seat)
+        self.call_next()
+
+    def _push(self, seat: Seat) -> None:
+        seat.entry = next(self._entries)
+        heappush(self._heap, (seat.rank, seat.number, seat.entry, seat))
+
+    def _next(self) -> Seat | None:
+        while self._heap and self._heap[0][3].entry != self._heap[0][2]:
+            heappop(self._heap)
+        return self._heap[0][3] if self._heap else None
+
+    def call_next(self) -> None:
+        """Gives seats to those that wait, by rank, as far as there are any."""
+        self._blocked = None
+        while (seat := self._next()) is not None:
+            if not self._has_room(seat.rank.turn):
+                self._blocked = seat.rank.turn
+                return
+            self._give(seat)
+
+    def bytes_came(self) -> None:
+        """Less is to come, which may make room for the next."""
+        if self._blocked is not None and self._has_room(self._blocked):
+            self.call_next()
+
+    def _give(self, seat: Seat) -> None:
+        now = self.clock()
+        del self._waiting[seat]
+        seat.entry = 0
+        seat.give(now, was_idle=not self._running)
+        self._running.add(seat)
+        self._free -= 1
+        self._quota.give(now)
+
+    def _has_room(self, turn: Turn) -> bool:
+        """Whether a fetch of this turn may go out now."""
+        if self._free <= self._kept_from(turn) or self._is_over_quota():
+            return False
+        return turn is Turn.VIEWER_FIRST or self._ahead_of(turn) < self.window.size
+
+    def _kept_from(self, turn: Turn) -> int:
+        """Seats that fetches of this turn leave free."""
+        if turn <= Turn.VIEWER_WHOLE:
+            return 0
+        return self._kept_for_first if turn < Turn.PLAN_FIRST else self._kept_for_viewers
+
+    def _ahead_of(self, turn: Turn) -> int:
+        """Bytes to come that a fetch of this turn waits for."""
+        if turn is Turn.VIEWER_WHOLE:
+            return self.to_come_by[turn]
+        return sum(self.to_come_by[: Turn.PLAN_FIRST]) if turn < Turn.PLAN_FIRST else self.to_come
+
+    def first_ended(self) -> None:
+        """One first fetch fewer is under way."""
+        ended, self._first_ended = self._first_ended, asyncio.Event()
+        ended.set()
+
+    async def until_no_first_before(self, seat: Seat) -> None:
+        """Waits while first bytes of a higher rank arrive."""
+        while (left := self._patience(seat)) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await self._first_ended.wait()
+            except TimeoutError:
+                continue
+
+    def _patience(self, seat: Seat) -> float:
+        """Seconds until no first fetch of a higher rank is heard of any more, unless one is till then."""
+        times, least, most = SILENT
+        silent = min(most, max(least, times * (self.window.round_trip or 0.0)))
+        heard = (each.heard_at for each in self._running if each.is_first and each.rank < seat.rank)
+        return max(heard, default=-inf) + silent - self.clock()
+
+    def _is_over_quota(self) -> bool:
+        """Whether within a second as many were let go as the origin takes; then all are called later."""
+        left = self._quota.wait(self.clock())
+        if left and self._quota_alarm is None:
+            self._quota_alarm = asyncio.get_running_loop().call_later(left, self._call_after_quota)
+        return left > 0
+
+    def _call_after_quota(self) -> None:
+        self._quota_alarm = None
+        self.call_next()
+
+    def _set_alarm(self) -> None:
+        if self._alarm is None and self._waiting:
+            self._alarm = asyncio.get_running_loop().call_later(HELD_AT_MOST, self._let_one_go)
+
+    def _let_one_go(self) -> None:
+        self._alarm = None
+        able = (seat for seat in self._waiting if self._free > self._kept_from_alarm(seat))
+        if not self._is_over_quota() and (longest := next(able, None)) is not None:
+            self._give(longest)
+        self._set_alarm()
+
+    def _kept_from_alarm(self, seat: Seat) -> int:
+        return max(self._kept_for_first, self._kept_from(seat.rank.turn))

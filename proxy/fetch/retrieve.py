@@ -1,0 +1,223 @@
+"""The one path of a frame: held whole, or being fetched, or held in part, or to be fetched.
+
+`open` decides in one step, without waiting, so of any number of viewers who come at once exactly one
+starts a fill and the others join it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal, Protocol
+
+from proxy.cache.store import Store
+from proxy.codestream.reach import UNTOLD, Mark, Reach, Told
+from proxy.errors import CodestreamError, UnknownName
+from proxy.fetch.fill import Fill, Order, Site
+from proxy.fetch.fills import Fills
+from proxy.fetch.turns import Rank
+from proxy.frame.frame import IDENTIFYING, Frame, FrameKey, Identity, cut
+from proxy.frame.reduced import cut_out
+from proxy.frame.supply import Asked
+
+
+class CacheDid(StrEnum):
+    """What the cache did (RFC 9211 2)."""
+
+    HIT = "hit"
+    """Everything asked for was held."""
+    PARTIAL = "partial"
+    """A prefix was held; the rest is fetched."""
+    MISS = "miss"
+    """Nothing was held."""
+    COLLAPSED = "collapsed"
+    """Joined a fill that was under way."""
+
+
+class Source(Protocol):
+    """What a viewer's answer is read from."""
+
+    async def describe(self) -> Identity:
+        """Which version of the frame this is."""
+
+    async def settle(self) -> Identity:
+        """The same, by a name that no other version has."""
+
+    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+        """What there is of `[start, stop)` of the codestream, one byte at least."""
+
+    async def reached(self, start: int) -> None:
+        """Returns when all bytes before `start` are there."""
+
+    async def told(self, reach: Reach) -> Told:
+        """How many bytes a reach takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A source that has all its bytes."""
+
+    frame: Frame
+    """Reaches as far as it is read."""
+
+    async def describe(self) -> Identity:
+        """At once."""
+        return self.frame.identity
+
+    async def settle(self) -> Identity:
+        """At once."""
+        return self.frame.identity
+
+    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+        """At once, all of it."""
+        return tuple(cut(self.frame.pieces, start, stop))
+
+    async def reached(self, start: int) -> None:
+        """At once."""
+
+    async def told(self, reach: Reach) -> Told:
+        """At once."""
+        return self.frame.told(reach)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request for a frame, ready to be carried out."""
+
+    key: FrameKey
+    """Which frame, for whom."""
+    asked: Asked
+    """What the origin would be asked."""
+    first: Mark | None
+    """How far the first fetch goes, where nothing is held; None is one plain request for the whole."""
+    stop: Mark | None
+    """How far it is read; None is to the end."""
+    is_completed: bool
+    """Whether the frame is fetched to its end, however far it is read."""
+    validators: Literal["strict", "length", "off"] | None = None
+    """What must agree before a completion is appended."""
+    planned: Rank | None = None
+    """For a plan, with this rank; None is for a viewer."""
+    site: Callable[[], Site] | None = None
+    """Gives who supplies it, where that is not the origin; asked where it is not held."""
+    is_alone: bool = False
+    """Whether it is fetched for this request only."""
+
+    def may_have(self, opened: "Opened", identity: Identity) -> bool:
+        """Whether what came for another request may be given to this one too (RFC 9111 5.2.2.7)."""
+        is_anothers = opened.did is CacheDid.COLLAPSED and not self.key.partition
+        return not (is_anothers and identity.claim.lease.is_personal)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source, and how it came about. A viewer's is left when it is read no more."""
+
+    source: Source
+    """To read from."""
+    did: CacheDid
+    """What the cache did."""
+    is_planned: bool = False
+    """For a plan, into a fill that only plans wanted then."""
+    is_read: bool = False
+    """By a viewer, past the first bytes of a fill."""
+
+    def leave(self) -> None:
+        """A viewer reads no more."""
+        if self.is_read and isinstance(self.source, Fill):
+            self.source.leave()
+
+    def count(self, stop: int) -> tuple[int, bool]:
+        """For a plan, once the bytes up to `stop` are there: how many it brought, and if a viewer came."""
+        if not self.is_planned or not isinstance(self.source, Fill):
+            return 0, False
+        brought = max(0, max(stop, self.source.first_stop) - self.source.counted)
+        self.source.counted += brought
+        return brought, self.source.planned is None
+
+
+class Retrieve:
+    """Frames from the store, the fills and the origins."""
+
+    def __init__(self, sites: dict[str, Site], store: Store, fills: Fills) -> None:
+        self._sites = sites
+        self._store = store
+        self._fills = fills
+
+    def open(self, wanted: Wanted) -> Opened:
+        """Where the bytes of a frame come from. Raises `UnknownName`, `ShuttingDown`."""
+        opened = self._open(wanted)
+        fill = opened.source
+        if not isinstance(fill, Fill):
+            return opened
+        if wanted.planned is not None:
+            fill.plans += 1
+            return replace(opened, is_planned=fill.planned is not None)
+        is_read = fill.open_to(wanted.stop)
+        if wanted.site is not None and opened.did is CacheDid.COLLAPSED:
+            wanted.site().lift()
+        return replace(opened, is_read=is_read)
+
+    def _open(self, wanted: Wanted) -> Opened:
+        if wanted.is_alone:
+            return Opened(self._start(wanted, None, wanted.stop), CacheDid.MISS)
+        stop = None if wanted.is_completed else wanted.stop
+        fill = self._fills.get(wanted.key)
+        if fill is not None:
+            fill.want(stop)
+            return Opened(fill, CacheDid.COLLAPSED)
+        frame = self._store.get(wanted.key)
+        if frame is None:
+            return Opened(self._start(wanted, None, stop), CacheDid.MISS)
+        if frame.is_whole:
+            return Opened(Held(frame), CacheDid.HIT)
+        is_held = _holds(frame, wanted.stop)
+        if is_held and stop is not None:
+            return Opened(Held(frame), CacheDid.HIT)
+        fill = self._start(wanted, frame, stop)
+        return Opened(Held(frame), CacheDid.HIT) if is_held else Opened(fill, CacheDid.PARTIAL)
+
+    def leave(self, wanted: Wanted, opened: Opened, *, is_cancelled: bool) -> None:
+        """A plan wants a frame no more; if it was cancelled, what nobody else wants is not fetched on."""
+        if isinstance(opened.source, Fill):
+            opened.source.plans -= 1
+            if is_cancelled:
+                self._fills.cancel(wanted.key)
+
+    def _start(self, wanted: Wanted, held: Frame | None, stop: Mark | None) -> Fill:
+        site = wanted.site() if wanted.site else self._sites.get(wanted.key.origin)
+        if site is None:
+            raise UnknownName("no origin of that name")
+        # Who reads a first range of his own waits for one fetch, however little a resolution takes.
+        read = wanted.stop if isinstance(wanted.stop, int) else 0
+        least = max(IDENTIFYING, min(read, UNTOLD) if isinstance(wanted.first, Reach) else 0)
+        is_whole = wanted.stop is None and wanted.planned is None
+        order = Order(
+            wanted.key,
+            site,
+            wanted.asked,
+            wanted.first,
+            least,
+            wanted.validators,
+            is_whole,
+            wanted.is_alone,
+        )
+        return self._fills.start(order, held, stop, wanted.planned)
+
+
+async def reduced(source: Source, reach: Reach) -> tuple[Told, Held]:
+    """A smaller picture of a frame as a frame of its own. Raises `CodestreamError` where it can't be cut."""
+    told = await source.told(reach)
+    if told.resolution is None:
+        raise CodestreamError("where its resolutions end can't be told")
+    await source.reached(told.stop)
+    leading = b"".join(await source.take(0, told.stop))
+    layout = source.frame.layout if isinstance(source, Held) else None
+    return told, Held(cut_out(leading, layout, told.resolution, await source.describe()))
+
+
+def _holds(frame: Frame, stop: Mark | None) -> bool:
+    """Whether all is held up to there; what more bytes would have to tell is not."""
+    if isinstance(stop, Reach):
+        told = frame.told(stop)
+        return told.is_final and told.stop <= frame.size
+    return stop is not None and stop <= frame.size

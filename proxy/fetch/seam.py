@@ -1,0 +1,106 @@
+"""What tells that bytes which several fetches bring are of one version of a frame.
+
+A completion is appended if a strong validator guards it, or if the frame is HTJ2K, whose markers have to
+lead to its end. If neither is so, the frame is fetched anew and whole, and has to begin with the bytes that
+are there. What no strong validator names is digested as it comes, so that in the end all its bytes name it.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from secrets import token_hex
+from typing import Literal
+
+from proxy.codestream.whole import fault_of
+from proxy.errors import OriginChanged, OriginMismatch
+from proxy.frame.frame import Claim, Frame, Identity, cut
+from proxy.wire.ranges import Span
+
+Policy = Literal["strict", "length", "off"] | None
+
+
+class Seam:
+    """Of one fill."""
+
+    def __init__(self, policy: Policy, held: Frame | None) -> None:
+        self.copy = token_hex(16)
+        """Names what the fill brings, if no strong validator of the origin does."""
+        self.is_apart = False
+        """Whether frames of its series can't be completed by another fetch."""
+        self.is_unguarded = False
+        """Whether several fetches bring it, and no strong validator says that they are of one version."""
+        self.begun_at = 0
+        """Where the bytes end that were there, or on their way, before it was fetched anew."""
+        self._policy = policy
+        is_named = held is None or held.identity.claim.validator is not None
+        self._was = held.identity if held and not is_named and held.identity.is_vouched else None
+        self._seen = None if is_named or held is None else blake2b(b"".join(held.pieces))
+
+    def begin(self, said: Claim, stop: int) -> str | None:
+        """Takes the first claim, whose answer ends at `stop`: the validator that guards it from then on.
+
+        Raises `OriginMismatch`.
+        """
+        if self._policy == "strict" and said.validator is None and stop < said.total:
+            raise OriginMismatch("nothing that a completion could be guarded by", "validator")
+        validator = None if self._policy in ("length", "off") else said.validator
+        self._seen = None if validator else blake2b()
+        return validator
+
+    def join(self, held: Claim, said: Claim, identity: Identity | None) -> None:
+        """Takes the claim of a completion. Raises `OriginChanged`."""
+        # A 206 has the ETag that a 200 would have, but may leave out Last-Modified (RFC 9110 15.3.7).
+        is_bare = held.validator is not None and held.validator.startswith('"') and said.validator is None
+        self.is_unguarded |= is_bare or held.validator is None
+        if is_bare and not (identity and identity.is_progressive):
+            raise OriginChanged("a completion without the validator that the frame had", "validator")
+
+    @staticmethod
+    def is_anew(span: Span, claim: Claim | None) -> bool:
+        """Whether a span is all of the frame, of which some bytes are there or on their way already."""
+        return span.start == 0 and claim is not None and claim.validator is None
+
+    def takes_all(self, claim: Claim, identity: Identity | None, *, is_begun: bool) -> bool | None:
+        """Whether what is missing has to be fetched with all the rest; None as long as that is not known.
+
+        `is_begun` if all bytes are in that were asked for by now.
+        """
+        if claim.validator is not None or self._policy == "off":
+            return False
+        if self.is_apart or self._policy == "strict":
+            return True
+        if identity is not None:
+            return not identity.is_progressive
+        return True if is_begun else None
+
+    def beyond(self, chunk: bytes, at: int, chunks: Sequence[bytes]) -> bytes:
+        """What is new of a chunk of the frame fetched anew, which is at `at`. Raises `OriginChanged`."""
+        known = chunk[: max(0, self.begun_at - at)]
+        if known != b"".join(cut(chunks, at, at + len(known))):
+            raise OriginChanged("other bytes than before", "bytes")
+        return chunk[len(known) :]
+
+    def check(self, identity: Identity | None, chunks: Sequence[bytes], size: int, chunk: bytes) -> None:
+        """Before the last chunk: sees that it fits, if several fetches bring the frame and nothing guards it.
+
+        A codestream's markers have to lead to its end, and what was held as a whole before has to be the
+        same again. Raises `OriginMismatch`. What one fetch alone brought is as the origin has it, and passes.
+        """
+        if not self.is_unguarded or self._policy == "off" or identity is None:
+            return
+        if size + len(chunk) < identity.claim.total:
+            return
+        if self._was is not None and self._seen is not None:
+            seen = self._seen.copy()
+            seen.update(chunk)
+            if identity.vouched(seen).digest != self._was.digest:
+                raise OriginChanged("other bytes than the whole had before", "digest")
+        elif identity.is_progressive and fault_of(b"".join([*chunks, chunk])):
+            raise OriginMismatch("two fetches brought bytes that do not fit together", "markers")
+
+    def name(self, identity: Identity | None, size: int, chunk: bytes) -> Identity | None:
+        """The identity when a chunk made it `size` bytes; all of its bytes name it once they are there."""
+        if self._seen is None:
+            return identity
+        self._seen.update(chunk)
+        is_whole = identity is not None and size == identity.claim.total
+        return identity.vouched(self._seen) if identity is not None and is_whole else identity

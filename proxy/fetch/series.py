@@ -1,0 +1,227 @@
+"""The frames of a series, from its metadata, fetched once and kept for a short time (PS3.18 10.4).
+
+Kept apart for each credential like everything else, since an origin may show different instances to
+different users.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from time import monotonic
+from urllib.parse import quote
+
+from proxy.errors import OriginMismatch
+from proxy.frame.frame import FrameKey
+from proxy.frame.scope import Named
+from proxy.frame.supply import Headers
+from proxy.origin.client import Origin
+from proxy.plan.choice import SeriesFacts
+from proxy.wire.dicomjson import (
+    FRAMES,
+    INSTANCE,
+    MODALITY,
+    TRANSFER_SYNTAXES,
+    in_order,
+    read_json,
+    text_of,
+    whole_of,
+)
+from proxy.wire.display import Display, read_displays
+from proxy.wire.pixels import ImagePixel, read_image_pixel
+from proxy.wire.resource import FrameResource, is_uid
+
+KEPT = 60.0
+"""Seconds for which a list of frames is kept."""
+MOST_KEPT = 64
+"""Lists that are kept."""
+MOST_FRAMES = 100_000
+"""Frames of a series; more are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """Which series, for whom."""
+
+    origin: str
+    """Name of the origin."""
+    partition: bytes
+    """Digest of the credential; empty where all may read."""
+    study: str
+    """StudyInstanceUID."""
+    series: str
+    """SeriesInstanceUID."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFrames:
+    """The frames of a series in the order of its slices; counted from 0 here, frame numbers from 1."""
+
+    key: SeriesKey
+    """Which series."""
+    instances: tuple[str, ...]
+    """SOPInstanceUIDs, in order."""
+    ends: tuple[int, ...]
+    """For each instance, frames up to and with it."""
+    modality: str
+    """Of its first instance; empty where it is not said."""
+    transfer_syntax: str
+    """Of its first instance, as the metadata has it; empty where it is not said."""
+    pixels: tuple[ImagePixel | None, ...] = ()
+    """For each instance, how its pixels are stored; None where it is not said."""
+    displays: tuple[tuple[Display, ...], ...] = ()
+    """For each instance, how its pixels are shown: frame by frame, or once for all of them."""
+
+    def __len__(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+    @property
+    def facts(self) -> SeriesFacts:
+        """What profiles are chosen by."""
+        return SeriesFacts(self.modality, self.transfer_syntax, len(self))
+
+    def resource(self, image: int) -> FrameResource:
+        """The frame at a place, from 0."""
+        at = bisect_right(self.ends, image)
+        before = self.ends[at - 1] if at else 0
+        return FrameResource(self.key.study, self.key.series, self.instances[at], image - before + 1)
+
+    def pixel_of(self, resource: FrameResource) -> ImagePixel | None:
+        """How the pixels of a frame are stored; None where it is not said."""
+        by_instance = dict(zip(self.instances, self.pixels, strict=True))
+        return by_instance.get(resource.instance)
+
+    def display_of(self, resource: FrameResource) -> Display:
+        """How the pixels of a frame are shown."""
+        by_frame = dict(zip(self.instances, self.displays, strict=True))[resource.instance]
+        return by_frame[min(resource.frame_number, len(by_frame)) - 1]
+
+    def frames_of(self, instance: str) -> int:
+        """How many frames an instance has; 0 where it is not of this series."""
+        if instance not in self.instances:
+            return 0
+        at = self.instances.index(instance)
+        return self.ends[at] - (self.ends[at - 1] if at else 0)
+
+    def place_of(self, resource: FrameResource) -> int | None:
+        """The place of a frame, from 0; None where it is not of this series."""
+        if (resource.study, resource.series) != (self.key.study, self.key.series):
+            return None
+        try:
+            at = self.instances.index(resource.instance)
+        except ValueError:
+            return None
+        place = (self.ends[at - 1] if at else 0) + resource.frame_number - 1
+        return place if place < self.ends[at] else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFrames:
+    """Frames that somebody named one by one."""
+
+    key: SeriesKey
+    """The series that they are of."""
+    resources: tuple[FrameResource, ...]
+    """In the order in which they were named."""
+    transfer_syntax: str = ""
+    """Not known."""
+
+    def __len__(self) -> int:
+        return len(self.resources)
+
+    def resource(self, image: int) -> FrameResource:
+        """The frame at a place, from 0."""
+        return self.resources[image]
+
+
+def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
+    """The frames that a series' metadata tells of. Raises `OriginMismatch` for what is none.
+
+    An instance whose UID can't stand in a path is left out, and costs the others nothing.
+    """
+    if not isinstance(metadata, list):
+        raise OriginMismatch("the series' metadata is no list of instances", "metadata")
+    instances = [each for each in metadata if isinstance(each, dict) and is_uid(text_of(each, INSTANCE))]
+    if not instances:
+        raise OriginMismatch("the series' metadata has no instance", "metadata")
+    ordered = in_order(instances)
+    uids = tuple(text_of(each, INSTANCE) for each in ordered)
+    ends = tuple(accumulate(max(1, whole_of(each, FRAMES)) for each in ordered))
+    if ends[-1] > MOST_FRAMES:
+        raise OriginMismatch(f"more than {MOST_FRAMES} frames in a series", "metadata")
+    syntax = next(filter(None, (text_of(ordered[0], tag) for tag in TRANSFER_SYNTAXES)), "")
+    pixels = tuple(map(read_image_pixel, ordered))
+    once: dict[Display, Display] = {}  # most are the same, and palettes are large
+    displays = tuple(tuple(once.setdefault(d, d) for d in read_displays(each)) for each in ordered)
+    return SeriesFrames(key, uids, ends, text_of(ordered[0], MODALITY), syntax, pixels, displays)
+
+
+class SeriesLists:
+    """The lists that were asked for lately."""
+
+    def __init__(self, origins: Mapping[str, Origin]) -> None:
+        self._origins = origins
+        self._kept: dict[SeriesKey, tuple[float, asyncio.Future[SeriesFrames]]] = {}
+
+    def held(self, key: SeriesKey) -> SeriesFrames | None:
+        """A list that is there, without asking for it."""
+        _, kept = self._kept.get(key, (0.0, None))
+        is_good = kept is not None and kept.done() and not kept.cancelled() and kept.exception() is None
+        return kept.result() if kept is not None and is_good else None
+
+    def has(self, key: FrameKey) -> bool | None:
+        """Whether there is a frame, by metadata that is at hand and not old; None if it does not say.
+
+        Metadata without a number of frames was taken for one frame, so one says nothing here.
+        """
+        series = SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
+        held = self.held(series)
+        if held is None or monotonic() > self._kept[series][0]:
+            return None
+        number = held.frames_of(key.resource.instance)
+        return key.resource.frame_number <= number if number > 1 else None
+
+    def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
+        """What is known of a series; where nothing is, it is asked for in the background."""
+        held = self.held(key)
+        until, kept = self._kept.get(key, (0.0, None))
+        if kept is None or (kept.done() and (held is None or monotonic() > until)):
+            self._ask(key, credentials)
+        return None if held is None else held.facts
+
+    async def get(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
+        """The frames of a series; asked for once, however many want it. Raises `OriginError`."""
+        until, kept = self._kept.get(key, (0.0, None))
+        if kept is None or monotonic() > until or (kept.done() and self.held(key) is None):
+            kept = self._ask(key, credentials)
+        return await asyncio.shield(kept)  # whoever leaves does not stop the others
+
+    def _ask(self, key: SeriesKey, credentials: Headers) -> asyncio.Future[SeriesFrames]:
+        asked = asyncio.ensure_future(self._read(key, credentials))
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._kept.pop(key, None)
+        self._kept[key] = monotonic() + KEPT, asked
+        while len(self._kept) > MOST_KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        return asked
+
+    def forget(self, named: Named) -> None:
+        """Drops the lists of series that have some of what is named; who waits for one gets it still."""
+        for key in [key for key in self._kept if named.touches(key.origin, key.study, key.series)]:
+            del self._kept[key]
+
+    def close(self) -> None:
+        """Ends what is being asked for."""
+        for _, kept in self._kept.values():
+            kept.cancel()
+
+    async def _read(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
+        path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
+        headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
+        body = await self._origins[key.origin].read_whole(path, headers)
+        try:
+            metadata = await asyncio.to_thread(read_json, body)
+        except ValueError as error:
+            raise OriginMismatch("the series' metadata is no JSON", "metadata") from error
+        return await asyncio.to_thread(read_frames, key, metadata)

@@ -1,0 +1,78 @@
+"""A changed configuration takes effect while the service runs, as far as it is about profiles.
+
+A bad one changes nothing: the last good one stays in force, and log and metric say so until the file is
+good again. What else changed (listeners, origins, cache, access, log) needs a restart and is named.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from proxy.errors import ConfigurationError
+from proxy.plan.choice import Choice, Chosen
+from proxy.settings.model import Settings, load
+from proxy.telemetry.metrics import Metrics
+
+LOOK_EVERY = 2.0
+"""Seconds between looks at the file; a ConfigMap changes by a link, which no watcher of files tells."""
+
+AT_ONCE = ("profiles", "profile", "choose")
+"""Settings whose change takes effect; of all others it is only named."""
+
+_log = logging.getLogger(__name__)
+
+
+class Reload:
+    """Looks at one file."""
+
+    def __init__(self, path: Path, settings: Settings, chosen: Chosen, metrics: Metrics) -> None:
+        self._path = path
+        self._settings = settings
+        self._chosen = chosen
+        self._metrics = metrics
+        self._seen: bytes | None = None
+        metrics.configuration_is_good.set(1)
+
+    async def keep_looking(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def look(self) -> bool:
+        """Takes a change into force; whether there was one."""
+        content = await asyncio.to_thread(self._content)
+        if self._seen in (None, content):
+            self._seen = content
+            return False
+        self._seen = content
+        try:
+            settings, choice = await asyncio.to_thread(self._read)
+        except ConfigurationError as error:
+            self._metrics.configuration_is_good.set(0)
+            self._metrics.reloads.labels("bad").inc()
+            _log.error("changed configuration is bad; the last good one stays", extra={"faults": str(error)})
+            return False
+        self._take(settings, choice)
+        return True
+
+    def _content(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except OSError:
+            return b""
+
+    def _read(self) -> tuple[Settings, Choice]:
+        settings = load(self._path)
+        return settings, settings.choice()
+
+    def _take(self, settings: Settings, choice: Choice) -> None:
+        before, self._settings = self._settings, settings
+        names = {origin.name for origin in before.origins}
+        keys = (key for key in Settings.model_fields if key not in AT_ONCE)
+        later = [key for key in keys if getattr(before, key) != getattr(settings, key)]
+        if names == {origin.name for origin in settings.origins}:
+            self._chosen.now = choice
+        self._metrics.configuration_is_good.set(1)
+        self._metrics.reloads.labels("good").inc()
+        _log.info("configuration reloaded", extra={"needs_restart": later})

@@ -1,0 +1,1 @@
+"""The viewers' listener: requests read, frames and pictures answered, everything else forwarded."""

@@ -1,0 +1,90 @@
+"""What an unsafe request changes at an origin: all that is held under its name is dropped (RFC 9111 4.4).
+
+That is the study, series or instance in its path. A STOW without a study names it in its answer, by the
+RetrieveURLs of what was stored (PS3.18 10.5.3). If it names none, or can't be read, it may be any study.
+It is dropped before the sender hears of it, so that whatever it asks for next is what it has stored.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+from proxy.frame.scope import Named
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110 9.2.1)."""
+LONGEST = 256
+"""Characters of an answer that are looked at once more with those that follow."""
+
+_LEVELS = ("studies", "series", "instances")
+_STUDY = re.compile(rb"studies\\?/([^/\\\"'<>\s?#]{1,128})(?=[/\\\"'<>\s?#])")  # JSON may write \/
+
+
+def named_by(origin: str, path: str) -> Named | None:
+    """What a path of an origin names; all of it for a path such as `studies`, None for one of something else.
+
+    >>> named_by("pacs", "studies/1/series/2/metadata").series
+    '2'
+    """
+    segments = [segment for segment in unquote(path).split("/") if segment]
+    if not segments or segments[0] not in _LEVELS:
+        return None
+    uids = {level: uid for level, uid in zip(segments[::2], segments[1::2], strict=False) if level in _LEVELS}
+    study, series, instance = (uids.get(level, "") for level in _LEVELS)
+    return Named(origin, study, series, instance)
+
+
+class Change:
+    """One unsafe request, as its answer comes."""
+
+    def __init__(self, named: Named, forget: Callable[[Named], None], send: Send) -> None:
+        self._named = named
+        self._forget = forget
+        self._send = send
+        self._is_any = named == Named(named.origin)
+        self._is_read = False
+        self._is_done = False
+        self._tail = b""
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Sends the answer on, and drops before that what it names."""
+        if message["type"] == "http.response.start":
+            self._begin(message["status"], dict(message["headers"]))
+        elif self._is_read:
+            self._read(message.get("body", b""), is_last=not message.get("more_body"))
+        await self._send(message)
+
+    def _begin(self, status: int, headers: dict[bytes, bytes]) -> None:
+        is_refused, has_failed = 400 <= status < 500, status >= 500
+        if is_refused or (has_failed and self._is_any):
+            self._is_done = True
+        elif not self._is_any or headers.get(b"content-encoding", b"identity") != b"identity":
+            self.forget()
+        else:
+            self._is_read = True
+
+    def _read(self, chunk: bytes, *, is_last: bool) -> None:
+        text = self._tail + chunk + (b" " if is_last else b"")
+        for study in dict.fromkeys(_STUDY.findall(text)):
+            self._is_done = True
+            self._forget(Named(self._named.origin, study.decode("latin-1")))
+        self._tail = text[-LONGEST:]
+        if is_last and not self._is_done:
+            self.forget()
+
+    def forget(self) -> None:
+        """Drops what the request names; also if nobody hears what became of it."""
+        self._is_done = True
+        self._forget(self._named)
+
+    def lose(self, *, has_sender_left: bool) -> None:
+        """No more of the answer comes.
+
+        A sender that leaves before there is any can't have all frames of an origin dropped by that.
+        """
+        is_begun = self._is_read or not self._is_any
+        if self._is_read or (not self._is_done and (is_begun or not has_sender_left)):
+            self.forget()

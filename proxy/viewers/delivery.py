@@ -1,0 +1,168 @@
+"""The answers to viewers, sent as their bytes come.
+
+Nothing is said before the first byte of the body is there: until then an answer can still become an error
+with a status. After it, an error can only end the connection.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from starlette.types import Receive, Send
+
+from proxy.fetch.retrieve import CacheDid, Source
+from proxy.frame.frame import Identity, cut
+from proxy.viewers.response import Composed, Headers, wrapping_of
+from proxy.wire.media import Envelope
+from proxy.wire.resource import FrameResource
+
+NAME = "progressive-proxy"
+FIRST = 65536
+"""Bytes of a codestream that count as a first picture in the metrics."""
+
+
+def cache_status(did: CacheDid) -> str:
+    """The value of Cache-Status (RFC 9211).
+
+    >>> cache_status(CacheDid.HIT), cache_status(CacheDid.COLLAPSED)
+    ('progressive-proxy; hit', 'progressive-proxy; fwd=miss; collapsed')
+    """
+    if did is CacheDid.HIT:
+        return f"{NAME}; hit"
+    return f"{NAME}; fwd=miss; collapsed" if did is CacheDid.COLLAPSED else f"{NAME}; fwd={did}; stored"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an answer has come; times are seconds from the request."""
+
+    began: float
+    """When the request came, by the clock of `perf_counter`."""
+    via: bytes = b""
+    """The proxies through which its answer comes (RFC 9110 7.6.3)."""
+    did: CacheDid = CacheDid.MISS
+    """What the cache did."""
+    profile: str = ""
+    """Name of the profile that was chosen."""
+    status: int = 0
+    """Of the answer, once it has started."""
+    has_started: bool = False
+    """Whether the status is on its way, so that no other can be given."""
+    sent: int = 0
+    """Bytes of the codestream that the connection took."""
+    first: float | None = None
+    """When the first bytes of the picture were handed over; None in an answer that lacks them."""
+    final: float | None = None
+    """When the last byte of the frame was handed over; None in an answer that lacks it."""
+
+    def count(self, size: int, composed: Composed) -> None:
+        """Bytes of the codestream were handed over."""
+        self.sent += size
+        at = composed.span.start + self.sent
+        if composed.span.start == 0 and self.first is None and at >= min(FIRST, composed.stop):
+            self.first = perf_counter() - self.began
+        if composed.is_final and at == composed.stop:
+            self.final = perf_counter() - self.began
+
+
+async def send_frame(
+    send: Send, composed: Composed, source: Source, progress: Progress, pause: float
+) -> None:
+    """Sends an answer as its bytes come. Raises what ended the source.
+
+    A viewer that streams draws nothing while bytes keep coming: after the first ones of a large picture
+    it gets a `pause`, in seconds.
+    """
+    at, stop = composed.span.start, composed.stop
+    ready = await source.take(at, stop) if at < stop else ()
+    is_all_here = composed.is_final and sum(map(len, ready)) == stop - at
+    headers = [*composed.headers, *_told(progress, is_all_here=is_all_here)]
+    progress.has_started, progress.status = True, composed.status
+    await send({"type": "http.response.start", "status": composed.status, "headers": headers})
+    if composed.before:
+        await send(_body(composed.before, is_last=False))
+    steps = composed.steps if pause else (stop,)
+    ready = tuple(cut(ready, 0, steps[0] - at))
+    for step in steps:
+        while at < step:
+            for piece in ready or await source.take(at, step):
+                at += len(piece)
+                await send(_body(piece, is_last=at == stop and not composed.after))
+                progress.count(len(piece), composed)
+            ready = ()
+        if step < stop:
+            await asyncio.sleep(pause)
+    if composed.after or composed.span.start == stop:
+        await send(_body(composed.after, is_last=True))
+
+
+async def send_part(
+    send: Send,
+    first: FrameResource,
+    identity: Identity,
+    pieces: Sequence[bytes],
+    progress: Progress,
+    number: int,
+    *,
+    is_last: bool,
+) -> None:
+    """Sends one frame of several, with the head of the answer before the first (PS3.18 8.6.1.2).
+
+    `number` is the part's, from 0. The length of the answer is not told: frames are not waited for.
+    """
+    wrapping, media = wrapping_of(identity, first, Envelope.MULTIPART)
+    if number == 0:
+        headers = [
+            (b"content-type", media.encode()),
+            (b"vary", b"Accept"),
+            (b"cache-control", b"no-store"),  # there is no ETag to ask with whether it is still so
+            *_told(progress, is_all_here=False),
+        ]
+        progress.has_started, progress.status = True, 200
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+    delimiter = wrapping.before if number == 0 else b"\r\n" + wrapping.before
+    await send(_body(delimiter, is_last=False))
+    for piece in pieces:
+        progress.sent += len(piece)
+        await send(_body(piece, is_last=False))
+    if is_last:
+        await send(_body(wrapping.after, is_last=True))
+
+
+def _told(progress: Progress, *, is_all_here: bool) -> Headers:
+    """What the cache did, how long the first bytes took, the final ones too if they are here, and `Via`."""
+    waited = perf_counter() - progress.began
+    timing = f"first;dur={waited * 1000:.1f}" + (f", final;dur={waited * 1000:.1f}" if is_all_here else "")
+    return [
+        (b"cache-status", cache_status(progress.did).encode()),
+        (b"server-timing", timing.encode()),
+        (b"via", progress.via),
+    ]
+
+
+def _body(piece: bytes, *, is_last: bool) -> dict[str, object]:
+    return {"type": "http.response.body", "body": piece, "more_body": not is_last}
+
+
+async def until_gone(receive: Receive, work: Coroutine[object, object, None]) -> bool:
+    """Does the work, unless the viewer leaves first; whether it was done.
+
+    A response that only sends never hears that its viewer left, so somebody has to listen.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            return False
+        await working
+        return True
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,319 @@
+"""A viewer's request for one frame, answered: who asks, how it is to be fetched, what came of it.
+
+Where an answer turns out to be another version than the bytes held, and nothing was said yet, it is
+opened once more: by then the fill that heals the frame is under way. Only from byte 0 on, though: a
+viewer that asks for a rest has the old version's first bytes, and must not get the new one's rest.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from starlette.types import Receive, Send
+
+from proxy.access.caller import Access
+from proxy.alternates.offered import Alternates
+from proxy.codestream.reach import Reach
+from proxy.errors import CodestreamError, NotAcceptable, OriginMismatch, OriginRefused, ProxyError
+from proxy.fetch.retrieve import CacheDid, Opened, Retrieve, Source, Wanted, reduced
+from proxy.fetch.series import SeriesKey, SeriesLists
+from proxy.frame.frame import FrameKey
+from proxy.frame.reduced import read_reduced
+from proxy.frame.supply import Asked
+from proxy.plan.choice import Chosen
+from proxy.prefetch.plans import Plans
+from proxy.telemetry.metrics import Metrics
+from proxy.viewers.delivery import Progress, send_frame, until_gone
+from proxy.viewers.problem import status_of
+from proxy.viewers.response import Conditions, compose, conditions_of
+from proxy.viewers.several import send_several
+from proxy.wire.media import Envelope, wanted_envelope
+from proxy.wire.request import Request
+from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path, split_frames_path
+from proxy.wire.trace import trace_of
+
+AT_ONCE = 1024 * 1024
+"""Bytes that are held and sent without listening whether the viewer is still there."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRequest:
+    """What a viewer wants of which frame."""
+
+    origin: str
+    """Name of the origin."""
+    resource: FrameResource
+    """The frame."""
+    query: str
+    """Arguments that are the origin's business."""
+    reach: Reach | None
+    """Which smaller picture of it is to be cut out; None is the frame itself."""
+    profile: str | None
+    """Name of the profile that the request asks for."""
+    conditions: Conditions
+    """Envelope, range and validators."""
+    request: Request
+    """As it came."""
+    not_reduced: str = ""
+    """Why the frame itself is given where a smaller picture was asked for."""
+    listed: tuple[FrameResource, ...] = ()
+    """All frames of a list, of which `resource` is the first; empty where there is one alone."""
+    made: Callable[[Wanted], Wanted] | None = None
+    """Makes of a request for the frame one for what is made of it; None is the frame itself."""
+    refused: int = 0
+    """The status by which the origin refused to give the alternate itself; 0 if it did not."""
+    is_alone: bool = False
+    """Whether it is fetched for this request only."""
+    is_settled: bool = False
+    """Whether it waits until nothing but its own bytes names the version, for which all are fetched."""
+
+
+def frame_request(request: Request, origin: str, path: str, alternates: Alternates) -> FrameRequest | None:
+    """The request for a frame, a smaller picture or an alternate of it, at a path of an origin; else None.
+
+    Raises `BadResource`.
+    """
+    if request.method not in ("GET", "HEAD"):
+        return None
+    plain, frames_path = split_frames_path(path)
+    alternate = alternates.get(frames_path, request.others)
+    if alternate is not None:
+        path = plain
+    reduced = read_reduced(path, request.others) if alternate is None else None
+    if reduced is None and not is_frame_path(path):
+        return None
+    resource, *more = [reduced.resource] if reduced else parse_frames_path(path)
+    envelope = wanted_envelope(request.accept, alternate.media if alternate else "")
+    if envelope is None:
+        return None  # other forms of a frame are the origin's to answer
+    if more and envelope is Envelope.SINGLE:
+        raise NotAcceptable("several frames are given as multipart/related alone")
+    conditions = conditions_of(request, envelope)
+    profile = request.profile or request.header("retrieve-profile")
+    query, reach = (reduced.query, reduced.reach) if reduced else (request.others, None)
+    listed = (resource, *more) if more else ()
+    made = partial(alternates.wanted, offered=alternate) if alternate else None
+    return FrameRequest(
+        origin, resource, query, reach, profile, conditions, request, listed=listed, made=made
+    )
+
+
+class _Otherwise(Exception):
+    """Nothing was sent yet, and the request is to be opened again, in another way."""
+
+    def of(self, asked: FrameRequest) -> FrameRequest:
+        """The request as it is to be opened."""
+        raise NotImplementedError
+
+
+class _NoRange(_Otherwise):
+    """If-Range names another version, so the whole is given, and more is to be opened than the range has."""
+
+    def of(self, asked: FrameRequest) -> FrameRequest:
+        return replace(asked, conditions=replace(asked.conditions, range=None, if_range=None))
+
+
+class _NotNamed(_Otherwise):
+    """Only all the bytes of the frame can tell if it is the version that the viewer has."""
+
+    def of(self, asked: FrameRequest) -> FrameRequest:
+        return replace(asked, is_settled=True)
+
+
+class _NotShared(_Otherwise):
+    """The frame that is on its way may be given only to the viewer that asked for it first."""
+
+    def of(self, asked: FrameRequest) -> FrameRequest:
+        return replace(asked, is_alone=True)
+
+
+class Frames:
+    """Answers requests for frames."""
+
+    def __init__(
+        self,
+        retrieve: Retrieve,
+        access: Access,
+        chosen: Chosen,
+        lists: SeriesLists,
+        plans: Plans,
+        alternates: Alternates,
+        metrics: Metrics,
+        *,
+        pause: float,
+        log_uids: bool,
+    ) -> None:
+        self._retrieve = retrieve
+        self._access = access
+        self._chosen = chosen
+        self._lists = lists
+        self._plans = plans
+        self._alternates = alternates
+        self._metrics = metrics
+        self._pause = pause
+        self._log_uids = log_uids
+
+    async def answer(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> None:
+        """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
+        try:
+            deliver = self._deliver_listed if asked.listed else self._deliver
+            is_done = await deliver(asked, receive, send, progress)
+        except ProxyError as error:
+            self._tell(asked, progress, status_of(error), type(error).__name__)
+            raise
+        if not is_done:
+            self._metrics.cut_answers.labels("viewer_left").inc()
+        self._tell(asked, progress, progress.status, "" if is_done else "viewer_left")
+
+    def _wanted(self, asked: FrameRequest, progress: Progress) -> Wanted:
+        caller = self._access.caller(asked.origin, asked.request.pairs)
+        resource, choice = asked.resource, self._chosen.now
+        series = SeriesKey(caller.origin, caller.partition, resource.study, resource.series)
+        facts = self._lists.facts(series, caller.credentials) if choice.needs_facts else None
+        progress.profile = choice.choose(asked.profile, asked.origin, facts)
+        key = FrameKey(caller.origin, caller.partition, resource, asked.query)
+        target = f"{resource.path}?{asked.query}" if asked.query else resource.path
+        profile, reach = choice.profile(progress.profile), asked.reach
+        origin = Asked(target, caller.credentials, trace_of(asked.request.pairs))
+        policy = profile.validators
+        if reach is not None:
+            alone = asked.is_alone
+            return Wanted(key, origin, reach, reach, False, policy, is_alone=alone)
+        stop = None if asked.is_settled else _stop(asked.conditions)
+        # Whoever reads no byte (HEAD) completes nothing either.
+        is_completed = profile.complete == "always" and stop != 0
+        first = choice.firsts[progress.profile]
+        wanted = Wanted(key, origin, first, stop, is_completed, policy, is_alone=asked.is_alone)
+        return asked.made(wanted) if asked.made else wanted
+
+    async def _deliver(
+        self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress, *, is_again: bool = False
+    ) -> bool:
+        wanted = self._wanted(asked, progress)
+        try:
+            is_done = await self._deliver_once(asked, wanted, receive, send, progress)
+        except _Otherwise as otherwise:
+            asked = otherwise.of(asked)
+        except CodestreamError as error:
+            if asked.reach is None:
+                raise
+            asked = replace(asked, reach=None, not_reduced=str(error))
+        except OriginMismatch:
+            wanted_range = asked.conditions.range
+            is_rest = wanted_range is not None and wanted_range.first != 0
+            if is_again or progress.has_started or is_rest:
+                raise
+            is_again = True
+        except OriginRefused as error:
+            offered = None if progress.has_started else self._alternates.instead(wanted, error)
+            if offered is None:
+                raise
+            made = partial(self._alternates.wanted, offered=offered)
+            asked = replace(asked, made=made, refused=error.status)
+        else:
+            if is_done:
+                self._alternates.learn(wanted, asked.refused)
+            return is_done
+        return await self._deliver(asked, receive, send, progress, is_again=is_again)
+
+    async def _deliver_once(
+        self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
+    ) -> bool:
+        opened = self._retrieve.open(wanted)
+        progress.did = opened.did
+        try:
+            is_missed = opened.did is CacheDid.MISS
+            self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
+            sending = self._send(asked, wanted, opened, send, progress)
+            if opened.did is CacheDid.HIT and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE:
+                await sending
+                return True
+            return await until_gone(receive, sending)
+        finally:
+            opened.leave()
+
+    async def _deliver_listed(
+        self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress
+    ) -> bool:
+        plain = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
+
+        def wanted(resource: FrameResource) -> Wanted:
+            return self._wanted(replace(asked, resource=resource, conditions=plain), progress)
+
+        last = max(asked.listed, key=lambda each: each.frame_number)
+        sending = send_several(
+            asked.listed,
+            wanted,
+            self._retrieve,
+            send,
+            progress,
+            is_head=plain.is_head,
+            is_last_there=self._lists.has(wanted(last).key),
+        )
+        return await until_gone(receive, sending)
+
+    async def _send(
+        self, asked: FrameRequest, wanted: Wanted, opened: Opened, send: Send, progress: Progress
+    ) -> None:
+        source: Source = opened.source
+        told = None
+        if opened.did is CacheDid.COLLAPSED and not wanted.may_have(opened, await source.describe()):
+            raise _NotShared
+        if asked.reach is not None:
+            told, source = await reduced(source, asked.reach)
+        identity = await (source.settle() if asked.is_settled else source.describe())
+        composed = compose(identity, asked.resource, asked.conditions)
+        is_unknown = composed.status == 416 and asked.conditions.is_guarded_rest and not identity.is_vouched
+        if is_unknown and not asked.is_settled:
+            raise _NotNamed
+        is_range = asked.conditions.range is not None and not asked.conditions.is_head
+        if is_range and told is None and composed.status == 200:
+            raise _NoRange
+        if told is not None:  # nothing of it is the frame's last byte
+            size = (b"resolution", b"%dx%d" % told.size)
+            composed = replace(composed, headers=[*composed.headers, size], is_final=False)
+        elif asked.not_reduced:
+            why = (b"not-reduced", asked.not_reduced.encode("ascii", "replace"))
+            composed = replace(composed, headers=[*composed.headers, why])
+        await send_frame(send, composed, source, progress, self._pause)
+
+    def _tell(self, asked: FrameRequest, progress: Progress, status: int, why: str) -> None:
+        """Counts and logs what became of a request."""
+        did = str(progress.did)
+        self._metrics.frame_answers.labels(str(status), did).inc()
+        self._metrics.served_bytes.labels(did).inc(progress.sent)
+        if progress.first is not None:
+            self._metrics.first_delivery.labels(progress.profile, did).observe(progress.first)
+        if progress.final is not None:
+            self._metrics.final_delivery.labels(progress.profile, did).observe(progress.final)
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        told: dict[str, object] = {
+            "origin": asked.origin,
+            "profile": progress.profile,
+            "status": status,
+            "cache": did,
+            "bytes": progress.sent,
+            "first_ms": _milliseconds(progress.first),
+            "final_ms": _milliseconds(progress.final),
+        }
+        if why:
+            told["why"] = why
+        told |= {name: value for name, value in trace_of(asked.request.pairs) if name == "traceparent"}
+        if self._log_uids:
+            told["resource"] = asked.resource.path
+        _log.info("frame", extra=told)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
+
+
+def _stop(conditions: Conditions) -> int | None:
+    """How far the codestream is read; a range of the representation reaches no further into it."""
+    if conditions.is_head:
+        return 0
+    return None if conditions.range is None else conditions.range.stop_wanted

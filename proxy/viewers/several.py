@@ -1,0 +1,75 @@
+"""Several frames in one answer (PS3.18 10.4.1.1.6): each is a part, in order, sent as soon as it is whole.
+
+An answer that has begun can only be cut, so nothing is sent before the last frame is known to be there.
+Frames are numbered without gaps: the last speaks for all. The metadata of the series tells if it is at hand;
+else the first bytes of that frame do, which are fetched while the first frame comes.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from starlette.types import Send
+
+from proxy.errors import UnknownFrame
+from proxy.fetch.retrieve import Opened, Retrieve, Wanted
+from proxy.viewers.delivery import Progress, send_part
+from proxy.wire.resource import FrameResource
+
+AHEAD = 6
+"""Frames of a list that are fetched at once."""
+
+
+async def send_several(
+    listed: Sequence[FrameResource],
+    wanted_of: Callable[[FrameResource], Wanted],
+    retrieve: Retrieve,
+    send: Send,
+    progress: Progress,
+    *,
+    is_head: bool,
+    is_last_there: bool | None,
+) -> None:
+    """Sends the answer. Raises `UnknownFrame`, and what ended a fetch.
+
+    `is_last_there` is what the metadata says of the frame with the highest number; None if it says nothing.
+    """
+    if is_last_there is False:
+        raise UnknownFrame("frames: the instance has fewer, as the metadata of its series says")
+    opened: deque[tuple[Wanted, Opened]] = deque()
+    numbers = range(1 if is_head else len(listed))
+    left = iter(listed[: len(numbers)])
+    try:
+        for number in numbers:
+            for resource in islice(left, AHEAD - len(opened)):
+                wanted = wanted_of(resource)
+                opened.append((wanted, retrieve.open(wanted)))
+            if number == 0 and is_last_there is None:
+                last = max(listed, key=lambda each: each.frame_number)
+                await _see(retrieve.open(wanted_of(last)))
+            wanted, first = opened[0]
+            identity = await first.source.describe()
+            if not wanted.may_have(first, identity):
+                first.leave()
+                first = retrieve.open(replace(wanted, is_alone=True))
+                opened[0] = wanted, first
+                identity = await first.source.describe()
+            source, progress.did = first.source, first.did
+            stop = 0 if is_head else identity.claim.total
+            await source.reached(stop)
+            pieces = await source.take(0, stop) if stop else ()
+            is_last = number == numbers[-1]
+            await send_part(send, listed[0], identity, pieces, progress, number, is_last=is_last)
+            opened.popleft()[1].leave()
+    finally:
+        for _, each in opened:
+            each.leave()
+
+
+async def _see(opened: Opened) -> None:
+    """Returns once the first bytes of a frame are there."""
+    try:
+        await opened.source.describe()
+    finally:
+        opened.leave()
