@@ -14,7 +14,7 @@ from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.row import Link
 from proxy.plan.profile import STOCK, stock_text
-from proxy.service import app
+from proxy.service.run import run
 from proxy.settings.model import Settings, load
 
 INTERRUPTED = 130
@@ -131,7 +131,7 @@ def _images(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    app.run(load(options.config), path=options.config)
+    run(load(options.config), path=options.config)
     return 0
 
 

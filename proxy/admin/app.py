@@ -10,7 +10,7 @@ from proxy.admin.readiness import Readiness
 from proxy.errors import ProxyError
 from proxy.origin.forms import OriginReport
 from proxy.telemetry.metrics import Metrics
-from proxy.viewers.problem import details_of, headers_of, status_of
+from proxy.wire.problem import details_of, headers_of, status_of
 
 PROBLEM = "application/problem+json"
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from proxy.access.caller import Access
 from proxy.errors import BadResource, ConfigurationError, UnknownName
-from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesKey
+from proxy.fetch.series import ListedFrames, SeriesFrames
+from proxy.frame.key import SeriesKey
 from proxy.frame.supply import Headers
 from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Run

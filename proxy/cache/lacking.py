@@ -10,7 +10,7 @@ from time import monotonic
 
 from cachetools import TTLCache
 
-from proxy.frame.frame import FrameKey
+from proxy.frame.key import FrameKey
 
 KEPT = 60.0
 """Seconds for which it is remembered."""

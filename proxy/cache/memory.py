@@ -16,7 +16,8 @@ from time import monotonic
 
 from cachetools import TLRUCache
 
-from proxy.frame.frame import Frame, FrameKey
+from proxy.frame.frame import Frame
+from proxy.frame.key import FrameKey
 from proxy.frame.scope import Named
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource

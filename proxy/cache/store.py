@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from proxy.frame.frame import Frame, FrameKey
+from proxy.frame.frame import Frame
+from proxy.frame.key import FrameKey
 from proxy.frame.scope import Named
 
 

@@ -28,7 +28,7 @@ from proxy.measure.run import measure as rows_of
 from proxy.measure.server import Server
 from proxy.measure.table import print_table, to_json
 from proxy.measure.two_step import alternates
-from proxy.service import app
+from proxy.service.run import run
 from proxy.settings.model import Settings
 
 
@@ -128,7 +128,7 @@ def _start_proxy(children: Children, origin: str) -> tuple[str, str]:
         profiles=profiles(),
         alternates=alternates(),
     )
-    children.start("proxy", app.run, settings, viewers, admin)
+    children.start("proxy", run, settings, viewers, admin)
     return _url(viewers), _url(admin)
 
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from proxy.codestream.reach import Mark, Reach
 from proxy.errors import UnknownName
-from proxy.fetch.series import SeriesKey
+from proxy.frame.key import SeriesKey
 from proxy.plan.plan import Fetch, ordered
 from proxy.plan.profile import STOCK, Profile, stock_profile
 from proxy.prefetch.run import Run, State

@@ -10,10 +10,8 @@ nobody. State changes in one step; waiting comes after.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Protocol
 
 from proxy.codestream.reach import Mark, Reach, Told
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
@@ -21,33 +19,15 @@ from proxy.fetch.gate import Gate, Seat, Size
 from proxy.fetch.reaches import Reaches
 from proxy.fetch.seam import Policy, Seam
 from proxy.fetch.turns import Rank, Turn
-from proxy.frame.frame import IDENTIFYING, Claim, Frame, FrameKey, Identity, Lease, cut, frame_of, identify
-from proxy.frame.supply import Answer, Asked
+from proxy.frame.frame import Frame, cut, frame_of
+from proxy.frame.identity import IDENTIFYING, Claim, Identity, Lease, identify
+from proxy.frame.key import FrameKey
+from proxy.frame.supply import Answer, Asked, Supplier
 from proxy.wire.ranges import Span
 from proxy.wire.text import is_text
 
 DEFAULT_FIRST = 65536
 """Bytes counted as first where a frame is fetched by one plain request."""
-
-
-class Supplier(Protocol):
-    """Who gives the bytes of frames: an origin, or whoever makes an alternate."""
-
-    @property
-    def keeps_labels(self) -> bool:
-        """Whether HTJ2K is handed on under the label that it came with."""
-
-    @property
-    def has_validators(self) -> bool | None:
-        """Whether its frames have strong validators; None where that is not known yet."""
-
-    def may_ask_again(self) -> bool:
-        """Whether one request that failed may be asked again; counts it."""
-
-    def fetch(
-        self, asked: Asked, span: Span, held: Claim | None, stage: str
-    ) -> AbstractAsyncContextManager[Answer]:
-        """A span of a codestream; `held` guards it against another version. Raises `ProxyError`."""
 
 
 @dataclass(frozen=True, slots=True)

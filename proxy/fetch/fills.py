@@ -29,7 +29,8 @@ from proxy.fetch.gate import Size
 from proxy.fetch.learned import Learned
 from proxy.fetch.tasks import Tasks
 from proxy.fetch.turns import Rank
-from proxy.frame.frame import Frame, FrameKey
+from proxy.frame.frame import Frame
+from proxy.frame.key import FrameKey
 from proxy.frame.scope import Named, revoked
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.ranges import Span

@@ -8,7 +8,7 @@ goes too far a few bytes that belong to the frame anyway.
 from collections import deque
 
 from proxy.codestream.reach import Reach
-from proxy.frame.frame import FrameKey
+from proxy.frame.key import FrameKey
 from proxy.frame.scope import Named
 
 LAST = 16

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from proxy.codestream.reach import MOST_READ, Reach, Told, lay_out, tell
-from proxy.frame.frame import IDENTIFYING, cut
+from proxy.frame.frame import cut
+from proxy.frame.identity import IDENTIFYING
 
 
 class Reaches:

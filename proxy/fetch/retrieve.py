@@ -4,79 +4,21 @@
 starts a fill and the others join it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal
 
 from proxy.cache.store import Store
-from proxy.codestream.reach import UNTOLD, Mark, Reach, Told
-from proxy.errors import CodestreamError, UnknownName
+from proxy.codestream.reach import UNTOLD, Mark, Reach
+from proxy.errors import UnknownName
 from proxy.fetch.fill import Fill, Order, Site
 from proxy.fetch.fills import Fills
+from proxy.fetch.source import CacheDid, Held, Source
 from proxy.fetch.turns import Rank
-from proxy.frame.frame import IDENTIFYING, Frame, FrameKey, Identity, cut
-from proxy.frame.reduced import cut_out
+from proxy.frame.frame import Frame
+from proxy.frame.identity import IDENTIFYING, Identity
+from proxy.frame.key import FrameKey
 from proxy.frame.supply import Asked
-
-
-class CacheDid(StrEnum):
-    """What the cache did (RFC 9211 2)."""
-
-    HIT = "hit"
-    """Everything asked for was held."""
-    PARTIAL = "partial"
-    """A prefix was held; the rest is fetched."""
-    MISS = "miss"
-    """Nothing was held."""
-    COLLAPSED = "collapsed"
-    """Joined a fill that was under way."""
-
-
-class Source(Protocol):
-    """What a viewer's answer is read from."""
-
-    async def describe(self) -> Identity:
-        """Which version of the frame this is."""
-
-    async def settle(self) -> Identity:
-        """The same, by a name that no other version has."""
-
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """What there is of `[start, stop)` of the codestream, one byte at least."""
-
-    async def reached(self, start: int) -> None:
-        """Returns when all bytes before `start` are there."""
-
-    async def told(self, reach: Reach) -> Told:
-        """How many bytes a reach takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A source that has all its bytes."""
-
-    frame: Frame
-    """Reaches as far as it is read."""
-
-    async def describe(self) -> Identity:
-        """At once."""
-        return self.frame.identity
-
-    async def settle(self) -> Identity:
-        """At once."""
-        return self.frame.identity
-
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """At once, all of it."""
-        return tuple(cut(self.frame.pieces, start, stop))
-
-    async def reached(self, start: int) -> None:
-        """At once."""
-
-    async def told(self, reach: Reach) -> Told:
-        """At once."""
-        return self.frame.told(reach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +144,6 @@ class Retrieve:
             wanted.is_alone,
         )
         return self._fills.start(order, held, stop, wanted.planned)
-
-
-async def reduced(source: Source, reach: Reach) -> tuple[Told, Held]:
-    """A smaller picture of a frame as a frame of its own. Raises `CodestreamError` where it can't be cut."""
-    told = await source.told(reach)
-    if told.resolution is None:
-        raise CodestreamError("where its resolutions end can't be told")
-    await source.reached(told.stop)
-    leading = b"".join(await source.take(0, told.stop))
-    layout = source.frame.layout if isinstance(source, Held) else None
-    return told, Held(cut_out(leading, layout, told.resolution, await source.describe()))
 
 
 def _holds(frame: Frame, stop: Mark | None) -> bool:

@@ -12,7 +12,8 @@ from typing import Literal
 
 from proxy.codestream.whole import fault_of
 from proxy.errors import OriginChanged, OriginMismatch
-from proxy.frame.frame import Claim, Frame, Identity, cut
+from proxy.frame.frame import Frame, cut
+from proxy.frame.identity import Claim, Identity
 from proxy.wire.ranges import Span
 
 Policy = Literal["strict", "length", "off"] | None

@@ -13,7 +13,7 @@ from time import monotonic
 from urllib.parse import quote
 
 from proxy.errors import OriginMismatch
-from proxy.frame.frame import FrameKey
+from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import Named
 from proxy.frame.supply import Headers
 from proxy.origin.client import Origin
@@ -38,20 +38,6 @@ MOST_KEPT = 64
 """Lists that are kept."""
 MOST_FRAMES = 100_000
 """Frames of a series; more are refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesKey:
-    """Which series, for whom."""
-
-    origin: str
-    """Name of the origin."""
-    partition: bytes
-    """Digest of the credential; empty where all may read."""
-    study: str
-    """StudyInstanceUID."""
-    series: str
-    """SeriesInstanceUID."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from proxy.codestream.cutting import cut_reduced
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import Reach
 from proxy.errors import BadResource
-from proxy.frame.frame import Frame, Identity
+from proxy.frame.frame import Frame
+from proxy.frame.identity import Identity
 from proxy.wire.request import arguments
 from proxy.wire.resource import FrameResource, parse_frame_path
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from proxy.frame.frame import FrameKey
+from proxy.frame.key import FrameKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 """What is asked for one frame and what is answered, as values; whoever gives it."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
-from proxy.frame.frame import Claim
+from proxy.frame.identity import Claim
+from proxy.wire.ranges import Span
 
 Headers = Sequence[tuple[str, str]]
 
@@ -32,3 +35,23 @@ class Answer:
     """One past its last byte."""
     chunks: AsyncIterator[bytes]
     """The body as it arrives, exactly `stop - start` bytes; raises `OriginHungUp` where it is shorter."""
+
+
+class Supplier(Protocol):
+    """Who gives the bytes of frames: an origin, or whoever makes an alternate."""
+
+    @property
+    def keeps_labels(self) -> bool:
+        """Whether HTJ2K is handed on under the label that it came with."""
+
+    @property
+    def has_validators(self) -> bool | None:
+        """Whether its frames have strong validators; None where that is not known yet."""
+
+    def may_ask_again(self) -> bool:
+        """Whether one request that failed may be asked again; counts it."""
+
+    def fetch(
+        self, asked: Asked, span: Span, held: Claim | None, stage: str
+    ) -> AbstractAsyncContextManager[Answer]:
+        """A span of a codestream; `held` guards it against another version. Raises `ProxyError`."""

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from time import time
 
 from proxy.errors import Loop, OriginBusy, OriginChanged, OriginFailed, OriginMismatch, OriginRefused
-from proxy.frame.frame import Claim, Lease
+from proxy.frame.identity import Claim, Lease
 from proxy.origin.freshness import lease_of
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span, parse_content_range

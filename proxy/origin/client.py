@@ -25,7 +25,7 @@ from proxy.errors import (
     OriginRefused,
     OriginTimeout,
 )
-from proxy.frame.frame import Claim, Lease
+from proxy.frame.identity import Claim, Lease
 from proxy.frame.supply import Answer, Asked, Headers
 from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
 from proxy.origin.codings import without_false

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 
-from proxy.frame.frame import Claim
+from proxy.frame.identity import Claim
 from proxy.wire.media import is_htj2k
 
 RELEARN = 3

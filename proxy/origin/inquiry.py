@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import httpx
 
-from proxy.frame.frame import Claim
+from proxy.frame.identity import Claim
 from proxy.frame.supply import Asked
 from proxy.origin.exchange import Exchange
 from proxy.origin.forms import FORMS, NO_RANGES, Asking

@@ -15,7 +15,7 @@ from proxy.codestream.layout import read_layout
 from proxy.codestream.markers import SOC
 from proxy.codestream.whole import fault_of
 from proxy.errors import CodestreamError, OriginHungUp, OriginMismatch
-from proxy.frame.frame import Claim
+from proxy.frame.identity import Claim
 from proxy.origin.signature import TELLING, kind_of
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.multipart import PartHead, read_part_head

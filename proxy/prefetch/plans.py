@@ -11,9 +11,9 @@ import secrets
 from proxy.alternates.offered import Alternates
 from proxy.errors import ProxyError, UnknownName
 from proxy.fetch.retrieve import Retrieve
-from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesKey, SeriesLists
+from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesLists
 from proxy.fetch.tasks import Tasks
-from proxy.frame.frame import FrameKey
+from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import Named
 from proxy.frame.supply import Headers
 from proxy.plan.choice import Chosen

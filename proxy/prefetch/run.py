@@ -19,10 +19,11 @@ from proxy.alternates.offered import Alternates
 from proxy.codecs.jobs import Offered
 from proxy.codestream.reach import Mark, Reach
 from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
-from proxy.fetch.retrieve import Retrieve, Source, Wanted
+from proxy.fetch.retrieve import Retrieve, Wanted
 from proxy.fetch.series import ListedFrames, SeriesFrames
+from proxy.fetch.source import Source
 from proxy.fetch.turns import Rank, Turn
-from proxy.frame.frame import FrameKey
+from proxy.frame.key import FrameKey
 from proxy.frame.reduced import read_reduced
 from proxy.frame.supply import Asked, Headers
 from proxy.plan.plan import Fetch, Plan

@@ -5,10 +5,7 @@
 """
 
 import asyncio
-import gc
 import logging
-import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Collection, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +13,6 @@ from time import perf_counter
 from typing import Any
 
 import httpx
-import uvloop
 from starlette.types import Receive, Scope, Send
 
 from proxy.access.caller import CREDENTIALS, Access
@@ -38,7 +34,8 @@ from proxy.fetch.fill import Site
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
 from proxy.fetch.retrieve import Retrieve
-from proxy.fetch.series import SeriesKey, SeriesLists
+from proxy.fetch.series import SeriesLists
+from proxy.frame.key import SeriesKey
 from proxy.frame.scope import Named
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
@@ -48,19 +45,18 @@ from proxy.origin.window import Window
 from proxy.plan.choice import Chosen
 from proxy.prefetch.plans import Plans
 from proxy.service.http1 import Rules
-from proxy.service.listeners import Listener, open_socket, serve
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
-from proxy.settings.sections import OriginSettings, split_address
-from proxy.telemetry import logs
+from proxy.settings.sections import OriginSettings
 from proxy.telemetry.metrics import Metrics
 from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.cors import shared
 from proxy.viewers.delivery import Progress
 from proxy.viewers.forward import checked_target, hand_through
-from proxy.viewers.frames import Frames, frame_request
+from proxy.viewers.frames import Frames
 from proxy.viewers.problem import send_problem
 from proxy.viewers.rendered import Pictures
+from proxy.viewers.request import frame_request
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 from proxy.wire.via import Via
@@ -314,44 +310,3 @@ def _range_of(scope: Scope) -> str | None:
 def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:
     """The service with these settings, not yet running."""
     return App(settings, window_of=window_of)
-
-
-def run(
-    settings: Settings,
-    viewers: socket.socket | None = None,
-    admin: socket.socket | None = None,
-    path: Path | None = None,
-) -> None:
-    """Serves until SIGTERM or SIGINT, on these sockets or on those of the settings. Raises `OSError`.
-
-    With the path of its configuration it takes changes of that into force.
-    """
-    logs.configure(settings.log.level, settings.log.format)
-    listen = settings.listen
-    viewers = viewers or open_socket(*split_address(listen.viewers))
-    admin = admin or open_socket(*split_address(listen.admin))
-    app = create_app(settings)
-    # All this stays. Each time that the collector went through it, nobody was served for 13 to 53 ms.
-    gc.collect()
-    gc.freeze()
-    uvloop.run(_serve(app, viewers, admin, path))
-
-
-async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: Path | None) -> None:
-    stop = asyncio.Event()
-
-    def end() -> None:
-        app.readiness.end()
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, end)
-    grace = app.settings.listen.grace
-    async with app.running():
-        _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
-        looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        rules = app.rules
-        both = Listener(app.viewers, viewers, grace, rules), Listener(app.admin, admin, grace, rules)
-        await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
-        if looking is not None:
-            looking.cancel()

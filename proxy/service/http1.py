@@ -35,8 +35,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from proxy.errors import BadRequest, ProxyError, TooLarge, TooSlow, UrlTooLong
-from proxy.viewers.problem import answer_to
 from proxy.wire.head import Fields, check_head, joined, size_of, split_target
+from proxy.wire.problem import answer_to
 
 SLICE = 4096
 """Bytes that the parser gets at once."""

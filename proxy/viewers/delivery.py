@@ -11,8 +11,9 @@ from time import perf_counter
 
 from starlette.types import Receive, Send
 
-from proxy.fetch.retrieve import CacheDid, Source
-from proxy.frame.frame import Identity, cut
+from proxy.fetch.source import CacheDid, Source
+from proxy.frame.frame import cut
+from proxy.frame.identity import Identity
 from proxy.viewers.response import Composed, Headers, wrapping_of
 from proxy.wire.media import Envelope
 from proxy.wire.resource import FrameResource

@@ -10,31 +10,27 @@ image in its middle. A thumbnail is "a meaningful representation" (10.4.3.3.4): 
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
 
 from proxy.access.caller import Access, Caller
-from proxy.alternates.offered import IN_FLIGHT, REFUSALS, Maker
+from proxy.alternates.offered import IN_FLIGHT, REFUSALS
+from proxy.alternates.renderer import Renderer
 from proxy.cache.lacking import Lacking
-from proxy.codecs.jobs import Made, RenderedBy, Rendering
+from proxy.codecs.jobs import RenderedBy
 from proxy.codecs.workers import Workers
-from proxy.codestream.reach import Reach
-from proxy.errors import CodestreamError, NotMade
+from proxy.errors import NotMade
 from proxy.fetch.fill import Site
 from proxy.fetch.gate import Gate
 from proxy.fetch.retrieve import Retrieve, Wanted
-from proxy.fetch.series import SeriesFrames, SeriesKey, SeriesLists
-from proxy.frame.frame import FrameKey, Identity
+from proxy.fetch.series import SeriesLists
+from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.window import Window
 from proxy.telemetry.metrics import Metrics
-from proxy.viewers.frames import FrameRequest
+from proxy.viewers.request import FrameRequest
 from proxy.viewers.response import conditions_of
-from proxy.wire.display import Display
-from proxy.wire.media import Envelope, transfer_syntax_of
+from proxy.wire.media import Envelope
 from proxy.wire.picture import Picture, read_picture
-from proxy.wire.pixels import ImagePixel
 from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource, RenderedResource, parse_rendered_path
 
@@ -115,60 +111,7 @@ class Pictures:
 
         def site() -> Site:
             plain = replace(frame, first=None, stop=None, is_completed=True)
-            maker = _Renderer(plain, picture, self._retrieve, self._lists, self._workers)
+            maker = Renderer(plain, picture, self._retrieve, self._lists, self._workers)
             return Site(maker, self._gate, maker.lift)
 
         return replace(frame, key=key, first=None, site=site)
-
-
-class _Renderer(Maker):
-    """The supplier of one picture."""
-
-    def __init__(
-        self, frame: Wanted, picture: Picture, retrieve: Retrieve, lists: SeriesLists, workers: Workers
-    ) -> None:
-        super().__init__(frame, retrieve, lists, workers)
-        self._picture = picture
-
-    def _display(self, frames: SeriesFrames) -> Display:
-        return frames.display_of(self._frame.key.resource).through(self._picture.window)
-
-    def _recipe(self, frames: SeriesFrames) -> dict[str, Any]:
-        return {"picture": asdict(self._picture), "display": asdict(self._display(frames))}
-
-    async def _make(self, frames: SeriesFrames, pixel: ImagePixel) -> tuple[Identity, Made]:
-        fit, display = self._picture.fit(pixel.columns, pixel.rows), self._display(frames)
-        is_smaller = fit.covers != (pixel.columns, pixel.rows)
-        # A smaller resolution has padding mixed with what is beside it, so it can't be left out of account.
-        is_padded = display.padding is not None and not (display.window or display.voi)
-        if is_smaller and not is_padded and self._may_be_cut(frames, pixel):
-            with suppress(CodestreamError):  # else of the whole
-                identity, content, size = await self._less(Reach(covers=fit.covers))
-                return identity, await self._rendered(identity, content, pixel, display, size)
-        identity, content = await self._whole()
-        return identity, await self._rendered(identity, content, pixel, display)
-
-    async def _rendered(
-        self,
-        identity: Identity,
-        content: bytes,
-        pixel: ImagePixel,
-        display: Display,
-        size: tuple[int, int] | None = None,
-    ) -> Made:
-        """Of the bytes of a frame, or of a smaller picture of it that has this size."""
-        columns, rows = size or (pixel.columns, pixel.rows)
-        fit = self._picture.fit(pixel.columns, pixel.rows)
-        left, top, width, height = fit.region
-        across, down = columns / pixel.columns, rows / pixel.rows
-        job = Rendering(
-            content,
-            transfer_syntax_of(identity.label),
-            replace(pixel, columns=columns, rows=rows),
-            display,
-            (left * across, top * down, width * across, height * down),
-            fit.size,
-            self._picture.media,
-            self._picture.quality,
-        )
-        return await self._done(job)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from proxy.errors import RangeNotSatisfiable
-from proxy.frame.frame import Identity
+from proxy.frame.identity import Identity
 from proxy.wire.media import Envelope
 from proxy.wire.multipart import SINGLE_PART, Wrapping, wrap
 from proxy.wire.ranges import ContentRange, RangeRequest, Span, parse_range

@@ -25,8 +25,8 @@ from proxy.demo.attributes import uid_of
 from proxy.demo.origin import create_origin
 from proxy.measure.link import run_link
 from proxy.measure.network import Network
-from proxy.service import app
 from proxy.service.listeners import Listener
+from proxy.service.run import run
 from proxy.settings.model import Settings
 from proxy.viewers.cors import shared
 from tests.bench.browser_quality import Shown, shown
@@ -119,7 +119,7 @@ class Place:
             cors={"origins": [self.page]},
         )
         viewers, admin = listen(), listen()
-        self.children.start("proxy", app.run, settings, viewers, admin)
+        self.children.start("proxy", run, settings, viewers, admin)
         return "http://{}:{}".format(*address(viewers))
 
 

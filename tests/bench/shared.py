@@ -22,8 +22,8 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from proxy.commands.processes import Children, address, listen
-from proxy.service import app
 from proxy.service.listeners import Listener
+from proxy.service.run import run
 from proxy.settings.model import Settings
 
 FIRST = 65536
@@ -122,7 +122,7 @@ def proxy(origin: str) -> Iterator[str]:
     settings = Settings(_env_prefix="NOTHING_", origins=[{"url": origin}], log={"level": "error"})
     with Children() as children:
         viewers, admin = listen(), listen()
-        children.start("proxy", app.run, settings, viewers, admin)
+        children.start("proxy", run, settings, viewers, admin)
         yield "http://{}:{}".format(*address(viewers))
 
 

@@ -8,8 +8,10 @@ from itertools import count
 
 import httpx
 
-from proxy.fetch.series import ListedFrames, SeriesKey
-from proxy.frame.frame import Claim, Frame, FrameKey, identify
+from proxy.fetch.series import ListedFrames
+from proxy.frame.frame import Frame
+from proxy.frame.identity import Claim, identify
+from proxy.frame.key import FrameKey, SeriesKey
 from proxy.prefetch.run import Run
 from proxy.service.app import App
 from proxy.wire.resource import FrameResource

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from proxy.codestream.cutting import cut_reduced
 from proxy.codestream.layout import Layout, read_layout
-from proxy.frame.frame import Claim, identify
+from proxy.frame.identity import Claim, identify
 from tests.codestreams import PARTS, htj2k, picture
 from tests.scripted_origin import LABEL
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from proxy.frame.frame import Claim
+from proxy.frame.identity import Claim
 from proxy.frame.supply import Answer, Asked
 from proxy.wire.ranges import Span
 

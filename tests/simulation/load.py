@@ -12,7 +12,7 @@ from proxy.fetch.fill import Site
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
 from proxy.fetch.retrieve import Retrieve, Wanted
-from proxy.frame.frame import FrameKey
+from proxy.frame.key import FrameKey
 from proxy.frame.supply import Asked
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource

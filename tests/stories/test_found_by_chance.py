@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.frame.frame import IDENTIFYING
+from proxy.frame.identity import IDENTIFYING
 from proxy.wire.multipart import SINGLE_PART, wrap
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house

@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.frame.frame import Claim, Frame, FrameKey, identify
+from proxy.frame.frame import Frame
+from proxy.frame.identity import Claim, identify
+from proxy.frame.key import FrameKey
 from proxy.wire.resource import FrameResource, parse_frame_path
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import House, house

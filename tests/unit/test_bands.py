@@ -20,8 +20,8 @@ BANDS = {
 MAY_IMPORT = {
     "cli": {"commands", "measure", "plan", "service", "settings", "errors"},
     "commands": {
-        *("archive", "demo", "measure", "service", "prefetch", "fetch", "origin", "codecs", "settings"),
-        *("plan", "codestream", "wire", "errors"),
+        *("archive", "demo", "measure", "service", "prefetch", "origin", "codecs", "settings"),
+        *("frame", "plan", "codestream", "wire", "errors"),
     },
     "measure": {"origin", "codecs", "plan", "codestream", "wire", "errors"},
     "demo": {"codecs", "wire", "errors"},
@@ -35,7 +35,7 @@ MAY_IMPORT = {
         *("frame", "plan", "codestream", "wire", "telemetry", "errors"),
     },
     "admin": {
-        *("viewers", "prefetch", "fetch", "origin", "settings", "access"),
+        *("prefetch", "fetch", "origin", "settings", "access"),
         *("frame", "wire", "telemetry", "errors"),
     },
     "prefetch": {

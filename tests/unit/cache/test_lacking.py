@@ -1,5 +1,5 @@
 from proxy.cache.lacking import KEPT, MOST_KEPT, Lacking
-from proxy.frame.frame import FrameKey
+from proxy.frame.key import FrameKey
 from proxy.wire.resource import FrameResource
 
 

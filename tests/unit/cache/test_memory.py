@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.memory import MemoryStore
-from proxy.frame.frame import IDENTIFYING, PIECE, Claim, Frame, FrameKey, cut, frame_of, identify
+from proxy.frame.frame import PIECE, Frame, cut, frame_of
+from proxy.frame.identity import IDENTIFYING, Claim, identify
+from proxy.frame.key import FrameKey
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.media import Envelope
 from proxy.wire.resource import FrameResource

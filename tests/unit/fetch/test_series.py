@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefused, OriginUnreachable
-from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesKey, SeriesLists, read_frames
-from proxy.frame.frame import FrameKey
+from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, read_frames
+from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.client import Origin
 from proxy.origin.transport import Limits, Transport
 from proxy.telemetry.metrics import Metrics

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import OriginBusy, OriginChanged, OriginError, OriginFailed, OriginMismatch, OriginRefused
-from proxy.frame.frame import Claim, Lease
+from proxy.frame.identity import Claim, Lease
 from proxy.origin.answer import Believed, believe, label_of, strong_validator
 from proxy.origin.freshness import lease_of
 from proxy.wire.media import MediaType, parse_media_type

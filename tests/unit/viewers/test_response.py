@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.frame.frame import Claim, identify
+from proxy.frame.identity import Claim, identify
 from proxy.viewers.response import Composed, Conditions, compose
 from proxy.wire.media import Envelope
 from proxy.wire.ranges import RangeRequest, parse_range

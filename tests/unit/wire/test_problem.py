@@ -15,7 +15,8 @@ from proxy.errors import (
     RangeNotSatisfiable,
     ShuttingDown,
 )
-from proxy.viewers.problem import STATUSES, send_problem, status_of
+from proxy.viewers.problem import send_problem
+from proxy.wire.problem import STATUSES, status_of
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,82 @@
+"""What a viewer's response is read from: a frame in the cache, or one that is still being fetched."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from proxy.codestream.reach import Reach, Told
+from proxy.errors import CodestreamError
+from proxy.frame.frame import Frame, cut
+from proxy.frame.identity import Identity
+from proxy.frame.reduced import cut_out
+
+
+class CacheDid(StrEnum):
+    """What the cache did (RFC 9211 2)."""
+
+    HIT = "hit"
+    """Everything asked for was held."""
+    PARTIAL = "partial"
+    """A prefix was held; the rest is fetched."""
+    MISS = "miss"
+    """Nothing was held."""
+    COLLAPSED = "collapsed"
+    """Joined a fill that was under way."""
+
+
+class Source(Protocol):
+    """What a viewer's answer is read from."""
+
+    async def describe(self) -> Identity:
+        """Which version of the frame this is."""
+
+    async def settle(self) -> Identity:
+        """The same, by a name that no other version has."""
+
+    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+        """What there is of `[start, stop)` of the codestream, one byte at least."""
+
+    async def reached(self, start: int) -> None:
+        """Returns when all bytes before `start` are there."""
+
+    async def told(self, reach: Reach) -> Told:
+        """How many bytes a reach takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A source that has all its bytes."""
+
+    frame: Frame
+    """Reaches as far as it is read."""
+
+    async def describe(self) -> Identity:
+        """At once."""
+        return self.frame.identity
+
+    async def settle(self) -> Identity:
+        """At once."""
+        return self.frame.identity
+
+    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+        """At once, all of it."""
+        return tuple(cut(self.frame.pieces, start, stop))
+
+    async def reached(self, start: int) -> None:
+        """At once."""
+
+    async def told(self, reach: Reach) -> Told:
+        """At once."""
+        return self.frame.told(reach)
+
+
+async def reduced(source: Source, reach: Reach) -> tuple[Told, Held]:
+    """A smaller picture of a frame as a frame of its own. Raises `CodestreamError` where it can't be cut."""
+    told = await source.told(reach)
+    if told.resolution is None:
+        raise CodestreamError("where its resolutions end can't be told")
+    await source.reached(told.stop)
+    leading = b"".join(await source.take(0, told.stop))
+    layout = source.frame.layout if isinstance(source, Held) else None
+    return told, Held(cut_out(leading, layout, told.resolution, await source.describe()))
