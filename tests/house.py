@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from proxy.origin.transport import Limits, Transport
+from proxy.origin.transport import Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.service.app import App, create_app
 from proxy.service.listeners import Listener, open_socket, serve
@@ -20,7 +20,7 @@ from tests.scripted_origin import SERIES, ScriptedOrigin, running
 
 STORY = 60
 """Seconds after which a story that hangs fails."""
-PATIENCE = Limits(first_byte=20, stall=20)
+PATIENCE = TransportLimits(first_byte=20, stall=20)
 """A viewer's."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from proxy.origin.transport import Limits, Tls, Transport
+from proxy.origin.transport import Tls, Transport, TransportLimits
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -107,10 +107,10 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 @asynccontextmanager
 async def client_of(
-    server: str, limits: Limits | None = None, tls: Tls | None = None, auth: httpx.Auth | None = None
+    server: str, limits: TransportLimits | None = None, tls: Tls | None = None, auth: httpx.Auth | None = None
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the kind that an origin has."""
-    transport = await asyncio.to_thread(Transport, limits or Limits(), tls)
+    transport = await asyncio.to_thread(Transport, limits or TransportLimits(), tls)
     async with httpx.AsyncClient(base_url=server, transport=transport, timeout=None, auth=auth) as client:
         yield client
 

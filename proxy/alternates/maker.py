@@ -11,14 +11,14 @@ from typing import Any
 
 from proxy.codecs.jobs import Job, Made, Rendering
 from proxy.codecs.workers import Workers
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import NotMade, OriginChanged
-from proxy.fetch.retrieve import Retrieve, Wanted
+from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import SeriesFrames, SeriesLists
-from proxy.fetch.source import Source, reduced
+from proxy.fetch.source import FrameSource, reduced
 from proxy.frame.identity import Claim, Identity
 from proxy.frame.key import SeriesKey
-from proxy.frame.supply import Answer, Asked
+from proxy.frame.supply import Answer, OriginRequest
 from proxy.origin.parts import once
 from proxy.wire.media import HTJ2K
 from proxy.wire.pixels import ImagePixel
@@ -31,7 +31,7 @@ class Maker(ABC):
     keeps_labels = False
     has_validators = True
 
-    def __init__(self, frame: Wanted, retrieve: Retrieve, lists: SeriesLists, workers: Workers) -> None:
+    def __init__(self, frame: Retrieval, retrieve: Retrieve, lists: SeriesLists, workers: Workers) -> None:
         self._frame = frame
         self._retrieve = retrieve
         self._lists = lists
@@ -54,7 +54,9 @@ class Maker(ABC):
         self._retrieve.open(self._frame).leave()
 
     @asynccontextmanager
-    async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
+    async def fetch(
+        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str
+    ) -> AsyncIterator[Answer]:
         """Makes it. Raises `NotMade`, `CodestreamError`, and whatever fetching the frame does."""
         del asked, stage
         key = self._frame.key
@@ -81,7 +83,7 @@ class Maker(ABC):
         """Whether smaller pictures may be in the first bytes; of a palette's indices there are none."""
         return frames.transfer_syntax in ("", *HTJ2K) and pixel.photometric != "PALETTE COLOR"
 
-    async def _less(self, reach: Reach) -> tuple[Identity, bytes, tuple[int, int]]:
+    async def _less(self, reach: ResolutionTarget) -> tuple[Identity, bytes, tuple[int, int]]:
         """As many first bytes as hold a smaller picture, and its size. Raises `CodestreamError`."""
         with self._opened(replace(self._frame, first=reach, stop=reach, is_completed=False)) as source:
             told, held = await reduced(source, reach)
@@ -99,7 +101,7 @@ class Maker(ABC):
         return await self._workers.make(job, is_planned=self._frame.planned is not None)
 
     @contextmanager
-    def _opened(self, wanted: Wanted) -> Iterator[Source]:
+    def _opened(self, wanted: Retrieval) -> Iterator[FrameSource]:
         opened, is_cancelled = self._retrieve.open(wanted), False
         try:
             yield opened.source

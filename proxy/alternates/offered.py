@@ -14,9 +14,9 @@ from proxy.cache.lacking import Lacking
 from proxy.codecs.jobs import Offered
 from proxy.codecs.workers import Workers
 from proxy.errors import OriginRefused
-from proxy.fetch.fill import Site
+from proxy.fetch.fill import GatedSupplier
 from proxy.fetch.gate import Gate
-from proxy.fetch.retrieve import Retrieve, Wanted
+from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.origin.window import Window
 from proxy.telemetry.metrics import Metrics
@@ -52,7 +52,7 @@ class Alternates:
         """The one at a path; none where a size is asked for, since such a picture is cut out of the frame."""
         return None if "fsiz=" in query else self._by_path.get(frames_path)
 
-    def wanted(self, frame: Wanted, offered: Offered) -> Wanted:
+    def wanted(self, frame: Retrieval, offered: Offered) -> Retrieval:
         """A request for a frame as one for an alternate of it."""
         key = replace(frame.key, frames_path=offered.path)
         if offered.made == "never" or (offered.made == "if-missing" and key not in self._lacking):
@@ -60,14 +60,14 @@ class Alternates:
             path = key.resource.path_at(offered.path) + query
             return replace(frame, key=key, asked=replace(frame.asked, path=path))
 
-        def site() -> Site:
+        def site() -> GatedSupplier:
             plain = replace(frame, first=None, stop=None, is_completed=True)
             maker = Transcoder(plain, offered.alternate, self._retrieve, self._lists, self._workers)
-            return Site(maker, self._gate, maker.lift)
+            return GatedSupplier(maker, self._gate, maker.lift)
 
         return replace(frame, key=key, first=None, site=site)
 
-    def instead(self, wanted: Wanted, refused: OriginRefused) -> Offered | None:
+    def instead(self, wanted: Retrieval, refused: OriginRefused) -> Offered | None:
         """What is made here of a frame, now that its origin refused its own; None if nothing is."""
         offered = self._by_path.get(wanted.key.frames_path)
         is_missing = wanted.site is None and refused.status in REFUSALS
@@ -75,7 +75,7 @@ class Alternates:
             return None
         return replace(offered, made="always")
 
-    def learn(self, wanted: Wanted, refused: int) -> None:
+    def learn(self, wanted: Retrieval, refused: int) -> None:
         """This was had; `refused` is the status by which the origin refused it before, or 0.
 
         Until it was made nobody knows if the origin lacks the alternate or the frame.

@@ -7,9 +7,9 @@ from typing import Any
 from proxy.alternates.maker import Maker
 from proxy.codecs.jobs import Made, Rendering
 from proxy.codecs.workers import Workers
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import CodestreamError
-from proxy.fetch.retrieve import Retrieve, Wanted
+from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import SeriesFrames, SeriesLists
 from proxy.frame.identity import Identity
 from proxy.wire.display import Display
@@ -22,7 +22,7 @@ class Renderer(Maker):
     """The supplier of one picture."""
 
     def __init__(
-        self, frame: Wanted, picture: Picture, retrieve: Retrieve, lists: SeriesLists, workers: Workers
+        self, frame: Retrieval, picture: Picture, retrieve: Retrieve, lists: SeriesLists, workers: Workers
     ) -> None:
         super().__init__(frame, retrieve, lists, workers)
         self._picture = picture
@@ -40,7 +40,7 @@ class Renderer(Maker):
         is_padded = display.padding is not None and not (display.window or display.voi)
         if is_smaller and not is_padded and self._may_be_cut(frames, pixel):
             with suppress(CodestreamError):  # else of the whole
-                identity, content, size = await self._less(Reach(covers=fit.covers))
+                identity, content, size = await self._less(ResolutionTarget(covers=fit.covers))
                 return identity, await self._rendered(identity, content, pixel, display, size)
         identity, content = await self._whole()
         return identity, await self._rendered(identity, content, pixel, display)

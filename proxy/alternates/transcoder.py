@@ -8,9 +8,9 @@ from typing import Any
 from proxy.alternates.maker import Maker
 from proxy.codecs.jobs import Alternate, Job, Made
 from proxy.codecs.workers import Workers
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import CodestreamError
-from proxy.fetch.retrieve import Retrieve, Wanted
+from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import SeriesFrames, SeriesLists
 from proxy.frame.identity import Identity
 from proxy.wire.media import HTJ2K_RPCL, JPHC, transfer_syntax_of
@@ -21,7 +21,7 @@ class Transcoder(Maker):
     """The supplier of one alternate of one frame."""
 
     def __init__(
-        self, frame: Wanted, alternate: Alternate, retrieve: Retrieve, lists: SeriesLists, workers: Workers
+        self, frame: Retrieval, alternate: Alternate, retrieve: Retrieve, lists: SeriesLists, workers: Workers
     ) -> None:
         super().__init__(frame, retrieve, lists, workers)
         self._alternate = alternate
@@ -45,7 +45,7 @@ class Transcoder(Maker):
 
     async def _of_less(self, pixel: ImagePixel, scale: int) -> tuple[Identity, Made]:
         """Of as many first bytes as hold the smaller picture, without decoding where HTJ2K is wanted."""
-        identity, content, size = await self._less(Reach(scale=scale))
+        identity, content, size = await self._less(ResolutionTarget(scale=scale))
         left = scale // (1 << round(log2(pixel.columns / size[0])))
         if left == 1 and self._alternate.codec == "htj2k" and not self._alternate.is_lossy:
             return identity, Made(content, identity.label, size)

@@ -20,7 +20,7 @@ from proxy.archive.describing import of_encoded, of_frames, outsourced, overlays
 from proxy.archive.manifest import digest, is_whole
 from proxy.archive.outcome import Outcome
 from proxy.archive.selection import choose
-from proxy.archive.source import Source, read_source
+from proxy.archive.source import DicomFile, read_source
 from proxy.archive.tree import DICOM, JPEG, Forms, Json, instance_path
 from proxy.archive.writing import (
     RECIPE,
@@ -48,7 +48,7 @@ _PIXEL_DATA = "7FE00010"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TreeOptions:
     """What a tree is to hold."""
 
     frames: Alternate | None
@@ -63,7 +63,7 @@ class Wanted:
     """Whether the DICOM files are in it too."""
 
 
-def create(tree: Path, sources: Sequence[Path], wanted: Wanted, out: TextIO) -> Outcome:
+def create(tree: Path, sources: Sequence[Path], wanted: TreeOptions, out: TextIO) -> Outcome:
     """Makes or extends a tree. Progress goes to `out`. Raises `ConfigurationError`, `OSError`."""
     tree, began, outcome = tree.resolve(), time.monotonic(), Outcome()
     with alone(tree, out), warnings.catch_warnings():
@@ -82,7 +82,7 @@ def create(tree: Path, sources: Sequence[Path], wanted: Wanted, out: TextIO) -> 
 
 
 class _Conversion:
-    def __init__(self, tree: Path, aside: Path, wanted: Wanted, outcome: Outcome) -> None:
+    def __init__(self, tree: Path, aside: Path, wanted: TreeOptions, outcome: Outcome) -> None:
         self._tree = tree
         self._aside = aside
         self._wanted = wanted
@@ -138,7 +138,7 @@ class _Conversion:
             self._outcome.notes.update(set(notes))
             self._outcome.left_out += [(path, why) for why in left_out]
 
-    async def _written(self, source: Source, folder: InstanceFolder) -> tuple[Json, list[str]]:
+    async def _written(self, source: DicomFile, folder: InstanceFolder) -> tuple[Json, list[str]]:
         """Everything but the metadata, which it gives, and what there is to say of it."""
         notes = ["without attributes that JSON can't say"] if source.left_out else []
         metadata, large = outsourced(source.metadata)
@@ -160,7 +160,7 @@ class _Conversion:
             await asyncio.to_thread(folder.write, "index", source.content, DICOM)
         return metadata, notes
 
-    async def _write_frames(self, source: Source, metadata: Json, folder: InstanceFolder) -> Json:
+    async def _write_frames(self, source: DicomFile, metadata: Json, folder: InstanceFolder) -> Json:
         """What the metadata says with them. Raises `NotMade`."""
         wanted = self._wanted.frames
         if wanted is None or _is_so(source, wanted):
@@ -169,12 +169,12 @@ class _Conversion:
         syntax = transfer_syntax_of(LABELS[wanted.codec, wanted.is_lossy])
         return of_encoded(of_frames(metadata, len(source.frames), syntax), pixel, syntax)
 
-    async def _keep_frames(self, source: Source, metadata: Json, folder: InstanceFolder) -> Json:
+    async def _keep_frames(self, source: DicomFile, metadata: Json, folder: InstanceFolder) -> Json:
         for number, frame in enumerate(source.frames, start=1):
             await asyncio.to_thread(folder.write, f"frames/{number}", frame, source.label)
         return of_frames(metadata, len(source.frames), source.syntax)
 
-    async def _write_alternates(self, source: Source, folder: InstanceFolder, notes: list[str]) -> None:
+    async def _write_alternates(self, source: DicomFile, folder: InstanceFolder, notes: list[str]) -> None:
         for name, alternate in self._wanted.alternates.items():
             try:
                 await self._write_made(source, name, alternate, folder)
@@ -188,7 +188,7 @@ class _Conversion:
                 notes.append(f"without thumbnail: {why}")
 
     async def _write_made(
-        self, source: Source, name: str, alternate: Alternate, folder: InstanceFolder
+        self, source: DicomFile, name: str, alternate: Alternate, folder: InstanceFolder
     ) -> ImagePixel:
         """One alternate of every frame; what it was made of. Raises `NotMade`, `CodestreamError`."""
         pixel = source.pixel
@@ -211,7 +211,7 @@ class _Conversion:
             return await self._workers.make(job)
 
 
-def _is_so(source: Source, wanted: Alternate) -> bool:
+def _is_so(source: DicomFile, wanted: Alternate) -> bool:
     """Whether frames are already what they are to be made into."""
     if wanted.codec == "jpegls":
         return source.media == "image/jls"
@@ -226,7 +226,7 @@ def _is_rpcl(codestream: bytes) -> bool:
     return header is not None and not header.reasons and not fault_of(codestream)
 
 
-def _thumbnail(source: Source) -> Rendering:
+def _thumbnail(source: DicomFile) -> Rendering:
     """The frame in the middle, small."""
     pixel, at = source.pixel, len(source.frames) // 2
     if pixel is None:

@@ -34,13 +34,13 @@ def metadata_of(dataset: Dataset) -> tuple[Json, list[str]]:
     Without pixels and group lengths.
     """
     left_out: list[str] = []
-    metadata = _told(dataset, left_out)
+    metadata = _described(dataset, left_out)
     if _CHARACTERS in metadata:
         metadata[_CHARACTERS]["Value"] = ["ISO_IR 192"]  # JSON is UTF-8 (PS3.18 annex F)
     return changed(metadata, _finite), left_out
 
 
-def _told(dataset: Dataset, left_out: list[str], depth: int = 0) -> Json:
+def _described(dataset: Dataset, left_out: list[str], depth: int = 0) -> Json:
     metadata: Json = {}
     for tag in sorted(dataset.keys()):
         if tag.element == 0 or tag in _NOT_SAID:
@@ -50,7 +50,7 @@ def _told(dataset: Dataset, left_out: list[str], depth: int = 0) -> Json:
             if element.VR != "SQ":
                 metadata[f"{tag:08X}"] = element.to_json_dict(None, 0)
             elif depth < MOST_NESTED:
-                items = [_told(item, left_out, depth + 1) for item in element.value]
+                items = [_described(item, left_out, depth + 1) for item in element.value]
                 metadata[f"{tag:08X}"] = {"vr": "SQ", "Value": items}
             else:
                 left_out.append(f"{_named(tag)}: sequences more than {MOST_NESTED} deep")

@@ -38,7 +38,7 @@ Encode = Callable[[NDArray[Any]], bytes]
 """Makes the codestream of one frame, HTJ2K Lossless RPCL."""
 
 
-class Instance(Protocol):
+class SourceInstance(Protocol):
     """One instance to be written."""
 
     @property
@@ -62,7 +62,7 @@ class _Made:
 def prepare(
     folder: Path,
     recipe: str,
-    instances: Callable[[], Sequence[Instance]],
+    instances: Callable[[], Sequence[SourceInstance]],
     encode: Encode,
     progress: TextIO | None = None,
     alternates: Mapping[str, Alternate] | None = None,
@@ -93,7 +93,7 @@ def prepare(
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _make(aside: Path, how: _Made, instances: Sequence[Instance], out: TextIO) -> None:
+def _make(aside: Path, how: _Made, instances: Sequence[SourceInstance], out: TextIO) -> None:
     out.write(f"Encoding {len(instances)} instances, once; they are kept for the next time.\n")
     out.flush()
     pool = ThreadPoolExecutor(os.cpu_count())
@@ -106,7 +106,7 @@ def _make(aside: Path, how: _Made, instances: Sequence[Instance], out: TextIO) -
     write_lists(aside, how.recipe, Forms())
 
 
-def _write(tree: Path, how: _Made, instance: Instance) -> None:
+def _write(tree: Path, how: _Made, instance: SourceInstance) -> None:
     dataset, count = instance.dataset, 0
     folder = InstanceFolder(tree / f"{dataset.SOPInstanceUID}.making", Forms())
     pixel = ImagePixel(0, 0)

@@ -50,7 +50,7 @@ _SWAPPED = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DicomFile:
     """One instance as its file has it."""
 
     content: bytes
@@ -98,7 +98,7 @@ def uids_of(path: Path) -> tuple[str, str, str] | None:
     return study, series, instance
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> DicomFile:
     """A file taken apart. Raises `CodestreamError`, `OSError`, and whatever else it breaks."""
     content = path.read_bytes()
     dataset = read_dataset(content)
@@ -123,7 +123,7 @@ def read_source(path: Path) -> Source:
         left_out.append("PixelData: not there, though the metadata says how it is stored")
     if syntax in NATIVE:
         syntax = EXPLICIT_LITTLE_ENDIAN  # what a frame alone is (PS3.18 8.7.3.5)
-    return Source(content, digest(content), metadata, tuple(left_out), pixel, syntax, frames, video)
+    return DicomFile(content, digest(content), metadata, tuple(left_out), pixel, syntax, frames, video)
 
 
 def _swap(dataset: Dataset) -> None:

@@ -18,7 +18,7 @@ from cachetools import TLRUCache
 
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource
 
@@ -64,7 +64,7 @@ class _Names:
         self.size += key not in keys
         keys.add(key)
 
-    def take(self, named: Named) -> list[FrameKey]:
+    def take(self, named: FrameScope) -> list[FrameKey]:
         """Those of a name, which it then has no more."""
         is_one = named.study and named.series and named.instance and named.frame_number
         one = FrameResource(named.study, named.series, named.instance, named.frame_number)
@@ -141,7 +141,7 @@ class MemoryStore:
         self._firsts.pop(key, None)
         self._rests.pop(key, None)
 
-    def forget(self, named: Named) -> None:
+    def forget(self, named: FrameScope) -> None:
         """Forgets all frames of a name."""
         for key in self._names.take(named):
             self.drop(key)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 
 
 class Store(Protocol):
@@ -19,5 +19,5 @@ class Store(Protocol):
     def drop(self, key: FrameKey) -> None:
         """Forgets a frame."""
 
-    def forget(self, named: Named) -> None:
+    def forget(self, named: FrameScope) -> None:
         """Forgets all frames of a name."""

@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from proxy.codecs.headers import see_htj2k, see_jpeg, see_jpeg_2000, see_run_lengths, syntax_in
+from proxy.codecs.headers import check_htj2k, check_jpeg, check_jpeg_2000, check_run_lengths, syntax_in
 from proxy.codecs.htj2k import decode_htj2k
 from proxy.codecs.jpeg import Coded, Jpeg
 from proxy.errors import CodestreamError, NotMade, ProxyError
@@ -69,13 +69,13 @@ def _decode(content: bytes, syntax: str, pixel: ImagePixel) -> tuple[Pixels, Cod
         found = _run_lengths(content, pixel)
     elif syntax in HTJ2K:
         codestream = content.rstrip(b"\x00")
-        coded, found = see_htj2k(codestream, pixel), decode_htj2k(codestream)
+        coded, found = check_htj2k(codestream, pixel), decode_htj2k(codestream)
     elif syntax in JPEG_2000:
-        coded, found = see_jpeg_2000(content, pixel), imagecodecs.jpeg2k_decode(content, planar=False)
+        coded, found = check_jpeg_2000(content, pixel), imagecodecs.jpeg2k_decode(content, planar=False)
     elif syntax in JPEG_LS:
-        coded, found = see_jpeg(content, pixel), imagecodecs.jpegls_decode(content)
+        coded, found = check_jpeg(content, pixel), imagecodecs.jpegls_decode(content)
     elif syntax in JPEG:
-        coded = see_jpeg(content, pixel)
+        coded = check_jpeg(content, pixel)
         found = _jpeg(content, pixel, coded)
     else:
         raise NotMade(f"transfer syntax {syntax or 'not told'} is not decoded here")
@@ -141,7 +141,7 @@ def _rounded(colours: tuple[Pixels, ...], like: Pixels, bits: int) -> Pixels:
 
 def _run_lengths(content: bytes, pixel: ImagePixel) -> Pixels:
     """Each segment is a byte of each sample of a plane, the highest first (PS3.5 G.2); more is ignored."""
-    bounds = see_run_lengths(content, pixel)
+    bounds = check_run_lengths(content, pixel)
     size, width = pixel.rows * pixel.columns, pixel.allocated // 8
     planes = np.empty((pixel.samples, size, width), np.uint8)
     for number, (start, stop) in enumerate(pairwise(bounds)):

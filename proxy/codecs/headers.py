@@ -39,7 +39,7 @@ def syntax_in(content: bytes, pixel: ImagePixel) -> str:
     """
     try:
         if content.startswith(_SOI):
-            jpeg = see_jpeg(content, pixel)
+            jpeg = check_jpeg(content, pixel)
             if jpeg.is_ls:
                 return JPEG_LS_LOSSLESS
             deep = JPEG_EXTENDED if jpeg.precision > 8 else JPEG_BASELINE
@@ -55,7 +55,7 @@ def syntax_in(content: bytes, pixel: ImagePixel) -> str:
     return ""
 
 
-def see_jpeg(content: bytes, pixel: ImagePixel) -> Jpeg:
+def check_jpeg(content: bytes, pixel: ImagePixel) -> Jpeg:
     """That a JPEG or JPEG-LS is the picture of the metadata, and ends. Raises `CodestreamError`.
 
     Of one that was cut libjpeg makes up the rest, and CharLS looks for it: 16 seconds in 500 bytes.
@@ -69,7 +69,7 @@ def see_jpeg(content: bytes, pixel: ImagePixel) -> Jpeg:
     return found
 
 
-def see_run_lengths(content: bytes, pixel: ImagePixel) -> list[int]:
+def check_run_lengths(content: bytes, pixel: ImagePixel) -> list[int]:
     """Where the segments of RLE begin, and the end: as many as the metadata says, inside it (PS3.5 G.5).
 
     Raises `CodestreamError`.
@@ -85,13 +85,13 @@ def see_run_lengths(content: bytes, pixel: ImagePixel) -> list[int]:
     return bounds[1:]
 
 
-def see_jpeg_2000(content: bytes, pixel: ImagePixel) -> Coded:
+def check_jpeg_2000(content: bytes, pixel: ImagePixel) -> Coded:
     """That a codestream, in a JP2 file or not, is the picture of the metadata. Raises `CodestreamError`."""
     main = _main_header(_unboxed(content))
     return _coded(main, _see_codestream(main, pixel))
 
 
-def see_htj2k(codestream: bytes, pixel: ImagePixel) -> Coded:
+def check_htj2k(codestream: bytes, pixel: ImagePixel) -> Coded:
     """That it is whole, and a picture of the usual kind. Raises `CodestreamError`."""
     main = _main_header(codestream)
     size = _see_codestream(main, pixel)

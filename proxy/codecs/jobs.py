@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from proxy.wire.display import Display, Palette, Table, Window
+from proxy.wire.display import Display, DisplayWindow, Palette, Table
 from proxy.wire.pixels import ImagePixel
 
 Codec = Literal["htj2k", "jpegls", "jpeg"]
@@ -148,6 +148,6 @@ def read_job(told: dict[str, Any], content: bytes) -> Job | Rendering:
     if "alternate" in told:
         return Job(**told | {"alternate": Alternate(**told["alternate"])})
     display = told["display"]
-    kinds = {"window": Window, "palette": Palette, "modality": Table, "voi": Table}
+    kinds = {"window": DisplayWindow, "palette": Palette, "modality": Table, "voi": Table}
     display |= {name: kind(**display[name]) for name, kind in kinds.items() if display[name]}
     return Rendering(**told | {"display": Display(**display)})

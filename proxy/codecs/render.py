@@ -16,7 +16,7 @@ from proxy.codecs.decode import decode_stored, rgb_of
 from proxy.codecs.jobs import Made, Rendering
 from proxy.codecs.tables import coloured, mapped, most_of
 from proxy.errors import CodestreamError, NotMade
-from proxy.wire.display import Display, Window
+from proxy.wire.display import Display, DisplayWindow
 from proxy.wire.pixels import ImagePixel
 
 Pixels = NDArray[Any]
@@ -86,13 +86,13 @@ def windowed(stored: Pixels, display: Display, *, is_inverted: bool = False) -> 
     return shown
 
 
-def _window_over(values: NDArray[np.float64]) -> Window:
+def _window_over(values: NDArray[np.float64]) -> DisplayWindow:
     """From the least value to the most; any if there are none."""
     least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    return Window((least + most) / 2, most - least or 1.0, "linear-exact")
+    return DisplayWindow((least + most) / 2, most - least or 1.0, "linear-exact")
 
 
-def share_of_white(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
+def share_of_white(values: NDArray[np.float64], window: DisplayWindow) -> NDArray[np.float64]:
     """0 is black, 1 is white (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
     center, width = window.center, window.width
     if window.function == "sigmoid":

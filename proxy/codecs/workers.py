@@ -104,9 +104,9 @@ class Workers:
                     is_late = isinstance(error, TimeoutError)
                     answer = WorkerLost("decoding took too long" if is_late else "the decoder died of it")
                 except asyncio.CancelledError:
-                    _tell(made, ShuttingDown("the service is ending"))
+                    _settle(made, ShuttingDown("the service is ending"))
                     raise
-                _tell(made, answer)
+                _settle(made, answer)
         finally:
             await self._end(process)
 
@@ -135,7 +135,7 @@ def _is_gone(process: Process | None) -> bool:
     return process is not None and process.stdout is not None and process.stdout.at_eof()
 
 
-def _tell(made: asyncio.Future[Made], answer: Made | ProxyError) -> None:
+def _settle(made: asyncio.Future[Made], answer: Made | ProxyError) -> None:
     if made.done():
         return
     if isinstance(answer, ProxyError):

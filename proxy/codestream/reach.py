@@ -19,10 +19,10 @@ MOST_READ = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ResolutionTarget:
     """From byte 0 to the end of a resolution, named by its size.
 
-    >>> str(Reach(scale=16)), str(Reach(covers=(256, 0)))
+    >>> str(ResolutionTarget(scale=16)), str(ResolutionTarget(covers=(256, 0)))
     ('1/16', '≥ 256')
     """
 
@@ -41,7 +41,7 @@ class Reach:
         Beyond the smallest it is the smallest, and beyond the full size the full size.
 
         >>> sizes = [(16, 16), (32, 32), (64, 64), (128, 128), (256, 256), (512, 512)]
-        >>> Reach(scale=16).resolution(sizes), Reach(covers=(250, 0)).resolution(sizes)
+        >>> ResolutionTarget(scale=16).resolution(sizes), ResolutionTarget(covers=(250, 0)).resolution(sizes)
         (1, 4)
         """
         if self.covers is None:
@@ -50,19 +50,19 @@ class Reach:
         able = (r for r, (width, height) in enumerate(sizes) if width >= across and height >= down)
         return next(able, len(sizes) - 1)
 
-    def exceeds(self, other: "Reach") -> bool:
+    def exceeds(self, other: "ResolutionTarget") -> bool:
         """Whether it is finer than another one; also where only a codestream could tell."""
         if self.covers is None and other.covers is None:
             return self.scale < other.scale
         return self.covers is None or other.covers is None or self.covers > other.covers
 
 
-Mark = int | Reach
+Stop = int | ResolutionTarget
 """A place in a codestream: bytes from 0, or the end of a resolution that is yet to be told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TargetEnd:
     """What a prefix tells of a reach."""
 
     stop: int
@@ -77,7 +77,7 @@ class Told:
     """By what: tlm, plt, walk or unknown."""
 
 
-def lay_out(leading: bytes, total: int) -> Layout | None:
+def read_layout_leniently(leading: bytes, total: int) -> Layout | None:
     """The layout of a codestream of `total` bytes, from its first ones; None where these are none of one."""
     try:
         return read_layout(leading[:MOST_READ], total)
@@ -85,7 +85,7 @@ def lay_out(leading: bytes, total: int) -> Layout | None:
         return None
 
 
-def tell(reach: Reach, layout: Layout | None, have: int, total: int) -> Told:
+def locate(reach: ResolutionTarget, layout: Layout | None, have: int, total: int) -> TargetEnd:
     """How many bytes a reach takes of a codestream that has `total`, by the layout of its first `have`.
 
     Where the codestream can't tell, it is `UNTOLD` bytes and no resolution. Until it can, `stop` is
@@ -97,9 +97,9 @@ def tell(reach: Reach, layout: Layout | None, have: int, total: int) -> Told:
     resolution = reach.resolution(layout.sizes)
     end = layout.ends[resolution]
     if resolution == len(layout.sizes) - 1:
-        return Told(total, True, resolution, layout.sizes[resolution], layout.method)  # with its EOC
+        return TargetEnd(total, True, resolution, layout.sizes[resolution], layout.method)  # with its EOC
     if end is not None:
-        return Told(min(end, total), True, resolution, layout.sizes[resolution], layout.method)
+        return TargetEnd(min(end, total), True, resolution, layout.sizes[resolution], layout.method)
     if layout.reason or have >= min(total, MOST_READ):
         return _untold(have, total)
     # The next packet's header follows the end of the last one that is known, and all of it is wanted.
@@ -107,9 +107,9 @@ def tell(reach: Reach, layout: Layout | None, have: int, total: int) -> Told:
     return _more(max(known + AHEAD, have + STEP if known <= have else 0), total)
 
 
-def _more(stop: int, total: int) -> Told:
-    return Told(min(stop, total), False, None, (0, 0), "")
+def _more(stop: int, total: int) -> TargetEnd:
+    return TargetEnd(min(stop, total), False, None, (0, 0), "")
 
 
-def _untold(have: int, total: int) -> Told:
-    return Told(min(max(have, UNTOLD), total), True, None, (0, 0), "unknown")
+def _untold(have: int, total: int) -> TargetEnd:
+    return TargetEnd(min(max(have, UNTOLD), total), True, None, (0, 0), "unknown")

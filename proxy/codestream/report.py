@@ -11,7 +11,7 @@ FIRST = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
+class ReportedResolution:
     """One resolution."""
 
     reduce: int
@@ -56,10 +56,10 @@ class Report:
     """Why ends can't be told; empty where they can."""
     reasons: tuple[str, ...]
     """Why it is no HTJ2K Lossless RPCL, 1.2.840.10008.1.2.4.202 (PS3.5 10.18); empty where it is."""
-    resolutions: tuple[Resolution, ...]
+    resolutions: tuple[ReportedResolution, ...]
     """The smallest first."""
 
-    def shown_by(self, have: int) -> Resolution | None:
+    def shown_by(self, have: int) -> ReportedResolution | None:
         """The finest resolution that the first `have` bytes hold; None where none is, or it can't be told."""
         held = [each for each in self.resolutions if each.end is not None and each.end <= have]
         return held[-1] if held else None
@@ -88,7 +88,7 @@ def report(codestream: bytes) -> Report:
         reason=layout.reason,
         reasons=header.reasons,
         resolutions=tuple(
-            Resolution(header.decompositions - number, width, height, end)
+            ReportedResolution(header.decompositions - number, width, height, end)
             for number, ((width, height), end) in enumerate(zip(layout.sizes, layout.ends, strict=True))
         ),
     )

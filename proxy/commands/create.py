@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from proxy.archive.create import Wanted, create
+from proxy.archive.create import TreeOptions, create
 from proxy.archive.nginx import configuration
 from proxy.archive.tree import Forms
 from proxy.codecs.jobs import Alternate
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error("--alternate: a NAME stands more than once")
     forms = Forms(*WRAPS[options.wrap], is_gzip=options.gzip)
     frames = FRAMES[options.frames]
-    wanted = Wanted(frames, alternates, forms, options.thumbnails, options.instances)
+    wanted = TreeOptions(frames, alternates, forms, options.thumbnails, options.instances)
     outcome = create(options.output, options.source, wanted, sys.stderr)
     out.write(f"{outcome}\n")
     sys.stderr.writelines(f"{line}\n" for line in outcome.faults)

@@ -61,7 +61,7 @@ def demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def _instances() -> list[images.Instance]:
+def _instances() -> list[images.DemoInstance]:
     return [instance for picture in images.pictures() for instance in picture.instances]
 
 

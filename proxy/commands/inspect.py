@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import uvloop
 
 from proxy.archive.frames import frames_in
-from proxy.codestream.report import FIRST, Report, Resolution, report
+from proxy.codestream.report import FIRST, Report, ReportedResolution, report
 from proxy.errors import CodestreamError, ConfigurationError, OriginRefused
-from proxy.measure.picture import Picture
+from proxy.measure.picture import MeasuredPicture
 from proxy.measure.server import Server
 from proxy.measure.viewer import ACCEPTS
 
@@ -55,7 +55,7 @@ async def _fetched(url: str) -> bytes:
     base, _, path = url.rpartition("/")
     async with Server(base) as server:
         for accept in ACCEPTS:
-            picture = Picture(is_progressive=False)
+            picture = MeasuredPicture(is_progressive=False)
             async with server.ask(path, {"Accept": accept}) as response:
                 if response.status_code in (400, 406, 415) and accept != ACCEPTS[-1]:
                     continue
@@ -118,7 +118,7 @@ def _details(each: Report, frames: int) -> Iterator[str]:
         yield f"{_scale(one):>10}  {f'{one.width}x{one.height}':>12}  {end:>13}  {share}".rstrip()
 
 
-def _scale(one: Resolution) -> str:
+def _scale(one: ReportedResolution) -> str:
     return f"1/{1 << one.reduce}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import uvloop
 from tqdm import tqdm
 
-from proxy.codestream.reach import Mark, Reach
+from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import UnknownName
 from proxy.frame.key import SeriesKey
 from proxy.plan.plan import Fetch, ordered
@@ -26,7 +26,7 @@ def plan(options: argparse.Namespace) -> int:
         return uvloop.run(_carried_out(profile, options))
     fetches = ordered(profile, options.images)
     if options.json:
-        print(json.dumps([_told(fetch) for fetch in fetches], indent=2))
+        print(json.dumps([_fields(fetch) for fetch in fetches], indent=2))
     else:
         _print_fetches(list(fetches))
     return 0
@@ -73,7 +73,7 @@ def _profile(name: str) -> Profile:
     return read(Path(name), Profile)
 
 
-def _told(fetch: Fetch) -> dict[str, str | int | None]:
+def _fields(fetch: Fetch) -> dict[str, str | int | None]:
     return {
         "stage": fetch.stage,
         "image": fetch.image,
@@ -85,16 +85,16 @@ def _told(fetch: Fetch) -> dict[str, str | int | None]:
     }
 
 
-def _plain(mark: Mark | None) -> str | int | None:
+def _plain(mark: Stop | None) -> str | int | None:
     """Bytes as a number, a resolution as it stands in a profile."""
-    return str(mark) if isinstance(mark, Reach) else mark
+    return str(mark) if isinstance(mark, ResolutionTarget) else mark
 
 
 def _print_fetches(fetches: Sequence[Fetch]) -> None:
     """A line each; images are 0-based."""
     rows = [("stage", "image", "retrieveType", "requestType", "priority", "range")]
     for fetch in fetches:
-        stage, image, kind, queue, priority, *_ = map(str, _told(fetch).values())
+        stage, image, kind, queue, priority, *_ = map(str, _fields(fetch).values())
         path = f"  {fetch.frames_path}" if fetch.frames_path else ""
         rows.append((stage, image, kind, queue, priority, str(fetch.part) + path))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

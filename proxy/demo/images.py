@@ -27,7 +27,7 @@ _LARGE_HOW = "The middle of a real radiograph, enlarged bilinearly, with seeded 
 
 
 @dataclass(frozen=True)
-class Source:
+class PackagedFile:
     """One file of a package."""
 
     package: str
@@ -36,19 +36,19 @@ class Source:
     """Below the package."""
 
 
-_CHEST = Source("data_store", "data/RG1_UNCR.dcm")
-_CT = Source("data_store", "data/693_UNCR.dcm")
+_CHEST = PackagedFile("data_store", "data/RG1_UNCR.dcm")
+_CT = PackagedFile("data_store", "data/693_UNCR.dcm")
 _REAL = (
     ("cr-chest", "CR chest 1841x1955", _CHEST),
-    ("cr-leg", "CR leg 1760x1760", Source("data_store", "data/RG3_UNCR.dcm")),
-    ("mr-shoulder", "MR shoulder 1024x1024", Source("data_store", "data/MR2_UNCR.dcm")),
+    ("cr-leg", "CR leg 1760x1760", PackagedFile("data_store", "data/RG3_UNCR.dcm")),
+    ("mr-shoulder", "MR shoulder 1024x1024", PackagedFile("data_store", "data/MR2_UNCR.dcm")),
     ("ct-head", "CT head 512x512", _CT),
-    ("dx-cat", "DX thorax of a cat 3072x2614", Source("deid_data", "data/animals/cat.dcm")),
+    ("dx-cat", "DX thorax of a cat 3072x2614", PackagedFile("deid_data", "data/animals/cat.dcm")),
 )
 
 
 @dataclass(frozen=True)
-class Instance:
+class DemoInstance:
     """One instance, with its frames not yet read."""
 
     dataset: Dataset
@@ -58,7 +58,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DemoPicture:
     """What a viewer opens as one: a study of one series."""
 
     name: str
@@ -67,22 +67,22 @@ class Picture:
     """What a person reads; says "synthetic" where it is."""
     is_synthetic: bool
     """Whether its pixels were made."""
-    instances: tuple[Instance, ...]
+    instances: tuple[DemoInstance, ...]
     """In the order of InstanceNumber."""
 
 
-def pictures() -> tuple[Picture, ...]:
+def pictures() -> tuple[DemoPicture, ...]:
     """All pictures of the demo. Raises `ConfigurationError` where the packages with them are missing."""
     return (*(_real(*row) for row in _REAL), _synthetic_series(), _synthetic_large())
 
 
-def _real(name: str, title: str, source: Source) -> Picture:
+def _real(name: str, title: str, source: PackagedFile) -> DemoPicture:
     path = find(source)
     dataset = neutral(dcmread(path, stop_before_pixels=True), name, title)
-    return Picture(name, title, False, (Instance(dataset, partial(_read, path)),))
+    return DemoPicture(name, title, False, (DemoInstance(dataset, partial(_read, path)),))
 
 
-def _synthetic_series() -> Picture:
+def _synthetic_series() -> DemoPicture:
     name, title = "ct-series", f"Synthetic CT series {SLICES} x 512x512"
     path = find(_CT)
     first = neutral(dcmread(path, stop_before_pixels=True), name, title)
@@ -90,10 +90,10 @@ def _synthetic_series() -> Picture:
     first.SliceThickness = first.SpacingBetweenSlices = 1
     pixels = _read(path)[0]
     instances = tuple(
-        Instance(dataset, partial(_slice, pixels, index))
+        DemoInstance(dataset, partial(_slice, pixels, index))
         for index, dataset in enumerate(_numbered(first, name))
     )
-    return Picture(name, title, True, instances)
+    return DemoPicture(name, title, True, instances)
 
 
 def _numbered(first: Dataset, name: str) -> Iterator[Dataset]:
@@ -106,13 +106,13 @@ def _numbered(first: Dataset, name: str) -> Iterator[Dataset]:
         yield dataset
 
 
-def _synthetic_large() -> Picture:
+def _synthetic_large() -> DemoPicture:
     name, title = "cr-large", f"Synthetic CR chest {LARGE_EDGE}x{LARGE_EDGE}"
     path = find(_CHEST)
     dataset = neutral(dcmread(path, stop_before_pixels=True), name, title)
     mark_synthetic(dataset, _LARGE_HOW)
     dataset.Rows = dataset.Columns = LARGE_EDGE
-    return Picture(name, title, True, (Instance(dataset, partial(_large, path, dataset.BitsStored)),))
+    return DemoPicture(name, title, True, (DemoInstance(dataset, partial(_large, path, dataset.BitsStored)),))
 
 
 def _read(path: Path) -> list[NDArray[Any]]:
@@ -127,7 +127,7 @@ def _large(path: Path, bits_stored: int) -> list[NDArray[Any]]:
     return [large_radiograph(_read(path)[0], bits_stored)]
 
 
-def find(source: Source) -> Path:
+def find(source: PackagedFile) -> Path:
     """Where a source is installed. Raises `ConfigurationError` where it is not."""
     spec = importlib.util.find_spec(source.package)
     for place in (spec and spec.submodule_search_locations) or ():

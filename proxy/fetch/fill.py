@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from proxy.codestream.reach import Mark, Reach, Told
+from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
-from proxy.fetch.gate import Gate, Seat, Size
+from proxy.fetch.gate import FetchSize, Gate, Seat
 from proxy.fetch.reaches import Reaches
 from proxy.fetch.seam import Policy, Seam
 from proxy.fetch.turns import Rank, Turn
 from proxy.frame.frame import Frame, cut, frame_of
 from proxy.frame.identity import IDENTIFYING, Claim, Identity, Lease, identify
 from proxy.frame.key import FrameKey
-from proxy.frame.supply import Answer, Asked, Supplier
+from proxy.frame.supply import Answer, OriginRequest, Supplier
 from proxy.wire.ranges import Span
 from proxy.wire.text import is_text
 
@@ -31,7 +31,7 @@ DEFAULT_FIRST = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class GatedSupplier:
     """A supplier with its gate."""
 
     origin: Supplier
@@ -43,16 +43,16 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class FillOrder:
     """How one frame is to be fetched."""
 
     key: FrameKey
     """What it is kept under."""
-    site: Site
+    site: GatedSupplier
     """Where it comes from."""
-    asked: Asked
+    asked: OriginRequest
     """What the origin is asked."""
-    first: int | Reach | None
+    first: int | ResolutionTarget | None
     """How far the first fetch goes; None is one plain request for the whole."""
     least: int = IDENTIFYING
     """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
@@ -68,7 +68,11 @@ class Fill:
     """One frame in progress."""
 
     def __init__(
-        self, order: Order, held: Frame | None, first: int | None, on_told: Callable[[Reach, Told], None]
+        self,
+        order: FillOrder,
+        held: Frame | None,
+        first: int | None,
+        on_told: Callable[[ResolutionTarget, TargetEnd], None],
     ) -> None:
         """`first` is the bytes of its first fetch; `on_told` hears how many bytes a reach takes."""
         self.order = order
@@ -101,7 +105,9 @@ class Fill:
         """Whether the rest is less than a window, as it was when its length became known."""
         if held:
             self.expect(held.identity.claim.total)
-        self._first_reach = order.first if held is None and isinstance(order.first, Reach) else None
+        self._first_reach = (
+            order.first if held is None and isinstance(order.first, ResolutionTarget) else None
+        )
         self.answered = self.size
         """Where the answer to its first fetch ends, once its headers are there."""
         self._planned = self.size
@@ -111,16 +117,16 @@ class Fill:
             self._reaches.want(self._first_reach)
         self._changed = asyncio.Event()
 
-    def want(self, stop: int | Reach | None) -> None:
+    def want(self, stop: int | ResolutionTarget | None) -> None:
         """Somebody needs what is up to `stop`; None is to the end."""
-        if isinstance(stop, Reach):
+        if isinstance(stop, ResolutionTarget):
             self._reaches.want(stop)
             self._look()
         elif stop is None or self._wanted is None:
             self._wanted = None
         else:
             self._wanted = max(self._wanted, stop)
-        self._tell()
+        self._notify()
 
     def rank(self, is_first: bool) -> Rank:
         """Whose fetch this is now, and what for."""
@@ -133,7 +139,7 @@ class Fill:
         is_whole = not self._is_seen_early and (is_first or self._is_short)
         return Rank(Turn.VIEWER_WHOLE if is_whole else Turn.VIEWER_COMPLETION, self._came)
 
-    def open_to(self, stop: Mark | None) -> bool:
+    def open_to(self, stop: Stop | None) -> bool:
         """A viewer wants it up to `stop`, so no longer only a plan does. Whether it counts as a reader."""
         is_reader = self._open_to(stop)
         self._move()
@@ -148,10 +154,10 @@ class Fill:
         for seat in tuple(self.seats):
             seat.move()
 
-    def _open_to(self, stop: Mark | None) -> bool:
+    def _open_to(self, stop: Stop | None) -> bool:
         self.planned = None
         is_first_enough = isinstance(stop, int) and stop <= self._first_piece
-        self._is_seen_early |= is_first_enough or isinstance(stop, Reach)
+        self._is_seen_early |= is_first_enough or isinstance(stop, ResolutionTarget)
         if is_first_enough:
             return False
         if not self.readers:
@@ -164,21 +170,21 @@ class Fill:
     async def describe(self) -> Identity:
         """Which version this is, once its leading bytes are there. Raises what ended the fill before."""
         while self.identity is None:
-            await self._change()
+            await self._changed_next()
         return self.identity
 
-    async def told(self, reach: Reach) -> Told:
+    async def told(self, reach: ResolutionTarget) -> TargetEnd:
         """How many bytes a reach takes, once the first ones tell. Raises what ended the fill before."""
         self._reaches.want(reach)
         self._look()
         while (told := self._reaches.told(reach)) is None:
-            await self._change()
+            await self._changed_next()
         return told
 
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
         """What there is of `[start, stop)`, one byte at least. Raises what ended the fill before."""
         while self.size <= start:
-            await self._change()
+            await self._changed_next()
         return tuple(cut(self.chunks, start, stop))
 
     def frame(self) -> Frame | None:
@@ -198,7 +204,7 @@ class Fill:
             self.claim = replace(said, validator=validator, lease=lease)
             self._planned = self.answered = answer.stop
             self.expect(self.claim.total)
-            self._tell()
+            self._notify()
         elif (said.label, said.total) != (self.claim.label, self.claim.total):
             raise OriginChanged("another media type or total than before", "label")
         elif is_anew:
@@ -216,7 +222,7 @@ class Fill:
     async def settle(self) -> Identity:
         """Which version this is, by a name that no other has, for which all of it may have to be there."""
         while self.identity is None or not self.identity.is_vouched:
-            await self._change()
+            await self._changed_next()
         return self.identity
 
     def extend(self, chunk: bytes) -> None:
@@ -232,12 +238,12 @@ class Fill:
             self.identity = identify(self.claim, leading, copy=self.seam.copy, keeps_label=keeps_label)
         self.identity = self.seam.name(self.identity, self.size, chunk)
         self._look()
-        self._tell()
+        self._notify()
 
     def end(self, error: ProxyError) -> None:
         """Ends it. Whoever still needs bytes that are not there gets the error."""
         self.error = error
-        self._tell()
+        self._notify()
 
     @property
     def has_first(self) -> bool:
@@ -262,13 +268,13 @@ class Fill:
         """Whether a span has bytes of the first picture."""
         return span.start < self._first_piece and not (span.start == 0 and self.has_first)
 
-    def size_of(self, span: Span, expected: int | None) -> Size:
+    def size_of(self, span: Span, expected: int | None) -> FetchSize:
         """Bytes of a span, as far as is known; `expected` is the most that frames of its series had."""
         total = self.claim.total if self.claim else expected
         end = span.stop or total or DEFAULT_FIRST
         end = min(end, total or end)
         first = max(0, min(end, self._first_piece) - span.start)
-        return Size(first, max(0, end - span.start - first))
+        return FetchSize(first, max(0, end - span.start - first))
 
     async def next_span(self) -> Span | None:
         """The next completion to ask for; None when all that is wanted is there."""
@@ -285,7 +291,7 @@ class Fill:
                     return span
                 if self.size >= max(stop, self._planned) and not self._reaches:
                     return None
-            await self._change()
+            await self._changed_next()
 
     def _takes_all(self, claim: Claim) -> bool | None:
         return self.seam.takes_all(claim, self.identity, is_begun=self.size >= self._planned)
@@ -293,7 +299,7 @@ class Fill:
     async def reached(self, start: int) -> None:
         """Waits until all bytes before `start` are there."""
         while self.size < start:
-            await self._change()
+            await self._changed_next()
 
     def _stop(self, claim: Claim) -> int:
         return claim.total if self._wanted is None else min(self._wanted, claim.total)
@@ -308,11 +314,11 @@ class Fill:
             if reach == self._first_reach:
                 self._first_piece = stop
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def _change(self) -> None:
+    async def _changed_next(self) -> None:
         if self.error is not None:
             raise self.error
         await self._changed.wait()

@@ -13,7 +13,7 @@ from dataclasses import replace
 from random import uniform
 
 from proxy.cache.store import Store
-from proxy.codestream.reach import PROBE, UNTOLD, Mark, Reach, Told
+from proxy.codestream.reach import PROBE, UNTOLD, ResolutionTarget, Stop, TargetEnd
 from proxy.errors import (
     OriginBusy,
     OriginFailed,
@@ -24,14 +24,14 @@ from proxy.errors import (
     ProxyError,
     ShuttingDown,
 )
-from proxy.fetch.fill import Fill, Order
-from proxy.fetch.gate import Size
+from proxy.fetch.fill import Fill, FillOrder
+from proxy.fetch.gate import FetchSize
 from proxy.fetch.learned import Learned
 from proxy.fetch.tasks import Tasks
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
-from proxy.frame.scope import Named, revoked
+from proxy.frame.scope import FrameScope, revoked
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.ranges import Span
 
@@ -62,7 +62,9 @@ class Fills:
         """The fill of a frame, if one is under way."""
         return self._table.get(key)
 
-    def start(self, order: Order, held: Frame | None, stop: Mark | None, planned: Rank | None = None) -> Fill:
+    def start(
+        self, order: FillOrder, held: Frame | None, stop: Stop | None, planned: Rank | None = None
+    ) -> Fill:
         """Begins a fill up to `stop`, from what is held, for a viewer or a plan. Raises `ShuttingDown`."""
         return self._start(order, held, stop, planned, self._heal)
 
@@ -75,15 +77,15 @@ class Fills:
 
     def _start(
         self,
-        order: Order,
+        order: FillOrder,
         held: Frame | None,
-        stop: Mark | None,
+        stop: Stop | None,
         planned: Rank | None,
         heal: Callable[[Fill], None] | None,
     ) -> Fill:
         is_learned, first = self._first_of(order, stop)
 
-        def note(reach: Reach, told: Told) -> None:
+        def note(reach: ResolutionTarget, told: TargetEnd) -> None:
             if told.resolution is not None:
                 self._learned.note(order.key, reach, told.stop)
             if held is None and first is not None and reach == order.first:
@@ -102,7 +104,7 @@ class Fills:
         self._metrics.fills_in_flight.inc()
         return fill
 
-    def _first_of(self, order: Order, stop: Mark | None) -> tuple[bool, int | None]:
+    def _first_of(self, order: FillOrder, stop: Stop | None) -> tuple[bool, int | None]:
         """Whether the bytes of a first fetch were learned, and how many they are."""
         is_unguarded = order.validators == "strict" and order.site.origin.has_validators is False
         if order.first is None or is_unguarded or self._learned.is_apart(order.key):
@@ -114,7 +116,7 @@ class Fills:
         size = (UNTOLD if stop is None else PROBE) if guess is None else guess
         return guess is not None, self._in_time(order, max(size, order.least))
 
-    def _in_time(self, order: Order, first: int) -> int | None:
+    def _in_time(self, order: FillOrder, first: int) -> int | None:
         """Bytes of the first fetch, so many that the line is not idle before a completion begins.
 
         None is one plain request for all, if the first bytes take less than a round trip and the viewer wants
@@ -128,7 +130,7 @@ class Fills:
         total = self._learned.guess(order.key, None)
         return max(first, total) if total is not None and total - first < window.size else first
 
-    def _count(self, told: Told, first: int, *, is_learned: bool) -> None:
+    def _count(self, told: TargetEnd, first: int, *, is_learned: bool) -> None:
         """A first fetch by resolution has been told its end."""
         self._metrics.first_fetches.labels("learned" if is_learned else told.method).inc()
         if told.stop > first:
@@ -203,7 +205,7 @@ class Fills:
     async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool, is_anew: bool) -> None:
         site, stage = fill.order.site, "first" if is_first else "completion"
 
-        def size() -> Size:
+        def size() -> FetchSize:
             return fill.size_of(span, self._learned.guess(fill.order.key, None))
 
         async with (
@@ -228,7 +230,7 @@ class Fills:
                 if fill.has_first:
                     seat.end_first()
 
-    def forget(self, named: Named) -> None:
+    def forget(self, named: FrameScope) -> None:
         """Drops what is held under a name. What is on its way under it ends with its readers."""
         self._store.forget(named)
         self._learned.forget(named)

@@ -50,7 +50,7 @@ class Ranked(Protocol):
         """The rank of a fetch now; `is_first` until its first bytes are in."""
 
 
-class Size(NamedTuple):
+class FetchSize(NamedTuple):
     """Bytes of a fetch, as far as is known."""
 
     first: int
@@ -62,7 +62,9 @@ class Size(NamedTuple):
 class Seat:
     """A turn that was given or is waited for, and what is still to come on it."""
 
-    def __init__(self, gate: "Gate", ranked: Ranked, size: Callable[[], Size], *, is_first: bool) -> None:
+    def __init__(
+        self, gate: "Gate", ranked: Ranked, size: Callable[[], FetchSize], *, is_first: bool
+    ) -> None:
         self._gate = gate
         self._ranked = ranked
         self._size = size
@@ -73,7 +75,7 @@ class Seat:
         """Until its first bytes are in."""
         self.is_given = False
         """Whether its request may go out."""
-        self.size = Size(0, 0)
+        self.size = FetchSize(0, 0)
         """Bytes to come, once its request went out."""
         self.rank = ranked.rank(is_first)
         """Its place, as it was when it last moved."""
@@ -93,7 +95,7 @@ class Seat:
         rank, rest = self._ranked.rank(self.is_first), self._ranked.rank(False)
         if (rank, rest.turn) != (self.rank, self._turns[1]):
             size = self.size
-            self._expect(Size(0, 0))
+            self._expect(FetchSize(0, 0))
             self.rank, self._turns = rank, (rank.turn, rest.turn)
             self._expect(size)
             self._gate.moved(self)
@@ -122,7 +124,7 @@ class Seat:
         self.heard_at = self._gate.clock()
         was_all = 0 < self.to_come <= size
         first = max(0, self.size.first - size)
-        self._expect(Size(first, max(0, self.to_come - size - first)))
+        self._expect(FetchSize(first, max(0, self.to_come - size - first)))
         self._gate.window.came(self._arrival, size, self.heard_at, is_full=self._gate.is_full, is_all=was_all)
         self._gate.bytes_came()
 
@@ -130,13 +132,13 @@ class Seat:
         """The first bytes are in: what follows on this seat is a completion like any other."""
         if self.is_first:
             self.is_first = False
-            self._expect(Size(0, self.to_come))
+            self._expect(FetchSize(0, self.to_come))
             self.move()
             self._gate.first_ended()
 
     def end(self) -> None:
         """Nothing more comes."""
-        self._expect(Size(0, 0))
+        self._expect(FetchSize(0, 0))
         self.end_first()
 
     async def let_first_pass(self) -> None:
@@ -144,7 +146,7 @@ class Seat:
         if not self.is_first and self.to_come > max(UNREAD, self._gate.window.size):
             await self._gate.until_no_first_before(self)
 
-    def _expect(self, size: Size) -> None:
+    def _expect(self, size: FetchSize) -> None:
         for turn, now, before in zip(self._turns, size, self.size, strict=True):
             self._gate.to_come_by[turn] += now - before
         self.size = size
@@ -197,7 +199,9 @@ class Gate:
         return sum(self.to_come_by)
 
     @asynccontextmanager
-    async def seat(self, ranked: Ranked, size: Callable[[], Size], *, is_first: bool) -> AsyncIterator[Seat]:
+    async def seat(
+        self, ranked: Ranked, size: Callable[[], FetchSize], *, is_first: bool
+    ) -> AsyncIterator[Seat]:
         """A seat for one fetch, from its request to the last byte of its answer.
 
         `size` tells how many bytes that will be about; it is asked when the request goes out.

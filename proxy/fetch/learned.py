@@ -7,9 +7,9 @@ goes too far a few bytes that belong to the frame anyway.
 
 from collections import deque
 
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.frame.key import FrameKey
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 
 LAST = 16
 """Frames that a guess rests on."""
@@ -18,7 +18,7 @@ MARGIN = 1 / 32
 MOST_KEPT = 4096
 """Series and reaches that are remembered; the one that was learned of longest ago goes."""
 
-Key = tuple[str, str, str, str, str, Reach | None]
+Key = tuple[str, str, str, str, str, ResolutionTarget | None]
 
 
 class Learned:
@@ -28,7 +28,7 @@ class Learned:
         self._ends: dict[Key, deque[int]] = {}
         self._apart: dict[Key, None] = {}
 
-    def note(self, key: FrameKey, reach: Reach | None, stop: int) -> None:
+    def note(self, key: FrameKey, reach: ResolutionTarget | None, stop: int) -> None:
         """A reach took so many bytes of a frame."""
         series = _series_of(key, reach)
         ends = self._ends.pop(series, None) or deque(maxlen=LAST)
@@ -37,7 +37,7 @@ class Learned:
         while len(self._ends) > MOST_KEPT:
             del self._ends[next(iter(self._ends))]
 
-    def guess(self, key: FrameKey, reach: Reach | None) -> int | None:
+    def guess(self, key: FrameKey, reach: ResolutionTarget | None) -> int | None:
         """Bytes that a reach will hardly exceed; None where nothing is known of the series."""
         ends = self._ends.get(_series_of(key, reach))
         return int(max(ends) * (1 + MARGIN)) if ends else None
@@ -52,7 +52,7 @@ class Learned:
         """Whether the frames of a series are fetched whole, each by one request."""
         return bool(self._apart) and _series_of(key, None) in self._apart
 
-    def forget(self, named: Named) -> None:
+    def forget(self, named: FrameScope) -> None:
         """Forgets what was learned of series, if all of a series is named."""
         if named.instance:
             return
@@ -61,5 +61,5 @@ class Learned:
             self._apart.pop(key, None)
 
 
-def _series_of(key: FrameKey, reach: Reach | None) -> Key:
+def _series_of(key: FrameKey, reach: ResolutionTarget | None) -> Key:
     return key.origin, key.resource.study, key.resource.series, key.frames_path, key.query, reach

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from proxy.codestream.reach import MOST_READ, Reach, Told, lay_out, tell
+from proxy.codestream.reach import MOST_READ, ResolutionTarget, TargetEnd, locate, read_layout_leniently
 from proxy.frame.frame import cut
 from proxy.frame.identity import IDENTIFYING
 
@@ -10,32 +10,32 @@ from proxy.frame.identity import IDENTIFYING
 class Reaches:
     """Asked, and asked again when as many bytes are there as it takes to know more."""
 
-    def __init__(self, on_told: Callable[[Reach, Told], None]) -> None:
+    def __init__(self, on_told: Callable[[ResolutionTarget, TargetEnd], None]) -> None:
         """`on_told` hears of each reach once."""
         self._on_told = on_told
-        self._look_at: dict[Reach, int] = {}
-        self._told: dict[Reach, Told] = {}
+        self._look_at: dict[ResolutionTarget, int] = {}
+        self._told: dict[ResolutionTarget, TargetEnd] = {}
 
     def __bool__(self) -> bool:
         """Whether one is not told yet."""
         return bool(self._look_at)
 
-    def want(self, reach: Reach) -> None:
+    def want(self, reach: ResolutionTarget) -> None:
         """One more."""
         if reach not in self._told:
             self._look_at.setdefault(reach, IDENTIFYING)
 
-    def told(self, reach: Reach) -> Told | None:
+    def told(self, reach: ResolutionTarget) -> TargetEnd | None:
         """How many bytes one takes; None where it is not told yet."""
         return self._told.get(reach)
 
-    def look(self, chunks: Sequence[bytes], size: int, total: int) -> dict[Reach, int]:
+    def look(self, chunks: Sequence[bytes], size: int, total: int) -> dict[ResolutionTarget, int]:
         """How far to fetch for those that are not told yet, now that these `size` bytes are there."""
         due = [reach for reach, at in self._look_at.items() if size >= min(at, total)]
-        layout = lay_out(b"".join(cut(chunks, 0, MOST_READ)), total) if due else None
+        layout = read_layout_leniently(b"".join(cut(chunks, 0, MOST_READ)), total) if due else None
         stops = dict(self._look_at)  # what is held may be too little to tell anything
         for reach in due:
-            told = tell(reach, layout, size, total)
+            told = locate(reach, layout, size, total)
             stops[reach] = self._look_at[reach] = told.stop
             if told.is_final:
                 del self._look_at[reach]

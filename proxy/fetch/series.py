@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from proxy.errors import OriginMismatch
 from proxy.frame.key import FrameKey, SeriesKey
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Headers
 from proxy.origin.client import Origin
 from proxy.plan.choice import SeriesFacts
@@ -192,7 +192,7 @@ class SeriesLists:
             self._kept.pop(next(iter(self._kept)))
         return asked
 
-    def forget(self, named: Named) -> None:
+    def forget(self, named: FrameScope) -> None:
         """Drops the lists of series that have some of what is named; who waits for one gets it still."""
         for key in [key for key in self._kept if named.touches(key.origin, key.study, key.series)]:
             del self._kept[key]

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from proxy.codestream.reach import Reach, Told
+from proxy.codestream.reach import ResolutionTarget, TargetEnd
 from proxy.errors import CodestreamError
 from proxy.frame.frame import Frame, cut
 from proxy.frame.identity import Identity
 from proxy.frame.reduced import cut_out
 
 
-class CacheDid(StrEnum):
+class CacheOutcome(StrEnum):
     """What the cache did (RFC 9211 2)."""
 
     HIT = "hit"
@@ -25,7 +25,7 @@ class CacheDid(StrEnum):
     """Joined a fill that was under way."""
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """What a viewer's answer is read from."""
 
     async def describe(self) -> Identity:
@@ -40,12 +40,12 @@ class Source(Protocol):
     async def reached(self, start: int) -> None:
         """Returns when all bytes before `start` are there."""
 
-    async def told(self, reach: Reach) -> Told:
+    async def told(self, reach: ResolutionTarget) -> TargetEnd:
         """How many bytes a reach takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldFrame:
     """A source that has all its bytes."""
 
     frame: Frame
@@ -66,17 +66,17 @@ class Held:
     async def reached(self, start: int) -> None:
         """At once."""
 
-    async def told(self, reach: Reach) -> Told:
+    async def told(self, reach: ResolutionTarget) -> TargetEnd:
         """At once."""
         return self.frame.told(reach)
 
 
-async def reduced(source: Source, reach: Reach) -> tuple[Told, Held]:
+async def reduced(source: FrameSource, reach: ResolutionTarget) -> tuple[TargetEnd, HeldFrame]:
     """A smaller picture of a frame as a frame of its own. Raises `CodestreamError` where it can't be cut."""
     told = await source.told(reach)
     if told.resolution is None:
         raise CodestreamError("where its resolutions end can't be told")
     await source.reached(told.stop)
     leading = b"".join(await source.take(0, told.stop))
-    layout = source.frame.layout if isinstance(source, Held) else None
-    return told, Held(cut_out(leading, layout, told.resolution, await source.describe()))
+    layout = source.frame.layout if isinstance(source, HeldFrame) else None
+    return told, HeldFrame(cut_out(leading, layout, told.resolution, await source.describe()))

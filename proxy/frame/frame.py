@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from proxy.codestream.layout import Layout
-from proxy.codestream.reach import MOST_READ, Reach, Told, lay_out, tell
+from proxy.codestream.reach import MOST_READ, ResolutionTarget, TargetEnd, locate, read_layout_leniently
 from proxy.frame.identity import Identity
 
 PIECE = 1024 * 1024
@@ -35,11 +35,11 @@ class Frame:
     @cached_property
     def layout(self) -> Layout | None:
         """Where its resolutions end, as far as the bytes held tell; None where it is no codestream."""
-        return lay_out(b"".join(cut(self.pieces, 0, MOST_READ)), self.identity.claim.total)
+        return read_layout_leniently(b"".join(cut(self.pieces, 0, MOST_READ)), self.identity.claim.total)
 
-    def told(self, reach: Reach) -> Told:
+    def told(self, reach: ResolutionTarget) -> TargetEnd:
         """How many bytes a reach takes, as far as the bytes held tell."""
-        return tell(reach, self.layout, self.size, self.identity.claim.total)
+        return locate(reach, self.layout, self.size, self.identity.claim.total)
 
     @property
     def coarser(self) -> "Frame | None":

@@ -12,14 +12,14 @@ from hashlib import blake2b
 
 from proxy.codestream.cutting import cut_reduced
 from proxy.codestream.layout import Layout
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import BadResource
 from proxy.frame.frame import Frame
 from proxy.frame.identity import Identity
 from proxy.wire.request import arguments
 from proxy.wire.resource import FrameResource, parse_frame_path
 
-QUARTER = Reach(scale=4)
+QUARTER = ResolutionTarget(scale=4)
 """What a thumbnail has where no size is asked for."""
 
 _THUMBNAIL = re.compile(r"(.*/instances/[^/]*)/htj2kThumbnail/([^/]*)", re.ASCII)
@@ -35,7 +35,7 @@ class Reduced:
     """The frame."""
     query: str
     """What is left of the query: the origin's business."""
-    reach: Reach
+    reach: ResolutionTarget
     """How large the picture is at least."""
 
 
@@ -57,7 +57,9 @@ def read_reduced(path: str, query: str) -> Reduced | None:
     if size is None:
         raise BadResource("fsiz: not width and height in pixels, such as 128,128")
     covers = int(size[1]), int(size[2])
-    return Reduced(parse_frame_path(path), others, Reach(covers=covers) if any(covers) else QUARTER)
+    return Reduced(
+        parse_frame_path(path), others, ResolutionTarget(covers=covers) if any(covers) else QUARTER
+    )
 
 
 def cut_out(leading: bytes, layout: Layout | None, resolution: int, identity: Identity) -> Frame:

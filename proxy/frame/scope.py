@@ -6,12 +6,12 @@ from proxy.frame.key import FrameKey
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class FrameScope:
     """All that is made of the frames of an origin, a study, a series, an instance, or of one frame.
 
     >>> from proxy.wire.resource import FrameResource
     >>> key = FrameKey("pacs", b"", FrameResource("1", "2", "3", 4), frames_path="/jls/")
-    >>> Named("pacs", "1").has(key), Named("pacs", "1", "9").has(key)
+    >>> FrameScope("pacs", "1").has(key), FrameScope("pacs", "1", "9").has(key)
     (True, False)
     """
 
@@ -51,7 +51,7 @@ class Named:
         return self.origin == origin and self.study in ("", study) and self.series in ("", series)
 
 
-def revoked(key: FrameKey, status: int) -> Named | None:
+def revoked(key: FrameKey, status: int) -> FrameScope | None:
     """What an origin takes back that answers a fetch of a frame by this status; None is nothing.
 
     Who may not read it loses what is held for that credential; what is gone is gone for all. The frame's own
@@ -61,4 +61,4 @@ def revoked(key: FrameKey, status: int) -> Named | None:
         return None
     resource, partition = key.resource, key.partition if status in (401, 403) else None
     name = (key.origin, resource.study, resource.series, resource.instance, resource.frame_number, partition)
-    return Named(*name, key.frames_path or None, key.query)
+    return FrameScope(*name, key.frames_path or None, key.query)

@@ -12,7 +12,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OriginRequest:
     """What is asked of an origin for one frame, the same in each of its fetches."""
 
     path: str
@@ -52,6 +52,6 @@ class Supplier(Protocol):
         """Whether one request that failed may be asked again; counts it."""
 
     def fetch(
-        self, asked: Asked, span: Span, held: Claim | None, stage: str
+        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str
     ) -> AbstractAsyncContextManager[Answer]:
         """A span of a codestream; `held` guards it against another version. Raises `ProxyError`."""

@@ -45,7 +45,10 @@ async def _until_terminated(listener: socket.socket, host: str, port: int, netwo
 
 async def relay(listener: socket.socket, host: str, port: int, network: Network) -> None:
     """The same in this event loop, until cancelled."""
-    up, down = Line(network.up, network.latency / 2), Line(network.down, network.latency / 2)
+    up, down = (
+        LinkDirection(network.up, network.latency / 2),
+        LinkDirection(network.down, network.latency / 2),
+    )
     async with asyncio.TaskGroup() as group:
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +60,7 @@ async def relay(listener: socket.socket, host: str, port: int, network: Network)
             await server.serve_forever()
 
 
-class Line:
+class LinkDirection:
     """One direction: what is admitted to it is delivered when it is due, in order."""
 
     def __init__(self, rate: float, delay: float) -> None:
@@ -115,7 +118,9 @@ class _End:
         self._writer.transport.abort()
 
 
-async def _connection(viewer: _End, host: str, port: int, latency: float, up: Line, down: Line) -> None:
+async def _connection(
+    viewer: _End, host: str, port: int, latency: float, up: LinkDirection, down: LinkDirection
+) -> None:
     began = time.monotonic()
     try:
         origin = await _connect(host, port)
@@ -155,7 +160,7 @@ def _bound(near: socket.socket) -> None:
         near.setsockopt(socket.SOL_SOCKET, buffer, BUFFER // 2)  # Linux takes twice what it is told
 
 
-async def _carry(source: _End, sink: _End, line: Line) -> None:
+async def _carry(source: _End, sink: _End, line: LinkDirection) -> None:
     try:
         while packet := await source.read(line.packet):
             await sink.drain()

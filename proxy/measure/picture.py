@@ -21,7 +21,7 @@ MAX_FRAME = 256 * 1024 * 1024
 """Bytes of one frame; more is refused."""
 
 
-class Picture:
+class MeasuredPicture:
     """One frame, from the first request to its last byte. Times are of the caller's clock, in seconds."""
 
     def __init__(self, *, is_progressive: bool) -> None:

@@ -63,7 +63,7 @@ async def measure(setup: Setup) -> AsyncIterator[Row]:
                 try:
                     yield await bench.row(way, cache)
                 except ProxyError as error:
-                    raise MeasureError(f"{subject.image}, {way}, {_told(cache)}: {error}") from error
+                    raise MeasureError(f"{subject.image}, {way}, {_named(cache)}: {error}") from error
 
 
 def _rows(setup: Setup, subject: Subject) -> Iterator[tuple[str, Cache]]:
@@ -90,7 +90,7 @@ def _is_jls(way: str) -> bool:
     return way in (JLS_WHOLE, JLS_REDUCED)
 
 
-def _told(cache: Cache) -> str:
+def _named(cache: Cache) -> str:
     return "direct" if cache is Cache.NONE else f"proxy {cache}"
 
 

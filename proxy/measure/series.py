@@ -63,7 +63,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class MeasuredFrame:
     """One frame of a series."""
 
     path: str
@@ -80,7 +80,7 @@ class Series:
 
     title: str
     """Its description, or else its modality."""
-    frames: tuple[Frame, ...]
+    frames: tuple[MeasuredFrame, ...]
     """In the order of the slices; at least one."""
 
 
@@ -106,10 +106,10 @@ def read_series(study: str, series: str, instances: list[Instance]) -> Series | 
         columns, rows = whole_of(each, COLUMNS), whole_of(each, ROWS)
         for number in range(1, min(MAX_FRAMES, whole_of(each, FRAMES) or 1) + 1):
             path = FrameResource(study, series, text_of(each, INSTANCE), number).path
-            frames.append(Frame(checked(path), columns, rows))
+            frames.append(MeasuredFrame(checked(path), columns, rows))
     title = text_of(pictures[0], TITLE) or text_of(pictures[0], MODALITY) or "untitled"
     return Series(" ".join(title.split()), tuple(frames))
 
 
-def _pixels(frame: Frame) -> int:
+def _pixels(frame: MeasuredFrame) -> int:
     return frame.columns * frame.rows

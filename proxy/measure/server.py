@@ -17,7 +17,7 @@ from proxy.errors import (
     OriginUnreachable,
 )
 from proxy.measure.picture import check_status
-from proxy.origin.transport import Limits, Transport
+from proxy.origin.transport import Transport, TransportLimits
 from proxy.wire.dicomjson import read_json
 
 CONNECTIONS = 6
@@ -45,7 +45,9 @@ class Server:
         """Host and port, for messages."""
         self._client = httpx.AsyncClient(
             base_url=parsed,
-            transport=Transport(Limits(first_byte=READ_TIMEOUT, stall=READ_TIMEOUT, connections=connections)),
+            transport=Transport(
+                TransportLimits(first_byte=READ_TIMEOUT, stall=READ_TIMEOUT, connections=connections)
+            ),
             headers={"Accept-Encoding": "identity", **(headers or {})},
             timeout=None,  # noqa: S113  # the transport's own limits hold
             trust_env=False,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from proxy.errors import OriginError
-from proxy.measure.picture import FIRST, Picture
+from proxy.measure.picture import FIRST, MeasuredPicture
 from proxy.measure.quarter_size import quarter_end
 from proxy.measure.series import Kind
 from proxy.measure.server import CONNECTIONS, Server
@@ -153,7 +153,7 @@ class _Load:
         self._way = way
         self._query = f"?_={nonce}" if nonce else ""
         self._accept = accept
-        self._pictures = [Picture(is_progressive=way is not Way.WHOLE) for _ in paths]
+        self._pictures = [MeasuredPicture(is_progressive=way is not Way.WHOLE) for _ in paths]
         self._plan = plan
         self._change = asyncio.Event()
         self._hits: list[bool | None] = []
@@ -211,7 +211,7 @@ class _Load:
             is_hit=None if None in self._hits else all(self._hits),
         )
 
-    def _seen(self, picture: Picture) -> tuple[float, int]:
+    def _seen(self, picture: MeasuredPicture) -> tuple[float, int]:
         """When a frame was seen, and the bytes that must have been there."""
         if self._way is Way.WHOLE:
             return picture.whole_at or 0.0, picture.received

@@ -26,7 +26,7 @@ from proxy.errors import (
     OriginTimeout,
 )
 from proxy.frame.identity import Claim, Lease
-from proxy.frame.supply import Answer, Asked, Headers
+from proxy.frame.supply import Answer, Headers, OriginRequest
 from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
 from proxy.origin.codings import without_false
 from proxy.origin.exchange import Exchange, encoded
@@ -99,7 +99,9 @@ class Origin:
         return self.health.may_ask_again()
 
     @asynccontextmanager
-    async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
+    async def fetch(
+        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str
+    ) -> AsyncIterator[Answer]:
         """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`."""
         outcome, reply = "ok", None
         series, asking = self._asking(asked)
@@ -132,7 +134,7 @@ class Origin:
             if reply is not None:
                 await reply.response.aclose()
 
-    def _asking(self, asked: Asked) -> tuple[str, Asking]:
+    def _asking(self, asked: OriginRequest) -> tuple[str, Asking]:
         """The series, and which forms work at the path of frames, or at that of an alternate."""
         path = split_frames_path(asked.path.partition("?")[0])[1]
         series = asked.path.partition("/instances/")[0]
@@ -249,7 +251,7 @@ class Origin:
         except httpx.TransportError as error:
             raise OriginHungUp("the body ended before its announced length") from error
 
-    async def hand_through(
+    async def forward(
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
     ) -> httpx.Response:
         """Anything that is not a frame, answered as a stream that the caller closes. Raises `OriginError`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import httpx
 
 from proxy.frame.identity import Claim
-from proxy.frame.supply import Asked
+from proxy.frame.supply import OriginRequest
 from proxy.origin.exchange import Exchange
 from proxy.origin.forms import FORMS, NO_RANGES, Asking
 from proxy.origin.parts import in_envelope
@@ -51,7 +51,7 @@ class Inquiry:
     """Which form works there."""
     series: str
     """The path of the frame's series."""
-    asked: Asked
+    asked: OriginRequest
     """The frame."""
     span: Span
     """Bytes of its codestream."""

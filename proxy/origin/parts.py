@@ -91,13 +91,13 @@ def _length(head: PartHead, leading: bytes, total: int | None) -> int | None:
     fitting = {most - dashes_and_break for dashes_and_break in (0, 2, 4)}
     if head.length in fitting:
         return head.length
-    told = _told(leading)
+    told = _length_of(leading)
     return None if told is None else next((each for each in (told, told + 1) if each in fitting), None)
 
 
 def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
     """Bytes of the part in all that is behind its head. Raises `OriginMismatch`, `OriginHungUp`."""
-    delimiter, told = head.delimiter, _told(whole)
+    delimiter, told = head.delimiter, _length_of(whole)
     for length in (head.length, told, told and told + 1):
         if length is not None and whole.startswith(delimiter, length):
             return length
@@ -128,7 +128,7 @@ def _untold(leading: bytes, outer: MediaType | None) -> MediaType:
     return parse_media_type(kind_of(leading)) if kind_of(leading) else inner
 
 
-def _told(leading: bytes) -> int | None:
+def _length_of(leading: bytes) -> int | None:
     """What a codestream says of its own length."""
     try:
         layout = read_layout(leading)

@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 Value_co = TypeVar("Value_co", covariant=True)
 
 
-class Source(Protocol[Value_co]):
+class SecretSource(Protocol[Value_co]):
     """Where a value comes from. Both calls may block and raise `ConfigurationError`."""
 
     @property
@@ -47,7 +47,7 @@ class Source(Protocol[Value_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Files(Source[Value]):
+class Files(SecretSource[Value]):
     """A value made from the contents of files; from none it is made once, and stays."""
 
     paths: tuple[Path, ...]
@@ -80,7 +80,7 @@ class _Held(Generic[Value]):
 class Rotating(Generic[Value]):
     """The newest good value of a source."""
 
-    def __init__(self, source: Source[Value]) -> None:
+    def __init__(self, source: SecretSource[Value]) -> None:
         """Reads it; blocking. Raises `ConfigurationError`."""
         self._source = source
         self._held = self._read()

@@ -50,7 +50,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TransportLimits:
     """How long to wait, in seconds, and how many answers to have open."""
 
     connect: float = 5.0
@@ -89,7 +89,7 @@ class _Clients:
 class Transport(httpx.AsyncBaseTransport):
     """Sends one request and streams its answer. Redirects are not followed, bodies not decoded."""
 
-    def __init__(self, limits: Limits, tls: Tls | None = None) -> None:
+    def __init__(self, limits: TransportLimits, tls: Tls | None = None) -> None:
         """Reads the files of `tls`; blocking. Raises `ConfigurationError`."""
         tls = tls or Tls()
         named = (tls.ca_file, tls.certificate_file, tls.key_file)
@@ -213,7 +213,7 @@ async def _unless_cancelled(
     return value
 
 
-def _clients(limits: Limits, tls: Tls, contents: Sequence[bytes]) -> _Clients:
+def _clients(limits: TransportLimits, tls: Tls, contents: Sequence[bytes]) -> _Clients:
     """Clients with what the files of `tls` hold, in the order of its fields. Raises `ConfigurationError`."""
     left = iter(contents)
     authorities = next(left) if tls.ca_file else None
@@ -236,7 +236,7 @@ def _clients(limits: Limits, tls: Tls, contents: Sequence[bytes]) -> _Clients:
         raise ConfigurationError(f"{named}: {words}") from error
 
 
-def _builder(limits: Limits, tls: Tls, authorities: bytes | None, identity: bytes) -> ClientBuilder:
+def _builder(limits: TransportLimits, tls: Tls, authorities: bytes | None, identity: bytes) -> ClientBuilder:
     builder = ClientBuilder().follow_redirects(False).no_proxy().referer(False).tcp_nodelay(True)
     builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
     builder = builder.connect_timeout(timedelta(seconds=limits.connect))

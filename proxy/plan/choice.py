@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from proxy.codestream.reach import Mark
+from proxy.codestream.reach import Stop
 from proxy.errors import UnknownName
-from proxy.plan.profile import Profile, Words
+from proxy.plan.profile import FrozenModel, Profile
 from proxy.plan.stages import parts_of_frame
 
 
@@ -26,7 +26,7 @@ class SeriesFacts:
     """How many there are."""
 
 
-class Rule(Words):
+class Rule(FrozenModel):
     """Chooses a profile for the series that fit all of its conditions."""
 
     profile: str
@@ -66,7 +66,7 @@ class Rule(Words):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ProfileChoice:
     """Every profile there is, and how one is chosen."""
 
     profiles: Mapping[str, Profile]
@@ -75,7 +75,7 @@ class Choice:
     """In order; the first that fits decides."""
     by_origin: Mapping[str, str]
     """Name of the profile where no rule fits."""
-    firsts: Mapping[str, Mark | None] = field(init=False)
+    firsts: Mapping[str, Stop | None] = field(init=False)
     """How far the first fetch of each profile goes; None is one plain request."""
 
     def __post_init__(self) -> None:
@@ -102,9 +102,9 @@ class Choice:
         return next((r.profile for r in self.rules if r.fits(origin, facts)), self.by_origin[origin])
 
 
-class Chosen:
+class CurrentChoice:
     """Holds the choice that is in force."""
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: ProfileChoice) -> None:
         self.now = choice
         """Replaced as a whole."""

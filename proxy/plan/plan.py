@@ -19,7 +19,7 @@ from itertools import groupby
 
 from proxy.plan.profile import Profile
 from proxy.plan.queue import StageCount, StageQueue, Step, Todo
-from proxy.plan.stages import WHOLE, Part, Progress, images_of, is_open_ended, options_of
+from proxy.plan.stages import WHOLE, FetchPart, Progress, images_of, is_open_ended, options_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Fetch:
     """The queue that it came from."""
     priority: int
     """Its priority there."""
-    part: Part
+    part: FetchPart
     """Which bytes."""
     frames_path: str | None
     """What stands in the URL instead of `/frames/`; None is nothing else."""

@@ -26,7 +26,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import UnknownName
 from proxy.plan import values
 from proxy.plan.values import KIB, ImageQuality
@@ -39,7 +39,7 @@ STOCK = (
 
 ByteCount = Annotated[int, BeforeValidator(values.byte_count)]
 """A number of bytes, also written with a unit: 64KiB, 2GiB."""
-First = Annotated[int | Reach, BeforeValidator(values.first), PlainSerializer(values.written)]
+First = Annotated[int | ResolutionTarget, BeforeValidator(values.first), PlainSerializer(values.written)]
 """How far from byte 0: bytes, or a resolution as 1/16, or the width that it has at least as "≥ 256"."""
 Position = Annotated[float, Field(allow_inf_nan=False), AfterValidator(values.position)]
 Quality = Annotated[float, BeforeValidator(values.image_quality)]
@@ -48,13 +48,13 @@ Visible = Annotated[str, Field(pattern=r"^[!\"$-~]*$")]
 """Part of a URL: ASCII without space or `#`."""
 
 
-class Words(BaseModel):
+class FrozenModel(BaseModel):
     """A frozen value whose unknown keys are refused, and whose docstrings are its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class ViewerWords(Words):
+class ViewerModel(FrozenModel):
     """The same in a viewer's spelling, without a viewer's functions."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=False, validate_by_alias=True)
@@ -65,7 +65,7 @@ class ViewerWords(Words):
         return values.no_function(value)
 
 
-class NearbyFrame(ViewerWords):
+class NearbyFrame(ViewerModel):
     """An image that a viewer shows a copy at until its own comes."""
 
     offset: int
@@ -74,7 +74,7 @@ class NearbyFrame(ViewerWords):
     """How good the copy counts there."""
 
 
-class Stage(ViewerWords):
+class Stage(ViewerModel):
     """Which images of a series are fetched now, and how."""
 
     id: str
@@ -97,7 +97,7 @@ class Stage(ViewerWords):
     """Ours: whether it waits until all earlier stages have ended for all images."""
 
 
-class RetrieveOptions(ViewerWords):
+class RetrieveOptions(ViewerModel):
     """How one image is fetched in a stage."""
 
     url_arguments: Visible | None = None
@@ -129,7 +129,7 @@ class RetrieveOptions(ViewerWords):
         return (self.image_quality_status or ImageQuality.FULL_RESOLUTION) >= ImageQuality.FULL_RESOLUTION
 
 
-class Prefetch(ViewerWords):
+class Prefetch(ViewerModel):
     """What is fetched before anybody asks."""
 
     trigger: Literal["none", "first-frame", "metadata"] = "none"
@@ -154,7 +154,7 @@ BySyntax = Annotated[
 """Options by transfer syntax UID or `default`."""
 
 
-class Profile(ViewerWords):
+class Profile(ViewerModel):
     """A retrieve configuration, and what the proxy adds to it."""
 
     stages: tuple[Stage, ...] = (Stage.model_validate({"id": "initialImages", "retrieveType": "single"}),)

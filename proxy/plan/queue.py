@@ -12,7 +12,7 @@ from itertools import filterfalse
 
 from proxy.plan.line import Line
 from proxy.plan.profile import RetrieveOptions, Stage
-from proxy.plan.stages import Part, Progress
+from proxy.plan.stages import FetchPart, Progress
 
 REQUEST_TYPES = ("interaction", "thumbnail", "prefetch", "compute")
 """In the order in which they are served."""
@@ -45,7 +45,7 @@ class Todo:
     """0-based: a stage may select an image more than once."""
     progress: Progress
     """What the image has before it."""
-    part: Part
+    part: FetchPart
     """What is to be fetched."""
 
 

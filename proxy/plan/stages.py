@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
-from proxy.codestream.reach import Mark, Reach
+from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import ConfigurationError
 from proxy.plan.profile import Profile, RetrieveOptions, Stage
 from proxy.plan.values import KIB
@@ -66,16 +66,16 @@ def choose(options: Mapping[str, RetrieveOptions], stage: Stage) -> RetrieveOpti
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FetchPart:
     """What is fetched of a frame: a span, of which the codestream may have to tell the ends.
 
-    >>> str(Part(0, 65536)), str(Part(Reach(scale=16), None))
+    >>> str(FetchPart(0, 65536)), str(FetchPart(ResolutionTarget(scale=16), None))
     ('bytes=0-65535', '1/16 to the end')
     """
 
-    start: Mark
+    start: Stop
     """From here."""
-    stop: Mark | None
+    stop: Stop | None
     """Up to here; None is to the end."""
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class Progress:
 
     path: tuple[str, str] = ("/frames/", "")
     """Frames path and URL arguments: another path is another representation, fetched from its byte 0."""
-    have: Mark | None = 0
+    have: Stop | None = 0
     """How far from byte 0 it is there; None is all of it."""
     sized_by: RetrieveOptions | None = None
     """The options of the first range: the viewer keeps their sizes for all ranges of a URL."""
@@ -104,15 +104,15 @@ class Progress:
             return replace(here, sized_by=options)
         return here
 
-    def add(self, part: Part) -> "Progress":
+    def add(self, part: FetchPart) -> "Progress":
         """The same after a part was fetched."""
         return replace(self, have=part.stop)
 
-    def part(self, profile: Profile, options: RetrieveOptions) -> Part | None:
+    def part(self, profile: Profile, options: RetrieveOptions) -> FetchPart | None:
         """What a stage fetches now, after `turn_to`; None where nothing is left to get.
 
         >>> Progress().part(Profile(), RetrieveOptions.model_validate({"rangeIndex": 1}))
-        Part(start=0, stop=131072)
+        FetchPart(start=0, stop=131072)
         """
         if self.have is None:
             return None
@@ -123,10 +123,10 @@ class Progress:
             stop = profile.first
         if stop is None:
             is_left_to_viewers = self.have != 0 and profile.complete == "on-demand"
-            return None if is_left_to_viewers else Part(self.have, None)
-        return Part(self.have, stop) if _is_beyond(stop, self.have) else None
+            return None if is_left_to_viewers else FetchPart(self.have, None)
+        return FetchPart(self.have, stop) if _is_beyond(stop, self.have) else None
 
-    def _stop(self, options: RetrieveOptions) -> Mark | None:
+    def _stop(self, options: RetrieveOptions) -> Stop | None:
         if options.first is not None or is_open_ended(options):
             return options.first
         sizes, index = self.sized_by or options, options.range_index or 0
@@ -141,14 +141,16 @@ def is_open_ended(options: RetrieveOptions) -> bool:
     return options.first is None and options.range_index in (None, -1)
 
 
-def _is_beyond(stop: Mark, have: Mark) -> bool:
+def _is_beyond(stop: Stop, have: Stop) -> bool:
     """Whether there is something to get; also where only the codestream can tell."""
     if isinstance(stop, int) and isinstance(have, int):
         return stop > have
-    return not (isinstance(stop, Reach) and isinstance(have, Reach)) or stop.exceeds(have)
+    return not (isinstance(stop, ResolutionTarget) and isinstance(have, ResolutionTarget)) or stop.exceeds(
+        have
+    )
 
 
-def parts_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tuple[Part, ...]:
+def parts_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tuple[FetchPart, ...]:
     """The parts by which one frame is fetched, contiguous from 0, the last one to the end.
 
     Of a series of one, as a viewer has it that loads a single image; a stage that selects none of it is
@@ -156,9 +158,9 @@ def parts_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tupl
 
     >>> from proxy.plan.profile import stock_profile
     >>> parts_of_frame(stock_profile("sequential"))
-    (Part(start=0, stop=65536), Part(start=65536, stop=None))
+    (FetchPart(start=0, stop=65536), FetchPart(start=65536, stop=None))
     """
-    parts: list[Part] = []
+    parts: list[FetchPart] = []
     progress = Progress()
     by_type = profile.options_for(transfer_syntax)
     for stage in profile.stages:
@@ -175,7 +177,7 @@ def parts_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tupl
         progress = turned.add(part)
         if part.stop is None and options.is_full:
             break
-    return tuple(parts) if progress.have is None else (*parts, Part(progress.have, None))
+    return tuple(parts) if progress.have is None else (*parts, FetchPart(progress.have, None))
 
 
 def _selects_the_only(stage: Stage) -> bool:

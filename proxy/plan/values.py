@@ -6,7 +6,7 @@ A `ValueError` says what would be right; the reader of the file adds where it st
 import re
 from enum import IntEnum
 
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 
 KIB = 1024
 
@@ -54,21 +54,23 @@ def byte_count(value: object) -> object:
 def first(value: object) -> object:
     """How far a first fetch goes: bytes, a resolution by its scale, or the width it has at least.
 
-    >>> first("64KiB"), first("1/16"), first(">= 256"), first({"decodeLevel": 4})
-    (65536, Reach(scale=16, covers=None), Reach(scale=1, covers=(256, 0)), Reach(scale=16, covers=None))
+    >>> first("64KiB"), first("1/16")
+    (65536, ResolutionTarget(scale=16, covers=None))
+    >>> first(">= 256"), first({"decodeLevel": 4})
+    (ResolutionTarget(scale=1, covers=(256, 0)), ResolutionTarget(scale=16, covers=None))
     """
     scale, width = None, None
-    if isinstance(value, Reach):
+    if isinstance(value, ResolutionTarget):
         return value
     if isinstance(value, str):
         text = value.strip()
         scale, width = _SCALE.fullmatch(text), _WIDTH.fullmatch(text)
     if isinstance(value, dict) and set(value) == {"decodeLevel"} and value["decodeLevel"] in _LEVELS:
-        return Reach(scale=1 << value["decodeLevel"])
+        return ResolutionTarget(scale=1 << value["decodeLevel"])
     if scale is not None and int(scale[1]).bit_count() == 1 and int(scale[1]) < 1 << len(_LEVELS):
-        return Reach(scale=int(scale[1]))
+        return ResolutionTarget(scale=int(scale[1]))
     if width is not None and int(width[1]):
-        return Reach(covers=(int(width[1]), 0))
+        return ResolutionTarget(covers=(int(width[1]), 0))
     try:
         size = byte_count(value)
     except ValueError:
@@ -106,7 +108,7 @@ def scale_written(value: tuple[int, int]) -> str:
 
 def written(value: object) -> object:
     """What `first` reads, back as it is written."""
-    return str(value) if isinstance(value, Reach) else value
+    return str(value) if isinstance(value, ResolutionTarget) else value
 
 
 def position(value: float) -> float:

@@ -14,9 +14,9 @@ from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesLists
 from proxy.fetch.tasks import Tasks
 from proxy.frame.key import FrameKey, SeriesKey
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Headers
-from proxy.plan.choice import Chosen
+from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.run import Run, State
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource
@@ -36,7 +36,7 @@ class Plans:
         self,
         retrieve: Retrieve,
         lists: SeriesLists,
-        chosen: Chosen,
+        chosen: CurrentChoice,
         alternates: Alternates,
         metrics: Metrics,
     ) -> None:
@@ -160,7 +160,7 @@ class Plans:
         except Exception:  # it would end every other plan
             _log.exception("no plan for a series by a fault of ours")
 
-    def forget(self, named: Named) -> None:
+    def forget(self, named: FrameScope) -> None:
         """Lets series that were stored anew set off a plan once more."""
         for key in [key for key in self._set_off if named.touches(key.origin, key.study, key.series)]:
             del self._set_off[key]

@@ -17,15 +17,15 @@ from typing import Any
 
 from proxy.alternates.offered import Alternates
 from proxy.codecs.jobs import Offered
-from proxy.codestream.reach import Mark, Reach
+from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
-from proxy.fetch.retrieve import Retrieve, Wanted
+from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import ListedFrames, SeriesFrames
-from proxy.fetch.source import Source
+from proxy.fetch.source import FrameSource
 from proxy.fetch.turns import Rank, Turn
 from proxy.frame.key import FrameKey
 from proxy.frame.reduced import read_reduced
-from proxy.frame.supply import Asked, Headers
+from proxy.frame.supply import Headers, OriginRequest
 from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
@@ -112,7 +112,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.profile, len(self.images), self.frames.transfer_syntax or None)
-        self._is_learning = isinstance(parts_of_frame(self.profile)[0].stop, Reach)
+        self._is_learning = isinstance(parts_of_frame(self.profile)[0].stop, ResolutionTarget)
         self.times = {stage.id: StageTimes() for stage in self.profile.stages}
 
     @property
@@ -149,7 +149,7 @@ class Run:
         if self.is_over:
             return
         self.state = state
-        self._tell("end", {"state": state.value, "bytes": self.fetched})
+        self._record("end", {"state": state.value, "bytes": self.fetched})
 
     async def _carry_out(self, fetch: Fetch) -> None:
         began = perf_counter()
@@ -167,7 +167,7 @@ class Run:
             "whole": is_whole,
             "bytes": stop,
         }
-        self._tell("frame", told | {"ms": round((perf_counter() - began) * 1000, 1)})
+        self._record("frame", told | {"ms": round((perf_counter() - began) * 1000, 1)})
         self._note(fetch.stage, self.plan.ended(fetch, is_whole, is_ok))
 
     async def _fetch(self, fetch: Fetch) -> tuple[int, bool]:
@@ -193,7 +193,7 @@ class Run:
                 return fetched
         raise AssertionError("unreachable")
 
-    async def _fetch_once(self, wanted: Wanted) -> tuple[int, bool]:
+    async def _fetch_once(self, wanted: Retrieval) -> tuple[int, bool]:
         opened = self.retrieve.open(wanted)
         is_cancelled = False
         try:
@@ -212,7 +212,7 @@ class Run:
             self.on_fetched(wanted.key, brought, is_used)
         return stop, stop == total
 
-    def _request(self, fetch: Fetch, offered: Offered | None = None) -> Wanted:
+    def _request(self, fetch: Fetch, offered: Offered | None = None) -> Retrieval:
         resource = self.frames.resource(self.images[fetch.image])
         kind = REQUEST_TYPES.index(fetch.request_type)
         rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
@@ -229,9 +229,9 @@ class Run:
             stop, query, path = reduced.reach, reduced.query, resource.path
         other = "" if path == resource.path else fetch.frames_path or ""
         key = FrameKey(self.frames.key.origin, self.frames.key.partition, resource, query, other)
-        asked = Asked(f"{path}?{query}" if query else path, self.credentials)
+        asked = OriginRequest(f"{path}?{query}" if query else path, self.credentials)
         policy = self.profile.validators
-        wanted = Wanted(key, asked, stop, stop, stop is None, policy, rank)
+        wanted = Retrieval(key, asked, stop, stop, stop is None, policy, rank)
         return self.alternates.wanted(wanted, offered) if offered else wanted
 
     def _note(self, stage: str, over: tuple[StageCount, ...]) -> None:
@@ -240,7 +240,7 @@ class Run:
         times.first_done = now if times.first_done is None else times.first_done
         for count in over:
             self.times[count.stage].last_done = now
-            self._tell("stage", self.stage_event(count))
+            self._record("stage", self.stage_event(count))
 
     def stage_event(self, count: StageCount) -> dict[str, Any]:
         """A stage as a viewer's own stage event tells it; durations in milliseconds, None where unknown."""
@@ -254,7 +254,7 @@ class Run:
             "startDurationInMS": None if last is None else round(last * 1000, 1),
         }
 
-    def _tell(self, name: str, fields: dict[str, Any]) -> None:
+    def _record(self, name: str, fields: dict[str, Any]) -> None:
         self._told += 1
         self.events.append((self._told, name, fields))
         happened, self._happened = self._happened, asyncio.Event()
@@ -265,7 +265,7 @@ class Run:
         await self._happened.wait()
 
 
-async def _bytes_of(source: Source, stop: Mark | None, total: int) -> int:
-    if isinstance(stop, Reach):
+async def _bytes_of(source: FrameSource, stop: Stop | None, total: int) -> int:
+    if isinstance(stop, ResolutionTarget):
         return (await source.told(stop)).stop
     return total if stop is None else min(stop, total)

@@ -30,19 +30,19 @@ from proxy.errors import (
     ShuttingDown,
     UnknownName,
 )
-from proxy.fetch.fill import Site
+from proxy.fetch.fill import GatedSupplier
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
 from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.frame.key import SeriesKey
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
 from proxy.origin.forms import OriginReport
-from proxy.origin.transport import Limits, Tls, Transport
+from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
-from proxy.plan.choice import Chosen
+from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
 from proxy.service.http1 import Rules
 from proxy.settings.model import Settings
@@ -51,8 +51,8 @@ from proxy.settings.sections import OriginSettings
 from proxy.telemetry.metrics import Metrics
 from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.cors import shared
-from proxy.viewers.delivery import Progress
-from proxy.viewers.forward import checked_target, hand_through
+from proxy.viewers.delivery import DeliveryProgress
+from proxy.viewers.forward import checked_target, forward
 from proxy.viewers.frames import Frames
 from proxy.viewers.problem import send_problem
 from proxy.viewers.rendered import Pictures
@@ -69,7 +69,7 @@ TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
 def rust_transport(origin: OriginSettings) -> Transport:
     """The transport that is used outside tests."""
     timeouts, tls = origin.timeouts, origin.tls
-    limits = Limits(timeouts.connect, timeouts.first_byte, timeouts.stall)
+    limits = TransportLimits(timeouts.connect, timeouts.first_byte, timeouts.stall)
     return Transport(limits, Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.http2))
 
 
@@ -105,7 +105,7 @@ class App:
         self.sites = {o.name: self._site(o, windows[o.name]) for o in settings.origins}
         self.fills = Fills(store, self.metrics)
         self._access = Access(settings.access, settings.forward)
-        self.chosen = Chosen(settings.choice())
+        self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(self.sites, store, self.fills)
         self._lists = SeriesLists(self.origins)
         at_work = settings.workers
@@ -165,9 +165,9 @@ class App:
             lambda reason: self.metrics.refused_requests.labels(reason).inc(),
         )
 
-    def _site(self, origin: OriginSettings, window: Window) -> Site:
+    def _site(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.metrics, origin.limits.per_second, window)
-        return Site(self.origins[origin.name], gate)
+        return GatedSupplier(self.origins[origin.name], gate)
 
     def _origins(self) -> dict[str, OriginReport]:
         return {name: origin.report() for name, origin in self.origins.items()}
@@ -196,7 +196,7 @@ class App:
         """One request of a viewer."""
         if scope["type"] != "http":
             return
-        progress = Progress(perf_counter(), self._said)
+        progress = DeliveryProgress(perf_counter(), self._said)
         try:
             request = read_request(
                 scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
@@ -218,7 +218,9 @@ class App:
             if not progress.has_started:
                 await send_problem(send, InternalFault("a fault inside the proxy"), _range_of(scope))
 
-    async def _answer(self, request: Request, receive: Receive, send: Send, progress: Progress) -> None:
+    async def _answer(
+        self, request: Request, receive: Receive, send: Send, progress: DeliveryProgress
+    ) -> None:
         name, path = self._origin_of(request)
         asked = frame_request(request, name, path, self._alternates)
         picture = None if asked else self._pictures.named(request, name, path)
@@ -227,15 +229,20 @@ class App:
         elif asked is not None:
             await self._frames.answer(asked, receive, send, progress)
         else:  # other forms of a frame among it
-            await self._hand_through(request, receive, send, progress)
+            await self._forward(request, receive, send, progress)
 
     async def _show(
-        self, picture: RenderedResource, request: Request, receive: Receive, send: Send, progress: Progress
+        self,
+        picture: RenderedResource,
+        request: Request,
+        receive: Receive,
+        send: Send,
+        progress: DeliveryProgress,
     ) -> None:
         """The origin's own picture, or else one that is made here."""
         name, status = self._origin_of(request)[0], 0
         if self._pictures.is_origins(request, name, picture):
-            status = await self._hand_through(request, receive, send, progress, REFUSALS)
+            status = await self._forward(request, receive, send, progress, REFUSALS)
         if status in (0, *REFUSALS):
             asked = await self._pictures.request(request, name, picture)
             await self._frames.answer(asked, receive, send, progress)
@@ -252,8 +259,13 @@ class App:
             raise UnknownName(f"no origin of that name; there are {', '.join(self.sites)}")
         return default.name, request.path
 
-    async def _hand_through(
-        self, request: Request, receive: Receive, send: Send, progress: Progress, unless: Collection[int] = ()
+    async def _forward(
+        self,
+        request: Request,
+        receive: Receive,
+        send: Send,
+        progress: DeliveryProgress,
+        unless: Collection[int] = (),
     ) -> int:
         async def sending(message: MutableMapping[str, Any]) -> None:
             progress.has_started = True
@@ -270,7 +282,7 @@ class App:
             change = Change(named, self.forget, sending)
             await self._change(change, origin, request.method, target, headers, receive, served)
             return 0
-        status = await hand_through(origin, request.method, target, headers, receive, sending, unless, served)
+        status = await forward(origin, request.method, target, headers, receive, sending, unless, served)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
             self.plans.metadata_read(SeriesKey(name, caller.partition, *series), caller.credentials)
@@ -289,14 +301,14 @@ class App:
         """Hands through what changes the origin, and drops what is held under its name."""
         readable = [pair for pair in headers if pair[0] != "accept-encoding"]  # its answer is read
         try:
-            await hand_through(origin, method, target, readable, receive, change.send, (), served)
+            await forward(origin, method, target, readable, receive, change.send, (), served)
         except OriginUnreachable:
             raise
         except BaseException as error:
             change.lose(has_sender_left=not isinstance(error, OriginError))
             raise
 
-    def forget(self, named: Named) -> None:
+    def forget(self, named: FrameScope) -> None:
         """Drops all that is held under a name, and lets nothing that is on its way come back under it."""
         self.fills.forget(named)
         self._lists.forget(named)

@@ -205,7 +205,7 @@ class Http1(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer has ended: the next one begins, or the viewer hears of a fault."""
         if self._fault is not None and not self.pipeline:
-            self._tell(self._fault)
+            self._answer_refusal(self._fault)
         else:
             super().on_response_complete()
 
@@ -240,7 +240,7 @@ class Http1(HttpToolsProtocol):
         self._rules.count(type(error).__name__)
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
-            self._tell(error)
+            self._answer_refusal(error)
         elif not self._is_in_body:
             pass  # the answers under way come first
         elif self.pipeline and self.pipeline[0][0] is cycle:
@@ -251,9 +251,9 @@ class Http1(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.close()
             else:
-                self._tell(error)
+                self._answer_refusal(error)
 
-    def _tell(self, error: ProxyError) -> None:
+    def _answer_refusal(self, error: ProxyError) -> None:
         if self.transport.is_closing():
             return
         wanted = next(

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from proxy.access.admission import Admission, admission_of, leads_to
 from proxy.access.caller import Forward, Policy
 from proxy.codecs.jobs import Offered
-from proxy.plan.choice import Choice, Rule
+from proxy.plan.choice import ProfileChoice, Rule
 from proxy.plan.profile import STOCK, Profile, stock_profile
 from proxy.settings.reading import read
 from proxy.settings.sections import (
@@ -117,10 +117,10 @@ class Settings(BaseSettings):
         """The alternates that viewers may ask for."""
         return tuple(Offered(each.path, each.made, each.alternate) for each in self.alternates.values())
 
-    def choice(self) -> Choice:
+    def choice(self) -> ProfileChoice:
         """How a profile is chosen."""
         by_origin = {origin.name: origin.profile or self.profile for origin in self.origins}
-        return Choice(self.all_profiles(), self.choose, by_origin)
+        return ProfileChoice(self.all_profiles(), self.choose, by_origin)
 
     def admission(self, via: Via) -> Admission:
         """Which requests either listener lets in; `via` tells those that were here before."""

@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 
 from proxy.errors import ConfigurationError
-from proxy.plan.choice import Choice, Chosen
+from proxy.plan.choice import CurrentChoice, ProfileChoice
 from proxy.settings.model import Settings, load
 from proxy.telemetry.metrics import Metrics
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 class Reload:
     """Looks at one file."""
 
-    def __init__(self, path: Path, settings: Settings, chosen: Chosen, metrics: Metrics) -> None:
+    def __init__(self, path: Path, settings: Settings, chosen: CurrentChoice, metrics: Metrics) -> None:
         self._path = path
         self._settings = settings
         self._chosen = chosen
@@ -62,11 +62,11 @@ class Reload:
         except OSError:
             return b""
 
-    def _read(self) -> tuple[Settings, Choice]:
+    def _read(self) -> tuple[Settings, ProfileChoice]:
         settings = load(self._path)
         return settings, settings.choice()
 
-    def _take(self, settings: Settings, choice: Choice) -> None:
+    def _take(self, settings: Settings, choice: ProfileChoice) -> None:
         before, self._settings = self._settings, settings
         names = {origin.name for origin in before.origins}
         keys = (key for key in Settings.model_fields if key not in AT_ONCE)

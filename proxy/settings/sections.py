@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from proxy.codecs.jobs import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan import values
-from proxy.plan.profile import ByteCount, Words
+from proxy.plan.profile import ByteCount, FrozenModel
 
 KIB = 1024
 MIB = 1024**2
@@ -44,7 +44,7 @@ Ready = Literal["started", "any-origin", "each-origin"]
 """What the service needs in order to be ready."""
 
 
-class Listen(Words):
+class Listen(FrozenModel):
     """The two listeners."""
 
     viewers: Address = "127.0.0.1:8080"
@@ -65,7 +65,7 @@ class Listen(Words):
     """Seconds for a viewer to draw the first 128 KiB of a frame of 2 MiB or more, before it gets the rest."""
 
 
-class Timeouts(Words):
+class Timeouts(FrozenModel):
     """How long an origin may take."""
 
     connect: float = Field(5.0, gt=0)
@@ -76,7 +76,7 @@ class Timeouts(Words):
     """Seconds to each chunk after them."""
 
 
-class Limits(Words):
+class Limits(FrozenModel):
     """How much is asked of an origin, and taken from it."""
 
     in_flight: int = Field(32, ge=3)
@@ -87,7 +87,7 @@ class Limits(Words):
     """Bytes of the largest frame that is taken."""
 
 
-class TlsSettings(Words):
+class TlsSettings(FrozenModel):
     """How the connection to an https origin is made; files are PEM, and read again when they change."""
 
     ca_file: Path | None = None
@@ -106,7 +106,7 @@ class TlsSettings(Words):
         return self
 
 
-class CredentialsSettings(Words):
+class CredentialsSettings(FrozenModel):
     """Credentials of the proxy's own, which an origin then gets instead of the viewers'; one kind at most."""
 
     bearer_file: Path | None = None
@@ -138,7 +138,7 @@ class CredentialsSettings(Words):
         return self
 
 
-class ForwardSettings(Words):
+class ForwardSettings(FrozenModel):
     """What an origin gets of a viewer's credentials."""
 
     authorization: bool = True
@@ -147,7 +147,7 @@ class ForwardSettings(Words):
     """Cookies that the origin gets, by name, or `*`; unless set, an only origin gets all, others none."""
 
 
-class OriginSettings(Words):
+class OriginSettings(FrozenModel):
     """One DICOMweb server."""
 
     name: str = Field("origin", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -190,7 +190,7 @@ class OriginSettings(Words):
         return any((own.bearer_file, own.user, own.aws_region, self.tls.certificate_file))
 
 
-class CorsSettings(Words):
+class CorsSettings(FrozenModel):
     """Pages of viewers that come from elsewhere."""
 
     origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
@@ -211,7 +211,7 @@ class CorsSettings(Words):
         return self
 
 
-class AlternateSettings(Words):
+class AlternateSettings(FrozenModel):
     """Another representation of every frame, below a path of its own."""
 
     path: str = Field(pattern=r"^/[A-Za-z0-9][A-Za-z0-9._-]*/$")
@@ -246,7 +246,7 @@ class AlternateSettings(Words):
         return Alternate(self.codec, self.near, self.step, self.quality, scale, at_most)
 
 
-class WorkersSettings(Words):
+class WorkersSettings(FrozenModel):
     """The processes that decode and encode alternates, begun when they are needed."""
 
     number: int = Field(2, ge=1, le=256)
@@ -257,7 +257,7 @@ class WorkersSettings(Words):
     """How long each may take over one frame."""
 
 
-class CacheSettings(Words):
+class CacheSettings(FrozenModel):
     """What is kept in memory."""
 
     bytes: ByteCount = Field(GIB, ge=MIB)
@@ -268,7 +268,7 @@ class CacheSettings(Words):
     """Seconds after which a frame is fetched anew."""
 
 
-class Log(Words):
+class Log(FrozenModel):
     """What is written to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -127,8 +127,8 @@ class Metrics:
             self.cache_evictions.labels(part)
         for method in METHODS:
             self.first_fetches.labels(method)
-        for did in CACHE:
-            self.served_bytes.labels(did)
+        for outcome in CACHE:
+            self.served_bytes.labels(outcome)
 
     def exposition(self) -> tuple[bytes, str]:
         """What Prometheus scrapes, and its media type."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -23,7 +23,7 @@ _LEVELS = ("studies", "series", "instances")
 _STUDY = re.compile(rb"studies\\?/([^/\\\"'<>\s?#]{1,128})(?=[/\\\"'<>\s?#])")  # JSON may write \/
 
 
-def named_by(origin: str, path: str) -> Named | None:
+def named_by(origin: str, path: str) -> FrameScope | None:
     """What a path of an origin names; all of it for a path such as `studies`, None for one of something else.
 
     >>> named_by("pacs", "studies/1/series/2/metadata").series
@@ -34,17 +34,17 @@ def named_by(origin: str, path: str) -> Named | None:
         return None
     uids = {level: uid for level, uid in zip(segments[::2], segments[1::2], strict=False) if level in _LEVELS}
     study, series, instance = (uids.get(level, "") for level in _LEVELS)
-    return Named(origin, study, series, instance)
+    return FrameScope(origin, study, series, instance)
 
 
 class Change:
     """One unsafe request, as its answer comes."""
 
-    def __init__(self, named: Named, forget: Callable[[Named], None], send: Send) -> None:
+    def __init__(self, named: FrameScope, forget: Callable[[FrameScope], None], send: Send) -> None:
         self._named = named
         self._forget = forget
         self._send = send
-        self._is_any = named == Named(named.origin)
+        self._is_any = named == FrameScope(named.origin)
         self._is_read = False
         self._is_done = False
         self._tail = b""
@@ -70,7 +70,7 @@ class Change:
         text = self._tail + chunk + (b" " if is_last else b"")
         for study in dict.fromkeys(_STUDY.findall(text)):
             self._is_done = True
-            self._forget(Named(self._named.origin, study.decode("latin-1")))
+            self._forget(FrameScope(self._named.origin, study.decode("latin-1")))
         self._tail = text[-LONGEST:]
         if is_last and not self._is_done:
             self.forget()

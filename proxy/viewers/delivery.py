@@ -11,10 +11,10 @@ from time import perf_counter
 
 from starlette.types import Receive, Send
 
-from proxy.fetch.source import CacheDid, Source
+from proxy.fetch.source import CacheOutcome, FrameSource
 from proxy.frame.frame import cut
 from proxy.frame.identity import Identity
-from proxy.viewers.response import Composed, Headers, wrapping_of
+from proxy.viewers.response import Headers, ResponseHead, wrapping_of
 from proxy.wire.media import Envelope
 from proxy.wire.resource import FrameResource
 
@@ -23,26 +23,30 @@ FIRST = 65536
 """Bytes of a codestream that count as a first picture in the metrics."""
 
 
-def cache_status(did: CacheDid) -> str:
+def cache_status(outcome: CacheOutcome) -> str:
     """The value of Cache-Status (RFC 9211).
 
-    >>> cache_status(CacheDid.HIT), cache_status(CacheDid.COLLAPSED)
+    >>> cache_status(CacheOutcome.HIT), cache_status(CacheOutcome.COLLAPSED)
     ('progressive-proxy; hit', 'progressive-proxy; fwd=miss; collapsed')
     """
-    if did is CacheDid.HIT:
+    if outcome is CacheOutcome.HIT:
         return f"{NAME}; hit"
-    return f"{NAME}; fwd=miss; collapsed" if did is CacheDid.COLLAPSED else f"{NAME}; fwd={did}; stored"
+    return (
+        f"{NAME}; fwd=miss; collapsed"
+        if outcome is CacheOutcome.COLLAPSED
+        else f"{NAME}; fwd={outcome}; stored"
+    )
 
 
 @dataclass(slots=True)
-class Progress:
+class DeliveryProgress:
     """How far an answer has come; times are seconds from the request."""
 
     began: float
     """When the request came, by the clock of `perf_counter`."""
     via: bytes = b""
     """The proxies through which its answer comes (RFC 9110 7.6.3)."""
-    did: CacheDid = CacheDid.MISS
+    outcome: CacheOutcome = CacheOutcome.MISS
     """What the cache did."""
     profile: str = ""
     """Name of the profile that was chosen."""
@@ -57,7 +61,7 @@ class Progress:
     final: float | None = None
     """When the last byte of the frame was handed over; None in an answer that lacks it."""
 
-    def count(self, size: int, composed: Composed) -> None:
+    def count(self, size: int, composed: ResponseHead) -> None:
         """Bytes of the codestream were handed over."""
         self.sent += size
         at = composed.span.start + self.sent
@@ -68,7 +72,7 @@ class Progress:
 
 
 async def send_frame(
-    send: Send, composed: Composed, source: Source, progress: Progress, pause: float
+    send: Send, composed: ResponseHead, source: FrameSource, progress: DeliveryProgress, pause: float
 ) -> None:
     """Sends an answer as its bytes come. Raises what ended the source.
 
@@ -78,7 +82,7 @@ async def send_frame(
     at, stop = composed.span.start, composed.stop
     ready = await source.take(at, stop) if at < stop else ()
     is_all_here = composed.is_final and sum(map(len, ready)) == stop - at
-    headers = [*composed.headers, *_told(progress, is_all_here=is_all_here)]
+    headers = [*composed.headers, *_cache_headers(progress, is_all_here=is_all_here)]
     progress.has_started, progress.status = True, composed.status
     await send({"type": "http.response.start", "status": composed.status, "headers": headers})
     if composed.before:
@@ -103,7 +107,7 @@ async def send_part(
     first: FrameResource,
     identity: Identity,
     pieces: Sequence[bytes],
-    progress: Progress,
+    progress: DeliveryProgress,
     number: int,
     *,
     is_last: bool,
@@ -118,7 +122,7 @@ async def send_part(
             (b"content-type", media.encode()),
             (b"vary", b"Accept"),
             (b"cache-control", b"no-store"),  # there is no ETag to ask with whether it is still so
-            *_told(progress, is_all_here=False),
+            *_cache_headers(progress, is_all_here=False),
         ]
         progress.has_started, progress.status = True, 200
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -131,12 +135,12 @@ async def send_part(
         await send(_body(wrapping.after, is_last=True))
 
 
-def _told(progress: Progress, *, is_all_here: bool) -> Headers:
+def _cache_headers(progress: DeliveryProgress, *, is_all_here: bool) -> Headers:
     """What the cache did, how long the first bytes took, the final ones too if they are here, and `Via`."""
     waited = perf_counter() - progress.began
     timing = f"first;dur={waited * 1000:.1f}" + (f", final;dur={waited * 1000:.1f}" if is_all_here else "")
     return [
-        (b"cache-status", cache_status(progress.did).encode()),
+        (b"cache-status", cache_status(progress.outcome).encode()),
         (b"server-timing", timing.encode()),
         (b"via", progress.via),
     ]

@@ -62,7 +62,7 @@ def checked_target(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-async def hand_through(
+async def forward(
     origin: Origin,
     method: str,
     target: str,
@@ -85,7 +85,7 @@ async def hand_through(
     )
     if not has_body:
         kept = [(name, value) for name, value in kept if name != "content-length"]
-    response = await origin.hand_through(method, target, kept, _body_of(receive) if has_body else None)
+    response = await origin.forward(method, target, kept, _body_of(receive) if has_body else None)
     try:
         if response.status_code in unless:
             return response.status_code

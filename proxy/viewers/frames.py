@@ -14,15 +14,15 @@ from starlette.types import Receive, Send
 from proxy.access.caller import Access
 from proxy.alternates.offered import Alternates
 from proxy.errors import CodestreamError, OriginMismatch, OriginRefused, ProxyError
-from proxy.fetch.retrieve import Opened, Retrieve, Wanted
+from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
-from proxy.fetch.source import CacheDid, Source, reduced
+from proxy.fetch.source import CacheOutcome, FrameSource, reduced
 from proxy.frame.key import FrameKey, SeriesKey
-from proxy.frame.supply import Asked
-from proxy.plan.choice import Chosen
+from proxy.frame.supply import OriginRequest
+from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.metrics import Metrics
-from proxy.viewers.delivery import Progress, send_frame, until_gone
+from proxy.viewers.delivery import DeliveryProgress, send_frame, until_gone
 from proxy.viewers.request import FrameRequest
 from proxy.viewers.response import Conditions, compose
 from proxy.viewers.several import send_several
@@ -72,7 +72,7 @@ class Frames:
         self,
         retrieve: Retrieve,
         access: Access,
-        chosen: Chosen,
+        chosen: CurrentChoice,
         lists: SeriesLists,
         plans: Plans,
         alternates: Alternates,
@@ -91,19 +91,21 @@ class Frames:
         self._pause = pause
         self._log_uids = log_uids
 
-    async def answer(self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress) -> None:
+    async def answer(
+        self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
+    ) -> None:
         """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
         try:
             deliver = self._deliver_listed if asked.listed else self._deliver
             is_done = await deliver(asked, receive, send, progress)
         except ProxyError as error:
-            self._tell(asked, progress, status_of(error), type(error).__name__)
+            self._record(asked, progress, status_of(error), type(error).__name__)
             raise
         if not is_done:
             self._metrics.cut_answers.labels("viewer_left").inc()
-        self._tell(asked, progress, progress.status, "" if is_done else "viewer_left")
+        self._record(asked, progress, progress.status, "" if is_done else "viewer_left")
 
-    def _wanted(self, asked: FrameRequest, progress: Progress) -> Wanted:
+    def _wanted(self, asked: FrameRequest, progress: DeliveryProgress) -> Retrieval:
         caller = self._access.caller(asked.origin, asked.request.pairs)
         resource, choice = asked.resource, self._chosen.now
         series = SeriesKey(caller.origin, caller.partition, resource.study, resource.series)
@@ -112,20 +114,26 @@ class Frames:
         key = FrameKey(caller.origin, caller.partition, resource, asked.query)
         target = f"{resource.path}?{asked.query}" if asked.query else resource.path
         profile, reach = choice.profile(progress.profile), asked.reach
-        origin = Asked(target, caller.credentials, trace_of(asked.request.pairs))
+        origin = OriginRequest(target, caller.credentials, trace_of(asked.request.pairs))
         policy = profile.validators
         if reach is not None:
             alone = asked.is_alone
-            return Wanted(key, origin, reach, reach, False, policy, is_alone=alone)
+            return Retrieval(key, origin, reach, reach, False, policy, is_alone=alone)
         stop = None if asked.is_settled else _stop(asked.conditions)
         # Whoever reads no byte (HEAD) completes nothing either.
         is_completed = profile.complete == "always" and stop != 0
         first = choice.firsts[progress.profile]
-        wanted = Wanted(key, origin, first, stop, is_completed, policy, is_alone=asked.is_alone)
+        wanted = Retrieval(key, origin, first, stop, is_completed, policy, is_alone=asked.is_alone)
         return asked.made(wanted) if asked.made else wanted
 
     async def _deliver(
-        self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress, *, is_again: bool = False
+        self,
+        asked: FrameRequest,
+        receive: Receive,
+        send: Send,
+        progress: DeliveryProgress,
+        *,
+        is_again: bool = False,
     ) -> bool:
         wanted = self._wanted(asked, progress)
         try:
@@ -155,15 +163,15 @@ class Frames:
         return await self._deliver(asked, receive, send, progress, is_again=is_again)
 
     async def _deliver_once(
-        self, asked: FrameRequest, wanted: Wanted, receive: Receive, send: Send, progress: Progress
+        self, asked: FrameRequest, wanted: Retrieval, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> bool:
         opened = self._retrieve.open(wanted)
-        progress.did = opened.did
+        progress.outcome = opened.outcome
         try:
-            is_missed = opened.did is CacheDid.MISS
+            is_missed = opened.outcome is CacheOutcome.MISS
             self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
             sending = self._send(asked, wanted, opened, send, progress)
-            if opened.did is CacheDid.HIT and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE:
+            if opened.outcome is CacheOutcome.HIT and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE:
                 await sending
                 return True
             return await until_gone(receive, sending)
@@ -171,11 +179,11 @@ class Frames:
             opened.leave()
 
     async def _deliver_listed(
-        self, asked: FrameRequest, receive: Receive, send: Send, progress: Progress
+        self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> bool:
         plain = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
 
-        def wanted(resource: FrameResource) -> Wanted:
+        def wanted(resource: FrameResource) -> Retrieval:
             return self._wanted(replace(asked, resource=resource, conditions=plain), progress)
 
         last = max(asked.listed, key=lambda each: each.frame_number)
@@ -191,11 +199,11 @@ class Frames:
         return await until_gone(receive, sending)
 
     async def _send(
-        self, asked: FrameRequest, wanted: Wanted, opened: Opened, send: Send, progress: Progress
+        self, asked: FrameRequest, wanted: Retrieval, opened: Reading, send: Send, progress: DeliveryProgress
     ) -> None:
-        source: Source = opened.source
+        source: FrameSource = opened.source
         told = None
-        if opened.did is CacheDid.COLLAPSED and not wanted.may_have(opened, await source.describe()):
+        if opened.outcome is CacheOutcome.COLLAPSED and not wanted.may_have(opened, await source.describe()):
             raise _NotShared
         if asked.reach is not None:
             told, source = await reduced(source, asked.reach)
@@ -215,22 +223,22 @@ class Frames:
             composed = replace(composed, headers=[*composed.headers, why])
         await send_frame(send, composed, source, progress, self._pause)
 
-    def _tell(self, asked: FrameRequest, progress: Progress, status: int, why: str) -> None:
+    def _record(self, asked: FrameRequest, progress: DeliveryProgress, status: int, why: str) -> None:
         """Counts and logs what became of a request."""
-        did = str(progress.did)
-        self._metrics.frame_answers.labels(str(status), did).inc()
-        self._metrics.served_bytes.labels(did).inc(progress.sent)
+        outcome = str(progress.outcome)
+        self._metrics.frame_answers.labels(str(status), outcome).inc()
+        self._metrics.served_bytes.labels(outcome).inc(progress.sent)
         if progress.first is not None:
-            self._metrics.first_delivery.labels(progress.profile, did).observe(progress.first)
+            self._metrics.first_delivery.labels(progress.profile, outcome).observe(progress.first)
         if progress.final is not None:
-            self._metrics.final_delivery.labels(progress.profile, did).observe(progress.final)
+            self._metrics.final_delivery.labels(progress.profile, outcome).observe(progress.final)
         if not _log.isEnabledFor(logging.INFO):
             return
         told: dict[str, object] = {
             "origin": asked.origin,
             "profile": progress.profile,
             "status": status,
-            "cache": did,
+            "cache": outcome,
             "bytes": progress.sent,
             "first_ms": _milliseconds(progress.first),
             "final_ms": _milliseconds(progress.final),

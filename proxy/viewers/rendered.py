@@ -20,9 +20,9 @@ from proxy.cache.lacking import Lacking
 from proxy.codecs.jobs import RenderedBy
 from proxy.codecs.workers import Workers
 from proxy.errors import NotMade
-from proxy.fetch.fill import Site
+from proxy.fetch.fill import GatedSupplier
 from proxy.fetch.gate import Gate
-from proxy.fetch.retrieve import Retrieve, Wanted
+from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.window import Window
@@ -104,14 +104,14 @@ class Pictures:
             raise NotMade("the series has no such instance")
         return FrameResource(study, series, instance, there // 2 + 1 if wanted.is_thumbnail else 1)
 
-    def _wanted(self, frame: Wanted, picture: Picture) -> Wanted:
+    def _wanted(self, frame: Retrieval, picture: Picture) -> Retrieval:
         """A request for a frame as one for a picture of it."""
         query = f"{frame.key.query} {json.dumps(asdict(picture))}"
         key = replace(frame.key, frames_path=RENDERED, query=query)
 
-        def site() -> Site:
+        def site() -> GatedSupplier:
             plain = replace(frame, first=None, stop=None, is_completed=True)
             maker = Renderer(plain, picture, self._retrieve, self._lists, self._workers)
-            return Site(maker, self._gate, maker.lift)
+            return GatedSupplier(maker, self._gate, maker.lift)
 
         return replace(frame, key=key, first=None, site=site)

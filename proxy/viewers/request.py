@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from proxy.alternates.offered import Alternates
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import NotAcceptable
-from proxy.fetch.retrieve import Wanted
+from proxy.fetch.retrieve import Retrieval
 from proxy.frame.reduced import read_reduced
 from proxy.viewers.response import Conditions, conditions_of
 from proxy.wire.media import Envelope, wanted_envelope
@@ -25,7 +25,7 @@ class FrameRequest:
     """The frame."""
     query: str
     """Arguments that are the origin's business."""
-    reach: Reach | None
+    reach: ResolutionTarget | None
     """Which smaller picture of it is to be cut out; None is the frame itself."""
     profile: str | None
     """Name of the profile that the request asks for."""
@@ -37,7 +37,7 @@ class FrameRequest:
     """Why the frame itself is given where a smaller picture was asked for."""
     listed: tuple[FrameResource, ...] = ()
     """All frames of a list, of which `resource` is the first; empty where there is one alone."""
-    made: Callable[[Wanted], Wanted] | None = None
+    made: Callable[[Retrieval], Retrieval] | None = None
     """Makes of a request for the frame one for what is made of it; None is the frame itself."""
     refused: int = 0
     """The status by which the origin refused to give the alternate itself; 0 if it did not."""

@@ -57,7 +57,7 @@ def conditions_of(request: Request, envelope: Envelope) -> Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Composed:
+class ResponseHead:
     """An answer whose body is still to come."""
 
     status: int
@@ -87,7 +87,7 @@ class Composed:
         return (SEEN, self.stop) if is_large and self.is_progressive else (self.stop,)
 
 
-def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> Composed:
+def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> ResponseHead:
     """The answer to a request for a frame of which this is the identity.
 
     If-None-Match goes before Range (RFC 9110 13.2.2): browsers ask for a whole that they hold by a
@@ -110,29 +110,29 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> C
     if identity.fault:
         headers.append((b"not-progressive", identity.fault.encode()))
     if _matches(asked.if_none_match, identity, asked.envelope):
-        return Composed(304, headers)
+        return ResponseHead(304, headers)
     size, status = wrapping.total(total), 200
     span = Span(0, size)
     if asked.is_head:  # ranges are for GET alone (RFC 9110 14.2)
-        return Composed(200, [*headers, _length(size)])
+        return ResponseHead(200, [*headers, _length(size)])
     # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5); nor is one by which a
     # browser asks whether the whole that it holds is still this. But whoever asks for a rest puts what comes
     # behind the first bytes that he has, whatever its status: he gets nothing. A weak ETag guards no range.
     is_same = asked.if_range == etag and identity.is_vouched
     is_other = asked.if_none_match is not None or not (asked.if_range is None or is_same)
     if asked.range is not None and is_other and asked.range.first != 0:
-        return Composed(416, [*headers, (b"content-range", b"bytes */%d" % size), _length(0)])
+        return ResponseHead(416, [*headers, (b"content-range", b"bytes */%d" % size), _length(0)])
     if asked.range is not None and not is_other:
         try:
             span, status = asked.range.resolve(size), 206
         except RangeNotSatisfiable:
-            return Composed(416, [*headers, (b"content-range", b"bytes */%d" % size), _length(0)])
+            return ResponseHead(416, [*headers, (b"content-range", b"bytes */%d" % size), _length(0)])
         said = ContentRange(span.start, span.stop or 0, size).to_header()
         headers.append((b"content-range", said.encode()))
     before, inner, after = wrapping.cut(span, total)
     headers.append(_length((span.stop or 0) - span.start))
     is_final = inner.start < total == inner.stop
-    return Composed(status, headers, before, inner, after, is_final, identity.is_progressive)
+    return ResponseHead(status, headers, before, inner, after, is_final, identity.is_progressive)
 
 
 def _length(size: int) -> tuple[bytes, bytes]:

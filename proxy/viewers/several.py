@@ -13,8 +13,8 @@ from itertools import islice
 from starlette.types import Send
 
 from proxy.errors import UnknownFrame
-from proxy.fetch.retrieve import Opened, Retrieve, Wanted
-from proxy.viewers.delivery import Progress, send_part
+from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
+from proxy.viewers.delivery import DeliveryProgress, send_part
 from proxy.wire.resource import FrameResource
 
 AHEAD = 6
@@ -23,10 +23,10 @@ AHEAD = 6
 
 async def send_several(
     listed: Sequence[FrameResource],
-    wanted_of: Callable[[FrameResource], Wanted],
+    wanted_of: Callable[[FrameResource], Retrieval],
     retrieve: Retrieve,
     send: Send,
-    progress: Progress,
+    progress: DeliveryProgress,
     *,
     is_head: bool,
     is_last_there: bool | None,
@@ -37,7 +37,7 @@ async def send_several(
     """
     if is_last_there is False:
         raise UnknownFrame("frames: the instance has fewer, as the metadata of its series says")
-    opened: deque[tuple[Wanted, Opened]] = deque()
+    opened: deque[tuple[Retrieval, Reading]] = deque()
     numbers = range(1 if is_head else len(listed))
     left = iter(listed[: len(numbers)])
     try:
@@ -55,7 +55,7 @@ async def send_several(
                 first = retrieve.open(replace(wanted, is_alone=True))
                 opened[0] = wanted, first
                 identity = await first.source.describe()
-            source, progress.did = first.source, first.did
+            source, progress.outcome = first.source, first.outcome
             stop = 0 if is_head else identity.claim.total
             await source.reached(stop)
             pieces = await source.take(0, stop) if stop else ()
@@ -67,7 +67,7 @@ async def send_several(
             each.leave()
 
 
-async def _see(opened: Opened) -> None:
+async def _see(opened: Reading) -> None:
     """Returns once the first bytes of a frame are there."""
     try:
         await opened.source.describe()

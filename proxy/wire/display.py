@@ -29,7 +29,7 @@ _SHARED, _EACH, _TRANSFORMATION, _WINDOW = "52009229", "52009230", "00289145", "
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class DisplayWindow:
     """Which values are told apart, from black to white (PS3.3 C.11.2.1.2)."""
 
     center: float
@@ -43,8 +43,10 @@ class Window:
     def is_valid(self) -> bool:
         """Whether its numbers have a meaning.
 
-        >>> Window(40, 400).is_valid, Window(40, 0.5).is_valid, Window(40, 0.5, "sigmoid").is_valid
-        (True, False, True)
+        >>> DisplayWindow(40, 400).is_valid, DisplayWindow(40, 0.5).is_valid
+        (True, False)
+        >>> DisplayWindow(40, 0.5, "sigmoid").is_valid
+        True
         """
         wide_enough = self.width >= 1 if self.function == "linear" else self.width > 0
         return wide_enough and isfinite(self.width) and isfinite(self.center)
@@ -88,7 +90,7 @@ class Display:
     """What a stored value is multiplied by."""
     intercept: float = 0.0
     """What is added then."""
-    window: Window | None = None
+    window: DisplayWindow | None = None
     """The first of those that are said; None where none is."""
     palette: Palette | None = None
     """None where there is none."""
@@ -103,7 +105,7 @@ class Display:
     lack: str = ""
     """Why this can't be shown; empty if it can."""
 
-    def through(self, window: Window | None) -> "Display":
+    def through(self, window: DisplayWindow | None) -> "Display":
         """The same through a window that somebody asked for; through its own if nobody did."""
         return self if window is None else replace(self, window=window, voi=None)
 
@@ -143,14 +145,14 @@ def _display(said: Instance, for_all: Display, pixel: ImagePixel) -> Display:
     )
 
 
-def _window(said: Instance) -> Window | None:
+def _window(said: Instance) -> DisplayWindow | None:
     center, width = number_of(said, _CENTER), number_of(said, _WIDTH)
     if center is None or width is None:
         return None
     function = _FUNCTIONS.get(text_of(said, _FUNCTION).upper(), "linear")
     if function == "linear" and width < 1:  # has no meaning there, but here (PS3.3 C.11.2.1.3.2)
         function = "linear-exact"
-    window = Window(center, width, function)
+    window = DisplayWindow(center, width, function)
     return window if window.is_valid else None
 
 

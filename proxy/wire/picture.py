@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from urllib.parse import unquote
 
 from proxy.errors import BadResource, NotAcceptable
-from proxy.wire.display import Function, Window
+from proxy.wire.display import DisplayWindow, Function
 from proxy.wire.media import MAX_ACCEPT, parse_media_type, split_at
 from proxy.wire.request import arguments
 
@@ -45,7 +45,7 @@ class Picture:
     """Width and height in pixels that it has at most; None is as many as there are."""
     region: Region = ALL
     """In pixels of the frame: left, top, width, height; negative ones mirror. None is from 0, and all."""
-    window: Window | None = None
+    window: DisplayWindow | None = None
     """Instead of the metadata's own."""
 
     def fit(self, columns: int, rows: int) -> "Fit":
@@ -117,14 +117,14 @@ def _viewport(text: str) -> tuple[tuple[int, int], Region]:
     return (int(sides[0]), int(sides[1])), (left, top, width, height)
 
 
-def _window(text: str) -> Window:
+def _window(text: str) -> DisplayWindow:
     """PS3.18 8.3.5.1.4."""
     numbers, function = text.split(",")[:2], text.split(",")[2:]
     known: dict[str, Function] = {name: name for name in get_args(Function)}
     are_numbers = len(numbers) == 2 and all(map(_NUMBER.fullmatch, numbers))
     if not are_numbers or len(function) != 1 or function[0] not in known:
         raise BadResource(f"window: center,width,function, which is one of {', '.join(known)}")
-    window = Window(float(numbers[0]), float(numbers[1]), known[function[0]])
+    window = DisplayWindow(float(numbers[0]), float(numbers[1]), known[function[0]])
     if not window.is_valid:
         raise BadResource("window: the width is more than 0, and for linear 1 or more")
     return window

@@ -131,7 +131,7 @@ def place(page: str) -> Iterator[Place]:
         yield Place(children, page, start(children, "origin", run_origin, str(TREE), page))
 
 
-def _instances() -> list[images.Instance]:
+def _instances() -> list[images.DemoInstance]:
     return [instance for picture in images.pictures() for instance in picture.instances]
 
 

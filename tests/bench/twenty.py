@@ -11,7 +11,7 @@ import uvloop
 from proxy.commands.processes import Children
 from proxy.measure.link import run_link
 from proxy.measure.network import Network
-from proxy.measure.picture import Picture
+from proxy.measure.picture import MeasuredPicture
 from proxy.measure.server import CONNECTIONS, Server
 from proxy.wire.ranges import Span
 from tests.bench.shared import (
@@ -116,9 +116,9 @@ async def _load(url: str, study: str, viewers: int) -> Times:
     )
 
 
-async def _view(server: Server, study: str) -> list[Picture]:
+async def _view(server: Server, study: str) -> list[MeasuredPicture]:
     """As the measuring viewer's range way: a connection goes on when its answer is whole."""
-    pictures = [Picture(is_progressive=True) for _ in range(FRAMES)]
+    pictures = [MeasuredPicture(is_progressive=True) for _ in range(FRAMES)]
     requests = iter(list(product((Span(0, FIRST), Span(FIRST, None)), range(FRAMES))))
 
     async def ask_in_turn() -> None:

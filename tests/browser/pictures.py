@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import dcmread
 
 from proxy.codecs.htj2k import decode_htj2k, encode_htj2k
-from proxy.demo.images import Source, find
+from proxy.demo.images import PackagedFile, find
 from proxy.demo.synthetic import ct_slice
 from tests.codestreams import Pixels
 from tests.scripted_origin import UID, ScriptedOrigin, frame_of
@@ -100,13 +100,13 @@ def radiograph() -> Series:
 @cache
 def large_radiograph() -> Series:
     """All of it."""
-    chest = dcmread(find(Source("data_store", "data/RG1_UNCR.dcm"))).pixel_array
+    chest = dcmread(find(PackagedFile("data_store", "data/RG1_UNCR.dcm"))).pixel_array
     return Series(f"/studies/{UID}.11/series/{UID}.14", (chest,), window=(12000, 24000))
 
 
 @cache
 def volume() -> Series:
     """Sixteen slices of 256x256, made from one of a head."""
-    head = dcmread(find(Source("data_store", "data/693_UNCR.dcm"))).pixel_array
+    head = dcmread(find(PackagedFile("data_store", "data/693_UNCR.dcm"))).pixel_array
     slices = tuple(np.ascontiguousarray(ct_slice(head, 8 * number)[::2, ::2]) for number in range(SLICES))
     return Series(f"/studies/{UID}.11/series/{UID}.13", slices, window=(40, 400), intercept=-1024)

@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from proxy.codecs.transcode import averaged
-from proxy.demo.images import Source, find
+from proxy.demo.images import PackagedFile, find
 from tests.browser import pictures
 from tests.browser.pictures import Series
 from tests.browser.plans import KIB, REST, first, two
@@ -84,7 +84,7 @@ class Uncompressed(Series):
 
 
 def read(name: str) -> Pixels:
-    pixels: Pixels = dcmread(find(Source("data_store", f"data/{name}.dcm"))).pixel_array
+    pixels: Pixels = dcmread(find(PackagedFile("data_store", f"data/{name}.dcm"))).pixel_array
     return pixels
 
 

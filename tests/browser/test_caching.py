@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 from tests.browser.between import Turn, between
 from tests.browser.pictures import Series
 from tests.browser.plans import BY_RANGE, STREAMING, first
@@ -188,7 +188,7 @@ async def test_without_a_strong_etag_of_the_origin_the_viewer_sees_the_same(
                 assert (viewer.faults, seen.errors) == ([], [])
             await home.until_idle()
             if is_forgotten:
-                home.app.forget(Named("pacs"))
+                home.app.forget(FrameScope("pacs"))
 
 
 async def test_a_viewer_that_prefetches_and_forgets_costs_the_origin_nothing_more(

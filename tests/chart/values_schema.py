@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 
 from proxy.measure.network import PRESETS
 from proxy.plan import values
-from proxy.plan.profile import Words
+from proxy.plan.profile import FrozenModel
 from proxy.settings.model import Settings
 from proxy.telemetry.metrics import Metrics
 
@@ -38,31 +38,31 @@ Share = Annotated[float, Field(ge=0.94, lt=1)]
 """Below 0.94 nothing could burn fourteen times too fast."""
 
 
-class Image(Words):
+class Image(FrozenModel):
     repository: Annotated[str, Field(min_length=1)]
     tag: str
     digest: Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64})?$")]
     pullPolicy: Literal["Always", "IfNotPresent", "Never"]  # noqa: N815  # Kubernetes' word
 
 
-class Autoscaling(Words):
+class Autoscaling(FrozenModel):
     enabled: bool
     min: int = Field(ge=1)
     max: int = Field(ge=1)
     cpu: int = Field(ge=1)
 
 
-class ServiceAccount(Words):
+class ServiceAccount(FrozenModel):
     name: str
     annotations: dict[str, str]
 
 
-class Service(Words):
+class Service(FrozenModel):
     port: int = Field(ge=1, le=65535)
     annotations: dict[str, str]
 
 
-class NetworkPolicy(Words):
+class NetworkPolicy(FrozenModel):
     enabled: bool | Literal["auto"]
     ingress: list[Kubernetes]
     viewers: list[Kubernetes]
@@ -70,36 +70,36 @@ class NetworkPolicy(Words):
     origins: list[Kubernetes]
 
 
-class Monitoring(Words):
+class Monitoring(FrozenModel):
     enabled: bool
     labels: dict[str, str]
     interval: Annotated[str, Field(pattern="^[0-9]+(s|m)$")]
 
 
-class Objective(Words):
+class Objective(FrozenModel):
     within: Bucket
     share: Share
 
 
-class Objectives(Words):
+class Objectives(FrozenModel):
     first: Objective
     final: Objective
 
 
-class Dashboards(Words):
+class Dashboards(FrozenModel):
     enabled: bool
     labels: dict[str, str]
     annotations: dict[str, str]
 
 
-class Measure(Words):
+class Measure(FrozenModel):
     enabled: bool
     network: Annotated[str, Field(pattern=rf"^({'|'.join(PRESETS)}|[^\s/]+/[^\s/]+/[^\s/]+)$")]
     study: Uid
     series: Uid
 
 
-class Values(Words):
+class Values(FrozenModel):
     """All that can be set; the words about each, and its default, are in values.yaml."""
 
     mode: Literal["sidecar", "standalone"]

@@ -16,7 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, HTJ2KLosslessRPCL, RLELossl
 
 from proxy.codecs.htj2k import encode_htj2k
 from proxy.demo.attributes import neutral, uid_of
-from proxy.demo.images import Source, find
+from proxy.demo.images import PackagedFile, find
 from proxy.errors import ConfigurationError
 
 STUDY = uid_of("real origins", "study")
@@ -90,7 +90,7 @@ def images() -> Iterator[Image]:
 
 def _read(file: str) -> Dataset:
     try:
-        return dcmread(find(Source("data_store", f"data/{file}.dcm")))
+        return dcmread(find(PackagedFile("data_store", f"data/{file}.dcm")))
     except ConfigurationError as error:
         pytest.skip(str(error))
 

@@ -11,7 +11,7 @@ from itertools import count
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from proxy.origin.transport import Limits, Transport
+from proxy.origin.transport import Transport, TransportLimits
 from proxy.service.app import App
 from proxy.service.listeners import Listener, open_socket
 from proxy.settings.model import Settings
@@ -137,7 +137,10 @@ async def theatre(between: Between = as_it_is, hangs_after: float = HANGS_AFTER)
     def transports() -> list[Transport]:
         for frame in range(len(FRAMES)):  # now, and not while something waits
             versions(frame, are_twins=True)
-        return [Transport(PATIENCE), *(Transport(Limits(5, each, each)) for each in (NO_SILENCE, SILENCE))]
+        return [
+            Transport(PATIENCE),
+            *(Transport(TransportLimits(5, each, each)) for each in (NO_SILENCE, SILENCE)),
+        ]
 
     url = "http://{}:{}".format(*listener.getsockname())
     own, patient, hasty = await asyncio.to_thread(transports)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from proxy.frame.identity import Claim
-from proxy.frame.supply import Answer, Asked
+from proxy.frame.supply import Answer, OriginRequest
 from proxy.wire.ranges import Span
 
 BUFFER = 256 * 1024
@@ -145,7 +145,9 @@ class LineOrigin:
         return False
 
     @asynccontextmanager
-    async def fetch(self, asked: Asked, span: Span, held: Claim | None, stage: str) -> AsyncIterator[Answer]:
+    async def fetch(
+        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str
+    ) -> AsyncIterator[Answer]:
         """A span of a frame."""
         stop = min(span.stop or self._size, self._size)
         async with self._line.ask(stop - span.start) as connection:

@@ -8,12 +8,12 @@ from itertools import product
 from typing import Literal
 
 from proxy.cache.memory import MemoryStore
-from proxy.fetch.fill import Site
+from proxy.fetch.fill import GatedSupplier
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
-from proxy.fetch.retrieve import Retrieve, Wanted
+from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.frame.key import FrameKey
-from proxy.frame.supply import Asked
+from proxy.frame.supply import OriginRequest
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource
 from tests.simulation.line import Line, LineOrigin, Network
@@ -121,13 +121,13 @@ class Proxy:
         store = MemoryStore(1 << 30, 0.5, 3600, metrics)
         self.fills = Fills(store, metrics)
         self.retrieve = Retrieve(
-            {"pacs": Site(LineOrigin(self.line, load.size), self.gate)}, store, self.fills
+            {"pacs": GatedSupplier(LineOrigin(self.line, load.size), self.gate)}, store, self.fills
         )
 
-    def wanted(self, frame: int, stop: int | None) -> Wanted:
+    def wanted(self, frame: int, stop: int | None) -> Retrieval:
         """A request of a viewer."""
         key = FrameKey("pacs", b"", FrameResource("1", "2", f"3.{frame}", 1))
-        return Wanted(key, Asked(key.resource.path, ()), FIRST, stop, is_completed=True)
+        return Retrieval(key, OriginRequest(key.resource.path, ()), FIRST, stop, is_completed=True)
 
     async def read_metadata(self, size: int) -> None:
         """A viewer reads the metadata of the series, as it does before the frames."""

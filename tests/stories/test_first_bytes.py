@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proxy.codecs.render import scale, windowed
-from proxy.wire.display import Display, Window
+from proxy.wire.display import Display, DisplayWindow
 from tests.codestreams import PARTS, Pixels, htj2k, picture
 from tests.house import house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, honest
@@ -46,7 +46,7 @@ async def test_alternates_and_pictures_of_what_is_called_octet_stream(name: str,
         jls = await home.viewer.get(at("/jls/"), headers={"accept": "image/jls"})
         assert np.array_equal(imagecodecs.jpegls_decode(jls.content), pixels)
         found = shown(await home.viewer.get(of("rendered"), headers=PNG))
-        assert np.array_equal(found, windowed(pixels, Display(window=Window(1500, 2000))))
+        assert np.array_equal(found, windowed(pixels, Display(window=DisplayWindow(1500, 2000))))
 
 
 async def test_padding_is_left_out_of_account_in_a_small_picture_too() -> None:

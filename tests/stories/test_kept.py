@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.frame.scope import Named
+from proxy.frame.scope import FrameScope
 from tests.house import House, cache_did, house
 from tests.scripted_origin import (
     FRAME,
@@ -436,7 +436,7 @@ async def test_what_a_name_drops_is_all_that_is_made_of_its_frames() -> None:
 async def test_a_name_of_one_frame_and_of_a_whole_origin() -> None:
     async with house(Archive()) as home:
         assert await dropped(home, "GET", "/studies") == []
-        home.app.forget(Named("other"))
+        home.app.forget(FrameScope("other"))
         assert home.metric("cache_bytes", part="first") > 0
-        home.app.forget(Named("pacs"))
+        home.app.forget(FrameScope("pacs"))
         assert home.metric("cache_bytes", part="first") == 0

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.codecs.htj2k import decode_htj2k
 from proxy.codecs.render import scale, windowed
-from proxy.wire.display import Display, Window
+from proxy.wire.display import Display, DisplayWindow
 from tests.codestreams import PARTS, Pixels, htj2k, picture
 from tests.house import cache_did, house
 from tests.scripted_origin import SERIES, Asked, Reply, ScriptedOrigin, frame_of, honest
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 OURS = {"rendered": "proxy"}
 PNG = {"accept": "image/png"}
 WINDOW: dict[str, Any] = {"00281050": 1500, "00281051": 2000}
-SHOWN = windowed(PIXELS, Display(window=Window(1500, 2000)))
+SHOWN = windowed(PIXELS, Display(window=DisplayWindow(1500, 2000)))
 
 
 def of(path: str, image: int = 0) -> str:
@@ -56,7 +56,7 @@ async def test_a_frame_is_shown_through_the_window_of_its_metadata_or_of_the_req
     async with house(windowed_origin(), origin=OURS) as home:
         assert np.array_equal(shown(await home.viewer.get(of("rendered"), headers=PNG)), SHOWN)
         asked = await home.viewer.get(of("rendered?window=1800,99.5,sigmoid"), headers=PNG)
-        sigmoid = Display(window=Window(1800, 99.5, "sigmoid"))
+        sigmoid = Display(window=DisplayWindow(1800, 99.5, "sigmoid"))
         assert np.array_equal(shown(asked), windowed(PIXELS, sigmoid))
         small = await home.viewer.get(of("rendered?viewport=100,100"), headers=PNG)
         assert np.array_equal(shown(small), scale(SHOWN, (0, 0, COLUMNS, ROWS), (100, 66)))
@@ -107,7 +107,7 @@ async def test_of_htj2k_a_small_picture_takes_its_first_bytes_alone() -> None:
     origin = described(ScriptedOrigin().with_series([body]), more=WINDOW | sizes)
     async with house(origin, origin=OURS) as home:
         small = shown(await home.viewer.get(of("thumbnail"), headers=PNG))
-        quarter = windowed(decode_htj2k(body, 3), Display(window=Window(1500, 2000)))
+        quarter = windowed(decode_htj2k(body, 3), Display(window=DisplayWindow(1500, 2000)))
         assert np.array_equal(small, quarter)
         between = shown(await home.viewer.get(of("rendered?viewport=100,100"), headers=PNG))
         assert np.array_equal(between, scale(quarter, (0, 0, 128, 128), (100, 100)))
@@ -116,7 +116,7 @@ async def test_of_htj2k_a_small_picture_takes_its_first_bytes_alone() -> None:
         brought = [home.metric("origin_bytes_total", origin="pacs", stage=s) for s in ("first", "completion")]
         assert 0 < sum(brought) < len(body) / 8
         whole = shown(await home.viewer.get(of("rendered"), headers=PNG))
-        assert np.array_equal(whole, windowed(picture(1024, 1024), Display(window=Window(1500, 2000))))
+        assert np.array_equal(whole, windowed(picture(1024, 1024), Display(window=DisplayWindow(1500, 2000))))
 
 
 async def test_a_series_shows_the_image_in_its_middle() -> None:
@@ -135,7 +135,7 @@ async def test_an_instance_shows_its_first_frame_and_as_a_thumbnail_the_one_in_t
         origin.frames[f"{instance}/frames/{number}"] = (PIXELS + 100 * number).astype("<u2").tobytes()
     async with house(origin, origin=OURS) as home:
         first = shown(await home.viewer.get(f"{instance}/rendered", headers=PNG))
-        display = Display(window=Window(1500, 2000))
+        display = Display(window=DisplayWindow(1500, 2000))
         assert np.array_equal(first, windowed(PIXELS + 100, display))
         small = shown(await home.viewer.get(f"{instance}/thumbnail?viewport=999,999", headers=PNG))
         assert np.array_equal(small, windowed(PIXELS + 300, display))
@@ -212,7 +212,7 @@ async def test_where_the_origin_renders_nothing_is_made_here() -> None:
         assert (busy.status_code, busy.content) == (503, b"later"), "it has some, but not now"
         for image in (1, 2):
             ours = shown(await home.viewer.get(of("rendered", image), headers=PNG))
-            assert np.array_equal(ours, windowed(PIXELS + image, Display(window=Window(1500, 2000))))
+            assert np.array_equal(ours, windowed(PIXELS + image, Display(window=DisplayWindow(1500, 2000))))
         asked = [each.path.removesuffix("/rendered") for each in origin.asked if "/rendered" in each.path]
         assert asked == [frame_of(0), frame_of(0), frame_of(1), frame_of(2)]
 
@@ -238,4 +238,4 @@ async def test_a_picture_follows_its_frame_to_a_new_version() -> None:
         await home.until(lambda: not home.metric("cache_bytes", part="first"))
         second = await home.viewer.get(of("rendered"), headers=PNG)
         assert first.headers["etag"] != second.headers["etag"]
-        assert np.array_equal(shown(second), windowed(PIXELS + 70, Display(window=Window(1500, 2000))))
+        assert np.array_equal(shown(second), windowed(PIXELS + 70, Display(window=DisplayWindow(1500, 2000))))

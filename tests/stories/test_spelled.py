@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proxy.codecs.render import windowed
-from proxy.wire.display import Display, Window
+from proxy.wire.display import Display, DisplayWindow
 from tests.house import cache_did, house
 from tests.scripted_origin import SERIES, ScriptedOrigin, frame_of, instance_of
 from tests.stories.test_alternates import ALTERNATES, PIXELS, described, uncompressed
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 UIDS = ("1.2.ABC-7_x", "patient.1-a", "frames")
 ALIEN = [*UIDS, "../../studies", "1.2%2f3", "1 2", "a" * 65, "~", ""]
-MIDDLE = windowed(PIXELS + 1, Display(window=Window(1500, 2000)))
+MIDDLE = windowed(PIXELS + 1, Display(window=DisplayWindow(1500, 2000)))
 BODY = (PIXELS + 1).astype("<u2").tobytes()
 
 

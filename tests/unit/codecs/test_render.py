@@ -23,7 +23,7 @@ from proxy.codecs.jobs import Rendering, job_message, read_job
 from proxy.codecs.render import render, scale, show, windowed
 from proxy.codecs.tables import coloured
 from proxy.errors import CodestreamError, NotMade
-from proxy.wire.display import Display, Function, Palette, Window, read_displays
+from proxy.wire.display import Display, DisplayWindow, Function, Palette, read_displays
 from proxy.wire.pixels import ImagePixel, read_image_pixel
 from tests.codestreams import Pixels, picture
 
@@ -65,7 +65,7 @@ def test_every_value_is_windowed_as_the_standard_says(
     width: float,
     is_inverted: bool,
 ) -> None:
-    display = Display(slope, intercept, Window(center, width, function))
+    display = Display(slope, intercept, DisplayWindow(center, width, function))
     shown = windowed(stored, display, is_inverted=is_inverted)
     values = np.unique(stored)
     expected = {value: grey_of(int(value), display, is_inverted=is_inverted) for value in values}
@@ -88,7 +88,9 @@ def dataset_of(stored: Pixels, display: Display, photometric: str = "MONOCHROME2
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("stored", PICTURES, ids=lambda stored: str(stored.dtype))
 def test_windows_are_those_of_pydicom(stored: Pixels, function: Function) -> None:
-    display = Display(2, -1000, Window(float(stored.mean()) * 2 - 1000, float(stored.std()) * 4, function))
+    display = Display(
+        2, -1000, DisplayWindow(float(stored.mean()) * 2 - 1000, float(stored.std()) * 4, function)
+    )
     dataset = dataset_of(stored, display)
     theirs = apply_windowing(apply_modality_lut(stored, dataset), dataset)
     limits = np.iinfo(stored.dtype)
@@ -108,7 +110,7 @@ def test_without_a_window_the_least_value_is_black_and_the_most_white() -> None:
 
 
 def test_a_window_of_one_value_parts_black_from_white() -> None:
-    shown = windowed(np.arange(256, dtype="u1").reshape(16, 16), Display(window=Window(100, 1)))
+    shown = windowed(np.arange(256, dtype="u1").reshape(16, 16), Display(window=DisplayWindow(100, 1)))
     assert shown.ravel().tolist() == [0] * 100 + [255] * 156
 
 
@@ -221,13 +223,13 @@ def test_white_stays_white_however_large_it_is() -> None:
 
 
 def job_of(media: str, quality: int = 90) -> Rendering:
-    display = Display(window=Window(0, 3000), palette=palette_of(4, 0, 8)[0])
+    display = Display(window=DisplayWindow(0, 3000), palette=palette_of(4, 0, 8)[0])
     content = SIGNED.astype("<i2").tobytes()
     return Rendering(content, PLAIN, GREY, display, (0, 0, 90, 60), (45, 30), media, quality)
 
 
 def test_what_is_encoded_is_what_is_shown() -> None:
-    wanted = scale(windowed(SIGNED, Display(window=Window(0, 3000))), (0, 0, 90, 60), (45, 30))
+    wanted = scale(windowed(SIGNED, Display(window=DisplayWindow(0, 3000))), (0, 0, 90, 60), (45, 30))
     lossless, good, bad = (
         render(job_of(*how)) for how in (("image/png",), ("image/jpeg", 95), ("image/jpeg", 5))
     )

@@ -14,7 +14,7 @@ from pydicom.pixels.utils import pixel_array
 from proxy.codecs.render import show, windowed
 from proxy.codecs.tables import coloured, mapped
 from proxy.errors import CodestreamError, NotMade
-from proxy.wire.display import Display, Palette, Table, Window, read_displays
+from proxy.wire.display import Display, DisplayWindow, Palette, Table, read_displays
 from proxy.wire.pixels import ImagePixel, read_image_pixel
 
 RAMP = np.arange(65536, dtype="u2").reshape(256, 256)
@@ -167,7 +167,7 @@ def test_stored_values_go_through_the_modality_lut_and_then_the_window() -> None
     modality = lut(256, 0, 12, np.arange(256)[::-1] * 16)
     stored = np.arange(256, dtype="u1").reshape(16, 16)
     values = np.arange(256)[::-1].reshape(16, 16) * 16
-    shown = windowed(stored, Display(9, 9, Window(2040, 4080, "linear-exact"), modality=modality))
+    shown = windowed(stored, Display(9, 9, DisplayWindow(2040, 4080, "linear-exact"), modality=modality))
     assert np.abs(shown - np.clip(values / 4080, 0, 1) * 255).max() <= 0.5
     assert windowed(stored, Display(modality=modality))[0, 0] == 255
 
@@ -188,15 +188,15 @@ def test_a_lut_is_read_as_numbers_or_as_bytes_and_goes_before_a_window_unless_on
     for data in ({"Value": [1, 2, 65535]}, {"InlineBinary": base64(b"\1\0\2\0\xff\xff")}):
         (display,) = read_displays(WINDOW | item("00283010", [3, 65530, 16], data))
         assert (display.window, display.voi) == (None, Table(3, 65530, 16, base64(b"\1\0\2\0\xff\xff")))
-        asked = display.through(Window(1, 2))
-        assert (asked.window, asked.voi) == (Window(1, 2), None)
+        asked = display.through(DisplayWindow(1, 2))
+        assert (asked.window, asked.voi) == (DisplayWindow(1, 2), None)
         assert display.through(None) is display
 
 
 def test_a_voi_lut_that_is_elsewhere_leaves_the_window_and_a_modality_lut_is_missed() -> None:
     elsewhere = {"BulkDataURI": "https://example.org/1"}
     (display,) = read_displays(WINDOW | item("00283010", [3, 0, 16], elsewhere))
-    assert (display.window, display.voi) == (Window(40, 400), None)
+    assert (display.window, display.voi) == (DisplayWindow(40, 400), None)
     (display,) = read_displays(WINDOW | item("00283000", [3, 0, 16], elsewhere))
     with pytest.raises(NotMade, match="Modality LUT"):
         show(np.zeros((2, 2), "u2"), ImagePixel(2, 2), display)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from proxy.codecs.render import show, windowed
-from proxy.wire.display import Display, Window, read_displays
+from proxy.wire.display import Display, DisplayWindow, read_displays
 from proxy.wire.pixels import ImagePixel
 
 
@@ -18,7 +18,7 @@ def said(**tags: Any) -> dict[str, Any]:
 def test_a_window_narrower_than_one_is_exact(function: str | None) -> None:
     told = said(t00281050=0.05, t00281051=0.04) | (said(t00281056=function) if function else {})
     (display,) = read_displays(told)
-    assert display.window == Window(0.05, 0.04, "sigmoid" if function == "SIGMOID" else "linear-exact")
+    assert display.window == DisplayWindow(0.05, 0.04, "sigmoid" if function == "SIGMOID" else "linear-exact")
     stored = np.arange(256, dtype="u1").reshape(16, 16)
     shown = windowed(stored, Display(slope=1 / 2550, window=display.window))
     shares = (stored / 2550 - 0.05) / 0.04
@@ -34,7 +34,7 @@ def test_a_window_without_a_width_is_none(width: object) -> None:
 
 def test_numbers_with_a_comma_are_numbers() -> None:
     (display,) = read_displays(said(t00281050="40,5", t00281051="400,25", t00281053="0,5"))
-    assert (display.slope, display.window) == (0.5, Window(40.5, 400.25))
+    assert (display.slope, display.window) == (0.5, DisplayWindow(40.5, 400.25))
 
 
 PADDED = np.array([[-2000, 0, 500], [1000, 250, -2000]], "i2")
@@ -77,7 +77,7 @@ def test_padding_is_neither_the_least_nor_the_most_and_is_black(
 
 
 def test_a_window_shows_padding_as_any_value() -> None:
-    window = Window(0, 8000, "linear-exact")
+    window = DisplayWindow(0, 8000, "linear-exact")
     assert np.array_equal(
         windowed(PADDED, Display(window=window, padding=(-2000, -2000))),
         windowed(PADDED, Display(window=window)),

@@ -10,7 +10,7 @@ import pytest
 from proxy.archive.prepare import prepare
 from proxy.codecs.htj2k import decode_htj2k, encode_htj2k
 from proxy.commands.processes import Children, address, listen
-from proxy.demo.images import ALTERNATES, Picture, Source, find, pictures
+from proxy.demo.images import ALTERNATES, DemoPicture, PackagedFile, find, pictures
 from proxy.demo.origin import run
 from proxy.errors import ConfigurationError
 from tests.small_tree import small_instances
@@ -227,7 +227,7 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def shown() -> dict[str, Picture]:
+def shown() -> dict[str, DemoPicture]:
     try:
         return {picture.name: picture for picture in pictures()}
     except ConfigurationError as error:
@@ -235,7 +235,7 @@ def shown() -> dict[str, Picture]:
 
 
 @pytest.mark.demo
-def test_every_picture_is_there_in_its_size(shown: dict[str, Picture]) -> None:
+def test_every_picture_is_there_in_its_size(shown: dict[str, DemoPicture]) -> None:
     assert list(shown) == list(SIZES)
     assert len(shown["ct-series"].instances) == 174
     for name, size in SIZES.items():
@@ -246,13 +246,13 @@ def test_every_picture_is_there_in_its_size(shown: dict[str, Picture]) -> None:
 
 
 @pytest.mark.demo
-def test_the_real_slice_survives_its_encoding(shown: dict[str, Picture]) -> None:
+def test_the_real_slice_survives_its_encoding(shown: dict[str, DemoPicture]) -> None:
     (pixels,) = shown["ct-head"].instances[0].frames()
     assert np.array_equal(decode_htj2k(encode_htj2k(pixels)), pixels)
 
 
 @pytest.mark.demo
-def test_what_is_made_says_so_everywhere(shown: dict[str, Picture]) -> None:
+def test_what_is_made_says_so_everywhere(shown: dict[str, DemoPicture]) -> None:
     for picture in shown.values():
         assert picture.is_synthetic == picture.title.startswith("Synthetic")
         for instance in picture.instances:
@@ -264,7 +264,7 @@ def test_what_is_made_says_so_everywhere(shown: dict[str, Picture]) -> None:
 
 
 @pytest.mark.demo
-def test_the_series_is_ordered_and_sized_as_a_real_one(shown: dict[str, Picture]) -> None:
+def test_the_series_is_ordered_and_sized_as_a_real_one(shown: dict[str, DemoPicture]) -> None:
     instances = shown["ct-series"].instances
     assert [instance.dataset.InstanceNumber for instance in instances] == list(range(1, 175))
     places = [float(instance.dataset.ImagePositionPatient[2]) for instance in instances]
@@ -275,7 +275,7 @@ def test_the_series_is_ordered_and_sized_as_a_real_one(shown: dict[str, Picture]
 
 
 @pytest.mark.demo
-def test_the_large_radiograph_is_eleven_megabytes_and_always_the_same(shown: dict[str, Picture]) -> None:
+def test_the_large_radiograph_is_eleven_megabytes_and_always_the_same(shown: dict[str, DemoPicture]) -> None:
     (instance,) = shown["cr-large"].instances
     (pixels,) = instance.frames()
     assert 11_000_000 < len(encode_htj2k(pixels)) < 11_200_000
@@ -285,7 +285,7 @@ def test_the_large_radiograph_is_eleven_megabytes_and_always_the_same(shown: dic
 
 
 @pytest.mark.demo
-def test_no_person_of_a_source_is_named(shown: dict[str, Picture]) -> None:
+def test_no_person_of_a_source_is_named(shown: dict[str, DemoPicture]) -> None:
     for picture in shown.values():
         dataset = picture.instances[0].dataset
         text = dataset.to_json().lower()
@@ -297,4 +297,4 @@ def test_no_person_of_a_source_is_named(shown: dict[str, Picture]) -> None:
 @pytest.mark.parametrize("package", ["no_such_package", "json"])
 def test_packages_that_are_missing_are_named_with_their_extra(package: str) -> None:
     with pytest.raises(ConfigurationError, match=r"pip install progressive-proxy\[demo\]"):
-        find(Source(package, "data/RG1_UNCR.dcm"))
+        find(PackagedFile(package, "data/RG1_UNCR.dcm"))

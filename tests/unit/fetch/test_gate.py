@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy.fetch.gate import UNREAD, Gate, Seat, Size
+from proxy.fetch.gate import UNREAD, FetchSize, Gate, Seat
 from proxy.fetch.turns import Rank, Turn
 from proxy.origin.window import LEAST_WINDOW, MOST_WINDOW
 from proxy.telemetry.metrics import Metrics
@@ -60,8 +60,8 @@ class Fetch:
         self.task = asyncio.ensure_future(self._run(is_first=turn in FIRSTS))
 
     async def _run(self, *, is_first: bool) -> None:
-        def size() -> Size:
-            return Size(self.size, 0) if is_first else Size(0, self.size)
+        def size() -> FetchSize:
+            return FetchSize(self.size, 0) if is_first else FetchSize(0, self.size)
 
         async with self._gate.seat(self.ranks, size, is_first=is_first) as self.seat:
             self.begun.set()
@@ -406,7 +406,7 @@ async def test_first_bytes_of_whole_frames_wait_for_first_bytes_and_not_for_rest
         for frame in frames:
             await frame.end()
         ranks = Ranks(Rank(WHOLE))
-        async with told.gate.seat(ranks, lambda: Size(LEAST_WINDOW - 1, MOST_WINDOW), is_first=True):
+        async with told.gate.seat(ranks, lambda: FetchSize(LEAST_WINDOW - 1, MOST_WINDOW), is_first=True):
             assert told.gate.to_come_by[WHOLE] == LEAST_WINDOW - 1
             assert told.gate.to_come_by[COMPLETION] == MOST_WINDOW
             assert (await told.one(WHOLE, 1)).is_running
@@ -474,7 +474,7 @@ async def test_a_fetch_that_fails_leaves_nothing_behind() -> None:
     gate = await gate_of(3)
     for turn in Turn:
         with pytest.raises(ZeroDivisionError):
-            async with gate.seat(Ranks(Rank(turn)), lambda: Size(100, 0), is_first=turn in FIRSTS):
+            async with gate.seat(Ranks(Rank(turn)), lambda: FetchSize(100, 0), is_first=turn in FIRSTS):
                 raise ZeroDivisionError
         is_at_rest(gate, 3)
 
@@ -487,7 +487,7 @@ async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int)
     inside: dict[Turn, int] = dict.fromkeys(Turn, 0)
 
     async def fetch(turn: Turn, size: int) -> None:
-        async with gate.seat(Ranks(Rank(turn)), lambda: Size(0, size), is_first=turn in FIRSTS) as seat:
+        async with gate.seat(Ranks(Rank(turn)), lambda: FetchSize(0, size), is_first=turn in FIRSTS) as seat:
             inside[turn] += 1
             try:
                 assert sum(inside.values()) <= seats
@@ -579,7 +579,7 @@ def test_in_no_second_more_begin_than_the_origin_takes_and_first_fetches_go_firs
         gate, begun = Gate("pacs", 32, metrics, per_second=5, clock=clock), list[tuple[float, Turn]]()
 
         async def fetch(turn: Turn) -> None:
-            async with gate.seat(Ranks(Rank(turn)), lambda: Size(10, 0), is_first=turn in FIRSTS):
+            async with gate.seat(Ranks(Rank(turn)), lambda: FetchSize(10, 0), is_first=turn in FIRSTS):
                 begun.append((clock(), turn))
 
         async with asyncio.TaskGroup() as group:

@@ -14,7 +14,7 @@ from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefuse
 from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, read_frames
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.client import Origin
-from proxy.origin.transport import Limits, Transport
+from proxy.origin.transport import Transport, TransportLimits
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.resource import FrameResource
 from tests.scripted_origin import SERIES, UID, Asked, Reply, ScriptedOrigin, codestream, instance_of, running
@@ -141,7 +141,7 @@ def test_more_frames_than_are_taken_are_refused() -> None:
 
 async def site_at(url: str) -> Origin:
     metrics = await asyncio.to_thread(Metrics)  # reads its version from a file
-    return Origin("pacs", url, Transport(Limits(5, 5)), metrics, 1024 * 1024)
+    return Origin("pacs", url, Transport(TransportLimits(5, 5)), metrics, 1024 * 1024)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from proxy.codecs.htj2k import complete_reduce, encode_htj2k
-from proxy.measure.picture import Picture
+from proxy.measure.picture import MeasuredPicture
 from proxy.measure.quarter_size import quarter_end
 from proxy.wire.multipart import SINGLE_PART, Wrapping, wrap
 
@@ -30,7 +30,7 @@ def test_a_tlm_that_tells_too_much_does_not_wait_for_ever() -> None:
 
 @pytest.mark.parametrize("wrapping", [SINGLE_PART, wrap("border", "image/jphc")])
 def test_a_picture_knows_when_each_of_its_bytes_was_there(wrapping: Wrapping) -> None:
-    picture = Picture(is_progressive=True)
+    picture = MeasuredPicture(is_progressive=True)
     body = wrapping.before + bytes(1000) + wrapping.after
     picture.begin(200, {"content-type": 'multipart/related; type="a/b"' if wrapping.before else "a/b"}, None)
     for now in range(0, len(body), 10):

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import OriginMismatch
-from proxy.measure.series import Frame, Kind, Series, choose, read_series
+from proxy.measure.series import Kind, MeasuredFrame, Series, choose, read_series
 from proxy.wire.dicomjson import in_order
 
 Instance = dict[str, Any]
@@ -78,8 +78,8 @@ def test_a_uid_that_is_none_is_refused() -> None:
 
 
 def test_the_stack_has_the_most_pixels_and_the_volume_the_most_frames() -> None:
-    small = Series("Head (synthetic)", tuple(Frame(f"h{n}", 64, 64) for n in range(3)))
-    large = Series("Breast", (Frame("b1", 100, 90), Frame("b2", 200, 100)))
+    small = Series("Head (synthetic)", tuple(MeasuredFrame(f"h{n}", 64, 64) for n in range(3)))
+    large = Series("Breast", (MeasuredFrame("b1", 100, 90), MeasuredFrame("b2", 200, 100)))
     stack, volume = choose([small, large])
     assert (stack.title, stack.kind, stack.paths, stack.columns, stack.rows) == (
         "Breast",
@@ -94,4 +94,4 @@ def test_the_stack_has_the_most_pixels_and_the_volume_the_most_frames() -> None:
 
 
 def test_a_single_frame_is_no_volume() -> None:
-    assert len(choose([Series("one", (Frame("f", 1, 1),))])) == 1
+    assert len(choose([Series("one", (MeasuredFrame("f", 1, 1),))])) == 1

@@ -16,7 +16,7 @@ import trustme
 
 from proxy.errors import ConfigurationError
 from proxy.origin.faults import CertificateRefused
-from proxy.origin.transport import Limits, Tls, Transport
+from proxy.origin.transport import Tls, Transport, TransportLimits
 from tests.raw_server import OK, Asked, HangUp, RawServer, client_of, says_ok, serving
 
 pytestmark = pytest.mark.anyio
@@ -113,7 +113,7 @@ async def test_headers_that_do_not_come_end_the_request_and_its_connection() -> 
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
         assert await asked.reader.read() == b""
 
-    limits = Limits(first_byte=0.5, stall=0.5)
+    limits = TransportLimits(first_byte=0.5, stall=0.5)
     async with serving(answer) as server, client_of(server.url, limits) as client:
         with pytest.raises(httpx.ReadTimeout, match="no headers in time"):
             await client.get("/")
@@ -129,7 +129,7 @@ async def test_a_caller_who_leaves_before_the_headers_leaves_no_connection_for_l
         came.set()
         assert await asked.reader.read() == b""
 
-    limits = Limits(first_byte=0.5, stall=0.5)
+    limits = TransportLimits(first_byte=0.5, stall=0.5)
     async with serving(answer) as server, client_of(server.url, limits) as client:
         asking = asyncio.ensure_future(client.get("/"))
         await came.wait()
@@ -145,7 +145,7 @@ async def test_a_silence_inside_a_body_has_a_limit_of_its_own() -> None:
 
     async with (
         serving(answer) as server,
-        client_of(server.url, Limits(stall=0.2)) as client,
+        client_of(server.url, TransportLimits(stall=0.2)) as client,
         client.stream("GET", "/") as response,
     ):
         chunks = response.aiter_raw()
@@ -155,9 +155,12 @@ async def test_a_silence_inside_a_body_has_a_limit_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "before", "after"), [(Limits(stall=0.2), 0.6, 0), (Limits(first_byte=0.4), 0, 0.9)]
+    ("limits", "before", "after"),
+    [(TransportLimits(stall=0.2), 0.6, 0), (TransportLimits(first_byte=0.4), 0, 0.9)],
 )
-async def test_neither_limit_counts_for_the_other(limits: Limits, before: float, after: float) -> None:
+async def test_neither_limit_counts_for_the_other(
+    limits: TransportLimits, before: float, after: float
+) -> None:
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(before)
         writer.write(HEADERS)
@@ -175,13 +178,16 @@ async def test_a_long_upload_is_not_taken_for_a_late_answer() -> None:
             await asyncio.sleep(0.4)
             yield b"part"
 
-    async with serving(says_ok) as server, client_of(server.url, Limits(first_byte=2, stall=2)) as client:
+    async with (
+        serving(says_ok) as server,
+        client_of(server.url, TransportLimits(first_byte=2, stall=2)) as client,
+    ):
         assert (await client.post("/studies", content=body())).content == b"ok"
         assert server.asked[0].body == b"part" * 6
 
 
 async def test_waiting_for_ones_turn_is_no_silence_of_the_server() -> None:
-    limits = Limits(first_byte=0.5, connections=2)
+    limits = TransportLimits(first_byte=0.5, connections=2)
     async with serving(says_ok) as server, client_of(server.url, limits) as client:
         held = [await client.send(client.build_request("GET", "/held"), stream=True) for _ in range(2)]
         third = asyncio.ensure_future(client.get("/third"))
@@ -208,7 +214,7 @@ async def test_a_connection_that_is_never_made_has_a_limit_of_its_own() -> None:
         listener.listen(0)
         port = listener.getsockname()[1]
         first.connect(("127.0.0.1", port))
-        async with client_of(f"http://127.0.0.1:{port}", Limits(connect=0.3)) as client:
+        async with client_of(f"http://127.0.0.1:{port}", TransportLimits(connect=0.3)) as client:
             with pytest.raises(httpx.ConnectTimeout):
                 await client.get("/")
 
@@ -338,7 +344,7 @@ def test_files_that_are_no_good_are_named_at_start(house: House) -> None:
     ):
         junk.write_bytes(content)
         with pytest.raises(ConfigurationError, match=words):
-            Transport(Limits(), tls)
+            Transport(TransportLimits(), tls)
 
 
 NGINX = shutil.which("nginx")

@@ -11,12 +11,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.codestream.reach import Mark, Reach
+from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import ConfigurationError
 from proxy.plan.plan import Fetch, Plan, ordered
 from proxy.plan.profile import STOCK, Profile, stock_profile, stock_text
 from proxy.plan.queue import StageCount
-from proxy.plan.stages import Part
+from proxy.plan.stages import FetchPart
 
 FAST = settings(deadline=None, database=None)
 K64 = 65536
@@ -259,7 +259,7 @@ def test_the_order_is_that_of_the_pseudo_code(name: str, count: int, window: int
 @pytest.mark.parametrize("count", [174, 1000])
 @pytest.mark.parametrize("name", STOCK)
 def test_a_large_series_is_fetched_whole_and_nothing_twice(name: str, count: int) -> None:
-    have: dict[tuple[str | None, int], Mark | None] = {}
+    have: dict[tuple[str | None, int], Stop | None] = {}
     for fetch in ordered(stock_profile(name), count):
         key = fetch.frames_path, fetch.image
         assert fetch.part.start == have.get(key, 0)
@@ -412,7 +412,7 @@ def test_with_first_all_first_fetches_go_first_whatever_their_stage() -> None:
     """Else every other slice of `interleaved` would be seen only once slices before it are whole."""
     config = yaml.safe_load(stock_text("interleaved")) | {"first": "1/4"}
     parts = [fetch.part for fetch in ordered(Profile.model_validate(config), 174)]
-    assert parts == [Part(0, Reach(4))] * 174 + [Part(Reach(4), None)] * 174
+    assert parts == [FetchPart(0, ResolutionTarget(4))] * 174 + [FetchPart(ResolutionTarget(4), None)] * 174
 
 
 def test_on_demand_leaves_completions_to_viewers() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import ConfigurationError
 from proxy.plan.plan import ordered
 from proxy.plan.profile import (
@@ -407,15 +407,15 @@ def test_a_stock_profile_is_a_profile_as_anyone_writes_it(name: str) -> None:
     [
         ("64KiB", 65536),
         ("1024", 1024),
-        ("1/1", Reach(1)),
-        ("1/16", Reach(16)),
-        ("{decodeLevel: 4}", Reach(16)),
-        ("{decodeLevel: 0}", Reach(1)),
-        ('"≥ 256"', Reach(covers=(256, 0))),
-        ('">=256"', Reach(covers=(256, 0))),
+        ("1/1", ResolutionTarget(1)),
+        ("1/16", ResolutionTarget(16)),
+        ("{decodeLevel: 4}", ResolutionTarget(16)),
+        ("{decodeLevel: 0}", ResolutionTarget(1)),
+        ('"≥ 256"', ResolutionTarget(covers=(256, 0))),
+        ('">=256"', ResolutionTarget(covers=(256, 0))),
     ],
 )
-def test_first_is_bytes_a_resolution_or_a_width(text: str, first: int | Reach) -> None:
+def test_first_is_bytes_a_resolution_or_a_width(text: str, first: int | ResolutionTarget) -> None:
     assert read(f"first: {text}").first == first
     assert Profile.model_validate(read(f"first: {text}").model_dump(by_alias=True)).first == first
     assert read(f"retrieveOptions: {{a: {{first: {text}}}}}").options_for()["a"].first == first

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.codestream.reach import Reach
+from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import ConfigurationError, UnknownName
 from proxy.plan.profile import STOCK, Profile, Stage, stock_profile
-from proxy.plan.stages import Part, images_of, options_of, parts_of_frame
+from proxy.plan.stages import FetchPart, images_of, options_of, parts_of_frame
 
 FAST = settings(deadline=None, database=None)
 KIB = 1024
@@ -116,18 +116,18 @@ def test_options_are_found_by_type_then_by_default() -> None:
 @pytest.mark.parametrize(
     ("name", "spans"),
     [
-        ("sequential", (Part(0, 65536), Part(65536, None))),
-        ("single", (Part(0, None),)),
-        ("streaming", (Part(0, None),)),
-        ("interleaved", (Part(0, 65536), Part(65536, None))),
-        ("coarseInterleaved", (Part(0, 65536), Part(65536, None))),
-        ("byteRange", (Part(0, 65536), Part(65536, None))),
-        ("jls", (Part(0, None),)),
-        ("jlsReduced", (Part(0, None),)),
-        ("htj2kReduced", (Part(0, None),)),
+        ("sequential", (FetchPart(0, 65536), FetchPart(65536, None))),
+        ("single", (FetchPart(0, None),)),
+        ("streaming", (FetchPart(0, None),)),
+        ("interleaved", (FetchPart(0, 65536), FetchPart(65536, None))),
+        ("coarseInterleaved", (FetchPart(0, 65536), FetchPart(65536, None))),
+        ("byteRange", (FetchPart(0, 65536), FetchPart(65536, None))),
+        ("jls", (FetchPart(0, None),)),
+        ("jlsReduced", (FetchPart(0, None),)),
+        ("htj2kReduced", (FetchPart(0, None),)),
     ],
 )
-def test_parts_of_the_stock_profiles(name: str, spans: tuple[Part, ...]) -> None:
+def test_parts_of_the_stock_profiles(name: str, spans: tuple[FetchPart, ...]) -> None:
     assert parts_of_frame(stock_profile(name)) == spans
 
 
@@ -139,111 +139,126 @@ def test_every_stock_profile_can_be_read_and_no_other() -> None:
 
 
 FIRST, LAST = {"rangeIndex": 0}, {"rangeIndex": -1}
-WIDE_128, WIDE_256 = Reach(covers=(128, 0)), Reach(covers=(256, 0))
-SPANS: dict[str, tuple[Profile, tuple[Part, ...]]] = {
+WIDE_128, WIDE_256 = ResolutionTarget(covers=(128, 0)), ResolutionTarget(covers=(256, 0))
+SPANS: dict[str, tuple[Profile, tuple[FetchPart, ...]]] = {
     "ranges one by one": (
         profile(FIRST, {"rangeIndex": 1}, LAST),
-        (Part(0, 65536), Part(65536, 131072), Part(131072, None)),
+        (FetchPart(0, 65536), FetchPart(65536, 131072), FetchPart(131072, None)),
     ),
     "skipped indexes merge": (
         profile(FIRST, {"rangeIndex": 2}, LAST),
-        (Part(0, 65536), Part(65536, 196608), Part(196608, None)),
+        (FetchPart(0, 65536), FetchPart(65536, 196608), FetchPart(196608, None)),
     ),
-    "a later index first": (profile({"rangeIndex": 3}, LAST), (Part(0, 262144), Part(262144, None))),
-    "an index twice": (profile(FIRST, FIRST, LAST), (Part(0, 65536), Part(65536, None))),
+    "a later index first": (
+        profile({"rangeIndex": 3}, LAST),
+        (FetchPart(0, 262144), FetchPart(262144, None)),
+    ),
+    "an index twice": (profile(FIRST, FIRST, LAST), (FetchPart(0, 65536), FetchPart(65536, None))),
     "an index that is held": (
         profile({"rangeIndex": 2}, FIRST, LAST),
-        (Part(0, 196608), Part(196608, None)),
+        (FetchPart(0, 196608), FetchPart(196608, None)),
     ),
-    "no last range": (profile(FIRST), (Part(0, 65536), Part(65536, None))),
-    "the remaining range alone": (profile(LAST), (Part(0, None),)),
+    "no last range": (profile(FIRST), (FetchPart(0, 65536), FetchPart(65536, None))),
+    "the remaining range alone": (profile(LAST), (FetchPart(0, None),)),
     "the remaining range before another": (
         profile(FIRST, LAST, {"rangeIndex": 9}),
-        (Part(0, 65536), Part(65536, None)),
+        (FetchPart(0, 65536), FetchPart(65536, None)),
     ),
     "chunks of another size": (
         profile({"rangeIndex": 0, "chunkSize": 32000}, LAST),
-        (Part(0, 32000), Part(32000, None)),
+        (FetchPart(0, 32000), FetchPart(32000, None)),
     ),
-    "a chunk of one byte": (profile({"rangeIndex": 0, "chunkSize": 1}), (Part(0, 1), Part(1, None))),
+    "a chunk of one byte": (
+        profile({"rangeIndex": 0, "chunkSize": 1}),
+        (FetchPart(0, 1), FetchPart(1, None)),
+    ),
     "the newer dialect": (
         profile({"rangeIndex": 0, "initialChunkSize": 32768}, {"rangeIndex": 2}, LAST),
-        (Part(0, 32768), Part(32768, 294912), Part(294912, None)),
+        (FetchPart(0, 32768), FetchPart(32768, 294912), FetchPart(294912, None)),
     ),
     "the newer dialect with both sizes": (
         profile({"rangeIndex": 0, "initialChunkSize": 16384, "chunkSize": 262144}, {"rangeIndex": 5}, LAST),
-        (Part(0, 16384), Part(16384, 1327104), Part(1327104, None)),
+        (FetchPart(0, 16384), FetchPart(16384, 1327104), FetchPart(1327104, None)),
     ),
     "sizes on a later range are too late": (
         profile(FIRST, {"rangeIndex": 5, "chunkSize": 262144}, {"rangeIndex": 6, "initialChunkSize": 9}),
-        (Part(0, 65536), Part(65536, 393216), Part(393216, 458752), Part(458752, None)),
+        (FetchPart(0, 65536), FetchPart(65536, 393216), FetchPart(393216, 458752), FetchPart(458752, None)),
     ),
     "no size is the viewer's size": (
         profile({"rangeIndex": 0, "chunkSize": 0, "initialChunkSize": 0}, LAST),
-        (Part(0, 65536), Part(65536, None)),
+        (FetchPart(0, 65536), FetchPart(65536, None)),
     ),
     "a range index goes before streaming": (
         profile({"rangeIndex": 0, "streaming": True}, {"streaming": True}),
-        (Part(0, 65536), Part(65536, None)),
+        (FetchPart(0, 65536), FetchPart(65536, None)),
     ),
     "another path first": (
         profile({"rangeIndex": 0, "framesPath": "/lossy/"}, {"streaming": True}),
-        (Part(0, None),),
+        (FetchPart(0, None),),
     ),
     "other arguments first": (
         profile({"rangeIndex": 0, "urlArguments": "accept=image/jphc"}, FIRST, LAST),
-        (Part(0, 65536), Part(65536, None)),
+        (FetchPart(0, 65536), FetchPart(65536, None)),
     ),
     "a small picture first": (
         profile(
             {"framesPath": "/jlsThumbnail/", "imageQualityStatus": 6}, {"framesPath": "/jls/"}, first="64KiB"
         ),
-        (Part(0, 65536), Part(65536, None)),
+        (FetchPart(0, 65536), FetchPart(65536, None)),
     ),
-    "a small picture alone": (profile({"imageQualityStatus": "LOSSY"}), (Part(0, None),)),
+    "a small picture alone": (profile({"imageQualityStatus": "LOSSY"}), (FetchPart(0, None),)),
     "first instead of the first range": (
         profile(FIRST, {"rangeIndex": 3}, first="128KiB"),
-        (Part(0, 131072), Part(131072, 262144), Part(262144, None)),
+        (FetchPart(0, 131072), FetchPart(131072, 262144), FetchPart(262144, None)),
     ),
     "first beyond the next range": (
         profile(FIRST, {"rangeIndex": 1}, LAST, first="1MiB"),
-        (Part(0, 1048576), Part(1048576, None)),
+        (FetchPart(0, 1048576), FetchPart(1048576, None)),
     ),
     "first smaller than the first range": (
         profile(FIRST, LAST, first="4KiB"),
-        (Part(0, 4096), Part(4096, None)),
+        (FetchPart(0, 4096), FetchPart(4096, None)),
     ),
-    "first of one plain request": (profile({}, first="64KiB"), (Part(0, 65536), Part(65536, None))),
+    "first of one plain request": (profile({}, first="64KiB"), (FetchPart(0, 65536), FetchPart(65536, None))),
     "stages that climb": (
         profile({"first": "1/16"}, {"first": "1/4"}, LAST),
-        (Part(0, Reach(16)), Part(Reach(16), Reach(4)), Part(Reach(4), None)),
+        (
+            FetchPart(0, ResolutionTarget(16)),
+            FetchPart(ResolutionTarget(16), ResolutionTarget(4)),
+            FetchPart(ResolutionTarget(4), None),
+        ),
     ),
     "a stage that does not climb": (
         profile({"first": "1/4"}, {"first": "1/16"}, LAST),
-        (Part(0, Reach(4)), Part(Reach(4), None)),
+        (FetchPart(0, ResolutionTarget(4)), FetchPart(ResolutionTarget(4), None)),
     ),
     "a width, and a wider one": (
         profile({"first": "≥ 128"}, {"first": ">=256"}, LAST),
-        (Part(0, WIDE_128), Part(WIDE_128, WIDE_256), Part(WIDE_256, None)),
+        (FetchPart(0, WIDE_128), FetchPart(WIDE_128, WIDE_256), FetchPart(WIDE_256, None)),
     ),
     "bytes, and what only the codestream tells": (
         profile({"first": "64KiB"}, {"first": "1/4"}, {"first": "1MiB"}, LAST),
-        (Part(0, 65536), Part(65536, Reach(4)), Part(Reach(4), 1048576), Part(1048576, None)),
+        (
+            FetchPart(0, 65536),
+            FetchPart(65536, ResolutionTarget(4)),
+            FetchPart(ResolutionTarget(4), 1048576),
+            FetchPart(1048576, None),
+        ),
     ),
     "a viewer's decode level for all": (
         profile(FIRST, LAST, first={"decodeLevel": 4}),
-        (Part(0, Reach(16)), Part(Reach(16), None)),
+        (FetchPart(0, ResolutionTarget(16)), FetchPart(ResolutionTarget(16), None)),
     ),
     "an option's own first before the profile's": (
         profile({"first": "1/4"}, LAST, first="1/16"),
-        (Part(0, Reach(4)), Part(Reach(4), None)),
+        (FetchPart(0, ResolutionTarget(4)), FetchPart(ResolutionTarget(4), None)),
     ),
-    "first and then the whole": (profile(LAST, first=4096), (Part(0, 4096), Part(4096, None))),
+    "first and then the whole": (profile(LAST, first=4096), (FetchPart(0, 4096), FetchPart(4096, None))),
 }
 
 
 @pytest.mark.parametrize(("chosen", "spans"), SPANS.values(), ids=SPANS)
-def test_parts_of_ranges(chosen: Profile, spans: tuple[Part, ...]) -> None:
+def test_parts_of_ranges(chosen: Profile, spans: tuple[FetchPart, ...]) -> None:
     assert parts_of_frame(chosen) == spans
 
 
@@ -257,14 +272,14 @@ def test_stages_that_select_other_images_of_a_series_are_passed_over() -> None:
             "retrieveOptions": {"large": {"rangeIndex": 9}, "fast": {"rangeIndex": 0}},
         }
     )
-    assert parts_of_frame(chosen) == (Part(0, 65536), Part(65536, None))
+    assert parts_of_frame(chosen) == (FetchPart(0, 65536), FetchPart(65536, None))
 
 
 def test_a_position_that_a_single_image_lacks_does_not_keep_a_frame_from_being_fetched() -> None:
     chosen = Profile.model_validate(
         {"stages": [{"id": "second", "positions": [1]}, {"id": "all"}], "retrieveOptions": {}}
     )
-    assert parts_of_frame(chosen) == (Part(0, None),)
+    assert parts_of_frame(chosen) == (FetchPart(0, None),)
 
 
 @FAST

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.plan.choice import Chosen
+from proxy.plan.choice import CurrentChoice
 from proxy.settings.model import load
 from proxy.settings.reload import Reload
 from proxy.telemetry.metrics import Metrics
@@ -20,11 +20,11 @@ ORIGIN = "origins: [{name: pacs, url: http://pacs}]\n"
 GOOD = ORIGIN + "profile: mine\nprofiles: {mine: {first: 128KiB}}\n"
 
 
-async def reload_of(path: Path, text: str) -> tuple[Reload, Chosen, Metrics]:
+async def reload_of(path: Path, text: str) -> tuple[Reload, CurrentChoice, Metrics]:
     await asyncio.to_thread(path.write_text, text)
     settings = await asyncio.to_thread(load, path)
     metrics = await asyncio.to_thread(Metrics)
-    chosen = Chosen(await asyncio.to_thread(settings.choice))
+    chosen = CurrentChoice(await asyncio.to_thread(settings.choice))
     reload = Reload(path, settings, chosen, metrics)
     assert not await reload.look()
     return reload, chosen, metrics

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from proxy.access.caller import Forward
 from proxy.errors import ConfigurationError
 from proxy.plan.profile import STOCK
-from proxy.plan.stages import Part, parts_of_frame
+from proxy.plan.stages import FetchPart, parts_of_frame
 from proxy.settings.model import Settings, load
 from proxy.settings.reading import MAX_BYTES, MAX_NODES, parse
 from proxy.settings.sections import split_address
@@ -369,7 +369,7 @@ def test_a_viewers_json_is_a_profile_as_it_is() -> None:
     assert json.loads(VIEWERS_JSON)
     settings = read(f"{ORIGIN}profile: viewer\nprofiles:\n  viewer: {VIEWERS_JSON}\n")
     viewer = settings.all_profiles()["viewer"]
-    assert parts_of_frame(viewer) == (Part(0, 32000), Part(32000, None))
+    assert parts_of_frame(viewer) == (FetchPart(0, 32000), FetchPart(32000, None))
     assert [stage.request_type for stage in viewer.stages] == ["interaction", "thumbnail"]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.frame.identity import Claim, identify
-from proxy.viewers.response import Composed, Conditions, compose
+from proxy.viewers.response import Conditions, ResponseHead, compose
 from proxy.wire.media import Envelope
 from proxy.wire.ranges import RangeRequest, parse_range
 from proxy.wire.resource import FrameResource
@@ -28,18 +28,18 @@ def asked(
     if_none_match: str | None = None,
     if_range: str | None = None,
     is_head: bool = False,
-) -> Composed:
+) -> ResponseHead:
     chosen = None if bytes_ is None else parse_range(f"bytes={bytes_}")
     return compose(IDENTITY, RESOURCE, Conditions(envelope, chosen, if_none_match, if_range, is_head))
 
 
-def header(composed: Composed, name: str) -> str | None:
+def header(composed: ResponseHead, name: str) -> str | None:
     found = [value.decode() for key, value in composed.headers if key == name.encode()]
     assert len(found) <= 1
     return found[0] if found else None
 
 
-def body_of(composed: Composed) -> bytes:
+def body_of(composed: ResponseHead) -> bytes:
     return composed.before + CODESTREAM[composed.span.start : composed.stop] + composed.after
 
 

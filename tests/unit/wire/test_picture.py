@@ -6,7 +6,7 @@ import pytest
 
 from proxy.errors import BadResource, NotAcceptable
 from proxy.wire.dicomjson import Instance
-from proxy.wire.display import Display, Palette, Window, read_displays
+from proxy.wire.display import Display, DisplayWindow, Palette, read_displays
 from proxy.wire.picture import ALL, Picture, read_picture, wanted_picture
 from proxy.wire.resource import RenderedResource, parse_rendered_path
 
@@ -23,7 +23,7 @@ def test_a_picture_is_as_it_is_asked_for() -> None:
     assert read("viewport=64,32", is_thumbnail=True).viewport == (64, 32)
     assert read("quality=7").quality == 7
     assert read("quality=7", "image/png") == read("", "image/png")
-    assert read("window=-600%2C1500%2Csigmoid").window == Window(-600, 1500, "sigmoid")
+    assert read("window=-600%2C1500%2Csigmoid").window == DisplayWindow(-600, 1500, "sigmoid")
     assert read("viewport=9,9,1.5,,-4,5").region == (1.5, None, -4, 5)
     assert read("viewport=9,9,,,,").region == ALL
 
@@ -127,16 +127,16 @@ def said(**values: Any) -> Instance:
 
 def test_the_first_window_and_the_rescaling_are_read() -> None:
     plain = said(t00281050=[40, 300], t00281051=["400", 2000], t00281052=-1024, t00281053="2.5")
-    assert read_displays(plain) == (Display(2.5, -1024, Window(40, 400)),)
+    assert read_displays(plain) == (Display(2.5, -1024, DisplayWindow(40, 400)),)
     sigmoid = said(t00281050=40, t00281051=0.5, t00281056="SIGMOID")
-    assert read_displays(sigmoid)[0].window == Window(40, 0.5, "sigmoid")
+    assert read_displays(sigmoid)[0].window == DisplayWindow(40, 0.5, "sigmoid")
 
 
 def test_frames_of_enhanced_objects_have_their_own() -> None:
     window = [said(t00289132=[said(t00281050=center, t00281051=100)]) for center in (1, 2)]
     rescale = said(t00289145=[said(t00281052=-5, t00281053=3)])
     found = read_displays(said(t52009229=[rescale], t52009230=window))
-    assert found == (Display(3, -5, Window(1, 100)), Display(3, -5, Window(2, 100)))
+    assert found == (Display(3, -5, DisplayWindow(1, 100)), Display(3, -5, DisplayWindow(2, 100)))
 
 
 def test_a_palette_is_read_where_its_tables_are_there() -> None:
