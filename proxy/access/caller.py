@@ -8,13 +8,14 @@ users of its own.
 
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Literal
 
 from proxy.wire.cookies import named
+from proxy.wire.trace import trace_of
 
 CREDENTIALS = ("authorization", "cookie")
 """Headers that prove who asks."""
@@ -57,18 +58,20 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks an origin for something."""
+    """Who asks an origin for something; made once for each request by `Access.admit`, and handed on."""
 
     origin: str
     """Name of the origin."""
     credentials: Pairs
-    """The headers that prove it there; never logged, never part of a key."""
+    """The headers that prove to the origin who asks; never logged, never part of a key."""
     partition: bytes
-    """Their digest; empty if there is none, or if all may read."""
+    """Digest of the credentials; empty if there are none, or if everybody may read."""
+    trace: Pairs = ()
+    """Headers by which the request is followed: its trace, and the proxies that it came through."""
 
 
 class Access:
-    """Tells who asks."""
+    """Decides who asks, for every request at either listener."""
 
     def __init__(self, policy: Policy, forward: Mapping[str, Forward] = MappingProxyType({})) -> None:
         """`forward` says for each origin, by its name, what it gets."""
@@ -76,13 +79,13 @@ class Access:
         self._forward = forward
         self._key = secrets.token_bytes(32)
 
-    def caller(self, origin: str, headers: Iterable[tuple[str, str]]) -> Caller:
-        """Who asks an origin, by all headers of the request."""
-        forward = self._forward[origin]
+    async def admit(self, origin: str, headers: Sequence[tuple[str, str]]) -> Caller:
+        """The caller of a request with these headers, names in lower case, at an origin of this name."""
+        forward, trace = self._forward[origin], trace_of(headers)
         if forward.is_own:
-            return Caller(origin, (), PROXY)
+            return Caller(origin, (), PROXY, trace)
         credentials = forward.credentials(headers)
-        return Caller(origin, credentials, self.partition(credentials))
+        return Caller(origin, credentials, self.partition(credentials), trace)
 
     def partition(self, credentials: Iterable[tuple[str, str]]) -> bytes:
         """Where frames of these credentials are kept; empty if there are none, or if all may read."""

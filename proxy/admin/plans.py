@@ -12,11 +12,10 @@ from fastapi.responses import EventSourceResponse
 from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
-from proxy.access.caller import Access
+from proxy.access.caller import Access, Caller
 from proxy.errors import BadResource, ConfigurationError, UnknownName
 from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.frame.key import SeriesKey
-from proxy.frame.supply import Headers
 from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Run
 from proxy.wire.request import read_headers
@@ -110,14 +109,13 @@ def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRo
         choice, origin = plans.chosen.now, wanted.origin or default
         if origin is None or origin not in choice.by_origin:
             raise UnknownName(f"no origin of that name; there are {', '.join(choice.by_origin)}")
-        pairs = read_headers(request.scope["headers"])
-        caller = access.caller(origin, pairs)
+        caller = await access.admit(origin, read_headers(request.scope["headers"]))
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
-        frames = await _frames(plans, key, wanted, caller.credentials)
+        frames = await _frames(plans, key, wanted, caller)
         facts = frames.facts if isinstance(frames, SeriesFrames) else None
         try:
-            run = plans.start(frames, caller.credentials, choice.choose(wanted.profile, origin, facts))
+            run = plans.start(frames, caller, choice.choose(wanted.profile, origin, facts))
         except ConfigurationError as error:  # the profile does not fit this series
             raise BadResource(str(error)) from error
         response.headers["location"] = f"/plans/{run.id}"
@@ -147,10 +145,10 @@ def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRo
 
 
 async def _frames(
-    plans: Plans, key: SeriesKey, wanted: PlanRequest, credentials: Headers
+    plans: Plans, key: SeriesKey, wanted: PlanRequest, caller: Caller
 ) -> SeriesFrames | ListedFrames:
     if wanted.frames is None:
-        return await plans.series(key, credentials)
+        return await plans.series(key, caller)
     return ListedFrames(key, tuple(_resource(wanted, frame) for frame in wanted.frames))
 
 

@@ -1,84 +1,61 @@
-"""Alternates of frames: the origin's own, or made here. To a fill whoever makes them is one more supplier.
-
-So an alternate is a frame like any other: filled once for all who ask, cached, ranged, planned. What it is
-made of comes the way of every frame too, and only as far as it is needed: of an HTJ2K frame the smaller
-picture is cut out of its first bytes. Its validator names the version of the frame and what is made of it,
-since making that again gives the same bytes.
-"""
+"""The alternates that may be asked for, by path, and whether the origin or the proxy makes each."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
-from proxy.alternates.transcoder import Transcoder
 from proxy.cache.lacking import Lacking
 from proxy.codecs.jobs import Offered
-from proxy.codecs.workers import Workers
 from proxy.errors import OriginRefused
-from proxy.fetch.fill import GatedSupplier
-from proxy.fetch.gate import Gate
-from proxy.fetch.retrieve import Retrieval, Retrieve
-from proxy.fetch.series import SeriesLists
-from proxy.origin.window import Window
-from proxy.telemetry.metrics import Metrics
+from proxy.fetch.retrieve import Retrieval
+from proxy.frame.key import FrameKey
+from proxy.plan.choice import CurrentChoice
 
-IN_FLIGHT = 64
-"""Alternates that are being made, or wait for what they are made of."""
 REFUSALS = frozenset({400, 404, 405, 406, 410, 415, 501})
-"""What an origin answers that has no such path; what it was asked for is made here then."""
+"""Statuses by which an origin says that it has no such path; the proxy makes the alternate then."""
 UNCLEAR = frozenset({400})
-"""Those of them that may be for the request and not for the path, so that nothing is learned of them."""
+"""Those of them that may be about the request and not about the path, so that nothing is learned of them."""
+ANY_IMAGE = "image/*"
+"""Media type of an alternate that the origin makes, as far as it is known before."""
 
 
 class Alternates:
-    """Those that are offered, by the path that they have in URLs."""
+    """All alternates that are configured, and those that profiles name and only the origin has."""
 
-    def __init__(
-        self,
-        offered: Iterable[Offered],
-        retrieve: Retrieve,
-        lists: SeriesLists,
-        workers: Workers,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, offered: Iterable[Offered], chosen: CurrentChoice) -> None:
         self._by_path = {each.path: each for each in offered}
-        self._retrieve = retrieve
-        self._lists = lists
-        self._workers = workers
-        # Making takes none of the origin's bytes and has its own queue: nobody is held back here.
-        self._gate = Gate("alternates", IN_FLIGHT, metrics, window=Window(IN_FLIGHT << 20))
+        self._chosen = chosen
         self._lacking = Lacking()
 
-    def get(self, frames_path: str, query: str) -> Offered | None:
-        """The one at a path; none where a size is asked for, since such a picture is cut out of the frame."""
-        return None if "fsiz=" in query else self._by_path.get(frames_path)
+    def media_of(self, frames_path: str, query: str) -> str:
+        """Media type of the configured alternate at a path; empty if there is none.
 
-    def wanted(self, frame: Retrieval, offered: Offered) -> Retrieval:
-        """A request for a frame as one for an alternate of it."""
-        key = replace(frame.key, frames_path=offered.path)
-        if offered.made == "never" or (offered.made == "if-missing" and key not in self._lacking):
-            query = frame.asked.path.removeprefix(key.resource.path)
-            path = key.resource.path_at(offered.path) + query
-            return replace(frame, key=key, asked=replace(frame.asked, path=path))
+        If the query asks for a size, there is none: such a picture is cut out of the frame itself.
+        """
+        offered = None if "fsiz=" in query else self._by_path.get(frames_path)
+        return offered.media if offered else ""
 
-        def site() -> GatedSupplier:
-            plain = replace(frame, first=None, stop=None, is_completed=True)
-            maker = Transcoder(plain, offered.alternate, self._retrieve, self._lists, self._workers)
-            return GatedSupplier(maker, self._gate, maker.lift)
+    def is_in_a_profile(self, frames_path: str) -> bool:
+        """Whether a profile names the path, so that plans fetch what the origin has there."""
+        return frames_path in self._chosen.now.frames_paths
 
-        return replace(frame, key=key, first=None, site=site)
+    def is_made(self, key: FrameKey) -> bool:
+        """Whether the proxy makes it; otherwise the origin is asked."""
+        if key.picture is not None:
+            return True
+        offered = self._by_path.get(key.frames_path)
+        if offered is None or offered.made == "never":
+            return False
+        return offered.made == "always" or key in self._lacking
 
-    def instead(self, wanted: Retrieval, refused: OriginRefused) -> Offered | None:
-        """What is made here of a frame, now that its origin refused its own; None if nothing is."""
+    def is_made_instead(self, wanted: Retrieval, refused: OriginRefused) -> bool:
+        """Whether the proxy makes it now that the origin has refused to give it."""
         offered = self._by_path.get(wanted.key.frames_path)
-        is_missing = wanted.site is None and refused.status in REFUSALS
-        if offered is None or offered.made != "if-missing" or not is_missing:
-            return None
-        return replace(offered, made="always")
+        is_missing = not wanted.is_made and refused.status in REFUSALS
+        return offered is not None and offered.made == "if-missing" and is_missing
 
     def learn(self, wanted: Retrieval, refused: int) -> None:
-        """This was had; `refused` is the status by which the origin refused it before, or 0.
+        """A retrieval succeeded; `refused` is the status by which the origin had refused it before, or 0.
 
-        Until it was made nobody knows if the origin lacks the alternate or the frame.
+        As long as it was not made, nobody knows if the origin lacks the alternate or the frame.
         """
-        if wanted.key.frames_path in self._by_path and (wanted.site is None or refused in REFUSALS - UNCLEAR):
-            self._lacking.note(wanted.key, is_there=wanted.site is None)
+        if wanted.key.frames_path in self._by_path and (not wanted.is_made or refused in REFUSALS - UNCLEAR):
+            self._lacking.note(wanted.key, is_there=not wanted.is_made)

@@ -1,71 +1,74 @@
-"""The supplier of one rendered picture of one frame."""
+"""The supplier of rendered pictures (PS3.18 10.4.1.1.3 and 4): frames as people see them, in JPEG or PNG."""
 
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
 from proxy.alternates.maker import Maker
+from proxy.alternates.material import Material
 from proxy.codecs.jobs import Made, Rendering
-from proxy.codecs.workers import Workers
 from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import CodestreamError
-from proxy.fetch.retrieve import Retrieval, Retrieve
-from proxy.fetch.series import SeriesFrames, SeriesLists
 from proxy.frame.identity import Identity
+from proxy.frame.key import FrameKey
 from proxy.wire.display import Display
 from proxy.wire.media import transfer_syntax_of
 from proxy.wire.picture import Picture
-from proxy.wire.pixels import ImagePixel
+
+RENDERED = "/rendered/"
+"""Path segment under which rendered pictures are kept."""
 
 
 class Renderer(Maker):
-    """The supplier of one picture."""
+    """Makes the picture that the key names, of any frame.
 
-    def __init__(
-        self, frame: Retrieval, picture: Picture, retrieve: Retrieve, lists: SeriesLists, workers: Workers
-    ) -> None:
-        super().__init__(frame, retrieve, lists, workers)
-        self._picture = picture
+    For an HTJ2K frame it fetches only the first bytes that hold as many pixels as are wanted.
+    """
 
-    def _display(self, frames: SeriesFrames) -> Display:
-        return frames.display_of(self._frame.key.resource).through(self._picture.window)
+    def _recipe(self, key: FrameKey, material: Material) -> dict[str, Any]:
+        picture = _picture_of(key)
+        return {"picture": asdict(picture), "display": asdict(_display(picture, material))}
 
-    def _recipe(self, frames: SeriesFrames) -> dict[str, Any]:
-        return {"picture": asdict(self._picture), "display": asdict(self._display(frames))}
-
-    async def _make(self, frames: SeriesFrames, pixel: ImagePixel) -> tuple[Identity, Made]:
-        fit, display = self._picture.fit(pixel.columns, pixel.rows), self._display(frames)
+    async def _make(self, key: FrameKey, material: Material) -> tuple[Identity, Made]:
+        picture, pixel = _picture_of(key), material.pixel
+        fit, display = picture.fit(pixel.columns, pixel.rows), _display(picture, material)
         is_smaller = fit.covers != (pixel.columns, pixel.rows)
-        # A smaller resolution has padding mixed with what is beside it, so it can't be left out of account.
+        # A smaller resolution has padding mixed with its neighbours, so padding can't be left out of account.
         is_padded = display.padding is not None and not (display.window or display.voi)
-        if is_smaller and not is_padded and self._may_be_cut(frames, pixel):
-            with suppress(CodestreamError):  # else of the whole
-                identity, content, size = await self._less(ResolutionTarget(covers=fit.covers))
-                return identity, await self._rendered(identity, content, pixel, display, size)
-        identity, content = await self._whole()
-        return identity, await self._rendered(identity, content, pixel, display)
+        if is_smaller and not is_padded and material.may_be_cut:
+            with suppress(CodestreamError):  # then it is made of the whole
+                identity, content, size = await material.reduced(ResolutionTarget(covers=fit.covers))
+                job = _job(picture, identity, content, size, material)
+                return identity, await self._done(job, material)
+        identity, content = await material.whole()
+        job = _job(picture, identity, content, (pixel.columns, pixel.rows), material)
+        return identity, await self._done(job, material)
 
-    async def _rendered(
-        self,
-        identity: Identity,
-        content: bytes,
-        pixel: ImagePixel,
-        display: Display,
-        size: tuple[int, int] | None = None,
-    ) -> Made:
-        """Of the bytes of a frame, or of a smaller picture of it that has this size."""
-        columns, rows = size or (pixel.columns, pixel.rows)
-        fit = self._picture.fit(pixel.columns, pixel.rows)
-        left, top, width, height = fit.region
-        across, down = columns / pixel.columns, rows / pixel.rows
-        job = Rendering(
-            content,
-            transfer_syntax_of(identity.label),
-            replace(pixel, columns=columns, rows=rows),
-            display,
-            (left * across, top * down, width * across, height * down),
-            fit.size,
-            self._picture.media,
-            self._picture.quality,
-        )
-        return await self._done(job)
+
+def _picture_of(key: FrameKey) -> Picture:
+    assert key.picture is not None
+    return key.picture
+
+
+def _display(picture: Picture, material: Material) -> Display:
+    return material.frames.display_of(material.key.resource).through(picture.window)
+
+
+def _job(
+    picture: Picture, identity: Identity, content: bytes, pixel_size: tuple[int, int], material: Material
+) -> Rendering:
+    """The rendering of a frame, or of a smaller picture of it, which has so many columns and rows."""
+    pixel, (columns, rows) = material.pixel, pixel_size
+    fit = picture.fit(pixel.columns, pixel.rows)
+    left, top, width, height = fit.region
+    across, down = columns / pixel.columns, rows / pixel.rows
+    return Rendering(
+        content,
+        transfer_syntax_of(identity.label),
+        replace(pixel, columns=columns, rows=rows),
+        _display(picture, material),
+        (left * across, top * down, width * across, height * down),
+        fit.size,
+        picture.media,
+        picture.quality,
+    )

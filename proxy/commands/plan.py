@@ -8,6 +8,7 @@ from pathlib import Path
 import uvloop
 from tqdm import tqdm
 
+from proxy.access.caller import Caller
 from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import UnknownName
 from proxy.frame.key import SeriesKey
@@ -51,8 +52,9 @@ async def _carried_out(profile: Profile, options: argparse.Namespace) -> int:
 
 
 async def _started(app: App, options: argparse.Namespace) -> Run:
-    key = SeriesKey("origin", b"", options.study, options.series)
-    return app.plans.start(await app.plans.series(key, ()), (), "plan")
+    caller = Caller("origin", (), b"")
+    key = SeriesKey(caller.origin, caller.partition, options.study, options.series)
+    return app.plans.start(await app.plans.series(key, caller), caller, "plan")
 
 
 async def _shown(run: Run) -> None:

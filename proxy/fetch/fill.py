@@ -15,14 +15,16 @@ from time import monotonic
 
 from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
-from proxy.fetch.gate import FetchSize, Gate, Seat
+from proxy.fetch.demand import Demand
+from proxy.fetch.gate import FetchSize
 from proxy.fetch.reaches import Reaches
-from proxy.fetch.seam import Policy, Seam
-from proxy.fetch.turns import Rank, Turn
+from proxy.fetch.seam import Seam
+from proxy.fetch.supplier import GatedSupplier
+from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame, cut, frame_of
 from proxy.frame.identity import IDENTIFYING, Claim, Identity, Lease, identify
 from proxy.frame.key import FrameKey
-from proxy.frame.supply import Answer, OriginRequest, Supplier
+from proxy.frame.supply import Answer, OriginRequest
 from proxy.wire.ranges import Span
 from proxy.wire.text import is_text
 
@@ -31,37 +33,26 @@ DEFAULT_FIRST = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class GatedSupplier:
-    """A supplier with its gate."""
-
-    origin: Supplier
-    """Where fetches go."""
-    gate: Gate
-    """Whose turn it is there."""
-    lift: Callable[[], None] = lambda: None
-    """Called for a viewer who joins a fill that may be a plan's."""
-
-
-@dataclass(frozen=True, slots=True)
 class FillOrder:
     """How one frame is to be fetched."""
 
-    key: FrameKey
-    """What it is kept under."""
-    site: GatedSupplier
+    source: GatedSupplier
     """Where it comes from."""
     asked: OriginRequest
-    """What the origin is asked."""
+    """What the supplier is asked."""
     first: int | ResolutionTarget | None
     """How far the first fetch goes; None is one plain request for the whole."""
     least: int = IDENTIFYING
     """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
-    validators: Policy = None
-    """What must agree before a completion is appended; None is strict where there is a strong validator."""
     is_whole: bool = False
     """Whether a viewer began it who waits for all of it."""
     is_alone: bool = False
     """Whether nobody else may join it, and it is not kept."""
+
+    @property
+    def key(self) -> FrameKey:
+        """What it is kept under."""
+        return self.asked.key
 
 
 class Fill:
@@ -73,6 +64,7 @@ class Fill:
         held: Frame | None,
         first: int | None,
         on_told: Callable[[ResolutionTarget, TargetEnd], None],
+        planned: Rank | None = None,
     ) -> None:
         """`first` is the bytes of its first fetch; `on_told` hears how many bytes a reach takes."""
         self.order = order
@@ -81,28 +73,16 @@ class Fill:
         self.chunks: list[bytes] = list(held.pieces) if held else []
         self.size = held.size if held else 0
         self.claim: Claim | None = held.identity.claim if held else None
-        self.seam = Seam(order.validators, held)
+        self.seam = Seam(order.asked.validators, held)
         """What tells that its bytes are of one version."""
         self.identity: Identity | None = held.identity.begun_anew(self.seam.copy) if held else None
         self.error: ProxyError | None = None
         self.has_resumed = False
-        self.planned: Rank | None = None
-        """Of the plan that wants it, as long as no viewer asked for it."""
-        self.readers = 0
-        """Viewers that read past its first bytes now."""
-        self.seats: set[Seat] = set()
-        """Of its fetches, as long as they wait or run."""
-        self._came = 0
-        self._is_seen_early = False
-        """Whether a viewer wants no more than a first picture, or it was there before anybody read on."""
-        self.plans = 0
-        """Plans that want it now."""
-        self.counted = self.size
-        """Bytes that were held before, or were counted as brought by a plan."""
+        self.demand = Demand(planned)
+        """Who wants it."""
+        self._counted = self.size
         named = max(order.first, IDENTIFYING) if isinstance(order.first, int) else DEFAULT_FIRST
         self._first_piece = len(held.pieces[0]) if held else min(first or named, named)
-        self._is_short = False
-        """Whether the rest is less than a window, as it was when its length became known."""
         if held:
             self.expect(held.identity.claim.total)
         self._first_reach = (
@@ -111,7 +91,6 @@ class Fill:
         self.answered = self.size
         """Where the answer to its first fetch ends, once its headers are there."""
         self._planned = self.size
-        self._wanted: int | None = 0
         self._reaches = Reaches(on_told)
         if self._first_reach is not None:
             self._reaches.want(self._first_reach)
@@ -122,50 +101,26 @@ class Fill:
         if isinstance(stop, ResolutionTarget):
             self._reaches.want(stop)
             self._look()
-        elif stop is None or self._wanted is None:
-            self._wanted = None
         else:
-            self._wanted = max(self._wanted, stop)
+            self.demand.want(stop)
         self._notify()
 
-    def rank(self, is_first: bool) -> Rank:
-        """Whose fetch this is now, and what for."""
-        if self.planned is not None:
-            return self.planned if is_first else self.planned._replace(turn=Turn.PLAN_COMPLETION)
-        if is_first and self._is_seen_early:
-            return Rank(Turn.VIEWER_FIRST)
-        if not self.readers:
-            return Rank(Turn.LEFT_COMPLETION)
-        is_whole = not self._is_seen_early and (is_first or self._is_short)
-        return Rank(Turn.VIEWER_WHOLE if is_whole else Turn.VIEWER_COMPLETION, self._came)
-
-    def open_to(self, stop: Stop | None) -> bool:
-        """A viewer wants it up to `stop`, so no longer only a plan does. Whether it counts as a reader."""
-        is_reader = self._open_to(stop)
-        self._move()
-        return is_reader
-
-    def leave(self) -> None:
-        """A viewer that counts as a reader reads no more."""
-        self.readers -= 1
-        self._move()
-
-    def _move(self) -> None:
-        for seat in tuple(self.seats):
-            seat.move()
-
-    def _open_to(self, stop: Stop | None) -> bool:
-        self.planned = None
+    def view(self, stop: Stop | None) -> bool:
+        """A viewer wants it up to `stop`. Whether the viewer counts as a reader until the demand is left."""
         is_first_enough = isinstance(stop, int) and stop <= self._first_piece
-        self._is_seen_early |= is_first_enough or isinstance(stop, ResolutionTarget)
-        if is_first_enough:
-            return False
-        if not self.readers:
-            # The rest may have been waiting for long, since nobody asked for it yet.
-            self._came = next(self.order.site.gate.numbers)
-            self._is_seen_early |= self.has_first
-        self.readers += 1
-        return True
+        return self.demand.view(
+            next(self.order.source.gate.numbers),
+            is_first_enough=is_first_enough,
+            is_early=is_first_enough or isinstance(stop, ResolutionTarget),
+            has_first=self.has_first,
+        )
+
+    def count_for_plan(self, stop: int) -> int:
+        """Bytes that were not held and that no plan has counted yet, now that those before `stop` are in."""
+        first_stop = min(self.first or 0, self.claim.total if self.claim else 0)
+        brought = max(0, max(stop, first_stop) - self._counted)
+        self._counted += brought
+        return brought
 
     async def describe(self) -> Identity:
         """Which version this is, once its leading bytes are there. Raises what ended the fill before."""
@@ -234,7 +189,7 @@ class Fill:
             leading = b"".join(cut(self.chunks, 0, IDENTIFYING))
             if is_text(self.claim.label, leading, self.claim.total):
                 raise OriginMismatch("a text that is labelled as a frame", "text")
-            keeps_label = self.order.site.origin.keeps_labels
+            keeps_label = self.order.source.supplier.keeps_labels
             self.identity = identify(self.claim, leading, copy=self.seam.copy, keeps_label=keeps_label)
         self.identity = self.seam.name(self.identity, self.size, chunk)
         self._look()
@@ -246,23 +201,26 @@ class Fill:
         self._notify()
 
     @property
+    def layout(self) -> None:
+        """Not known while bytes keep coming; whoever cuts a smaller picture reads it from the bytes."""
+
+    @property
     def has_first(self) -> bool:
         """Whether the first bytes are in."""
         return self.size >= self._first_piece
 
     def expect(self, total: int) -> None:
         """The whole has so many bytes, or about so many."""
-        self._is_short = total - self._first_piece < self.order.site.gate.window.size
-
-    @property
-    def first_stop(self) -> int:
-        """Where its first fetch ends; 0 where it has none of so many bytes."""
-        return min(self.first or 0, self.claim.total if self.claim else 0)
+        self.demand.is_short = total - self._first_piece < self.order.source.gate.window.size
 
     @property
     def is_enough(self) -> bool:
         """Whether all that is wanted is there."""
-        return self.claim is not None and not self._reaches and self.size >= self._stop(self.claim)
+        return (
+            self.claim is not None
+            and not self._reaches
+            and self.size >= self.demand.bytes_of(self.claim.total)
+        )
 
     def is_first(self, span: Span) -> bool:
         """Whether a span has bytes of the first picture."""
@@ -280,7 +238,7 @@ class Fill:
         """The next completion to ask for; None when all that is wanted is there."""
         while True:
             if self.claim is not None:
-                stop = self._stop(self.claim)
+                stop = self.demand.bytes_of(self.claim.total)
                 takes_all = self._takes_all(self.claim) if stop > self._planned else None
                 if takes_all:
                     self.seam.begun_at, self._planned = self._planned, self.claim.total
@@ -301,16 +259,12 @@ class Fill:
         while self.size < start:
             await self._changed_next()
 
-    def _stop(self, claim: Claim) -> int:
-        return claim.total if self._wanted is None else min(self._wanted, claim.total)
-
     def _look(self) -> None:
         """Asks the bytes that are there for what is still to be told."""
         if not self._reaches or self.identity is None:
             return
         for reach, stop in self._reaches.look(self.chunks, self.size, self.identity.claim.total).items():
-            if self._wanted is not None:
-                self._wanted = max(self._wanted, stop)
+            self.demand.want(stop)
             if reach == self._first_reach:
                 self._first_piece = stop
 

@@ -71,7 +71,7 @@ class Fills:
     def cancel(self, key: FrameKey) -> None:
         """Ends a fill that only plans wanted, and none does any more; what it brought is kept."""
         fill = self._table.get(key)
-        if fill is not None and fill.planned is not None and not fill.plans:
+        if fill is not None and fill.demand.planned is not None and not fill.demand.plans:
             self._end(fill, PlanCancelled("the plan was cancelled"))
             self.tasks.cancel(fill)
 
@@ -91,9 +91,8 @@ class Fills:
             if held is None and first is not None and reach == order.first:
                 self._count(told, first, is_learned=is_learned)
 
-        fill = Fill(order, held, first, note)
+        fill = Fill(order, held, first, note, planned)
         fill.seam.is_apart = self._learned.is_apart(order.key)
-        fill.planned = planned
         expected = self._learned.guess(order.key, None)
         if held is None and expected is not None:
             fill.expect(expected)
@@ -106,7 +105,7 @@ class Fills:
 
     def _first_of(self, order: FillOrder, stop: Stop | None) -> tuple[bool, int | None]:
         """Whether the bytes of a first fetch were learned, and how many they are."""
-        is_unguarded = order.validators == "strict" and order.site.origin.has_validators is False
+        is_unguarded = order.asked.validators == "strict" and order.source.supplier.has_validators is False
         if order.first is None or is_unguarded or self._learned.is_apart(order.key):
             return False, None
         if isinstance(order.first, int):
@@ -122,7 +121,7 @@ class Fills:
         None is one plain request for all, if the first bytes take less than a round trip and the viewer wants
         the whole. A frame that is only a little longer than its first bytes comes by one request, too.
         """
-        window = order.site.gate.window
+        window = order.source.gate.window
         if not order.is_whole:
             return first
         if first <= window.in_one_round_trip:
@@ -195,22 +194,23 @@ class Fills:
             except OriginBusy as error:
                 pause = error.retry_after or 0.0
                 # A plan waits by itself, and a viewer rather hears of a long pause than waits.
-                is_long = fill.planned is not None or attempt >= AGAIN or pause > LONGEST_PAUSE
-                if is_long or not fill.order.site.origin.may_ask_again():
+                is_long = fill.demand.planned is not None or attempt >= AGAIN or pause > LONGEST_PAUSE
+                if is_long or not fill.order.source.supplier.may_ask_again():
                     raise
                 self._metrics.asked_again.labels(origin).inc()
                 await asyncio.sleep(max(pause, BACKOFF * 4**attempt * uniform(0.5, 1.5)))  # noqa: S311
                 attempt += 1
 
     async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool, is_anew: bool) -> None:
-        site, stage = fill.order.site, "first" if is_first else "completion"
+        order, stage = fill.order, "first" if is_first else "completion"
+        held = None if is_anew else fill.claim
 
         def size() -> FetchSize:
             return fill.size_of(span, self._learned.guess(fill.order.key, None))
 
         async with (
-            site.gate.seat(fill, size, is_first=is_first) as seat,
-            site.origin.fetch(fill.order.asked, span, None if is_anew else fill.claim, stage) as answer,
+            order.source.gate.seat(fill.demand, size, is_first=is_first) as seat,
+            order.source.supplier.fetch(order.asked, span, held, stage, fill.demand) as answer,
         ):
             was_unguarded = fill.seam.is_unguarded
             fill.believe(answer, is_anew=is_anew)
@@ -279,7 +279,7 @@ class Fills:
             heal(fill)
 
     def _heal(self, fill: Fill) -> None:
-        self._start(replace(fill.order, first=None), None, None, fill.planned, None)
+        self._start(replace(fill.order, first=None), None, None, fill.demand.planned, None)
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:

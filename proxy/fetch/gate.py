@@ -28,6 +28,7 @@ from math import inf
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
+from proxy.fetch.demand import Follower
 from proxy.fetch.turns import Rank, Turn
 from proxy.origin.window import Clock, Quota, Window
 from proxy.telemetry.metrics import Metrics
@@ -41,10 +42,10 @@ SILENT = (4, 0.05, 1.0)
 
 
 class Ranked(Protocol):
-    """Something that is fetched, which knows its rank and is told of the seats of its fetches."""
+    """Something that is fetched, as the gate sees it."""
 
-    seats: set["Seat"]
-    """Those that wait or run now; they are told to `move` when the rank changes."""
+    followers: set[Follower]
+    """They are told to `move` when the rank may be another one."""
 
     def rank(self, is_first: bool) -> Rank:
         """The rank of a fetch now; `is_first` until its first bytes are in."""
@@ -63,10 +64,10 @@ class Seat:
     """A turn that was given or is waited for, and what is still to come on it."""
 
     def __init__(
-        self, gate: "Gate", ranked: Ranked, size: Callable[[], FetchSize], *, is_first: bool
+        self, gate: "Gate", demand: Ranked, size: Callable[[], FetchSize], *, is_first: bool
     ) -> None:
         self._gate = gate
-        self._ranked = ranked
+        self._demand = demand
         self._size = size
         self._called: asyncio.Future[None] | None = None
         self.number = next(gate.numbers)
@@ -77,9 +78,9 @@ class Seat:
         """Whether its request may go out."""
         self.size = FetchSize(0, 0)
         """Bytes to come, once its request went out."""
-        self.rank = ranked.rank(is_first)
+        self.rank = demand.rank(is_first)
         """Its place, as it was when it last moved."""
-        self._turns = self.rank.turn, ranked.rank(False).turn
+        self._turns = self.rank.turn, demand.rank(False).turn
         self.entry = 0
         """The entry of the heap that counts."""
         self.heard_at = 0.0
@@ -92,7 +93,7 @@ class Seat:
 
     def move(self) -> None:
         """Its rank may be another one now."""
-        rank, rest = self._ranked.rank(self.is_first), self._ranked.rank(False)
+        rank, rest = self._demand.rank(self.is_first), self._demand.rank(False)
         if (rank, rest.turn) != (self.rank, self._turns[1]):
             size = self.size
             self._expect(FetchSize(0, 0))
@@ -200,15 +201,15 @@ class Gate:
 
     @asynccontextmanager
     async def seat(
-        self, ranked: Ranked, size: Callable[[], FetchSize], *, is_first: bool
+        self, demand: Ranked, size: Callable[[], FetchSize], *, is_first: bool
     ) -> AsyncIterator[Seat]:
         """A seat for one fetch, from its request to the last byte of its answer.
 
         `size` tells how many bytes that will be about; it is asked when the request goes out.
         """
-        seat = Seat(self, ranked, size, is_first=is_first)
+        seat = Seat(self, demand, size, is_first=is_first)
         came = self.clock()
-        ranked.seats.add(seat)
+        demand.followers.add(seat)
         try:
             self._waiting[seat] = None
             self._push(seat)
@@ -219,7 +220,7 @@ class Gate:
             self._wait["first" if is_first else "completion"].observe(self.clock() - came)
             yield seat
         finally:
-            ranked.seats.discard(seat)
+            demand.followers.discard(seat)
             self._leave(seat)
 
     def _leave(self, seat: Seat) -> None:

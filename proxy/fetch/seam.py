@@ -8,21 +8,19 @@ are there. What no strong validator names is digested as it comes, so that in th
 from collections.abc import Sequence
 from hashlib import blake2b
 from secrets import token_hex
-from typing import Literal
 
 from proxy.codestream.whole import fault_of
 from proxy.errors import OriginChanged, OriginMismatch
 from proxy.frame.frame import Frame, cut
 from proxy.frame.identity import Claim, Identity
+from proxy.frame.supply import Validators
 from proxy.wire.ranges import Span
-
-Policy = Literal["strict", "length", "off"] | None
 
 
 class Seam:
     """Of one fill."""
 
-    def __init__(self, policy: Policy, held: Frame | None) -> None:
+    def __init__(self, policy: Validators, held: Frame | None) -> None:
         self.copy = token_hex(16)
         """Names what the fill brings, if no strong validator of the origin does."""
         self.is_apart = False

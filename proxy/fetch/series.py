@@ -161,7 +161,7 @@ class SeriesLists:
 
         Metadata without a number of frames was taken for one frame, so one says nothing here.
         """
-        series = SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
+        series = key.series
         held = self.held(series)
         if held is None or monotonic() > self._kept[series][0]:
             return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from proxy.codestream.layout import Layout
 from proxy.codestream.reach import ResolutionTarget, TargetEnd
 from proxy.errors import CodestreamError
 from proxy.frame.frame import Frame, cut
@@ -43,6 +44,10 @@ class FrameSource(Protocol):
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
         """How many bytes a reach takes."""
 
+    @property
+    def layout(self) -> Layout | None:
+        """Where its resolutions end, if that is known at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldFrame:
@@ -70,6 +75,11 @@ class HeldFrame:
         """At once."""
         return self.frame.told(reach)
 
+    @property
+    def layout(self) -> Layout | None:
+        """Of the bytes that are held."""
+        return self.frame.layout
+
 
 async def reduced(source: FrameSource, reach: ResolutionTarget) -> tuple[TargetEnd, HeldFrame]:
     """A smaller picture of a frame as a frame of its own. Raises `CodestreamError` where it can't be cut."""
@@ -78,5 +88,4 @@ async def reduced(source: FrameSource, reach: ResolutionTarget) -> tuple[TargetE
         raise CodestreamError("where its resolutions end can't be told")
     await source.reached(told.stop)
     leading = b"".join(await source.take(0, told.stop))
-    layout = source.frame.layout if isinstance(source, HeldFrame) else None
-    return told, HeldFrame(cut_out(leading, layout, told.resolution, await source.describe()))
+    return told, HeldFrame(cut_out(leading, source.layout, told.resolution, await source.describe()))

@@ -39,7 +39,6 @@ from proxy.origin.window import Window
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
 from proxy.wire.ranges import Span
-from proxy.wire.resource import split_frames_path
 from proxy.wire.via import Via
 
 UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
@@ -100,9 +99,13 @@ class Origin:
 
     @asynccontextmanager
     async def fetch(
-        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str
+        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: object = None
     ) -> AsyncIterator[Answer]:
-        """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`."""
+        """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`.
+
+        Who else wants the frame, the `demand`, makes no difference to an origin.
+        """
+        del demand
         outcome, reply = "ok", None
         series, asking = self._asking(asked)
         inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held)
@@ -136,9 +139,8 @@ class Origin:
 
     def _asking(self, asked: OriginRequest) -> tuple[str, Asking]:
         """The series, and which forms work at the path of frames, or at that of an alternate."""
-        path = split_frames_path(asked.path.partition("?")[0])[1]
-        series = asked.path.partition("/instances/")[0]
-        if path in ("", "/frames/"):
+        path, series = asked.key.frames_path, asked.path.partition("/instances/")[0]
+        if not path:
             return series, self.asking
         if path not in self._elsewhere:  # there are no more than the configuration names
             self._elsewhere[path] = Asking(self.name, self.asking.known)

@@ -77,10 +77,16 @@ class ProfileChoice:
     """Name of the profile where no rule fits."""
     firsts: Mapping[str, Stop | None] = field(init=False)
     """How far the first fetch of each profile goes; None is one plain request."""
+    frames_paths: frozenset[str] = field(init=False)
+    """Path segments of the alternates that profiles name."""
 
     def __post_init__(self) -> None:
         firsts = {name: parts_of_frame(profile)[0].stop for name, profile in self.profiles.items()}
         object.__setattr__(self, "firsts", firsts)
+        by_syntax = (each for profile in self.profiles.values() for each in profile.retrieve_options.values())
+        options = (each for syntaxes in by_syntax for each in syntaxes.values())
+        paths = frozenset(each.frames_path for each in options if each.frames_path)
+        object.__setattr__(self, "frames_paths", paths - {"/frames/"})
 
     @property
     def needs_facts(self) -> bool:

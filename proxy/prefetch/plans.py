@@ -8,6 +8,7 @@ wait for the rest of the old one. With a window the plan is made again when the 
 import logging
 import secrets
 
+from proxy.access.caller import Caller
 from proxy.alternates.offered import Alternates
 from proxy.errors import ProxyError, UnknownName
 from proxy.fetch.retrieve import Retrieve
@@ -15,7 +16,6 @@ from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesLists
 from proxy.fetch.tasks import Tasks
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import FrameScope
-from proxy.frame.supply import Headers
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.run import Run, State
 from proxy.telemetry.metrics import Metrics
@@ -58,14 +58,14 @@ class Plans:
             raise UnknownName("no plan of that id")
         return run
 
-    async def series(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
+    async def series(self, key: SeriesKey, caller: Caller) -> SeriesFrames:
         """The frames of a series. Raises `OriginError`."""
-        return await self._lists.get(key, credentials)
+        return await self._lists.get(key, caller.credentials)
 
     def start(
         self,
         frames: SeriesFrames | ListedFrames,
-        credentials: Headers,
+        caller: Caller,
         profile: str,
         images: range | None = None,
         number: int = 0,
@@ -78,7 +78,7 @@ class Plans:
             self.chosen.now.profile(profile),
             frames,
             range(len(frames)) if images is None else images,
-            credentials,
+            caller,
             self._retrieve,
             self._alternates,
             self._metrics,
@@ -104,28 +104,28 @@ class Plans:
         """Ends a plan; what nobody else reads of its fetches ends with it."""
         self.tasks.cancel(run.id)
 
-    def viewed(self, key: FrameKey, credentials: Headers, profile: str, *, is_missed: bool) -> None:
+    def viewed(self, key: FrameKey, caller: Caller, profile: str, *, is_missed: bool) -> None:
         """A viewer asks for a frame, and nothing of it was held or on its way if `is_missed`."""
         self._count_used(key)
         prefetch = self.chosen.now.profile(profile).prefetch
-        series = _series_of(key)
+        series = key.series
         is_trigger = prefetch.trigger == "first-frame" or series in self._set_off
         if prefetch.trigger == "none" or key.query or not is_trigger:
             return
         run = self._set_off.get(series)
         if is_missed and run is not None and run.is_over and run.number != -self._latest:
             del self._set_off[series]  # back from another series, which has pushed this one out
-        self.set_off(series, credentials, profile, key.resource)
+        self.set_off(series, caller, profile, key.resource)
 
-    def metadata_read(self, key: SeriesKey, credentials: Headers) -> None:
+    def metadata_read(self, key: SeriesKey, caller: Caller) -> None:
         """A viewer has read a series' metadata."""
         choice = self.chosen.now
-        facts = self._lists.facts(key, credentials) if choice.needs_facts else None
+        facts = self._lists.facts(key, caller.credentials) if choice.needs_facts else None
         profile = choice.choose(None, key.origin, facts)
         if choice.profile(profile).prefetch.trigger == "metadata":
-            self.set_off(key, credentials, profile, None)
+            self.set_off(key, caller, profile, None)
 
-    def set_off(self, key: SeriesKey, credentials: Headers, profile: str, last: FrameResource | None) -> None:
+    def set_off(self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None) -> None:
         """Begins the plan of a series, or moves its window; whatever goes wrong, no viewer hears of it."""
         window = self.chosen.now.profile(profile).prefetch.window
         if self.tasks.is_closing or (key in self._set_off and (window is None or last is None)):
@@ -137,19 +137,19 @@ class Plans:
                 self._set_off.pop(next(iter(self._set_off)))
         elif self._set_off[key] is None:
             return  # its list of frames is on its way
-        later = self._set_off_later(key, credentials, profile, last, -self._latest)
+        later = self._set_off_later(key, caller, profile, last, -self._latest)
         self.tasks.start(secrets.token_urlsafe(12), later)
 
     async def _set_off_later(
-        self, key: SeriesKey, credentials: Headers, profile: str, last: FrameResource | None, number: int
+        self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None, number: int
     ) -> None:
         try:
-            frames = await self._lists.get(key, credentials)
+            frames = await self._lists.get(key, caller.credentials)
             images = _window(frames, self.chosen.now.profile(profile).prefetch.window, last)
             before = self._set_off.get(key)
             if before is not None and not _has_moved(before.images, images):
                 return
-            run = self.start(frames, credentials, profile, images, number)
+            run = self.start(frames, caller, profile, images, number)
             if before is not None:
                 run.fetched = before.fetched  # the budget is the series'
                 self.cancel(before)
@@ -183,10 +183,6 @@ class Plans:
             if len(self._runs) <= MOST_KEPT:
                 return
             del self._runs[name]
-
-
-def _series_of(key: FrameKey) -> SeriesKey:
-    return SeriesKey(key.origin, key.partition, key.resource.study, key.resource.series)
 
 
 def _window(frames: SeriesFrames, window: int | None, last: FrameResource | None) -> range:

@@ -15,8 +15,9 @@ from enum import StrEnum
 from time import perf_counter
 from typing import Any
 
+from proxy.access.caller import Caller
 from proxy.alternates.offered import Alternates
-from proxy.codecs.jobs import Offered
+from proxy.alternates.request import read_address, retrieval_of
 from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
 from proxy.fetch.retrieve import Retrieval, Retrieve
@@ -24,15 +25,13 @@ from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.fetch.source import FrameSource
 from proxy.fetch.turns import Rank, Turn
 from proxy.frame.key import FrameKey
-from proxy.frame.reduced import read_reduced
-from proxy.frame.supply import Headers, OriginRequest
 from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
 from proxy.plan.stages import parts_of_frame
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.media import wanted_envelope
-from proxy.wire.request import own_arguments, split_url
+from proxy.wire.request import split_url
 
 IN_FLIGHT = 16
 """Fetches of one run at once; the gate lets fewer through."""
@@ -82,8 +81,8 @@ class Run:
     """The whole series, or what was named of it."""
     images: range
     """The places of the series that it is about."""
-    credentials: Headers
-    """Handed to the origin, never shown."""
+    caller: Caller
+    """For whom it fetches; never shown."""
     retrieve: Retrieve
     """The path of each frame."""
     alternates: Alternates
@@ -184,10 +183,9 @@ class Run:
                 pause = min(pause, LONGEST_PAUSE)
                 self._paused_until = max(self._paused_until, perf_counter() + pause)
             except OriginRefused as error:
-                offered = self.alternates.instead(wanted, error)
-                if offered is None:
+                if not self.alternates.is_made_instead(wanted, error):
                     raise
-                wanted, refused = self._request(fetch, offered), error.status
+                wanted, refused = self._request(fetch, is_made=True), error.status
             else:
                 self.alternates.learn(wanted, refused)
                 return fetched
@@ -212,27 +210,28 @@ class Run:
             self.on_fetched(wanted.key, brought, is_used)
         return stop, stop == total
 
-    def _request(self, fetch: Fetch, offered: Offered | None = None) -> Retrieval:
+    def _request(self, fetch: Fetch, *, is_made: bool = False) -> Retrieval:
+        """What a viewer would ask for in this stage. Raises `NotAcceptable`, `BadResource`."""
         resource = self.frames.resource(self.images[fetch.image])
-        kind = REQUEST_TYPES.index(fetch.request_type)
-        rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
         url = f"{resource.path_at(fetch.frames_path or '/frames/')}?{fetch.url_arguments or ''}"
-        path, query = split_url(url)
-        offered, stop = offered or self.alternates.get(fetch.frames_path or "", query), fetch.part.stop
-        accept = own_arguments(url.partition("?")[2])[0].get("accept")
-        if wanted_envelope(accept, offered.media if offered else "") is None:
+        path, ours, query = split_url(url)
+        address = read_address(path, query, self.alternates)
+        if address is None or wanted_envelope(ours.get("accept"), address.media) is None:
             raise NotAcceptable("urlArguments: a media type that viewers get from the origin itself")
-        reduced = None if offered else read_reduced(path, query)
-        if offered is not None:
-            path = resource.path
-        if reduced is not None:  # we cut it out, of the frame's own first bytes
-            stop, query, path = reduced.reach, reduced.query, resource.path
-        other = "" if path == resource.path else fetch.frames_path or ""
-        key = FrameKey(self.frames.key.origin, self.frames.key.partition, resource, query, other)
-        asked = OriginRequest(f"{path}?{query}" if query else path, self.credentials)
-        policy = self.profile.validators
-        wanted = Retrieval(key, asked, stop, stop, stop is None, policy, rank)
-        return self.alternates.wanted(wanted, offered) if offered else wanted
+        stop = fetch.part.stop
+        return retrieval_of(
+            address,
+            self.caller,
+            self.alternates,
+            first=stop,
+            stop=stop,
+            is_completed=stop is None,
+            validators=self.profile.validators,
+            planned=Rank(
+                Turn.PLAN_FIRST, self.number, REQUEST_TYPES.index(fetch.request_type), fetch.priority
+            ),
+            is_made=is_made,
+        )
 
     def _note(self, stage: str, over: tuple[StageCount, ...]) -> None:
         now = perf_counter() - self._began

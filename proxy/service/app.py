@@ -1,41 +1,28 @@
-"""The service: its parts put together, its life span, the way of a request to frames or through.
-
-`App` is the viewers' ASGI application, without a framework, since frames are hot. Paths are taken from
-`raw_path`: a decoded path could differ from the one that is asked for at the origin.
-"""
+"""The service: its parts put together, and its life span."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, MutableMapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import httpx
-from starlette.types import Receive, Scope, Send
 
-from proxy.access.caller import CREDENTIALS, Access
+from proxy.access.caller import Access
 from proxy.admin.app import create_admin
 from proxy.admin.plans import create_plans_api
 from proxy.admin.readiness import Readiness
-from proxy.alternates.offered import REFUSALS, Alternates
+from proxy.alternates.maker import IN_FLIGHT
+from proxy.alternates.offered import Alternates
+from proxy.alternates.renderer import RENDERED, Renderer
+from proxy.alternates.transcoder import Transcoder
 from proxy.cache.memory import MemoryStore
 from proxy.codecs.workers import Workers
-from proxy.errors import (
-    InternalFault,
-    OriginError,
-    OriginUnreachable,
-    ProxyError,
-    ShuttingDown,
-    UnknownName,
-)
-from proxy.fetch.fill import GatedSupplier
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
 from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import SeriesLists
-from proxy.frame.key import SeriesKey
+from proxy.fetch.supplier import GatedSupplier, Suppliers
 from proxy.frame.scope import FrameScope
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
@@ -49,16 +36,10 @@ from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.settings.sections import OriginSettings
 from proxy.telemetry.metrics import Metrics
-from proxy.viewers.changing import SAFE, Change, named_by
+from proxy.viewers.app import ViewersApp
 from proxy.viewers.cors import shared
-from proxy.viewers.delivery import DeliveryProgress
-from proxy.viewers.forward import checked_target, forward
 from proxy.viewers.frames import Frames
-from proxy.viewers.problem import send_problem
 from proxy.viewers.rendered import Pictures
-from proxy.viewers.request import frame_request
-from proxy.wire.request import Request, read_request
-from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 from proxy.wire.via import Via
 
 _log = logging.getLogger(__name__)
@@ -86,7 +67,7 @@ def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
 
 
 class App:
-    """One service: the viewers' application, and beside it the admin's."""
+    """One service: an application for viewers, and one for administrators."""
 
     def __init__(
         self,
@@ -97,41 +78,52 @@ class App:
         self.metrics = Metrics()
         self.settings = settings
         self._via = Via()
-        self._said = self._via.after(None).encode()
         cache = settings.cache
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
-        self.sites = {o.name: self._site(o, windows[o.name]) for o in settings.origins}
+        self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
+        suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.metrics)
-        self._access = Access(settings.access, settings.forward)
+        access = Access(settings.access, settings.forward)
         self.chosen = CurrentChoice(settings.choice())
-        retrieve = Retrieve(self.sites, store, self.fills)
+        retrieve = Retrieve(suppliers, store, self.fills)
         self._lists = SeriesLists(self.origins)
         at_work = settings.workers
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
-        self._alternates = Alternates(settings.offered, retrieve, self._lists, self.workers, self.metrics)
-        by = {origin.name: origin.rendered for origin in settings.origins}
-        self._pictures = Pictures(by, retrieve, self._lists, self.workers, self._access, self.metrics)
-        self.plans = Plans(retrieve, self._lists, self.chosen, self._alternates, self.metrics)
-        self._frames = Frames(
+        self._register_makers(suppliers, retrieve)
+        alternates = Alternates(settings.offered, self.chosen)
+        self.plans = Plans(retrieve, self._lists, self.chosen, alternates, self.metrics)
+        frames = Frames(
             retrieve,
-            self._access,
             self.chosen,
             self._lists,
             self.plans,
-            self._alternates,
+            alternates,
             self.metrics,
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
         )
-        default = settings.default_origin
-        api = create_plans_api(self.plans, self._access, default.name if default else None)
+        default = settings.default_origin.name if settings.default_origin else None
+        pictures = Pictures({origin.name: origin.rendered for origin in settings.origins}, self._lists)
+        viewers = ViewersApp(
+            self.origins,
+            default,
+            access,
+            frames,
+            pictures,
+            alternates,
+            self.plans,
+            self.forget,
+            self.metrics,
+            self._via.after(None).encode(),
+        )
+        api = create_plans_api(self.plans, access, default)
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
         self.admin = create_admin(self.metrics, self.readiness, self._origins, api)
         cors = settings.cors
         self.viewers = shared(
-            self,
+            viewers,
             cors.origins,
             headers=cors.headers,
             credentials=cors.credentials,
@@ -165,9 +157,21 @@ class App:
             lambda reason: self.metrics.refused_requests.labels(reason).inc(),
         )
 
-    def _site(self, origin: OriginSettings, window: Window) -> GatedSupplier:
+    def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.metrics, origin.limits.per_second, window)
         return GatedSupplier(self.origins[origin.name], gate)
+
+    def _register_makers(self, suppliers: Suppliers, retrieve: Retrieve) -> None:
+        # Making takes none of the origin's bytes and has a queue of its own, so the gate holds nothing back.
+        gates = {
+            name: Gate(name, IN_FLIGHT, self.metrics, window=Window(IN_FLIGHT << 20))
+            for name in ("alternates", "rendered")
+        }
+        for offered in self.settings.offered:
+            maker = Transcoder(offered.alternate, retrieve, self._lists, self.workers)
+            suppliers.register(offered.path, GatedSupplier(maker, gates["alternates"]))
+        renderer = Renderer(retrieve, self._lists, self.workers)
+        suppliers.register(RENDERED, GatedSupplier(renderer, gates["rendered"]))
 
     def _origins(self) -> dict[str, OriginReport]:
         return {name: origin.report() for name, origin in self.origins.items()}
@@ -192,131 +196,11 @@ class App:
             for each in self.origins.values():
                 await each.aclose()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request of a viewer."""
-        if scope["type"] != "http":
-            return
-        progress = DeliveryProgress(perf_counter(), self._said)
-        try:
-            request = read_request(
-                scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
-            )
-            await self._answer(request, receive, send, progress)
-        except ProxyError as error:
-            if progress.has_started:
-                # The connection is closed before its announced length: the viewer sees that it was cut.
-                self.metrics.cut_answers.labels(type(error).__name__).inc()
-            else:
-                await send_problem(send, error, _range_of(scope))
-        except asyncio.CancelledError:
-            # What the server itself would say of an end after grace is a text, which viewers take for pixels.
-            if not progress.has_started:
-                await send_problem(send, ShuttingDown("the service is ending"), _range_of(scope))
-            raise
-        except Exception:
-            _log.exception("a fault of ours")
-            if not progress.has_started:
-                await send_problem(send, InternalFault("a fault inside the proxy"), _range_of(scope))
-
-    async def _answer(
-        self, request: Request, receive: Receive, send: Send, progress: DeliveryProgress
-    ) -> None:
-        name, path = self._origin_of(request)
-        asked = frame_request(request, name, path, self._alternates)
-        picture = None if asked else self._pictures.named(request, name, path)
-        if picture is not None:
-            await self._show(picture, request, receive, send, progress)
-        elif asked is not None:
-            await self._frames.answer(asked, receive, send, progress)
-        else:  # other forms of a frame among it
-            await self._forward(request, receive, send, progress)
-
-    async def _show(
-        self,
-        picture: RenderedResource,
-        request: Request,
-        receive: Receive,
-        send: Send,
-        progress: DeliveryProgress,
-    ) -> None:
-        """The origin's own picture, or else one that is made here."""
-        name, status = self._origin_of(request)[0], 0
-        if self._pictures.is_origins(request, name, picture):
-            status = await self._forward(request, receive, send, progress, REFUSALS)
-        if status in (0, *REFUSALS):
-            asked = await self._pictures.request(request, name, picture)
-            await self._frames.answer(asked, receive, send, progress)
-        if status and progress.has_started:
-            self._pictures.note(request, name, picture, status)
-
-    def _origin_of(self, request: Request) -> tuple[str, str]:
-        """The origin that a path is for, and the path there. Raises `UnknownName`."""
-        first, _, rest = request.path.partition("/")
-        if first in self.sites:
-            return first, rest
-        default = self.settings.default_origin
-        if default is None:
-            raise UnknownName(f"no origin of that name; there are {', '.join(self.sites)}")
-        return default.name, request.path
-
-    async def _forward(
-        self,
-        request: Request,
-        receive: Receive,
-        send: Send,
-        progress: DeliveryProgress,
-        unless: Collection[int] = (),
-    ) -> int:
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            progress.has_started = True
-            await send(message)
-
-        name, path = self._origin_of(request)
-        target = checked_target(path, request.query)
-        origin = self.origins[name]
-        caller = self._access.caller(name, request.pairs)
-        headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.credentials]
-        served = request.path if len(self.origins) > 1 else None
-        named = None if request.method in SAFE else named_by(name, path)
-        if named is not None:
-            change = Change(named, self.forget, sending)
-            await self._change(change, origin, request.method, target, headers, receive, served)
-            return 0
-        status = await forward(origin, request.method, target, headers, receive, sending, unless, served)
-        series = parse_series_metadata_path(path)
-        if series is not None and status == 200 and request.method == "GET":
-            self.plans.metadata_read(SeriesKey(name, caller.partition, *series), caller.credentials)
-        return status
-
-    async def _change(
-        self,
-        change: Change,
-        origin: Origin,
-        method: str,
-        target: str,
-        headers: list[tuple[str, str]],
-        receive: Receive,
-        served: str | None,
-    ) -> None:
-        """Hands through what changes the origin, and drops what is held under its name."""
-        readable = [pair for pair in headers if pair[0] != "accept-encoding"]  # its answer is read
-        try:
-            await forward(origin, method, target, readable, receive, change.send, (), served)
-        except OriginUnreachable:
-            raise
-        except BaseException as error:
-            change.lose(has_sender_left=not isinstance(error, OriginError))
-            raise
-
     def forget(self, named: FrameScope) -> None:
         """Drops all that is held under a name, and lets nothing that is on its way come back under it."""
         self.fills.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
-
-
-def _range_of(scope: Scope) -> str | None:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"range"), None)
 
 
 def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:

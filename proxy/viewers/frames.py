@@ -7,18 +7,15 @@ viewer that asks for a rest has the old version's first bytes, and must not get 
 
 import logging
 from dataclasses import replace
-from functools import partial
 
 from starlette.types import Receive, Send
 
-from proxy.access.caller import Access
 from proxy.alternates.offered import Alternates
+from proxy.alternates.request import retrieval_of
 from proxy.errors import CodestreamError, OriginMismatch, OriginRefused, ProxyError
 from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.fetch.source import CacheOutcome, FrameSource, reduced
-from proxy.frame.key import FrameKey, SeriesKey
-from proxy.frame.supply import OriginRequest
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.metrics import Metrics
@@ -28,7 +25,6 @@ from proxy.viewers.response import Conditions, compose
 from proxy.viewers.several import send_several
 from proxy.wire.problem import status_of
 from proxy.wire.resource import FrameResource
-from proxy.wire.trace import trace_of
 
 AT_ONCE = 1024 * 1024
 """Bytes that are held and sent without listening whether the viewer is still there."""
@@ -71,7 +67,6 @@ class Frames:
     def __init__(
         self,
         retrieve: Retrieve,
-        access: Access,
         chosen: CurrentChoice,
         lists: SeriesLists,
         plans: Plans,
@@ -82,7 +77,6 @@ class Frames:
         log_uids: bool,
     ) -> None:
         self._retrieve = retrieve
-        self._access = access
         self._chosen = chosen
         self._lists = lists
         self._plans = plans
@@ -96,7 +90,7 @@ class Frames:
     ) -> None:
         """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
         try:
-            deliver = self._deliver_listed if asked.listed else self._deliver
+            deliver = self._deliver_listed if asked.address.listed else self._deliver
             is_done = await deliver(asked, receive, send, progress)
         except ProxyError as error:
             self._record(asked, progress, status_of(error), type(error).__name__)
@@ -106,25 +100,24 @@ class Frames:
         self._record(asked, progress, progress.status, "" if is_done else "viewer_left")
 
     def _wanted(self, asked: FrameRequest, progress: DeliveryProgress) -> Retrieval:
-        caller = self._access.caller(asked.origin, asked.request.pairs)
-        resource, choice = asked.resource, self._chosen.now
-        series = SeriesKey(caller.origin, caller.partition, resource.study, resource.series)
+        caller, choice = asked.caller, self._chosen.now
+        series = asked.address.key(caller).series
         facts = self._lists.facts(series, caller.credentials) if choice.needs_facts else None
-        progress.profile = choice.choose(asked.profile, asked.origin, facts)
-        key = FrameKey(caller.origin, caller.partition, resource, asked.query)
-        target = f"{resource.path}?{asked.query}" if asked.query else resource.path
-        profile, reach = choice.profile(progress.profile), asked.reach
-        origin = OriginRequest(target, caller.credentials, trace_of(asked.request.pairs))
-        policy = profile.validators
-        if reach is not None:
-            alone = asked.is_alone
-            return Retrieval(key, origin, reach, reach, False, policy, is_alone=alone)
+        progress.profile = choice.choose(asked.profile, caller.origin, facts)
+        profile = choice.profile(progress.profile)
         stop = None if asked.is_settled else _stop(asked.conditions)
-        # Whoever reads no byte (HEAD) completes nothing either.
-        is_completed = profile.complete == "always" and stop != 0
-        first = choice.firsts[progress.profile]
-        wanted = Retrieval(key, origin, first, stop, is_completed, policy, is_alone=asked.is_alone)
-        return asked.made(wanted) if asked.made else wanted
+        return retrieval_of(
+            asked.address,
+            caller,
+            self._alternates,
+            first=choice.firsts[progress.profile],
+            stop=stop,
+            # A viewer that reads no byte (HEAD) completes nothing either.
+            is_completed=profile.complete == "always" and stop != 0,
+            validators=profile.validators,
+            is_made=bool(asked.refused),
+            is_alone=asked.is_alone,
+        )
 
     async def _deliver(
         self,
@@ -141,9 +134,10 @@ class Frames:
         except _Otherwise as otherwise:
             asked = otherwise.of(asked)
         except CodestreamError as error:
-            if asked.reach is None:
+            if asked.address.target is None:
                 raise
-            asked = replace(asked, reach=None, not_reduced=str(error))
+            whole = replace(asked.address, target=None)
+            asked = replace(asked, address=whole, not_reduced=str(error))
         except OriginMismatch:
             wanted_range = asked.conditions.range
             is_rest = wanted_range is not None and wanted_range.first != 0
@@ -151,11 +145,9 @@ class Frames:
                 raise
             is_again = True
         except OriginRefused as error:
-            offered = None if progress.has_started else self._alternates.instead(wanted, error)
-            if offered is None:
+            if progress.has_started or not self._alternates.is_made_instead(wanted, error):
                 raise
-            made = partial(self._alternates.wanted, offered=offered)
-            asked = replace(asked, made=made, refused=error.status)
+            asked = replace(asked, refused=error.status)
         else:
             if is_done:
                 self._alternates.learn(wanted, asked.refused)
@@ -165,50 +157,55 @@ class Frames:
     async def _deliver_once(
         self, asked: FrameRequest, wanted: Retrieval, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> bool:
-        opened = self._retrieve.open(wanted)
-        progress.outcome = opened.outcome
+        reading = self._retrieve.open(wanted)
+        progress.outcome = reading.outcome
         try:
-            is_missed = opened.outcome is CacheOutcome.MISS
-            self._plans.viewed(wanted.key, wanted.asked.credentials, progress.profile, is_missed=is_missed)
-            sending = self._send(asked, wanted, opened, send, progress)
-            if opened.outcome is CacheOutcome.HIT and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE:
+            is_missed = reading.outcome is CacheOutcome.MISS
+            self._plans.viewed(wanted.key, asked.caller, progress.profile, is_missed=is_missed)
+            sending = self._send(asked, wanted, reading, send, progress)
+            if (
+                reading.outcome is CacheOutcome.HIT
+                and isinstance(wanted.stop, int)
+                and wanted.stop <= AT_ONCE
+            ):
                 await sending
                 return True
             return await until_gone(receive, sending)
         finally:
-            opened.leave()
+            reading.leave()
 
     async def _deliver_listed(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> bool:
-        plain = replace(asked.conditions, range=None, if_none_match=None, if_range=None)
-
         def wanted(resource: FrameResource) -> Retrieval:
-            return self._wanted(replace(asked, resource=resource, conditions=plain), progress)
+            return self._wanted(asked.part(resource), progress)
 
-        last = max(asked.listed, key=lambda each: each.frame_number)
+        listed = asked.address.listed
+        last = max(listed, key=lambda each: each.frame_number)
         sending = send_several(
-            asked.listed,
+            listed,
             wanted,
             self._retrieve,
             send,
             progress,
-            is_head=plain.is_head,
+            is_head=asked.conditions.is_head,
             is_last_there=self._lists.has(wanted(last).key),
         )
         return await until_gone(receive, sending)
 
     async def _send(
-        self, asked: FrameRequest, wanted: Retrieval, opened: Reading, send: Send, progress: DeliveryProgress
+        self, asked: FrameRequest, wanted: Retrieval, reading: Reading, send: Send, progress: DeliveryProgress
     ) -> None:
-        source: FrameSource = opened.source
+        source: FrameSource = reading.source
         told = None
-        if opened.outcome is CacheOutcome.COLLAPSED and not wanted.may_have(opened, await source.describe()):
+        if reading.outcome is CacheOutcome.COLLAPSED and not wanted.may_have(
+            reading, await source.describe()
+        ):
             raise _NotShared
-        if asked.reach is not None:
-            told, source = await reduced(source, asked.reach)
+        if asked.address.target is not None:
+            told, source = await reduced(source, asked.address.target)
         identity = await (source.settle() if asked.is_settled else source.describe())
-        composed = compose(identity, asked.resource, asked.conditions)
+        composed = compose(identity, asked.address.resource, asked.conditions)
         is_unknown = composed.status == 416 and asked.conditions.is_guarded_rest and not identity.is_vouched
         if is_unknown and not asked.is_settled:
             raise _NotNamed
@@ -234,8 +231,8 @@ class Frames:
             self._metrics.final_delivery.labels(progress.profile, outcome).observe(progress.final)
         if not _log.isEnabledFor(logging.INFO):
             return
-        told: dict[str, object] = {
-            "origin": asked.origin,
+        fields: dict[str, object] = {
+            "origin": asked.caller.origin,
             "profile": progress.profile,
             "status": status,
             "cache": outcome,
@@ -244,11 +241,11 @@ class Frames:
             "final_ms": _milliseconds(progress.final),
         }
         if why:
-            told["why"] = why
-        told |= {name: value for name, value in trace_of(asked.request.pairs) if name == "traceparent"}
+            fields["why"] = why
+        fields |= {name: value for name, value in asked.caller.trace if name == "traceparent"}
         if self._log_uids:
-            told["resource"] = asked.resource.path
-        _log.info("frame", extra=told)
+            fields["resource"] = asked.address.resource.path
+        _log.info("frame", extra=fields)
 
 
 def _milliseconds(seconds: float | None) -> float | None:

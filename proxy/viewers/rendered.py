@@ -1,95 +1,66 @@
-"""Rendered pictures and thumbnails of frames, instances and series (PS3.18 10.4.1.1.3 and 4), made here.
+"""Rendered pictures and thumbnails of frames, instances and series (PS3.18 10.4.1.1.3 and 4).
 
-To a fill whoever makes one is one more supplier, so a picture is a frame like any other, under its own key.
-Of an HTJ2K frame the first bytes are fetched that hold as many pixels as are wanted, of others the whole.
-
-Each is one picture. Of an instance it is the first frame, since JPEG and PNG are for single frames alone
-(PS3.18 table 8.7.4-1); of a series, where the standard would have each instance in a part of its own, the
-image in its middle. A thumbnail is "a meaningful representation" (10.4.3.3.4): what is in the middle.
+If the origin has none, or should not be asked, the proxy makes them. Each response is one picture. For an
+instance that is its first frame, since JPEG and PNG hold a single frame (PS3.18 table 8.7.4-1). For a series
+the standard would have every instance as a part of its own; the proxy gives the image in the middle. A
+thumbnail is "a meaningful representation" (PS3.18 10.4.3.3.4): the image in the middle, too.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from functools import partial
 
-from proxy.access.caller import Access, Caller
-from proxy.alternates.offered import IN_FLIGHT, REFUSALS
-from proxy.alternates.renderer import Renderer
+from proxy.access.caller import Caller
+from proxy.alternates.offered import REFUSALS
+from proxy.alternates.renderer import RENDERED
+from proxy.alternates.request import FrameAddress
 from proxy.cache.lacking import Lacking
 from proxy.codecs.jobs import RenderedBy
-from proxy.codecs.workers import Workers
 from proxy.errors import NotMade
-from proxy.fetch.fill import GatedSupplier
-from proxy.fetch.gate import Gate
-from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.frame.key import FrameKey, SeriesKey
-from proxy.origin.window import Window
-from proxy.telemetry.metrics import Metrics
 from proxy.viewers.request import FrameRequest
 from proxy.viewers.response import conditions_of
 from proxy.wire.media import Envelope
-from proxy.wire.picture import Picture, read_picture
+from proxy.wire.picture import read_picture
 from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource, RenderedResource, parse_rendered_path
 
-RENDERED, THUMBNAIL = "/rendered/", "/thumbnail/"
-"""What stands in keys instead of `/frames/`."""
+THUMBNAIL = "/thumbnail/"
+"""Path segment under which it is remembered that an origin lacks thumbnails."""
 UNCLEAR = frozenset({400, 406, 415})
-"""Refusals that may be for the arguments or for what the viewer takes, so that nothing is learned of them."""
+"""Refusals that may be about the arguments or the accepted types, so that nothing is learned of them."""
 
 
 class Pictures:
-    """Those that are made here, by origin."""
+    """Reads requests for rendered pictures, and remembers which origins lack them."""
 
-    def __init__(
-        self,
-        rendered_by: Mapping[str, RenderedBy],
-        retrieve: Retrieve,
-        lists: SeriesLists,
-        workers: Workers,
-        access: Access,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, rendered_by: Mapping[str, RenderedBy], lists: SeriesLists) -> None:
+        """`rendered_by` says for each origin, by its name, who renders."""
         self._rendered_by = rendered_by
-        self._retrieve = retrieve
         self._lists = lists
-        self._workers = workers
-        self._access = access
-        self._gate = Gate("rendered", IN_FLIGHT, metrics, window=Window(IN_FLIGHT << 20))
         self._lacking = Lacking()
 
     def named(self, request: Request, origin: str, path: str) -> RenderedResource | None:
-        """The picture that a request is for, if such may be made here; else None. Raises `BadResource`."""
+        """The picture that a request is for, if it may be made here; else None. Raises `BadResource`."""
         is_ours = request.method in ("GET", "HEAD") and self._rendered_by[origin] != "origin"
         return parse_rendered_path(path) if is_ours else None
 
-    def is_origins(self, request: Request, origin: str, resource: RenderedResource) -> bool:
+    def is_origins(self, caller: Caller, resource: RenderedResource) -> bool:
         """Whether the origin is to be asked first."""
-        is_first = self._rendered_by[origin] == "if-missing"
-        return is_first and self._key(request, origin, resource) not in self._lacking
+        is_first = self._rendered_by[caller.origin] == "if-missing"
+        return is_first and _key(caller, resource) not in self._lacking
 
-    def note(self, request: Request, origin: str, resource: RenderedResource, status: int) -> None:
-        """This was had, after the origin had answered with a status."""
+    def note(self, request: Request, caller: Caller, resource: RenderedResource, status: int) -> None:
+        """The viewer got the picture, after the origin had answered with a status."""
         is_there = status == 200
         if is_there or (status in REFUSALS - UNCLEAR and request.method == "GET"):
-            self._lacking.note(self._key(request, origin, resource), is_there=is_there)
+            self._lacking.note(_key(caller, resource), is_there=is_there)
 
-    def _key(self, request: Request, origin: str, resource: RenderedResource) -> FrameKey:
-        """Of the caller's pictures of an instance, or of a series."""
-        frame = FrameResource(resource.study, resource.series, resource.instance, resource.frame_number)
-        path = THUMBNAIL if resource.is_thumbnail else RENDERED
-        return FrameKey(origin, self._access.caller(origin, request.pairs).partition, frame, frames_path=path)
-
-    async def request(self, request: Request, origin: str, resource: RenderedResource) -> FrameRequest:
+    async def request(self, request: Request, caller: Caller, resource: RenderedResource) -> FrameRequest:
         """The request for a picture as one for a frame. Raises `BadResource`, `NotAcceptable`, `NotMade`."""
         picture, rest = read_picture(request.others, request.accept, is_thumbnail=resource.is_thumbnail)
-        conditions = conditions_of(request, Envelope.SINGLE)
-        frame = await self._frame_of(resource, self._access.caller(origin, request.pairs))
-        made = partial(self._wanted, picture=picture)
-        profile = request.profile or request.header("retrieve-profile")
-        return FrameRequest(origin, frame, rest, None, profile, conditions, request, made=made)
+        frame = await self._frame_of(resource, caller)
+        address = FrameAddress(frame, rest, frames_path=RENDERED, media=picture.media, picture=picture)
+        return FrameRequest(address, caller, request.wanted_profile, conditions_of(request, Envelope.SINGLE))
 
     async def _frame_of(self, wanted: RenderedResource, caller: Caller) -> FrameResource:
         study, series, instance = wanted.study, wanted.series, wanted.instance
@@ -104,14 +75,9 @@ class Pictures:
             raise NotMade("the series has no such instance")
         return FrameResource(study, series, instance, there // 2 + 1 if wanted.is_thumbnail else 1)
 
-    def _wanted(self, frame: Retrieval, picture: Picture) -> Retrieval:
-        """A request for a frame as one for a picture of it."""
-        query = f"{frame.key.query} {json.dumps(asdict(picture))}"
-        key = replace(frame.key, frames_path=RENDERED, query=query)
 
-        def site() -> GatedSupplier:
-            plain = replace(frame, first=None, stop=None, is_completed=True)
-            maker = Renderer(plain, picture, self._retrieve, self._lists, self._workers)
-            return GatedSupplier(maker, self._gate, maker.lift)
-
-        return replace(frame, key=key, first=None, site=site)
+def _key(caller: Caller, resource: RenderedResource) -> FrameKey:
+    """The name of the caller's pictures of an instance, or of a series."""
+    frame = FrameResource(resource.study, resource.series, resource.instance, resource.frame_number)
+    path = THUMBNAIL if resource.is_thumbnail else RENDERED
+    return FrameKey(caller.origin, caller.partition, frame, frames_path=path)

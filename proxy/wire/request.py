@@ -38,6 +38,11 @@ class Request:
     fields: Mapping[str, str]
     """The same by name; several of one name are joined (RFC 9110 5.3)."""
 
+    @property
+    def wanted_profile(self) -> str | None:
+        """Name of the profile that the URL or a header asks for."""
+        return self.profile or self.header("retrieve-profile")
+
     def header(self, name: str) -> str | None:
         """The value of a header."""
         return self.fields.get(name)
@@ -74,14 +79,14 @@ def own_arguments(query: str) -> tuple[dict[str, str], str]:
     return ours, others
 
 
-def split_url(url: str) -> tuple[str, str]:
-    """Path and query of a URL as a viewer puts it together, without the arguments that are ours.
+def split_url(url: str) -> tuple[str, dict[str, str], str]:
+    """Path, our own arguments and the other ones of a URL as a viewer puts it together.
 
     >>> split_url("a/jpip?target=4?fsiz=128,128&accept=image/jphc")
-    ('a/jpip', 'target=4&fsiz=128,128')
+    ('a/jpip', {'accept': 'image/jphc'}, 'target=4&fsiz=128,128')
     """
     path, _, query = url.partition("?")
-    return path, own_arguments(query)[1]
+    return path, *own_arguments(query)
 
 
 def arguments(query: str, names: Collection[str]) -> tuple[dict[str, str], str]:

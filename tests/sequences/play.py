@@ -8,6 +8,7 @@ from itertools import count
 
 import httpx
 
+from proxy.access.caller import Caller
 from proxy.fetch.series import ListedFrames
 from proxy.frame.frame import Frame
 from proxy.frame.identity import Claim, identify
@@ -39,7 +40,7 @@ class Play:
         self._name = name
         self._scene = scene
         self._app = app
-        self._gate = app.sites[name].gate
+        self._gate = app.suppliers[name].gate
         self._viewer = viewer
         self._judge = Judge(scene.sequence)
         self._asking: set[asyncio.Task[None]] = set()
@@ -47,7 +48,9 @@ class Play:
         self._crowds = count(1)
 
     def __str__(self) -> str:
-        fills = [f"{fill.size} bytes, {fill.readers} readers" for fill in self._app.fills._table.values()]
+        fills = [
+            f"{fill.size} bytes, {fill.demand.readers} readers" for fill in self._app.fills._table.values()
+        ]
         seats = f"{self._gate._free} of {SEATS} seats are free"
         return f"{len(self._asking)} viewers wait, {self.door.inside} are answered, {seats}, fills: {fills}"
 
@@ -94,7 +97,7 @@ class Play:
     def _plan(self, act: Act) -> None:
         frames = (replace(FRAME, frame_number=number + 1) for number in range(act.number, len(FRAMES)))
         listed = ListedFrames(SeriesKey(self._name, b"", FRAME.study, FRAME.series), tuple(frames))
-        self._plans.append(self._app.plans.start(listed, (), act.profile))
+        self._plans.append(self._app.plans.start(listed, Caller(self._name, (), b""), act.profile))
 
     def _cancel_plans(self) -> None:
         while self._plans:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from proxy.fetch.demand import Demand
 from proxy.frame.identity import Claim
 from proxy.frame.supply import Answer, OriginRequest
 from proxy.wire.ranges import Span
@@ -146,7 +147,7 @@ class LineOrigin:
 
     @asynccontextmanager
     async def fetch(
-        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str
+        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: Demand
     ) -> AsyncIterator[Answer]:
         """A span of a frame."""
         stop = min(span.stop or self._size, self._size)

@@ -8,10 +8,10 @@ from itertools import product
 from typing import Literal
 
 from proxy.cache.memory import MemoryStore
-from proxy.fetch.fill import GatedSupplier
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
 from proxy.fetch.retrieve import Retrieval, Retrieve
+from proxy.fetch.supplier import GatedSupplier, Suppliers
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
 from proxy.telemetry.metrics import Metrics
@@ -120,14 +120,13 @@ class Proxy:
         self.gate = Gate("pacs", 32, metrics, clock=asyncio.get_running_loop().time)
         store = MemoryStore(1 << 30, 0.5, 3600, metrics)
         self.fills = Fills(store, metrics)
-        self.retrieve = Retrieve(
-            {"pacs": GatedSupplier(LineOrigin(self.line, load.size), self.gate)}, store, self.fills
-        )
+        suppliers = Suppliers({"pacs": GatedSupplier(LineOrigin(self.line, load.size), self.gate)})
+        self.retrieve = Retrieve(suppliers, store, self.fills)
 
     def wanted(self, frame: int, stop: int | None) -> Retrieval:
         """A request of a viewer."""
         key = FrameKey("pacs", b"", FrameResource("1", "2", f"3.{frame}", 1))
-        return Retrieval(key, OriginRequest(key.resource.path, ()), FIRST, stop, is_completed=True)
+        return Retrieval(OriginRequest(key, ()), FIRST, stop, is_completed=True)
 
     async def read_metadata(self, size: int) -> None:
         """A viewer reads the metadata of the series, as it does before the frames."""

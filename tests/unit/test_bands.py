@@ -20,7 +20,7 @@ BANDS = {
 MAY_IMPORT = {
     "cli": {"commands", "measure", "plan", "service", "settings", "errors"},
     "commands": {
-        *("archive", "demo", "measure", "service", "prefetch", "origin", "codecs", "settings"),
+        *("archive", "demo", "measure", "service", "prefetch", "origin", "codecs", "settings", "access"),
         *("frame", "plan", "codestream", "wire", "errors"),
     },
     "measure": {"origin", "codecs", "plan", "codestream", "wire", "errors"},
@@ -32,26 +32,19 @@ MAY_IMPORT = {
     },
     "viewers": {
         *("prefetch", "alternates", "fetch", "origin", "cache", "codecs", "access"),
-        *("frame", "plan", "codestream", "wire", "telemetry", "errors"),
+        *("frame", "plan", "wire", "telemetry", "errors"),
     },
     "admin": {
         *("prefetch", "fetch", "origin", "settings", "access"),
         *("frame", "wire", "telemetry", "errors"),
     },
     "prefetch": {
-        *("alternates", "fetch", "codecs"),
+        *("alternates", "fetch", "access"),
         *("frame", "plan", "codestream", "wire", "telemetry", "errors"),
     },
     "alternates": {
-        "fetch",
-        "origin",
-        "cache",
-        "codecs",
-        "frame",
-        "codestream",
-        "wire",
-        "telemetry",
-        "errors",
+        *("fetch", "origin", "cache", "codecs", "access"),
+        *("frame", "plan", "codestream", "wire", "errors"),
     },
     "fetch": {"origin", "cache", "frame", "plan", "codestream", "wire", "telemetry", "errors"},
     "origin": {"frame", "codestream", "wire", "telemetry", "errors"},

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from proxy.fetch.demand import Follower
 from proxy.fetch.gate import UNREAD, FetchSize, Gate, Seat
 from proxy.fetch.turns import Rank, Turn
 from proxy.origin.window import LEAST_WINDOW, MOST_WINDOW
@@ -32,7 +33,7 @@ class Ranks:
     """Of a fetch, before and after its first bytes."""
 
     def __init__(self, rank: Rank) -> None:
-        self.seats: set[Seat] = set()
+        self.followers: set[Follower] = set()
         self.now = rank
         self.asked = 0
 
@@ -43,8 +44,8 @@ class Ranks:
 
     def change(self, rank: Rank) -> None:
         self.now = rank
-        for seat in tuple(self.seats):
-            seat.move()
+        for follower in tuple(self.followers):
+            follower.move()
 
 
 class Fetch:

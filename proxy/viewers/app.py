@@ -1,0 +1,189 @@
+"""The viewers' ASGI application: each request read, and answered as a frame, as a picture, or by the origin.
+
+It does without a framework, because requests for frames are many. Paths come from `raw_path`: a decoded path
+could differ from the one that the origin is asked for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from proxy.access.caller import CREDENTIALS, Access, Caller
+from proxy.alternates.offered import REFUSALS, Alternates
+from proxy.errors import InternalFault, OriginError, OriginUnreachable, ProxyError, ShuttingDown, UnknownName
+from proxy.frame.key import SeriesKey
+from proxy.frame.scope import FrameScope
+from proxy.origin.client import Origin
+from proxy.prefetch.plans import Plans
+from proxy.telemetry.metrics import Metrics
+from proxy.viewers.changing import SAFE, Change, named_by
+from proxy.viewers.delivery import DeliveryProgress
+from proxy.viewers.forward import checked_target, forward
+from proxy.viewers.frames import Frames
+from proxy.viewers.problem import send_problem
+from proxy.viewers.rendered import Pictures
+from proxy.viewers.request import frame_request
+from proxy.wire.request import Request, read_request
+from proxy.wire.resource import RenderedResource, parse_series_metadata_path
+
+_log = logging.getLogger(__name__)
+
+
+class ViewersApp:
+    """Answers the requests of viewers."""
+
+    def __init__(
+        self,
+        origins: Mapping[str, Origin],
+        default: str | None,
+        access: Access,
+        frames: Frames,
+        pictures: Pictures,
+        alternates: Alternates,
+        plans: Plans,
+        forget: Callable[[FrameScope], None],
+        metrics: Metrics,
+        via: bytes,
+    ) -> None:
+        """`default` is the origin of paths that begin with no origin's name; `via` goes with each response.
+
+        `forget` drops all that is held under a name.
+        """
+        self._origins = origins
+        self._default = default
+        self._access = access
+        self._frames = frames
+        self._pictures = pictures
+        self._alternates = alternates
+        self._plans = plans
+        self._forget = forget
+        self._metrics = metrics
+        self._via = via
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request of a viewer."""
+        if scope["type"] != "http":
+            return
+        progress = DeliveryProgress(perf_counter(), self._via)
+        try:
+            request = read_request(
+                scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
+            )
+            await self._answer(request, receive, send, progress)
+        except ProxyError as error:
+            if progress.has_started:
+                # The connection is closed before its announced length: the viewer sees that it was cut.
+                self._metrics.cut_answers.labels(type(error).__name__).inc()
+            else:
+                await send_problem(send, error, _range_of(scope))
+        except asyncio.CancelledError:
+            # What the server itself would say of an end after grace is a text, which viewers take for pixels.
+            if not progress.has_started:
+                await send_problem(send, ShuttingDown("the service is ending"), _range_of(scope))
+            raise
+        except Exception:
+            _log.exception("a fault of ours")
+            if not progress.has_started:
+                await send_problem(send, InternalFault("a fault inside the proxy"), _range_of(scope))
+
+    async def _answer(
+        self, request: Request, receive: Receive, send: Send, progress: DeliveryProgress
+    ) -> None:
+        name, path = self._origin_of(request)
+        caller = await self._access.admit(name, request.pairs)
+        asked = frame_request(request, caller, path, self._alternates)
+        picture = None if asked else self._pictures.named(request, name, path)
+        if picture is not None:
+            await self._show(picture, request, caller, path, receive, send, progress)
+        elif asked is not None:
+            await self._frames.answer(asked, receive, send, progress)
+        else:  # among other things other forms of a frame
+            await self._hand_on(request, caller, path, receive, send, progress)
+
+    async def _show(
+        self,
+        picture: RenderedResource,
+        request: Request,
+        caller: Caller,
+        path: str,
+        receive: Receive,
+        send: Send,
+        progress: DeliveryProgress,
+    ) -> None:
+        """The origin's own picture, or else one that is made here."""
+        status = 0
+        if self._pictures.is_origins(caller, picture):
+            status = await self._hand_on(request, caller, path, receive, send, progress, REFUSALS)
+        if status in (0, *REFUSALS):
+            asked = await self._pictures.request(request, caller, picture)
+            await self._frames.answer(asked, receive, send, progress)
+        if status and progress.has_started:
+            self._pictures.note(request, caller, picture, status)
+
+    def _origin_of(self, request: Request) -> tuple[str, str]:
+        """The origin that a path is for, and the path there. Raises `UnknownName`."""
+        first, _, rest = request.path.partition("/")
+        if first in self._origins:
+            return first, rest
+        if self._default is None:
+            raise UnknownName(f"no origin of that name; there are {', '.join(self._origins)}")
+        return self._default, request.path
+
+    async def _hand_on(
+        self,
+        request: Request,
+        caller: Caller,
+        path: str,
+        receive: Receive,
+        send: Send,
+        progress: DeliveryProgress,
+        unless: Collection[int] = (),
+    ) -> int:
+        """Forwards a request to its origin, and the response back unless it has one of these statuses."""
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            progress.has_started = True
+            await send(message)
+
+        target = checked_target(path, request.query)
+        origin = self._origins[caller.origin]
+        headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.credentials]
+        served = request.path if len(self._origins) > 1 else None
+        named = None if request.method in SAFE else named_by(caller.origin, path)
+        if named is not None:
+            change = Change(named, self._forget, sending)
+            await self._change(change, origin, request.method, target, headers, receive, served)
+            return 0
+        status = await forward(origin, request.method, target, headers, receive, sending, unless, served)
+        series = parse_series_metadata_path(path)
+        if series is not None and status == 200 and request.method == "GET":
+            self._plans.metadata_read(SeriesKey(caller.origin, caller.partition, *series), caller)
+        return status
+
+    async def _change(
+        self,
+        change: Change,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        receive: Receive,
+        served: str | None,
+    ) -> None:
+        """Hands through what changes the origin, and drops what is held under its name."""
+        readable = [pair for pair in headers if pair[0] != "accept-encoding"]  # its answer is read
+        try:
+            await forward(origin, method, target, readable, receive, change.send, (), served)
+        except OriginUnreachable:
+            raise
+        except BaseException as error:
+            change.lose(has_sender_left=not isinstance(error, OriginError))
+            raise
+
+
+def _range_of(scope: Scope) -> str | None:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"range"), None)
