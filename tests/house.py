@@ -68,7 +68,9 @@ class House:
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric now; 0 where it was never counted."""
-        return self.app.metrics.registry.get_sample_value(f"progressive_proxy_{name}", labels) or 0.0
+        return (
+            self.app.telemetry.metrics.registry.get_sample_value(f"progressive_proxy_{name}", labels) or 0.0
+        )
 
     async def until_idle(self) -> None:
         """Until no fill is under way."""

@@ -9,14 +9,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from proxy.admin.readiness import Readiness
 from proxy.errors import ProxyError
 from proxy.origin.forms import OriginReport
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.problem import details_of, headers_of, status_of
 
 PROBLEM = "application/problem+json"
 
 
 def create_admin(
-    metrics: Metrics,
+    telemetry: Telemetry,
     readiness: Readiness,
     origins: Callable[[], dict[str, OriginReport]],
     plans: APIRouter,
@@ -49,7 +49,7 @@ def create_admin(
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
     async def metrics_page() -> Response:
-        body, media = metrics.exposition()
+        body, media = telemetry.metrics.exposition()
         return Response(body, headers={"content-type": media})
 
     @app.get("/livez", summary="200 while the process answers.")

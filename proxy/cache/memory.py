@@ -19,7 +19,7 @@ from cachetools import TLRUCache
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
 
 NAMES_LEFT = 1024
@@ -92,20 +92,20 @@ class MemoryStore:
         budget: int,
         first_share: float,
         ttl: float,
-        metrics: Metrics,
+        telemetry: Telemetry,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._budget = budget
         self._first_budget = int(budget * first_share)
-        self._metrics = metrics
+        self._metrics = telemetry.metrics
         # Each part may hold all of the budget; `_make_room` keeps their sum within it.
         self._firsts: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _first_size)
         self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
         self._names = _Names()
         self._ttl = ttl
         self._clock = clock
-        metrics.cache_bytes.labels("first").set_function(self._first_bytes)
-        metrics.cache_bytes.labels("rest").set_function(self._rest_bytes)
+        telemetry.metrics.cache_bytes.labels("first").set_function(self._first_bytes)
+        telemetry.metrics.cache_bytes.labels("rest").set_function(self._rest_bytes)
 
     def get(self, key: FrameKey) -> Frame | None:
         """What is held of a frame; both its parts count as used."""

@@ -15,8 +15,8 @@ from time import monotonic
 
 from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
+from proxy.fetch.account import FetchSize
 from proxy.fetch.demand import Demand
-from proxy.fetch.gate import FetchSize
 from proxy.fetch.reaches import Reaches
 from proxy.fetch.seam import Seam
 from proxy.fetch.supplier import GatedSupplier

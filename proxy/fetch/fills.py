@@ -24,15 +24,15 @@ from proxy.errors import (
     ProxyError,
     ShuttingDown,
 )
+from proxy.fetch.account import FetchSize
 from proxy.fetch.fill import Fill, FillOrder
-from proxy.fetch.gate import FetchSize
 from proxy.fetch.learned import Learned
 from proxy.fetch.tasks import Tasks
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope, revoked
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
 
 AGAIN = 2
@@ -48,9 +48,9 @@ _log = logging.getLogger(__name__)
 class Fills:
     """The fills under way, and the tasks that carry them out, within the life of the app."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, telemetry: Telemetry) -> None:
         self._store = store
-        self._metrics = metrics
+        self._metrics = telemetry.metrics
         self._table: dict[FrameKey, Fill] = {}
         self._learned = Learned()
         self.tasks: Tasks[Fill] = Tasks()

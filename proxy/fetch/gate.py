@@ -26,12 +26,13 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from proxy.fetch.account import NOTHING, Account, FetchSize
 from proxy.fetch.demand import Follower
 from proxy.fetch.turns import Rank, Turn
 from proxy.origin.window import Clock, Quota, Window
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 
 HELD_AT_MOST = 1.0
 """Seconds between fetches that are let go, whatever goes before them."""
@@ -51,22 +52,20 @@ class Ranked(Protocol):
         """The rank of a fetch now; `is_first` until its first bytes are in."""
 
 
-class FetchSize(NamedTuple):
-    """Bytes of a fetch, as far as is known."""
-
-    first: int
-    """First bytes among them."""
-    rest: int
-    """Bytes behind those."""
-
-
 class Seat:
     """A turn that was given or is waited for, and what is still to come on it."""
 
     def __init__(
-        self, gate: "Gate", demand: Ranked, size: Callable[[], FetchSize], *, is_first: bool
+        self,
+        gate: "Gate",
+        account: Account,
+        demand: Ranked,
+        size: Callable[[], FetchSize],
+        *,
+        is_first: bool,
     ) -> None:
         self._gate = gate
+        self._account = account
         self._demand = demand
         self._size = size
         self._called: asyncio.Future[None] | None = None
@@ -76,7 +75,7 @@ class Seat:
         """Until its first bytes are in."""
         self.is_given = False
         """Whether its request may go out."""
-        self.size = FetchSize(0, 0)
+        self.size = NOTHING
         """Bytes to come, once its request went out."""
         self.rank = demand.rank(is_first)
         """Its place, as it was when it last moved."""
@@ -96,7 +95,7 @@ class Seat:
         rank, rest = self._demand.rank(self.is_first), self._demand.rank(False)
         if (rank, rest.turn) != (self.rank, self._turns[1]):
             size = self.size
-            self._expect(FetchSize(0, 0))
+            self._expect(NOTHING)
             self.rank, self._turns = rank, (rank.turn, rest.turn)
             self._expect(size)
             self._gate.moved(self)
@@ -139,7 +138,7 @@ class Seat:
 
     def end(self) -> None:
         """Nothing more comes."""
-        self._expect(FetchSize(0, 0))
+        self._expect(NOTHING)
         self.end_first()
 
     async def let_first_pass(self) -> None:
@@ -148,8 +147,7 @@ class Seat:
             await self._gate.until_no_first_before(self)
 
     def _expect(self, size: FetchSize) -> None:
-        for turn, now, before in zip(self._turns, size, self.size, strict=True):
-            self._gate.to_come_by[turn] += now - before
+        self._account.enter(self._turns, self.size, size)
         self.size = size
 
 
@@ -160,7 +158,7 @@ class Gate:
         self,
         origin: str,
         seats: int,
-        metrics: Metrics,
+        telemetry: Telemetry,
         per_second: int | None = None,
         window: Window | None = None,
         clock: Clock = perf_counter,
@@ -180,24 +178,20 @@ class Gate:
         """Waiting seats by rank; an entry counts if it is its seat's last one."""
         self._entries = count(1)
         self._running: set[Seat] = set()
-        self.to_come_by = [0] * len(Turn)
-        """Bytes to come by the turn that they have."""
+        self.account = Account()
+        """Bytes to come."""
         self._blocked: Turn | None = None
         """The turn of the seat that could not go when room was last looked for; None if none waited."""
         self._first_ended = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._quota_alarm: asyncio.TimerHandle | None = None
-        self._wait = {stage: metrics.gate_wait.labels(origin, stage) for stage in ("first", "completion")}
+        waits = telemetry.metrics.gate_wait
+        self._wait = {stage: waits.labels(origin, stage) for stage in ("first", "completion")}
 
     @property
     def is_full(self) -> bool:
         """Whether a fetch waits for room."""
         return self._blocked is not None
-
-    @property
-    def to_come(self) -> int:
-        """Bytes to come on all fetches."""
-        return sum(self.to_come_by)
 
     @asynccontextmanager
     async def seat(
@@ -207,7 +201,7 @@ class Gate:
 
         `size` tells how many bytes that will be about; it is asked when the request goes out.
         """
-        seat = Seat(self, demand, size, is_first=is_first)
+        seat = Seat(self, self.account, demand, size, is_first=is_first)
         came = self.clock()
         demand.followers.add(seat)
         try:
@@ -285,8 +279,8 @@ class Gate:
     def _ahead_of(self, turn: Turn) -> int:
         """Bytes to come that a fetch of this turn waits for."""
         if turn is Turn.VIEWER_WHOLE:
-            return self.to_come_by[turn]
-        return sum(self.to_come_by[: Turn.PLAN_FIRST]) if turn < Turn.PLAN_FIRST else self.to_come
+            return self.account.of(turn)
+        return self.account.before(Turn.PLAN_FIRST) if turn < Turn.PLAN_FIRST else self.account.total
 
     def first_ended(self) -> None:
         """One first fetch fewer is under way."""

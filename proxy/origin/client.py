@@ -36,7 +36,7 @@ from proxy.origin.inquiry import WHOLE, Inquiry, Reply
 from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
 from proxy.origin.signature import TELLING, kind_of
 from proxy.origin.window import Window
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
 from proxy.wire.ranges import Span
 from proxy.wire.via import Via
@@ -54,7 +54,7 @@ class Origin:
         name: str,
         base_url: str,
         transport: httpx.AsyncBaseTransport,
-        metrics: Metrics,
+        telemetry: Telemetry,
         max_frame_bytes: int,
         auth: httpx.Auth | None = None,
         *,
@@ -69,7 +69,7 @@ class Origin:
         self._base = base_url.rstrip("/")
         self.base_path = urlsplit(self._base).path
         """The path of its base there, without a slash at its end."""
-        self._metrics = metrics
+        self._metrics = telemetry.metrics
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name)
         """Which form of asking for frames works there."""
@@ -78,7 +78,7 @@ class Origin:
         """Whether HTJ2K is handed on under its label there, true or not."""
         self._is_trusted = is_trusted
         self._has_told_of_lease = False
-        self.health = Health(name, metrics)
+        self.health = Health(name, telemetry)
         """Whether it is asked at all just now."""
         self._window = window or Window()
         self._is_own_proof = auth is not None

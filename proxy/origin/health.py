@@ -14,7 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 
 FAILURES = 5
 """Requests in a row that found no origin, or one in trouble, until it rests."""
@@ -33,15 +33,16 @@ AGAIN_FOR_EACH = 0.1
 class Health:
     """Of one origin."""
 
-    def __init__(self, origin: str, metrics: Metrics, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, origin: str, telemetry: Telemetry, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._failures = 0
         self._rests_until = 0.0
         self._trying: asyncio.Event | None = None
         self._tries_until = 0.0
         self._again = MOST_AGAIN
-        self._up = metrics.origin_up.labels(origin)
-        self._reached = metrics.origin_reached.labels(origin)  # both are 0 until the origin has answered
+        # Both are 0 until the origin has answered.
+        self._up = telemetry.metrics.origin_up.labels(origin)
+        self._reached = telemetry.metrics.origin_reached.labels(origin)
         self.was_reached = False
         """Whether it has answered since the start."""
 

@@ -18,7 +18,7 @@ from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.run import Run, State
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
 
 MOST_KEPT = 256
@@ -38,13 +38,14 @@ class Plans:
         lists: SeriesLists,
         chosen: CurrentChoice,
         alternates: Alternates,
-        metrics: Metrics,
+        telemetry: Telemetry,
     ) -> None:
         self.chosen = chosen
         self._retrieve = retrieve
         self._lists = lists
         self._alternates = alternates
-        self._metrics = metrics
+        self._telemetry = telemetry
+        self._metrics = telemetry.metrics
         self._runs: dict[str, Run] = {}
         self.tasks: Tasks[str] = Tasks()
         self._set_off: dict[SeriesKey, Run | None] = {}
@@ -81,7 +82,7 @@ class Plans:
             caller,
             self._retrieve,
             self._alternates,
-            self._metrics,
+            self._telemetry,
             lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
         )
         self.tasks.start(run.id, self._carry_out(run), lambda: self._end(run))

@@ -29,7 +29,7 @@ from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
 from proxy.plan.stages import parts_of_frame
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.media import wanted_envelope
 from proxy.wire.request import split_url
 
@@ -87,7 +87,7 @@ class Run:
     """The path of each frame."""
     alternates: Alternates
     """Those that stages may name by their path."""
-    metrics: Metrics
+    telemetry: Telemetry
     """What is counted."""
     on_fetched: Callable[[FrameKey, int, bool], None]
     """Hears of bytes that were fetched ahead, and whether a viewer came for them already."""
@@ -206,7 +206,7 @@ class Run:
         brought, is_used = opened.count(stop)
         if brought:
             self.fetched += brought
-            self.metrics.prefetched_bytes.labels(self.profile_name).inc(brought)
+            self.telemetry.metrics.prefetched_bytes.labels(self.profile_name).inc(brought)
             self.on_fetched(wanted.key, brought, is_used)
         return stop, stop == total
 

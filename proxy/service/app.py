@@ -35,7 +35,7 @@ from proxy.service.http1 import Rules
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.settings.sections import OriginSettings
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
 from proxy.viewers.cors import shared
 from proxy.viewers.frames import Frames
@@ -75,16 +75,16 @@ class App:
         transport_of: TransportOf = rust_transport,
         window_of: Callable[[], Window] = Window,
     ) -> None:
-        self.metrics = Metrics()
+        self.telemetry = Telemetry()
         self.settings = settings
         self._via = Via()
         cache = settings.cache
-        store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.metrics)
+        store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
         suppliers = Suppliers(self.suppliers)
-        self.fills = Fills(store, self.metrics)
+        self.fills = Fills(store, self.telemetry)
         access = Access(settings.access, settings.forward)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
@@ -93,14 +93,14 @@ class App:
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
         self._register_makers(suppliers, retrieve)
         alternates = Alternates(settings.offered, self.chosen)
-        self.plans = Plans(retrieve, self._lists, self.chosen, alternates, self.metrics)
+        self.plans = Plans(retrieve, self._lists, self.chosen, alternates, self.telemetry)
         frames = Frames(
             retrieve,
             self.chosen,
             self._lists,
             self.plans,
             alternates,
-            self.metrics,
+            self.telemetry,
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
         )
@@ -115,12 +115,12 @@ class App:
             alternates,
             self.plans,
             self.forget,
-            self.metrics,
+            self.telemetry,
             self._via.after(None).encode(),
         )
         api = create_plans_api(self.plans, access, default)
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
-        self.admin = create_admin(self.metrics, self.readiness, self._origins, api)
+        self.admin = create_admin(self.telemetry, self.readiness, self._origins, api)
         cors = settings.cors
         self.viewers = shared(
             viewers,
@@ -136,7 +136,7 @@ class App:
             origin.name,
             origin.url,
             transport,
-            self.metrics,
+            self.telemetry,
             origin.limits.frame_bytes,
             own_credentials(origin),
             keeps_labels=origin.labels == "origin",
@@ -154,17 +154,17 @@ class App:
             listen.header_bytes,
             listen.header_seconds,
             self.settings.admission(self._via).admit,
-            lambda reason: self.metrics.refused_requests.labels(reason).inc(),
+            lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
         )
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
-        gate = Gate(origin.name, origin.limits.in_flight, self.metrics, origin.limits.per_second, window)
+        gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
         return GatedSupplier(self.origins[origin.name], gate)
 
     def _register_makers(self, suppliers: Suppliers, retrieve: Retrieve) -> None:
         # Making takes none of the origin's bytes and has a queue of its own, so the gate holds nothing back.
         gates = {
-            name: Gate(name, IN_FLIGHT, self.metrics, window=Window(IN_FLIGHT << 20))
+            name: Gate(name, IN_FLIGHT, self.telemetry, window=Window(IN_FLIGHT << 20))
             for name in ("alternates", "rendered")
         }
         for offered in self.settings.offered:
@@ -178,7 +178,7 @@ class App:
 
     async def keep_looking(self, path: Path) -> None:
         """Takes changes of the configuration file into force, until cancelled."""
-        await Reload(path, self.settings, self.chosen, self.metrics).keep_looking()
+        await Reload(path, self.settings, self.chosen, self.telemetry).keep_looking()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from proxy.errors import ConfigurationError
 from proxy.plan.choice import CurrentChoice, ProfileChoice
 from proxy.settings.model import Settings, load
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 
 LOOK_EVERY = 2.0
 """Seconds between looks at the file; a ConfigMap changes by a link, which no watcher of files tells."""
@@ -25,13 +25,13 @@ _log = logging.getLogger(__name__)
 class Reload:
     """Looks at one file."""
 
-    def __init__(self, path: Path, settings: Settings, chosen: CurrentChoice, metrics: Metrics) -> None:
+    def __init__(self, path: Path, settings: Settings, chosen: CurrentChoice, telemetry: Telemetry) -> None:
         self._path = path
         self._settings = settings
         self._chosen = chosen
-        self._metrics = metrics
+        self._metrics = telemetry.metrics
         self._seen: bytes | None = None
-        metrics.configuration_is_good.set(1)
+        telemetry.metrics.configuration_is_good.set(1)
 
     async def keep_looking(self) -> None:
         """Until cancelled."""

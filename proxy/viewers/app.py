@@ -19,7 +19,7 @@ from proxy.frame.key import SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.origin.client import Origin
 from proxy.prefetch.plans import Plans
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.delivery import DeliveryProgress
 from proxy.viewers.forward import checked_target, forward
@@ -46,7 +46,7 @@ class ViewersApp:
         alternates: Alternates,
         plans: Plans,
         forget: Callable[[FrameScope], None],
-        metrics: Metrics,
+        telemetry: Telemetry,
         via: bytes,
     ) -> None:
         """`default` is the origin of paths that begin with no origin's name; `via` goes with each response.
@@ -61,7 +61,7 @@ class ViewersApp:
         self._alternates = alternates
         self._plans = plans
         self._forget = forget
-        self._metrics = metrics
+        self._metrics = telemetry.metrics
         self._via = via
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

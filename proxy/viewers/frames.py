@@ -18,7 +18,7 @@ from proxy.fetch.series import SeriesLists
 from proxy.fetch.source import CacheOutcome, FrameSource, reduced
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.delivery import DeliveryProgress, send_frame, until_gone
 from proxy.viewers.request import FrameRequest
 from proxy.viewers.response import Conditions, compose
@@ -71,7 +71,7 @@ class Frames:
         lists: SeriesLists,
         plans: Plans,
         alternates: Alternates,
-        metrics: Metrics,
+        telemetry: Telemetry,
         *,
         pause: float,
         log_uids: bool,
@@ -81,7 +81,7 @@ class Frames:
         self._lists = lists
         self._plans = plans
         self._alternates = alternates
-        self._metrics = metrics
+        self._metrics = telemetry.metrics
         self._pause = pause
         self._log_uids = log_uids
 

@@ -123,7 +123,7 @@ async def _round(home: House, number: int) -> None:
 
 async def rounds(home: House, file: Path) -> AsyncIterator[int]:
     """One round of requests a step; in between a configuration changes, to a good one or a bad one."""
-    reload = Reload(file, home.app.settings, home.app.chosen, home.app.metrics)
+    reload = Reload(file, home.app.settings, home.app.chosen, home.app.telemetry)
     profiles = "{quarter: {first: 1/4}, ahead: {first: 64KiB}}"
     for number in itertools.count():
         name = "pacs" if number % 2 else "PACS"  # which no origin may be called

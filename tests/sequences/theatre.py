@@ -112,7 +112,7 @@ class Theatre:
         for heard in play.heard:
             self.seen[f"{heard.status} {heard.how}"] += 1
         for name in COUNTED:
-            for sample in next(iter(getattr(app.metrics, name).collect())).samples:
+            for sample in next(iter(getattr(app.telemetry.metrics, name).collect())).samples:
                 told = [value for label, value in sample.labels.items() if label not in ("origin", "status")]
                 if sample.name.endswith("_total"):
                     self.seen[" ".join((name, *told))] += int(sample.value)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import get_args
 
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from tests.simulation.clock import run
 from tests.simulation.line import Network
 from tests.simulation.load import Load, Times, Way, directly, through
@@ -55,4 +55,4 @@ def loads(most_bytes: int, step: float = STEP) -> Iterator[tuple[Network, Load]]
 
 def play(network: Network, load: Load) -> Cell:
     """Plays one cell, in virtual time."""
-    return Cell(network, load, run(directly(load, network)), run(through(load, network, Metrics())))
+    return Cell(network, load, run(directly(load, network)), run(through(load, network, Telemetry())))

@@ -14,7 +14,7 @@ from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.supplier import GatedSupplier, Suppliers
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
 from tests.simulation.line import Line, LineOrigin, Network
 
@@ -112,14 +112,14 @@ async def directly(load: Load, network: Network) -> Times:
 class Proxy:
     """The proxy's gate, fills and store, in front of one line."""
 
-    def __init__(self, network: Network, load: Load, metrics: Metrics) -> None:
+    def __init__(self, network: Network, load: Load, telemetry: Telemetry) -> None:
         self.line = Line(network)
         self.line.warm(
             1 + load.connections
         )  # by which the origin was greeted, and the viewer's metadata came
-        self.gate = Gate("pacs", 32, metrics, clock=asyncio.get_running_loop().time)
-        store = MemoryStore(1 << 30, 0.5, 3600, metrics)
-        self.fills = Fills(store, metrics)
+        self.gate = Gate("pacs", 32, telemetry, clock=asyncio.get_running_loop().time)
+        store = MemoryStore(1 << 30, 0.5, 3600, telemetry)
+        self.fills = Fills(store, telemetry)
         suppliers = Suppliers({"pacs": GatedSupplier(LineOrigin(self.line, load.size), self.gate)})
         self.retrieve = Retrieve(suppliers, store, self.fills)
 
@@ -151,9 +151,9 @@ class Proxy:
             opened.leave()
 
 
-async def through(load: Load, network: Network, metrics: Metrics) -> Times:
+async def through(load: Load, network: Network, telemetry: Telemetry) -> Times:
     """Through a proxy that holds nothing."""
-    proxy = Proxy(network, load, metrics)
+    proxy = Proxy(network, load, telemetry)
 
     async def ask(watch: Watch, frame: int, start: int, stop: int) -> None:
         await proxy.read(frame, start, stop, load, watch)

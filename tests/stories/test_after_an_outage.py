@@ -8,7 +8,7 @@ import pytest
 
 from proxy.errors import OriginBusy, OriginRefused, OriginTimeout, OriginUnreachable
 from proxy.origin.health import FAILURES, LONGEST_TRY, REST, Health
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from tests.house import House, house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 
@@ -49,7 +49,7 @@ async def after_failures() -> AsyncIterator[tuple[Outage, House, Clock]]:
     """A house whose origin rests, and a clock of its health that stands."""
     outage, clock = Outage(), Clock()
     async with house(outage.origin) as home:
-        home.app.origins["pacs"].health = Health("pacs", home.app.metrics, clock)
+        home.app.origins["pacs"].health = Health("pacs", home.app.telemetry, clock)
         while not home.app.origins["pacs"].health.is_resting:
             assert (await home.viewer.get(frame_of(0), headers=SINGLE)).status_code >= 502
         await home.until_idle()
@@ -114,7 +114,7 @@ Resting = tuple[Health, Clock]
 def resting() -> Resting:
     """Its rest is just over."""
     clock = Clock()
-    health = Health("pacs", Metrics(), clock)
+    health = Health("pacs", Telemetry(), clock)
     for _ in range(FAILURES):
         health.note(OriginUnreachable("x"))
     clock.now = REST

@@ -88,7 +88,7 @@ async def test_all_of_the_same_version_where_its_rest_was_asked_for_cuts_nobody(
                 path, headers={"accept": "image/jphc"} | ({"range": asked} if asked else {})
             )
             assert answer.content == (body[100000:200000] if asked else body)
-        [refused] = home.app.metrics.mismatches.collect()
+        [refused] = home.app.telemetry.metrics.mismatches.collect()
         assert not refused.samples
 
 

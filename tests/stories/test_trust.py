@@ -9,7 +9,7 @@ import pytest
 
 from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
 from proxy.origin.health import AGAIN_FOR_EACH, FAILURES, MOST_AGAIN, REST, Health
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, frame_of, honest
@@ -129,7 +129,7 @@ async def test_an_origin_that_fails_again_and_again_is_left_alone_and_hits_go_on
 
 def test_one_request_at_a_time_finds_out_whether_it_is_well_again() -> None:
     now = [0.0]
-    health = Health("pacs", Metrics(), lambda: now[0])
+    health = Health("pacs", Telemetry(), lambda: now[0])
     for _ in range(FAILURES):
         health.ask()
         health.note(OriginTimeout("x"))
@@ -145,7 +145,7 @@ def test_one_request_at_a_time_finds_out_whether_it_is_well_again() -> None:
 
 @pytest.mark.parametrize("error", [OriginRefused(404), OriginBusy(429, None), OriginBusy(503, 1.0)])
 def test_what_an_origin_says_on_purpose_is_no_failure(error: OriginError) -> None:
-    health = Health("pacs", Metrics())
+    health = Health("pacs", Telemetry())
     for _ in range(2 * FAILURES):
         health.note(error)
         health.ask()
@@ -154,7 +154,7 @@ def test_what_an_origin_says_on_purpose_is_no_failure(error: OriginError) -> Non
 
 
 def test_few_are_asked_again() -> None:
-    health = Health("pacs", Metrics())
+    health = Health("pacs", Telemetry())
     assert sum(health.may_ask_again() for _ in range(100)) == MOST_AGAIN
     for _ in range(int(1 / AGAIN_FOR_EACH) + 1):
         health.well()

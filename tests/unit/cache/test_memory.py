@@ -10,7 +10,7 @@ from proxy.cache.memory import MemoryStore
 from proxy.frame.frame import PIECE, Frame, cut, frame_of
 from proxy.frame.identity import IDENTIFYING, Claim, identify
 from proxy.frame.key import FrameKey
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.media import Envelope
 from proxy.wire.resource import FrameResource
 
@@ -20,12 +20,12 @@ BUDGET = 1000
 
 
 class Cache:
-    """A store with its metrics, and frames by number: a first piece of so many bytes, a rest of so many."""
+    """A store with its telemetry, and frames by number: a first piece of so many bytes, a rest of so many."""
 
     def __init__(self, budget: int = BUDGET, first_share: float = 0.5, ttl: float = HOUR) -> None:
-        self.metrics = Metrics()
+        self.telemetry = Telemetry()
         self.budget = budget
-        self.store = MemoryStore(budget, first_share, ttl, self.metrics)
+        self.store = MemoryStore(budget, first_share, ttl, self.telemetry)
 
     def put(self, number: int, first: int, rest: int = 0) -> Frame:
         frame = frame_with(number, first, rest)
@@ -38,7 +38,9 @@ class Cache:
         return frame.size if frame else 0
 
     def metric(self, name: str, part: str) -> float:
-        value = self.metrics.registry.get_sample_value(f"progressive_proxy_cache_{name}", {"part": part})
+        value = self.telemetry.metrics.registry.get_sample_value(
+            f"progressive_proxy_cache_{name}", {"part": part}
+        )
         assert value is not None
         return value
 
@@ -369,7 +371,7 @@ def test_a_frame_loses_one_resolution_after_the_other() -> None:
 
 def test_what_is_made_smaller_does_not_become_younger() -> None:
     now = [0.0]
-    store = MemoryStore(1500, 0.9, 10.0, Metrics(), lambda: now[0])
+    store = MemoryStore(1500, 0.9, 10.0, Telemetry(), lambda: now[0])
     store.put(key(1), resolved(1, 50, 100, 250, 998))
     now[0] = 6.0
     store.put(key(2), frame_with(2, 600))

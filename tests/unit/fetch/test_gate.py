@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from proxy.fetch.account import FetchSize
 from proxy.fetch.demand import Follower
-from proxy.fetch.gate import UNREAD, FetchSize, Gate, Seat
+from proxy.fetch.gate import UNREAD, Gate, Seat
 from proxy.fetch.turns import Rank, Turn
 from proxy.origin.window import LEAST_WINDOW, MOST_WINDOW
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from tests.simulation import clock as virtual
 
 pytestmark = pytest.mark.anyio
@@ -95,9 +96,9 @@ class Fetch:
 class Story:
     """A gate and the fetches that came to it; all of them end with it, and then nothing is left over."""
 
-    def __init__(self, gate: Gate, metrics: Metrics) -> None:
+    def __init__(self, gate: Gate, telemetry: Telemetry) -> None:
         self.gate = gate
-        self.metrics = metrics
+        self.telemetry = telemetry
         self.fetches: list[Fetch] = []
 
     async def come(self, turn: Turn, size: int = 1, count: int = 1) -> list[Fetch]:
@@ -112,11 +113,13 @@ class Story:
 
     def waited(self, turn: Turn) -> float | None:
         labels = {"origin": "pacs", "stage": "first" if turn in FIRSTS else "completion"}
-        return self.metrics.registry.get_sample_value("progressive_proxy_gate_wait_seconds_count", labels)
+        return self.telemetry.metrics.registry.get_sample_value(
+            "progressive_proxy_gate_wait_seconds_count", labels
+        )
 
 
 async def gate_of(seats: int) -> Gate:
-    return Gate("pacs", seats, await asyncio.to_thread(Metrics))
+    return Gate("pacs", seats, await asyncio.to_thread(Telemetry))
 
 
 async def settle() -> None:
@@ -128,8 +131,8 @@ async def settle() -> None:
 @asynccontextmanager
 async def story(seats: int) -> AsyncIterator[Story]:
     async with asyncio.timeout(STORY):
-        metrics = await asyncio.to_thread(Metrics)
-        told = Story(Gate("pacs", seats, metrics), metrics)
+        telemetry = await asyncio.to_thread(Telemetry)
+        told = Story(Gate("pacs", seats, telemetry), telemetry)
         yield told
         for fetch in told.fetches:
             fetch.task.cancel()
@@ -138,7 +141,7 @@ async def story(seats: int) -> AsyncIterator[Story]:
 
 
 def is_at_rest(gate: Gate, seats: int) -> None:
-    assert gate.to_come_by == [0] * len(Turn)
+    assert [gate.account.of(turn) for turn in Turn] == [0] * len(Turn)
     assert gate._free == seats
     assert not gate._running
 
@@ -206,7 +209,7 @@ async def test_a_completion_waits_until_less_than_a_window_is_to_come() -> None:
         large.arrive(1000)
         await settle()
         assert running([second, third]) == [True, True]
-        assert told.gate.to_come == LEAST_WINDOW - 1001 + 2000
+        assert told.gate.account.total == LEAST_WINDOW - 1001 + 2000
 
 
 async def test_bytes_that_make_no_room_cost_those_who_wait_nothing() -> None:
@@ -232,17 +235,17 @@ async def test_first_fetches_do_not_wait_for_what_is_to_come() -> None:
 async def test_what_is_to_come_follows_what_the_origin_announces() -> None:
     async with story(seats=8) as told:
         fetch = await told.one(COMPLETION, 65536)
-        assert told.gate.to_come == 65536
+        assert told.gate.account.total == 65536
         fetch.begin(500_000)
-        assert told.gate.to_come == 500_000
+        assert told.gate.account.total == 500_000
         fetch.arrive(100_000)
-        assert told.gate.to_come == 400_000
+        assert told.gate.account.total == 400_000
         fetch.arrive(1_000_000)  # more than was announced
-        assert told.gate.to_come == 0
+        assert told.gate.account.total == 0
         waiting = await told.one(COMPLETION, 10)
         assert waiting.is_running
         await fetch.end()
-        assert told.gate.to_come == 10
+        assert told.gate.account.total == 10
 
 
 async def test_a_fetch_that_ends_early_leaves_nothing_to_come() -> None:
@@ -284,7 +287,7 @@ async def test_whoever_was_called_and_cancelled_before_it_went_on_gives_its_turn
         await settle()
         assert one.task.cancelled()
         assert other.is_running
-        assert told.gate.to_come == LEAST_WINDOW
+        assert told.gate.account.total == LEAST_WINDOW
 
 
 async def test_whoever_leaves_while_running_frees_its_seat() -> None:
@@ -293,7 +296,7 @@ async def test_whoever_leaves_while_running_frees_its_seat() -> None:
         waiting = await told.one(FIRST)
         await busy[0].leave()
         assert waiting.is_running
-        assert told.gate.to_come == 5001
+        assert told.gate.account.total == 5001
 
 
 async def test_nothing_starves() -> None:
@@ -408,16 +411,16 @@ async def test_first_bytes_of_whole_frames_wait_for_first_bytes_and_not_for_rest
             await frame.end()
         ranks = Ranks(Rank(WHOLE))
         async with told.gate.seat(ranks, lambda: FetchSize(LEAST_WINDOW - 1, MOST_WINDOW), is_first=True):
-            assert told.gate.to_come_by[WHOLE] == LEAST_WINDOW - 1
-            assert told.gate.to_come_by[COMPLETION] == MOST_WINDOW
+            assert told.gate.account.of(WHOLE) == LEAST_WINDOW - 1
+            assert told.gate.account.of(COMPLETION) == MOST_WINDOW
             assert (await told.one(WHOLE, 1)).is_running
             assert not (await told.one(WHOLE, 1)).is_running
 
 
 async def test_a_first_fetch_whose_origin_is_silent_holds_back_nothing() -> None:
-    metrics = await asyncio.to_thread(Metrics)
+    telemetry = await asyncio.to_thread(Telemetry)
     now = [0.0]
-    gate = Gate("pacs", 8, metrics, clock=lambda: now[0])
+    gate = Gate("pacs", 8, telemetry, clock=lambda: now[0])
     async with asyncio.timeout(STORY):
         large, first = Fetch(gate, COMPLETION, LARGE), Fetch(gate, FIRST, LARGE)
         await settle()
@@ -573,11 +576,11 @@ async def test_a_viewer_who_asks_for_what_is_queued_lifts_it() -> None:
 
 
 def test_in_no_second_more_begin_than_the_origin_takes_and_first_fetches_go_first() -> None:
-    metrics = Metrics()
+    telemetry = Telemetry()
 
     async def told() -> list[tuple[float, Turn]]:
         clock = asyncio.get_running_loop().time
-        gate, begun = Gate("pacs", 32, metrics, per_second=5, clock=clock), list[tuple[float, Turn]]()
+        gate, begun = Gate("pacs", 32, telemetry, per_second=5, clock=clock), list[tuple[float, Turn]]()
 
         async def fetch(turn: Turn) -> None:
             async with gate.seat(Ranks(Rank(turn)), lambda: FetchSize(10, 0), is_first=turn in FIRSTS):

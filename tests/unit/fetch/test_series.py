@@ -15,7 +15,7 @@ from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.client import Origin
 from proxy.origin.transport import Transport, TransportLimits
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
 from tests.scripted_origin import SERIES, UID, Asked, Reply, ScriptedOrigin, codestream, instance_of, running
 
@@ -140,8 +140,8 @@ def test_more_frames_than_are_taken_are_refused() -> None:
 
 
 async def site_at(url: str) -> Origin:
-    metrics = await asyncio.to_thread(Metrics)  # reads its version from a file
-    return Origin("pacs", url, Transport(TransportLimits(5, 5)), metrics, 1024 * 1024)
+    telemetry = await asyncio.to_thread(Telemetry)  # reads its version from a file
+    return Origin("pacs", url, Transport(TransportLimits(5, 5)), telemetry, 1024 * 1024)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 from proxy.plan.choice import CurrentChoice
 from proxy.settings.model import load
 from proxy.settings.reload import Reload
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
 from tests.house import house, read_until
 from tests.scripted_origin import FRAME, ScriptedOrigin, codestream
 from tests.stories.test_viewers import BODY, FIRST, SINGLE, stops_in_completion
@@ -20,28 +20,28 @@ ORIGIN = "origins: [{name: pacs, url: http://pacs}]\n"
 GOOD = ORIGIN + "profile: mine\nprofiles: {mine: {first: 128KiB}}\n"
 
 
-async def reload_of(path: Path, text: str) -> tuple[Reload, CurrentChoice, Metrics]:
+async def reload_of(path: Path, text: str) -> tuple[Reload, CurrentChoice, Telemetry]:
     await asyncio.to_thread(path.write_text, text)
     settings = await asyncio.to_thread(load, path)
-    metrics = await asyncio.to_thread(Metrics)
+    telemetry = await asyncio.to_thread(Telemetry)
     chosen = CurrentChoice(await asyncio.to_thread(settings.choice))
-    reload = Reload(path, settings, chosen, metrics)
+    reload = Reload(path, settings, chosen, telemetry)
     assert not await reload.look()
-    return reload, chosen, metrics
+    return reload, chosen, telemetry
 
 
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(f"progressive_proxy_{name}", labels)
+def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    return telemetry.metrics.registry.get_sample_value(f"progressive_proxy_{name}", labels)
 
 
 async def test_a_good_file_takes_effect(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    reload, chosen, metrics = await reload_of(path, ORIGIN)
+    reload, chosen, telemetry = await reload_of(path, ORIGIN)
     await asyncio.to_thread(path.write_text, GOOD)
     assert await reload.look()
     assert chosen.now.choose(None, "pacs", None) == "mine"
     assert chosen.now.firsts["mine"] == 128 * 1024
-    assert value(metrics, "reloads_total", result="good") == 1
+    assert value(telemetry, "reloads_total", result="good") == 1
     assert not await reload.look()
 
 
@@ -58,17 +58,17 @@ async def test_a_bad_file_changes_nothing_and_is_told(
     tmp_path: Path, text: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "config.yaml"
-    reload, chosen, metrics = await reload_of(path, GOOD)
+    reload, chosen, telemetry = await reload_of(path, GOOD)
     before = chosen.now
     await asyncio.to_thread(path.write_text, text)
     assert not await reload.look()
     assert chosen.now is before
-    assert value(metrics, "configuration_is_good") == 0
-    assert value(metrics, "reloads_total", result="bad") == 1
+    assert value(telemetry, "configuration_is_good") == 0
+    assert value(telemetry, "reloads_total", result="bad") == 1
     assert fault in str(getattr(caplog.records[-1], "faults", ""))
     await asyncio.to_thread(path.write_text, GOOD)
     assert await reload.look()
-    assert value(metrics, "configuration_is_good") == 1
+    assert value(telemetry, "configuration_is_good") == 1
 
 
 async def test_a_file_that_is_gone_for_a_moment_changes_nothing(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ async def test_a_reload_drops_no_viewer(tmp_path: Path) -> None:
             chunks = answer.aiter_raw()
             got = await read_until(chunks, FIRST)
             await asyncio.to_thread(path.write_text, ORIGIN)
-            reload = Reload(path, home.app.settings, home.app.chosen, home.app.metrics)
+            reload = Reload(path, home.app.settings, home.app.chosen, home.app.telemetry)
             await reload.look()
             await asyncio.to_thread(path.write_text, GOOD)
             assert await reload.look()

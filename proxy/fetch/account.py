@@ -1,0 +1,46 @@
+"""Bytes that are still to come from one origin, by the turn of the fetch that brings them.
+
+The gate's only book: seats enter what they expect, and the gate reads how much goes before a fetch.
+"""
+
+from typing import NamedTuple
+
+from proxy.fetch.turns import Turn
+
+
+class FetchSize(NamedTuple):
+    """Bytes of a fetch, as far as is known."""
+
+    first: int
+    """First bytes among them."""
+    rest: int
+    """Bytes behind those."""
+
+
+NOTHING = FetchSize(0, 0)
+"""Of a fetch that has not gone out, or has ended."""
+
+
+class Account:
+    """Bytes to come on the fetches that went out."""
+
+    def __init__(self) -> None:
+        self._by_turn = [0] * len(Turn)
+
+    def enter(self, turns: tuple[Turn, Turn], before: FetchSize, now: FetchSize) -> None:
+        """Replaces what one fetch expects; `turns` are those of its first bytes and of its rest."""
+        for turn, less, more in zip(turns, before, now, strict=True):
+            self._by_turn[turn] += more - less
+
+    def of(self, turn: Turn) -> int:
+        """Bytes to come on fetches of this turn."""
+        return self._by_turn[turn]
+
+    def before(self, turn: Turn) -> int:
+        """Bytes to come on fetches of the turns before this one."""
+        return sum(self._by_turn[:turn])
+
+    @property
+    def total(self) -> int:
+        """Bytes to come on all fetches."""
+        return sum(self._by_turn)
