@@ -16,6 +16,16 @@ class Follower(Protocol):
         """The demand is another one now."""
 
 
+class Ranked(Protocol):
+    """Something that is fetched, as the gate sees it."""
+
+    followers: set[Follower]
+    """They are told to `move` when the rank may be another one."""
+
+    def rank(self, is_first: bool) -> Rank:
+        """The rank of a fetch now; `is_first` until its first bytes are in."""
+
+
 class Demand:
     """The viewers and plans that want one frame."""
 

@@ -9,9 +9,8 @@ fetches that it has to wait for: a plan waits for all of them, a viewer for view
 whole frame only for others that do. So short frames that are wanted whole come one after another, a window of
 them at a time; if they shared the line, all of them would be late.
 
-A large completion that runs is not read on while first bytes of a higher rank arrive, until no more than a
-window of it is left. A first fetch that waits, or whose origin is silent, holds back nothing: then nothing
-would use the line.
+A large completion that runs is not read on while first bytes of a higher rank arrive (`proxy.fetch.firsts`),
+until no more than a window of it is left.
 
 Nothing starves: each `HELD_AT_MOST` the fetch that has waited longest is let go.
 
@@ -24,12 +23,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
-from math import inf
 from time import perf_counter
-from typing import Protocol
 
 from proxy.fetch.account import NOTHING, Account, FetchSize
-from proxy.fetch.demand import Follower
+from proxy.fetch.demand import Ranked
+from proxy.fetch.firsts import Firsts
 from proxy.fetch.turns import Rank, Turn
 from proxy.origin.window import Clock, Quota, Window
 from proxy.telemetry.telemetry import Telemetry
@@ -38,18 +36,6 @@ HELD_AT_MOST = 1.0
 """Seconds between fetches that are let go, whatever goes before them."""
 UNREAD = 256 * 1024
 """Bytes that sockets take without being read: to leave so few unread holds back nothing on the line."""
-SILENT = (4, 0.05, 1.0)
-"""Round trips without a byte after which a first fetch holds back nothing; seconds at least and at most."""
-
-
-class Ranked(Protocol):
-    """Something that is fetched, as the gate sees it."""
-
-    followers: set[Follower]
-    """They are told to `move` when the rank may be another one."""
-
-    def rank(self, is_first: bool) -> Rank:
-        """The rank of a fetch now; `is_first` until its first bytes are in."""
 
 
 class Seat:
@@ -134,7 +120,7 @@ class Seat:
             self.is_first = False
             self._expect(FetchSize(0, self.to_come))
             self.move()
-            self._gate.first_ended()
+            self._gate.firsts.end(self)
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -144,7 +130,7 @@ class Seat:
     async def let_first_pass(self) -> None:
         """Waits while first bytes of a higher rank arrive, unless this has little left."""
         if not self.is_first and self.to_come > max(UNREAD, self._gate.window.size):
-            await self._gate.until_no_first_before(self)
+            await self._gate.firsts.until_none_before(self)
 
     def _expect(self, size: FetchSize) -> None:
         self._account.enter(self._turns, self.size, size)
@@ -180,9 +166,10 @@ class Gate:
         self._running: set[Seat] = set()
         self.account = Account()
         """Bytes to come."""
+        self.firsts = Firsts(self.window, clock)
+        """First fetches that run."""
         self._blocked: Turn | None = None
         """The turn of the seat that could not go when room was last looked for; None if none waited."""
-        self._first_ended = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._quota_alarm: asyncio.TimerHandle | None = None
         waits = telemetry.metrics.gate_wait
@@ -261,6 +248,8 @@ class Gate:
         seat.entry = 0
         seat.give(now, was_idle=not self._running)
         self._running.add(seat)
+        if seat.is_first:
+            self.firsts.begin(seat)
         self._free -= 1
         self._quota.give(now)
 
@@ -281,27 +270,6 @@ class Gate:
         if turn is Turn.VIEWER_WHOLE:
             return self.account.of(turn)
         return self.account.before(Turn.PLAN_FIRST) if turn < Turn.PLAN_FIRST else self.account.total
-
-    def first_ended(self) -> None:
-        """One first fetch fewer is under way."""
-        ended, self._first_ended = self._first_ended, asyncio.Event()
-        ended.set()
-
-    async def until_no_first_before(self, seat: Seat) -> None:
-        """Waits while first bytes of a higher rank arrive."""
-        while (left := self._patience(seat)) > 0:
-            try:
-                async with asyncio.timeout(left):
-                    await self._first_ended.wait()
-            except TimeoutError:
-                continue
-
-    def _patience(self, seat: Seat) -> float:
-        """Seconds until no first fetch of a higher rank is heard of any more, unless one is till then."""
-        times, least, most = SILENT
-        silent = min(most, max(least, times * (self.window.round_trip or 0.0)))
-        heard = (each.heard_at for each in self._running if each.is_first and each.rank < seat.rank)
-        return max(heard, default=-inf) + silent - self.clock()
 
     def _is_over_quota(self) -> bool:
         """Whether within a second as many were let go as the origin takes; then all are called later."""
