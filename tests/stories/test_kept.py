@@ -295,6 +295,7 @@ INSTANCE = frame_of(0).removesuffix("/frames/1")
 CHANGES = {
     "STOW into a study": ("POST", STUDY, [0, 1, 2, 3]),
     "DELETE of a study": ("DELETE", STUDY, [0, 1, 2, 3]),
+    "DELETE in capitals": ("DELETE", STUDY.replace("studies", "Studies"), [0, 1, 2, 3]),
     "DELETE of a series": ("DELETE", SERIES, [0, 1]),
     "DELETE of an instance": ("DELETE", INSTANCE, [0]),
     "PUT of metadata": ("PUT", f"{INSTANCE}/metadata", [0]),
