@@ -3,8 +3,9 @@
 A part may hold its own delimiter, so the first delimiter does not tell where the part ends. Its length is
 what the part's own Content-Length says, or what the codestream says of itself, if the body's length agrees:
 some origins leave out the closing dashes of the last delimiter, some write a line break after them, and some
-codestreams have a byte of padding. If nothing agrees, the body is read to its end first, and the delimiter
-that ends it ends the part. A doubt is an error, and no last byte leaves before a delimiter is seen behind it.
+codestreams have a few bytes of padding. If nothing agrees, the body is read to its end first, and the
+delimiter that ends it ends the part. A doubt is an error, and no last byte leaves before a delimiter is seen
+behind it.
 """
 
 import re
@@ -27,6 +28,8 @@ LEADING = 16384
 """Bytes of a codestream in which it has to say how long it is; else its part is read to its end."""
 MOST_AROUND = 16384
 """Bytes of an envelope at most."""
+MOST_PADDING = 3
+"""Zero bytes behind a codestream that told its length, where a delimiter is looked for."""
 _END = re.compile(rb"-{0,2}[ \t\r\n]*")
 """What may stand behind the delimiter that ends a body."""
 _HEAD = re.compile(rb"[ \t]*\r\n(?:(?!--)[!-9;-~]+:[^\r\n]*\r\n)*\r\n")
@@ -73,6 +76,7 @@ async def take_apart(
                 break
     if head is None:
         raise OriginMismatch("a multipart body without a part", "multipart")
+    is_told_by_bytes = length is not None and length != head.length
     if length is None:
         if have != total:
             words = "a range of a multipart body that does not tell its part's length"
@@ -80,7 +84,8 @@ async def take_apart(
         leading = b"".join([leading, *[chunk async for chunk in body]])
         length = _end(head, leading, is_open=is_open)
     media = head.media_type if head.media_type.name else _untold(leading[:length], outer)
-    return Part(media, head.offset, length, _raw(leading, body, length, head.delimiter))
+    padding = MOST_PADDING if is_told_by_bytes else 0  # which a codestream does not count
+    return Part(media, head.offset, length, _raw(leading, body, length, head.delimiter, padding))
 
 
 def _length(head: PartHead, leading: bytes, total: int | None) -> int | None:
@@ -138,7 +143,7 @@ def _length_of(leading: bytes) -> int | None:
 
 
 async def _raw(
-    leading: bytes, body: AsyncIterator[bytes], length: int, delimiter: bytes
+    leading: bytes, body: AsyncIterator[bytes], length: int, delimiter: bytes, padding: int
 ) -> AsyncIterator[bytes]:
     """The part's bytes; its last ones once a delimiter is seen behind them. Raises `OriginMismatch`."""
     left = length - len(leading)
@@ -156,17 +161,18 @@ async def _raw(
             raise OriginMismatch("more bytes than were announced", "length")
         else:
             behind += chunk
-        if last and len(behind) >= len(delimiter):
-            _check_behind(behind, delimiter)
+        if last and len(behind) >= padding + len(delimiter):
+            _check_behind(behind, delimiter, padding)
             yield last
             last = b""
     if last:
-        _check_behind(behind, delimiter)
+        _check_behind(behind, delimiter, padding)
         yield last
 
 
-def _check_behind(behind: bytes, delimiter: bytes) -> None:
-    if not delimiter.startswith(behind[: len(delimiter)]):
+def _check_behind(behind: bytes, delimiter: bytes, padding: int) -> None:
+    zeros = len(behind[:padding]) - len(behind[:padding].lstrip(b"\0"))
+    if not delimiter.startswith(behind[zeros : zeros + len(delimiter)]):
         raise OriginMismatch("bytes behind a part's announced length that are no delimiter", "length")
 
 

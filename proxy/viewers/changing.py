@@ -30,9 +30,10 @@ def named_by(origin: str, path: str) -> FrameScope | None:
     '2'
     """
     segments = [segment for segment in unquote(path).split("/") if segment]
-    if not segments or segments[0] not in _LEVELS:
+    levels = [segment.lower() for segment in segments[::2]]  # some servers take them in any case
+    if not levels or levels[0] not in _LEVELS:
         return None
-    uids = {level: uid for level, uid in zip(segments[::2], segments[1::2], strict=False) if level in _LEVELS}
+    uids = {level: uid for level, uid in zip(levels, segments[1::2], strict=False) if level in _LEVELS}
     study, series, instance = (uids.get(level, "") for level in _LEVELS)
     return FrameScope(origin, study, series, instance)
 

@@ -149,6 +149,11 @@ PAGES = {
     "words": b"Please log in.\r\n",
     "JSON": b'{"error": "token expired"}',
     "XML": b'\xef\xbb\xbf<?xml version="1.0"?><error/>',
+    "HTML in Latin-1": "<!DOCTYPE html>\n<title>Grüße, Ärzte</title>".encode("latin-1") + b"<p>" * 3000,
+    "HTML in UTF-16": "<html><title>Anmeldung</title></html>".encode("utf-16") * 100,
+    "HTML with a zero in it": b"<html><body>\0</body></html>",
+    "a form": b'<form action="/login"><input name="user"></form>' + b"\n" * 3000,
+    "SOAP": b"<soap:Envelope>" + b" " * 3000,
 }
 LABELS = [
     LABEL,
@@ -177,6 +182,13 @@ async def test_a_text_that_is_labelled_as_a_frame_is_none_and_not_kept(label: st
         assert home.metric("cache_bytes", part="first") == 0
         is_logged_in = True
         assert (await home.viewer.get(FRAME, headers=SINGLE)).content == BODY
+
+
+async def test_words_in_latin_1_are_no_picture_of_a_codec() -> None:
+    page = "Zugriff nur für Ärzte".encode("latin-1")
+    origin = ScriptedOrigin(script=lambda asked: honest(page, asked) if asked.path == FRAME else None)
+    async with house(origin) as home:
+        assert (await home.viewer.get(FRAME, headers=SINGLE)).status_code == 502
 
 
 @pytest.mark.parametrize("raw", [b"<<" * 40_000, b"@" * 80_000, b"ab \n" * 20_000], ids=["<", "@", "words"])
@@ -295,6 +307,7 @@ INSTANCE = frame_of(0).removesuffix("/frames/1")
 CHANGES = {
     "STOW into a study": ("POST", STUDY, [0, 1, 2, 3]),
     "DELETE of a study": ("DELETE", STUDY, [0, 1, 2, 3]),
+    "DELETE in capitals": ("DELETE", STUDY.replace("studies", "Studies"), [0, 1, 2, 3]),
     "DELETE of a series": ("DELETE", SERIES, [0, 1]),
     "DELETE of an instance": ("DELETE", INSTANCE, [0]),
     "PUT of metadata": ("PUT", f"{INSTANCE}/metadata", [0]),

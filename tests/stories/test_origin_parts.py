@@ -94,6 +94,23 @@ async def test_a_part_of_its_own_length_leaves_no_doubt() -> None:
     assert await part_of(whole, len(whole), 1000) == PIXELS
 
 
+@pytest.mark.parametrize("close", [b"--", b"--\r\n", b""], ids=["dashes", "dashes and break", "neither"])
+@pytest.mark.parametrize("padding", range(4))
+async def test_padding_behind_a_codestream_costs_no_viewer_its_frame(padding: int, close: bytes) -> None:
+    whole = wrapped(HTJ2K + bytes(padding), f"Content-Type: {LABEL}", close=close)
+    for total in (len(whole), None):
+        for size in (len(whole), 1000, 7):
+            got = await part_of(whole, total, size)
+            assert got.startswith(HTJ2K)
+            assert not got[len(HTJ2K) :].strip(b"\0")
+
+
+async def test_zeros_that_a_content_length_leaves_out_are_no_padding() -> None:
+    whole = wrapped(PIXELS + bytes(2), f"Content-Type: {ELE}", f"Content-Length: {len(PIXELS)}")
+    with pytest.raises(OriginError):
+        await part_of(whole, len(whole), 1000)
+
+
 @pytest.mark.parametrize("said", [10, len(PIXELS) - 1, len(PIXELS) + 2, 10**9])
 async def test_no_last_byte_leaves_if_no_delimiter_is_behind_it(said: int) -> None:
     whole, got = wrapped(PIXELS, f"Content-Type: {ELE}", f"Content-Length: {said}"), b""
