@@ -15,13 +15,13 @@ from tests.pages.measured import RESULTS
 LIBRARIES = ("httptools", "imagecodecs", "numpy", "pyreqwest", "uvicorn", "uvloop")
 
 
-def save(name: str, command: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes `docs/results/NAME.json`, a row a line."""
+def save(name: str, command: str, rows: Iterable[Mapping[str, Any]], folder: Path = RESULTS) -> None:
+    """Writes `NAME.json`, one row in each line."""
     head = json.dumps(_measured(command), ensure_ascii=False, indent=2).replace("\n", "\n  ")
     body = ",\n".join("    " + json.dumps(row, ensure_ascii=False) for row in rows)
-    path = RESULTS / f"{name}.json"
+    path = folder / f"{name}.json"
     path.write_text(f'{{\n  "measured": {head},\n  "rows": [\n{body}\n  ]\n}}\n', "utf-8")
-    print(f"\nWritten: docs/results/{name}.json")
+    print(f"\nWritten: {path.name}")
 
 
 def _measured(command: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ import proxy
 from proxy.cli import main
 from proxy.plan.profile import STOCK, Profile
 from proxy.settings.model import Settings
+from tests.bench.results import save
 from tests.pages.parts import DOCS, PARTS, README, ROOT, pages, part, unfenced, yaml_examples
 
 COMMANDS = (DOCS / "commands.md").read_text("utf-8")
@@ -26,6 +28,16 @@ EXAMPLES = yaml_examples()
 def test_every_generated_part_is_up_to_date(name: str) -> None:
     _, make = PARTS[name]
     assert part(name) == make(), "python -m tests.pages writes it"
+
+
+def test_a_measurement_names_its_commit_machine_and_versions(tmp_path: Path) -> None:
+    save("demo", "make bench", [{"first_ms": 1.5}, {"first_ms": 2.5}], tmp_path)
+    found = json.loads((tmp_path / "demo.json").read_text("utf-8"))
+    assert [row["first_ms"] for row in found["rows"]] == [1.5, 2.5]
+    assert found["measured"].keys() == {
+        "command", "commit", "date", "cores", "cpu", "system", "python", "libraries"
+    }  # fmt: skip
+    assert found["measured"]["libraries"]["numpy"]
 
 
 def test_readme_is_short() -> None:
