@@ -31,7 +31,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m tests.pages
 
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Debian has Python's venv module in a package of its own; as root it is installed, else named.
 $(VENV)/.ready: pyproject.toml constraints.txt

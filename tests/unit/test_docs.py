@@ -97,6 +97,7 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 def test_every_page_of_the_site_is_in_its_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
     names = {str(page.relative_to(DOCS)) for page in pages() if page != README}
+    names = {name for name in names if not name.startswith("decisions/")}  # a hook adds them
     assert {name for name in names if f": {name}" not in navigation} == set()
 
 
