@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 
-def on_config(config: Any) -> Any:  # noqa: ANN401  # mkdocs is installed only for `make docs`
+def on_config(config: Any) -> Any:  # mkdocs is installed only for `make docs`
     """Adds the decisions as the last section."""
     docs = Path(config.docs_dir)
     names = [str(page.relative_to(docs)) for page in sorted(docs.glob("decisions/*.md"))]
