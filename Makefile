@@ -1,5 +1,7 @@
 # make demo   shows the main job on real images
 # make test   lint, types, tests
+# make docs   the pages as a site in site/; a dead link or anchor fails
+# make bench   measures; writes docs/results and the pages that show them
 # make test-chart   the charts, the dashboard, the alerts and the image with their own tools
 # Each sets up what it needs by itself, in .venv; quick when repeated.
 
@@ -8,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 NETWORK ?= 4g
 
-.PHONY: demo test test-chart lint bench clean
+.PHONY: demo test test-chart lint docs bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/progressive-proxy demo --network $(NETWORK) $(DEMO)
@@ -26,6 +28,10 @@ lint: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.pages
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Debian has Python's venv module in a package of its own; as root it is installed, else named.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -44,5 +50,10 @@ $(VENV)/.chart: $(VENV)/.ready tests/chart/tools.py
 	$(BIN)/python -m tests.chart.tools
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
+		--constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,6 +7,7 @@ from tests.bench import (
     browser,
     browser_http2,
     cells,
+    demo,
     encode,
     grid,
     hits,
@@ -18,6 +19,7 @@ from tests.bench import (
 )
 
 BENCHMARKS = {
+    "demo": demo.run,
     "twenty": twenty.run,
     "grid": grid.run,
     "cells": cells.run,

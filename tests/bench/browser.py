@@ -6,7 +6,7 @@ browser stands beside the proxy, as in a hospital whose archive is elsewhere.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -29,10 +29,11 @@ from tests.bench.browser_place import (
 )
 from tests.bench.browser_plot import Strip, draw
 from tests.bench.browser_quality import Shown
+from tests.bench.results import save
 from tests.bench.shared import print_row
 from tests.browser.plans import BY_RANGE, KIB, OHIF_LIMITS, REST, first, reduced, two
 
-PLOT = Path(__file__).with_name("quality.svg")
+PLOT = Path(__file__).parents[2] / "docs/quality.svg"
 NEAR = PRESETS["4g"]
 FAR = replace(NEAR, name="far", latency=NEAR.latency + 0.020)
 ROUNDS = {"stack": 7, "volume": 5}
@@ -139,6 +140,7 @@ async def _run() -> None:
                 _print(subject, cases, bench.found)
     PLOT.write_text(draw(_strips(STACK, bench.found), _strips(VOLUME, bench.found)), "utf-8")
     print(f"\nQuality over time: {PLOT.name}")
+    save("browser", "python -m tests.bench browser", _rows(bench.found))
 
 
 def _roots(here: Place) -> dict[str, str]:
@@ -171,6 +173,13 @@ def _print(subject: Subject, cases: list[Case], found: Found) -> None:
             least = min(each.first for each in shown)
             numbers = [f"{number:,.0f}" for number in (fetched, decoded, first, whole)]
             print_row((f"  {way}", *numbers[:3], f"{least:,.0f}", times, numbers[3]), WIDTHS)
+
+
+def _rows(found: Found) -> Iterator[dict[str, Any]]:
+    """For the file: medians of each way of each case."""
+    for (case, way), shown in found.items():
+        times = {f"{name}_ms": round(median(getattr(each, name) for each in shown)) for name in COLUMNS}
+        yield {"subject": case.subject.kind, "case": case.name, "way": way, **times}
 
 
 def _strips(subject: Subject, found: Found) -> list[Strip]:

@@ -19,6 +19,7 @@ import trustme
 from proxy.measure.network import PRESETS
 from tests.bench.browser_place import VOLUME, Browser, browser, is_hit, new_nonce, place, with_nonce
 from tests.bench.browser_quality import Shown
+from tests.bench.results import save
 from tests.bench.shared import NotInstalled, free_port, installed, print_row, running
 from tests.browser.plans import KIB, REST, first, reduced
 
@@ -79,6 +80,7 @@ async def _run() -> None:
         "  bytes   until the last byte is there\n"
         "  whole   until every slice is drawn in full resolution"
     )
+    rows: list[dict[str, Any]] = []
     async with browser("--ignore-certificate-errors") as chromium:
         with place(chromium.server.url) as here, ExitStack() as stack:
             chromium.warm, proxy = here.origin, here.proxied(here.origin)
@@ -93,10 +95,12 @@ async def _run() -> None:
                 if network.is_shaped:
                     linked = {name: here.linked(url, network) for name, url in roots.items()}
                 for plan in plans:
-                    await _table(chromium, linked, plan)
+                    found = await _table(chromium, linked, plan)
+                    rows += [{"network": network.name, "plan": plan, **row} for row in found]
+    save("http2", "python -m tests.bench http2", rows)
 
 
-async def _table(chromium: Browser, roots: Mapping[str, str], plan: str) -> None:
+async def _table(chromium: Browser, roots: Mapping[str, str], plan: str) -> list[dict[str, Any]]:
     found: defaultdict[str, list[Shown]] = defaultdict(list)
     for _ in range(ROUNDS):
         for name, root in roots.items():
@@ -107,9 +111,14 @@ async def _table(chromium: Browser, roots: Mapping[str, str], plan: str) -> None
                 assert cache == "cold" or is_hit(seen), "the proxy had to ask"
                 found[f"{name}, {cache}"].append(shown)
     print(plan)
+    rows = []
     for name in sorted(found, key=lambda name: name.rpartition(", ")[2]):
         medians = [median(getattr(load, column) for load in found[name]) for column in COLUMNS]
         print_row((f"  {name}", *(f"{each:,.0f}" for each in medians)), WIDTHS)
+        times = {f"{column}_ms": round(took) for column, took in zip(COLUMNS, medians, strict=True)}
+        way, _, cache = name.rpartition(", ")
+        rows.append({"way": way, "cache": cache, **times})
+    return rows
 
 
 @contextmanager

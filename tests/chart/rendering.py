@@ -45,7 +45,7 @@ def one(kind: str, manifest: str, suffix: str = "") -> Object:
 
 def viewer_chart(folder: Path, helm: str) -> Path:
     """The viewer's chart with its dependency, as helm fetches it."""
-    shutil.copytree(CHARTS, folder / "charts", ignore=shutil.ignore_patterns("preview.png"))
+    shutil.copytree(CHARTS, folder / "charts")
     chart = folder / "charts" / "viewer-example"
     run(helm, "dependency", "update", "--skip-refresh", chart)
     assert [path.name for path in (chart / "charts").iterdir()] == ["progressive-proxy-0.1.0.tgz"]

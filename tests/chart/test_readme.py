@@ -1,4 +1,4 @@
-"""The README's part for operators, followed word by word as far as no cluster is needed."""
+"""The page on Kubernetes, followed word by word as far as no cluster is needed."""
 
 import re
 import shlex
@@ -10,12 +10,10 @@ import pytest
 
 from tests.chart.rendering import CHARTS
 from tests.chart.tools import tool
+from tests.pages.parts import DOCS, unfenced
 
-README = (CHARTS.parent / "README.md").read_text("utf-8")
-SECTION = (re.findall(r"<!-- operators: begin -->\n(.*?)<!-- operators: end -->", README, re.DOTALL) or [""])[
-    0
-]
-COMMANDS = re.findall(r"^    (.+)$", SECTION, re.MULTILINE)
+PAGE = (DOCS / "deploy" / "kubernetes.md").read_text("utf-8")
+COMMANDS = re.findall(r"^    (.+)$", unfenced(PAGE), re.MULTILINE)
 NEEDS_A_CLUSTER = ("helm upgrade", "helm test")
 NEEDS_A_REGISTRY = ("docker build",)
 
@@ -39,16 +37,16 @@ def test_its_commands_work_in_their_order(helm: str, tmp_path: Path) -> None:
 
 def test_what_it_names_is_there() -> None:
     values = (CHARTS / "progressive-proxy" / "values.yaml").read_text("utf-8")
-    rows = re.findall(r"^\| (`[a-z][A-Za-z.]*`(?:, `[a-z]+`)*) \|", SECTION, re.MULTILINE)
+    rows = re.findall(r"^\| (`[a-z][A-Za-z.]*`(?:, `[a-z]+`)*) \|", PAGE, re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
     assert len(named) > 9
     for name in named:
         for word in name.split("."):
             assert re.search(rf"\b{word}\b", values), name
     for template in set(
-        re.findall(r'"(progressive-proxy\.[A-Za-z]+)"|`(progressive-proxy\.[A-Za-z]+)`', SECTION)
+        re.findall(r'"(progressive-proxy\.[A-Za-z]+)"|`(progressive-proxy\.[A-Za-z]+)`', PAGE)
     ):
         defined = f'define "{"".join(template)}"'
         assert any(defined in path.read_text("utf-8") for path in CHARTS.rglob("*.tpl")), template
-    for link in re.findall(r"charts/[a-z/.-]+[a-z]", SECTION):
+    for link in re.findall(r"charts/[a-z/.-]+[a-z]", PAGE):
         assert (CHARTS.parent / link).exists(), link

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHARTS, one, rendered
+from tests.chart.rendering import one, rendered
 from tests.chart.tools import run
+from tests.pages.parts import DOCS
 
 OF = {"job": "imaging-progressive-proxy", "namespace": "imaging"}
-README = CHARTS.parent / "README.md"
+PAGE = DOCS / "operate" / "alerts.md"
 WINDOWS = {"1h": "critical", "6h": "critical", "1d": "warning", "3d": "warning"}
 WITHIN = {"first": "0.5", "final": "10.0"}
 
@@ -46,13 +47,13 @@ def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     assert "30 rules found" in run("promtool", "check", "rules", path)
 
 
-def test_every_alert_is_tried_here_and_has_a_line_for_whoever_is_called() -> None:
+def test_every_alert_is_tried_here_and_is_on_the_page_for_people_on_call() -> None:
     alerts = {rule["alert"] for group in spec()["groups"] for rule in group["rules"] if "alert" in rule}
-    here, readme = Path(__file__).read_text("utf-8"), README.read_text("utf-8")
+    here, page = Path(__file__).read_text("utf-8"), PAGE.read_text("utf-8")
     short = {alert.removeprefix("ProgressiveProxy") for alert in alerts}
     named = {each for each in short if f'fired("{each}"' in here or each.endswith("DeliveryLate")}
     assert named == short
-    assert {alert for alert in alerts if f"`{alert}`" not in readme} == set()
+    assert {alert for alert in alerts if f"`{alert}`" not in page} == set()
 
 
 def late(delivery: str, share: int) -> list[dict[str, str]]:

@@ -10,13 +10,14 @@ import yaml
 
 from proxy.plan.profile import STOCK, stock_text
 from tests.chart import values_schema
-from tests.chart.rendering import CHART, CHARTS, HELMS, objects, one, values_of
+from tests.chart.rendering import CHART, HELMS, objects, one, values_of
 from tests.chart.tools import run, tried
+from tests.pages.parts import yaml_examples
 
 VALUES = (CHART / "values.yaml").read_text("utf-8")
-README = (CHARTS.parent / "README.md").read_text("utf-8")
-EXAMPLES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]
+EXAMPLES = [yaml.safe_load(block) for _, block in yaml_examples()]
 SETTINGS = [each for each in EXAMPLES if "origins" in each]
+OF_THE_CHART = [each for each in EXAMPLES if set(each) <= set(yaml.safe_load(VALUES))]
 
 
 def test_the_schema_is_the_one_of_the_settings() -> None:
@@ -43,8 +44,17 @@ def _is_inside(lines: list[str], index: int) -> bool:
 
 @pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize("number", range(len(SETTINGS)))
-def test_every_configuration_in_the_readme_is_a_good_value(helm: str, number: int, tmp_path: Path) -> None:
+def test_every_configuration_in_the_pages_is_a_good_value(helm: str, number: int, tmp_path: Path) -> None:
     _taken(helm, SETTINGS[number], tmp_path)
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("number", range(len(OF_THE_CHART)))
+def test_every_chart_value_in_the_pages_renders(helm: str, number: int, tmp_path: Path) -> None:
+    values = {"config": {"origins": [{"url": "http://pacs.example"}]}} | OF_THE_CHART[number]
+    path = tmp_path / "values.yaml"
+    path.write_text(json.dumps(values), "utf-8")
+    run(helm, "template", "x", CHART, "--values", path)
 
 
 @pytest.mark.parametrize("name", STOCK)
@@ -59,8 +69,10 @@ def _taken(helm: str, config: dict[str, Any], folder: Path) -> None:
     path.write_text(json.dumps({"config": config}), "utf-8")
     made = one("ConfigMap", run(helm, "template", "x", CHART, "--values", path))["data"]["config.yaml"]
     made_config = yaml.safe_load(made)
-    assert made_config.pop("listen")["viewers"] == "127.0.0.1:8080"
-    assert made_config == config
+    listen = made_config.pop("listen")
+    assert listen["viewers"] == "127.0.0.1:8080"
+    assert listen | config.get("listen", {}) == listen
+    assert made_config | {"listen": config.get("listen")} == {"listen": None} | config
 
 
 @pytest.mark.parametrize("helm", HELMS)

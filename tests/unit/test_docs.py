@@ -1,111 +1,110 @@
-"""README and program say the same: every setting, command, metric; its examples run; so do docstrings'."""
+"""Pages and program say the same: every setting, command, metric; examples run; so do docstrings'."""
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 import proxy
 from proxy.cli import main
 from proxy.plan.profile import STOCK, Profile
 from proxy.settings.model import Settings
-from proxy.telemetry.metrics import Metrics
+from tests.bench.results import save
+from tests.pages.parts import DOCS, PARTS, README, ROOT, pages, part, unfenced, yaml_examples
 
-README = Path(__file__).parents[2] / "README.md"
-TEXT = README.read_text("utf-8")
-
-
-def section(name: str) -> str:
-    found = re.search(f"<!-- {name}: begin -->\n(.*?)<!-- {name}: end -->", TEXT, re.DOTALL)
-    assert found is not None
-    return found[1]
+COMMANDS = (DOCS / "commands.md").read_text("utf-8")
+CHART = ROOT / "charts" / "progressive-proxy"
+CHART_VALUES = set(yaml.safe_load((CHART / "values.yaml").read_text("utf-8")))
+PROFILE_KEYS = {field.alias or name for name, field in Profile.model_fields.items()}
+EXAMPLES = yaml_examples()
 
 
-def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Path, default and words of each setting."""
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if name == "origins":
-            kind, name = field.annotation.__args__[0], "origins[]"  # type: ignore[union-attr]  # a tuple of them
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from leaves(kind, f"{prefix}{name}.")
-        else:
-            default = default_of(field.get_default(call_default_factory=True))
-            yield f"{prefix}{name}", default, field.description or ""
+@pytest.mark.parametrize("name", PARTS)
+def test_every_generated_part_is_up_to_date(name: str) -> None:
+    _, make = PARTS[name]
+    assert part(name) == make(), "python -m tests.pages writes it"
 
 
-def default_of(value: object) -> str:
-    if value is PydanticUndefined:
-        return "required"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, int) and value >= 1024**2 and value % 1024**2 == 0:
-        return f"`{value // 1024**3}GiB`" if value % 1024**3 == 0 else f"`{value // 1024**2}MiB`"
-    if isinstance(value, float):
-        return f"`{value:g}`"
-    return "none" if value in (None, {}) else f"`{value}`"
+def test_a_measurement_names_its_commit_machine_and_versions(tmp_path: Path) -> None:
+    save("demo", "make bench", [{"first_ms": 1.5}, {"first_ms": 2.5}], tmp_path)
+    found = json.loads((tmp_path / "demo.json").read_text("utf-8"))
+    assert [row["first_ms"] for row in found["rows"]] == [1.5, 2.5]
+    assert found["measured"].keys() == {
+        "command", "commit", "date", "cores", "cpu", "system", "python", "libraries"
+    }  # fmt: skip
+    assert found["measured"]["libraries"]["numpy"]
 
 
-def settings_table() -> str:
-    rows = [f"| `{path}` | {default} | {words} |" for path, default, words in leaves(Settings)]
-    return "\n".join(["| key | default | |", "|---|---|---|", *rows, ""])
-
-
-def metrics_table() -> str:
-    rows = []
-    for metric in vars(Metrics()).values():
-        for family in metric.collect() if hasattr(metric, "_labelnames") else ():
-            name = family.name + ("_total" if family.type == "counter" else "")
-            labels = ", ".join(metric._labelnames)
-            rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
-    return "\n".join(["| metric | type | labels | |", "|---|---|---|---|", *sorted(rows), ""])
-
-
-def test_every_setting_is_in_the_readme() -> None:
-    assert section("settings") == settings_table()
-
-
-def test_every_metric_is_in_the_readme() -> None:
-    assert section("metrics") == metrics_table()
+def test_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 120
 
 
 @pytest.mark.parametrize("command", ["serve", "demo", "measure", "plan", "check", "inspect", "create"])
-def test_every_command_and_option_is_in_the_readme(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_and_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
-    assert f"`progressive-proxy {command}" in TEXT
-    assert {option for option in options if option not in TEXT} == set()
+    assert f"`progressive-proxy {command}" in COMMANDS
+    assert {option for option in options if option not in COMMANDS} == set()
 
 
-def test_every_stock_profile_is_in_the_readme() -> None:
-    assert all(f"`{name}`" in TEXT for name in STOCK)
-    assert all(f"`{key}`" in TEXT for key in ("first", "complete"))
-    assert {"first", "complete"} <= set(Profile.model_fields)
+def test_every_stock_profile_is_documented() -> None:
+    text = (DOCS / "profiles.md").read_text("utf-8")
+    assert {name for name in STOCK if f"| `{name}` |" not in text} == set()
 
 
-@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))
-def test_every_yaml_example_is_a_good_configuration(block: str) -> None:
-    assert Settings(**yaml.safe_load(block)).origins
+@pytest.mark.parametrize("block", [block for _, block in EXAMPLES], ids=[name for name, _ in EXAMPLES])
+def test_every_yaml_example_is_good(block: str) -> None:
+    found = yaml.safe_load(block)
+    if set(found) <= set(Settings.model_fields):
+        assert Settings(**found).origins
+    elif set(found) <= PROFILE_KEYS:
+        assert Profile.model_validate(found).stages
+    else:
+        assert set(found) <= CHART_VALUES  # tests/chart/test_values.py renders them
 
 
-def test_the_table_is_one_that_was_measured() -> None:
-    lines = section("table").splitlines()
-    rows = [line for line in lines if re.search(r"direct|(proxy|plan) (cold|hot)", line)]
-    assert len(rows) == 52
-    assert all(len(line) <= 80 for line in lines)
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", unfenced(page.read_text("utf-8")))
+    dead = [target for target in targets if "://" not in target and not _leads(page, target)]
+    assert dead == []
+
+
+def _leads(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    there = (page.parent / path).resolve() if path else page
+    return there.exists() and (not anchor or anchor in _anchors(there.read_text("utf-8")))
+
+
+def _anchors(text: str) -> set[str]:
+    """A page's headings as both GitHub and the site's generator name them."""
+    titles = re.findall(r"^#+ (.+)$", unfenced(text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    names = re.findall(r"`((?:tests|charts|docs|proxy|examples)/[\w./-]+)`", page.read_text("utf-8"))
+    assert {name for name in names if not (ROOT / name).exists()} == set()
+
+
+def test_every_page_of_the_site_is_in_its_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+    names = {str(page.relative_to(DOCS)) for page in pages() if page != README}
+    names = {name for name in names if not name.startswith("decisions/")}  # a hook adds them
+    assert {name for name in names if f": {name}" not in navigation} == set()
 
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(proxy.__path__, "proxy."))
+OF_TESTS = ["tests.pages.program", "tests.unit.test_language"]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [*MODULES, *OF_TESTS])
 def test_examples_in_docstrings_are_true(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0

@@ -9,7 +9,6 @@ from proxy.cli import main
 from proxy.plan.plan import ordered
 from proxy.plan.profile import STOCK, stock_profile, stock_text
 
-README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
 NAMES = (
     "sequential, single, streaming, interleaved, coarseInterleaved, byteRange, jls, jlsReduced, htj2kReduced"
 )
@@ -109,8 +108,3 @@ def test_plan_needs_a_number_of_images(images: str, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(["plan", "single", "--images", images])
     assert "a number of images, 1 at least" in capsys.readouterr().err or images == "-1"
-
-
-def test_both_commands_are_in_the_readme() -> None:
-    assert "`progressive-proxy plan PROFILE --images N`" in README
-    assert "`--profile NAME`" in README

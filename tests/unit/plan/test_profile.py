@@ -1,12 +1,9 @@
 """The vocabulary: what a viewer writes is read as it is; what can't be is refused with what is right."""
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
 from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import ConfigurationError
@@ -24,7 +21,6 @@ from proxy.plan.profile import (
 from proxy.plan.stages import options_of
 from proxy.settings.reading import parse
 
-README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
 RPCL = "1.2.840.10008.1.2.4.202"
 OLD_HTJ2K = "3.2.840.10008.1.2.4.96"
 
@@ -419,28 +415,3 @@ def test_first_is_bytes_a_resolution_or_a_width(text: str, first: int | Resoluti
     assert read(f"first: {text}").first == first
     assert Profile.model_validate(read(f"first: {text}").model_dump(by_alias=True)).first == first
     assert read(f"retrieveOptions: {{a: {{first: {text}}}}}").options_for()["a"].first == first
-
-
-def rows(model: type[BaseModel]) -> list[str]:
-    return [
-        f"| `{field.alias or name}` | {field.description} |" for name, field in model.model_fields.items()
-    ]
-
-
-def vocabulary() -> str:
-    parts = []
-    models: dict[str, type[BaseModel]] = {
-        "profile": Profile,
-        "stage": Stage,
-        "options": RetrieveOptions,
-        "`prefetch`": Prefetch,
-    }
-    for title, model in models.items():
-        parts += [f"| {title} | |", "|---|---|", *rows(model), ""]
-    return "\n".join(parts)
-
-
-def test_the_vocabulary_is_in_the_readme() -> None:
-    found = re.search("<!-- vocabulary: begin -->\n(.*?)<!-- vocabulary: end -->", README, re.DOTALL)
-    assert found is not None
-    assert found[1] == vocabulary()

@@ -1,0 +1,1 @@
+"""The parts of the pages that are made from the program and from measurements."""

@@ -1,0 +1,107 @@
+"""Tables of measurements, from the files in `docs/results`."""
+
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from proxy.measure.table import show_bytes, show_ms
+from tests.pages.program import table
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+RADIOGRAPH, VOLUME = "radiograph 3036×3036, 11.1 MB", "volume 512×512×174, 23.3 MB"
+DOCUMENTED = (
+    # Cornerstone3D's own figures: until a picture was drawn.
+    (RADIOGRAPH, "range", "45", "4,610"),
+    (VOLUME, "range", "1,002", "8,813 (33 MB)"),
+    (f"{RADIOGRAPH}, as JPEG-LS", "jlsReduced", "359", "4,903"),
+)
+SIDES = (("direct", "none"), ("proxy", "cold"), ("proxy", "hot"))
+Row = dict[str, Any]
+
+
+def read(name: str) -> tuple[dict[str, Any], list[Row]]:
+    """How it was measured, and the rows."""
+    found = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    return found["measured"], found["rows"]
+
+
+def summary() -> str:
+    """README's four rows."""
+    return _documented(DOCUMENTED[:2])
+
+
+def beside() -> str:
+    """All figures that Cornerstone3D's documentation has too."""
+    return _documented(DOCUMENTED) + _how("demo")
+
+
+def _documented(documented: tuple[tuple[str, str, str, str], ...]) -> str:
+    _, rows = read("demo")
+    images = sorted({row["image"] for row in rows}, key=lambda image: "CT" in image)
+    lines = []
+    for title, way, first, final in documented:
+        image = images[title == VOLUME]
+        found = {
+            (row["via"], row["cache"]): row for row in rows if (row["image"], row["way"]) == (image, way)
+        }
+        for words, told, key in (("first picture", first, "first_ms"), ("complete", final, "final_ms")):
+            lines.append([f"{title}: {words}", told, *(show_ms(found[side][key]) for side in SIDES)])
+    return table(["", "Cornerstone3D documents", "direct", "cold proxy", "hot proxy"], lines)
+
+
+def demo() -> str:
+    """Every way of loading, a table an image."""
+    _, rows = read("demo")
+    parts = []
+    for image, of_image in groupby(rows, key=lambda row: row["image"]):
+        titles = ["way", "via", "first bytes", "hold", "first", "seen", "final"]
+        lines = [_loaded(row) for row in of_image]
+        if all(line[5] == "–" for line in lines):
+            titles.pop(5)
+            lines = [[*line[:5], line[6]] for line in lines]
+        parts.append(f"### {image}\n\n" + table(titles, lines))
+    return "\n".join(parts) + _how("demo")
+
+
+def _loaded(row: Row) -> list[str]:
+    via = row["via"] if row["cache"] == "none" else f"{row['via']} {row['cache']}"
+    times = [_timed(row[f"{name}_ms"], row[f"{name}_limit_ms"]) for name in ("first", "seen", "final")]
+    return [row["way"], via, show_bytes(row["first_bytes"]), row["first_resolution"] or "", *times]
+
+
+def _timed(took: float | None, limit: float | None) -> str:
+    return show_ms(took) + (f" ({show_ms(limit)})" if limit else "")
+
+
+def browser() -> str:
+    """What the browser showed."""
+    _, rows = read("browser")
+    lines = [[row["subject"], row["case"], row["way"], *_whole(row, "first_ms", "whole_ms")] for row in rows]
+    return table(["series", "loading", "way", "first", "whole"], lines) + _how("browser")
+
+
+def http2() -> str:
+    """The same over HTTP/2."""
+    _, rows = read("http2")
+    keys = ("network", "plan", "way", "cache")
+    lines = [[*(row[key] for key in keys), *_whole(row, "first_ms", "arrived_ms")] for row in rows]
+    return table(["link", "loading", "protocol", "cache", "first", "bytes"], lines) + _how("http2")
+
+
+def _whole(row: Row, *keys: str) -> list[str]:
+    return [f"{row[key]:,.0f}" for key in keys]
+
+
+def _how(name: str) -> str:
+    """One sentence: with which command, when, at which commit, on which machine."""
+    measured, _ = read(name)
+    libraries = measured["libraries"]
+    if isinstance(libraries, dict):
+        libraries = ", ".join(f"{each} {version}" for each, version in libraries.items())
+    note = f" Figures were {measured['note']}." if "note" in measured else ""
+    return (
+        f"\nMeasured with `{measured['command']}` on {measured['date']} at commit `{measured['commit']}`."
+        f" Cores: {measured['cores']}. CPU: {measured['cpu']}. System: {measured['system']}."
+        f" Python: {measured['python']}. Libraries: {libraries}.{note}\n"
+    )
