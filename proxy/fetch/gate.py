@@ -29,6 +29,7 @@ from proxy.fetch.account import NOTHING, Account, FetchSize
 from proxy.fetch.demand import Ranked
 from proxy.fetch.firsts import Firsts
 from proxy.fetch.turns import Rank, Turn
+from proxy.origin.concurrency import Concurrency
 from proxy.origin.window import Clock, Quota, Window
 from proxy.telemetry.telemetry import Telemetry
 
@@ -112,7 +113,7 @@ class Seat:
         first = max(0, self.size.first - size)
         self._expect(FetchSize(first, max(0, self.to_come - size - first)))
         self._gate.window.came(self._arrival, size, self.heard_at, is_full=self._gate.is_full, is_all=was_all)
-        self._gate.bytes_came()
+        self._gate.bytes_came(size)
 
     def end_first(self) -> None:
         """The first bytes are in: what follows on this seat is a completion like any other."""
@@ -152,6 +153,8 @@ class Gate:
         self.clock = clock
         self.window = window or Window()
         """How much may be on its way."""
+        self.concurrency = Concurrency()
+        """How many fetches may run at once, if that is more."""
         self.numbers = count(1)
         """Of those that come."""
         self._free = seats
@@ -237,9 +240,19 @@ class Gate:
                 return
             self._give(seat)
 
-    def bytes_came(self) -> None:
+    def bytes_came(self, size: int) -> None:
         """Less is to come, which may make room for the next."""
-        if self._blocked is not None and self._has_room(self._blocked):
+        if self._blocked is None:
+            self.concurrency.idle()
+            return
+        self.concurrency.came(
+            size,
+            self.clock(),
+            running=len(self._running),
+            round_trip=self.window.round_trip or 0.0,
+            has_first=self.account.of(Turn.VIEWER_FIRST) > 0,
+        )
+        if self._has_room(self._blocked):
             self.call_next()
 
     def _give(self, seat: Seat) -> None:
@@ -257,7 +270,9 @@ class Gate:
         """Whether a fetch of this turn may go out now."""
         if self._free <= self._kept_from(turn) or self._is_over_quota():
             return False
-        return turn is Turn.VIEWER_FIRST or self._ahead_of(turn) < self.window.size
+        if turn is Turn.VIEWER_FIRST or len(self._running) < self.concurrency.number:
+            return True
+        return self._ahead_of(turn) < self.window.size
 
     def _kept_from(self, turn: Turn) -> int:
         """Seats that fetches of this turn leave free."""

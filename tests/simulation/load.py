@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -38,6 +38,10 @@ class Load:
     connections: int
     """Requests under way at once."""
     way: Way
+
+    def over(self, connections: int) -> "Load":
+        """The same, over another number of connections."""
+        return replace(self, connections=connections)
 
     @property
     def asked(self) -> list[tuple[int, int, int]]:

@@ -1,0 +1,136 @@
+"""How many fetches at once an origin repays; pure, told the time by its caller.
+
+A line that all fetches share is full with a window of bytes on their way (`proxy.origin.window`), and more
+fetches at once only make each of them late. But some origins limit each connection, are far away, or are many
+machines behind one name: there twice as many fetches bring twice as many bytes in the same time. Nobody can
+tell the two kinds apart but by trying.
+
+So the concurrency is tried. As long as fetches wait for room, the bytes that arrive are counted in
+*rounds*. If a round with `STEP` times as many fetches brings `WORTH` times the bytes a second, the larger
+number stays and the next one is tried. If it does not, the smaller number comes back, and the next trial
+waits twice as long as the one before. Now and then half the number is tried, and stays if it brings as
+much. First fetches of viewers are never held back, so they show for free what more fetches at once bring.
+While they run, a number is tried only if it has brought more before, in proportion.
+"""
+
+from math import ceil
+from typing import NamedTuple
+
+STEP = 4
+"""How many times as many fetches a trial lets go."""
+WORTH = 1.25
+"""How many times the rate a trial has to bring."""
+SAME = 0.9
+"""Part of the rate that half the number must bring to stay."""
+LINEAR = 0.7
+"""Part of a rise in proportion that a trial has to bring, so that the next one follows at once."""
+LEAST_ROUND = 0.02
+"""Seconds that a round lasts at least; one round trip if that is longer."""
+CHUNKS = 8
+"""Chunks that a round has at least."""
+PAUSE = 0.5
+"""Seconds after a trial in vain until the next one, at first."""
+MOST_PAUSE = 60.0
+"""Seconds between trials at most."""
+MOST = 1024
+"""Fetches at once that are ever tried."""
+
+
+class Point(NamedTuple):
+    """What some number of fetches at once brought."""
+
+    number: int
+    """Fetches at once."""
+    rate: float
+    """Bytes a second."""
+
+    @property
+    def each(self) -> float:
+        """Bytes a second of one fetch."""
+        return self.rate / max(1, self.number)
+
+
+class Concurrency:
+    """The number of fetches at once that an origin repays."""
+
+    def __init__(self) -> None:
+        self.number = 1
+        """Fetches that may run at once, however many bytes are on their way."""
+        self._settled: Point | None = None
+        """What came before the trial, while there is one."""
+        self._before = 1
+        """The number before the trial."""
+        self._best = Point(1, 0.0)
+        self._pause = PAUSE
+        self._next_at = 0.0
+        self._goes_down = False
+        self._begins_at: float | None = None
+        self._bytes = 0
+        self._chunks = 0
+        self._fetches = 0
+
+    def idle(self) -> None:
+        """No fetch waits for room: the round says nothing."""
+        self._begins_at = None
+
+    def came(self, size: int, now: float, *, running: int, round_trip: float, has_first: bool) -> bool:
+        """A chunk is there while fetches wait; whether the number is another one now.
+
+        `running` fetches are under way; `has_first` if a viewer waits for first bytes among them.
+        """
+        if self._begins_at is None:
+            self._begin(now, round_trip)
+        assert self._begins_at is not None
+        if now < self._begins_at:
+            return False
+        self._bytes += size
+        self._chunks += 1
+        self._fetches += running
+        took = now - self._begins_at
+        if took < max(LEAST_ROUND, round_trip) or self._chunks < CHUNKS:
+            return False
+        before = self.number
+        self._judge(Point(round(self._fetches / self._chunks), self._bytes / took), now, has_first=has_first)
+        # What was let go by a new number begins to arrive a round trip later.
+        self._begin(now, round_trip if self.number != before else 0.0)
+        return self.number != before
+
+    def _begin(self, now: float, later: float) -> None:
+        self._begins_at = now + later
+        self._bytes = self._chunks = self._fetches = 0
+
+    def _judge(self, point: Point, now: float, *, has_first: bool) -> None:
+        if point.rate > self._best.rate:
+            self._best = point
+        if self._settled is not None:
+            self._judge_trial(self._settled, point, now)
+        else:
+            self._try(point, now, has_first=has_first)
+
+    def _judge_trial(self, settled: Point, point: Point, now: float) -> None:
+        is_up, self._settled = self.number > self._before, None
+        gain = point.rate / settled.rate
+        if gain < (WORTH if is_up else SAME):
+            self.number = self._before
+            self._goes_down = is_up
+            self._next_at = now + self._pause
+            self._pause = min(MOST_PAUSE, 2 * self._pause)
+        elif is_up:
+            self._pause = PAUSE
+            self.number = min(self.number, ceil(settled.number * gain * WORTH))
+            if gain >= LINEAR * point.number / settled.number:
+                self._start_trial(point, STEP * max(self.number, point.number))
+
+    def _try(self, point: Point, now: float, *, has_first: bool) -> None:
+        best = self._best
+        # More fetches brought more in proportion, so they do not share a line.
+        if best.rate >= WORTH * point.rate and best.each >= LINEAR * point.each:
+            self._start_trial(point, max(best.number, STEP * point.number))
+        elif now >= self._next_at and not has_first:
+            is_down = self._goes_down and self.number > 1
+            number = self.number // 2 if is_down else STEP * max(self.number, point.number)
+            self._start_trial(point, number)
+
+    def _start_trial(self, settled: Point, number: int) -> None:
+        self._settled, self._before = settled, self.number
+        self.number = max(1, min(MOST, number))
