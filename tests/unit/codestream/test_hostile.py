@@ -150,7 +150,7 @@ def test_a_codestream_that_ends_before_its_packets_says_so() -> None:
     short = codestream[: at + 6] + psot + codestream[at + 10 : ends[2]] + b"\xff\xd9"
     layout = layout_of(short)
     assert layout.ends == (*ends[:3], None, None, None)
-    assert layout.reason == f"no tile-part at byte {ends[2]}"
+    assert layout.reason == f"there is no tile-part at byte {ends[2]}"
     assert layout.method == "walk"
 
 
@@ -169,7 +169,7 @@ def test_lengths_that_leave_their_tile_part_are_not_believed(order: str) -> None
     codestream = grok(GREY, "-L", "-p", order)
     at = codestream.index(b"\xff\x58") + 5
     layout = layout_of(codestream[:at] + b"\xff\xff\x7f" + codestream[at + 3 :])
-    assert layout.reason == "a packet leaves its tile-part"
+    assert layout.reason == "a packet extends past its tile-part"
     assert layout.ends == (None,) * 6
 
 

@@ -70,7 +70,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "torn.dcm").write_bytes(whole[:-900])
     (folder / "text.dcm").write_text("no DICOM")
     return {
-        "short": "100 bytes of pixels where 1,200 are said to be",
+        "short": "the pixels have 100 bytes, but the metadata implies 1,200",
         "cut": "frame 1: ",
         "garbage": "frame 1: ",
         "few": "frames",

@@ -92,7 +92,7 @@ def test_each_frame_of_a_dicom_file_has_a_line(tmp_path: Path, capsys: pytest.Ca
     lines = out.splitlines()
     assert status == 1
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
-    assert lines[2] == "    2 no codestream: it does not start with SOC and SIZ"
+    assert lines[2] == "    2 not a codestream: it does not start with SOC and SIZ"
     assert "Of the first frame:" in lines
     status, out, _ = inspected(capsys, dicom(tmp_path, [odd, odd]), "--json")
     assert status == 0

@@ -91,7 +91,7 @@ def test_a_picture_fits_into_its_viewport_and_is_never_enlarged() -> None:
     assert size("viewport=128,128,100,100,256,-128", 512, 300) == ((128, 64), (256, 150))
     assert size("viewport=5,5", 2000, 1) == ((5, 1), (5, 1))
     assert read("viewport=5,5,500,290,-100,100").fit(512, 300).region == (500, 290, -12, 10)
-    with pytest.raises(BadResource, match="outside the frame, which has 512 pixels"):
+    with pytest.raises(BadResource, match="outside the frame, whose side has 512 pixels"):
         read("viewport=5,5,512,0,1,1").fit(512, 300)
 
 
