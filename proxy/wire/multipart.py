@@ -139,7 +139,7 @@ class PartReader:
         return part
 
     def finish(self) -> bytes:
-        """Call it when the body ends. Returns the bytes held back. Raises `OriginMismatch` if no part began."""
+        """Returns the bytes held back when the body ends. Raises `OriginMismatch` if no part began."""
         if self.media_type is None:
             raise OriginMismatch("the multipart body ended inside its part header", "multipart")
         rest, self._held = self._held, b""

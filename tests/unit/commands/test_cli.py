@@ -70,7 +70,7 @@ def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
     assert checked.stderr.splitlines() == [
         f"{file}:3: origins.0.timeout: no such key; there are name, url, default, profile, labels, "
         "rendered, trust, timeouts, limits, tls, credentials, forward",
-        f"{file}:4: cache.bytes: a number of bytes, such as 65536, 64KiB or 2GiB",
+        f"{file}:4: cache.bytes: must be a number of bytes, such as 65536, 64KiB or 2GiB",
     ]
 
 
@@ -118,7 +118,7 @@ def test_serve_on_a_port_that_is_taken_says_so(tmp_path: Path) -> None:
 def test_measure_of_a_server_that_is_not_there_says_so() -> None:
     refused = run("measure", f"http://127.0.0.1:{free_port()}", "--network", "local")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("progressive-proxy: no connection to 127.0.0.1:")
+    assert refused.stderr.startswith("progressive-proxy: could not connect to 127.0.0.1:")
 
 
 def children_of(parent: int) -> set[int]:

@@ -33,7 +33,7 @@ def test_check_prints_a_stock_profile_as_it_is(name: str, capsys: pytest.Capture
 
 def test_check_names_the_profiles_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--profile", "../sequential"]) == 1
-    assert capsys.readouterr() == ("", f"progressive-proxy: no profile of that name; there are {NAMES}\n")
+    assert capsys.readouterr() == ("", f"progressive-proxy: there is no such profile, only {NAMES}\n")
 
 
 def test_plan_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_plan_says_where_a_file_is_wrong(tmp_path: Path, capsys: pytest.CaptureF
     file.write_text("stages:\n- id: a\n  decimate: 0\ncreate: x\n")
     assert main(["plan", str(file), "--images", "1"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"{file}:4: create: functions can't be carried out by a proxy: leave it out",
+        f"{file}:4: create: a proxy can't run functions: leave it out",
     ]
 
 

@@ -100,7 +100,7 @@ async def test_jpeg_ls_has_rows_of_the_origins_and_of_the_proxys_making() -> Non
 
 async def test_what_is_no_jpeg_ls_has_no_size() -> None:
     assert jls_size(encode(picture(7, 9), Alternate("jpegls"))) == (9, 7)
-    with pytest.raises(MeasureError, match="is none"):
+    with pytest.raises(MeasureError, match="is not JPEG-LS"):
         jls_size(BODIES[0])
 
 

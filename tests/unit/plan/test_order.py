@@ -452,7 +452,7 @@ def test_a_fetch_ends_once() -> None:
     plan = Plan(profile({"id": "a"}), 1)
     [fetch] = due(plan)
     plan.ended(fetch, is_whole=True, ok=True)
-    with pytest.raises(ValueError, match="stage a, image 0: no such fetch is in flight"):
+    with pytest.raises(ValueError, match="stage a, image 0: this fetch is not in flight"):
         plan.ended(fetch, is_whole=True, ok=True)
 
 

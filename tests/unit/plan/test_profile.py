@@ -212,12 +212,13 @@ OPTION_KEYS = (
     "urlArguments, framesPath, imageQualityStatus, decodeLevel, streaming, rangeIndex, chunkSize, "
     "initialChunkSize, first, msBetweenDecode, minChunkSize"
 )
-SIZE = "a number of bytes, such as 65536, 64KiB or 2GiB"
-FIRST = 'bytes from 1KiB on, such as 64KiB, or a resolution: 1/16, or by its width: "≥ 256"'
-PLACE = "a fraction from 0 to below 1, or a whole number, which if negative counts from the end"
-FUNCTION = "functions can't be carried out by a proxy"
+SIZE = "must be a number of bytes, such as 65536, 64KiB or 2GiB"
+FIRST = 'must be at least 1KiB, such as 64KiB, or a resolution: 1/16, or a minimum width: "≥ 256"'
+PLACE = "must be a fraction from 0 to below 1, or a whole number (negative from the end)"
+FUNCTION = "a proxy can't run functions"
 QUALITY = (
-    "a number from 1 to 8, or one of FAR_REPLICATE, ADJACENT_REPLICATE, SUBRESOLUTION, LOSSY, FULL_RESOLUTION"
+    "must be a number from 1 to 8, or one of "
+    "FAR_REPLICATE, ADJACENT_REPLICATE, SUBRESOLUTION, LOSSY, FULL_RESOLUTION"
 )
 
 REFUSED = {
@@ -293,21 +294,21 @@ REFUSED = {
     ),
     "a function for a size": (
         "retrieveOptions:\n  fast:\n    chunkSize: '(metadata, imageId) => 65536'\n",
-        f"3: retrieveOptions.fast.chunkSize: {FUNCTION}: give the value itself",
+        f"3: retrieveOptions.fast.chunkSize: {FUNCTION}: write the value instead",
     ),
     "a function of the older kind": (
         "retrieveOptions: {fast: {urlArguments: 'function (id) { return id }'}}",
-        f"1: retrieveOptions.fast.urlArguments: {FUNCTION}: give the value itself",
+        f"1: retrieveOptions.fast.urlArguments: {FUNCTION}: write the value instead",
     ),
     "a function for options": (
         "retrieveOptions: {fast: 'async () => ({})'}",
-        f"1: retrieveOptions.fast: {FUNCTION}: give the value itself",
+        f"1: retrieveOptions.fast: {FUNCTION}: write the value instead",
     ),
     "a loader of one's own": (
         "stages: [{id: a}]\ncreate: 'config => new Loader(config)'\n",
         f"2: create: {FUNCTION}: leave it out",
     ),
-    "no stage": ("stages: []", "1: stages: at least one"),
+    "no stage": ("stages: []", "1: stages: a profile needs at least one stage"),
     "a first fetch of nothing": ("first: 0", f"1: first: {FIRST}"),
     "a third of a picture": ("first: 1/3", f"1: first: {FIRST}"),
     "a resolution beyond all": ("first: 1/8589934592", f"1: first: {FIRST}"),

@@ -120,7 +120,7 @@ def test_64_kib_is_a_size() -> None:
 )
 def test_other_sizes_are_refused_with_an_example(text: str) -> None:
     assert faults(f"{ORIGIN}cache:\n  bytes: {text}") == [
-        "f.yaml:3: cache.bytes: a number of bytes, such as 65536, 64KiB or 2GiB"
+        "f.yaml:3: cache.bytes: must be a number of bytes, such as 65536, 64KiB or 2GiB"
     ]
 
 
