@@ -1,4 +1,4 @@
-"""Frames that are broken or meant to harm cost their own viewer an error, and the service nothing."""
+"""A broken or hostile frame costs its own viewer an error, and costs the service nothing."""
 
 import struct
 import time
@@ -53,7 +53,7 @@ def test_a_jpeg_that_was_cut_is_refused_at_once(syntax: str, samples: int) -> No
 @pytest.mark.parametrize("lie", [{"rows": 65535}, {"columns": 1}, {"samples": 3}], ids=str)
 def test_another_picture_than_the_metadata_says_is_not_decoded(syntax: str, lie: dict[str, Any]) -> None:
     whole = first(syntax)
-    refused(whole.content, replace(whole, pixel=replace(whole.pixel, **lie)), "where the metadata says")
+    refused(whole.content, replace(whole, pixel=replace(whole.pixel, **lie)), "but the metadata says")
 
 
 @pytest.mark.parametrize("number", [0, 2, 4, 15, 1 << 31])
@@ -71,7 +71,7 @@ def test_segments_of_rle_lie_inside_the_frame(place: int, offset: int) -> None:
 
 
 def patched(codestream: bytes, marker: int, at: int, value: bytes) -> bytes:
-    """With other bytes in the body of its first such segment."""
+    """Replaces bytes in the body of the first such segment."""
     start = codestream.index(struct.pack(">H", marker)) + 4 + at
     return codestream[:start] + value + codestream[start + len(value) :]
 
@@ -107,7 +107,7 @@ def test_a_codestream_in_a_file_of_its_own_is_decoded_too() -> None:
     assert boxed.startswith(b"\0\0\0\x0cjP  ")
     alone, inside = (decode_stored(each, JPEG_2000, whole.pixel) for each in (whole.content, boxed))
     assert np.array_equal(alone, inside)
-    refused(boxed, replace(whole, pixel=replace(whole.pixel, rows=34)), "where the metadata says")
+    refused(boxed, replace(whole, pixel=replace(whole.pixel, rows=34)), "but the metadata says")
 
 
 def test_what_only_a_few_bytes_say_to_be_gigantic_is_not_decoded() -> None:

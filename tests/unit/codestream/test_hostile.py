@@ -1,4 +1,4 @@
-"""Codestreams that are odd, damaged or meant to harm: an answer within bounds, or `CodestreamError`."""
+"""Odd, damaged or hostile codestreams yield a result within bounds, or `CodestreamError`."""
 
 import contextlib
 import random
@@ -42,13 +42,13 @@ def layout_of(codestream: bytes) -> Layout:
 
 
 def changed(codestream: bytes, marker: int, at: int, value: bytes) -> bytes:
-    """With other bytes in the body of its first such segment."""
+    """Replaces bytes in the body of the first such segment."""
     start = codestream.index(struct.pack(">H", marker)) + 4 + at
     return codestream[:start] + value + codestream[start + len(value) :]
 
 
 def look(codestream: bytes) -> None:
-    """All that this room does with a codestream."""
+    """Calls every function of the package on a codestream."""
     fault_of(codestream)
     layout = read_layout(codestream)
     if layout is None:

@@ -11,7 +11,7 @@ EOC = b"\xff\xd9"
 
 
 def tile_parts(codestream: bytes) -> list[int]:
-    """Where they start, and where EOC does."""
+    """Offsets of the tile-parts, and of EOC."""
     header = read_header(codestream)
     assert header is not None
     at = header.length

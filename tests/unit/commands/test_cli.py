@@ -1,4 +1,4 @@
-"""The command as a person runs it: processes, statuses, what they print, and that nothing stays behind."""
+"""The commands as a person runs them: processes, exit statuses, output, and no process left behind."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from proxy.measure.viewer import WAYS
 
 COMMAND = Path(sys.executable).parent / "progressive-proxy"
 PATIENCE = 60
-"""Seconds that a process may take for what it does in one."""
+"""Seconds that a process may take for work of about one second."""
 
 ROW = {
     "image", "way", "via", "cache", "link", "network", "first_bytes", "bytes", "first_resolution",
@@ -122,25 +122,25 @@ def test_measure_of_a_server_that_is_not_there_says_so() -> None:
 
 
 def children_of(parent: int) -> set[int]:
-    """All processes below one, by what the kernel says of each."""
+    """All descendants of a process, as the kernel lists them."""
     pairs = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             pid, _, rest = entry.read_text("utf-8").partition(" (")
             pairs.append((int(pid), int(rest.rpartition(") ")[2].split()[1])))
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended meanwhile
     below = {pid for pid, up in pairs if up == parent}
     return below.union(*(children_of(pid) for pid in below))
 
 
 def hear_ctrl_c() -> None:
-    """Whoever runs the tests in the background has it ignored, and so would all below."""
+    """A background run of the tests ignores SIGINT, and so would all child processes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def are_gone(pids: set[int]) -> bool:
-    """Whether they end by themselves, soon: the one that tracks for multiprocessing is the last to notice."""
+    """True if all processes end soon by themselves; multiprocessing's tracker is the last one."""
     end = time.monotonic() + 5
     while any(is_running(pid) for pid in pids) and time.monotonic() < end:
         time.sleep(0.05)
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
         assert demo.stdout is not None
         assert demo.stdout.readline().startswith("Link before the origin")
         running = children_of(demo.pid)
-        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does it
+        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
         _, errors = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 130
     assert "Traceback" not in errors

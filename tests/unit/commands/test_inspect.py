@@ -1,4 +1,4 @@
-"""`inspect`: what it prints of files and URLs, for people and as JSON."""
+"""`inspect`: what it prints for files and URLs, for people and as JSON."""
 
 import argparse
 import asyncio
@@ -109,7 +109,7 @@ def test_a_boxed_file_is_opened(tmp_path: Path, capsys: pytest.CaptureFixture[st
         status, out, _ = inspected(capsys, file_of(tmp_path, boxes + head + BODY), "--json")
         assert (status, json.loads(out)["total"]) == (0, len(BODY))
     status, out, err = inspected(capsys, file_of(tmp_path, boxes + b"\0\0\0\1jp2h\0\0"))
-    assert (status, out, err) == (1, "", "progressive-proxy: boxes without a codestream\n")
+    assert (status, out, err) == (1, "", "progressive-proxy: the JPH file has no codestream\n")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_pixels_that_are_not_encapsulated_are_refused(
 ) -> None:
     status, _, err = inspected(capsys, dicom(tmp_path, [bytes(8)], is_encapsulated=False))
     assert status == 1
-    assert err.endswith("its pixels are not encapsulated, Explicit VR Little Endian\n")
+    assert err.endswith("the pixels are not encapsulated: Explicit VR Little Endian\n")
 
 
 @pytest.mark.parametrize("is_multipart", [False, True])

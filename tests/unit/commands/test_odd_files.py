@@ -1,4 +1,4 @@
-"""`inspect` and `create` of files that are broken or odd: each is named with why, in words for people."""
+"""`inspect` and `create` with broken or odd files: each is named with a reason that people understand."""
 
 import re
 from pathlib import Path
@@ -16,13 +16,13 @@ MADE = {
     "private-items", "deflated", "ht", "bad-offsets", "vr-unknown", "vr-wrong-length", "nested",
     "sequence-broken", "said-explicit",
 }  # fmt: skip
-"""What is in the tree, whole or without the attributes that are named."""
+"""Files that are in the tree, complete or without the attributes that are named."""
 LACKING = {"no-pixels", "vr-unknown", "vr-wrong-length", "nested", "sequence-broken"}
 BARE = re.compile(
     r"Traceback|object has no attribute|Errno|unsupported operand|invalid literal|list index|unpack requires|"
     r"not a transfer syntax|Use force=True|expected|NoneType|Warning"
 )
-"""What Python and its libraries say to programmers."""
+"""Words that Python and its libraries address to programmers."""
 
 
 @pytest.fixture(scope="module")

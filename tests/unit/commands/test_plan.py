@@ -1,4 +1,4 @@
-"""`plan` and `check --profile`: what they print, and what they say to a wrong name or file."""
+"""`plan` and `check --profile`: what they print, also for an unknown name or file."""
 
 import json
 from pathlib import Path

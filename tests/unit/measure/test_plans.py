@@ -1,4 +1,4 @@
-"""What only our own proxy does, measured at the real one: cut pictures, and plans by resolution."""
+"""What only our own proxy can do, measured with the real proxy: cut pictures, and plans by resolution."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ async def measured(
 
 
 def with_jls(origin: ScriptedOrigin) -> ScriptedOrigin:
-    """With JPEG-LS beside the frames, whole and reduced, and with what metadata says of pixels."""
+    """Adds JPEG-LS beside the frames, whole and reduced, and metadata that describes the pixels."""
     for path, body in tuple(origin.frames.items()):
         pixels = decode_htj2k(body)
         for other, scale in (("/jls/", 1), ("/jlsThumbnail/", 4)):

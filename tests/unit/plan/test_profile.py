@@ -1,4 +1,5 @@
-"""The vocabulary: what a viewer writes is read as it is; what can't be is refused with what is right."""
+"""The vocabulary of profiles: a viewer's configuration is read unchanged; a fault is refused with what is
+right."""
 
 import json
 import re
@@ -39,7 +40,7 @@ def faults(text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-# As the documentation has them: the advanced stages, the stack's two stages and its example's five, the JPIP
+# As in the documentation: the advanced stages, the stack's two stages and the five of its example, the JPIP
 # options, the arguments of a standard server.
 DOCUMENTED_JSON = {
     "advanced stages": """{

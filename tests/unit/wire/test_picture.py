@@ -1,4 +1,4 @@
-"""What viewers say of rendered pictures, and what metadata says of how pixels are shown."""
+"""Requests for rendered pictures, and the display attributes in metadata."""
 
 from typing import Any
 
@@ -118,7 +118,7 @@ def test_a_path_that_is_badly_spelt_is_refused(path: str) -> None:
 
 
 def said(**values: Any) -> Instance:
-    """Attributes by tag, with a value or several."""
+    """Attributes by tag, with one value or several."""
     return {
         tag[1:]: {"vr": "??", "Value": value if isinstance(value, list) else [value]}
         for tag, value in values.items()
