@@ -1,4 +1,4 @@
-"""Reads the markers of a JPEG or JPEG-LS: size, depth, and if its colour is luma and chroma."""
+"""Reads the markers of a JPEG or JPEG-LS: size, depth, and whether its colour is luma and chroma."""
 
 import struct
 from collections.abc import Iterator

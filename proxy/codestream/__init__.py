@@ -1,1 +1,1 @@
-"""Reads HTJ2K codestreams: their headers, where resolutions end, and if all bytes are there. Pure."""
+"""Reads HTJ2K codestreams: their headers, where resolutions end, and whether they are complete. Pure."""

@@ -1,4 +1,4 @@
-"""Summarizes a codestream: its form, where its resolutions end, and if it is complete."""
+"""Summarizes a codestream: its form, where its resolutions end, and whether it is complete."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Tells from its markers if a codestream is complete; a decoder can't tell.
+"""Tells from its markers whether a codestream is complete; a decoder can't tell.
 
 Tile-parts contain their lengths, so a chain leads from the main header to EOC. If the codestream was
 truncated inside a tile-part, the chain breaks. If it was truncated at its end, EOC is missing. If somebody

@@ -130,7 +130,7 @@ class RetrieveOptions(ViewerModel):
 
 
 class Prefetch(ViewerModel):
-    """What to fetch before a viewer requests it."""
+    """Frames to fetch before a viewer requests them."""
 
     trigger: Literal["none", "first-frame", "metadata"] = "none"
     """Event that starts prefetching a series: nothing, a viewer's first frame, or the series metadata."""
@@ -170,7 +170,7 @@ class Profile(ViewerModel):
     is fetched by one request), or total, transfer syntax and the codestream's markers (`length`), or only the
     total (`off`). If absent: `strict` if there is a strong validator, else `length`."""
     prefetch: Prefetch = Prefetch()
-    """What to fetch before a viewer requests it."""
+    """Frames to fetch before a viewer requests them."""
 
     @model_validator(mode="before")
     @classmethod

@@ -59,7 +59,7 @@ def test_check_says_a_good_configuration_is_good(tmp_path: Path) -> None:
     file.write_text("origins:\n  - url: http://pacs:8042/dicom-web\n")
     checked = run("check", str(file))
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert checked.stdout == f"{file}: good; origins: origin (http://pacs:8042/dicom-web)\n"
+    assert checked.stdout == f"{file} is valid; origins: origin (http://pacs:8042/dicom-web)\n"
 
 
 def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
     checked = run("check", str(file))
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr.splitlines() == [
-        f"{file}:3: origins.0.timeout: no such key; there are name, url, default, profile, labels, "
+        f"{file}:3: origins.0.timeout: unknown key; the keys are name, url, default, profile, labels, "
         "rendered, trust, timeouts, limits, tls, credentials, forward",
         f"{file}:4: cache.bytes: must be a number of bytes, such as 65536, 64KiB or 2GiB",
     ]

@@ -197,11 +197,11 @@ def test_nothing_to_convert_is_no_success(tmp_path: Path, capsys: pytest.Capture
         ("jls=jpegls,scale=1/3", "scale: must be 1/2, 1/4 and so on"),
         ("jls=jxl", "codec: Input should be 'htj2k', 'jpegls' or 'jpeg'"),
         ("jls", "codec: "),
-        ("frames=htj2k", "path: not one of frames"),
+        ("frames=htj2k", "path: must not be one of frames"),
         ("../x=htj2k", "path: "),
-        ("x=htj2k,near=2", "near: goes with codec jpegls"),
-        ("x=htj2k,path=/y/", "path: no such key"),
-        ("x=htj2k,colour=red", "colour: no such key; there are scale, near, step, quality"),
+        ("x=htj2k,near=2", "near: only codec jpegls has this setting"),
+        ("x=htj2k,path=/y/", "path: unknown key"),
+        ("x=htj2k,colour=red", "colour: unknown key; the keys are scale, near, step, quality"),
     ],
 )
 def test_an_alternate_that_can_not_be_is_refused_as_in_a_configuration(

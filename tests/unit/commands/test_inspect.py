@@ -82,7 +82,7 @@ def test_the_text_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_prefix_is_told_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = inspected(capsys, file_of(tmp_path, PLAIN[:9000]))
     assert status == 1
-    assert "not whole: it does not end with EOC" in out
+    assert "not complete: it does not end with EOC" in out
     assert out.splitlines()[-1].split() == ["1/1", "512x300", "?"]
 
 
@@ -93,7 +93,7 @@ def test_each_frame_of_a_dicom_file_has_a_line(tmp_path: Path, capsys: pytest.Ca
     assert status == 1
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
     assert lines[2] == "    2 not a codestream: it does not start with SOC and SIZ"
-    assert "Of the first frame:" in lines
+    assert "Details of the first frame:" in lines
     status, out, _ = inspected(capsys, dicom(tmp_path, [odd, odd]), "--json")
     assert status == 0
     assert [json.loads(line)["whole"] for line in out.splitlines()] == [True, True]

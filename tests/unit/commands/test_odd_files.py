@@ -61,7 +61,7 @@ def test_a_folder_a_pipe_and_no_url_are_said_to_be_these(
 ) -> None:
     for arguments, words in (
         (["inspect", str(tmp_path)], f"progressive-proxy: {tmp_path}: Is a directory\n"),
-        (["inspect", "http://127.0.0.1:99999/x"], "http://127.0.0.1:99999/x: not the URL of a frame\n"),
+        (["inspect", "http://127.0.0.1:99999/x"], "http://127.0.0.1:99999/x is not the URL of a frame\n"),
         (
             ["create", str(odd["pipe"]), "-o", str(tmp_path / "t")],
             f"{odd['pipe']}: neither a file nor a folder\n",

@@ -100,7 +100,7 @@ def test_plan_says_which_stage_has_no_image(tmp_path: Path, capsys: pytest.Captu
 
 def test_plan_names_the_profiles_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "nosuch", "--images", "1"]) == 1
-    right = f"progressive-proxy: nosuch: neither a file nor a stock profile; there are {NAMES}\n"
+    right = f"progressive-proxy: nosuch is neither a file nor a stock profile; stock profiles are {NAMES}\n"
     assert capsys.readouterr() == ("", right)
 
 
@@ -108,7 +108,7 @@ def test_plan_names_the_profiles_there_are(capsys: pytest.CaptureFixture[str]) -
 def test_plan_needs_a_number_of_images(images: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["plan", "single", "--images", images])
-    assert "a number of images, 1 at least" in capsys.readouterr().err or images == "-1"
+    assert "a number of images, at least 1" in capsys.readouterr().err or images == "-1"
 
 
 def test_both_commands_are_in_the_readme() -> None:

@@ -1,4 +1,4 @@
-"""What only our own proxy can do, measured with the real proxy: cut pictures, and plans by resolution."""
+"""Features of our own proxy, measured with the real proxy: cut pictures, and plans by resolution."""
 
 import asyncio
 

@@ -225,19 +225,19 @@ QUALITY = (
 REFUSED = {
     "an unknown key": (
         "stages: [{id: a}]\nretreiveOptions: {}\n",
-        f"2: retreiveOptions: no such key; there are {PROFILE_KEYS}",
+        f"2: retreiveOptions: unknown key; the keys are {PROFILE_KEYS}",
     ),
     "an unknown key of a stage": (
         "stages:\n- {id: a, decimat: 2}\n",
-        f"2: stages.0.decimat: no such key; there are {STAGE_KEYS}",
+        f"2: stages.0.decimat: unknown key; the keys are {STAGE_KEYS}",
     ),
     "an unknown key of options": (
         "retrieveOptions:\n  fast:\n    range: 0\n",
-        f"3: retrieveOptions.fast.range: no such key; there are {OPTION_KEYS}",
+        f"3: retrieveOptions.fast.range: unknown key; the keys are {OPTION_KEYS}",
     ),
     "an unknown key of a nearby frame": (
         "stages: [{id: a, nearbyFrames: [{offset: 1, quality: 3}]}]",
-        "1: stages.0.nearbyFrames.0.quality: no such key; there are offset, imageQualityStatus",
+        "1: stages.0.nearbyFrames.0.quality: unknown key; the keys are offset, imageQualityStatus",
     ),
     "decimate 0": (
         "stages:\n- id: a\n  decimate: 0\n",
@@ -425,7 +425,8 @@ def test_first_is_bytes_a_resolution_or_a_width(text: str, first: int | Resoluti
 
 def rows(model: type[BaseModel]) -> list[str]:
     return [
-        f"| `{field.alias or name}` | {field.description} |" for name, field in model.model_fields.items()
+        f"| `{field.alias or name}` | {' '.join((field.description or '').split())} |"
+        for name, field in model.model_fields.items()
     ]
 
 
