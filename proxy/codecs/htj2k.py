@@ -90,7 +90,7 @@ def decode_htj2k(codestream: bytes, reduce: int = 0, *, is_prefix: bool = False)
 
 
 def complete_reduce(codestream: bytes, have: int) -> int | None:
-    """Returns the finest reduction that is complete in the first `have` bytes; None if none is.
+    """Returns the finest reduction that the first `have` bytes hold completely; None if there is none.
 
     This is proved by decoding: at that reduction, the prefix yields the same pixels as the whole codestream.
     Resolutions are tried from the smallest to the first that differs, so little is decoded at full size.

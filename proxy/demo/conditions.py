@@ -28,7 +28,7 @@ def is_not_modified(request: Headers, etag: str, last_modified: str) -> bool:
 
 
 def is_range_to_answer(method: str, value: str) -> bool:
-    """True if the Range applies: to a GET, in bytes, and well-formed (RFC 9110 14.2).
+    """True if the origin must evaluate the Range: a well-formed one in bytes, on a GET (RFC 9110 14.2).
 
     >>> is_range_to_answer("GET", "bytes=0-65535")
     True

@@ -1,4 +1,4 @@
-"""Tells when a slice of a volume is visible: with a quarter of its width and height, or more. Pure."""
+"""Computes when a slice of a volume is visible: at a quarter of its width and height, or more. Pure."""
 
 from proxy.codestream.header import read_header
 from proxy.errors import CodestreamError

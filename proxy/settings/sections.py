@@ -265,7 +265,7 @@ class CacheSettings(FrozenModel):
     bytes: ByteCount = Field(GIB, ge=MIB)
     """Memory for cached frames; frames that are being fetched are extra."""
     first_share: float = Field(0.5, ge=0, le=1)
-    """Share of `cache.bytes` in which the first bytes of frames may displace remainders."""
+    """Share of `cache.bytes` up to which first bytes of frames displace remainders of frames."""
     ttl: float = Field(3600.0, gt=0)
     """Seconds after which a cached frame is fetched again."""
 

@@ -15,7 +15,7 @@ MAX_UID = 64
 """Characters of a UID (PS3.5 9.1)."""
 
 MAX_LISTED = 1000
-"""Frames in one request."""
+"""Maximum number of frames in one request."""
 
 _STANDARD_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*", re.ASCII)

@@ -2,7 +2,7 @@
 
 Each process creates its own pseudonym. Two proxies in a chain therefore differ even if their configuration is
 the same, and in a loop a request returns under a name that one of its proxies gave it. If a service has
-several replicas, each round may pass another replica. So a request is also refused if it has passed more
+several replicas, each round may pass a different replica. So a request is also refused if it has passed more
 proxies of this kind than any chain has.
 """
 

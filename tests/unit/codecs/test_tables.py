@@ -115,7 +115,7 @@ def test_segments_are_expanded(width: int, said: int) -> None:
     ids=range(9),
 )
 def test_segments_that_make_no_table_are_an_error(table: bytes) -> None:
-    with pytest.raises(CodestreamError, match="segments do not make the 256 entries"):
+    with pytest.raises(CodestreamError, match="segments of the palette do not make its 256 entries"):
         coloured(np.zeros((2, 2), "u1"), palette(256, 0, 16, table, is_segmented=True))
 
 
