@@ -56,7 +56,7 @@ def test_json_has_the_form_the_ends_and_whether_it_is_whole(
     assert told == {
         "width": 512, "height": 300, "components": 1, "bit_depth": 16, "decompositions": 5,
         "progression": "RPCL", "tiles": 1, "tile_parts": 6, "have": len(BODY), "total": len(BODY),
-        "method": "tlm", "reason": "", "reasons": [], "conformant_202": True, "whole": True, "fault": "",
+        "method": "tlm", "reason": "", "reasons": [], "conformant_202": True, "complete": True, "fault": "",
     }  # fmt: skip
     assert [each["reduce"] for each in resolutions] == [5, 4, 3, 2, 1, 0]
     assert [(each["width"], each["height"]) for each in resolutions] == list(layout.sizes)
@@ -73,7 +73,7 @@ def test_the_text_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "1", "512x300", "8x3", "RPCL", "1", "walk", f"{len(PLAIN):,}",
         f"{shown.width}x{shown.height}", f"(1/{1 << shown.reduce})", "no",
     ]  # fmt: skip
-    assert lines[3:5] == ["2 decompositions, no TLM", "whole"]
+    assert lines[3:5] == ["2 decompositions, no TLM", "complete"]
     assert "128x75, above 64; it has no TLM" in out.replace("\n  ", " ")
     assert lines[-1].split() == ["1/1", "512x300", f"{found.resolutions[-1].end:,}", "100.0%"]
     assert all(len(line) <= 80 for line in lines)
