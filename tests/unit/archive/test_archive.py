@@ -157,10 +157,10 @@ def test_a_tree_by_another_recipe_is_made_anew(tmp_path: Path) -> None:
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ConfigurationError, match="holds other files"):
+    with pytest.raises(ConfigurationError, match="holds files that are not"):
         made(tmp_path)
     (tmp_path / "file").write_text("of one's own")
-    with pytest.raises(ConfigurationError, match="holds other files"):
+    with pytest.raises(ConfigurationError, match="holds files that are not"):
         made(tmp_path / "file")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     assert (tmp_path / "file").read_text() == "of one's own"
