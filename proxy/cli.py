@@ -1,4 +1,4 @@
-"""The command. Puts rooms together that do not know each other."""
+"""Progressive delivery of DICOM frames: a caching proxy for any DICOMweb origin, and its tools."""
 
 import argparse
 import json
@@ -18,23 +18,23 @@ from proxy.service.run import run
 from proxy.settings.model import Settings, load
 
 INTERRUPTED = 130
-"""How a program ends that Ctrl-C ended before its work was done."""
+"""Exit status after Ctrl-C, if the work was not done."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; its status is the process's."""
+    """Runs one command and returns its exit status."""
     options = _parser().parse_args(arguments)
-    # Children are ended by their parent, so a SIGTERM has to unwind it as Ctrl-C does.
+    # Parents end their children, so SIGTERM must unwind the stack as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(options.command(options))
-    except ConfigurationError as error:  # says itself where the fault is
+    except ConfigurationError as error:  # the message contains path and line
         print(error, file=sys.stderr)
         return 1
     except ProxyError as error:
         print(f"progressive-proxy: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # without its number
+    except OSError as error:  # without the error number
         told = ": ".join(str(each) for each in (error.filename, error.strerror) if each)
         print(f"progressive-proxy: {told or error}", file=sys.stderr)
         return 1
@@ -47,22 +47,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version("progressive-proxy"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serving = commands.add_parser("serve", help="run the service")
-    serving.add_argument("--config", type=Path, required=True, metavar="FILE", help="its configuration, YAML")
+    serving = commands.add_parser("serve", help="run the proxy")
+    serving.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, YAML")
     serving.set_defaults(command=_serve)
 
-    demos = commands.add_parser("demo", help="show it on real images, then keep serving until Ctrl-C")
-    demos.add_argument("--exit", action="store_true", help="end after the table")
+    demos = commands.add_parser("demo", help="measure real images, then serve them until Ctrl-C")
+    demos.add_argument("--exit", action="store_true", help="stop after the table")
     demos.add_argument(
-        "--tree", type=Path, metavar="DIR", help="a tree that create wrote, instead of its images"
+        "--tree", type=Path, metavar="DIR", help="use a tree written by create instead of the demo's images"
     )
     demos.set_defaults(command=demo.demo)
 
-    measuring = commands.add_parser("measure", help="time first and final pictures of any server")
-    measuring.add_argument("origin", metavar="ORIGIN_URL", help="its base: what stands before /studies")
-    measuring.add_argument("--through", metavar="PROXY_URL", help="a proxy that runs; else one is started")
-    measuring.add_argument("--study", metavar="UID", help="only this study")
-    measuring.add_argument("--series", metavar="UID", help="only this series")
+    measuring = commands.add_parser("measure", help="measure first and final pictures of any server")
+    measuring.add_argument("origin", metavar="ORIGIN_URL", help="base URL of the origin, without /studies")
+    measuring.add_argument(
+        "--through", metavar="PROXY_URL", help="use this running proxy instead of starting one"
+    )
+    measuring.add_argument("--study", metavar="UID", help="measure only this study")
+    measuring.add_argument("--series", metavar="UID", help="measure only this series")
     measuring.set_defaults(command=demo.measure)
 
     for parser_of in (demos, measuring):
@@ -72,40 +74,46 @@ def _parser() -> argparse.ArgumentParser:
             default=PRESETS["4g"],
             help=f"{', '.join(PRESETS)}, or down/up/latency such as 50/10/20ms (default: 4g)",
         )
-        parser_of.add_argument("--link", type=Link, choices=list(Link), help="what the network lies before")
-        parser_of.add_argument("--json", action="store_true", help="one object instead of the table")
+        parser_of.add_argument(
+            "--link", type=Link, choices=list(Link), help="the server that the network is in front of"
+        )
+        parser_of.add_argument(
+            "--json", action="store_true", help="print one JSON object instead of the table"
+        )
 
-    checking = commands.add_parser("check", help="say what is wrong with a configuration")
+    checking = commands.add_parser("check", help="check a configuration, or try an origin")
     checking.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the configuration, YAML")
-    checking.add_argument("--schema", action="store_true", help="print its JSON Schema instead")
+    checking.add_argument(
+        "--schema", action="store_true", help="print the JSON Schema of the configuration instead"
+    )
     checking.add_argument("--profile", metavar="NAME", help="print this stock profile instead")
-    checking.add_argument("--origin", metavar="URL", help="try an origin instead, and print what it can")
+    checking.add_argument("--origin", metavar="URL", help="try an origin instead, and print what it can do")
     checking.add_argument(
         "--header",
         type=_header,
         action="append",
         default=[],
         metavar="NAME:VALUE",
-        help="sent to that origin",
+        help="header to send to the origin of --origin",
     )
-    checking.add_argument("--study", metavar="UID", help="a study there to take a frame of")
+    checking.add_argument("--study", metavar="UID", help="take the frame from this study of the origin")
     checking.set_defaults(command=_check, parser=checking)
 
-    create.add_options(commands.add_parser("create", help="make a static DICOMweb tree of DICOM files"))
+    create.add_options(commands.add_parser("create", help="create a static DICOMweb tree from DICOM files"))
 
-    plans = commands.add_parser("plan", help="print the fetches of a series in order, or carry them out")
-    plans.add_argument("profile", metavar="PROFILE", help=f"{', '.join(STOCK)}, or a file, YAML or JSON")
-    plans.add_argument("--images", type=_images, metavar="N", help="images of the series that is printed")
-    plans.add_argument("--json", action="store_true", help="a list instead of the table")
-    plans.add_argument("--run", action="store_true", help="carry it out, at an origin, for a series")
-    plans.add_argument("--origin", metavar="ORIGIN_URL", help="its base: what stands before /studies")
-    plans.add_argument("--study", metavar="UID", help="its StudyInstanceUID")
-    plans.add_argument("--series", metavar="UID", help="its SeriesInstanceUID")
+    plans = commands.add_parser("plan", help="print the fetches of a series in order, or run them")
+    plans.add_argument("profile", metavar="PROFILE", help=f"{', '.join(STOCK)}, or a YAML or JSON file")
+    plans.add_argument("--images", type=_images, metavar="N", help="number of images in the printed series")
+    plans.add_argument("--json", action="store_true", help="print a JSON list instead of the table")
+    plans.add_argument("--run", action="store_true", help="run the plan for a series of an origin")
+    plans.add_argument("--origin", metavar="ORIGIN_URL", help="base URL of the origin, without /studies")
+    plans.add_argument("--study", metavar="UID", help="StudyInstanceUID of the series")
+    plans.add_argument("--series", metavar="UID", help="SeriesInstanceUID of the series")
     plans.set_defaults(command=_plan, parser=plans)
 
-    looking = commands.add_parser("inspect", help="say what a frame is, and where its resolutions end")
+    looking = commands.add_parser("inspect", help="describe a frame and where its resolutions end")
     looking.add_argument("source", metavar="FILE|URL", help="a codestream, a DICOM file, or a frame's URL")
-    looking.add_argument("--json", action="store_true", help="one object a frame and line")
+    looking.add_argument("--json", action="store_true", help="print one JSON object per frame and line")
     looking.set_defaults(command=inspect.inspect)
     return parser
 
@@ -121,13 +129,14 @@ def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if colon and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) and value.strip().isprintable():
         return name, value.strip()
-    raise argparse.ArgumentTypeError("a header, such as Authorization:Bearer …")  # never what was given
+    # The message must not repeat a secret.
+    raise argparse.ArgumentTypeError("must be NAME:VALUE, such as Authorization:Bearer …")
 
 
 def _images(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"a number of images, 1 at least; not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be a number of images, at least 1, not {text!r}")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -143,14 +152,14 @@ def _check(options: argparse.Namespace) -> int:
     elif options.origin is not None:
         return check.probe(options)
     elif options.file is None:
-        options.parser.error("a FILE, or --schema, --profile, --origin")
+        options.parser.error("give a FILE, --schema, --profile or --origin")
     else:
         settings = load(options.file)
         back = ", ".join(settings.leading_back())
         if back:
-            raise ConfigurationError(f"{options.file}: origins: the url of {back} leads to this proxy itself")
+            raise ConfigurationError(f"{options.file}: origins: the url of {back} leads back to this proxy")
         origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
-        print(f"{options.file}: good; origins: {origins}")
+        print(f"{options.file} is valid; origins: {origins}")
     return 0
 
 
@@ -158,5 +167,5 @@ def _plan(options: argparse.Namespace) -> int:
     if options.run and not (options.origin and options.study and options.series):
         options.parser.error("--run needs --origin, --study and --series")
     if not options.run and options.images is None:
-        options.parser.error("--images N, or --run")
+        options.parser.error("give --images N or --run")
     return plan.plan(options)

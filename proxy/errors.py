@@ -1,46 +1,46 @@
-"""The tree of errors. Messages hold no token, header, body or identifier of a patient.
+"""The tree of errors. A message contains no token, header, body or patient identifier.
 
 ProxyError
-├── RequestError              what the viewer asked for
+├── RequestError              the viewer's request can't be satisfied
 │   ├── BadResource           the path names no frame: UID, frame number, several frames
-│   ├── NotAcceptable         no representation that the viewer would take
-│   ├── RangeNotSatisfiable   no such bytes, or not a range at all; knows the total
+│   ├── NotAcceptable         the viewer accepts none of the representations
+│   ├── RangeNotSatisfiable   no such bytes, or not a range at all; carries the total
 │   ├── UnknownName           no such origin or profile
-│   ├── UnknownFrame          the instance has fewer frames, as the metadata of its series says
-│   ├── NotMade               an alternate that there can't be of this frame; says why
-│   ├── BadRequest            no request of HTTP/1.1, or one that two servers could read in two ways
+│   ├── UnknownFrame          the series metadata says that the instance has fewer frames
+│   ├── NotMade               the alternate can't be made from this frame; says why
+│   ├── BadRequest            not HTTP/1.1, or two servers could read it in two ways
 │   ├── BadMethod             TRACE and CONNECT
-│   ├── TooLarge              more headers, or longer chunk extensions, than anybody needs
-│   ├── UrlTooLong            a longer URL than anybody needs
+│   ├── TooLarge              headers or chunk extensions over the limit
+│   ├── UrlTooLong            a URL over the limit
 │   ├── TooSlow               headers that did not arrive in time
-│   ├── WrongHost             a Host that is no name of this proxy
-│   └── CrossSite             a page of another site that would change something
-├── OriginError               what the origin did
+│   ├── WrongHost             a Host that is not a name of this proxy
+│   └── CrossSite             a page of another site tried to change something
+├── OriginError               the origin failed
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
-│   ├── OriginRefused         a status of 4xx, or a redirect to another host; carries it
+│   ├── OriginRefused         a 4xx status, or a redirect to another host; carries it
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
-│   ├── OriginFailed          another 5xx, or a status that means nothing here
-│   ├── Loop                  it leads back to this proxy
+│   ├── OriginFailed          another 5xx, or a status that means nothing for a frame
+│   ├── Loop                  the origin leads back to this proxy
 │   ├── OriginHungUp          the body ended too early
-│   └── OriginMismatch        an answer that can't be believed; carries the reason
-│       └── OriginChanged     the frame is another version than the bytes held
-├── CodestreamError           bytes that are no codestream
-│   └── WorkerLost            the process that decoded them died or was killed
-├── MeasureError              a measurement that would not be true
-├── PlanCancelled             whoever made the plan wants it no more
-├── InternalFault             a fault of ours, which the log tells of
-├── ShuttingDown              the service is ending
-└── ConfigurationError        a file of settings or a profile; says path, line and what is right
+│   └── OriginMismatch        a response that can't be trusted; carries the reason
+│       └── OriginChanged     the frame's version differs from the cached bytes
+├── CodestreamError           bytes that are not a codestream
+│   └── WorkerLost            the worker process died or was killed while decoding
+├── MeasureError              a measurement that would be wrong
+├── PlanCancelled             the plan was cancelled
+├── InternalFault             a fault of the proxy; the log has the details
+├── ShuttingDown              the service is shutting down
+└── ConfigurationError        a settings file or a profile; says path, line and what is right
 """
 
 
 class ProxyError(Exception):
-    """Whatever this project raises on purpose."""
+    """Base of all errors that this project raises on purpose."""
 
 
 class RequestError(ProxyError):
-    """What the viewer asked for can't be had."""
+    """The viewer's request can't be satisfied."""
 
 
 class BadResource(RequestError):
@@ -48,11 +48,11 @@ class BadResource(RequestError):
 
 
 class NotAcceptable(RequestError):
-    """The viewer takes none of the representations there are (PS3.18 8.7.4)."""
+    """The viewer accepts none of the available representations (PS3.18 8.7.4)."""
 
 
 class RangeNotSatisfiable(RequestError):
-    """No such bytes (RFC 9110 15.5.17)."""
+    """The representation has no such bytes (RFC 9110 15.5.17)."""
 
     def __init__(self, message: str, total: int) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class RangeNotSatisfiable(RequestError):
 
 
 class UnknownName(RequestError):
-    """No origin, or no profile, of that name is configured."""
+    """No origin or profile of that name is configured."""
 
 
 class UnknownFrame(RequestError):
@@ -69,84 +69,84 @@ class UnknownFrame(RequestError):
 
 
 class NotMade(RequestError):
-    """There can be no such alternate of this frame."""
+    """The requested alternate can't be made from this frame."""
 
 
 class BadRequest(RequestError):
-    """No request of HTTP/1.1, or one that two servers could read in two ways (RFC 9112 2.2)."""
+    """The request is not HTTP/1.1, or two servers could read it in two ways (RFC 9112 2.2)."""
 
 
 class BadMethod(RequestError):
-    """TRACE and CONNECT, which nobody needs here (RFC 9110 15.5.6)."""
+    """TRACE and CONNECT, which no client needs here (RFC 9110 15.5.6)."""
 
 
 class TooLarge(RequestError):
-    """More bytes of headers or chunk extensions than anybody needs (RFC 6585 5)."""
+    """Headers or chunk extensions are over the limit (RFC 6585 5)."""
 
 
 class UrlTooLong(RequestError):
-    """More bytes of a URL than anybody needs (RFC 9110 15.5.15)."""
+    """The URL is over the limit (RFC 9110 15.5.15)."""
 
 
 class TooSlow(RequestError):
-    """The headers of a request did not arrive in time (RFC 9110 15.5.9)."""
+    """The request's headers did not arrive in time (RFC 9110 15.5.9)."""
 
 
 class WrongHost(RequestError):
-    """`Host` is no name of this proxy (RFC 9110 15.5.20)."""
+    """`Host` is not a name of this proxy (RFC 9110 15.5.20)."""
 
 
 class CrossSite(RequestError):
-    """A page of another site would change something."""
+    """A page of another site tried to change something."""
 
 
 class OriginError(ProxyError):
-    """The origin's fault, as seen from here."""
+    """The origin failed, as the proxy sees it."""
 
 
 class OriginUnreachable(OriginError):
-    """No connection to the origin."""
+    """The proxy could not connect to the origin."""
 
 
 class OriginTimeout(OriginError):
-    """The origin said nothing for longer than its limit."""
+    """The origin sent nothing for longer than its limit."""
 
 
 class OriginRefused(OriginError):
-    """The origin answered 4xx, or redirected to another host."""
+    """The origin answered with a 4xx status, or redirected to another host."""
 
     def __init__(self, status: int, challenge: str | None = None, *, location: str | None = None) -> None:
         super().__init__(f"the origin answered {status}")
         self.status = status
-        """The origin's own status, passed on to the viewer."""
+        """The origin's own status, which the viewer gets too."""
         self.challenge = challenge
-        """Its WWW-Authenticate, if any, passed on too (RFC 9110 11.6.1)."""
+        """The origin's WWW-Authenticate, if any, which the viewer gets too (RFC 9110 11.6.1)."""
         self.location = location
-        """Its Location, if it redirected, passed on too (RFC 9110 10.2.2)."""
+        """The origin's Location if it redirected, which the viewer gets too (RFC 9110 10.2.2)."""
 
 
 class OriginBusy(OriginError):
-    """The origin answered 429, 502, 503 or 504: later, perhaps."""
+    """The origin answered 429, 502, 503 or 504; a retry may succeed."""
 
     def __init__(self, status: int, retry_after: float | None) -> None:
         super().__init__(f"the origin answered {status}")
         self.status = status
-        """The origin's own status, passed on to the viewer."""
+        """The origin's own status, which the viewer gets too."""
         self.retry_after = retry_after
-        """Seconds to wait, where it said so (RFC 9110 10.2.3)."""
+        """Seconds to wait; None if the origin did not say (RFC 9110 10.2.3)."""
 
 
 class OriginFailed(OriginError):
-    """The origin answered another 5xx, or a status that has no meaning for a frame."""
+    """The origin answered with another 5xx, or with a status that means nothing for a frame."""
 
     def __init__(self, message: str, refused: int | None = None) -> None:
         super().__init__(message)
         self.refused = refused
-        """The status by which it refused the proxy's own credentials, if it did."""
+        """The status with which the origin refused the proxy's own credentials, if it did."""
 
 
 class Loop(OriginError):
-    """The origin leads back to this proxy, or to another one in a ring (RFC 5842 7.2)."""
+    """The origin leads back to this proxy, directly or through other proxies (RFC 5842 7.2)."""
 
 
 class OriginHungUp(OriginError):
@@ -154,41 +154,41 @@ class OriginHungUp(OriginError):
 
 
 class OriginMismatch(OriginError):
-    """An answer that can't be believed."""
+    """The origin's response can't be trusted."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
-        """A word for the metric: content_range, total, length, validator, encoding, too_large …"""
+        """One word for the metric: content_range, total, length, validator, encoding, too_large …"""
 
 
 class OriginChanged(OriginMismatch):
-    """The frame at the origin is another version than the one whose bytes are held."""
+    """The origin has another version of the frame than the cached bytes."""
 
 
 class CodestreamError(ProxyError):
-    """Bytes that are no codestream, or none that we can read."""
+    """The bytes are not a codestream, or not one that the proxy can read."""
 
 
 class WorkerLost(CodestreamError):
-    """The process that was to decode these bytes died of them, or took too long and was killed."""
+    """The worker process died while it decoded these bytes, or took too long and was killed."""
 
 
 class MeasureError(ProxyError):
-    """A measurement that would not be true: a wrong status, a short body, other bytes than the origin's."""
+    """The measurement would be wrong: bad status, short body, or bytes that differ from the origin's."""
 
 
 class PlanCancelled(ProxyError):
-    """Whoever made the plan wants it no more."""
+    """The plan was cancelled."""
 
 
 class InternalFault(ProxyError):
-    """A fault of ours, which the log tells of."""
+    """A fault of the proxy; the log has the details."""
 
 
 class ShuttingDown(ProxyError):
-    """The service is ending and starts nothing new."""
+    """The service is shutting down and starts no new work."""
 
 
 class ConfigurationError(ProxyError):
-    """A configuration that can't be used: one line a fault, each with path, line and what is right."""
+    """The configuration can't be used: one line per fault, with path, line and what is right."""

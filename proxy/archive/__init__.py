@@ -1,1 +1,1 @@
-"""Static DICOMweb trees: DICOM files read, trees written, single frames read back."""
+"""Reads DICOM files and writes static DICOMweb trees; also reads single frames from files."""

@@ -1,7 +1,7 @@
-"""Makes a static tree of DICOM files, or adds to one: each instance in one piece, and lists of all there are.
+"""Creates a static tree from DICOM files, or extends one: instances first, then the lists of all instances.
 
-Files are taken apart here and their pixels decoded in workers, so a file that kills a decoder costs itself
-alone. An instance that is there by the same recipe, and whole, is not made again.
+Files are parsed in this process and their pixels decoded in workers, so a file that crashes a decoder affects
+only itself. An instance that is complete and was made by the same recipe is not made again.
 """
 
 import asyncio
@@ -43,31 +43,31 @@ from proxy.wire.pixels import ImagePixel
 THUMBNAIL_EDGE = 256
 """Pixels of a thumbnail's longer side."""
 _MEMORY, _SECONDS = 4 << 30, 300.0
-"""What a worker may take: bytes of address space, and time for one frame."""
+"""Limits of a worker: bytes of address space, and seconds for one frame."""
 _PIXEL_DATA = "7FE00010"
 
 
 @dataclass(frozen=True, slots=True)
 class TreeOptions:
-    """What a tree is to hold."""
+    """The content of a tree."""
 
     frames: Alternate | None
-    """What frames are made into; None leaves them as they are."""
+    """Encoding of the frames; None keeps them as they are."""
     alternates: Mapping[str, Alternate] = field(default_factory=dict)
-    """By the name that stands in URLs instead of `frames`."""
+    """Alternates by the name that replaces `frames` in URLs."""
     forms: Forms = field(default_factory=Forms)
-    """In which forms."""
+    """The forms in which content is stored."""
     has_thumbnails: bool = False
-    """Whether instances and series have one."""
+    """True if instances and series get a thumbnail."""
     has_instances: bool = False
-    """Whether the DICOM files are in it too."""
+    """True if the DICOM files are stored in the tree too."""
 
 
 def create(tree: Path, sources: Sequence[Path], wanted: TreeOptions, out: TextIO) -> Outcome:
-    """Makes or extends a tree. Progress goes to `out`. Raises `ConfigurationError`, `OSError`."""
+    """Creates or extends a tree. Progress goes to `out`. Raises `ConfigurationError`, `OSError`."""
     tree, began, outcome = tree.resolve(), time.monotonic(), Outcome()
     with alone(tree, out), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pydicom finds odd is none of the tree's business
+        warnings.simplefilter("ignore")  # pydicom's warnings do not matter for the tree
         refuse_strangers(tree)
         chosen = list(choose(sources, tree, outcome))
         aside = sibling(tree, "making")
@@ -93,7 +93,7 @@ class _Conversion:
         self._jobs = asyncio.Semaphore(2 * cores)
 
     async def run(self, paths: Sequence[Path], out: TextIO) -> None:
-        """Converts them, a few at once."""
+        """Converts the files, several at once."""
         left = iter(paths)
         with tqdm(total=len(paths), desc="Converting", file=out, disable=None) as shown:
 
@@ -108,7 +108,7 @@ class _Conversion:
     async def _convert(self, path: Path) -> None:
         try:
             source = await asyncio.to_thread(read_source, path)
-        except Exception as error:  # whatever a file breaks
+        except Exception as error:  # a file can cause any error
             self._outcome.fail(path, error)
             return
         try:
@@ -122,15 +122,15 @@ class _Conversion:
                 lost = sorted(overlays_in(source.metadata) - set(metadata))
                 left_out = [
                     *source.left_out,
-                    *(f"{tag}: an overlay in other bits of the pixels" for tag in lost),
+                    *(f"{tag}: an overlay in unused bits of the pixels" for tag in lost),
                 ]
                 manifest = await asyncio.to_thread(folder.finish, self._tree, metadata, recipe)
-            except Exception:  # no cancellation: its threads are still writing, and all is removed in the end
+            except Exception:  # not if cancelled: threads still write, and all is removed at the end
                 folder.abandon()
                 raise
         except OSError:
-            raise  # a full disk is no fault of the file's
-        except Exception as error:  # whatever a file breaks costs itself alone
+            raise  # a full disk is not the file's fault
+        except Exception as error:  # an error affects only the file that causes it
             self._outcome.fail(path, error)
         else:
             self._outcome.read += len(source.content)
@@ -139,8 +139,8 @@ class _Conversion:
             self._outcome.left_out += [(path, why) for why in left_out]
 
     async def _written(self, source: DicomFile, folder: InstanceFolder) -> tuple[Json, list[str]]:
-        """Everything but the metadata, which it gives, and what there is to say of it."""
-        notes = ["without attributes that JSON can't say"] if source.left_out else []
+        """Writes everything except the metadata. Returns the metadata, and notes for the outcome."""
+        notes = ["without attributes that JSON can't represent"] if source.left_out else []
         metadata, large = outsourced(source.metadata)
         for name, content in large.items():
             await asyncio.to_thread(folder.write, name, content, "application/octet-stream")
@@ -148,20 +148,20 @@ class _Conversion:
             name = f"bulkdata/{digest(source.video)}"
             await asyncio.to_thread(folder.write, name, source.video, source.label)
             metadata[_PIXEL_DATA] = {"vr": "OB", "BulkDataURI": name}
-            notes.append("a video, which is kept as it is")
+            notes.append("video kept as it is")
         if source.frames:
             try:
                 metadata = await self._write_frames(source, metadata, folder)
                 await self._write_alternates(source, folder, notes)
             except NotMade as why:
-                notes.append(f"frames are kept as they are, and alone: {why}")
+                notes.append(f"frames kept as they are, and not wrapped: {why}")
                 metadata = await self._keep_frames(source, metadata, folder)
         if self._wanted.has_instances:
             await asyncio.to_thread(folder.write, "index", source.content, DICOM)
         return metadata, notes
 
     async def _write_frames(self, source: DicomFile, metadata: Json, folder: InstanceFolder) -> Json:
-        """What the metadata says with them. Raises `NotMade`."""
+        """Writes the frames and returns the metadata that describes them. Raises `NotMade`."""
         wanted = self._wanted.frames
         if wanted is None or _is_so(source, wanted):
             return await self._keep_frames(source, metadata, folder)
@@ -190,10 +190,10 @@ class _Conversion:
     async def _write_made(
         self, source: DicomFile, name: str, alternate: Alternate, folder: InstanceFolder
     ) -> ImagePixel:
-        """One alternate of every frame; what it was made of. Raises `NotMade`, `CodestreamError`."""
+        """Writes one alternate of every frame; returns their form. Raises `NotMade`, `CodestreamError`."""
         pixel = source.pixel
         if pixel is None:
-            raise NotMade("the metadata does not say how its pixels are stored")
+            raise NotMade("the metadata does not say how the pixels are stored")
         scale = alternate.scale_of(pixel.columns, pixel.rows)
 
         async def write(number: int, frame: bytes) -> None:
@@ -212,7 +212,7 @@ class _Conversion:
 
 
 def _is_so(source: DicomFile, wanted: Alternate) -> bool:
-    """Whether frames are already what they are to be made into."""
+    """True if the frames are already encoded as requested."""
     if wanted.codec == "jpegls":
         return source.media == "image/jls"
     return source.syntax == HTJ2K_RPCL and all(map(_is_rpcl, source.frames))
@@ -227,10 +227,10 @@ def _is_rpcl(codestream: bytes) -> bool:
 
 
 def _thumbnail(source: DicomFile) -> Rendering:
-    """The frame in the middle, small."""
+    """Returns the job for a thumbnail of the middle frame."""
     pixel, at = source.pixel, len(source.frames) // 2
     if pixel is None:
-        raise NotMade("the metadata does not say how its pixels are stored")
+        raise NotMade("the metadata does not say how the pixels are stored")
     displays = read_displays(source.metadata)
     by = max(1.0, max(pixel.columns, pixel.rows) / THUMBNAIL_EDGE)
     size = max(1, round(pixel.columns / by)), max(1, round(pixel.rows / by))
@@ -247,7 +247,7 @@ def _thumbnail(source: DicomFile) -> Rendering:
 
 
 async def _together(works: Iterable[Coroutine[None, None, None]]) -> None:
-    """All at once. The first error ends the others and is raised as itself."""
+    """Runs all coroutines at once. The first error ends the others and is raised itself."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:

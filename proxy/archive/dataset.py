@@ -1,4 +1,4 @@
-"""A DICOM file as pydicom reads it, and what its frames are: the place where a file's faults get words."""
+"""Reads a DICOM file with pydicom, and turns its faults into errors with plain messages."""
 
 from io import BytesIO
 
@@ -13,29 +13,29 @@ from proxy.errors import CodestreamError
 from proxy.wire.dicomjson import FRAMES, text_of
 
 NATIVE = frozenset({"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{last}" for last in ("1", "1.99", "2"))})
-"""Transfer syntaxes whose pixels are not compressed (PS3.5 A.1 to A.3 and A.5)."""
-NO_DICOM = "no DICOM file: it has no prefix DICM"
+"""Uncompressed transfer syntaxes (PS3.5 A.1 to A.3 and A.5)."""
+NO_DICOM = "not a DICOM file: it lacks the prefix DICM"
 _UNDEFINED = 0xFFFFFFFF
 MOST_FRAMES = 1 << 24
-"""Of one instance; more are an error of the file."""
+"""Frames of one instance; a higher number is an error in the file."""
 
 
 def read_dataset(content: bytes) -> Dataset:
-    """A file's data set. Raises `CodestreamError`, also for what pydicom raises of itself."""
+    """Reads a file's data set. Raises `CodestreamError` for any error of pydicom too."""
     try:
         dataset = dcmread(BytesIO(content))
     except InvalidDicomError as error:
         raise CodestreamError(NO_DICOM) from error
-    except Exception as error:  # whatever a file breaks
+    except Exception as error:  # a file can cause any error
         raise CodestreamError(words(error)) from error
-    for element in dataset.values():  # pydicom takes what is there of the last one
+    for element in dataset.values():  # pydicom accepts a truncated last element
         if len(getattr(element, "value", None) or b"") < getattr(element, "length", 0) < _UNDEFINED:
             raise CodestreamError(f"it ends inside {element.tag} {keyword_for_tag(element.tag)}".rstrip())
     return dataset
 
 
 def words(error: Exception) -> str:
-    """What an error says to people: ours as it is, the system's without its number, others by their kind."""
+    """Formats an error for people: ours as is, the system's without its number, others with their type."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = " ".join(str(error).split())
@@ -47,32 +47,32 @@ def words(error: Exception) -> str:
 
 
 def syntax_of(dataset: Dataset) -> str:
-    """The UID of its transfer syntax. Raises `CodestreamError` if it names none."""
+    """Returns the transfer syntax UID. Raises `CodestreamError` if the file has none."""
     syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
     if not syntax:
-        raise CodestreamError("it names no transfer syntax")
+        raise CodestreamError("the file has no transfer syntax")
     return syntax
 
 
 def is_encapsulated(dataset: Dataset, keyword: str) -> bool:
-    """Whether its pixels are in items. Raises `CodestreamError` if its transfer syntax has it otherwise."""
+    """True if the pixels are in items. Raises `CodestreamError` if the transfer syntax contradicts that."""
     syntax, element = syntax_of(dataset), dataset[keyword]
     if not isinstance(element.value, bytes):
-        raise CodestreamError(f"{keyword} is no bytes: its VR is {element.VR}")
+        raise CodestreamError(f"{keyword} is not binary: its VR is {element.VR}")
     if syntax in NATIVE:
         if element.is_undefined_length:
-            raise CodestreamError(f"{keyword} is in items, which transfer syntax {syntax} does not have")
+            raise CodestreamError(f"{keyword} is in items, but transfer syntax {syntax} does not allow items")
         return False
     if element.value.startswith(ITEM):
         return True
     uid = UID(syntax)
     if element.is_undefined_length or (uid.is_transfer_syntax and uid.is_encapsulated):
-        raise CodestreamError(f"{keyword} is not in items, as transfer syntax {syntax} has it")
-    return False  # of a syntax that nobody knows
+        raise CodestreamError(f"{keyword} is not in items, but transfer syntax {syntax} requires items")
+    return False  # for an unknown transfer syntax
 
 
 def number_of_frames(metadata: dict[str, object]) -> int:
-    """As many as its metadata in DICOM JSON says; 1 if it says nothing. Raises `CodestreamError`."""
+    """Returns NumberOfFrames from DICOM JSON metadata; 1 if absent. Raises `CodestreamError`."""
     text = text_of(metadata, FRAMES) or "0"
     if not (text.isascii() and text.isdigit() and int(text[:20]) <= MOST_FRAMES):
         raise CodestreamError(f"NumberOfFrames is {text[:20]}")
@@ -80,7 +80,7 @@ def number_of_frames(metadata: dict[str, object]) -> int:
 
 
 def encapsulated_frames(dataset: Dataset, keyword: str, count: int) -> tuple[bytes, ...]:
-    """The frames in its items. Raises `CodestreamError`."""
+    """Returns the encapsulated frames. Raises `CodestreamError`."""
     tables = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
     offsets, lengths = (table if isinstance(table, bytes) else b"" for table in tables)
     return frames_of(dataset[keyword].value, count, (offsets, lengths), syntax_of(dataset))

@@ -1,4 +1,4 @@
-"""The metadata of an instance as its tree gives it: of the frames that are there, without pixels."""
+"""Builds the metadata of an instance for its tree, without pixels."""
 
 from base64 import b64decode
 from contextlib import suppress
@@ -14,24 +14,24 @@ from proxy.wire.media import HTJ2K_RPCL
 from proxy.wire.pixels import ImagePixel
 
 MOST_INLINE = 1024
-"""Bytes of binary values that stand in metadata; larger ones have a URL of their own."""
+"""Bytes of a binary value in metadata; a larger value gets a URL of its own."""
 
 MOST_NESTED = 32
-"""Sequences inside each other; readers of JSON stop at some depth, and then read nothing of a list."""
+"""Depth of nested sequences. JSON readers have a limit, beyond which they read nothing of a list."""
 
 _CHARACTERS, _PHOTOMETRIC, _PLANAR, _HIGH = "00080005", "00280004", "00280006", "00280102"
 _OVERLAY_BITS, _OVERLAY_DATA = "0100", "3000"
 _NOT_SAID = (0x7FE00008, 0x7FE00009, 0x7FE00010, 0xFFFCFFFC)
-"""Pixels, and padding."""
+"""Tags that are left out: pixels and padding."""
 _TEXT = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 """VRs of plain text; DICOM JSON may have numbers as text too (PS3.18 F.2.3)."""
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def metadata_of(dataset: Dataset) -> tuple[Json, list[str]]:
-    """All that can be said in JSON, binary values inline; and the attributes that can't, with why.
+    """Converts a data set to JSON, binary values inline; also returns what JSON can't represent, and why.
 
-    Without pixels and group lengths.
+    Pixels and group lengths are left out.
     """
     left_out: list[str] = []
     metadata = _described(dataset, left_out)
@@ -54,22 +54,22 @@ def _described(dataset: Dataset, left_out: list[str], depth: int = 0) -> Json:
                 metadata[f"{tag:08X}"] = {"vr": "SQ", "Value": items}
             else:
                 left_out.append(f"{_named(tag)}: sequences more than {MOST_NESTED} deep")
-        except Exception:  # whatever a value that breaks its own rules breaks
+        except Exception:  # a malformed value can cause any error
             _keep_text(metadata, dataset, tag, left_out)
     return metadata
 
 
 def _keep_text(metadata: Json, dataset: Dataset, tag: BaseTag, left_out: list[str]) -> None:
-    """A value that breaks its own rules, as text if it is one."""
+    """Keeps a malformed value as text if it is text; otherwise records that it is left out."""
     kind, raw = "UN", dataset.get_item(tag)
-    with suppress(Exception):  # the same
+    with suppress(Exception):  # likewise
         kind = raw.VR or dictionary_VR(tag)
         if kind in _TEXT:
             text = raw.value.decode("ascii") if isinstance(raw.value, bytes) else raw.value
             texts = text.split("\\") if isinstance(text, str) else map(str, text)
             metadata[f"{tag:08X}"] = {"vr": kind, "Value": [each.strip(" \0") for each in texts]}
             return
-    left_out.append(f"{_named(tag)}: its value is no {kind}")
+    left_out.append(f"{_named(tag)}: its value is not a valid {kind}")
 
 
 def _named(tag: BaseTag) -> str:
@@ -77,7 +77,7 @@ def _named(tag: BaseTag) -> str:
 
 
 def _finite(element: Json) -> Json:
-    """JSON has no number for what is no number."""
+    """Replaces NaN and infinities by words, because JSON has no numbers for them."""
     if element["vr"] not in ("FL", "FD", "DS") or "Value" not in element:
         return element
     values = [_WORDS.get(str(value), value) for value in element["Value"]]
@@ -85,7 +85,7 @@ def _finite(element: Json) -> Json:
 
 
 def outsourced(metadata: Json) -> tuple[Json, dict[str, bytes]]:
-    """The same with URLs for what is large, relative to the instance; and that, by its name below it."""
+    """Replaces large values by URLs relative to the instance. Also returns these values, by name."""
     large: dict[str, bytes] = {}
 
     def moved(element: Json) -> Json:
@@ -100,7 +100,7 @@ def outsourced(metadata: Json) -> tuple[Json, dict[str, bytes]]:
 
 
 def of_frames(metadata: Json, number_of_frames: int, syntax: str) -> Json:
-    """What it says of its frames in that transfer syntax."""
+    """Returns the metadata with the number of frames and their transfer syntax."""
     told = metadata | {
         TRANSFER_SYNTAXES[0]: {"vr": "UI", "Value": [syntax]},
         FRAMES: {"vr": "IS", "Value": [number_of_frames]},
@@ -109,7 +109,7 @@ def of_frames(metadata: Json, number_of_frames: int, syntax: str) -> Json:
 
 
 def of_encoded(metadata: Json, pixel: ImagePixel, syntax: str) -> Json:
-    """What it says of its pixels once they were encoded: of colour (PS3.5 8.2.4), and of their bits."""
+    """Adapts the metadata to encoded pixels: colour (PS3.5 8.2.4), bits, and no embedded overlays."""
     inside = overlays_in(metadata)
     told = {tag: element for tag, element in metadata.items() if tag not in inside}
     if _HIGH in told and pixel.low:
@@ -123,7 +123,7 @@ def of_encoded(metadata: Json, pixel: ImagePixel, syntax: str) -> Json:
 
 
 def overlays_in(metadata: Json) -> set[str]:
-    """The tags of overlays that lie in bits of pixels, which are the value's alone once they are encoded."""
+    """Returns the tags of overlays in unused bits of the pixels, which encoding drops."""
     groups = {tag[:4] for tag in metadata if tag[:2] == "60" and tag[4:] == _OVERLAY_BITS}
     inside = {group for group in groups if whole_of(metadata, group + _OVERLAY_BITS) > 1}
     return {tag for tag in metadata if tag[:4] in inside and f"{tag[:4]}{_OVERLAY_DATA}" not in metadata}

@@ -1,4 +1,4 @@
-"""The frames in a file: a codestream as it is, one in a JPH box, or those that are encapsulated in DICOM."""
+"""Reads the frames in a file: a bare codestream, a codestream in a JPH file, or frames in DICOM."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ _CONTIGUOUS = b"jp2c"  # T.800 I.5.4
 
 
 def frames_in(path: Path) -> Iterator[bytes]:
-    """The codestreams in a file, in the order of frame_number. Raises `CodestreamError`, `OSError`."""
+    """Yields the codestreams in a file, in the order of frame_number. Raises `CodestreamError`, `OSError`."""
     content = path.read_bytes()
     if content.startswith(_CODESTREAM):
         yield content
@@ -49,15 +49,15 @@ def _boxed(content: bytes) -> bytes:
         if stop < at + head:
             break
         at = stop
-    raise CodestreamError("boxes without a codestream")
+    raise CodestreamError("the JPH file has no codestream")
 
 
 def _encapsulated(content: bytes) -> tuple[bytes, ...]:
     dataset = read_dataset(content)
     syntax = syntax_of(dataset)
     if "PixelData" not in dataset:
-        raise CodestreamError("it has no PixelData")
+        raise CodestreamError("the file has no PixelData")
     if not is_encapsulated(dataset, "PixelData"):
-        raise CodestreamError(f"its pixels are not encapsulated, {UID(syntax).name}")
+        raise CodestreamError(f"the pixels are not encapsulated: {UID(syntax).name}")
     metadata, _ = metadata_of(dataset.group_dataset(0x28))
     return encapsulated_frames(dataset, "PixelData", number_of_frames(metadata))

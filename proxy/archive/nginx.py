@@ -1,4 +1,4 @@
-"""How nginx serves a tree: a file to include where it has its servers, such as /etc/nginx/conf.d."""
+"""Writes an nginx configuration for a tree, to include in http { }, for example in /etc/nginx/conf.d."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from proxy.archive.tree import BOUNDARY, DICOM, DICOM_JSON, ENDINGS, JPEG
 
 
 def configuration(tree: Path, listen: str = "127.0.0.1:8080") -> str:
-    """Of a server of that tree alone; its DICOMweb root is `/`."""
+    """Returns the configuration of a server for this tree; the DICOMweb root is `/`."""
     frames = [media for media in ENDINGS if media != DICOM]
     return _TEMPLATE % {
         "listen": listen,
@@ -22,22 +22,22 @@ def configuration(tree: Path, listen: str = "127.0.0.1:8080") -> str:
 
 
 _TEMPLATE = """\
-# A DICOMweb tree that `progressive-proxy create` wrote; to be included in http { }.
-# What a file server can't do: searches give the whole list, and frames come one by one.
-# Whoever reaches it reads everything, and so may every page: users and TLS are for you to add.
+# A DICOMweb tree written by `progressive-proxy create`. Include this file in http { }.
+# A file server has limits: a search returns the whole list, and a request returns one frame.
+# Everybody who can reach this server, and every web page, can read everything. Add users and TLS yourself.
 
 geo $dollar { default "$"; }
 map $arg_accept $dicomweb_accept { "" $http_accept; default $arg_accept; }
 map $dicomweb_accept $dicomweb_first {
-  "~*^\\s*(image|video|application)(/|%%2F)" .alone;  # what is asked for by its own type comes alone
-  default .mht;                                      # all else is multipart (PS3.18 8.7.4)
+  "~*^\\s*(image|video|application)(/|%%2F)" .alone;  # a single media type gets a single part
+  default .mht;                                      # everything else gets multipart (PS3.18 8.7.4)
 }
 
 server {
   listen %(listen)s;
   root "%(tree)s";
   default_type application/octet-stream;
-  gzip_static on;  # JSON, where `--gzip` left it
+  gzip_static on;  # JSON, if created with `--gzip`
   gzip_vary on;
 
   add_header Access-Control-Allow-Origin * always;
@@ -57,13 +57,13 @@ server {
     try_files $uri/index.json $uri.json $uri.jpeg =404;
   }
 
-  # A DICOM file, where `--instances` left it.
+  # A DICOM file, if created with `--instances`.
   location ~ "^/studies/[0-9.]+/series/[0-9.]+/instances/[0-9.]+$" {
     types { application/dicom dcm; 'multipart/related; type="application/dicom"; boundary=%(boundary)s' mht; }
     try_files $uri/index$dicomweb_first $uri/index.dcm $uri/index.mht =404;
   }
 
-  # Frames, alternates and bulk data; each also by its file's name, such as frames/1.mht.
+  # Frames, alternates and bulk data, also by file name, such as frames/1.mht.
   location ~ "^/studies/[0-9.]+/series/[0-9.]+/instances/[0-9.]+/[^/]+/[^/]+$" {
     types { %(types)s 'multipart/related; boundary=%(boundary)s' mht; }
     try_files $uri$dicomweb_first %(files)s $uri.mht $uri =404;

@@ -1,4 +1,4 @@
-"""What came of making a tree: how many of what, how much, and what was not converted and why."""
+"""The result of creating a tree: counts, sizes, and which files were not converted and why."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,37 +11,37 @@ from proxy.archive.manifest import Manifest
 
 @dataclass
 class Outcome:
-    """Counted as it goes."""
+    """The result so far; updated while the tree is created."""
 
     made: int = 0
-    """Instances that were made now."""
+    """Instances made by this run."""
     found: int = 0
-    """Instances that were there and whole."""
+    """Instances that were complete already."""
     twice: dict[Path, Path] = field(default_factory=dict)
-    """Files that are the same as others, and as which."""
+    """Duplicate files, and the file that each equals."""
     not_dicom: dict[Path, str] = field(default_factory=dict)
-    """Files in folders that are no instances, and why."""
+    """Files in folders that are not instances, and why."""
     left_out: list[tuple[Path, str]] = field(default_factory=list)
-    """Attributes and overlays that an instance in the tree has not, by file, and why."""
+    """Attributes and overlays that were left out of the tree: file and reason."""
     listed: int = 0
-    """Instances that the tree has now."""
+    """Instances in the tree after this run."""
     read: int = 0
     """Bytes of the files that were converted."""
     written: Counter[str] = field(default_factory=Counter)
-    """Bytes by what they are."""
+    """Bytes written, by kind of file."""
     notes: Counter[str] = field(default_factory=Counter)
-    """What was left as it was, and how often."""
+    """Notes about what was left unchanged, with counts."""
     failed: dict[Path, str] = field(default_factory=dict)
-    """What could not be converted, and why."""
+    """Files that could not be converted, and why."""
     seconds: float = 0.0
-    """From beginning to end."""
+    """Duration of the run."""
 
     def fail(self, path: Path, error: Exception) -> None:
-        """A file that was not converted."""
+        """Records a file that could not be converted."""
         self.failed[path] = words(error) or type(error).__name__
 
     def add(self, manifest: Manifest) -> None:
-        """An instance that was made."""
+        """Records an instance that was made."""
         self.made += 1
         for path, entry in manifest.files.items():
             name = path.partition("/")[0].partition(".")[0]
@@ -51,8 +51,10 @@ class Outcome:
         def megabytes(size: int) -> str:
             return f"{size / 1e6:,.1f} MB"
 
-        others = ((len(self.twice), "files twice"), (len(self.not_dicom), "files are no instances"))
-        lines = [f"{self.made:,} instances made, {self.found:,} found whole, {self.listed:,} in the tree"]
+        others = ((len(self.twice), "files are duplicates"), (len(self.not_dicom), "files are not instances"))
+        lines = [
+            f"{self.made:,} instances made, {self.found:,} already complete, {self.listed:,} in the tree"
+        ]
         lines += [f"{count:,} {what}" for count, what in others if count]
         lines += [f"{count:,} instances: {what}" for what, count in sorted(self.notes.items())]
         if self.made:
@@ -63,12 +65,12 @@ class Outcome:
 
     @property
     def faults(self) -> Iterator[str]:
-        """A line for each file that is not in the tree, or not all of it, and why."""
+        """Yields a line for each file that is not in the tree, or not completely, with the reason."""
         if self.twice:
-            yield f"twice: {len(self.twice):,} files"
+            yield f"duplicates: {len(self.twice):,} files"
             yield from (f"  {path}, the same as {other}" for path, other in self.twice.items())
         if self.not_dicom:
-            yield f"no instances: {len(self.not_dicom):,} files"
+            yield f"not instances: {len(self.not_dicom):,} files"
             yield from (f"  {path}: {why}" for path, why in self.not_dicom.items())
         if self.left_out:
             yield f"left out: {len(self.left_out):,} attributes"

@@ -1,7 +1,8 @@
-"""Makes a tree of own pictures once and finds it again: written aside, renamed when whole, checked on use.
+"""Creates a tree of given pictures once and reuses it.
 
-A process that makes a tree holds a lock beside the folder, so a second one waits and then finds the tree.
-Whatever dies on the way leaves at most a folder aside, which the next one removes.
+The tree is written aside, renamed when it is complete, and checked on every use.
+A process that creates a tree holds a lock beside the folder, so a second process waits and then finds the
+tree. If the process dies, it leaves at most a folder aside, which the next one removes.
 """
 
 import os
@@ -35,24 +36,24 @@ from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, HTJ2K_RPCL
 from proxy.wire.pixels import ImagePixel
 
 Encode = Callable[[NDArray[Any]], bytes]
-"""Makes the codestream of one frame, HTJ2K Lossless RPCL."""
+"""Encodes one frame as HTJ2K Lossless RPCL."""
 
 
 class SourceInstance(Protocol):
-    """One instance to be written."""
+    """One instance to write."""
 
     @property
     def dataset(self) -> Dataset:
-        """Its attributes."""
+        """The attributes."""
 
     @property
     def frames(self) -> Callable[[], Iterable[NDArray[Any]]]:
-        """Gives its frames in the order of frame_number; called once, in a thread."""
+        """Returns the frames in the order of frame_number. Called once, in a thread."""
 
 
 @dataclass(frozen=True)
 class _Made:
-    """How the tree is made."""
+    """How to make the tree."""
 
     recipe: str
     encode: Encode
@@ -67,12 +68,11 @@ def prepare(
     progress: TextIO | None = None,
     alternates: Mapping[str, Alternate] | None = None,
 ) -> None:
-    """Makes `folder` a whole tree of the instances, or leaves it where it is one by the same recipe.
+    """Makes `folder` a complete tree of the instances, or keeps it if it is one by the same recipe.
 
-    `recipe` names the version of the instances, which are only asked for where the tree is made. Alternates
-    are by the name that stands in URLs instead of `frames`. Progress goes to stderr unless told otherwise.
-    Raises `ConfigurationError` for a folder that holds something else, and whatever `instances` and `encode`
-    raise.
+    `recipe` identifies the version of the instances, which are requested only if the tree is made. Alternates
+    are named by what replaces `frames` in URLs. Progress goes to stderr by default. Raises
+    `ConfigurationError` if the folder holds something else, and any error of `instances` and `encode`.
     """
     alternates = alternates or {}
     told = (f"{name}={alternate}" for name, alternate in alternates.items())
@@ -81,7 +81,7 @@ def prepare(
     if is_whole(folder, how.recipe):
         return
     with alone(folder, out):
-        if is_whole(folder, how.recipe):  # made by the one that we waited for
+        if is_whole(folder, how.recipe):  # the process that held the lock made it
             return
         refuse_strangers(folder)
         aside = sibling(folder, "making")
@@ -94,7 +94,7 @@ def prepare(
 
 
 def _make(aside: Path, how: _Made, instances: Sequence[SourceInstance], out: TextIO) -> None:
-    out.write(f"Encoding {len(instances)} instances, once; they are kept for the next time.\n")
+    out.write(f"Encoding {len(instances)} instances. This is done only once.\n")
     out.flush()
     pool = ThreadPoolExecutor(os.cpu_count())
     try:

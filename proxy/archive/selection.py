@@ -1,4 +1,4 @@
-"""The files that a tree is made of: one for each instance, and why each other file is none of them."""
+"""Chooses the files of a tree: one for each instance. Records why the other files are left out."""
 
 import os
 from collections import defaultdict
@@ -15,9 +15,9 @@ from proxy.errors import ConfigurationError
 
 
 def choose(sources: Sequence[Path], tree: Path, outcome: Outcome) -> Iterator[Path]:
-    """One file for each instance; none where they differ: nobody can tell which is right.
+    """Yields one file for each instance, or none if its files differ, since any could be right.
 
-    Files of the tree itself are no sources. Raises `ConfigurationError`.
+    Files inside the tree are not sources. Raises `ConfigurationError`.
     """
     every = _found(sources, outcome).items()
     found = {path: is_named for path, is_named in every if not path.is_relative_to(tree)}
@@ -34,7 +34,7 @@ def choose(sources: Sequence[Path], tree: Path, outcome: Outcome) -> Iterator[Pa
             continue
         for path in paths:
             other = first if path != first else others[0]
-            why = f"{len(paths)} files differ and have one SOPInstanceUID, as {other}"
+            why = f"{len(paths)} different files have the same SOPInstanceUID, among them {other}"
             outcome.fail(path, ConfigurationError(why))
 
 
@@ -48,18 +48,18 @@ def _by_instance(found: Mapping[Path, bool], outcome: Outcome) -> dict[str, list
                 outcome.fail(path, error)
             else:
                 outcome.not_dicom[path] = words(error)
-        except Exception as error:  # whatever a file breaks
+        except Exception as error:  # a file can cause any error
             outcome.fail(path, error)
         else:
             if uids is None:
-                outcome.not_dicom[path] = "a directory of other files"
+                outcome.not_dicom[path] = "a DICOMDIR"
             else:
                 files[uids[-1]].append(path)
     return files
 
 
 def _found(sources: Sequence[Path], outcome: Outcome) -> dict[Path, bool]:
-    """Every file, and whether it was named itself. Raises `ConfigurationError`."""
+    """Returns every file, with True if it was named itself. Raises `ConfigurationError`."""
     found: dict[Path, bool] = {}
 
     def unreadable(error: OSError) -> None:
@@ -72,11 +72,11 @@ def _found(sources: Sequence[Path], outcome: Outcome) -> dict[Path, bool]:
                     if os.path.isfile(path):  # noqa: PTH113  # never raises
                         found.setdefault(path.resolve(), False)
                     else:
-                        outcome.not_dicom[path] = "no file, or a link to none"
+                        outcome.not_dicom[path] = "not a regular file, or a broken link"
         elif source.is_file():
             found[source.resolve()] = True
         elif source.exists():
             raise ConfigurationError(f"{source}: neither a file nor a folder")
         else:
-            raise ConfigurationError(f"{source}: no such file or folder")
+            raise ConfigurationError(f"{source}: there is no such file or folder")
     return found

@@ -1,6 +1,6 @@
-"""A DICOM file taken apart: its metadata, its frames as they are stored, and what they are.
+"""Parses a DICOM file: metadata, stored frames, and what they are.
 
-Nothing is decoded here. Whatever a file holds, what it costs is an exception of whatever kind.
+Nothing is decoded here. A malformed file can raise any exception, but does no other harm.
 """
 
 from dataclasses import dataclass
@@ -51,55 +51,56 @@ _SWAPPED = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 @dataclass(frozen=True, slots=True)
 class DicomFile:
-    """One instance as its file has it."""
+    """One instance, as its file has it."""
 
     content: bytes
-    """The file."""
+    """The bytes of the file."""
     digest: str
-    """What tells it from other files."""
+    """Digest that identifies the file."""
     metadata: Json
-    """Without pixels; binary values inline."""
+    """Attributes without pixels; binary values are inline."""
     left_out: tuple[str, ...]
-    """Attributes that JSON can't say, and why."""
+    """Attributes that JSON can't represent, and why."""
     pixel: ImagePixel | None
-    """How its pixels are stored, where it says so."""
+    """How pixels are stored; None if the metadata does not say."""
     syntax: str
     """The transfer syntax of its frames."""
     frames: tuple[bytes, ...]
-    """Each as it is stored; none where it is no image, or a video."""
+    """The stored frames; empty for a video or a file without an image."""
     video: bytes = b""
     """The stream of a video, which has no frames."""
 
     @property
     def media(self) -> str:
-        """The media type of its frames, or of its video."""
+        """Returns the media type of the frames, or of the video."""
         found = next((media for syntaxes, media in _MEDIA if self.syntax in syntaxes), None)
         return found or _VIDEO.get(self.syntax, "application/octet-stream")
 
     @property
     def label(self) -> str:
-        """The same with the transfer syntax."""
+        """Returns the media type with its transfer syntax."""
         return f"{self.media};transfer-syntax={self.syntax}"
 
 
 def uids_of(path: Path) -> tuple[str, str, str] | None:
-    """UIDs of study, series and instance; None of a directory of files, which has none.
+    """Returns the UIDs of study, series and instance; None for a DICOMDIR, which has none.
 
-    Raises `InvalidDicomError` for what is not DICOM, `BadResource` for what are no UIDs, and more.
+    Raises `InvalidDicomError` if the file is not DICOM, `BadResource` if a UID is missing or malformed, and
+    more.
     """
     dataset = dcmread(path, stop_before_pixels=True, specific_tags=["DirectoryRecordSequence", *UIDS])
     if "DirectoryRecordSequence" in dataset:
         return None
     if lacking := [keyword for keyword in UIDS if not dataset.get(keyword)]:
-        raise BadResource(f"it has no {', '.join(lacking)}")
+        raise BadResource(f"the file has no {', '.join(lacking)}")
     study, series, instance = (str(dataset[keyword].value) for keyword in UIDS)
     if not all(map(is_standard_uid, (study, series, instance))):
-        raise BadResource("one of its UIDs is none: digits and single dots, 64 at most")
+        raise BadResource("a UID is malformed: it must have at most 64 digits and single dots")
     return study, series, instance
 
 
 def read_source(path: Path) -> DicomFile:
-    """A file taken apart. Raises `CodestreamError`, `OSError`, and whatever else it breaks."""
+    """Parses a file. Raises `CodestreamError`, `OSError`, and any error that the file causes."""
     content = path.read_bytes()
     dataset = read_dataset(content)
     syntax = syntax_of(dataset)
@@ -116,18 +117,18 @@ def read_source(path: Path) -> DicomFile:
         if is_encapsulated(dataset, kept):
             frames = encapsulated_frames(dataset, kept, count)
         elif pixel is None:
-            raise CodestreamError(f"{kept} without Rows, Columns and BitsAllocated")
+            raise CodestreamError(f"{kept} comes without Rows, Columns and BitsAllocated")
         else:
             frames = _plain_frames(dataset[kept].value, pixel, count)
     elif pixel is not None:
-        left_out.append("PixelData: not there, though the metadata says how it is stored")
+        left_out.append("PixelData: missing, although the metadata describes the pixels")
     if syntax in NATIVE:
-        syntax = EXPLICIT_LITTLE_ENDIAN  # what a frame alone is (PS3.18 8.7.3.5)
+        syntax = EXPLICIT_LITTLE_ENDIAN  # the transfer syntax of a single uncompressed frame (PS3.18 8.7.3.5)
     return DicomFile(content, digest(content), metadata, tuple(left_out), pixel, syntax, frames, video)
 
 
 def _swap(dataset: Dataset) -> None:
-    """Binary values of the retired big endian order as little endian; all others are read already."""
+    """Converts binary values from the retired big endian to little endian; others are parsed already."""
     for tag in list(dataset.keys()):
         kind = dataset.get_item(tag).VR
         if kind == "SQ":
@@ -140,7 +141,7 @@ def _swap(dataset: Dataset) -> None:
 
 def _plain_frames(value: bytes, pixel: ImagePixel, count: int) -> tuple[bytes, ...]:
     bits = pixel.bits_of(len(value), count)
-    if bits % 8:  # frames begin within bytes (PS3.5 8.1.1)
+    if bits % 8:  # frames may begin inside a byte (PS3.5 8.1.1)
         every = np.unpackbits(np.frombuffer(value, np.uint8), bitorder="little")
         return tuple(
             np.packbits(every[at * bits : (at + 1) * bits], bitorder="little").tobytes()

@@ -1,4 +1,4 @@
-"""Where a static DICOMweb tree keeps what, and what its JSON says (PS3.18 10.4, 10.6 and annex F).
+"""The layout of a static DICOMweb tree, and the content of its JSON (PS3.18 10.4, 10.6 and annex F).
 
     studies/index.json                          the list of studies
     studies/S/metadata.json
@@ -8,14 +8,14 @@
     studies/S/series/E/thumbnail.jpeg
     studies/S/series/E/instances/index.json     the list of the series' instances
     studies/S/series/E/instances/I/metadata.json
-    studies/S/series/E/instances/I/frames/N.jphc    the codestream; the ending goes by its media type
+        studies/S/series/E/instances/I/frames/N.jphc    the codestream; the suffix depends on the media type
     studies/S/series/E/instances/I/frames/N.mht     the same as multipart/related
     studies/S/series/E/instances/I/NAME/N.jls, .mht     the alternate of that name
-    studies/S/series/E/instances/I/bulkdata/D.bin, .mht     what is too large for metadata
+        studies/S/series/E/instances/I/bulkdata/D.bin, .mht     values too large for metadata
     studies/S/series/E/instances/I/index.dcm, .mht  the DICOM file
     studies/S/series/E/instances/I/thumbnail.jpeg
 
-Each JSON may be there in gzip too, as `….json.gz`. Nothing here reads or writes; `writing` does.
+Each JSON file may also exist in gzip, as `….json.gz`. This module neither reads nor writes; `writing` does.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ from proxy.wire.dicomjson import INSTANCE, MODALITY, SERIES, STUDY, text_of, who
 from proxy.wire.multipart import wrap
 
 BOUNDARY = "progressive-proxy-8c2f6a1be07d4953"
-"""The boundary of every `.mht`: one for all, so that a plain file server can send the right type."""
+"""The boundary of every `.mht` file. It is constant, so that a plain file server can send the right type."""
 
 DICOM_JSON, DICOM, JPEG = "application/dicom+json", "application/dicom", "image/jpeg"
 
@@ -46,7 +46,7 @@ ENDINGS = {
     DICOM: ".dcm",
     "application/octet-stream": ".bin",
 }
-"""What the names of files end in, by media type."""
+"""File suffixes by media type."""
 
 Json = dict[str, Any]
 """One data set in the DICOM JSON model (PS3.18 F.2)."""
@@ -70,28 +70,28 @@ _INSTANCE = (
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """The forms in which a tree keeps what it holds."""
+    """The forms in which a tree stores its content."""
 
     is_single: bool = True
-    """Whether frames are there alone."""
+    """True if frames are stored as single parts."""
     is_multipart: bool = True
-    """Whether they are there as multipart/related."""
+    """True if frames are stored as multipart/related."""
     is_gzip: bool = False
-    """Whether JSON is there in gzip too."""
+    """True if JSON is also stored in gzip."""
 
 
 def series_path(metadata: Json) -> str:
-    """The folder of an instance's series, below the tree."""
+    """Returns the folder of an instance's series, below the tree."""
     return f"studies/{text_of(metadata, STUDY)}/series/{text_of(metadata, SERIES)}"
 
 
 def instance_path(metadata: Json) -> str:
-    """The folder of an instance, below the tree."""
+    """Returns the folder of an instance, below the tree."""
     return f"{series_path(metadata)}/instances/{text_of(metadata, INSTANCE)}"
 
 
 def files_of(name: str, content: bytes, label: str, forms: Forms) -> Iterator[tuple[str, bytes, str]]:
-    """The files of a frame or the like with that label: the path of each, the content, the media type."""
+    """Yields the files for a frame or other content: path, content and media type."""
     media = label.partition(";")[0]
     if forms.is_single:
         yield name + ENDINGS.get(media, ".bin"), content, label
@@ -102,7 +102,7 @@ def files_of(name: str, content: bytes, label: str, forms: Forms) -> Iterator[tu
 
 
 def in_order(instances: Sequence[Json]) -> list[Json]:
-    """By study, series number and instance number, in whatever order they were found."""
+    """Sorts instances by study, series number and instance number."""
     return sorted(instances, key=_place)
 
 
@@ -113,9 +113,9 @@ def _place(metadata: Json) -> tuple[str, int, str, int, str]:
 
 
 def documents(instances: Sequence[Json]) -> Iterator[tuple[str, list[Json]]]:
-    """Every list, and the metadata of series and studies, of a tree with these instances; the first one last.
+    """Yields every list, and the metadata of series and studies, for a tree of these instances.
 
-    The metadata of the instances themselves lies with them.
+    The list of studies comes last. The metadata of each instance is in the folder of the instance.
     """
     studies = _grouped(instances, STUDY)
     for study in studies:
@@ -136,7 +136,7 @@ def _study_documents(study: Sequence[Json]) -> Iterator[tuple[str, list[Json]]]:
 
 
 def _seen_from(base: str, metadata: Json) -> Json:
-    """Where bulk data is goes by the URL of the document that says so (PS3.18 F.2.6, RFC 3986 5)."""
+    """Makes bulk data URLs relative to the document that contains them (PS3.18 F.2.6, RFC 3986 5)."""
     below = instance_path(metadata).removeprefix(f"{base}/")
 
     def moved(element: Json) -> Json:
@@ -148,7 +148,7 @@ def _seen_from(base: str, metadata: Json) -> Json:
 
 
 def changed(metadata: Json, change: Callable[[Json], Json]) -> Json:
-    """Metadata of which each element, those of sequences too, is what `change` makes of it."""
+    """Applies `change` to every element of the metadata, including those in sequences."""
     told = {}
     for tag, element in metadata.items():
         if element["vr"] == "SQ" and "Value" in element:

@@ -1,8 +1,8 @@
-"""Writes a tree: the folder of each instance in one piece, and last what lists them all.
+"""Writes a tree: each instance's folder in one step, and at the end the lists of all instances.
 
-An instance is written aside and renamed when it is whole, so a folder with a manifest is a whole instance by
-the recipe that the manifest names. The lists say what folders there are: whoever makes a tree in several
-turns, or is stopped on the way, has lost nothing.
+An instance is written aside and renamed when it is complete, so a folder with a manifest is a complete
+instance by the recipe in that manifest. The lists are made from the folders that exist. You can therefore
+create a tree in several runs, or interrupt a run, without losing anything.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ from proxy.archive.tree import (
 from proxy.errors import ConfigurationError
 
 RECIPE = "tree-3"
-"""Changes whenever a tree's files do."""
+"""Version of the tree's files. Change it whenever they change."""
 THUMBNAIL = "thumbnail.jpeg"
 
 
@@ -44,16 +44,16 @@ class InstanceFolder:
         self._files: dict[str, Entry] = {}
 
     def write(self, name: str, content: bytes, label: str) -> None:
-        """A frame or the like, in the forms of the tree; its name is without an ending."""
+        """Writes a frame or other content in the forms of the tree; `name` has no suffix."""
         for path, wrapped, kind in files_of(name, content, label, self._forms):
             self._files[path] = _write(self._aside / path, wrapped, kind)
 
     def write_alone(self, path: str, content: bytes, label: str) -> None:
-        """A file that has one form."""
+        """Writes a file that has only one form."""
         self._files[path] = _write(self._aside / path, content, label)
 
     def finish(self, tree: Path, metadata: Json, recipe: str) -> Manifest:
-        """Puts it in its place, over an older one."""
+        """Moves the instance to its place, replacing an older one."""
         for path, content, kind in _json_files("metadata.json", [metadata], self._forms):
             self._files[path] = _write(self._aside / path, content, kind)
         manifest = Manifest(recipe, BOUNDARY, self._files)
@@ -62,12 +62,12 @@ class InstanceFolder:
         return manifest
 
     def abandon(self) -> None:
-        """Leaves nothing behind, unless it was finished."""
+        """Removes everything, unless the instance was finished."""
         shutil.rmtree(self._aside, ignore_errors=True)
 
 
 def write_lists(tree: Path, recipe: str, forms: Forms) -> int:
-    """Lists all instances that are in a tree, and all files; gives the number of instances."""
+    """Lists all instances and files of a tree, and returns the number of instances."""
     files: dict[str, Entry] = {}
     instances: list[Json] = []
     for path in sorted(tree.glob(f"studies/*/series/*/instances/*/{FILE_NAME}")):
@@ -87,7 +87,7 @@ def write_lists(tree: Path, recipe: str, forms: Forms) -> int:
 def _series_thumbnails(
     tree: Path, instances: Sequence[Json], files: dict[str, Entry]
 ) -> Iterator[tuple[str, Entry]]:
-    """Of each series the one in the middle of those that there are."""
+    """Yields the middle thumbnail of each series as the thumbnail of the series."""
     every: dict[str, list[str]] = {}
     for metadata in instances:
         if (path := f"{instance_path(metadata)}/{THUMBNAIL}") in files:
@@ -111,7 +111,7 @@ def _write(path: Path, content: bytes, kind: str) -> Entry:
 
 
 def _replace(path: Path, content: bytes, kind: str) -> Entry:
-    """The same for a file that somebody may be reading."""
+    """Writes a file that others may be reading, in one step."""
     aside = path.with_name(f".{path.name}.new")
     entry = _write(aside, content, kind)
     aside.replace(path)
@@ -119,7 +119,7 @@ def _replace(path: Path, content: bytes, kind: str) -> Entry:
 
 
 def put_in_place(aside: Path, folder: Path) -> None:
-    """Renames a folder that is whole, over an older one."""
+    """Renames a complete folder, replacing an older one."""
     old = aside.with_name(f"{aside.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -130,27 +130,27 @@ def put_in_place(aside: Path, folder: Path) -> None:
 
 
 def refuse_strangers(folder: Path) -> None:
-    """Raises `ConfigurationError` for a folder that holds something else than a tree."""
+    """Raises `ConfigurationError` if a folder holds something other than a tree."""
     if not folder.exists():
         return
     if not folder.is_dir() or any(path.name not in ("studies", FILE_NAME) for path in folder.iterdir()):
-        raise ConfigurationError(f"{folder}: holds other files than a DICOMweb tree; name an empty folder")
+        raise ConfigurationError(f"{folder} holds files that are not a DICOMweb tree; name an empty folder")
 
 
 def sibling(folder: Path, what: str) -> Path:
-    """A hidden name beside a folder."""
+    """Returns the name of a hidden folder beside `folder`."""
     return folder.parent / f".{folder.name}.{what}"
 
 
 @contextmanager
 def alone(folder: Path, out: TextIO) -> Iterator[None]:
-    """Holds the lock beside a folder; the system lets go of it when the process ends."""
+    """Holds the lock beside a folder; the system releases it when the process ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with sibling(folder, "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            out.write("Another process is writing the same tree; waiting for it.\n")
+            out.write("Another process is writing this tree; waiting for that process.\n")
             out.flush()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

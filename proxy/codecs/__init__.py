@@ -1,1 +1,1 @@
-"""Decoding, encoding and rendering in worker processes; the only package that imports imagecodecs."""
+"""Decodes, encodes and renders frames in worker processes. Only this package imports imagecodecs."""

@@ -1,9 +1,9 @@
-"""The stored pixels of a frame, out of any transfer syntax; only in a worker, or of files that are trusted.
+"""Decodes a frame of any transfer syntax to its stored pixels. Only for workers, or for trusted files.
 
-What comes out is what the metadata goes on to describe, so a viewer may treat an alternate's pixels as
-the original's: MONOCHROME1 stays inverted, a palette's pixels stay indices, YBR_FULL stays YBR_FULL. Only
-where the metadata tells of a form that no alternate can have (chroma of half the width, the transforms of
-JPEG 2000) it is RGB: that is what viewers take those for once they are decoded.
+The result is what the metadata describes, so a viewer may treat an alternate's pixels like the original's.
+MONOCHROME1 stays inverted, palette pixels stay indices, and YBR_FULL stays YBR_FULL. The exception is a form
+that no alternate can have: 4:2:2 chroma, and the transforms of JPEG 2000. Such frames become RGB, because
+viewers assume RGB once such a frame has been decoded.
 """
 
 import struct
@@ -24,42 +24,42 @@ from proxy.wire.pixels import ImagePixel
 Pixels = NDArray[Any]
 
 PLAIN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"})
-"""Little endian, not compressed; a frame alone is never deflated (PS3.18 8.7.3.5)."""
+"""Uncompressed little endian. A single frame is never deflated (PS3.18 8.7.3.5)."""
 RLE = "1.2.840.10008.1.2.5"
 JPEG = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 57, 70))
 JPEG_LS = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (80, 81))
 JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (90, 91))
 MOST_SAMPLES = 1 << 27
-"""Of a frame; some bytes of a codec can name many more, and cost minutes and gigabytes."""
+"""Samples of a frame. A few bytes of a codec can announce many more, at a cost of minutes and gigabytes."""
 
 _ONE_SEGMENT = struct.pack("<16I", 1, 64, *[0] * 14)
-"""The header of an RLE frame that has one segment (PS3.5 G.5)."""
+"""The header of an RLE frame with one segment (PS3.5 G.5)."""
 
 
 def decode_stored(content: bytes, syntax: str, pixel: ImagePixel) -> Pixels:
-    """One frame: (rows, columns) or (rows, columns, 3), uint8, int8, uint16 or int16 in native order.
+    """Decodes one frame to (rows, columns) or (rows, columns, 3); u/int8 or u/int16, native byte order.
 
-    Raises `CodestreamError` for what can't be decoded, or is another picture than the metadata says, and
-    `NotMade` for what nobody can.
+    Raises `CodestreamError` if the frame can't be decoded or differs from the metadata, and `NotMade` if its
+    form is not supported.
     """
     if pixel.allocated not in (8, 16) or pixel.samples not in (1, 3):
-        raise NotMade(f"pixels of {pixel.samples} times {pixel.allocated} bits are left as they are")
+        raise NotMade(f"pixels of {pixel.samples} times {pixel.allocated} bits are not supported")
     if pixel.size > MOST_SAMPLES:
-        raise NotMade(f"a picture of {pixel.columns}x{pixel.rows} pixels is left as it is")
+        raise NotMade(f"a picture of {pixel.columns}x{pixel.rows} pixels is not supported")
     try:
         decoded, coded = _decode(content, syntax, pixel)
     except ProxyError:
         raise
-    except (ValueError, RuntimeError, MemoryError, IndexError) as error:  # whatever a codec raises
+    except (ValueError, RuntimeError, MemoryError, IndexError) as error:  # a codec can raise any of these
         raise CodestreamError("the frame can't be decoded") from error
     shape = (pixel.rows, pixel.columns) + ((pixel.samples,) if pixel.samples > 1 else ())
     if decoded.shape != shape:
-        raise CodestreamError(f"a picture of {decoded.shape} where the metadata says {shape}")
+        raise CodestreamError(f"the picture has the shape {decoded.shape}, but the metadata says {shape}")
     return np.ascontiguousarray(_as_stored(decoded, pixel, coded))
 
 
 def _decode(content: bytes, syntax: str, pixel: ImagePixel) -> tuple[Pixels, Coded]:
-    if syntax in PLAIN or not syntax:  # many servers call octet-stream whatever they have
+    if syntax in PLAIN or not syntax:  # many servers label anything as octet-stream
         syntax = syntax_in(content, pixel) or syntax
     coded = Coded(pixel.allocated, is_lossy=False)
     found: Pixels
@@ -78,18 +78,18 @@ def _decode(content: bytes, syntax: str, pixel: ImagePixel) -> tuple[Pixels, Cod
         coded = check_jpeg(content, pixel)
         found = _jpeg(content, pixel, coded)
     else:
-        raise NotMade(f"transfer syntax {syntax or 'not told'} is not decoded here")
+        raise NotMade(f"transfer syntax {syntax or '(unknown)'} is not supported")
     return found, coded
 
 
 def _jpeg(content: bytes, pixel: ImagePixel, jpeg: Jpeg) -> Pixels:
-    """Its markers say how its colour is coded, and the label what is wanted: YBR_FULL, else RGB."""
+    """Decodes to YBR_FULL if the label says so, else to RGB. The markers tell how the colour is coded."""
     if pixel.samples == 1:
         return _decoded_jpeg(content)
     is_ybr, is_wanted = jpeg.is_ybr(pixel.photometric), pixel.photometric == "YBR_FULL"
     if is_ybr and not is_wanted and not jpeg.is_lossless:
         return _decoded_jpeg(content, "YCBCR", "RGB")
-    # The lossless decoder transforms no colour, and none makes luma and chroma.
+    # The lossless decoder does not transform colour, and none converts to luma and chroma.
     as_is = "YCBCR" if is_ybr and not jpeg.is_lossless else "RGB"
     found = _decoded_jpeg(content, as_is, as_is)
     if is_ybr == is_wanted:
@@ -110,7 +110,7 @@ def _plain(content: bytes, pixel: ImagePixel) -> Pixels:
 
 
 def _half_chroma(samples: Pixels, pixel: ImagePixel) -> Pixels:
-    """YBR_FULL_422: two luma and one pair of chroma for each two pixels (PS3.3 C.7.6.3.1.2), as RGB."""
+    """Converts YBR_FULL_422, two luma and one pair of chroma per two pixels (PS3.3 C.7.6.3.1.2), to RGB."""
     pairs = samples.reshape(pixel.rows, pixel.columns // 2, 4)
     luma = pairs[:, :, :2].reshape(pixel.rows, pixel.columns)
     blue, red = (pairs[:, :, at].repeat(2, axis=1) for at in (2, 3))
@@ -118,7 +118,7 @@ def _half_chroma(samples: Pixels, pixel: ImagePixel) -> Pixels:
 
 
 def rgb_of(ybr: Pixels, bits: int = 8) -> Pixels:
-    """YBR_FULL of so many bits as RGB (PS3.3 C.7.6.3.1.2)."""
+    """Converts YBR_FULL of `bits` bits to RGB (PS3.3 C.7.6.3.1.2)."""
     luma, blue, red = (ybr[..., at].astype(np.float64) for at in range(3))
     half = 1 << (bits - 1)
     blue, red = blue - half, red - half
@@ -128,7 +128,7 @@ def rgb_of(ybr: Pixels, bits: int = 8) -> Pixels:
 
 
 def ybr_of(rgb: Pixels, bits: int = 8) -> Pixels:
-    """RGB of so many bits as YBR_FULL (PS3.3 C.7.6.3.1.2)."""
+    """Converts RGB of `bits` bits to YBR_FULL (PS3.3 C.7.6.3.1.2)."""
     red, green, blue = (rgb[..., at].astype(np.float64) for at in range(3))
     luma, half = 0.299 * red + 0.587 * green + 0.114 * blue, 1 << (bits - 1)
     return _rounded((luma, (blue - luma) / 1.772 + half, (red - luma) / 1.402 + half), rgb, bits)
@@ -140,14 +140,16 @@ def _rounded(colours: tuple[Pixels, ...], like: Pixels, bits: int) -> Pixels:
 
 
 def _run_lengths(content: bytes, pixel: ImagePixel) -> Pixels:
-    """Each segment is a byte of each sample of a plane, the highest first (PS3.5 G.2); more is ignored."""
+    """Decodes RLE: a segment has a byte of each sample, highest first (PS3.5 G.2); extras are ignored."""
     bounds = check_run_lengths(content, pixel)
     size, width = pixel.rows * pixel.columns, pixel.allocated // 8
     planes = np.empty((pixel.samples, size, width), np.uint8)
     for number, (start, stop) in enumerate(pairwise(bounds)):
         segment = imagecodecs.dicomrle_decode(_ONE_SEGMENT + content[start:stop], np.dtype(np.uint8))
         if len(segment) < size:
-            raise CodestreamError(f"{len(segment):,} samples of RLE where the metadata says {size:,}")
+            raise CodestreamError(
+                f"the RLE segment has {len(segment):,} samples, but the metadata says {size:,}"
+            )
         planes[number // width, :, width - 1 - number % width] = np.frombuffer(segment, np.uint8, size)
     return _in_order(planes.reshape(-1).view(pixel.dtype), pixel, is_planar=True)
 
@@ -161,19 +163,19 @@ def _in_order(samples: Pixels, pixel: ImagePixel, *, is_planar: bool) -> Pixels:
 
 
 def _as_stored(decoded: Pixels, pixel: ImagePixel, coded: Coded) -> Pixels:
-    """The value's own bits in the type that the metadata says, its sign repeated above them (PS3.5 8.1.1)."""
+    """Returns the value's bits in the metadata's type, with the sign extended (PS3.5 8.1.1)."""
     wanted = np.dtype(pixel.dtype).newbyteorder("=")
     if decoded.dtype.itemsize > wanted.itemsize:
         limits = np.iinfo(wanted)
         if decoded.min() < limits.min or decoded.max() > limits.max:
-            raise CodestreamError(f"values of more bits than the {pixel.allocated} that the metadata says")
+            raise CodestreamError(f"a value has more than the {pixel.allocated} bits that the metadata says")
     as_stored: Pixels = decoded.astype(wanted, copy=False)
-    has_others = coded.precision > pixel.stored  # else an encoder took the value out of its word
+    has_others = coded.precision > pixel.stored  # otherwise the encoder has already extracted the value
     low = pixel.low if has_others else 0
     spare = pixel.allocated - low - pixel.stored
     if spare < 0 or pixel.stored == 0 or not (low or (spare and (pixel.is_signed or has_others))):
         return as_stored
-    if coded.is_lossy and has_others and not low:  # a little too much is no other bit
+    if coded.is_lossy and has_others and not low:  # a slight overshoot is not another bit
         most = 1 << pixel.stored - pixel.is_signed
         return as_stored.clip(-most if pixel.is_signed else 0, most - 1)
     return (as_stored << spare) >> (spare + low)

@@ -1,8 +1,8 @@
-"""What a frame's own header says, looked at before its codec is let at it.
+"""Checks a frame's own header before a codec decodes the frame.
 
-Codecs believe headers: one that names another size than there are bytes for costs gigabytes or minutes, one
-that is absurd a crash. So nothing is decoded that is another picture than the metadata says, and of HTJ2K,
-whose decoder is the youngest and returns wrong pixels of a codestream that was cut, nothing unusual either.
+Codecs trust headers. A size far beyond the bytes that follow costs gigabytes or minutes, and absurd values
+can crash a codec. So a frame is decoded only if its header matches the metadata. HTJ2K has the youngest
+decoder, which returns wrong pixels for a truncated codestream, so unusual HTJ2K is refused too.
 """
 
 import struct
@@ -17,9 +17,9 @@ from proxy.wire.media import HTJ2K_ANY
 from proxy.wire.pixels import ImagePixel
 
 LEAST_TILE = 64
-"""Pixels across and down that a tile of HTJ2K has at least, where there is more than one."""
+"""Minimum width and height in pixels of an HTJ2K tile, if there are several."""
 LEAST_PRECINCT = 4
-"""Exponent of 2: of the width and height of a precinct of HTJ2K."""
+"""Minimum width and height of an HTJ2K precinct, as an exponent of 2."""
 
 _BOXED, _CODESTREAM_BOX = b"\0\0\0\x0cjP  ", b"jp2c"
 _CODESTREAM = b"\xff\x4f\xff\x51"  # SOC, SIZ (T.800 A.3)
@@ -29,13 +29,13 @@ _SEGMENTS = struct.Struct("<16I")
 JPEG_BASELINE, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LS_LOSSLESS, JPEG_2000_ANY = (
     f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 70, 80, 91)
 )
-"""What `syntax_in` tells apart, beside HTJ2K."""
+"""Transfer syntaxes, besides HTJ2K, that `syntax_in` recognizes."""
 
 
 def syntax_in(content: bytes, pixel: ImagePixel) -> str:
-    """The transfer syntax that first bytes tell, if they begin a codestream of this picture; else empty.
+    """Returns the transfer syntax if `content` begins a codestream of this picture; else empty.
 
-    Pixels that are not compressed may begin as one does, but not go on to name their own size.
+    Uncompressed pixels may begin like a codestream, but they do not go on to state their own size.
     """
     try:
         if content.startswith(_SOI):
@@ -56,63 +56,64 @@ def syntax_in(content: bytes, pixel: ImagePixel) -> str:
 
 
 def check_jpeg(content: bytes, pixel: ImagePixel) -> Jpeg:
-    """That a JPEG or JPEG-LS is the picture of the metadata, and ends. Raises `CodestreamError`.
+    """Checks that a JPEG or JPEG-LS matches the metadata and is complete. Raises `CodestreamError`.
 
-    Of one that was cut libjpeg makes up the rest, and CharLS looks for it: 16 seconds in 500 bytes.
+    For truncated data libjpeg invents the missing pixels, and CharLS searches for them: 16 seconds for 500
+    bytes.
     """
     found = read_jpeg(content)
     if found is None:
-        raise CodestreamError("no frame header of JPEG or JPEG-LS")
-    if content.find(_EOI, found.at) < 0:  # never among coded bits (T.81 F.1.2.3, T.87 A.1)
-        raise CodestreamError("a JPEG or JPEG-LS without an end")
+        raise CodestreamError("there is no frame header of JPEG or JPEG-LS")
+    if content.find(_EOI, found.at) < 0:  # never inside coded data (T.81 F.1.2.3, T.87 A.1)
+        raise CodestreamError("the JPEG or JPEG-LS has no end marker")
     _see_size(pixel, found.rows, found.columns, len(found.components))
     return found
 
 
 def check_run_lengths(content: bytes, pixel: ImagePixel) -> list[int]:
-    """Where the segments of RLE begin, and the end: as many as the metadata says, inside it (PS3.5 G.5).
+    """Returns the offsets of the RLE segments and the end of the last one (PS3.5 G.5).
 
-    Raises `CodestreamError`.
+    Raises `CodestreamError` if their number differs from the metadata, or if one lies outside the frame.
     """
     if len(content) < _SEGMENTS.size:
-        raise CodestreamError("an RLE frame that is shorter than its header")
+        raise CodestreamError("the RLE frame is shorter than its header")
     count, *starts = _SEGMENTS.unpack_from(content)
     if count != pixel.samples * pixel.allocated // 8:
-        raise CodestreamError(f"{count} segments of RLE where the metadata says otherwise")
+        raise CodestreamError(f"the RLE frame has {count} segments, but the metadata says otherwise")
     bounds = [_SEGMENTS.size, *starts[:count], len(content)]
     if starts[0] != _SEGMENTS.size or bounds != sorted(bounds):
-        raise CodestreamError("segments of RLE that lie outside of the frame")
+        raise CodestreamError("RLE segments lie outside the frame")
     return bounds[1:]
 
 
 def check_jpeg_2000(content: bytes, pixel: ImagePixel) -> Coded:
-    """That a codestream, in a JP2 file or not, is the picture of the metadata. Raises `CodestreamError`."""
+    """Checks that a codestream, in a JP2 file or not, matches the metadata. Raises `CodestreamError`."""
     main = _main_header(_unboxed(content))
     return _coded(main, _see_codestream(main, pixel))
 
 
 def check_htj2k(codestream: bytes, pixel: ImagePixel) -> Coded:
-    """That it is whole, and a picture of the usual kind. Raises `CodestreamError`."""
+    """Checks that a codestream is complete and of a usual form. Raises `CodestreamError`."""
     main = _main_header(codestream)
     size = _see_codestream(main, pixel)
     style = read_style(main, size.components)
     tile, depths = size.tile, (main.first(SIZ) or b"")[36::3]
     least = min(tile.right - tile.left, tile.bottom - tile.top)
     found = (
-        (not describe(main, size, style).is_htj2k, "no HTJ2K codestream"),
-        (any((size.area.left, size.area.top, tile.left, tile.top)), "a codestream with an offset"),
-        (size.tiles > 1 and least < LEAST_TILE, "a codestream of tiny tiles"),
-        (set(size.samplings) != {(1, 1)}, "a codestream with components of other sizes"),
-        (len(set(depths)) != 1, "a codestream with components of other depths"),
-        (len({each.is_reversible for each in style.codings}) != 1, "a codestream of several wavelets"),
-        (any(map(_has_tiny_precincts, style.codings)), "a codestream of tiny precincts"),
-        (not _is_quantized(main, style.codings[0]), "a codestream without a step for each of its bands"),
+        (not describe(main, size, style).is_htj2k, "the codestream is not HTJ2K"),
+        (any((size.area.left, size.area.top, tile.left, tile.top)), "the codestream has an offset"),
+        (size.tiles > 1 and least < LEAST_TILE, "the codestream has tiny tiles"),
+        (set(size.samplings) != {(1, 1)}, "the codestream has components of different sizes"),
+        (len(set(depths)) != 1, "the codestream has components of different depths"),
+        (len({each.is_reversible for each in style.codings}) != 1, "the codestream has several wavelets"),
+        (any(map(_has_tiny_precincts, style.codings)), "the codestream has tiny precincts"),
+        (not _is_quantized(main, style.codings[0]), "the codestream lacks a step for some bands"),
     )
     for is_so, what in found:
         if is_so:
             raise CodestreamError(what)
     if fault := fault_of(codestream):
-        raise CodestreamError(f"a codestream that is not whole: {fault}")
+        raise CodestreamError(f"the codestream is not complete: {fault}")
     return _coded(main, size)
 
 
@@ -130,7 +131,7 @@ def _unboxed(content: bytes) -> bytes:
 def _main_header(codestream: bytes) -> MainHeader:
     main = read_main_header(codestream)
     if main is None:
-        raise CodestreamError("a codestream that ends in its main header")
+        raise CodestreamError("the codestream ends in its main header")
     return main
 
 
@@ -144,7 +145,7 @@ def _see_codestream(main: MainHeader, pixel: ImagePixel) -> Size:
 def _see_size(pixel: ImagePixel, rows: int, columns: int, components: int) -> None:
     if (rows, columns, components) != (pixel.rows, pixel.columns, pixel.samples):
         said = f"{pixel.columns}x{pixel.rows}x{pixel.samples}"
-        raise CodestreamError(f"a picture of {columns}x{rows}x{components} where the metadata says {said}")
+        raise CodestreamError(f"the picture has {columns}x{rows}x{components}, but the metadata says {said}")
 
 
 def _has_tiny_precincts(coding: Coding) -> bool:
@@ -152,7 +153,7 @@ def _has_tiny_precincts(coding: Coding) -> bool:
 
 
 def _is_quantized(main: MainHeader, coding: Coding) -> bool:
-    """Whether QCD, and each QCC, tells of all bands (T.800 table A.27 and A.28)."""
+    """True if QCD, and each QCC, covers all bands (T.800 table A.27 and A.28)."""
     bodies = [main.first(QCD) or b"", *(body[1:] for body in main.every(QCC))]
     bands = 3 * coding.decompositions + 1
     return all(

@@ -1,9 +1,9 @@
-"""Encodes and decodes frames in this process; nothing else imports imagecodecs.
+"""Encodes and decodes HTJ2K in the current process.
 
-Only for pixels and codestreams of our own making: a hostile codestream can crash or hang the decoder.
-Both directions release the GIL. The decoder has two habits that are answered here: it wraps around
-instead of clamping where a value leaves its type, which happens at reduced sizes of whole codestreams
-too, and it returns wrong pixels of a truncated codestream without a word.
+Use it only for pixels and codestreams of our own, because a hostile codestream can crash or hang the decoder.
+Both directions release the GIL. The code corrects two habits of the decoder. A value outside its type wraps
+around instead of being clamped, even at reduced sizes of complete codestreams. A truncated codestream yields
+wrong pixels without an error.
 """
 
 import math
@@ -17,7 +17,7 @@ from proxy.codestream.header import Header, read_header
 from proxy.errors import CodestreamError
 
 MIN_DECOMPOSITIONS = 5
-"""What encoders do where the picture is not larger."""
+"""The encoders' default, for pictures that need no more."""
 
 _SSIZ = 42  # SOC, SIZ and its length, Rsiz, eight positions, Csiz (T.800 A.5.1)
 _WIDE = 24
@@ -26,17 +26,17 @@ _ACCEPTED = tuple(map(np.dtype, (np.uint8, np.int8, np.uint16, np.int16)))
 
 
 def encode_htj2k(pixels: NDArray[Any], step: float = 0.0, *, is_rgb: bool = True) -> bytes:
-    """One frame as a codestream that is 1.2.840.10008.1.2.4.202, with a tile-part a resolution.
+    """Encodes one frame as 1.2.840.10008.1.2.4.202, with one tile-part per resolution.
 
-    `pixels` is (rows, columns), or (rows, columns, 3) for colour; 8 or 16 bits in the machine's byte order.
-    With a quantization `step` it is lossy, and 1.2.840.10008.1.2.4.203. Colour that is not RGB keeps its
-    components apart. Raises `ValueError` for anything else.
+    `pixels` is (rows, columns), or (rows, columns, 3) for colour, with 8 or 16 bits in native byte order.
+    With a quantization `step` the result is lossy, and 1.2.840.10008.1.2.4.203. Colour that is not RGB keeps
+    its components separate. Raises `ValueError` for any other input.
     """
     is_colour = pixels.ndim == 3 and pixels.shape[2] == 3
     if not (pixels.ndim == 2 or is_colour) or pixels.size == 0:
-        raise ValueError(f"not one frame of grey or colour: {pixels.shape}")
+        raise ValueError(f"pixels must be one frame of grey or colour, not {pixels.shape}")
     if pixels.dtype not in _ACCEPTED or not pixels.dtype.isnative:
-        raise ValueError(f"not 8 or 16 bits in native byte order: {pixels.dtype.str}")
+        raise ValueError(f"pixels must have 8 or 16 bits in native byte order, not {pixels.dtype.str}")
     encoded = imagecodecs.htj2k_encode(
         np.ascontiguousarray(pixels),
         level=step or None,
@@ -51,16 +51,16 @@ def encode_htj2k(pixels: NDArray[Any], step: float = 0.0, *, is_rgb: bool = True
 
 
 def encode_proved(pixels: NDArray[Any]) -> bytes:
-    """The same, lossless, and seen to decode to the very same pixels. Raises `CodestreamError` too."""
+    """Encodes losslessly and proves it by decoding. Raises `CodestreamError` if the pixels differ."""
     codestream = encode_htj2k(pixels)
     back = imagecodecs.htj2k_decode(codestream, planar=False)
     if back.dtype != pixels.dtype or not np.array_equal(back, pixels):
-        raise CodestreamError("the codestream does not decode to the pixels that it was made of")
+        raise CodestreamError("the codestream does not decode to its source pixels")
     return codestream
 
 
 def decompositions_for(height: int, width: int) -> int:
-    """How many decompositions make the smallest resolution 64 pixels or less each way (PS3.5 10.18).
+    """Returns the decompositions after which both sides have at most 64 pixels (PS3.5 10.18).
 
     >>> decompositions_for(512, 512), decompositions_for(3036, 3036)
     (5, 6)
@@ -69,31 +69,31 @@ def decompositions_for(height: int, width: int) -> int:
 
 
 def decode_htj2k(codestream: bytes, reduce: int = 0, *, is_prefix: bool = False) -> NDArray[Any]:
-    """The pixels of a codestream at 1/2^`reduce` of its size, clamped to its bit depth.
+    """Decodes a codestream at 1/2^`reduce` of its size, clamped to its bit depth.
 
-    (rows, columns) or (rows, columns, 3); uint8, uint16, int8 or int16. With `is_prefix` what is missing is
-    taken as nothing, so the pixels are right only where the prefix holds that resolution. Raises `ValueError`
-    for a reduce that there is not, and `CodestreamError` for what can't be decoded.
+    Returns (rows, columns) or (rows, columns, 3), as uint8, uint16, int8 or int16. With `is_prefix`, missing
+    data counts as empty, so the pixels are right only if the prefix holds that resolution. Raises
+    `ValueError` if there is no such reduction, and `CodestreamError` if the codestream can't be decoded.
     """
     header = _header_of(codestream)
     if not 0 <= reduce <= header.decompositions:
-        raise ValueError(f"reduce is 0 to {header.decompositions} here, not {reduce}")
+        raise ValueError(f"reduce must be 0 to {header.decompositions}, not {reduce}")
     wide = _decode(_as_wide(codestream, header), reduce, is_prefix)
-    if not header.is_reversible:  # there the depth says what a step of the values is, not only their range
+    if not header.is_reversible:  # here the depth sets the step of the values, not only their range
         spare = _WIDE - header.bit_depth
         wide = (wide + (1 << (spare - 1))) >> spare
     half = 1 << (header.bit_depth - 1)
-    # The decoder leaves this shift out, since the components are said to be signed (T.800 G.1).
+    # The decoder omits this shift, because the components are declared as signed (T.800 G.1).
     shift = 0 if header.is_signed else half
     clamped: NDArray[Any] = np.clip(wide, -half, half - 1) + shift
     return clamped.astype(f"{'i' if header.is_signed else 'u'}{1 if header.bit_depth <= 8 else 2}")
 
 
 def complete_reduce(codestream: bytes, have: int) -> int | None:
-    """The finest reduce that the first `have` bytes hold completely; None where they hold none.
+    """Returns the finest reduction that the first `have` bytes hold completely; None if there is none.
 
-    Proved by decoding: at that reduce the prefix gives the very pixels of the whole. Resolutions are tried
-    from the smallest up to the first that differs, so little is decoded at full size.
+    This is proved by decoding: at that reduction, the prefix yields the same pixels as the whole codestream.
+    Resolutions are tried from the smallest to the first that differs, so little is decoded at full size.
     """
     prefix, best = codestream[:have], None
     if read_header(prefix) is None:
@@ -116,12 +116,12 @@ def _header_of(codestream: bytes) -> Header:
     if header is None:
         raise CodestreamError("the codestream ends inside its main header")
     if header.bit_depth > 16:
-        raise CodestreamError(f"{header.bit_depth} bits a pixel are more than the 16 that are decoded here")
+        raise CodestreamError(f"the codestream has {header.bit_depth} bits per pixel, above the limit of 16")
     return header
 
 
 def _as_wide(codestream: bytes, header: Header) -> bytes:
-    # Said to be signed with 24 bits, values have room on both sides and no shift; the coded data is the same.
+    # Declared as 24-bit signed, values have margin on both sides and no shift. The coded data stays the same.
     depths = bytes((_SIGNED_AND_WIDE,)) + codestream[_SSIZ + 1 : _SSIZ + 3]
     return codestream[:_SSIZ] + depths * header.components + codestream[_SSIZ + 3 * header.components :]
 

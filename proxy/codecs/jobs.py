@@ -1,4 +1,4 @@
-"""What alternates are, and the making of one, as values; no codec is needed to speak of them."""
+"""Alternates, and jobs for workers, as values. Using them needs no codec."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -17,38 +17,38 @@ LABELS = {
     ("jpegls", True): "image/jls;transfer-syntax=1.2.840.10008.1.2.4.81",
     ("jpeg", True): "image/jpeg;transfer-syntax=1.2.840.10008.1.2.4.50",
 }
-"""Media type and transfer syntax by codec and whether something is lost (PS3.18 table 8.7.3-5)."""
+"""Media type and transfer syntax, by codec and lossiness (PS3.18 table 8.7.3-5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alternate:
-    """What a frame is made into."""
+    """How a frame is converted into another representation."""
 
     codec: Codec
-    """How it is encoded."""
+    """The codec."""
     near: int = 0
-    """JPEG-LS: by how much a value may differ; 0 is lossless."""
+    """JPEG-LS: maximum difference of a value; 0 is lossless."""
     step: float = 0.0
     """HTJ2K: quantization step; 0 is lossless."""
     quality: int = 90
     """JPEG: 1 to 100."""
     scale: int = 1
-    """By so much width and height are divided, a power of 2."""
+    """Width and height are divided by this power of 2."""
     at_most: int = 0
-    """Instead of a scale: the least that leaves no side longer than so many pixels; 0 is none."""
+    """Replaces `scale`: use the least scale with no side above this many pixels; 0 is off."""
 
     @property
     def is_lossy(self) -> bool:
-        """Whether encoding loses something."""
+        """True if encoding is lossy."""
         return self.codec == "jpeg" or self.near > 0 or self.step > 0
 
     @property
     def is_reduced(self) -> bool:
-        """Whether it may be smaller than the frame."""
+        """True if the result may be smaller than the frame."""
         return self.scale > 1 or self.at_most > 0
 
     def scale_of(self, columns: int, rows: int) -> int:
-        """By how much a picture of that size is divided.
+        """Returns the divisor for a picture of that size.
 
         >>> Alternate("jpegls", at_most=512).scale_of(3036, 3036)
         8
@@ -61,18 +61,18 @@ class Alternate:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One alternate that viewers may ask for."""
+    """One alternate that viewers can request."""
 
     path: str
-    """What stands in the URL instead of `/frames/`."""
+    """Path segment in URLs, in place of `/frames/`."""
     made: MadeHere
-    """Whether it is made here: always, where the origin has none, or never."""
+    """When the proxy makes the alternate: always, if the origin has none, or never."""
     alternate: Alternate
-    """What is made."""
+    """The conversion."""
 
     @property
     def media(self) -> str:
-        """Its media type, where that is known before."""
+        """The media type; `image/*` if it is not known in advance."""
         if self.made != "always":
             return "image/*"
         return LABELS[self.alternate.codec, self.alternate.is_lossy].partition(";")[0]
@@ -80,70 +80,70 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A frame to be made into an alternate."""
+    """A frame to convert into an alternate."""
 
     content: bytes
-    """Its bytes, whole."""
+    """All bytes of the frame."""
     syntax: str
-    """Their transfer syntax."""
+    """Transfer syntax of `content`."""
     pixel: ImagePixel
-    """What the metadata says of them."""
+    """The pixel attributes in the metadata."""
     alternate: Alternate
-    """Into what."""
+    """The conversion."""
     scale: int
-    """By so much they are still to be divided."""
+    """Width and height are still to be divided by this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """A frame to be made into a picture for people."""
+    """A frame to render as a picture for people."""
 
     content: bytes
-    """Its bytes, whole."""
+    """All bytes of the frame."""
     syntax: str
-    """Their transfer syntax."""
+    """Transfer syntax of `content`."""
     pixel: ImagePixel
-    """What the metadata says of them."""
+    """The pixel attributes in the metadata."""
     display: Display
-    """How they are shown."""
+    """How stored pixels are displayed."""
     region: tuple[float, float, float, float]
-    """Which of them, in pixels: left, top, width, height; where one of the last two is negative, mirrored."""
+    """The region, in pixels: left, top, width, height. A negative width or height mirrors."""
     size: tuple[int, int]
-    """Into how many pixels across and down; no more than the region has."""
+    """Width and height of the picture in pixels; at most those of the region."""
     media: str
     """image/jpeg or image/png."""
     quality: int
-    """Of a JPEG, 1 to 100."""
+    """JPEG quality, 1 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An alternate of one frame."""
+    """The result for one frame."""
 
     content: bytes
-    """Its codestream."""
+    """The encoded bytes."""
     label: str
-    """Media type, with transfer syntax where it is for viewers of DICOM."""
+    """Media type; with the transfer syntax if the result is for DICOM viewers."""
     size: tuple[int, int]
-    """Its width and height in pixels."""
+    """Width and height in pixels."""
 
 
 def message(head: dict[str, Any], content: bytes = b"") -> tuple[bytes, bytes]:
-    """To a worker or from it: the length of the head (4 bytes, big endian) and the head in JSON; the content.
+    """Builds a worker's message: the head's length (4 bytes, big endian) and the head in JSON; the content.
 
-    In two, since joining them would copy megabytes.
+    The two parts are not joined, because that would copy megabytes.
     """
     text = json.dumps(head | {"content": len(content)}).encode()
     return len(text).to_bytes(4, "big") + text, content
 
 
 def job_message(job: Job | Rendering) -> tuple[bytes, bytes]:
-    """A job for a worker."""
+    """Builds the message of a job."""
     return message(asdict(replace(job, content=b"")), job.content)
 
 
 def read_job(told: dict[str, Any], content: bytes) -> Job | Rendering:
-    """A job as its worker gets it."""
+    """Reads a job in the worker."""
     told |= {"content": content, "pixel": ImagePixel(**told["pixel"])}
     if "alternate" in told:
         return Job(**told | {"alternate": Alternate(**told["alternate"])})

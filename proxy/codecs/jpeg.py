@@ -1,4 +1,4 @@
-"""What the markers of a JPEG or JPEG-LS say: its size, its depth, whether its colour is luma and chroma."""
+"""Reads the markers of a JPEG or JPEG-LS: size, depth, and whether its colour is luma and chroma."""
 
 import struct
 from collections.abc import Iterator
@@ -13,47 +13,47 @@ _FRAME = struct.Struct(">BHHB")
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """What the samples of a codestream are."""
+    """The samples of a codestream."""
 
     precision: int
-    """Bits of each."""
+    """Bits per sample."""
     is_lossy: bool
-    """Whether a sample may be off, and then beyond the values that the metadata says."""
+    """True if samples may differ from the original, even beyond the range in the metadata."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jpeg(Coded):
-    """What the markers say up to the first scan."""
+    """The markers up to the first scan."""
 
     at: int
-    """Where its frame header is."""
+    """Offset of the frame header."""
     marker: int
-    """Of the frame header; it says which process encoded it."""
+    """Marker of the frame header, which tells the coding process."""
     rows: int
-    """Pixels down."""
+    """Pixel rows."""
     columns: int
-    """Pixels across."""
+    """Pixel columns."""
     components: bytes
-    """The identifier of each."""
+    """The identifiers of the components."""
     is_jfif: bool
-    """Whether it has the marker of a JFIF file, whose colour is luma and chroma (T.871 7)."""
+    """True if there is a JFIF marker; its colour is luma and chroma (T.871 7)."""
     transform: int | None
-    """How colour was transformed as Adobe's marker says, 0 is not (T.872 6.5.3); None without that marker."""
+    """Colour transform in Adobe's marker, 0 is none (T.872 6.5.3); None without that marker."""
 
     @property
     def is_ls(self) -> bool:
-        """Whether it is JPEG-LS."""
+        """True if the data is JPEG-LS."""
         return self.marker == _JPEG_LS
 
     @property
     def is_lossless(self) -> bool:
-        """Whether its process is JPEG's lossless one."""
+        """True if the process is lossless JPEG."""
         return self.marker in _LOSSLESS
 
     def is_ybr(self, label: str) -> bool:
-        """Whether its colour is luma and chroma; PhotometricInterpretation decides if no marker does.
+        """True if the colour is luma and chroma. If no marker tells, PhotometricInterpretation decides.
 
-        The lossless process changes no colour, so there the label decides unless a transform is named.
+        The lossless process does not change colour, so the label decides unless a marker names a transform.
         """
         is_said = label.startswith("YBR")
         if self.is_lossless:
@@ -66,7 +66,7 @@ class Jpeg(Coded):
 
 
 def read_jpeg(content: bytes) -> Jpeg | None:
-    """What a JPEG or JPEG-LS says of itself; None if it has no frame header before its first scan."""
+    """Reads a JPEG or JPEG-LS; None if there is no frame header before the first scan."""
     frame: tuple[int, int, bytes] | None = None
     is_jfif, transform, near = False, None, 0
     for at, marker, body in _segments(content):
@@ -88,11 +88,11 @@ def read_jpeg(content: bytes) -> Jpeg | None:
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Place, marker and body of each marker segment up to the first scan (T.81 B.1.1.4)."""
+    """Yields offset, marker and body of each segment up to the first scan (T.81 B.1.1.4)."""
     at = 2 if int.from_bytes(content[:2], "big") == _SOI else len(content)
     while at + 4 <= len(content):
         marker, length = struct.unpack_from(">HH", content, at)
-        if marker == 0xFFFF:  # filled up (T.81 B.1.1.2)
+        if marker == 0xFFFF:  # fill bytes (T.81 B.1.1.2)
             at += 1
             continue
         if marker < 0xFFC0 or length < 2:

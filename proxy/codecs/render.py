@@ -1,8 +1,8 @@
-"""One frame made into a picture for people: decoded, windowed or coloured, scaled, encoded. Pure; in workers.
+"""Renders one frame as a picture for people: decode, window or colour, scale, encode. Pure; runs in workers.
 
-In the order of the standard (PS3.18 8.3.5.1): values are rescaled and windowed into 256 greys, or become red,
-green and blue; of that the region is taken and brought to its size, each pixel the mean of the area it stands
-for. So no index of a palette is ever averaged, and what a window cuts off does not shine through.
+The order is the standard's (PS3.18 8.3.5.1). Values are rescaled and windowed to 256 greys, or become red,
+green and blue. Then the region is taken and scaled; each pixel is the mean of the area that it covers. So
+palette indices are never averaged, and values outside the window do not shine through.
 """
 
 import math
@@ -24,15 +24,15 @@ Shown = NDArray[np.uint8]
 
 
 def render(job: Rendering) -> Made:
-    """Does a job. Raises `CodestreamError`, `NotMade`."""
+    """Renders the frame of a job. Raises `CodestreamError` or `NotMade`."""
     stored = decode_stored(job.content, job.syntax, job.pixel)
     scaled = scale(show(stored, job.pixel, job.display), job.region, job.size)
     return Made(encode(scaled, job.media, job.quality), job.media, (scaled.shape[1], scaled.shape[0]))
 
 
 def encode(shown: Shown, media: str, quality: int) -> bytes:
-    """(rows, columns) or (rows, columns, 3) as PNG or JPEG. Raises `CodestreamError`."""
-    # For PNG a quarter of the time that the default takes, and as many bytes: noise repeats nothing.
+    """Encodes (rows, columns) or (rows, columns, 3) as PNG or JPEG. Raises `CodestreamError`."""
+    # For PNG this takes a quarter of the default's time for the same size, since noise does not repeat.
     fast = {"level": 1, "strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.SUB}
     try:
         if media == "image/jpeg":
@@ -43,7 +43,7 @@ def encode(shown: Shown, media: str, quality: int) -> bytes:
 
 
 def show(stored: Pixels, pixel: ImagePixel, display: Display) -> Shown:
-    """Stored pixels as 256 greys, or as red, green and blue. Raises `NotMade`, `CodestreamError`."""
+    """Converts stored pixels to 256 greys, or to RGB. Raises `NotMade` or `CodestreamError`."""
     if pixel.photometric == "PALETTE COLOR":
         if display.palette is None:
             raise NotMade(display.no_palette)
@@ -57,11 +57,11 @@ def show(stored: Pixels, pixel: ImagePixel, display: Display) -> Shown:
 
 
 def windowed(stored: Pixels, display: Display, *, is_inverted: bool = False) -> Shown:
-    """Grey values rescaled and windowed; without a window, from the least value that there is to the most.
+    """Rescales and windows grey values; without a window, from the least value to the greatest.
 
-    Padding is none of these, and black.
+    Padding does not count, and is black.
     """
-    # What becomes of each value that the type can have is computed once.
+    # Each value that the type can have is computed only once.
     index = stored.view(f"u{stored.itemsize}")
     every = np.arange(1 << 8 * stored.itemsize, dtype=index.dtype).view(stored.dtype)
     values = every.astype(np.float64)
@@ -87,13 +87,13 @@ def windowed(stored: Pixels, display: Display, *, is_inverted: bool = False) -> 
 
 
 def _window_over(values: NDArray[np.float64]) -> DisplayWindow:
-    """From the least value to the most; any if there are none."""
+    """Returns the window from the least value to the greatest; any window if there are no values."""
     least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     return DisplayWindow((least + most) / 2, most - least or 1.0, "linear-exact")
 
 
 def share_of_white(values: NDArray[np.float64], window: DisplayWindow) -> NDArray[np.float64]:
-    """0 is black, 1 is white (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
+    """Maps values to 0, black, to 1, white (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
     center, width = window.center, window.width
     if window.function == "sigmoid":
         exponents = np.clip(-4 * (values - center) / width, -700, 700)
@@ -107,7 +107,7 @@ def share_of_white(values: NDArray[np.float64], window: DisplayWindow) -> NDArra
 
 
 def scale(shown: Shown, region: tuple[float, float, float, float], size: tuple[int, int]) -> Shown:
-    """A region in so many pixels across and down, each the mean of its area; negative lengths mirror it."""
+    """Scales a region to `size` in pixels; each pixel is the mean of its area. Negative lengths mirror."""
     left, top, width, height = region
     across, down = size
     is_whole = (left, top, abs(width), abs(height)) == (0, 0, shown.shape[1], shown.shape[0])
@@ -121,13 +121,13 @@ def scale(shown: Shown, region: tuple[float, float, float, float], size: tuple[i
 
 
 def _means(lines: Pixels, start: float, stop: float, count: int) -> NDArray[np.float64]:
-    """The stretch between two places along the first axis in `count` equal parts, and the mean of each."""
+    """Divides a stretch of the first axis into `count` equal parts and returns the mean of each."""
     before, after = math.floor(start), min(len(lines), math.ceil(stop))
     lines = np.concatenate((lines[before:after], np.zeros_like(lines[:1])))
     places = np.linspace(start, stop, count + 1).clip(before, after) - before
     whole = places.astype(np.intp)
     sums = np.add.reduceat(lines, whole, axis=0, dtype=np.int32 if lines.dtype == np.uint8 else None)[:-1]
-    sums[np.diff(whole) == 0] = 0  # there it gives a line of which nothing is wanted
+    sums[np.diff(whole) == 0] = 0  # for an empty range reduceat returns a line
     parts = (places - whole).reshape(-1, *[1] * (lines.ndim - 1)) * lines[whole]
     means: NDArray[np.float64] = (sums + np.diff(parts, axis=0)) * (count / (stop - start))
     return means

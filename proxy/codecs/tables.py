@@ -1,9 +1,9 @@
-"""The tables that metadata brings: palettes, Modality and VOI LUTs (PS3.3 C.7.6.3.1.5, C.7.9, C.11); pure.
+"""Applies tables from the metadata: palettes, Modality and VOI LUTs (PS3.3 C.7.6.3.1.5, C.7.9, C.11). Pure.
 
-pydicom's own functions are not used. In tables of 8 bits their indices wrap at 256, whatever the number of
-entries; they take no Modality LUT of 9 to 15 bits, no table of an odd number of bytes, and no first value
-below 0 for pixels without a sign; and in segments of 16 bits they take an offset in bytes for one in words.
-`tests/unit/codecs/test_tables.py` holds each of these.
+pydicom's own functions are not used, because they have faults. In 8-bit tables their indices wrap at 256, for
+any number of entries. They accept no Modality LUT of 9 to 15 bits, no table with an odd number of bytes, and
+no first value below 0 for unsigned pixels. In 16-bit segments they take an offset in bytes for one in words.
+`tests/unit/codecs/test_tables.py` covers each of these.
 """
 
 from base64 import b64decode
@@ -22,7 +22,7 @@ _DISCRETE, _LINEAR, _INDIRECT = range(3)
 
 
 def mapped(values: Values, table: Table) -> NDArray[np.float64]:
-    """What a table makes of values. Raises `CodestreamError`."""
+    """Maps values through a table. Raises `CodestreamError`."""
     found = _entries(_content(table.content), table.entries)
     index = np.clip(np.rint(values) - table.first, 0, table.entries - 1).astype(np.intp)
     becomes: NDArray[np.float64] = found[index].astype(np.float64)
@@ -30,17 +30,17 @@ def mapped(values: Values, table: Table) -> NDArray[np.float64]:
 
 
 def most_of(table: Table) -> int:
-    """The largest value that a table may have, or has in spite of what is said of it."""
+    """Returns the largest value that a table may have, or has despite its description."""
     return max((1 << min(table.bits, 16)) - 1, int(_entries(_content(table.content), table.entries).max()))
 
 
 def coloured(stored: Values, palette: Palette) -> NDArray[np.uint8]:
-    """The colours of indices, of the upper 8 bits where a palette has 16. Raises `CodestreamError`."""
+    """Maps indices to colours, by the upper 8 bits if the palette has 16. Raises `CodestreamError`."""
     read = _expanded if palette.is_segmented else _entries_of
     tables = [read(_content(text), palette) for text in palette.tables]
     most = max(int(table.max()) for table in tables)
     depth = palette.bits if 8 <= palette.bits < 16 and most < 1 << palette.bits else 16
-    shift = depth - 8 if most > 255 else 0  # some have 8 bits in each 16
+    shift = depth - 8 if most > 255 else 0  # some palettes store 8 bits in 16
     index = np.clip(stored.astype(np.int32) - palette.first, 0, palette.entries - 1)
     return np.stack([(table >> shift).astype(np.uint8) for table in tables], axis=-1)[index]
 
@@ -49,7 +49,7 @@ def _content(text: str) -> bytes:
     try:
         return b64decode(text)
     except (Error, ValueError) as error:
-        raise CodestreamError("a palette or table in the metadata is no Base64") from error
+        raise CodestreamError("a palette or table in the metadata is not valid Base64") from error
 
 
 def _entries_of(content: bytes, palette: Palette) -> Values:
@@ -57,18 +57,18 @@ def _entries_of(content: bytes, palette: Palette) -> Values:
 
 
 def _entries(content: bytes, entries: int) -> Values:
-    """The values of a table, of 8 or 16 bits as the number of bytes says."""
+    """Returns the values of a table. The number of bytes tells if they have 8 or 16 bits."""
     if len(content) in (entries, entries + entries % 2):
         return np.frombuffer(content, np.uint8, entries)
     if len(content) != 2 * entries:
         raise CodestreamError(
-            f"a palette or table of {len(content)} bytes where the metadata says {entries} entries"
+            f"a palette or table has {len(content)} bytes, but the metadata says {entries} entries"
         )
     return np.frombuffer(content, "<u2")
 
 
 def _expanded(content: bytes, palette: Palette) -> Values:
-    """The table that segments make, of the width that the metadata says; if they make none, of the other."""
+    """Expands segments, with the width in the metadata, or with the other width if that fails."""
     widths = (1, 2) if palette.bits <= 8 else (2, 1)
     for width in widths:
         data = np.frombuffer(content[: len(content) // width * width], f"<u{width}").tolist()
@@ -78,16 +78,16 @@ def _expanded(content: bytes, palette: Palette) -> Values:
             continue
         if len(found) == palette.entries:
             return np.array(found, np.uint16)
-    raise CodestreamError(f"a palette whose segments do not make the {palette.entries} entries that it has")
+    raise CodestreamError(f"the segments of the palette do not make its {palette.entries} entries")
 
 
 def _of_segments(data: list[int], width: int, most: int) -> list[int]:
-    """Raises `IndexError` for what are no segments, or for more than there are to be."""
+    """Expands segments to at most `most` values. Raises `IndexError` if they are invalid or make more."""
     found: list[int] = []
     at = 0
     while len(found) < most and at + 1 < len(data):
         opcode, length = data[at : at + 2]
-        if opcode == _INDIRECT:  # copies segments, which are none of its kind (PS3.3 C.7.9.2.3)
+        if opcode == _INDIRECT:  # copies segments, which must not be indirect themselves (PS3.3 C.7.9.2.3)
             words = data[at + 2 : at + 2 + 4 // width]
             place = sum(word << 8 * width * number for number, word in enumerate(words)) // width
             for _ in range(length):
@@ -99,7 +99,7 @@ def _of_segments(data: list[int], width: int, most: int) -> list[int]:
 
 
 def _segment(data: list[int], at: int, found: list[int], most: int) -> int:
-    """Adds what a discrete or a linear segment makes; where the next one begins (PS3.3 C.7.9.2.1 and 2)."""
+    """Appends a discrete or linear segment's values, returns the next offset (PS3.3 C.7.9.2.1 and 2)."""
     opcode, length = data[at], data[at + 1]
     if opcode == _DISCRETE:
         found += data[at + 2 : at + 2 + length]
@@ -110,7 +110,7 @@ def _segment(data: list[int], at: int, found: list[int], most: int) -> int:
         found += np.around(np.linspace(before + step, last, length)).astype(int).tolist()
         at += 3
     else:
-        raise IndexError("no such segment")
+        raise IndexError("there is no such segment")
     if len(found) > most:
-        raise IndexError("more values than there are entries")
+        raise IndexError("the segments make more values than there are entries")
     return at

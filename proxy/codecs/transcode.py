@@ -1,7 +1,7 @@
-"""One frame made into an alternate: decoded, reduced, encoded. Pure, and slow: it runs in workers.
+"""Converts one frame into an alternate: decode, reduce, encode. Pure, and slow: it runs in workers.
 
-It is reduced by averaging blocks, so a pixel is off by a half at most from the mean of what it stands for;
-indices into a palette are picked instead, since the mean of two colours' numbers is a third colour.
+Reduction averages blocks, so a pixel differs by at most a half from the mean of its block. Palette indices
+are sampled instead, because the mean of two colours' indices is a third colour.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def make(job: Job) -> Made:
 
 
 def encode(pixels: NDArray[Any], alternate: Alternate, *, is_rgb: bool = True) -> bytes:
-    """A frame of (rows, columns) or (rows, columns, 3) in a codec's bytes. Raises `CodestreamError`."""
+    """Encodes (rows, columns) or (rows, columns, 3) with a codec. Raises `CodestreamError`."""
     try:
         match alternate.codec:
             case "htj2k":
@@ -42,8 +42,10 @@ def encode(pixels: NDArray[Any], alternate: Alternate, *, is_rgb: bool = True) -
 
 
 def _jpegls(pixels: NDArray[Any], near: int) -> bytes:
-    """It knows no sign, and its bits are taken as they are: where the largest would become the smallest by
-    being nearly the same, nothing may be lost."""
+    """Encodes JPEG-LS, which has no signed values and takes the bits as they are.
+
+    Nothing may be lost if a small difference could turn the largest value into the smallest.
+    """
     if pixels.dtype.kind == "i" and near:
         limits = np.iinfo(pixels.dtype)
         has_room = limits.min + near <= pixels.min() and pixels.max() <= limits.max - near
@@ -53,15 +55,15 @@ def _jpegls(pixels: NDArray[Any], near: int) -> bytes:
 
 def _jpeg(pixels: NDArray[Any], quality: int, space: str) -> bytes:
     if pixels.dtype != np.uint8:
-        raise NotMade(f"JPEG has 8 bits without a sign; these pixels are {pixels.dtype}")
+        raise NotMade(f"JPEG needs 8 unsigned bits; these pixels are {pixels.dtype}")
     if pixels.ndim == 2:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=quality))
-    # Its markers say luma and chroma, so those of YBR_FULL are not transformed once more.
+    # The markers say luma and chroma, so YBR_FULL must not be transformed again.
     return bytes(imagecodecs.jpeg8_encode(pixels, level=quality, colorspace=space, outcolorspace="YCBCR"))
 
 
 def averaged(pixels: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Each block of `scale` by `scale` as its mean, rounded; blocks at the edge as far as they reach."""
+    """Averages blocks of `scale` by `scale`, rounded; blocks at the edge may be smaller."""
     if scale == 1:
         return pixels
     rows, columns, *colours = pixels.shape

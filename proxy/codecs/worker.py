@@ -1,7 +1,7 @@
-"""What runs in a worker: jobs come on standard input, what was made of them goes to standard output.
+"""The worker process: reads jobs from standard input and writes results to standard output.
 
-Nothing is pickled: whoever takes over a worker through a hole in a codec can send no more than bytes. The
-process ends with its input, or at once with its parent.
+Nothing is pickled, so an attacker who takes over a worker through a fault in a codec can send only bytes. The
+process ends when its input ends, or immediately with its parent.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Works until the input ends; the one argument is how many bytes of memory it may take."""
+    """Works until the input ends. The only argument is the limit of memory in bytes."""
     _confine(int(sys.argv[1]))
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     while length := source.read(4):
@@ -36,12 +36,12 @@ def _answer(head: dict[str, Any], source: BinaryIO) -> tuple[bytes, bytes]:
     except (CodestreamError, NotMade) as error:
         return message({"error": str(error), "is_possible": not isinstance(error, NotMade)})
     except MemoryError:
-        return message({"error": "it takes more memory than a worker has", "is_possible": True})
+        return message({"error": "the job needs more memory than a worker has", "is_possible": True})
     return message({"label": made.label, "size": made.size}, made.content)
 
 
 def _confine(memory: int) -> None:
-    """No more memory than that, no files, no core dump; and no life without a parent."""
+    """Limits memory to `memory` bytes, forbids files and core dumps, and ties the process to its parent."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,9 +1,9 @@
-"""The workers: processes that decode and encode, since a hostile codestream can crash or hang a codec.
+"""The workers: processes that decode and encode, because a hostile codestream can crash or hang a codec.
 
     absent ──► idle ◄──► busy ──► killed: took too long, or died over its job; the next job starts another
 
-A job costs nobody but itself: whoever waits for it gets an error, and the others their turn. Viewers' jobs
-go before plans'.
+A failing job affects only itself: its caller gets an error, and the other jobs go on. Viewers' jobs take
+precedence over plans' jobs.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from proxy.codecs.jobs import Job, Made, Rendering, job_message
 from proxy.errors import CodestreamError, NotMade, ProxyError, ShuttingDown, WorkerLost
 
 MOST_HEAD = 65536
-"""Bytes of an answer's head."""
+"""Bytes of a response's head."""
 MOST_CONTENT = 1 << 30
-"""Bytes of what was made."""
+"""Bytes of a result."""
 PROGRAM = (sys.executable, "-m", "proxy.codecs.worker")
-"""A worker, but for its one argument: how many bytes of memory it may take."""
+"""The command of a worker, without its argument, the limit of memory in bytes."""
 
 ALONE = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -33,14 +33,14 @@ ALONE = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
-"""Variables of a worker: no threads, and memory kept for the next job (of 512x512 a sixth of its time)."""
+"""A worker's environment: one thread; memory is kept for the next job (saves 1/6 of its time at 512x512)."""
 
 
 class Workers:
-    """A few processes, begun when they are needed and ended at the end of an `async with`."""
+    """A small number of processes. They start on demand and end with the `async with`."""
 
     def __init__(self, number: int, memory: int, seconds: float, program: Sequence[str] = PROGRAM) -> None:
-        """Each takes `memory` bytes and so many seconds a job at most."""
+        """Each worker takes at most `memory` bytes, and at most `seconds` for one job."""
         self._number = number
         self._memory = memory
         self._seconds = seconds
@@ -51,17 +51,17 @@ class Workers:
         self._arrivals = count()
         self._tasks: list[asyncio.Task[None]] = []
         self.running: set[int] = set()
-        """Process numbers of those that live."""
+        """Process ids of the running workers."""
 
     @property
     def waiting(self) -> int:
-        """Jobs that no worker has begun."""
+        """Number of jobs that no worker has started."""
         return self._waiting.qsize()
 
     async def make(self, job: Job | Rendering, *, is_planned: bool = False) -> Made:
-        """What becomes of a frame. Raises `CodestreamError`, `WorkerLost`, `ShuttingDown`."""
+        """Runs a job and returns its result. Raises `CodestreamError`, `WorkerLost` or `ShuttingDown`."""
         if not self._tasks:
-            raise ShuttingDown("the service is ending")
+            raise ShuttingDown("the service is shutting down")
         made: asyncio.Future[Made] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((is_planned, next(self._arrivals), job, made))
         return await made
@@ -80,38 +80,38 @@ class Workers:
         while not self._waiting.empty():
             *_, made = self._waiting.get_nowait()
             if not made.done():
-                made.set_exception(ShuttingDown("the service is ending"))
+                made.set_exception(ShuttingDown("the service is shutting down"))
 
     async def _work(self) -> None:
-        """One worker after another, and job after job."""
+        """Runs one job after another, and starts a new process whenever the last one died."""
         process: Process | None = None
         try:
             while True:
                 *_, job, made = await self._waiting.get()
                 if made.done():
-                    continue  # whoever wanted it is gone
+                    continue  # the caller is gone
                 try:
                     answer: Made | ProxyError
-                    if _is_gone(process):  # killed by somebody while it was idle
+                    if _is_gone(process):  # killed from outside while idle
                         await self._end(process)
                         process = None
                     process = process or await self._begin()
                     async with asyncio.timeout(self._seconds):
                         answer = await _asked(process, job)
-                except Exception as error:  # whatever one may answer that was taken over
+                except Exception as error:  # a worker that was taken over may respond with anything
                     await self._end(process)
                     process = None
                     is_late = isinstance(error, TimeoutError)
-                    answer = WorkerLost("decoding took too long" if is_late else "the decoder died of it")
+                    answer = WorkerLost("decoding took too long" if is_late else "the decoder crashed")
                 except asyncio.CancelledError:
-                    _settle(made, ShuttingDown("the service is ending"))
+                    _settle(made, ShuttingDown("the service is shutting down"))
                     raise
                 _settle(made, answer)
         finally:
             await self._end(process)
 
     async def _begin(self) -> Process:
-        # What it inherits is enough to find its modules, and holds no credentials.
+        # The inherited variables suffice to find the modules, and contain no credentials.
         kept = {
             name: os.environ[name] for name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV") if name in os.environ
         }
@@ -127,7 +127,7 @@ class Workers:
             return
         with suppress(ProcessLookupError):
             process.kill()
-        await process.communicate()  # what nobody read of an answer would keep `wait` from ending
+        await process.communicate()  # `wait` would not return while output is unread
         self.running.discard(process.pid)
 
 
@@ -152,13 +152,13 @@ async def _asked(process: Process, job: Job | Rendering) -> Made | ProxyError:
     await process.stdin.drain()
     length = int.from_bytes(await process.stdout.readexactly(4), "big")
     if length > MOST_HEAD:
-        raise ValueError("no answer of a worker")
+        raise ValueError("the worker's response is malformed")
     head: dict[str, Any] = json.loads(await process.stdout.readexactly(length))
     if "error" in head:
         kind = CodestreamError if head["is_possible"] else NotMade
         return kind(str(head["error"]))
     size = int(head["size"][0]), int(head["size"][1])
     if head["content"] > MOST_CONTENT:
-        raise ValueError("more than any alternate has")
+        raise ValueError("the worker's response is larger than any alternate")
     content = await process.stdout.readexactly(head["content"])
     return Made(content, str(head["label"]), size)

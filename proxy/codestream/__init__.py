@@ -1,1 +1,1 @@
-"""What is in an HTJ2K codestream: headers, where its resolutions end, whether it is whole. Pure."""
+"""Reads HTJ2K codestreams: their headers, where resolutions end, and whether they are complete. Pure."""

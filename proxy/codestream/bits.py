@@ -1,11 +1,11 @@
-"""Bits of packet headers, and the tag trees that they hold (T.800 B.10.1 and B.10.2)."""
+"""Reads the bits and the tag trees of packet headers (T.800 B.10.1 and B.10.2)."""
 
 from proxy.codestream.limits import NeedMore
 from proxy.errors import CodestreamError
 
 
 class Bits:
-    """Takes bits out of bytes, the most significant first, and leaves out those stuffed after 0xFF."""
+    """Reads bits, most significant first, and skips the bit that is stuffed after 0xFF."""
 
     __slots__ = ("_buffer", "_held", "_prefix", "_stop", "_width", "at")
 
@@ -14,10 +14,10 @@ class Bits:
         self._buffer = self._held = 0
         self._width = 8
         self.at = at
-        """The offset of the first byte that was not touched."""
+        """The offset of the first unread byte."""
 
     def take(self, count: int) -> int:
-        """The next bits, as a number."""
+        """Returns the next `count` bits as a number."""
         while self._held < count:
             self._pull()
         self._held -= count
@@ -26,7 +26,7 @@ class Bits:
         return value
 
     def zeros(self, limit: int) -> int:
-        """How many zeros there are before the next one, which is taken too; at `limit` zeros it stops."""
+        """Counts zeros up to the next one bit, which is consumed too; stops at `limit` zeros."""
         count = 0
         while True:
             zeros = self._held - self._buffer.bit_length()
@@ -42,7 +42,7 @@ class Bits:
             self._pull()
 
     def align(self) -> None:
-        """Leaves what remains of the byte, and one that is all stuffing."""
+        """Skips the rest of the byte, and the byte after 0xFF if it holds only stuffing."""
         if self._width == 7:
             self._pull()
         self._buffer = self._held = 0
@@ -50,7 +50,7 @@ class Bits:
 
     def _pull(self) -> None:
         if self.at >= self._stop:
-            raise CodestreamError("a packet header leaves its tile-part")
+            raise CodestreamError("a packet header extends past its tile-part")
         if self.at >= len(self._prefix):
             raise NeedMore
         byte = self._prefix[self.at]
@@ -63,7 +63,7 @@ class Bits:
 
 
 class TagTree:
-    """Numbers of a grid, each told as the bits come to it; a node's number is its children's least."""
+    """Numbers on a grid, refined as bits arrive; a node has its children's lowest (T.800 B.10.2)."""
 
     __slots__ = ("_least", "_parents", "_settled")
 
@@ -73,7 +73,7 @@ class TagTree:
         self._settled = bytearray(len(parents))
 
     def reach(self, leaf: int, limit: int, bits: Bits) -> int:
-        """The number of a leaf, or `limit` where it is not below that."""
+        """Returns a leaf's number, or `limit` if the number is not below it."""
         least, settled, path, node = self._least, self._settled, [], leaf
         while node >= 0 and not settled[node]:
             path.append(node)
@@ -91,7 +91,7 @@ class TagTree:
 
 
 def tree_parents(wide: int, high: int) -> list[int]:
-    """By node of a tag tree over a grid, leaves in rows first: its parent's number; -1 of the root.
+    """Returns the parent of each node of a tag tree over a grid; leaves come first, by row; the root has -1.
 
     >>> tree_parents(3, 1)
     [3, 3, 4, 5, 5, -1]

@@ -1,9 +1,9 @@
-"""Smaller pictures cut out of a prefix, without decoding.
+"""Cuts a smaller picture out of a prefix without decoding.
 
-Where each resolution comes wholly before the next, a prefix that holds one of them is nearly a codestream of
-its own: the main header is written anew for fewer decompositions, or the packets that are missing are empty
-ones. What results has TLM and one tile-part a resolution, and is RPCL wherever the packets are in that order,
-so it is HTJ2K Lossless RPCL where the whole one was (PS3.5 10.18).
+If each resolution is complete before the next begins, a prefix with one resolution is nearly a codestream of
+its own. It lacks only one thing: a main header for fewer decompositions, or empty packets in place of the
+missing ones. The result has TLM and one tile-part per resolution. It is RPCL if the packets are in that
+order, and then HTJ2K Lossless RPCL if the source is (PS3.5 10.18).
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,28 +20,28 @@ from proxy.codestream.tileparts import read_tile_part
 from proxy.errors import CodestreamError
 
 MAX_EMPTY = 65536
-"""Packets that are made where they are missing."""
+"""Empty packets that are added for missing ones, at most."""
 
-_FEW = 4096  # packets that are put in order to see whether it is RPCL
+_FEW = 4096  # packets that are compared to tell if the order is RPCL
 
 Piece = bytes | tuple[int, int]
-"""Bytes of our own, or a half-open span of the codestream's."""
+"""New bytes, or a half-open span of the source codestream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A codestream made of pieces of another."""
+    """A codestream that is assembled from pieces of another."""
 
     pieces: tuple[Piece, ...]
-    """In their order; no span starts before an earlier one stops."""
+    """In output order; no span starts before an earlier one stops."""
 
     @property
     def length(self) -> int:
-        """Bytes of the result."""
+        """Bytes of the assembled codestream."""
         return sum(len(each) if isinstance(each, bytes) else each[1] - each[0] for each in self.pieces)
 
     def of(self, prefix: bytes) -> bytes:
-        """The result. Raises `CodestreamError` where the prefix is too short for it."""
+        """Assembles the codestream. Raises `CodestreamError` if the prefix is too short."""
         found = [each if isinstance(each, bytes) else prefix[each[0] : each[1]] for each in self.pieces]
         result = b"".join(found)
         if len(result) != self.length:
@@ -50,22 +50,22 @@ class Cut:
 
 
 def cut_reduced(prefix: bytes, resolution: int, layout: Layout | None = None) -> bytes:
-    """A codestream of the picture at one resolution, out of a prefix that holds it.
+    """Returns a codestream of the picture at one resolution, from a prefix that holds it.
 
-    Decodes to the same pixels as the whole one at that reduction. `layout` is the prefix's own, where it was
-    read already. Raises `CodestreamError` where that can't be done, and `ValueError` for a resolution that
-    there is not.
+    It decodes to the same pixels as the source at that reduction. Pass `layout` if you have read the prefix's
+    layout already. Raises `CodestreamError` if the source can't be cut, and `ValueError` if it has no such
+    resolution.
     """
     return _needed(plan_reduced(prefix, resolution, layout)).of(prefix)
 
 
 def cut_full(prefix: bytes, resolution: int, layout: Layout | None = None) -> bytes:
-    """A codestream of the full-size picture that has nothing above one resolution; else as `cut_reduced`."""
+    """Returns a codestream of full size with no detail above one resolution; otherwise like `cut_reduced`."""
     return _needed(plan_full(prefix, resolution, layout)).of(prefix)
 
 
 def reduced_length(prefix: bytes, resolution: int, layout: Layout | None = None) -> int | None:
-    """Bytes of what `cut_reduced` will give; None where a longer prefix is needed to tell."""
+    """Returns the length of what `cut_reduced` returns; None if that takes a longer prefix."""
     cut = plan_reduced(prefix, resolution, layout)
     return None if cut is None else cut.length
 
@@ -77,19 +77,19 @@ def _needed(cut: Cut | None) -> Cut:
 
 
 def plan_reduced(prefix: bytes, resolution: int, layout: Layout | None = None) -> Cut | None:
-    """What `cut_reduced` will join; None where a longer prefix is needed to tell. Raises as that does."""
+    """Returns the pieces for `cut_reduced`; None if that takes a longer prefix. Raises like `cut_reduced`."""
     source = _open(prefix, resolution, layout)
     if source is None:
         return None
     reduce = source.style.decompositions - resolution
     if 0 in source.size.reduced(reduce):
-        raise CodestreamError("it can't be cut: nothing is left of the picture at that resolution")
+        raise CodestreamError("it can't be cut: the picture has no pixels at that resolution")
     segments = (reduced(segment, source.size, resolution, reduce) for segment in source.segments)
     return _join(segments, source.parts)
 
 
 def plan_full(prefix: bytes, resolution: int, layout: Layout | None = None) -> Cut | None:
-    """What `cut_full` will join; None where a longer prefix is needed to tell. Raises as that does."""
+    """Returns the pieces for `cut_full`; None if that takes a longer prefix. Raises like `cut_full`."""
     source = _open(prefix, resolution, layout)
     if source is None:
         return None
@@ -105,12 +105,12 @@ def plan_full(prefix: bytes, resolution: int, layout: Layout | None = None) -> C
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What is cut: a codestream of one tile whose resolutions come one after the other."""
+    """A codestream that can be cut: one tile, one resolution after another."""
 
     size: Size
     style: Style
     segments: tuple[Segment, ...]
-    """Of the main header."""
+    """The segments of the main header."""
     parts: list[list[Piece]]
     """The packets of each resolution that is kept."""
 
@@ -135,7 +135,7 @@ def _open(prefix: bytes, resolution: int, layout: Layout | None) -> _Source | No
 
 
 def _progression(size: Size, style: Style) -> str:
-    """RPCL where the packets are in that order, whatever it is called; else what goes by resolution too."""
+    """Returns RPCL if the packets are in that order, else the progression in the header."""
     if size.tiles > 1:
         raise CodestreamError("it can't be cut: it has tiles")
     if any(coding.decompositions != style.decompositions for coding in style.codings):
@@ -148,7 +148,7 @@ def _progression(size: Size, style: Style) -> str:
 
 
 def _is_rpcl(size: Size, style: Style) -> bool:
-    """Whether its few packets, in their order, are in that of RPCL."""
+    """True if the packets are few and their order is that of RPCL."""
     budget = Budget()
     resolutions = resolutions_of(size, style, 0, budget)
     if sum(each.wide * each.high for each in resolutions) * style.layers > _FEW:
@@ -158,7 +158,7 @@ def _is_rpcl(size: Size, style: Style) -> bool:
 
 
 def _packets(prefix: bytes, at: int, ends: Sequence[int], method: Method) -> list[list[Piece]]:
-    """Where the packets of each resolution are, between the headers of tile-parts."""
+    """Returns the spans of each resolution's packets, without the headers of tile-parts."""
     stretches = []
     budget = Budget()
     while at < ends[-1]:
@@ -166,7 +166,7 @@ def _packets(prefix: bytes, at: int, ends: Sequence[int], method: Method) -> lis
         at = part.stop or ends[-1]
         stretches.append((part.start, at))
     if method == "tlm" and [stop for _, stop in stretches] != list(ends):
-        raise CodestreamError("its tile-parts are not those that TLM names")
+        raise CodestreamError("its tile-parts do not match TLM")
     return [
         [(max(start, lo), min(stop, hi)) for start, stop in stretches if max(start, lo) < min(stop, hi)]
         for lo, hi in pairwise((0, *ends))

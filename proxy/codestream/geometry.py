@@ -1,4 +1,4 @@
-"""Which packets a tile has, and in which order: resolutions, precincts, code-blocks (T.800 B.5 to B.12)."""
+"""Lists the packets of a tile in order: resolutions, precincts and code-blocks (T.800 B.5 to B.12)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,44 +13,44 @@ class Resolution:
     """One resolution of one component in one tile."""
 
     component: int
-    """Its component, from 0."""
+    """0-based."""
     number: int
-    """0 is the component's smallest."""
+    """0-based; 0 is the component's smallest."""
     coding: Coding
-    """How the component is coded."""
+    """The component's coding parameters."""
     tile: Area
     """The tile, on the picture's grid."""
     sampling: tuple[int, int]
-    """Columns and rows of the grid that one sample stands for."""
+    """Grid columns and rows per sample."""
     area: Area
-    """Its samples."""
+    """The resolution, in its own samples."""
     precincts: Area
-    """Its precincts, in units of one."""
+    """The resolution, in precincts."""
 
     @property
     def wide(self) -> int:
-        """Precincts side by side."""
+        """Precincts per row."""
         return self.precincts.right - self.precincts.left
 
     @property
     def high(self) -> int:
-        """Precincts one below the other."""
+        """Precincts per column."""
         return self.precincts.bottom - self.precincts.top
 
     def columns(self) -> dict[int, int]:
-        """By column of the grid: which of `wide` precincts has its turn there (T.800 B.12.1.3)."""
+        """Maps a grid column to the precinct column, of `wide`, whose turn comes there (T.800 B.12.1.3)."""
         scale = self.coding.precincts[self.number][0] + self.coding.decompositions - self.number
         first = self.precincts.left
         return {max(self.tile.left, (first + x << scale) * self.sampling[0]): x for x in range(self.wide)}
 
     def rows(self) -> dict[int, int]:
-        """By row of the grid: which of `high` precincts has its turn there (T.800 B.12.1.3)."""
+        """Maps a grid row to the precinct row, of `high`, whose turn comes there (T.800 B.12.1.3)."""
         scale = self.coding.precincts[self.number][1] + self.coding.decompositions - self.number
         first = self.precincts.top
         return {max(self.tile.top, (first + y << scale) * self.sampling[1]): y for y in range(self.high)}
 
     def grids(self, precinct: int) -> Iterator[tuple[int, int]]:
-        """Code-blocks of a precinct, across and down: of LL, or of HL, LH and HH (T.800 B.5, B.7 and B.9)."""
+        """Yields a precinct's code-blocks across and down: LL, or HL, LH, HH (T.800 B.5, B.7 and B.9)."""
         row, column = divmod(precinct, self.wide)
         column, row = column + self.precincts.left, row + self.precincts.top
         halved = 1 if self.number else 0
@@ -69,14 +69,14 @@ class Resolution:
 
 
 def _blocks(start: int, stop: int, precinct: int, exponent: int, block: int) -> int:
-    """How many code-blocks of a band, along one axis, are in a precinct."""
+    """Returns how many code-blocks of a band lie in a precinct, along one axis."""
     start, stop = max(start, precinct << exponent), min(stop, precinct + 1 << exponent)
     block = min(block, exponent)
     return -(-stop >> block) - (start >> block) if start < stop else 0
 
 
 def resolutions_of(size: Size, style: Style, tile: int, budget: Budget) -> list[Resolution]:
-    """Those of a tile that have packets: by component, from the smallest."""
+    """Returns the resolutions of a tile that have packets, by component, the smallest first."""
     budget.spend(RESOLUTION_WORK * sum(coding.decompositions + 1 for coding in style.codings))
     found = []
     area = size.tile_area(tile)
@@ -95,11 +95,11 @@ def resolutions_of(size: Size, style: Style, tile: int, budget: Budget) -> list[
 
 
 Packet = tuple[Resolution, int, int]
-"""A packet's resolution, precinct and layer, the latter two from 0."""
+"""Resolution, precinct and layer of a packet; precinct and layer are 0-based."""
 
 
 def packets_of(style: Style, resolutions: Sequence[Resolution], budget: Budget) -> Iterator[Packet]:
-    """The packets of a tile in their order (T.800 B.12.1)."""
+    """Yields the packets of a tile in codestream order (T.800 B.12.1)."""
     layers = range(style.layers)
     by_number = sorted(resolutions, key=lambda each: each.number)
     match style.progression:

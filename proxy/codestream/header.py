@@ -1,8 +1,8 @@
-"""What the main header of a codestream says: the picture's form, and where its resolutions end.
+"""Reads a codestream's main header: the picture's form, and where its resolutions end.
 
-The offsets come from TLM alone: one tile whose tile-parts are as many as its resolutions, in an order
-that goes by resolution, is taken to have one tile-part a resolution. A TLM of one tile-part satisfies
-the standard and tells nothing, and then nothing is said.
+The offsets come only from TLM. A codestream is taken to have one tile-part per resolution if it has one tile,
+an order by resolution, and as many tile-parts as resolutions. A TLM with a single tile-part conforms to the
+standard but reveals no offsets, so none are reported.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from proxy.codestream.markers import COC, EOC_LENGTH, POC, PPM, MainHeader, read
 from proxy.codestream.segments import Size, Style, has_ht_blocks, read_size, read_style, read_tile_parts
 
 MAX_BASE = 64
-"""Pixels that the smallest resolution's width or height has at most in `.202` (PS3.5 10.18)."""
+"""Pixels that the shorter side of the smallest resolution may have in `.202` (PS3.5 10.18)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The main header of one codestream."""
+    """The main header of a codestream."""
 
     width: int
     """Pixels of the full size."""
@@ -28,33 +28,33 @@ class Header:
     bit_depth: int
     """Bits of the first component, sign included."""
     is_signed: bool
-    """Whether the first component has a sign."""
+    """True if the first component is signed."""
     decompositions: int
-    """Wavelet decompositions that every component has; there is one resolution more."""
+    """Wavelet decompositions that every component has; there is one more resolution than that."""
     progression: str
     """LRCP, RLCP, RPCL, PCRL or CPRL."""
     tiles: int
-    """1 where the picture is one tile."""
+    """Number of tiles; usually 1."""
     is_htj2k: bool
-    """Whether its blocks are high-throughput ones."""
+    """True if the code-blocks are high-throughput."""
     is_reversible: bool
-    """Whether all its wavelets are the lossless ones."""
+    """True if all wavelets are reversible."""
     tile_parts: tuple[int, ...]
-    """Bytes of each tile-part, from TLM; empty where there is none."""
+    """Bytes of each tile-part, from TLM; empty without TLM."""
     length: int
     """Bytes of the main header, up to the first SOT."""
     total: int | None
-    """Bytes of the whole codestream, from TLM; None where there is none."""
+    """Bytes of the whole codestream, from TLM; None without TLM."""
     resolution_ends: tuple[int, ...]
-    """By resolution, 0 the smallest: so many bytes from 0 hold it. Empty where TLM can't tell."""
+    """For each resolution, smallest first: the bytes from 0 that hold it. Empty if TLM does not tell."""
     reasons: tuple[str, ...]
-    """Why this is no HTJ2K Lossless RPCL, 1.2.840.10008.1.2.4.202; empty where it is."""
+    """Why this is not HTJ2K Lossless RPCL, 1.2.840.10008.1.2.4.202; empty if it is."""
 
 
 def read_header(prefix: bytes) -> Header | None:
-    """The main header of a codestream from a prefix; None where more bytes are needed.
+    """Reads the main header from a prefix; None if more bytes are needed.
 
-    Raises `CodestreamError` for what is no codestream (T.800 annex A).
+    Raises `CodestreamError` if the bytes are not a codestream (T.800 annex A).
     """
     main = read_main_header(prefix)
     if main is None:
@@ -64,7 +64,7 @@ def read_header(prefix: bytes) -> Header | None:
 
 
 def describe(main: MainHeader, size: Size, style: Style) -> Header:
-    """A main header that is read. Raises `CodestreamError` for what its TLM can't say."""
+    """Summarizes a parsed main header. Raises `CodestreamError` if its TLM is malformed."""
     parts = read_tile_parts(main)
     is_htj2k = bool(size.capabilities & 0x4000) and has_ht_blocks(main)  # T.814 A.2
     width, height = size.reduced(0)
@@ -88,7 +88,7 @@ def describe(main: MainHeader, size: Size, style: Style) -> Header:
 
 
 def _resolution_ends(main: MainHeader, size: Size, style: Style, parts: tuple[int, ...]) -> tuple[int, ...]:
-    # A component's own COC, changes of order and packed packet headers break "one tile-part a resolution".
+    # COC, a change of progression or packed packet headers can break "one tile-part per resolution".
     is_plain = not any(segment.marker in (COC, POC, PPM) for segment in main.segments)
     is_divided = size.tiles == 1 and style.goes_by_resolution and len(parts) == style.decompositions + 1
     if not is_plain or not is_divided:
@@ -97,7 +97,7 @@ def _resolution_ends(main: MainHeader, size: Size, style: Style, parts: tuple[in
 
 
 def _reasons(size: Size, style: Style, is_htj2k: bool, has_tlm: bool) -> tuple[str, ...]:
-    """What PS3.5 10.18 demands and this has not."""
+    """Lists the requirements of PS3.5 10.18 that are not met."""
     width, height = size.reduced(style.decompositions)
     found = (
         (not is_htj2k, "its blocks are not HTJ2K"),

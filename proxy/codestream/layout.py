@@ -1,9 +1,9 @@
-"""Where the resolutions of a codestream end, as far as its first bytes tell.
+"""Finds where the resolutions of a codestream end, as far as its first bytes tell.
 
-Three ways, the cheapest first: TLM names the lengths of tile-parts, and there is one a resolution; PLT names
-the lengths of packets; or else every packet's header tells its own. Whatever is odd in tile-parts and
-packets makes ends unknown and is no error: a frame can be delivered without. An end that is known does not
-change when more bytes come. How much is looked at is bounded, see `proxy.codestream.limits.MAX_WORK`.
+There are three methods, cheapest first. TLM has the lengths of tile-parts, if there is one per resolution.
+PLT has the lengths of packets. Otherwise each packet's header has its own length. An oddity in tile-parts or
+packets leaves ends unknown and is not an error, because a frame can be delivered without them. A known end
+does not change when more bytes arrive. The work is bounded by `proxy.codestream.limits.MAX_WORK`.
 """
 
 from dataclasses import dataclass
@@ -20,32 +20,32 @@ Method = Literal["tlm", "plt", "walk", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the first bytes of a codestream tell of the rest."""
+    """The layout of a codestream, as far as a prefix reveals it."""
 
     header: Header
-    """Its main header: form of the picture, decompositions, progression, tiles."""
+    """The main header: form of the picture, decompositions, progression, tiles."""
     total: int | None
-    """Bytes of the whole codestream, from TLM or tile-parts, else as given; None where not known yet."""
+    """Bytes of the whole codestream, from TLM or tile-parts, else as given; None if not known yet."""
     sizes: tuple[tuple[int, int], ...]
-    """By resolution, 0 the smallest: width and height in pixels."""
+    """For each resolution, smallest first: width and height in pixels."""
     ends: tuple[int | None, ...]
-    """By resolution: so many bytes from 0 hold it; may be more than there are yet. None where not known."""
+    """For each resolution, smallest first: the bytes from 0 that hold it; None if not known yet."""
     method: Method
-    """How the ends are found; "unknown" where they can't be."""
+    """How the ends are found; "unknown" if they can't be."""
     reason: str
-    """Why ends that are None stay unknown whatever comes; empty where more bytes will tell."""
+    """Why some ends stay unknown, however many bytes arrive; empty if more bytes can help."""
 
     def finest(self, have: int) -> int | None:
-        """The finest resolution that is known to be held by the first `have` bytes; None where none is."""
+        """Returns the finest resolution known to be in the first `have` bytes; None if there is none."""
         held = [number for number, end in enumerate(self.ends) if end is not None and end <= have]
         return held[-1] if held else None
 
 
 def read_layout(prefix: bytes, total: int | None = None) -> Layout | None:
-    """The layout of a codestream from a prefix; None where its main header is not whole yet.
+    """Reads the layout from a prefix; None if the main header is not complete yet.
 
-    `total` is the codestream's length in bytes, where it is known from elsewhere. Raises `CodestreamError`
-    for a main header that is none (T.800 annexes A and B).
+    `total` is the length of the codestream in bytes, if known from elsewhere. Raises `CodestreamError` if the
+    main header is invalid (T.800 annexes A and B).
     """
     main = read_main_header(prefix)
     if main is None:
@@ -68,7 +68,7 @@ def read_layout(prefix: bytes, total: int | None = None) -> Layout | None:
 
 
 def _why_not(main: MainHeader, style: Style) -> str:
-    """Why packets can't be walked over; empty where they can."""
+    """Explains why packets can't be walked; empty if they can."""
     kinds = {coding.block_style & MIXED for coding in style.codings}
     found = (
         (main.first(POC) is not None, "its order of packets changes (POC)"),

@@ -1,21 +1,21 @@
-"""Where looking into a codestream ends: its bytes do, or it is more than anybody sends."""
+"""Bounds for reading a codestream: the end of the prefix, and a budget of work."""
 
 from proxy.errors import CodestreamError
 
 MAX_WORK = 32768
-"""Code-blocks that are looked at in one codestream; a precinct or marker segment counts as one."""
+"""Code-blocks to visit in one codestream; a precinct or a marker segment counts as one."""
 PACKET_WORK = 4
-"""A packet takes as long as so many code-blocks."""
+"""Cost of a packet, in code-blocks."""
 RESOLUTION_WORK = 8
-"""So does a resolution of one component in one tile."""
+"""Cost of one resolution of one component in one tile, in code-blocks."""
 
 
 class NeedMore(Exception):
-    """The prefix ends before the answer; never leaves this room."""
+    """The prefix ends before the answer; never leaves this package."""
 
 
 class Budget:
-    """What may still be looked at, so that no codestream takes long or much memory."""
+    """The work that is left for one codestream. It bounds time and memory."""
 
     __slots__ = ("_left",)
 
@@ -23,9 +23,7 @@ class Budget:
         self._left = MAX_WORK
 
     def spend(self, units: int) -> None:
-        """To be called before the work. Raises `CodestreamError` where that is more than is left."""
+        """Call it before the work. Raises `CodestreamError` if `units` exceeds what is left."""
         self._left -= units
         if self._left < 0:
-            raise CodestreamError(
-                f"there is too much to look at, more than {MAX_WORK} code-blocks or the like"
-            )
+            raise CodestreamError(f"reading it takes too much work, more than {MAX_WORK} code-blocks")

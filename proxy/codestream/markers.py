@@ -1,7 +1,7 @@
-"""The marker segments of a codestream's main header: found, cut out, not yet read (T.800 annex A).
+"""Splits a codestream's main header into marker segments, without reading them (T.800 annex A).
 
-A codestream starts with SOC and SIZ; marker segments follow in nearly any order until the first SOT,
-which ends the main header. Everything here works on a prefix: None means "I need more".
+A codestream starts with SOC and SIZ. Marker segments follow in nearly any order until the first SOT, which
+ends the main header. All functions work on a prefix: None means "more bytes are needed".
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ EOC_LENGTH = 2
 """Bytes of the marker that ends a codestream."""
 
 MAX_MAIN_HEADER = 131072
-"""Bytes up to the first SOT; more is refused. Real ones have a few hundred."""
+"""Bytes up to the first SOT; a longer header is refused. Real ones have a few hundred."""
 
-_BARE = range(0xFF30, 0xFF40)  # markers without a segment (T.800 A.1.1), none of them in a main header
+_BARE = range(0xFF30, 0xFF40)  # markers without a segment (T.800 A.1.1); none belongs in a main header
 _MISPLACED = frozenset({SOC, PLT, PPT, SOP, EPH, SOD, EOC})
 
 
@@ -30,36 +30,36 @@ class Segment:
     """One marker segment."""
 
     marker: int
-    """Two bytes, 0xFF.. ."""
+    """The two bytes of the marker, as a number."""
     body: bytes
-    """What follows the length."""
+    """The bytes after the length."""
 
 
 @dataclass(frozen=True, slots=True)
 class MainHeader:
-    """The main header, cut into its segments."""
+    """The main header, split into segments."""
 
     segments: tuple[Segment, ...]
-    """In the order of the codestream; the first is SIZ."""
+    """In codestream order; the first is SIZ."""
     length: int
-    """Bytes from SOC up to the first SOT."""
+    """Bytes from SOC to the first SOT."""
 
     def first(self, marker: int) -> bytes | None:
-        """The body of the first segment of that kind; None where there is none."""
+        """Returns the body of the first segment with this marker; None if there is none."""
         return next(self.every(marker), None)
 
     def every(self, marker: int) -> Iterator[bytes]:
-        """The bodies of all segments of that kind."""
+        """Returns the bodies of all segments with this marker."""
         return (segment.body for segment in self.segments if segment.marker == marker)
 
 
 def read_main_header(prefix: bytes) -> MainHeader | None:
-    """Cuts a main header out of a prefix; None where it is not whole yet.
+    """Reads the main header from a prefix; None if it is not complete yet.
 
-    Raises `CodestreamError` for what can't become a main header, as early as the bytes tell.
+    Raises `CodestreamError` if it can't become a main header, as early as the bytes tell.
     """
     if not prefix.startswith(b"\xff\x4f\xff\x51"[: len(prefix)]):
-        raise CodestreamError("no codestream: it does not start with SOC and SIZ")  # T.800 A.3
+        raise CodestreamError("not a codestream: it does not start with SOC and SIZ")  # T.800 A.3
     segments: list[Segment] = []
     at = 2
     while len(prefix) >= at + 2:
@@ -76,12 +76,12 @@ def read_main_header(prefix: bytes) -> MainHeader | None:
 
 def _segment_stop(prefix: bytes, at: int, marker: int) -> int | None:
     if marker < 0xFF00 or marker in _BARE or marker in _MISPLACED:
-        raise CodestreamError(f"no marker of a main header at byte {at}")
+        raise CodestreamError(f"the main header has an invalid marker at byte {at}")
     if len(prefix) < at + 4:
         return None
     length = int.from_bytes(prefix[at + 2 : at + 4], "big")  # counts itself, not the marker (T.800 A.1.2)
     if length < 2:
-        raise CodestreamError(f"a marker segment at byte {at} that is shorter than its own length")
+        raise CodestreamError(f"the marker segment at byte {at} is shorter than its own length field")
     if at + 2 + length > MAX_MAIN_HEADER:
-        raise CodestreamError(f"a main header of more than {MAX_MAIN_HEADER} bytes")
+        raise CodestreamError(f"the main header has more than {MAX_MAIN_HEADER} bytes")
     return at + 2 + length

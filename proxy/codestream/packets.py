@@ -1,4 +1,4 @@
-"""Packet headers: how many bytes of code-blocks follow them (T.800 B.10, T.814 B.3)."""
+"""Reads packet headers: how many bytes of code-blocks follow them (T.800 B.10, T.814 B.3)."""
 
 from collections.abc import Iterable
 
@@ -9,31 +9,31 @@ HT, MIXED = 0x40, 0xC0
 """High-throughput blocks, and a mixture of both kinds, in a block style (T.814 A.4)."""
 
 _LAZY, _ENDS_ALL = 0x01, 0x04  # selective bypass, termination on each pass (T.800 table A.19)
-_MAX_PLANES = 84  # more bit-planes than 38 bits with guard bits and a region of interest can have
+_MAX_PLANES = 84  # guard bits and a region of interest give 38 bits no more bit-planes
 _MAX_LBLOCK = 32
 
 
 class Blocks:
-    """The code-blocks of one precinct in one band, as far as the packets so far told of them."""
+    """The state of one precinct's code-blocks in one band, after the packets read so far."""
 
     __slots__ = ("inclusion", "lblocks", "passes", "planes")
 
     def __init__(self, wide: int, high: int) -> None:
         parents = tree_parents(wide, high)
         self.inclusion = TagTree(parents)
-        """By block: the first layer that holds anything of it."""
+        """For each block: the first layer that contains data of it."""
         self.planes = TagTree(parents)
-        """By block: the bit-planes that are all zero."""
+        """For each block: the bit-planes that are all zero."""
         self.passes = [0] * (wide * high)
-        """By block: coding passes so far."""
+        """For each block: coding passes so far."""
         self.lblocks = [3] * (wide * high)
-        """By block: bits of a length, at least."""
+        """For each block: Lblock, the least number of bits in a length (T.800 B.10.7.1)."""
 
 
 def read_packet(bits: Bits, bands: Iterable[Blocks], layer: int, style: int) -> int:
-    """Takes one packet header; bytes of the body that it announces. `layer` counts from 0.
+    """Reads one packet header and returns the bytes of the body that follows. `layer` is 0-based.
 
-    Raises `NeedMore`, and `CodestreamError` for what is no packet header.
+    Raises `NeedMore` if the prefix is too short, and `CodestreamError` if the header is invalid.
     """
     length = 0
     if bits.take(1):
@@ -53,14 +53,14 @@ def _read_block(bits: Bits, band: Blocks, block: int, layer: int, style: int) ->
         if band.inclusion.reach(block, layer + 1, bits) > layer:
             return 0
         if band.planes.reach(block, _MAX_PLANES, bits) == _MAX_PLANES:
-            raise CodestreamError("a code-block without a bit-plane")
+            raise CodestreamError("a code-block has no bit-plane")
     count = _read_passes(bits)
     band.passes[block] = before + count
     lblock = band.lblocks[block]
     while bits.take(1):
         lblock += 1
         if lblock > _MAX_LBLOCK:
-            raise CodestreamError("a code-block of an impossible length")
+            raise CodestreamError("a code-block has an impossible length")
     band.lblocks[block] = lblock
     if count == 1:
         return bits.take(lblock)
@@ -68,7 +68,7 @@ def _read_block(bits: Bits, band: Blocks, block: int, layer: int, style: int) ->
 
 
 def _read_passes(bits: Bits) -> int:
-    """T.800 table B.4."""
+    """Reads the number of coding passes (T.800 table B.4)."""
     if not bits.take(1):
         return 1
     if not bits.take(1):
@@ -81,12 +81,12 @@ def _read_passes(bits: Bits) -> int:
 
 
 def split_passes(style: int, before: int, count: int) -> list[int]:
-    """Coding passes by codeword segment: each has a length of its own (T.800 D.6, T.814 B.3).
+    """Splits coding passes into codeword segments, each with its own length (T.800 D.6, T.814 B.3).
 
     >>> split_passes(0, 0, 22), split_passes(0x40, 0, 6), split_passes(0x01, 8, 7)
     ([22], [4, 2], [2, 2, 1, 2])
     """
-    if style & HT:  # sets of three that hold nothing go with the clean-up pass
+    if style & HT:  # empty sets of three passes belong to the clean-up pass
         first = (count - 1) // 3 * 3 + 1
         return [first, count - first] if count > first else [first]
     if not style & (_LAZY | _ENDS_ALL):

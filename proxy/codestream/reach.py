@@ -1,4 +1,4 @@
-"""How much of a codestream is wanted, where the codestream itself has to tell the bytes: a resolution."""
+"""Targets in a codestream that are given as a resolution, so that only the codestream tells their bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,38 +7,39 @@ from proxy.codestream.layout import Layout, read_layout
 from proxy.errors import CodestreamError
 
 UNTOLD = 65536
-"""Bytes that are taken where no resolution can be told."""
+"""Bytes to fetch if the codestream does not reveal the end of the resolution."""
 PROBE = 32768
-"""Bytes from which a codestream is asked to tell; on a usual link the answer is there before they all are."""
+"""Bytes of the first fetch that may reveal the end; usually it does before all of them have arrived."""
 STEP = 16384
-"""Bytes that are fetched at least to know more."""
+"""Bytes of each further fetch that may reveal the end, at least."""
 AHEAD = 4096
-"""Bytes behind the end of a resolution in which the header of the next packet is looked for."""
+"""Bytes after the end of a resolution in which the header of the next packet is expected."""
 MOST_READ = 1 << 20
-"""Bytes of a prefix that are read for its layout; beyond, the reading would cost more than it saves."""
+"""Bytes of a prefix that are read for its layout; reading more would cost more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolutionTarget:
-    """From byte 0 to the end of a resolution, named by its size.
+    """A target from byte 0 to the end of a resolution, which is given by its size.
 
     >>> str(ResolutionTarget(scale=16)), str(ResolutionTarget(covers=(256, 0)))
     ('1/16', '≥ 256')
     """
 
     scale: int = 1
-    """By so much width and height are divided, a power of 2; 1 is the full size."""
+    """Width and height are divided by this power of 2; 1 is the full size."""
     covers: tuple[int, int] | None = None
-    """Instead of a scale: pixels that the resolution has at least across and down."""
+    """Replaces `scale`: the minimum width and height of the resolution in pixels."""
 
     def __str__(self) -> str:
-        """As in a profile."""
+        """Returns the target as written in a profile."""
         return f"1/{self.scale}" if self.covers is None else f"≥ {self.covers[0]}"
 
     def resolution(self, sizes: Sequence[tuple[int, int]]) -> int:
-        """Which resolution that is of a picture, from the width and height of each, the smallest first.
+        """Selects the resolution, given the width and height of each, the smallest first.
 
-        Beyond the smallest it is the smallest, and beyond the full size the full size.
+        A scale beyond the smallest resolution selects the smallest; a size beyond the full size selects the
+        full size.
 
         >>> sizes = [(16, 16), (32, 32), (64, 64), (128, 128), (256, 256), (512, 512)]
         >>> ResolutionTarget(scale=16).resolution(sizes), ResolutionTarget(covers=(250, 0)).resolution(sizes)
@@ -51,34 +52,34 @@ class ResolutionTarget:
         return next(able, len(sizes) - 1)
 
     def exceeds(self, other: "ResolutionTarget") -> bool:
-        """Whether it is finer than another one; also where only a codestream could tell."""
+        """True if this target is finer than another, or if only a codestream can tell."""
         if self.covers is None and other.covers is None:
             return self.scale < other.scale
         return self.covers is None or other.covers is None or self.covers > other.covers
 
 
 Stop = int | ResolutionTarget
-"""A place in a codestream: bytes from 0, or the end of a resolution that is yet to be told."""
+"""A position in a codestream: bytes from 0, or the end of a resolution that is not located yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetEnd:
-    """What a prefix tells of a reach."""
+    """The end of a target, as far as a prefix reveals it."""
 
     stop: int
-    """So many bytes from 0 are to be fetched: all it takes, or enough to know more."""
+    """Fetch this many bytes from 0: the whole target, or enough to learn more."""
     is_final: bool
-    """Whether they are all it takes."""
+    """True if `stop` is the end of the target."""
     resolution: int | None
-    """Which one they hold then, 0 the smallest; None where it can't be told."""
+    """The resolution that the bytes then hold, 0 the smallest; None if unknown."""
     size: tuple[int, int]
-    """Its width and height in pixels; zeros where it can't be told."""
+    """Width and height of that resolution in pixels; zeros if unknown."""
     method: str
-    """By what: tlm, plt, walk or unknown."""
+    """How the end was found: tlm, plt, walk or unknown."""
 
 
 def read_layout_leniently(leading: bytes, total: int) -> Layout | None:
-    """The layout of a codestream of `total` bytes, from its first ones; None where these are none of one."""
+    """Reads the layout from the first of `total` bytes; None if they are not a codestream."""
     try:
         return read_layout(leading[:MOST_READ], total)
     except CodestreamError:
@@ -86,10 +87,10 @@ def read_layout_leniently(leading: bytes, total: int) -> Layout | None:
 
 
 def locate(reach: ResolutionTarget, layout: Layout | None, have: int, total: int) -> TargetEnd:
-    """How many bytes a reach takes of a codestream that has `total`, by the layout of its first `have`.
+    """Locates a target's end in a codestream of `total` bytes, given the layout of the first `have`.
 
-    Where the codestream can't tell, it is `UNTOLD` bytes and no resolution. Until it can, `stop` is
-    farther than `have`.
+    If the codestream can't reveal the end, the result is `UNTOLD` bytes and no resolution. Until it reveals
+    the end, `stop` is beyond `have`.
     """
     if layout is None:
         is_header_cut = have < min(UNTOLD, total)
@@ -102,7 +103,7 @@ def locate(reach: ResolutionTarget, layout: Layout | None, have: int, total: int
         return TargetEnd(min(end, total), True, resolution, layout.sizes[resolution], layout.method)
     if layout.reason or have >= min(total, MOST_READ):
         return _untold(have, total)
-    # The next packet's header follows the end of the last one that is known, and all of it is wanted.
+    # The next packet's header follows the last known end. It has to be fetched completely.
     known = max((known for known in layout.ends[:resolution] if known is not None), default=0)
     return _more(max(known + AHEAD, have + STEP if known <= have else 0), total)
 

@@ -1,4 +1,4 @@
-"""What there is to say of one codestream: its form, where its resolutions end, whether it is whole."""
+"""Summarizes a codestream: its form, where its resolutions end, and whether it is complete."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from proxy.codestream.whole import fault_of
 from proxy.errors import CodestreamError
 
 FIRST = 65536
-"""Bytes of the first fetch where nothing else is said."""
+"""Bytes of the first fetch by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedResolution:
-    """One resolution."""
+    """One resolution of the report."""
 
     reduce: int
     """The decoder's reduction; 0 is full size."""
@@ -21,12 +21,12 @@ class ReportedResolution:
     height: int
     """Pixels."""
     end: int | None
-    """So many bytes from 0 hold it; None where that can't be told."""
+    """Bytes from 0 that hold the resolution; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A codestream, as far as its bytes tell."""
+    """A summary of a codestream, as far as its bytes reveal it."""
 
     width: int
     """Pixels of the full size."""
@@ -37,36 +37,36 @@ class Report:
     bit_depth: int
     """Bits of the first component, sign included."""
     decompositions: int
-    """Wavelet decompositions; there is one resolution more."""
+    """Wavelet decompositions; there is one more resolution than that."""
     progression: str
     """LRCP, RLCP, RPCL, PCRL or CPRL."""
     tiles: int
-    """1 where the picture is one tile."""
+    """Number of tiles; usually 1."""
     tile_parts: int | None
-    """As many as TLM names; None where there is no TLM."""
+    """Tile-parts in TLM; None without TLM."""
     have: int
     """Bytes that were read."""
     total: int | None
-    """Bytes of the whole; None where that can't be told."""
+    """Bytes of the whole codestream; None if unknown."""
     fault: str
-    """Why it is not whole; empty where it is."""
+    """Why the codestream is not complete; empty if it is."""
     method: Method
     """How the ends were found."""
     reason: str
-    """Why ends can't be told; empty where they can."""
+    """Why some ends can't be found; empty if they can."""
     reasons: tuple[str, ...]
-    """Why it is no HTJ2K Lossless RPCL, 1.2.840.10008.1.2.4.202 (PS3.5 10.18); empty where it is."""
+    """Why it is not HTJ2K Lossless RPCL, 1.2.840.10008.1.2.4.202 (PS3.5 10.18); empty if it is."""
     resolutions: tuple[ReportedResolution, ...]
     """The smallest first."""
 
     def shown_by(self, have: int) -> ReportedResolution | None:
-        """The finest resolution that the first `have` bytes hold; None where none is, or it can't be told."""
+        """Returns the finest resolution known to be in the first `have` bytes; None if there is none."""
         held = [each for each in self.resolutions if each.end is not None and each.end <= have]
         return held[-1] if held else None
 
 
 def report(codestream: bytes) -> Report:
-    """What a codestream, or a prefix of one, has to say of itself. Raises `CodestreamError`."""
+    """Summarizes a codestream or a prefix of one. Raises `CodestreamError` if it is neither."""
     layout = read_layout(codestream)
     if layout is None:
         raise CodestreamError("it ends in its main header")

@@ -1,4 +1,4 @@
-"""Main headers and tile-parts written anew (T.800 annex A)."""
+"""Writes main headers and tile-part headers (T.800 annex A)."""
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,17 +9,17 @@ from proxy.codestream.segments import ORDERS, Size, component_width
 from proxy.errors import CodestreamError
 
 _SOT_LENGTH = 14  # with SOD
-_POSITIONS = struct.Struct(">8I")  # of the picture and of the first tile in SIZ (T.800 A.5.1)
+_POSITIONS = struct.Struct(">8I")  # of the picture and the first tile in SIZ (T.800 A.5.1)
 
 
 def write_main_header(segments: Iterable[Segment], packets: Sequence[int]) -> bytes:
-    """SOC, the segments, and TLM for tile-parts with so many bytes of packets, all of the one tile.
+    """Writes SOC, the segments, and TLM. `packets` has the bytes of packets in each tile-part.
 
-    Raises `CodestreamError` for a tile-part that is too long to be told.
+    Raises `CodestreamError` if a tile-part is too long for TLM.
     """
     lengths = [_SOT_LENGTH + each for each in packets]
     if max(lengths) >= 1 << 32:
-        raise CodestreamError("a tile-part of an impossible length")
+        raise CodestreamError("a tile-part is too long for TLM")
     entries = b"".join(struct.pack(">HI", 0, length) for length in lengths)
     tlm = Segment(TLM, b"\x00\x60" + entries)  # the only TLM; Ttlm of 2 bytes, Ptlm of 4 (T.800 A.7.1)
     written = (struct.pack(">HH", each.marker, 2 + len(each.body)) + each.body for each in (*segments, tlm))
@@ -27,12 +27,12 @@ def write_main_header(segments: Iterable[Segment], packets: Sequence[int]) -> by
 
 
 def write_sot(packets: int, number: int, of: int) -> bytes:
-    """SOT and SOD of a tile-part of the one tile, before so many bytes of packets (T.800 A.4.2)."""
+    """Writes SOT and SOD of a tile-part of the only tile, with `packets` bytes of packets (T.800 A.4.2)."""
     return struct.pack(">HHHIBBH", SOT, 10, 0, _SOT_LENGTH + packets, number, of, SOD)
 
 
 def in_order(main: MainHeader, progression: str) -> Iterator[Segment]:
-    """The segments of a main header with that progression, without the lengths of tile-parts and packets."""
+    """Yields a main header's segments with this progression, without lengths of tile-parts and packets."""
     for segment in main.segments:
         if segment.marker == COD:
             order = ORDERS.index(progression)
@@ -42,9 +42,9 @@ def in_order(main: MainHeader, progression: str) -> Iterator[Segment]:
 
 
 def reduced(segment: Segment, size: Size, resolution: int, reduce: int) -> Segment:
-    """A segment of the main header for the picture at 1/2^`reduce`, of which that is the finest resolution.
+    """Rewrites a main header segment for the picture at 1/2^`reduce`; `resolution` becomes the finest.
 
-    Raises `CodestreamError` where it does not tell what is needed.
+    Raises `CodestreamError` if the segment lacks a value that is needed.
     """
     body, number = segment.body, component_width(size.components)
     match segment.marker:
@@ -69,15 +69,15 @@ def reduced(segment: Segment, size: Size, resolution: int, reduce: int) -> Segme
 
 
 def _coding(body: bytes, resolution: int) -> bytes:
-    """Decompositions and what follows them, in COD and COC (T.800 table A.15)."""
+    """Rewrites decompositions and the fields after them in COD and COC (T.800 table A.15)."""
     decompositions = min(body[0], resolution)
     return bytes((decompositions,)) + body[1 : 6 + decompositions]
 
 
 def _quantization(body: bytes, resolution: int) -> bytes:
-    """The style and the bands of QCD and QCC; from the smallest, three a resolution (T.800 A.6.4)."""
+    """Truncates the bands of QCD and QCC: one, then three for each resolution (T.800 A.6.4)."""
     bands = 1 + 3 * resolution
     length = 1 + {0: bands, 1: 2, 2: 2 * bands}.get(body[0] & 0x1F if body else 3, 1 << 16)
     if len(body) < length:
-        raise CodestreamError("QCD or QCC does not tell of every band")
+        raise CodestreamError("QCD or QCC does not cover every band")
     return body[:length]

@@ -1,4 +1,4 @@
-"""Tile-parts: what their headers say (T.800 A.4.2, A.7.3)."""
+"""Reads the headers of tile-parts (T.800 A.4.2, A.7.3)."""
 
 import struct
 from collections.abc import Iterator
@@ -16,48 +16,49 @@ _MAX_PACKET = 1 << 32  # no tile-part is longer
 
 @dataclass(frozen=True, slots=True)
 class Sot:
-    """How a tile-part starts."""
+    """The SOT segment of a tile-part."""
 
     tile: int
-    """Its tile; 0 is the first."""
+    """The tile's number, 0-based."""
     length: int
-    """Psot: bytes from its SOT on; 0 is up to EOC."""
+    """Psot: bytes from this SOT on; 0 extends to EOC."""
     number: int
-    """TPsot: its place among those of its tile, from 0."""
+    """TPsot: the tile-part's number within its tile, 0-based."""
     of: int
-    """TNsot: how many its tile has; 0 where it does not say."""
+    """TNsot: number of tile-parts in the tile; 0 if not stated."""
 
 
 @dataclass(frozen=True, slots=True)
 class TilePart:
-    """A tile-part whose header is whole."""
+    """A tile-part whose header is complete."""
 
     sot: Sot
-    """How it starts."""
+    """Its SOT segment."""
     start: int
-    """The offset of its first packet."""
+    """The offset of the first packet."""
     stop: int | None
-    """The offset one past its last packet; None where it goes on up to EOC."""
+    """The offset one past the last packet; None if the tile-part extends to EOC."""
     lengths: tuple[bytes, ...]
-    """The bodies of its PLT, in their order; empty where it has none."""
+    """The bodies of the PLT segments, in order; empty without PLT."""
 
 
 def read_sot(prefix: bytes, at: int) -> Sot:
-    """The SOT at an offset. Raises `NeedMore`, and `CodestreamError` where there is none."""
+    """Reads the SOT at an offset. Raises `NeedMore`, or `CodestreamError` if there is none."""
     if not b"\xff\x90\x00\x0a".startswith(prefix[at : at + 4]):
-        raise CodestreamError(f"no tile-part at byte {at}")
+        raise CodestreamError(f"there is no tile-part at byte {at}")
     if len(prefix) < at + _SOT.size:
         raise NeedMore
     _, _, tile, length, number, of = _SOT.unpack_from(prefix, at)
     if 0 < length < MIN_TILE_PART or (of and number >= of):
-        raise CodestreamError(f"an impossible tile-part at byte {at}")
+        raise CodestreamError(f"the tile-part at byte {at} is impossible")
     return Sot(tile, length, number, of)
 
 
 def read_tile_part(prefix: bytes, at: int, budget: Budget) -> TilePart:
-    """The tile-part at an offset.
+    """Reads the header of the tile-part at an offset.
 
-    Raises `NeedMore`, and `CodestreamError` for what is none, or changes how packets are to be read.
+    Raises `NeedMore` if the prefix is too short. Raises `CodestreamError` if the header is invalid or changes
+    how packets are read.
     """
     sot = read_sot(prefix, at)
     stop = at + sot.length if sot.length else None
@@ -76,25 +77,25 @@ def read_tile_part(prefix: bytes, at: int, budget: Budget) -> TilePart:
             raise NeedMore
         end = at + 2 + int.from_bytes(prefix[at + 2 : at + 4], "big")
         if marker <= 0xFF4F or end < at + 4 or (stop and end > stop):
-            raise CodestreamError(f"no marker of a tile-part at byte {at}")
+            raise CodestreamError(f"the tile-part header has an invalid marker at byte {at}")
         if marker == PLT:
             if len(prefix) < end:
                 raise NeedMore
             lengths.append(prefix[at + 4 : end])
         at = end
     if stop is not None and at + 2 > stop:
-        raise CodestreamError(f"a tile-part that is shorter than its header, at byte {at}")
+        raise CodestreamError(f"a tile-part is shorter than its header, at byte {at}")
     return TilePart(sot, at + 2, stop, tuple(sorted(lengths, key=lambda body: body[:1])))  # Zplt orders them
 
 
 def packet_lengths(part: TilePart) -> Iterator[int]:
-    """Bytes of the packets of a tile-part, from its PLT (T.800 A.7.3, table A.36)."""
+    """Yields the bytes of each packet in a tile-part, from its PLT (T.800 A.7.3, table A.36)."""
     length = 0
     for body in part.lengths:
         for byte in body[1:]:
             length = length << 7 | byte & 0x7F
             if length > _MAX_PACKET:
-                raise CodestreamError("PLT names an impossible length")
+                raise CodestreamError("PLT has an impossible length")
             if byte < 0x80:
                 yield length
                 length = 0

@@ -1,7 +1,7 @@
-"""Walks from packet to packet of a prefix, and notes where each resolution ends.
+"""Walks a prefix from packet to packet and records where each resolution ends.
 
-A resolution of the picture ends where all tiles have no packet of it, or of a smaller one, to come. Since
-a packet's header tells its length, an end can be known before its bytes are there.
+A resolution of the picture ends when no tile has further packets of that resolution or a smaller one. A
+packet's header contains its length, so an end can be known before its bytes arrive.
 """
 
 from collections import Counter
@@ -16,50 +16,50 @@ from proxy.codestream.tileparts import TilePart, packet_lengths, read_tile_part
 from proxy.errors import CodestreamError
 
 _SOP_LENGTH, _EPH_LENGTH = 6, 2
-_ENDLESS = 1 << 62  # where a tile-part goes on up to EOC
+_ENDLESS = 1 << 62  # stop of a tile-part that extends to EOC
 
 
 class Tile:
-    """What one tile still has to come."""
+    """The packets that one tile has left."""
 
     __slots__ = ("packets", "precincts", "remaining")
 
     def __init__(self, size: Size, style: Style, number: int, budget: Budget) -> None:
         resolutions = resolutions_of(size, style, number, budget)
         self.packets = packets_of(style, resolutions, budget)
-        """Packets that were not walked over, in their order."""
+        """The packets not walked yet, in order."""
         self.remaining = Counter[int]()
-        """How many packets are to come, by resolution of the picture."""
+        """The number of packets left, by resolution of the picture."""
         for each in resolutions:
             self.remaining[_in_picture(style, each)] += each.wide * each.high * style.layers
         self.precincts: dict[tuple[int, int, int], list[Blocks]] = {}
-        """What the packets so far told, by component, resolution and precinct; only where layers go on."""
+        """Code-blocks by component, resolution and precinct; kept only if there are several layers."""
 
 
 def _in_picture(style: Style, resolution: Resolution) -> int:
-    # Components may have different numbers of resolutions; halving the picture halves them all.
+    # Components may have different numbers of resolutions. Halving the picture halves all of them.
     return max(0, resolution.number - resolution.coding.decompositions + style.decompositions)
 
 
 class Walk:
-    """One walk; afterwards it holds what was found."""
+    """One walk; it holds the results afterwards."""
 
     def __init__(self, prefix: bytes, size: Size, style: Style, start: int) -> None:
         self.ends: list[int | None] = [None] * (style.decompositions + 1)
-        """By resolution, 0 the smallest: the offset where it ends; None where that is not known."""
+        """For each resolution, smallest first: the offset of its end; None if unknown."""
         self.total: int | None = None
-        """Bytes of the codestream, where its tile-parts tell."""
+        """Bytes of the codestream; None if its tile-parts do not tell."""
         self.has_lengths = False
-        """Whether the first tile-part names the lengths of its packets, and they are of use."""
+        """True if the first tile-part has packet lengths that can be used."""
         self._prefix, self._size, self._style, self._at = prefix, size, style, start
         self._budget = Budget()
         self._tiles: dict[int, Tile] = {}
-        self._lacking = [size.tiles] * len(self.ends)  # by resolution: tiles with packets to come
+        self._lacking = [size.tiles] * len(self.ends)  # by resolution: tiles that have packets left
         self._last = [start] * len(self.ends)  # by resolution: the end of its last packet so far
         self._ended_tiles = 0
 
     def run(self) -> str:
-        """Walks as far as the prefix goes; why it would not get on with more bytes, empty where it would."""
+        """Walks as far as the prefix goes. Returns why more bytes would not help; empty if they would."""
         try:
             while None in self.ends:
                 self._walk_tile_part(read_tile_part(self._prefix, self._at, self._budget))
@@ -70,7 +70,7 @@ class Walk:
         return ""
 
     def _walk_tile_part(self, part: TilePart) -> None:
-        # Some tile-parts may name lengths and others not; a later layer's header needs the earlier ones read.
+        # Some tile-parts may have lengths and others not. A later layer's header needs the earlier ones read.
         lengths = packet_lengths(part) if part.lengths and self._style.layers == 1 else None
         if not self._tiles:
             self.has_lengths = lengths is not None
@@ -83,7 +83,7 @@ class Walk:
             self._budget.spend(PACKET_WORK)
             self._at += self._read(tile, packet, stop) if lengths is None else next(lengths, _ENDLESS)
             if self._at > stop:
-                raise CodestreamError("a packet leaves its tile-part")
+                raise CodestreamError("a packet extends past its tile-part")
             self._count(tile, _in_picture(self._style, packet[0]))
         if stop == _ENDLESS:
             raise CodestreamError("the last tile-part ends before the packets do")
@@ -92,7 +92,7 @@ class Walk:
     def _enter(self, part: TilePart) -> Tile:
         sot = part.sot
         if sot.tile >= self._size.tiles:
-            raise CodestreamError(f"a tile-part of tile {sot.tile}, which there is not")
+            raise CodestreamError(f"a tile-part belongs to tile {sot.tile}, which does not exist")
         if part.stop is not None and sot.number + 1 == sot.of:
             self._ended_tiles += 1
             if self._ended_tiles == self._size.tiles:
@@ -104,10 +104,10 @@ class Walk:
         return self._tiles[sot.tile]
 
     def _read(self, tile: Tile, packet: Packet, stop: int) -> int:
-        """Bytes of the packet that starts here, from its header."""
+        """Reads the header of the packet that starts here and returns the bytes of the whole packet."""
         start = self._at
         resolution, precinct, layer = packet
-        if self._style.has_sop:  # T.800 A.8.1: may, not must
+        if self._style.has_sop:  # T.800 A.8.1: optional for each packet
             if len(self._prefix) < start + 2:
                 raise NeedMore
             if self._prefix.startswith(SOP.to_bytes(2, "big"), start):
@@ -136,8 +136,8 @@ class Walk:
         return bands
 
     def _count(self, tile: Tile, resolution: int) -> None:
-        """One packet more of a resolution was walked over, up to here."""
-        self._last[resolution] = self._at  # later packets end later, except in a tile-part out of order
+        """Counts one more packet of a resolution, which ends here."""
+        self._last[resolution] = self._at  # later packets end later, unless a tile-part is out of order
         tile.remaining[resolution] -= 1
         if tile.remaining[resolution]:
             return

@@ -1,8 +1,8 @@
-"""Whether a codestream is whole, told by its markers; a decoder can't tell.
+"""Tells from its markers whether a codestream is complete; a decoder can't tell.
 
-Tile-parts name their lengths, so there is a chain from the main header to EOC. A codestream that was cut in
-the middle of a tile-part breaks the chain, one that was cut at its end lacks EOC, and where somebody wrote an
-EOC after the cut, TLM, TNsot or a tile is missed (T.800 A.4).
+Tile-parts contain their lengths, so a chain leads from the main header to EOC. If the codestream was
+truncated inside a tile-part, the chain breaks. If it was truncated at its end, EOC is missing. If somebody
+wrote an EOC after the cut, TLM, TNsot or the number of tiles does not match (T.800 A.4).
 """
 
 from collections import Counter
@@ -14,18 +14,18 @@ from proxy.codestream.tileparts import read_sot
 from proxy.errors import CodestreamError
 
 MAX_TILE_PARTS = 32768
-"""More are not followed."""
+"""Tile-parts that are followed, at most."""
 
 _EOC = EOC.to_bytes(2, "big")
 
 
 def is_whole(codestream: bytes) -> bool:
-    """Whether all of a codestream is there, up to EOC and perhaps one byte of 00 (PS3.5 A.4)."""
+    """True if the codestream is complete up to EOC, with at most one byte of 00 after it (PS3.5 A.4)."""
     return not fault_of(codestream)
 
 
 def fault_of(codestream: bytes) -> str:
-    """Why a codestream is not whole; empty where it is. Its packets are not looked at."""
+    """Explains why a codestream is not complete; empty if it is. Packets are not read."""
     try:
         header = read_header(codestream)
         if header is None:
@@ -56,5 +56,5 @@ def _fault_of_chain(codestream: bytes, header: Header) -> str:
     if len(counts) != header.tiles or any(counts[tile] < count for tile, count in expected.items()):
         return "it lacks tile-parts"
     if header.tile_parts and tuple(lengths) != header.tile_parts:
-        return "its tile-parts are not those that TLM names"
+        return "its tile-parts do not match TLM"
     return ""

@@ -1,1 +1,1 @@
-"""The commands of `progressive-proxy`, one module for each, named as it is typed."""
+"""The commands of the program, one module each."""

@@ -1,4 +1,4 @@
-"""The command `check --origin`: what an origin can, by trying one of its frames, and what we do there."""
+"""The command `check --origin`: tries what an origin can do with one frame, and how the proxy uses it."""
 
 import argparse
 import hashlib
@@ -22,34 +22,34 @@ from proxy.wire.ranges import parse_content_range
 from proxy.wire.via import proxies_in
 
 WIDTH = 80
-"""Columns at most."""
+"""Maximum width of the output in columns."""
 FIRST = 65536
-"""Bytes of a first range."""
+"""Bytes of the first range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of asking for a frame in one way."""
+    """The result of one request for a frame."""
 
     status: int
-    """Of the answer; 0 where there was none."""
+    """Status of the response; 0 if there was none."""
     headers: Mapping[str, str]
-    """Of the answer."""
+    """Headers of the response."""
     body: bytes
-    """As it came."""
+    """Body as received."""
     codestream: bytes = b""
-    """Taken out of its envelope."""
+    """Body without its envelope."""
     kind: str = ""
-    """What it is: HTJ2K, or its media type."""
+    """HTJ2K, or the media type, or the reason of a failure."""
 
     @property
     def is_htj2k(self) -> bool:
-        """Whether it has the codestream that is wanted."""
+        """True if the response contains HTJ2K."""
         return self.kind == "HTJ2K"
 
 
 def probe(options: argparse.Namespace) -> int:
-    """Prints the report card; 1 where no frame can be had."""
+    """Prints the report; returns 1 if no request yields a frame."""
     return uvloop.run(_probed(options.origin, dict(options.header), options.study))
 
 
@@ -57,7 +57,9 @@ async def _probed(url: str, headers: Mapping[str, str], study: str | None) -> in
     async with Server(url, headers) as server:
         subjects = await find_subjects(server, study)
         path = subjects[0].paths[0]
-        print(f"{url}: a frame of {subjects[0].image}\n\nasked by, as the proxy would try")
+        print(
+            f"{url}: a frame of {subjects[0].image}\n\nrequests, in the order in which the proxy tries them"
+        )
         best: tuple[Form, Tried] | None = None
         for form in FORMS:
             tried = await _try(server, path, form)
@@ -65,7 +67,7 @@ async def _probed(url: str, headers: Mapping[str, str], study: str | None) -> in
             if tried.codestream and (best is None or (tried.is_htj2k and not best[1].is_htj2k)):
                 best = form, tried
         if best is None:
-            print("\nNo form gives the frame: the proxy can't serve it.")
+            print("\nNo request yields the frame, so the proxy can't serve it.")
             return 1
         for text in [line async for line in _found(server, path, *best)]:
             print(textwrap.fill(text, WIDTH, subsequent_indent=" " * 13))
@@ -73,7 +75,7 @@ async def _probed(url: str, headers: Mapping[str, str], study: str | None) -> in
 
 
 async def _try(server: Server, path: str, form: Form, headers: Mapping[str, str] | None = None) -> Tried:
-    """One way of asking, whatever becomes of it."""
+    """Sends one request and returns the result, even if it failed."""
     url = f"{path}?{form.query}" if form.query else path
     try:
         async with server.ask(url, {"Accept": form.accept, **(headers or {})}) as response:
@@ -82,7 +84,7 @@ async def _try(server: Server, path: str, form: Form, headers: Mapping[str, str]
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > MAX_FRAME:
-                    raise MeasureError("a frame larger than any that is taken")
+                    raise MeasureError("the frame is larger than {MAX_FRAME} bytes")
             tried = Tried(response.status_code, response.headers, b"".join(chunks))
     except OriginError as error:
         return Tried(0, {}, b"", kind=str(error))
@@ -117,7 +119,7 @@ def _line(form: Form, tried: Tried) -> str:
 
 
 async def _found(server: Server, path: str, form: Form, whole: Tried) -> AsyncIterator[str]:
-    """What the origin can, and what the proxy does there."""
+    """Yields what the origin can do, and what the proxy does with it."""
     yield ""
     validator = strong_validator(whole.headers)
     first = await _try(server, path, form, {"Range": f"bytes=0-{FIRST - 1}"})
@@ -148,29 +150,29 @@ def _facts(
     first: Tried, whole: Tried, validator: str | None, *, has_ranges: bool, is_stable: bool, fits: bool
 ) -> Iterator[str]:
     if has_ranges:
-        yield "ranges       206 with the bytes that were asked for"
+        yield "ranges       206 with the requested bytes"
     elif first.status == 200:
         yield "ranges       none: 200 with the whole frame"
     else:
-        yield f"ranges       wrong: {first.status} with other bytes or another Content-Range than asked for"
+        yield f"ranges       wrong: {first.status} with other bytes or another Content-Range than requested"
     if proxies_in(whole.headers.get("via", "")):
-        yield "way          through a progressive-proxy, whose own origin must not be this one"
+        yield "path         through a progressive-proxy, whose own origin must not be this one"
     if not fits:
-        yield "             the rest that was asked for by If-Range does not fit the first bytes"
-    yield f"validator    {'strong, fit for If-Range' if validator else 'none that is strong'}"
-    yield f"body         {'the same each time' if is_stable else 'another each time'}"
+        yield "             the remainder requested with If-Range does not fit the first bytes"
+    yield f"validator    {'strong, usable for If-Range' if validator else 'no strong one'}"
+    yield f"body         {'the same each time' if is_stable else 'different each time'}"
     fault = fault_of(whole.codestream) if whole.is_htj2k else ""
     yield f"frame        {len(whole.codestream):,} bytes, {whole.kind}" + (f"; {fault}" if fault else "")
 
 
 def _conduct(form: Form, whole: Tried, validator: str | None, *, is_ranged: bool) -> Iterator[str]:
-    yield f"The proxy    asks by {form}"
+    yield f"The proxy    requests {form}"
     if is_ranged:
         guard = "If-Range" if validator else "length and the codestream's markers"
-        yield f"             first 64 KiB, then the rest, guarded by {guard}"
+        yield f"             first 64 KiB, then the remainder, guarded by {guard}"
     else:
-        yield "             one request a frame, handed on as it arrives"
+        yield "             one request per frame, passed on as it arrives"
     if not whole.is_htj2k:
-        yield "It can't     show the frame early: it is no HTJ2K; it is passed on as it is"
+        yield "It can't     show the frame early: the frame is not HTJ2K and is passed on unchanged"
     elif not is_ranged:
-        yield "It can't     fetch first bytes alone, so plans fetch whole frames"
+        yield "It can't     fetch only the first bytes, so plans fetch whole frames"

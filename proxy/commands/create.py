@@ -1,4 +1,4 @@
-"""The command `create`: a static DICOMweb tree of DICOM files, and how nginx serves it."""
+"""The command `create`: creates a static DICOMweb tree from DICOM files, or prints nginx's configuration."""
 
 import argparse
 import sys
@@ -15,22 +15,27 @@ from proxy.codecs.jobs import Alternate
 from proxy.settings.sections import AlternateSettings
 
 FRAMES = {"htj2k": Alternate("htj2k"), "jpegls": Alternate("jpegls"), "as-is": None}
-"""What frames can be made into."""
+"""Encodings of frames."""
 WRAPS = {"single": (True, False), "multipart": (False, True), "both": (True, True)}
-"""Whether they are there alone, and as multipart."""
-_KEYS = "no such key; there are scale, near, step, quality"
+"""Stored forms: as single parts, as multipart."""
+_KEYS = "unknown key; the keys are scale, near, step, quality"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """All that the command takes."""
+    """Adds the command's options."""
     parser.add_argument(
-        "source", type=Path, nargs="*", metavar="SOURCE", help="DICOM files, or folders of them"
+        "source", type=Path, nargs="*", metavar="SOURCE", help="DICOM files, or folders that contain them"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="the tree; it may be there"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the tree; an existing tree is extended",
     )
     parser.add_argument(
-        "--frames", choices=FRAMES, default="htj2k", help="how they are encoded (default: htj2k)"
+        "--frames", choices=FRAMES, default="htj2k", help="encoding of the frames (default: htj2k)"
     )
     parser.add_argument(
         "--alternate",
@@ -40,18 +45,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=SPEC",
         help="another representation, such as jls=jpegls or 'jlsThumbnail=jpegls,scale=1/16 area'",
     )
-    parser.add_argument("--thumbnails", action="store_true", help="a small JPEG of each instance and series")
-    parser.add_argument("--instances", action="store_true", help="keep the DICOM files in the tree too")
     parser.add_argument(
-        "--wrap", choices=WRAPS, default="both", help="frames alone, or as .mht (default: both)"
+        "--thumbnails", action="store_true", help="add a small JPEG of each instance and series"
     )
-    parser.add_argument("--gzip", action="store_true", help="lists and metadata as .json.gz too")
-    parser.add_argument("--nginx", action="store_true", help="only print how nginx serves the tree")
+    parser.add_argument("--instances", action="store_true", help="store the DICOM files in the tree too")
+    parser.add_argument(
+        "--wrap",
+        choices=WRAPS,
+        default="both",
+        help="frames as single parts, as .mht, or both (default: both)",
+    )
+    parser.add_argument("--gzip", action="store_true", help="also store lists and metadata as .json.gz")
+    parser.add_argument("--nginx", action="store_true", help="only print an nginx configuration for the tree")
     parser.set_defaults(command=run, parser=parser)
 
 
 def alternate(text: str) -> tuple[str, Alternate]:
-    """An alternate as it is asked for: NAME=codec, then perhaps more of what the configuration knows.
+    """Parses NAME=codec, optionally followed by more keys of an alternate in the configuration.
 
     >>> alternate("jlsThumbnail=jpegls,scale=1/16 area")[1].scale
     4
@@ -77,16 +87,16 @@ def _said(fault: Mapping[str, Any]) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Makes the tree; 1 where something was not converted, and then says what."""
+    """Creates the tree. If something was not converted, prints what and returns 1."""
     out = sys.stdout
     if options.nginx:
         out.write(configuration(options.output.resolve()))
         return 0
     if not options.source:
-        options.parser.error("SOURCE, or --nginx")
+        options.parser.error("give SOURCE or --nginx")
     alternates = dict(options.alternate)
     if len(alternates) < len(options.alternate):
-        options.parser.error("--alternate: a NAME stands more than once")
+        options.parser.error("--alternate: each NAME may occur only once")
     forms = Forms(*WRAPS[options.wrap], is_gzip=options.gzip)
     frames = FRAMES[options.frames]
     wanted = TreeOptions(frames, alternates, forms, options.thumbnails, options.instances)

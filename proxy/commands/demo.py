@@ -1,4 +1,4 @@
-"""The commands `demo` and `measure`: origin, proxy and link, each a process of its own, and the table."""
+"""The commands `demo` and `measure`: run origin, proxy and link as processes, and print the table."""
 
 import argparse
 import signal
@@ -33,13 +33,13 @@ from proxy.settings.model import Settings
 
 
 def demo(options: argparse.Namespace) -> int:
-    """Shows it on real images, then serves them until Ctrl-C."""
+    """Measures real images, then serves them until Ctrl-C."""
     tree = options.tree
     if tree is None:
         tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
         prepare(tree, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
     elif not (tree / FILE_NAME).is_file():
-        raise ConfigurationError(f"{tree}: no tree that create wrote, or not a whole one")
+        raise ConfigurationError(f"{tree} is not a complete tree written by create")
     with Children() as children:
         listener = listen()
         children.start("origin", demo_origin.run, listener, str(tree))
@@ -50,10 +50,10 @@ def demo(options: argparse.Namespace) -> int:
         except ProxyError as error:
             if options.tree is None or options.exit:
                 raise
-            print(f"progressive-proxy: not measured: {error}", file=sys.stderr)  # it is served all the same
+            print(f"progressive-proxy: not measured: {error}", file=sys.stderr)  # but served
         if not options.exit:
             print(
-                f"\nServing {place.proxy}/studies, metrics at {place.admin}/metrics. Ctrl-C ends it.",
+                f"\nServing {place.proxy}/studies, metrics at {place.admin}/metrics. Press Ctrl-C to stop.",
                 flush=True,
             )
             with suppress(KeyboardInterrupt):
@@ -66,7 +66,7 @@ def _instances() -> list[images.DemoInstance]:
 
 
 def measure(options: argparse.Namespace) -> int:
-    """Measures anybody's server."""
+    """Measures any server."""
     with Children() as children:
         place = _placed(children, options.origin.rstrip("/"), options.through, options)
         uvloop.run(_shown(place, options, options.study, options.series))
@@ -75,28 +75,28 @@ def measure(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Who can be asked where; bases of URLs."""
+    """The base URLs of the servers, and the place of the link."""
 
     origin: str
-    """The origin itself."""
+    """The origin, without the link."""
     proxy: str
-    """The proxy itself."""
+    """The proxy, without the link."""
     admin: str
-    """Its admin listener; empty where it is not ours."""
+    """The proxy's admin listener; empty if the proxy is not ours."""
     direct: str
-    """The origin as the viewer reaches it."""
+    """The origin as a viewer reaches it."""
     through: str
-    """The proxy as the viewer reaches it."""
+    """The proxy as a viewer reaches it."""
     link: Link
-    """What the network lies before."""
+    """The server that the link is in front of."""
 
 
 def _placed(children: Children, origin: str, through: str | None, options: argparse.Namespace) -> Place:
-    """Starts what is not there yet: the link, and a proxy unless one runs."""
+    """Starts the link, and a proxy unless one is given."""
     network: Network = options.network
     link = options.link or (Link.VIEWER if through else Link.ORIGIN)
     if through and link is Link.ORIGIN and network.is_shaped:
-        raise ConfigurationError("--link origin: nothing can be put between a running proxy and its origin")
+        raise ConfigurationError("--link origin: a link can't be put between a running proxy and its origin")
     direct = _linked(children, origin, network)
     if through:
         proxy, admin = through.rstrip("/"), ""
@@ -107,12 +107,12 @@ def _placed(children: Children, origin: str, through: str | None, options: argpa
 
 
 def _linked(children: Children, url: str, network: Network) -> str:
-    """The same URL behind a shaped link."""
+    """Puts a link in front of a URL and returns the URL to use instead."""
     if not network.is_shaped:
         return url
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise ConfigurationError(f"{url}: a link carries http:// alone; without one: --network local")
+        raise ConfigurationError(f"{url}: a link supports only http://; use --network local for https://")
     listener = listen()
     children.start("link", run_link, listener, parts.hostname, parts.port or 80, network)
     return _url(listener) + parts.path
@@ -120,7 +120,7 @@ def _linked(children: Children, url: str, network: Network) -> str:
 
 def _start_proxy(children: Children, origin: str) -> tuple[str, str]:
     viewers, admin = listen(), listen()
-    # What is set in the environment is meant for `serve`.
+    # Environment variables are meant for `serve`.
     settings = Settings(
         _env_prefix="NOTHING_",
         origins=[{"url": origin}],

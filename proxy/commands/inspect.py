@@ -1,4 +1,4 @@
-"""The command `inspect`: what single frames are, from a file or from a server."""
+"""The command `inspect`: describes single frames, from a file or from a server."""
 
 import argparse
 import json
@@ -20,17 +20,17 @@ from proxy.measure.server import Server
 from proxy.measure.viewer import ACCEPTS
 
 WIDTH = 80
-"""Columns at most."""
+"""Maximum width of the output in columns."""
 RPCL = "HTJ2K Lossless RPCL (.202)"
 _TITLES = ("frame", "size", "bits", "order", "tiles", "ends by", "bytes", "64 KiB show", ".202")
 _WIDTHS = (5, -11, -5, -5, 5, -7, 11, -15, -4)
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """Prints what each frame is; 1 where one is no codestream or not whole."""
+    """Prints a description of each frame; returns 1 if one is not a codestream or not complete."""
     is_url = options.source.startswith(("http://", "https://"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pydicom finds odd is said where it matters
+        warnings.simplefilter("ignore")  # pydicom's warnings do not matter here
         frames = [uvloop.run(_fetched(options.source))] if is_url else list(frames_in(Path(options.source)))
     found: list[Report | str] = []
     for frame in frames:
@@ -47,11 +47,11 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 async def _fetched(url: str) -> bytes:
-    """The codestream of the frame that a URL names."""
+    """Fetches the codestream of the frame at a URL."""
     try:
         _ = urlsplit(url).port
     except ValueError:
-        raise ConfigurationError(f"{url}: not the URL of a frame") from None
+        raise ConfigurationError(f"{url} is not the URL of a frame") from None
     base, _, path = url.rpartition("/")
     async with Server(base) as server:
         for accept in ACCEPTS:
@@ -68,14 +68,14 @@ async def _fetched(url: str) -> bytes:
 
 
 def plain(found: Report) -> dict[str, Any]:
-    """For `--json`."""
+    """Returns a report as a mapping for `--json`."""
     told = asdict(found)
     fault = told.pop("fault")
     return told | {"whole": not fault, "fault": fault, "conformant_202": not found.reasons}
 
 
 def _lines(found: list[Report | str]) -> Iterator[str]:
-    """A line a frame, and all there is to say of the first."""
+    """Yields a line for each frame, then the details of the first."""
     yield _row(_TITLES)
     for number, each in enumerate(found, 1):
         yield f"{number:5} {each}" if isinstance(each, str) else _row(_cells(number, each))
@@ -103,14 +103,14 @@ def _cells(number: int, each: Report) -> tuple[str, ...]:
 def _details(each: Report, frames: int) -> Iterator[str]:
     yield ""
     if frames > 1:
-        yield "Of the first frame:"
-    parts = f"TLM names {each.tile_parts} tile-parts" if each.tile_parts else "no TLM"
+        yield "Details of the first frame:"
+    parts = f"TLM with {each.tile_parts} tile-parts" if each.tile_parts else "no TLM"
     yield f"{each.decompositions} decompositions, {parts}"
-    yield f"not whole: {each.fault}" if each.fault else "whole"
+    yield f"not complete: {each.fault}" if each.fault else "complete"
     yield f"{RPCL}: " + ("conformant" if not each.reasons else f"not, because {'; '.join(each.reasons)}")
     if each.reason:
-        yield f"ends can't be told: {each.reason}"
-    yield "resolution          size        ends at  of all"
+        yield f"some ends are unknown: {each.reason}"
+    yield "resolution          size        ends at   share"
     total = each.total or each.have
     for one in each.resolutions:
         end = "?" if one.end is None else f"{one.end:,}"

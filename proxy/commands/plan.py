@@ -1,4 +1,4 @@
-"""The command `plan`: the fetches of a series in order, printed, or carried out at an origin."""
+"""The command `plan`: prints the fetches of a series in order, or runs them at an origin."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ from proxy.settings.reading import read
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Prints a plan for so many images, or with `--run` carries it out."""
+    """Prints a plan for `images` images, or runs it with `--run`."""
     profile = _profile(options.profile)
     if options.run:
         return uvloop.run(_carried_out(profile, options))
@@ -34,7 +34,7 @@ def plan(options: argparse.Namespace) -> int:
 
 
 async def _carried_out(profile: Profile, options: argparse.Namespace) -> int:
-    # What is set in the environment is meant for `serve`.
+    # Environment variables are meant for `serve`.
     settings = Settings(
         _env_prefix="NOTHING_",
         origins=[{"url": options.origin}],
@@ -58,7 +58,7 @@ async def _started(app: App, options: argparse.Namespace) -> Run:
 
 
 async def _shown(run: Run) -> None:
-    """A bar until it is over."""
+    """Shows a progress bar until the plan has ended."""
     total = sum(count.images for count in run.plan.stages)
     with tqdm(total=total, desc="Fetching", unit=" frames") as bar:
         while not run.is_over:
@@ -67,11 +67,13 @@ async def _shown(run: Run) -> None:
 
 
 def _profile(name: str) -> Profile:
-    """A stock profile, or the one in a file."""
+    """Returns a stock profile, or reads a profile from a file."""
     if name in STOCK:
         return stock_profile(name)
     if not Path(name).exists():
-        raise UnknownName(f"{name}: neither a file nor a stock profile; there are {', '.join(STOCK)}")
+        raise UnknownName(
+            f"{name} is neither a file nor a stock profile; stock profiles are {', '.join(STOCK)}"
+        )
     return read(Path(name), Profile)
 
 
@@ -88,12 +90,12 @@ def _fields(fetch: Fetch) -> dict[str, str | int | None]:
 
 
 def _plain(mark: Stop | None) -> str | int | None:
-    """Bytes as a number, a resolution as it stands in a profile."""
+    """Returns bytes as a number, a resolution as written in a profile."""
     return str(mark) if isinstance(mark, ResolutionTarget) else mark
 
 
 def _print_fetches(fetches: Sequence[Fetch]) -> None:
-    """A line each; images are 0-based."""
+    """Prints one line per fetch; images are 0-based."""
     rows = [("stage", "image", "retrieveType", "requestType", "priority", "range")]
     for fetch in fetches:
         stage, image, kind, queue, priority, *_ = map(str, _fields(fetch).values())

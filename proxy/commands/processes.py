@@ -1,8 +1,8 @@
-"""Processes of our own that end when we end, whichever way that is.
+"""Child processes that end with this process, however it ends.
 
-A child is spawned with a listening socket that is open already, so nobody waits for it to be ready
-and no port is raced for. It leaves Ctrl-C to its parent. It ends at SIGTERM, and by itself when its
-parent is gone: the pipe that the parent holds open then says so.
+Each child receives a listening socket that is already open, so nobody has to wait until the child is ready,
+and ports can't collide. Children leave Ctrl-C to the parent. A child ends at SIGTERM. It also ends when its
+parent is gone, because the parent's end of a pipe is then closed.
 """
 
 import multiprocessing
@@ -17,35 +17,35 @@ from types import TracebackType
 from typing import Any, Self
 
 END_WITHIN = 10.0
-"""Seconds a child has to end after SIGTERM before it is killed."""
+"""Seconds that a child has to end after SIGTERM; then it is killed."""
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A listening socket on loopback; port 0 takes a free one."""
+    """Opens a listening socket on loopback; port 0 takes a free port."""
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
     listener.setblocking(False)
     return listener
 
 
 def address(listener: socket.socket) -> tuple[str, int]:
-    """Host and port of a listening socket."""
+    """Returns host and port of a listening socket."""
     host, port = listener.getsockname()[:2]
     return str(host), int(port)
 
 
 class Children:
-    """A handful of processes, ended together at the end of a `with`."""
+    """A small number of processes, which end together with the `with`."""
 
     def __init__(self) -> None:
         self._spawn = multiprocessing.get_context("spawn")
-        resource_tracker.ensure_running()  # where it starts later, it unblocks SIGINT behind our back
+        resource_tracker.ensure_running()  # if started later, it would unblock SIGINT
         self._running: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
 
     def start(self, name: str, target: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401  # pickled as they are
-        """Runs `target(*arguments)` in a process of its own."""
+        """Runs `target(*arguments)` in a new process."""
         theirs, ours = self._spawn.Pipe(duplex=False)
         process = self._spawn.Process(target=_run, args=(theirs, target, arguments), name=name, daemon=True)
-        # Blocked, not ignored: it holds from the child's first instruction on.
+        # Blocked, not ignored, because that holds from the child's first instruction on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
@@ -78,6 +78,6 @@ def _run(parent: Connection, target: Callable[..., None], arguments: tuple[Any, 
 
 def _end_with(parent: Connection) -> None:
     try:
-        parent.recv_bytes()  # nothing is ever sent: it returns when the parent's end is closed
+        parent.recv_bytes()  # nothing is ever sent; it returns when the parent's end is closed
     except (EOFError, OSError):
         os.kill(os.getpid(), signal.SIGTERM)

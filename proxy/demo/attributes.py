@@ -1,6 +1,6 @@
-"""The DICOM attributes of a demo image: what the picture needs from its source, and nothing of a person.
+"""Selects the DICOM attributes of a demo image: those that the picture needs, and none about a person.
 
-Attributes are taken over by name, so an attribute that nobody thought of stays behind.
+Attributes are copied by name, so an attribute that nobody listed is left out.
 """
 
 from pydicom.dataset import Dataset
@@ -16,7 +16,7 @@ KEPT = (
     "PixelIntensityRelationshipSign", "BurnedInAnnotation", "WindowCenter", "WindowWidth",
     "RescaleIntercept", "RescaleSlope", "RescaleType", "PresentationLUTShape",
 )  # fmt: skip
-"""Keywords that are taken over from the source."""
+"""Keywords of the attributes that are copied from the source."""
 
 _EMPTY = (
     "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "PatientBirthDate",
@@ -25,18 +25,18 @@ _EMPTY = (
 
 
 def uid_of(*names: str) -> UID:
-    """A UID that is the same for the same names, on every machine."""
+    """Returns a UID that depends only on the names, on every machine."""
     return generate_uid(entropy_srcs=["/".join(("progressive-proxy demo", *names))])
 
 
 def neutral(source: Dataset, name: str, title: str) -> Dataset:
-    """The attributes of the only instance of a study; `name` makes its UIDs, `title` describes it."""
+    """Returns the attributes of a study's only instance: UIDs from `name`, description from `title`."""
     dataset = Dataset()
     for keyword in KEPT:
         if keyword in source:
             dataset[keyword] = source[keyword]
     if not any(dataset.get("PixelSpacing", (1.0,))):
-        del dataset.PixelSpacing  # a spacing of 0 is none (PS3.3 10.7.1.3)
+        del dataset.PixelSpacing  # a spacing of 0 is invalid (PS3.3 10.7.1.3)
     for keyword in _EMPTY:
         setattr(dataset, keyword, "")
     dataset.SpecificCharacterSet = "ISO_IR 192"
@@ -56,13 +56,13 @@ def neutral(source: Dataset, name: str, title: str) -> Dataset:
 
 
 def number(dataset: Dataset, name: str, instance_number: int) -> None:
-    """Makes a dataset that instance of its series, 1-based."""
+    """Makes a dataset the instance with that number, 1-based, in its series."""
     dataset.SOPInstanceUID = uid_of(name, "instance", str(instance_number))
     dataset.InstanceNumber = instance_number
 
 
 def mark_synthetic(dataset: Dataset, how: str) -> None:
-    """Says that the pixels were made, and how; its title says so already."""
+    """Records that the pixels are synthetic, and how they were made; the title says so already."""
     dataset.ImageType = ["DERIVED", "SECONDARY"]  # PS3.3 C.7.6.1.1.2
     dataset.DerivationDescription = how
     dataset.PatientName = f"Synthetic^{dataset.PatientID}"

@@ -1,6 +1,6 @@
-"""What a request's conditions and its range mean for a representation that we have (RFC 9110 13 and 14).
+"""Evaluates a request's conditions and range for a stored representation (RFC 9110 13 and 14).
 
-Starlette answers the range itself. Here is what has to be decided, or left out, before it does.
+Starlette answers ranges. This module decides what has to be decided, or removed, before that.
 """
 
 import re
@@ -14,7 +14,7 @@ _RANGES = re.compile(rf"bytes=[ \t]*{_ONE}[ \t]*(?:,[ \t]*{_ONE}[ \t]*)*", re.AS
 
 
 def is_not_modified(request: Headers, etag: str, last_modified: str) -> bool:
-    """Whether the viewer holds this representation already: the answer is 304 (RFC 9110 13.2.2)."""
+    """True if the viewer already holds this representation, so that the response is 304 (RFC 9110 13.2.2)."""
     tags = request.get("if-none-match")
     if tags is not None:
         return tags.strip() == "*" or etag in _TAG.findall(tags)
@@ -28,7 +28,7 @@ def is_not_modified(request: Headers, etag: str, last_modified: str) -> bool:
 
 
 def is_range_to_answer(method: str, value: str) -> bool:
-    """Whether a Range is to be looked at: of a GET, in bytes, and well spelled (RFC 9110 14.2).
+    """True if the origin must evaluate the Range: a well-formed one in bytes, on a GET (RFC 9110 14.2).
 
     >>> is_range_to_answer("GET", "bytes=0-65535")
     True

@@ -1,4 +1,4 @@
-"""The pictures that the demo shows: five real ones from packages, and two that are named synthetic."""
+"""The pictures of the demo: five real ones from packages, and two that are labelled synthetic."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -18,9 +18,9 @@ from proxy.demo.synthetic import LARGE_EDGE, SLICES, ct_slice, large_radiograph
 from proxy.errors import ConfigurationError
 
 RECIPE = "demo-1"
-"""Changes whenever the pictures do; whoever keeps them encoded keeps this with them."""
+"""Version of the pictures. Change it whenever they change, so that encoded copies are made again."""
 ALTERNATES = {"jls": Alternate("jpegls"), "jlsThumbnail": Alternate("jpegls", scale=4)}
-"""What they are encoded as beside HTJ2K, by the name that stands in URLs instead of `frames`."""
+"""Encodings beside HTJ2K, by the name that replaces `frames` in URLs."""
 
 _SERIES_HOW = f"{SLICES} slices made from one real slice: scaled and bent slowly, with seeded noise"
 _LARGE_HOW = "The middle of a real radiograph, enlarged bilinearly, with seeded noise"
@@ -28,12 +28,12 @@ _LARGE_HOW = "The middle of a real radiograph, enlarged bilinearly, with seeded 
 
 @dataclass(frozen=True)
 class PackagedFile:
-    """One file of a package."""
+    """One file of an installed package."""
 
     package: str
-    """The name by which it is imported."""
+    """Name of the package, as imported."""
     path: str
-    """Below the package."""
+    """Path below the package."""
 
 
 _CHEST = PackagedFile("data_store", "data/RG1_UNCR.dcm")
@@ -49,30 +49,30 @@ _REAL = (
 
 @dataclass(frozen=True)
 class DemoInstance:
-    """One instance, with its frames not yet read."""
+    """One instance whose frames have not been read yet."""
 
     dataset: Dataset
-    """Its attributes, without pixels."""
+    """Attributes without pixels."""
     frames: Callable[[], list[NDArray[Any]]]
-    """Reads or makes its frames, (rows, columns) each, in the order of frame_number."""
+    """Reads or creates the frames, each (rows, columns), in the order of frame_number."""
 
 
 @dataclass(frozen=True)
 class DemoPicture:
-    """What a viewer opens as one: a study of one series."""
+    """A picture of the demo: a study with one series."""
 
     name: str
-    """A word for command lines and tables."""
+    """Short name for command lines and tables."""
     title: str
-    """What a person reads; says "synthetic" where it is."""
+    """Title for people; it contains "synthetic" if the pixels are."""
     is_synthetic: bool
-    """Whether its pixels were made."""
+    """True if the pixels are synthetic."""
     instances: tuple[DemoInstance, ...]
-    """In the order of InstanceNumber."""
+    """Instances in the order of InstanceNumber."""
 
 
 def pictures() -> tuple[DemoPicture, ...]:
-    """All pictures of the demo. Raises `ConfigurationError` where the packages with them are missing."""
+    """Returns all pictures of the demo. Raises `ConfigurationError` if their packages are not installed."""
     return (*(_real(*row) for row in _REAL), _synthetic_series(), _synthetic_large())
 
 
@@ -128,7 +128,7 @@ def _large(path: Path, bits_stored: int) -> list[NDArray[Any]]:
 
 
 def find(source: PackagedFile) -> Path:
-    """Where a source is installed. Raises `ConfigurationError` where it is not."""
+    """Returns the path of an installed file. Raises `ConfigurationError` if it is not installed."""
     spec = importlib.util.find_spec(source.package)
     for place in (spec and spec.submodule_search_locations) or ():
         path = Path(place) / source.path

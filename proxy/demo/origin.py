@@ -1,7 +1,7 @@
-"""An embedded DICOMweb origin over a static tree: search, metadata, frames, and whatever else is in it.
+"""An embedded DICOMweb origin that serves a static tree: search, metadata, frames and all other files.
 
-It holds nothing but the tree's manifest and its lists; a path that the manifest does not name is 404,
-whatever it looks like. It waits for nobody and shapes nothing: a link does that.
+It holds only the tree's manifest and its lists. A path that the manifest does not list is 404. It never waits
+and limits no rate; the link does that.
 """
 
 import contextlib
@@ -30,39 +30,39 @@ DICOM_JSON = "application/dicom+json"
 """The media type of lists and metadata (PS3.18 8.7.3.2)."""
 
 KEEP_ALIVE = 75
-"""Seconds that an idle connection stays open, as at nginx."""
+"""Seconds that an idle connection stays open, as in nginx."""
 
 END_WITHIN = 2
-"""Seconds that answers under way may go on once the service is told to end."""
+"""Seconds for running responses to finish after the service is told to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the tree, which does not change while it is served."""
+    """One file of the tree. It does not change while it is served."""
 
     path: Path
-    """Where it is."""
+    """Path of the file."""
     etag: str
-    """Its digest as a strong validator (RFC 9110 8.8.3)."""
+    """The file's digest as a strong validator (RFC 9110 8.8.3)."""
     type: str
-    """Its media type."""
+    """Media type of the file."""
     stat: os.stat_result
-    """Its length and date."""
+    """Length and date of the file."""
 
     @property
     def envelope(self) -> Envelope:
-        """How it is wrapped."""
+        """How the content is wrapped."""
         return Envelope.MULTIPART if self.type.startswith("multipart/") else Envelope.SINGLE
 
     @property
     def media(self) -> str:
-        """The media type of what is in it, without a transfer syntax."""
+        """Returns the media type of the content, without a transfer syntax."""
         media = parse_media_type(self.type)
         return media.parameters["type"] if self.envelope is Envelope.MULTIPART else media.name
 
 
 def create_origin(tree: Path) -> Starlette:
-    """The origin as an ASGI application. Reads the tree's manifest and its lists here, once."""
+    """Creates the origin as an ASGI application. Reads the tree's manifest and lists once, here."""
     manifest = json.loads((tree / "manifest.json").read_text("utf-8"))
     files = {
         name: File(tree / name, f'"{entry["digest"]}"', entry["type"], (tree / name).stat())
@@ -78,7 +78,7 @@ def create_origin(tree: Path) -> Starlette:
 
 
 def run(listener: socket.socket, tree: str) -> None:
-    """Serves a tree on a listening socket until SIGTERM, then returns; Ctrl-C is left to the parent."""
+    """Serves a tree on a listening socket until SIGTERM, then returns. Ctrl-C is left to the parent."""
     config = uvicorn.Config(
         create_origin(Path(tree)),
         http="httptools",
@@ -95,7 +95,7 @@ def run(listener: socket.socket, tree: str) -> None:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ends at SIGTERM, and does not raise it again afterwards as uvicorn does: that is no exit 0."""
+        """Stops at SIGTERM and does not raise it again, unlike uvicorn, so that the exit status is 0."""
         before = signal.signal(signal.SIGTERM, self.handle_exit)
         try:
             yield
@@ -114,12 +114,12 @@ class _Origin:
                 self._held.setdefault(path, {})[file.envelope] = file
 
     async def answer(self, request: Request) -> Response:
-        """Every request there is: a list, or what lies at a path."""
+        """Answers every request: with a list, or with the file at the path."""
         path = request.path_params["path"].removesuffix("/")
         if f"{path}/index.json" in self._lists:
             return self._list(request, self._lists[f"{path}/index.json"])
         if path not in self._held:
-            return PlainTextResponse("no such study, series, instance or frame\n", 404)
+            return PlainTextResponse("there is no such study, series, instance or frame\n", 404)
         return self._give(request, self._held[path])
 
     def _list(self, request: Request, rows: list[Row]) -> Response:
@@ -137,14 +137,14 @@ class _Origin:
         some = next(iter(held.values()))
         if some.type == DICOM_JSON:
             return _answer(request, some, {})
-        # The query parameter stands for the header (PS3.18 8.3.3.1).
+        # The query parameter replaces the header (PS3.18 8.3.3.1).
         accept = request.query_params.get("accept", request.headers.get("accept"))
         alternate = "" if some.media == JPHC else some.media
         envelope = wanted_envelope(accept, alternate) or _unspecific_envelope(accept or "")
         if envelope and envelope not in held and "multipart/" not in (accept or "").lower():
-            envelope = some.envelope  # whoever takes anything
+            envelope = some.envelope  # the viewer accepts anything
         if envelope is None or envelope not in held:
-            text = f"This is here as {' or '.join(file.type for file in held.values())}.\n"
+            text = f"Available as {' or '.join(file.type for file in held.values())}.\n"
             return PlainTextResponse(text, 406, {"vary": "Accept"})
         return _answer(request, held[envelope], {"vary": "Accept"})
 
@@ -156,12 +156,12 @@ def _answer(request: Request, file: File, more: dict[str, str]) -> Response:
         kept = ("etag", "last-modified", "vary")  # RFC 9110 15.4.5
         return Response(status_code=304, headers={k: v for k, v in response.headers.items() if k in kept})
     if not is_range_to_answer(request.method, request.headers.get("range", "")):
-        del MutableHeaders(scope=request.scope)["range"]  # Starlette would answer 206 to HEAD, or 400
+        del MutableHeaders(scope=request.scope)["range"]  # Starlette would answer HEAD with 206 or 400
     return response
 
 
 def _unspecific_envelope(accept: str) -> Envelope | None:
-    """Octet-stream in multipart without a transfer syntax gets what there is, as at other origins."""
+    """Multipart octet-stream without a transfer syntax accepts anything, as at other origins."""
     for text in parse_http_list(accept):
         media = parse_media_type(text)
         inner = media.parameters.get("type", "").lower()

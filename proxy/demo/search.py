@@ -1,4 +1,4 @@
-"""Which rows of a list a query asks for (PS3.18 8.3.4, 10.6). Pure."""
+"""Filters the rows of a list by a query (PS3.18 8.3.4, 10.6). Pure."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ _TAGS = {
     "SOPInstanceUID": ("00080018",),
     "PatientID": ("00100020",),
     "AccessionNumber": ("00080050",),
-    "Modality": ("00080060", "00080061"),  # of a study: the modalities in it
+    "Modality": ("00080060", "00080061"),  # the modalities in a study
     "ModalitiesInStudy": ("00080061",),
 }
 _KEYWORDS = {tags[0]: keyword for keyword, tags in _TAGS.items()}
@@ -22,10 +22,11 @@ _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def matching(rows: Sequence[Row], query: Iterable[tuple[str, str]]) -> list[Row]:
-    """The rows that a query leaves, in their order.
+    """Returns the rows that match a query, in order.
 
-    Attributes compare for equality, a list of UIDs by `,` or `\\` as any of them; what is not known, like
-    `includefield`, asks for nothing. Raises `ValueError` for a limit or an offset that is no number.
+    Attributes are compared for equality. In a list of UIDs, separated by `,` or `\\`, any may match. Unknown
+    parameters, such as `includefield`, are ignored. Raises `ValueError` if a limit or an offset is not a
+    number.
 
     >>> matching([{"00100020": {"vr": "LO", "Value": ["7"]}}], [("PatientID", "8")])
     []
@@ -34,7 +35,7 @@ def matching(rows: Sequence[Row], query: Iterable[tuple[str, str]]) -> list[Row]
     for name, wanted in query:
         if name in ("limit", "offset"):
             if _COUNT.fullmatch(wanted) is None:
-                raise ValueError(f"{name} is a number")
+                raise ValueError(f"{name} must be a number")
             first, count = (int(wanted), count) if name == "offset" else (first, int(wanted))
         elif tags := _TAGS.get(keyword := _KEYWORDS.get(name, name)):
             accepted = set(re.split(r"[,\\]", wanted)) if keyword.endswith("UID") else {wanted}

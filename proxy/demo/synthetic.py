@@ -1,6 +1,6 @@
-"""Pictures made from real ones: a long CT series from one slice, a large radiograph from a smaller one.
+"""Synthetic pictures made from real ones: a long CT series from one slice, and a large radiograph.
 
-The same input gives the same pixels: every random number comes from a seed that is written here.
+The same input yields the same pixels, because every random number comes from a seed in this file.
 """
 
 from typing import Any
@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLICES = 174
-"""Slices of the series."""
+"""Slices of the synthetic series."""
 
 SLICE_NOISE = (0.8, 3.2)
-"""Least and greatest standard deviation that is added to a slice, in stored values, as dose varies.
+"""Range of the standard deviation of the noise added to a slice, in stored values, as dose varies.
 
-It brings the 115 KB of the real slice to sizes as real series have them: 118 to 148 KB.
+The real slice has 115 KB. The noise brings the slices to 118 to 148 KB, as in real series.
 """
 
 LARGE_EDGE = 3036
 """Rows and columns of the large radiograph."""
 
 LARGE_NOISE = 82.0
-"""Standard deviation that is added to it, in stored values: found by trying, it brings 11.1 MB.
+"""Standard deviation of the radiograph's added noise, in stored values; 82 was found to yield 11.1 MB.
 
-The source's own noise is 66, of which enlarging leaves less.
+The source's own noise is 66; enlarging reduces it.
 """
 
 PADDING = -2000
@@ -33,9 +33,9 @@ Pixels = NDArray[Any]
 
 
 def ct_slice(source: Pixels, index: int) -> Pixels:
-    """Slice `index`, 0-based, of a series around one real slice: slowly scaled and bent, with noise.
+    """Returns slice `index`, 0-based, of a series around one real slice: slowly scaled and bent, with noise.
 
-    `source` is (rows, columns) of int16 with `PADDING` outside the circle, and so is the result.
+    `source` and the result are (rows, columns) of int16, with `PADDING` outside the circle.
     """
     inside = source != PADDING
     turn = 2 * np.pi * index / SLICES
@@ -49,7 +49,7 @@ def ct_slice(source: Pixels, index: int) -> Pixels:
 
 
 def large_radiograph(source: Pixels, bits_stored: int) -> Pixels:
-    """The middle square of a radiograph, enlarged, with noise; uint16."""
+    """Returns the middle square of a radiograph, enlarged, with noise; uint16."""
     edge = min(source.shape)
     top, left = ((length - edge) // 2 for length in source.shape)
     square = source[top : top + edge, left : left + edge].astype(np.float64)
@@ -60,14 +60,14 @@ def large_radiograph(source: Pixels, bits_stored: int) -> Pixels:
 
 
 def _bent(length: int, scale: float, swing: float) -> NDArray[np.float64]:
-    """Where each row, or column, is taken from: around the middle, with a swing of so many pixels."""
+    """Returns the source position of each row or column: scaled around the middle, bent by `swing` pixels."""
     place = np.arange(length) - (length - 1) / 2
     bent: NDArray[np.float64] = (length - 1) / 2 + place / scale + swing * np.sin(2 * np.pi * place / length)
     return bent
 
 
 def _sampled(image: Pixels, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Pixels:
-    """Bilinear samples at every pair of a row and a column; beyond the edge, the edge."""
+    """Returns bilinear samples at every pair of row and column; beyond the edge, the edge value."""
     low, part = _neighbours(rows, image.shape[0])
     image = image.take(low, axis=0) * (1 - part)[:, None] + image.take(low + 1, axis=0) * part[:, None]
     low, part = _neighbours(columns, image.shape[1])

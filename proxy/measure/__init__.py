@@ -1,1 +1,1 @@
-"""What a viewer would have waited: a shaped link, a measuring viewer, and the table of the results."""
+"""Measures how long a viewer waits: a shaped link, a measuring viewer, and the table of results."""

@@ -1,7 +1,7 @@
-"""Finds what there is to load at an origin, by search (PS3.18 10.6) and metadata (PS3.18 10.4).
+"""Finds frames to load at an origin, by search (PS3.18 10.6) and metadata (PS3.18 10.4).
 
-Looks at no more than `MAX_STUDIES` studies and `MAX_SERIES` series, as the origin lists them; a large
-archive is told which study to take.
+It examines at most `MAX_STUDIES` studies and `MAX_SERIES` series, in the origin's order. If the archive is
+large, name a study.
 """
 
 from collections.abc import AsyncIterator
@@ -13,17 +13,17 @@ from proxy.wire.dicomjson import SERIES, STUDY, checked, text_of
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 MAX_STUDIES = 20
-"""Studies looked at where none is named."""
+"""Studies to examine if none is named."""
 MAX_SERIES = 100
-"""Series looked at, of all these studies."""
+"""Series to examine, in all studies together."""
 
 
 async def find_subjects(
     server: Server, study: str | None = None, series: str | None = None
 ) -> tuple[Subject, ...]:
-    """The frame with the most pixels, and the series with the most frames. Raises `OriginError`.
+    """Returns the frame with the most pixels, and the series with the most frames. Raises `OriginError`.
 
-    `study` and `series` are UIDs that restrict the search; `BadResource` where they are none.
+    `study` and `series` are UIDs that restrict the search. Raises `BadResource` if one is not a UID.
     """
     for uid in (study, series):
         if uid is not None:

@@ -1,14 +1,14 @@
-"""The link: a relay that carries TCP connections as a slow line would, in a process of its own.
+"""The link: a relay that delays TCP connections like a slow line. It runs in a process of its own.
 
-Each direction is one line, shared by all connections. Packets leave it one after the other, in the
-order in which they came, at the line's rate, and arrive half a latency later (`Schedule`). Its queue
-is bounded: while it is full nobody is read, so that back pressure reaches the sender, and the
-connections that wait get in one packet each, in turn. A peer that does not read holds back its own
-connection only, after `BUFFER` bytes and what was on the line. A new connection costs one round trip,
-which loopback hides. Ends and resets travel in order with the bytes.
+All connections share one line in each direction. Packets leave it one after another, in order of arrival, at
+the line's rate, and arrive half a latency later (`Schedule`). The line's queue is bounded. While the queue is
+full, the relay reads from no connection, so back pressure reaches the sender. Waiting connections then enter
+one packet each, in turn. A peer that does not read holds up only its own connection, after `BUFFER` bytes
+plus what was on the line. A new connection costs one round trip, which loopback hides. Ends and resets travel
+in order with the bytes.
 
-Not shaped: loss, jitter, and TCP's slow start. What a sender has handed to its kernel, at most
-`BUFFER` bytes a connection here, stands before the line and not in it.
+Loss, jitter and TCP's slow start are not simulated. Bytes that a sender has handed to its kernel, at most
+`BUFFER` per connection here, wait before the line and not in it.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from proxy.measure.network import Network
 from proxy.measure.schedule import Schedule, packet_size
 
 BUFFER = 128 * 1024
-"""Bytes for each of our buffers of a connection, the kernel's too: little stands outside the line."""
+"""Bytes of each buffer of a connection, including the kernel's, so that little waits outside the line."""
 
 
 def run_link(listener: socket.socket, host: str, port: int, network: Network) -> None:
-    """Relays what connects to `listener` to `host:port`, until SIGTERM."""
-    # Only select() has timers finer than a millisecond, which is most of what a link here may be late.
+    """Relays connections from `listener` to `host:port`, until SIGTERM."""
+    # Only select() has timers finer than a millisecond. Coarser timers would cause most of the link's error.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
         runner.run(_until_terminated(listener, host, port, network))
 
@@ -44,7 +44,7 @@ async def _until_terminated(listener: socket.socket, host: str, port: int, netwo
 
 
 async def relay(listener: socket.socket, host: str, port: int, network: Network) -> None:
-    """The same in this event loop, until cancelled."""
+    """Relays in the current event loop, until cancelled."""
     up, down = (
         LinkDirection(network.up, network.latency / 2),
         LinkDirection(network.down, network.latency / 2),
@@ -61,18 +61,18 @@ async def relay(listener: socket.socket, host: str, port: int, network: Network)
 
 
 class LinkDirection:
-    """One direction: what is admitted to it is delivered when it is due, in order."""
+    """One direction of the link. It delivers packets in order, when they are due."""
 
     def __init__(self, rate: float, delay: float) -> None:
         self.packet = packet_size(rate)
         """Bytes of the largest packet."""
         self._schedule = Schedule(rate, delay)
-        self._turn = asyncio.Lock()  # hands itself on in the order of waiting: one packet a turn
+        self._turn = asyncio.Lock()  # FIFO: one packet a turn
         self._flying: deque[tuple[float, Callable[[], None]]] = deque()
         self._has_some = asyncio.Event()
 
     async def send(self, size: int, deliver: Callable[[], None]) -> None:
-        """Waits for room in the queue, not for the delivery."""
+        """Waits for space in the queue, not for the delivery."""
         async with self._turn:
             await _sleep_until(self._schedule.room_at(size))
             due = self._schedule.admit(time.monotonic(), size)
@@ -80,7 +80,7 @@ class LinkDirection:
         self._has_some.set()
 
     async def run(self) -> None:
-        """Delivers, until cancelled."""
+        """Delivers packets, until cancelled."""
         while await self._has_some.wait():
             while self._flying:
                 await _sleep_until(self._flying[0][0])
@@ -107,12 +107,12 @@ class _End:
 
     def write_eof(self) -> None:
         if not self._writer.is_closing():
-            with contextlib.suppress(OSError):  # its peer has reset it, which nobody has read yet
+            with contextlib.suppress(OSError):  # the peer has reset it, but nobody has read that yet
                 self._writer.write_eof()
 
     def abort(self) -> None:
         if not self._writer.is_closing():
-            # Without lingering, closing is a reset, and not an end that looks as if all were well.
+            # With SO_LINGER 0, closing sends a reset. Otherwise the peer would see a normal end.
             lingering = struct.pack("ii", 1, 0)
             self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
         self._writer.transport.abort()
@@ -145,7 +145,7 @@ async def _connect(host: str, port: int) -> _End:
     near = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         near.setblocking(False)
-        _bound(near)  # before connecting: the window is agreed upon there
+        _bound(near)  # before connecting, because the window is negotiated then
         await asyncio.get_running_loop().sock_connect(near, (host, port))
         reader, writer = await asyncio.open_connection(sock=near, limit=BUFFER // 2)
     except BaseException:
@@ -157,7 +157,7 @@ async def _connect(host: str, port: int) -> _End:
 def _bound(near: socket.socket) -> None:
     near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        near.setsockopt(socket.SOL_SOCKET, buffer, BUFFER // 2)  # Linux takes twice what it is told
+        near.setsockopt(socket.SOL_SOCKET, buffer, BUFFER // 2)  # Linux doubles the value
 
 
 async def _carry(source: _End, sink: _End, line: LinkDirection) -> None:

@@ -1,4 +1,4 @@
-"""The networks that a viewer may stand behind, and what each of them allows at best."""
+"""Networks between a viewer and its server, and the best time that each allows."""
 
 import math
 import re
@@ -12,24 +12,24 @@ _CUSTOM = re.compile(rf"{_NUMBER}/{_NUMBER}/{_NUMBER}ms", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network between two ends; the same in every run, without loss."""
+    """One network between two ends. It has no loss and does not vary."""
 
     name: str
-    """As it is asked for and printed."""
+    """Name for command lines and output."""
     down: float
     """Bits per second towards the viewer."""
     up: float
     """Bits per second towards the origin."""
     latency: float
-    """Seconds of one round trip, half of it each way."""
+    """Seconds of one round trip; each way takes half."""
 
     @property
     def is_shaped(self) -> bool:
-        """Whether there is a link at all, and with it a limit."""
+        """True if the network limits the rate."""
         return math.isfinite(self.down)
 
     def limit(self, size: int) -> float:
-        """Seconds, at the least, from a request until the last of `size` bytes of its answer is there.
+        """Returns the least seconds from a request to the last of `size` bytes of its response.
 
         >>> round(PRESETS["4g"].limit(65536), 6)
         0.027476
@@ -37,7 +37,7 @@ class Network:
         return self.latency + size * 8 / self.down
 
     def describe(self) -> str:
-        """For people.
+        """Returns a description for people.
 
         >>> PRESETS["4g"].describe()
         '4g: 30 Mbit/s down, 5 up, 10 ms latency'
@@ -57,11 +57,11 @@ PRESETS = {
         Network("local", down=math.inf, up=math.inf, latency=0.0),
     )
 }
-"""By name."""
+"""Networks by name."""
 
 
 def parse_network(text: str) -> Network:
-    """A preset by its name, or Mbit/s down, Mbit/s up and the round trip. Raises `ConfigurationError`.
+    """Parses a preset's name, or Mbit/s down, Mbit/s up and the round trip. Raises `ConfigurationError`.
 
     >>> parse_network("50/10/20ms").limit(0)
     0.02
@@ -71,6 +71,6 @@ def parse_network(text: str) -> Network:
     match = _CUSTOM.fullmatch(text)
     if match is None or float(match[1]) == 0 or float(match[2]) == 0:
         names = ", ".join(PRESETS)
-        raise ConfigurationError(f"network {text!r}: one of {names}, or down/up/latency such as 50/10/20ms")
+        raise ConfigurationError(f"network {text!r}: must be {names}, or down/up/latency such as 50/10/20ms")
     down, up, latency = (float(part) for part in match.groups())
     return Network(text, down * 1e6, up * 1e6, latency / 1e3)

@@ -1,11 +1,11 @@
-"""One frame as it arrives at the viewer; pure: headers and chunks in, marks of time out.
+"""One frame as it arrives at the viewer. Pure: headers and chunks go in, timestamps come out.
 
     asked ── begin ─► arriving ── take … ─► end ──► whole
                         ▲                    │ a first range, and more to come
                         └────── begin ───────┘
 
-An answer counts only if status, Content-Range, total and length agree; everything else is an error, as
-a viewer that appends what it gets would show a broken picture.
+A response counts only if status, Content-Range, total and length agree. Anything else is an error, because a
+viewer that appends such a response would show a broken picture.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ from proxy.wire.multipart import PartReader
 from proxy.wire.ranges import ContentRange, Span, parse_content_range
 
 FIRST = 65536
-"""Bytes of the first fetch, and what a streaming viewer waits for before it decodes."""
+"""Bytes of the first fetch. A streaming viewer waits for as many before it decodes."""
 MAX_FRAME = 256 * 1024 * 1024
-"""Bytes of one frame; more is refused."""
+"""Bytes of one frame; a larger one is refused."""
 
 
 class MeasuredPicture:
-    """One frame, from the first request to its last byte. Times are of the caller's clock, in seconds."""
+    """One frame, from the first request to its last byte. Times are seconds of the caller's clock."""
 
     def __init__(self, *, is_progressive: bool) -> None:
         self._is_progressive = is_progressive
@@ -31,40 +31,40 @@ class MeasuredPicture:
         self._arrivals: list[tuple[float, int]] = []  # when, and bytes of the codestream from 0 by then
         self._stop: int | None = None
         self.received = 0
-        """Bytes of the body so far, with an envelope where there is one."""
+        """Bytes of the body so far, including the envelope."""
         self.total: int | None = None
         """Bytes of the whole body, once known."""
         self.first_at: float | None = None
-        """When the bytes of the first picture were there."""
+        """When the bytes of the first picture had arrived."""
         self.first_bytes = 0
         """Bytes of the body that the first picture took."""
         self.first_codestream = 0
-        """Bytes of the codestream among them."""
+        """Bytes of the codestream in `first_bytes`."""
         self.whole_at: float | None = None
-        """When every byte was there."""
+        """When every byte had arrived."""
 
     def codestream(self) -> bytes:
-        """All of it that is here."""
+        """Returns the bytes of the codestream that have arrived."""
         return b"".join(self._chunks)
 
     def digest(self) -> bytes:
-        """SHA-256 of the same."""
+        """Returns the SHA-256 of the bytes that have arrived."""
         digest = hashlib.sha256()
         for chunk in self._chunks:
             digest.update(chunk)
         return digest.digest()
 
     def had_at(self, size: int) -> float:
-        """When the first `size` bytes of the codestream were there; at most those that are here."""
+        """Returns when the first `size` bytes of the codestream had arrived; `size` must not exceed them."""
         return next(at for at, have in self._arrivals if have >= size)
 
     def begin(self, status: int, headers: Mapping[str, str], asked: Span | None) -> None:
-        """The head of an answer to what was `asked`, None being a plain GET. Raises `OriginError`."""
+        """Takes the head of a response to the range `asked`; None is a plain GET. Raises `OriginError`."""
         check_status(status, (200,) if asked is None else (200, 206))
         if status == 206:
             self._believe(headers, asked or Span(0, None))
         elif self.received:
-            raise OriginMismatch("the origin answered 200, the whole frame, to a later range", "status")
+            raise OriginMismatch("the origin answered a later range with 200 and the whole frame", "status")
         else:
             length = headers.get("content-length", "")
             self._stop = self.total = int(length) if length.isascii() and length.isdigit() else None
@@ -72,7 +72,7 @@ class MeasuredPicture:
             self._part = PartReader()
 
     def take(self, chunk: bytes, now: float) -> None:
-        """Bytes of the body as they come. Raises `OriginMismatch`."""
+        """Takes a chunk of the body. Raises `OriginMismatch` if the body is longer than announced."""
         if self._is_progressive and self.first_at is None and self.received + len(chunk) >= FIRST:
             at = FIRST - self.received
             self._append(chunk[:at], now)
@@ -80,12 +80,12 @@ class MeasuredPicture:
             chunk = chunk[at:]
         self._append(chunk, now)
         if self.received > (MAX_FRAME if self._stop is None else self._stop):
-            raise OriginMismatch("the origin sent more bytes than it had announced", "length")
+            raise OriginMismatch("the origin sent more bytes than it announced", "length")
 
     def end(self, now: float) -> None:
-        """The end of an answer. Raises `OriginHungUp` where bytes are missing."""
+        """Takes the end of a response. Raises `OriginHungUp` if bytes are missing."""
         if self._stop is not None and self.received < self._stop:
-            raise OriginHungUp(f"the answer ended {self._stop - self.received} bytes early")
+            raise OriginHungUp(f"the response ended {self._stop - self.received} bytes early")
         self.total = self.received if self.total is None else self.total
         if self.received == self.total:
             self.whole_at = now
@@ -97,7 +97,7 @@ class MeasuredPicture:
     def _believe(self, headers: Mapping[str, str], asked: Span) -> None:
         got = parse_content_range(headers.get("content-range", ""))
         if got is None or got.total is None or self.total not in (None, got.total):
-            raise OriginMismatch("a 206 without a Content-Range that tells its total", "content_range")
+            raise OriginMismatch("the 206 has no Content-Range with a total", "content_range")
         stop = got.total if asked.stop is None else min(asked.stop, got.total)
         if got != ContentRange(asked.start, stop, got.total):
             raise OriginMismatch(f"{asked.to_header()} was answered by {got.to_header()}", "content_range")
@@ -121,7 +121,7 @@ class MeasuredPicture:
 
 
 def check_status(status: int, wanted: tuple[int, ...]) -> None:
-    """Raises `OriginRefused` or `OriginFailed` for any other status."""
+    """Raises `OriginRefused` or `OriginFailed` if `status` is not one of `wanted`."""
     if status in wanted:
         return
     if 400 <= status < 500:

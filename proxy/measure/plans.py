@@ -1,7 +1,7 @@
-"""Plans of our own proxy, whose first fetches end at a resolution.
+"""Measures plans, which only this project's proxy has. Their first fetches end at a resolution.
 
-A plan is asked for at the admin listener and followed by its events; then a viewer loads the same frames, of
-which each answer must be a hit. So the bytes are the right ones, and all there.
+The admin listener starts a plan and reports its events. Then a viewer loads the same frames, and each
+response must be a hit. This proves that the plan fetched the right bytes, and all of them.
 """
 
 import time
@@ -20,13 +20,13 @@ PLANS: Mapping[Kind, tuple[str, ...]] = {
     Kind.STACK: ("first 64KiB", "first 1/16", "first ≥ 256"),
     Kind.VOLUME: ("first 64KiB", "first 1/16", "first ≥ 256", "first 1/4", "interleaved 1/4"),
 }
-"""Ways that are plans: how far first fetches go, in the stages of a stock profile where one is named."""
+"""Plans by name: the end of first fetches, and the stock profile whose stages are used, if one is named."""
 SAMPLES = 3
-"""Loads by one plan at most: each has frames of its own in the proxy's cache."""
+"""Loads of one plan, at most. Each load has its own frames in the proxy's cache."""
 
 
 def profiles() -> dict[str, dict[str, Any]]:
-    """The profiles of all plans, for the configuration of the proxy that is measured."""
+    """Returns the profiles of all plans, for the configuration of the measured proxy."""
     plans = dict.fromkeys(PLANS[Kind.STACK] + PLANS[Kind.VOLUME])
     return {_name(plan, sample): _profile(plan, sample) for plan in plans for sample in range(SAMPLES)}
 
@@ -36,7 +36,7 @@ def _name(plan: str, sample: int) -> str:
 
 
 def _nonce(plan: str, sample: int) -> str:
-    """A query that keeps its frames apart, as the proxy keys on it; of letters and digits alone."""
+    """Returns a query that keeps a load's frames apart in the proxy's cache; only letters and digits."""
     return f"plan{''.join(filter(str.isalnum, plan))}n{sample}"
 
 
@@ -51,8 +51,8 @@ def _profile(plan: str, sample: int) -> dict[str, Any]:
 async def load_by_plan(
     admin: Server, viewer: Viewer, paths: tuple[str, ...], plan: str, sample: int
 ) -> Loaded:
-    """The frames as a plan brings them into the proxy. Raises `OriginError`, `MeasureError`."""
-    arrived: list[list[tuple[float, int]]] = [[] for _ in paths]  # when, and bytes from 0 by then
+    """Loads frames by a plan and then as a viewer. Raises `OriginError` or `MeasureError`."""
+    arrived: list[list[tuple[float, int]]] = [[] for _ in paths]  # time, and bytes from 0 that had arrived
     state, now, began = "", 0.0, time.perf_counter()
     async for name, fields in admin.events_of(await admin.begin_plan(_wanted(paths, plan, sample))):
         now = time.perf_counter() - began
@@ -61,10 +61,10 @@ async def load_by_plan(
         elif name == "end":
             state = fields["state"]
     if state != "done":
-        raise MeasureError(f"the plan ended as {state or 'nothing'}")
+        raise MeasureError(f"the plan ended in state {state or 'unknown'}")
     loaded = await viewer.load(paths, Way.WHOLE, _nonce(plan, sample))
     if not loaded.is_hit:
-        raise MeasureError("what the plan had fetched was no hit")
+        raise MeasureError("a frame that the plan had fetched was not a hit")
     first, size = min(marks[0] for marks in arrived)
     seen = [
         next(mark for mark in marks if mark[1] >= quarter)

@@ -1,17 +1,17 @@
-"""When a slice of a volume is seen: once it has a quarter of its width and height, or more; pure."""
+"""Computes when a slice of a volume is visible: at a quarter of its width and height, or more. Pure."""
 
 from proxy.codestream.header import read_header
 from proxy.errors import CodestreamError
 from proxy.measure.picture import FIRST
 
 HALVINGS = 2
-"""Of width and height: a slice of 512x512 is seen at 128x128."""
+"""Halvings of width and height: a slice of 512x512 is visible at 128x128."""
 
 
 def quarter_end(codestream: bytes) -> int:
-    """So many bytes from 0 of a whole codestream hold its quarter-size picture.
+    """Returns the bytes from 0 that hold the quarter-size picture of a complete codestream.
 
-    Where TLM does not tell: the 64 KiB after which a viewer decodes, or all there is.
+    Without TLM these are the 64 KiB after which a viewer decodes, or all bytes if there are fewer.
 
     >>> quarter_end(bytes(100_000)), quarter_end(bytes(100))
     (65536, 100)

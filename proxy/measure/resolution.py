@@ -1,7 +1,7 @@
-"""Which picture the first bytes of a frame hold, proved by decoding in a process of its own.
+"""Proves which picture the first bytes of a frame hold, by decoding in a separate process.
 
-A decoder may crash or hang on what an origin sends; then nothing is said. The process is
-`python -m proxy.measure.resolution BYTES`, with the whole codestream on its standard input.
+A decoder may crash or hang on an origin's bytes; then the picture stays unknown. The process is `python -m
+proxy.measure.resolution BYTES`, with the complete codestream on standard input.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from proxy.codestream.header import read_header
 from proxy.errors import CodestreamError
 
 WITHIN = 60.0
-"""Seconds for all its decoding."""
+"""Seconds for all decoding of one frame."""
 
 
 async def proved_resolution(codestream: bytes, have: int) -> str | None:
-    """The finest resolution that the first `have` bytes hold completely; None where it can't be told."""
+    """Returns the finest resolution that is complete in the first `have` bytes; None if unknown."""
     try:
         header = read_header(codestream)
     except CodestreamError:
@@ -45,7 +45,7 @@ async def _proved_reduce(codestream: bytes, have: int) -> int | None:
 
 
 def describe(width: int, height: int, reduce: int) -> str:
-    """A resolution for people.
+    """Returns a resolution as text for people.
 
     >>> describe(3036, 3036, 4)
     '190x190 (1/16)'
@@ -55,7 +55,7 @@ def describe(width: int, height: int, reduce: int) -> str:
 
 
 def main() -> None:
-    """The process."""
+    """Runs the decoding process."""
     from proxy.codecs.htj2k import complete_reduce  # only this process decodes
 
     reduce = complete_reduce(sys.stdin.buffer.read(), int(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""One line of the table; values only."""
+"""One row of the table. Values only."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,23 +8,23 @@ from proxy.measure.series import Subject
 
 
 class Link(StrEnum):
-    """Where the shaped link is."""
+    """The place of the shaped link."""
 
     ORIGIN = "origin"
-    """Before the origin: the proxy stands near the viewer."""
+    """Before the origin; the proxy is close to the viewer."""
     VIEWER = "viewer"
-    """Before the viewer: the proxy stands near the origin."""
+    """Before the viewer; the proxy is close to the origin."""
 
 
 class Cache(StrEnum):
-    """What the proxy held when the load began."""
+    """State of the proxy's cache when the load began."""
 
     NONE = "none"
     """There was no proxy."""
     COLD = "cold"
-    """Nothing of these frames."""
+    """The cache held none of the frames."""
     HOT = "hot"
-    """All of them."""
+    """The cache held all of the frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,47 +32,47 @@ class Sample:
     """One load."""
 
     first_ms: float
-    """Milliseconds until the bytes of a first picture were there."""
+    """Milliseconds until the bytes of a first picture had arrived."""
     final_ms: float
-    """Milliseconds until every byte was there."""
+    """Milliseconds until every byte had arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. Milliseconds are medians of the samples; a limit is None where there is none."""
+    """One row of the table. Milliseconds are medians of the samples; a limit is None without a link."""
 
     subject: Subject
-    """What was loaded."""
+    """The frames that were loaded."""
     way: str
-    """How it was asked for."""
+    """How the viewer requested the frames."""
     is_plan: bool
-    """Whether the proxy loaded it by itself, by a plan, and no viewer."""
+    """True if the proxy loaded the frames by a plan, without a viewer."""
     cache: Cache
-    """What the proxy held; none is directly from the origin."""
+    """State of the proxy's cache; none is directly from the origin."""
     link: Link
-    """Where the link was."""
+    """The place of the link."""
     network: Network
-    """What the link was shaped as."""
+    """The network that the link simulated."""
     first_bytes: int
-    """Bytes that the first picture takes."""
+    """Bytes of the first picture."""
     size: int
     """Bytes of all frames."""
     first_resolution: str | None
-    """The picture that the first bytes hold; None where decoding does not tell."""
+    """The picture that the first bytes hold; None if decoding does not tell."""
     first_ms: float
-    """Until the bytes of a first picture are there."""
+    """Until the bytes of a first picture had arrived."""
     seen_ms: float | None
-    """Until every slice is seen: it has at least a quarter-size picture. None for a stack."""
+    """Until every slice had at least a quarter-size picture. None for a stack."""
     final_ms: float
-    """Until every byte of every frame is there."""
+    """Until every byte of every frame had arrived."""
     first_limit_ms: float | None
-    """What the link allows for it."""
+    """The least time that the link allows for `first_bytes`."""
     seen_limit_ms: float | None
-    """What the link allows for the bytes of these pictures alone."""
+    """The least time that the link allows for the bytes of all quarter-size pictures."""
     final_limit_ms: float | None
-    """What the link allows for it."""
+    """The least time that the link allows for `size`."""
     samples: tuple[Sample, ...]
-    """Each load."""
+    """All loads."""
 
     @property
     def via(self) -> str:

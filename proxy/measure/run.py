@@ -1,8 +1,8 @@
-"""Measures every subject in every way: directly, through the proxy cold, and through the proxy hot.
+"""Measures each subject in each way: directly, through a cold proxy, and through a hot proxy.
 
-Cold is made by a query that nobody used before: the proxy keys on it and hands it to the origin. Hot is
-the same query again, once every answer is a hit. Each frame is compared with what the origin itself
-sent first; a difference is an error, and no number.
+A load is cold if its query was never used before, because the proxy keys on the query and passes it to the
+origin. A load is hot if it repeats that query and every response is a hit. Each frame is compared with the
+bytes that the origin sent first. A difference is an error and yields no number.
 """
 
 import secrets
@@ -21,29 +21,29 @@ from proxy.measure.two_step import CUT, JLS, JLS_ACCEPTS, JLS_MADE, JLS_REDUCED,
 from proxy.measure.viewer import WAYS, Loaded, Viewer, Way
 
 JLS_WHOLE = "jls"
-"""The way of frames that the origin has as JPEG-LS, by one plain request each."""
+"""The way for an origin's JPEG-LS frames: one plain request each."""
 HOT_TRIES = 3
-"""Loads until every answer must have been a hit."""
+"""Loads to try until every response is a hit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is measured. The URLs lead through the link where there is one."""
+    """The subjects, servers and network to measure. URLs lead through the link if there is one."""
 
     subjects: tuple[Subject, ...]
-    """In the order of the table."""
+    """Subjects in table order."""
     direct_url: str
-    """The origin's base."""
+    """The base of the origin."""
     proxy_url: str | None
-    """The same origin's base behind the proxy; None measures the origin alone."""
+    """The base of the same origin behind the proxy; None measures only the origin."""
     network: Network
-    """What the link is shaped as."""
+    """The network that the link simulates."""
     link: Link
-    """Where it is."""
+    """The place of the link."""
     admin_url: str | None = None
-    """The admin listener of our own proxy; None leaves out what no other does."""
+    """The admin listener, if the proxy is ours; None skips what only ours can do."""
     has_jls: bool = False
-    """Whether the origin keeps JPEG-LS too, whole and reduced."""
+    """True if the origin also has JPEG-LS, whole and reduced."""
     stack_samples: int = SAMPLES
     """Loads of a stack, for the median."""
     volume_samples: int = 1
@@ -51,7 +51,7 @@ class Setup:
 
 
 async def measure(setup: Setup) -> AsyncIterator[Row]:
-    """The rows, each as soon as it is measured. Raises `MeasureError`."""
+    """Yields each row as soon as it is measured. Raises `MeasureError`."""
     async with (
         Server(setup.direct_url) as origin,
         Server(setup.proxy_url or setup.direct_url) as proxy,
@@ -67,7 +67,7 @@ async def measure(setup: Setup) -> AsyncIterator[Row]:
 
 
 def _rows(setup: Setup, subject: Subject) -> Iterator[tuple[str, Cache]]:
-    """What is measured of a subject: ways of viewers, then what our own proxy does."""
+    """Yields the rows of a subject: ways of viewers first, then what only our proxy can do."""
     ways = [way.value for way in WAYS[subject.kind]] + ([JLS_WHOLE, JLS_REDUCED] if setup.has_jls else [])
     for way in ways:
         for cache in Cache if setup.proxy_url else (Cache.NONE,):
@@ -81,12 +81,12 @@ def _rows(setup: Setup, subject: Subject) -> Iterator[tuple[str, Cache]]:
 
 
 def _viewers(server: Server) -> tuple[Viewer, Viewer]:
-    """Of frames, and of frames as JPEG-LS."""
+    """Returns a viewer of frames and a viewer of JPEG-LS frames."""
     return Viewer(server), Viewer(server, JLS, JLS_ACCEPTS)
 
 
 def _is_jls(way: str) -> bool:
-    """Whether the frames that come whole are JPEG-LS."""
+    """True if the whole frames of a way are JPEG-LS."""
     return way in (JLS_WHOLE, JLS_REDUCED)
 
 
@@ -96,7 +96,7 @@ def _named(cache: Cache) -> str:
 
 @dataclass(slots=True)
 class _Bench:
-    """One subject, measured way by way; the direct load of a way comes before the proxy's."""
+    """Measures one subject in one way after another; the direct load of a way comes before the proxy's."""
 
     setup: Setup
     subject: Subject
@@ -123,7 +123,7 @@ class _Bench:
             case Cache.HOT:
                 loaded = await self._load_hot(way, sample)
         if loaded.digests != self.digests.setdefault(_is_jls(way), loaded.digests):
-            raise OriginMismatch("the frames are not the ones that the origin sent before", "body")
+            raise OriginMismatch("the frames differ from those that the origin sent first", "body")
         return loaded
 
     async def _load_hot(self, way: str, sample: int) -> Loaded:
@@ -131,7 +131,7 @@ class _Bench:
             loaded = await self._load_through(way, sample)
             if loaded.is_hit is not False:
                 return loaded
-        raise OriginMismatch("no hit after several loads: is the cache smaller than the series?", "cache")
+        raise OriginMismatch("still no hit: the cache may be smaller than the series", "cache")
 
     async def _load_through(self, way: str, sample: int) -> Loaded:
         if way in PLANS[self.subject.kind]:

@@ -1,4 +1,4 @@
-"""What there is to load, read from DICOM JSON; pure. Patients' attributes are never read."""
+"""Reads from DICOM JSON which frames there are to load. Pure. Patient attributes are never read."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,36 +19,36 @@ from proxy.wire.dicomjson import (
 from proxy.wire.resource import FrameResource
 
 MAX_FRAMES = 1000
-"""Frames of a volume that are loaded: the first ones."""
+"""Frames of a volume to load; later frames are ignored."""
 
 
 class Kind(StrEnum):
-    """How a viewer shows it."""
+    """How a viewer shows frames."""
 
     STACK = "stack"
-    """One picture at a time; here it is one frame."""
+    """One picture at a time; measured with one frame."""
     VOLUME = "volume"
     """All frames of a series together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is loaded and measured."""
+    """The frames to load and measure."""
 
     title: str
-    """The SeriesDescription, where synthetic pictures say that they are."""
+    """SeriesDescription; it says if pictures are synthetic."""
     kind: Kind
     """Stack or volume."""
     columns: int
-    """Pixels across its largest frame."""
+    """Pixel columns of the largest frame."""
     rows: int
-    """Pixels down its largest frame."""
+    """Pixel rows of the largest frame."""
     paths: tuple[str, ...]
-    """Of its frames, in order, below the origin's base."""
+    """Paths of the frames in order, below the origin's base."""
 
     @property
     def image(self) -> str:
-        """Title and size.
+        """Returns title and size.
 
         >>> Subject("Knee", Kind.VOLUME, 512, 256, ("a", "b")).image
         'Knee, 512x256x2'
@@ -58,7 +58,7 @@ class Subject:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether its own title says so."""
+        """True if the title says that the pictures are synthetic."""
         return "synthetic" in self.title.lower()
 
 
@@ -67,11 +67,11 @@ class MeasuredFrame:
     """One frame of a series."""
 
     path: str
-    """Below the origin's base."""
+    """Path below the origin's base."""
     columns: int
-    """Pixels across."""
+    """Pixel columns."""
     rows: int
-    """Pixels down."""
+    """Pixel rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,13 @@ class Series:
     """One series with pixels."""
 
     title: str
-    """Its description, or else its modality."""
+    """SeriesDescription, or else Modality."""
     frames: tuple[MeasuredFrame, ...]
-    """In the order of the slices; at least one."""
+    """At least one frame, in slice order."""
 
 
 def choose(found: list[Series]) -> tuple[Subject, ...]:
-    """The stack, and the volume where a series has more than one frame. Of equals the first."""
+    """Returns the stack, and the volume if a series has several frames. The first one wins a tie."""
     one, frame = max(((s, f) for s in found for f in s.frames), key=lambda pair: _pixels(pair[1]))
     stack = Subject(one.title, Kind.STACK, frame.columns, frame.rows, (frame.path,))
     deepest = max(found, key=lambda s: len(s.frames))
@@ -97,7 +97,7 @@ def choose(found: list[Series]) -> tuple[Subject, ...]:
 
 
 def read_series(study: str, series: str, instances: list[Instance]) -> Series | None:
-    """A series from its metadata; None where nothing in it has pixels."""
+    """Reads a series from its metadata; None if no instance has pixels."""
     pictures = [each for each in instances if whole_of(each, ROWS) and whole_of(each, COLUMNS)]
     if not pictures:
         return None

@@ -1,4 +1,4 @@
-"""The table for people, 80 columns wide, and the same as JSON."""
+"""Formats the rows as a table of 80 columns and as JSON."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from proxy.measure.row import Link, Row
 from proxy.measure.series import Kind
 
 WIDTH = 80
-"""Columns of the table at most."""
+"""Maximum width of the table in columns."""
 
 _COLUMNS = (("way", -17), ("via", -10), ("size", 7)) + 2 * (("", 7), ("limit", 7), ("ratio", 5))
 _INDENT = " " * 18  # below `via`
@@ -18,7 +18,7 @@ _NONE = "–"
 
 
 async def print_table(network: Network, link: Link, rows: AsyncIterator[Row]) -> list[Row]:
-    """Prints each row as it is measured, and gives them all."""
+    """Prints each row as it is measured, and returns all of them."""
     print(header(network, link), flush=True)
     told: list[Row] = []
     async for row in rows:
@@ -33,23 +33,23 @@ async def print_table(network: Network, link: Link, rows: AsyncIterator[Row]) ->
 
 
 def header(network: Network, link: Link) -> str:
-    """What the numbers mean."""
+    """Returns the explanation of the numbers."""
     where = f"Link before the {link}, "
     return "\n".join(
         (
             (where if network.is_shaped else "") + network.describe(),
             "Milliseconds from the first request:",
-            "  first  until the bytes of a first picture are there (size: so many bytes)",
-            "  final  until every byte of every frame is there",
-            "  plan  loaded by the proxy by itself;  cut  a picture cut out, then every byte",
-            "  every slice seen  until each has 1/4 of its width and height at least",
-            f"  limit  latency + bytes / rate; {_NONE} where nothing crosses the link",
+            "  first  until the bytes of a first picture have arrived (size)",
+            "  final  until every byte of every frame has arrived",
+            "  plan  the proxy loads on its own;  cut  a cut-out picture, then every byte",
+            "  every slice seen  until each has at least 1/4 of its width and height",
+            f"  limit  latency + bytes / rate; {_NONE} if nothing crosses the link",
         )
     )
 
 
 def heading(row: Row) -> str:
-    """The image: its title, as far as it fits, and its size."""
+    """Returns the heading of a subject: its title, truncated to fit, and its size."""
     subject = row.subject
     depth = f"x{len(subject.paths)}" if subject.kind is Kind.VOLUME else ""
     tail = f", {subject.kind}, {subject.columns}x{subject.rows}{depth}, {show_bytes(row.size)}"
@@ -61,14 +61,14 @@ def heading(row: Row) -> str:
 
 
 def titles() -> str:
-    """The names of the columns."""
+    """Returns the names of the columns."""
     names = [name for name, _ in _COLUMNS]
     names[3], names[6] = "first", "final"
     return _aligned(names)
 
 
 def line(row: Row) -> str:
-    """One row."""
+    """Formats one row."""
     via = row.via if row.via == "direct" else f"{row.via} {row.cache}"
     cells = [row.way, via, show_bytes(row.first_bytes)]
     for took, limit in ((row.first_ms, row.first_limit_ms), (row.final_ms, row.final_limit_ms)):
@@ -77,7 +77,7 @@ def line(row: Row) -> str:
 
 
 def notes(row: Row, told: list[Row]) -> list[str]:
-    """What is said below a row: when every slice was seen, and once what the first bytes show."""
+    """Returns notes below a row: when every slice was visible, and once what the first bytes hold."""
     found = []
     if row.seen_ms is not None:
         took, limit = row.seen_ms, row.seen_limit_ms
@@ -91,7 +91,7 @@ def notes(row: Row, told: list[Row]) -> list[str]:
 
 
 def show_bytes(size: int) -> str:
-    """Bytes in at most seven characters.
+    """Formats bytes in at most seven characters.
 
     >>> show_bytes(65536), show_bytes(11_100_000), show_bytes(512), show_bytes(130_900_000)
     ('64 KiB', '11.1 MB', '512 B', '131 MB')
@@ -105,7 +105,7 @@ def show_bytes(size: int) -> str:
 
 
 def show_ms(value: float | None) -> str:
-    """Milliseconds, with a digit after the point where they are few.
+    """Formats milliseconds, with one decimal below 100.
 
     >>> show_ms(27.476), show_ms(2970.1), show_ms(None)
     ('27.5', '2,970', '–')
@@ -118,7 +118,7 @@ def show_ms(value: float | None) -> str:
 
 
 def show_ratio(took: float, limit: float | None) -> str:
-    """How many times the limit.
+    """Formats `took` as a multiple of the limit.
 
     >>> show_ratio(30, 20), show_ratio(30, None)
     ('1.50×', '–')
@@ -132,7 +132,7 @@ def show_ratio(took: float, limit: float | None) -> str:
 
 
 def to_json(rows: list[Row]) -> str:
-    """All rows as one object."""
+    """Formats all rows as one object."""
     return json.dumps({"rows": [_plain(row) for row in rows]}, indent=2)
 
 

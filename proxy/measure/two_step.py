@@ -1,4 +1,4 @@
-"""Ways that ask twice: for a smaller picture of each frame, at a URL of its own, and then for each frame."""
+"""Ways with two requests per frame: first a smaller picture, at its own URL, then the whole frame."""
 
 import time
 from collections.abc import Mapping
@@ -13,26 +13,26 @@ from proxy.measure.server import CONNECTIONS
 from proxy.measure.viewer import ACCEPTS, FRAMES, Loaded, Viewer, Way, is_hit_of, together
 
 JLS = "/jls/"
-"""Where an origin keeps frames as JPEG-LS."""
+"""Path segment of an origin's JPEG-LS frames."""
 JLS_ACCEPTS = ("image/jls", 'multipart/related; type="image/jls"')
 MADE = "/madeThumbnail/"
-"""Where our own proxy makes reduced JPEG-LS."""
+"""Path segment of the proxy's own reduced JPEG-LS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Twice:
-    """One such way."""
+    """One way with two requests per frame."""
 
     small: str
-    """What stands in the URL of a smaller picture instead of `/frames/`."""
+    """Path segment of the smaller picture, in place of `/frames/`."""
     whole: str
-    """The same for the frame."""
+    """Path segment of the whole frame."""
     query: str = ""
-    """Of the smaller picture."""
+    """Query of the smaller picture."""
 
     @property
     def is_cut(self) -> bool:
-        """Whether the smaller picture's bytes are the frame's own, so that they are fetched once."""
+        """True if the smaller picture consists of the frame's own bytes, which are fetched only once."""
         return self.small == "/htj2kThumbnail/"
 
 
@@ -42,17 +42,17 @@ TWICE: Mapping[str, Twice] = {
     JLS_REDUCED: Twice("/jlsThumbnail/", JLS),
     JLS_MADE: Twice(MADE, FRAMES),
 }
-"""Ways by name: cut out of the frame; reduced JPEG-LS of the origin's; the same made by the proxy."""
+"""Ways by name: a picture cut out of the frame, the origin's reduced JPEG-LS, and the proxy's own."""
 
 
 def alternates() -> dict[str, dict[str, Any]]:
-    """What the proxy that is measured has to offer for them."""
+    """Returns the `alternates` that the measured proxy needs."""
     own = {path.strip("/"): {"path": path, "made": "never"} for path in (JLS, "/jlsThumbnail/")}
     return own | {"made": {"path": MADE, "codec": "jpegls", "scale": "1/16 area"}}
 
 
 async def load_twice(viewer: Viewer, paths: tuple[str, ...], way: str, nonce: str) -> Loaded:
-    """A smaller picture of each frame, then each whole, by a viewer of such frames. Raises `OriginError`."""
+    """Loads a smaller picture of each frame, then each frame whole. Raises `OriginError`."""
     asked, pictures, hits = TWICE[way], dict[int, tuple[float, bytes]](), list[bool | None]()
     accept = {"Accept": ACCEPTS[0] if asked.is_cut else JLS_ACCEPTS[0]}
     waiting = iter(enumerate(paths))
@@ -88,16 +88,16 @@ async def load_twice(viewer: Viewer, paths: tuple[str, ...], way: str, nonce: st
 
 
 def _end_of(codestream: bytes, picture: bytes) -> int:
-    """Where the resolution ends in a frame that a picture was cut out as."""
+    """Returns the bytes of the frame that hold the resolution which was cut out."""
     layout, cut = read_layout(codestream), read_header(picture)
     if layout is None or cut is None or (cut.width, cut.height) not in layout.sizes:
-        raise MeasureError("the picture that was cut out has none of the frame's resolutions")
+        raise MeasureError("the cut-out picture matches none of the frame's resolutions")
     return layout.ends[layout.sizes.index((cut.width, cut.height))] or 0
 
 
 def jls_size(picture: bytes) -> tuple[int, int]:
-    """Width and height of JPEG-LS, from its frame header (T.87 C.2.2). Raises `MeasureError`."""
+    """Reads width and height of JPEG-LS from its frame header (T.87 C.2.2). Raises `MeasureError`."""
     at = picture.find(b"\xff\xf7")
     if at < 0 or len(picture) < at + 9:
-        raise MeasureError("what came as reduced JPEG-LS is none")
+        raise MeasureError("the response for reduced JPEG-LS is not JPEG-LS")
     return int.from_bytes(picture[at + 7 : at + 9], "big"), int.from_bytes(picture[at + 5 : at + 7], "big")

@@ -1,8 +1,8 @@
-"""The measuring viewer: loads frames by one retrieve profile or another, and notes when they were there.
+"""The measuring viewer: loads frames by a retrieve profile and records when their bytes arrive.
 
-It keeps up to `CONNECTIONS` connections alive, and opens as many as it will use before the clock
-starts: a viewer has just read the metadata through them. What is timed is from the first request until
-the bytes are there; nothing is decoded.
+It keeps up to `CONNECTIONS` connections alive. It opens them before the clock starts, because a real viewer
+has just read the metadata through them. Times run from the first request to the arrival of the bytes; nothing
+is decoded.
 """
 
 import asyncio
@@ -23,28 +23,28 @@ from proxy.wire.ranges import Span
 from proxy.wire.resource import parse_frame_path
 
 FRAMES = "/frames/"
-"""What stands in the URL of a frame before its number."""
+"""Path segment before a frame's number."""
 
 ACCEPTS = (
     "image/jphc",
     'multipart/related; type="image/jphc"; transfer-syntax=*',
     'multipart/related; type="application/octet-stream"; transfer-syntax=*',
 )
-"""Tried in this order at each server, until one is not refused."""
+"""Accept headers, tried in this order at each server until one is not refused."""
 
 _REFUSALS = (400, 404, 406, 415, 500)
 _HIT = re.compile(r";\s*hit\b", re.ASCII)  # RFC 9211 2.1
 
 
 class Way(StrEnum):
-    """How a viewer asks for a frame."""
+    """How a viewer requests a frame."""
 
     WHOLE = "whole"
-    """A plain GET; the picture is seen when its frame is whole."""
+    """A plain GET. The picture is visible when its frame is complete."""
     STREAMING = "streaming"
-    """A plain GET; the first picture is seen when the first 64 KiB are there."""
+    """A plain GET. The first picture is visible when the first 64 KiB have arrived."""
     RANGE = "range"
-    """`bytes=0-65535` of every frame, then the rests: `bytes=65536-`."""
+    """`bytes=0-65535` of every frame, then the remainders: `bytes=65536-`."""
     INTERLEAVED = "interleaved"
     """The stock profile of that name."""
     COARSE_INTERLEAVED = "coarseInterleaved"
@@ -53,7 +53,7 @@ class Way(StrEnum):
     """The stock profile of that name."""
 
     def profile(self) -> Profile:
-        """What a viewer carries out; none of them changes the URL. Reads a file, the first time."""
+        """Returns the viewer's profile; none of them changes the URL. The first call may read a file."""
         match self:
             case Way.WHOLE | Way.STREAMING:
                 return Profile()
@@ -67,56 +67,54 @@ WAYS = {
     Kind.STACK: (Way.WHOLE, Way.STREAMING, Way.RANGE),
     Kind.VOLUME: (Way.WHOLE, Way.RANGE, Way.INTERLEAVED, Way.COARSE_INTERLEAVED, Way.SEQUENTIAL),
 }
-"""What is measured: the stock profiles are about the order of many frames, and streaming is not."""
+"""Ways to measure. The stock profiles order many frames, so they are for volumes; streaming is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What one load took. Seconds from the first request; bytes of bodies."""
+    """Times and sizes of one load. Times are seconds from the first request; sizes are bytes of bodies."""
 
     first: float
-    """Until the bytes of a first picture were there."""
+    """Until the bytes of a first picture had arrived."""
     seen: float
-    """Until every frame was whole, or else, where the way shows parts, the bytes of its quarter-size picture
-    were there."""
+    """Until every frame was complete, or had its quarter-size picture if the way shows parts."""
     final: float
-    """Until every byte of every frame was there."""
+    """Until every byte of every frame had arrived."""
     first_bytes: int
-    """That the first picture took."""
+    """Bytes of the first picture."""
     seen_bytes: int
-    """That must have been there for it: whole frames, or else up to the end of each one's quarter-size
-    picture; nothing that a way asks for beyond that."""
+    """Bytes that had to arrive by `seen`: whole frames, or up to each quarter-size picture's end, no more."""
     quarters: tuple[int, ...]
     """Bytes of each codestream that hold its quarter-size picture."""
     size: int
     """Bytes of all frames."""
     digests: tuple[bytes, ...]
-    """SHA-256 of each frame's codestream, in the subject's order."""
+    """SHA-256 of each frame's codestream, in subject order."""
     earliest: int
-    """Which frame was seen first, 0-based."""
+    """The frame that was visible first, 0-based."""
     codestream: bytes
-    """Its codestream."""
+    """The codestream of the frame that was visible first."""
     first_codestream: int
-    """Bytes of that codestream which its first picture had."""
+    """Bytes of `codestream` that the first picture had."""
     is_hit: bool | None
-    """Whether every answer was a hit (RFC 9211); None where one does not say."""
+    """True if every response was a hit (RFC 9211); None if one does not say."""
     first_size: tuple[int, int] | None = None
-    """Width and height of its first picture, where that was one of its own."""
+    """Width and height of the first picture, if it had a URL of its own."""
 
 
 class Viewer:
-    """Loads frames from one server, and remembers which way of asking works there."""
+    """Loads frames from one server, and remembers which Accept header works there."""
 
     def __init__(self, server: Server, frames_path: str = FRAMES, accepts: tuple[str, ...] = ACCEPTS) -> None:
         self.server = server
-        """Whom it asks."""
+        """The server to load from."""
         self._frames_path = frames_path
         self._accepts = list(accepts)
 
     async def load(self, paths: tuple[str, ...], way: Way, nonce: str = "") -> Loaded:
-        """All frames once. Raises `OriginError`.
+        """Loads all frames once. Raises `OriginError`.
 
-        With a `nonce` that nobody used before, a cache that keys on the query has none of it.
+        If `nonce` was never used before, a cache that keys on the query has none of the frames.
         """
         await self.warm(paths)
         profile = await asyncio.to_thread(way.profile)
@@ -134,7 +132,7 @@ class Viewer:
                 return loaded
 
     async def warm(self, paths: tuple[str, ...]) -> None:
-        """Opens as many connections as it will use."""
+        """Opens as many connections as the load will use."""
         path = f"studies/{parse_frame_path(paths[0]).study}/series?limit=1"
         await together(self._touch(path) for _ in range(min(CONNECTIONS, len(paths))))
 
@@ -165,7 +163,7 @@ class _Load:
         return self._loaded(began)
 
     async def _fetch_in_turn(self) -> None:
-        """One connection."""
+        """Runs one connection."""
         while not self._plan.is_done:
             fetch = self._plan.next()
             if fetch is None:
@@ -212,7 +210,7 @@ class _Load:
         )
 
     def _seen(self, picture: MeasuredPicture) -> tuple[float, int]:
-        """When a frame was seen, and the bytes that must have been there."""
+        """Returns when a frame was visible, and the bytes that had to arrive by then."""
         if self._way is Way.WHOLE:
             return picture.whole_at or 0.0, picture.received
         end = quarter_end(picture.codestream())
@@ -220,21 +218,21 @@ class _Load:
 
 
 def _span(fetch: Fetch) -> Span | None:
-    """What to ask for; None is a plain GET."""
+    """Returns the range to request; None is a plain GET."""
     start, stop = fetch.part.start, fetch.part.stop
-    assert isinstance(start, int), "the ways of `Way` have bytes alone"
+    assert isinstance(start, int), "the ways of `Way` use only bytes"
     assert stop is None or isinstance(stop, int)
     return None if (start, stop) == (0, None) else Span(start, stop)
 
 
 def is_hit_of(headers: Mapping[str, str]) -> bool | None:
-    """Whether an answer was a hit (RFC 9211); None where it does not say."""
+    """True if a response was a hit (RFC 9211); None if it does not say."""
     status = headers.get("cache-status")
     return None if status is None else _HIT.search(status) is not None
 
 
 async def together(works: Iterable[Coroutine[None, None, None]]) -> None:
-    """All at once. The first error ends the others and is raised as itself."""
+    """Runs all coroutines at once. The first error ends the others and is raised itself."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:

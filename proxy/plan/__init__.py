@@ -1,1 +1,1 @@
-"""What to fetch for a series and in which order: profiles, their stages, and the plan. Pure."""
+"""Decides what to fetch for a series and in which order: profiles, stages and the plan. Pure."""

@@ -1,6 +1,6 @@
-"""Which profile fetches a frame: what the request names, else the first rule that fits, else the origin's.
+"""Chooses a frame's profile: the one the request names, else the first matching rule's, else the origin's.
 
-All of it is one value, so a changed configuration takes its place in one step.
+Profiles and rules are one value, so a new configuration replaces the old one in one step.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from proxy.plan.stages import parts_of_frame
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
-    """What rules ask of a series."""
+    """The facts about a series that rules test."""
 
     modality: str
-    """As in its metadata; empty where it is not said."""
+    """Modality in the series metadata; empty if the metadata has none."""
     transfer_syntax: str
-    """UID; empty where it is not said."""
+    """UID; empty if the metadata has none."""
     frames: int
-    """How many there are."""
+    """Number of frames in the series."""
 
 
 class Rule(FrozenModel):
-    """Chooses a profile for the series that fit all of its conditions."""
+    """Chooses a profile for the series that meet all of its conditions."""
 
     profile: str
     """Name of the profile."""
@@ -38,17 +38,17 @@ class Rule(FrozenModel):
     transfer_syntax: str | None = None
     """Transfer syntax UID of the series."""
     at_least: int | None = Field(None, ge=1)
-    """Frames of the series at least."""
+    """Minimum number of frames in the series."""
     at_most: int | None = Field(None, ge=1)
-    """Frames of the series at most."""
+    """Maximum number of frames in the series."""
 
     @property
     def needs_facts(self) -> bool:
-        """Whether it asks more than the origin's name."""
+        """True if the rule tests more than the origin's name."""
         return (self.modality, self.transfer_syntax, self.at_least, self.at_most) != (None,) * 4
 
     def fits(self, origin: str, facts: SeriesFacts | None) -> bool:
-        """Whether a series fits; where a condition can't be told, it does not.
+        """True if a series meets all conditions. A condition whose fact is unknown is not met.
 
         >>> Rule(profile="p", modality="CT", at_least=2).fits("pacs", SeriesFacts("CT", "", 174))
         True
@@ -67,16 +67,16 @@ class Rule(FrozenModel):
 
 @dataclass(frozen=True)
 class ProfileChoice:
-    """Every profile there is, and how one is chosen."""
+    """All profiles, and the rules that choose one."""
 
     profiles: Mapping[str, Profile]
-    """By name."""
+    """Profiles by name."""
     rules: tuple[Rule, ...]
-    """In order; the first that fits decides."""
+    """Rules in order; the first match decides."""
     by_origin: Mapping[str, str]
-    """Name of the profile where no rule fits."""
+    """For each origin, the name of the profile to use if no rule matches."""
     firsts: Mapping[str, Stop | None] = field(init=False)
-    """How far the first fetch of each profile goes; None is one plain request."""
+    """For each profile, the end of the first fetch; None is one plain request."""
     frames_paths: frozenset[str] = field(init=False)
     """Path segments of the alternates that profiles name."""
 
@@ -90,18 +90,18 @@ class ProfileChoice:
 
     @property
     def needs_facts(self) -> bool:
-        """Whether some rule asks about series."""
+        """True if any rule tests facts about the series."""
         return any(rule.needs_facts for rule in self.rules)
 
     def profile(self, name: str) -> Profile:
-        """A profile by its name. Raises `UnknownName`."""
+        """Returns a profile by name. Raises `UnknownName`."""
         found = self.profiles.get(name)
         if found is None:
-            raise UnknownName(f"no profile of that name; there are {', '.join(sorted(self.profiles))}")
+            raise UnknownName(f"there is no such profile, only {', '.join(sorted(self.profiles))}")
         return found
 
     def choose(self, asked: str | None, origin: str, facts: SeriesFacts | None) -> str:
-        """The name of the profile for a request. Raises `UnknownName`."""
+        """Returns the name of the profile for a request. Raises `UnknownName`."""
         if asked is not None:
             self.profile(asked)
             return asked
@@ -109,8 +109,8 @@ class ProfileChoice:
 
 
 class CurrentChoice:
-    """Holds the choice that is in force."""
+    """Holds the current choice of profiles."""
 
     def __init__(self, choice: ProfileChoice) -> None:
         self.now = choice
-        """Replaced as a whole."""
+        """Always replaced as a whole."""

@@ -1,8 +1,8 @@
-"""Images that wait in a line, held by the run: a thousand that are alike cost no more than one.
+"""A queue of images that stores equal neighbours as one run, so a thousand equal images cost as much as one.
 
-An image's place is when its last fetch started. Fetches start in the order of the series, and only those
-in flight end out of turn; so images with the same still to get follow each other, and the holes close
-as the late ones come in.
+An image's place is the number of its last fetch, counted by start. Fetches start in series order, and only
+those in flight end out of order. So images with the same work left are adjacent, and gaps close as late
+fetches end.
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Run(Generic[T]):
-    """Images at places next to each other, each the next one's predecessor, with the same to get."""
+    """Images at adjacent places with the same work left; each is the successor of the one before."""
 
     place: int
     image: int
@@ -25,36 +25,36 @@ class _Run(Generic[T]):
 
 
 class Line(Generic[T]):
-    """Images by place, the lowest first, each with what it waits for."""
+    """Images by place, lowest first, each with the work it waits for."""
 
     def __init__(self, next_image: Callable[[int], int | None]) -> None:
-        """`next_image` tells which image a stage begins with after another; None where it can't be said."""
+        """`next_image` returns the image that a stage begins with after another; None if that is unknown."""
         self._next_image = next_image
         self._runs: deque[_Run[T]] = deque()
 
     @property
     def first(self) -> tuple[int, int, T] | None:
-        """Place, image and what it waits for; None where nobody waits."""
+        """Place, image and work of the first image; None if the line is empty."""
         if not self._runs:
             return None
         run = self._runs[0]
         return run.place, run.image, run.what
 
     def take(self) -> None:
-        """Takes the first one out."""
+        """Removes the first image."""
         run = self._runs[0]
         if run.count == 1:
             self._runs.popleft()
             return
         following = self._next_image(run.image)
-        assert following is not None  # else the run would have ended there
+        assert following is not None  # otherwise the run would have ended here
         run.place, run.image, run.count = run.place + 1, following, run.count - 1
 
     def add(self, place: int, image: int, what: T) -> None:
-        """Puts an image where its place is; no two have the same."""
+        """Inserts an image at its place, which no other image has."""
         runs, run = self._runs, _Run(place, image, image, 1, what)
         at = len(runs)
-        while at and runs[at - 1].place > place:  # few: those that were started later and have ended before
+        while at and runs[at - 1].place > place:  # few: they started later and ended earlier
             at -= 1
         if at < len(runs) and self._are_next(run, runs[at]):
             run.last, run.count = runs[at].last, run.count + runs[at].count

@@ -1,15 +1,15 @@
-"""A profile applied to a series: which fetch may start now. The caller fetches, and says how it ended.
+"""Applies a profile to a series and decides which fetch may start now. The caller fetches and reports back.
 
     waiting ──next──► in flight ──ended──► waiting in its next stage, or done
 
-Each image runs through the stages that select it, one after the other; images do not wait for each other,
-but for a stage with a `barrier`. A stage that ended, well or not, leads on to the next; the rest are skipped
-once the frame is whole. Of all that wait, the queue (`requestType`) decides, then `priority`; then images
-in their first stage go, in the order of the stages, then those whose last fetch started first.
+Each image goes through the stages that select it, one after another. Images do not wait for each other,
+except at a stage with a `barrier`. A stage that ended, successfully or not, leads to the next. The remaining
+stages are skipped once the frame is complete. The next image is chosen by queue (`requestType`), then by
+`priority`. Images in their first stage come before the others, in stage order; the others follow in the order
+in which their last fetch started.
 
-The viewer takes these last ones in the order in which fetches *ended*. Both are the same but for what
-is in flight together, and the order of starting can be held without a list: memory does not grow with
-the series.
+Cornerstone3D orders the others by when their last fetch *ended*. The two orders differ only for fetches that
+are in flight together. The order of starts needs no list, so memory does not grow with the series.
 """
 
 from collections.abc import Iterator
@@ -24,31 +24,31 @@ from proxy.plan.stages import WHOLE, FetchPart, Progress, images_of, is_open_end
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One part of one image, to be fetched now."""
+    """One part of one image to fetch now."""
 
     stage: str
-    """The stage's id."""
+    """The id of the stage."""
     image: int
-    """0-based, in the order of the series."""
+    """0-based, in series order."""
     retrieve_type: str
-    """The key of its options."""
+    """The key of the stage's retrieve options."""
     request_type: str
-    """The queue that it came from."""
+    """The queue of the stage."""
     priority: int
-    """Its priority there."""
+    """The priority of the stage within its queue."""
     part: FetchPart
-    """Which bytes."""
+    """The bytes to fetch."""
     frames_path: str | None
-    """What stands in the URL instead of `/frames/`; None is nothing else."""
+    """The path segment to use in place of `/frames/`; None keeps `/frames/`."""
     url_arguments: str | None
-    """Arguments for the URL; None is none."""
+    """Arguments to add to the URL; None adds none."""
 
 
 class Plan:
-    """The fetches of a series, as they come due."""
+    """The fetches of a series, in the order in which they may start."""
 
     def __init__(self, profile: Profile, count: int, transfer_syntax: str | None = None) -> None:
-        """Of `count` images. Raises `ConfigurationError` for a position where there is no image."""
+        """Plans `count` images. Raises `ConfigurationError` if a position selects no image."""
         self._profile = profile
         self._queues: list[StageQueue] = []
         for stage in profile.stages:
@@ -62,17 +62,17 @@ class Plan:
 
     @property
     def is_done(self) -> bool:
-        """Whether all stages have ended for all their images."""
+        """True if all stages have ended for all of their images."""
         return self._left == 0
 
     @property
     def stages(self) -> tuple[StageCount, ...]:
-        """How far each stage is."""
+        """The progress of each stage."""
         return tuple(queue.count for queue in self._queues)
 
     def next(self) -> Fetch | None:
-        """The fetch that starts now; None where none may before another has ended."""
-        # A profile that says how far first fetches go wants all of them before any completion.
+        """Starts the next fetch; None if another fetch has to end first."""
+        # If a profile sets the end of first fetches, all of them come before any completion.
         orders = (self._both,) if self._profile.first is None else (self._head, self._follower)
         for first_of in orders:
             for numbers in self._ranks:
@@ -82,13 +82,14 @@ class Plan:
         return None
 
     def ended(self, fetch: Fetch, is_whole: bool, ok: bool) -> tuple[StageCount, ...]:
-        """Takes note of how a fetch ended; returns the stages that ended with it, for all their images.
+        """Records how a fetch ended, and returns the stages that are now complete for all of their images.
 
-        `is_whole`: all bytes of what was asked (of an alternate: all of the alternate's) are there.
+        `is_whole` is true if all bytes of the requested representation (a frame or an alternate) have
+        arrived.
         """
         known, step, started = self._in_flight.get(fetch.image, (None, None, 0))
         if known != fetch or step is None:
-            raise ValueError(f"stage {fetch.stage}, image {fetch.image}: no such fetch is in flight")
+            raise ValueError(f"stage {fetch.stage}, image {fetch.image}: this fetch is not in flight")
         del self._in_flight[fetch.image]
         queue = self._queues[step.number]
         progress = step.todo.progress
@@ -103,20 +104,20 @@ class Plan:
         return self._go_on(step, started, progress, is_over=is_whole and queue.options.is_full)
 
     def _both(self, number: int) -> Step | None:
-        """What would start first of a stage, left where it waits."""
+        """Returns the next step of a stage, without starting it."""
         return self._head(number) or self._follower(number)
 
     def _head(self, number: int) -> Step | None:
-        """The same of images that it begins with."""
+        """Returns the next step of a stage for an image that begins with this stage."""
         image = None if self._is_barred(number) else self._queues[number].head
         if image is None:
             return None
         todo = self._todo(number, 0, Progress())
-        assert todo is not None  # nothing is there of it yet
+        assert todo is not None  # no byte of the image has been fetched yet
         return Step(number - len(self._queues), image, number, todo)
 
     def _follower(self, number: int) -> Step | None:
-        """The same of images that come from earlier stages."""
+        """Returns the next step of a stage for an image that comes from an earlier stage."""
         follower = None if self._is_barred(number) else self._queues[number].followers.first
         if follower is None:
             return None
@@ -148,14 +149,14 @@ class Plan:
         return fetch
 
     def _todo(self, number: int, turn: int, progress: Progress) -> Todo | None:
-        """What a stage has to do for an image; None where nothing is left to get."""
+        """Returns the work of a stage for an image; None if there is nothing left to fetch."""
         options = self._queues[number].options
         turned = progress.turn_to(options)
         part = turned.part(self._profile, options)
         return None if part is None else Todo(turn, turned, part)
 
     def _wait(self, place: int, image: int, number: int, turn: int, progress: Progress) -> bool:
-        """Lets an image wait in a stage; False where nothing is left to get."""
+        """Queues an image in a stage; False if there is nothing left to fetch."""
         todo = self._todo(number, turn, progress)
         if todo is not None:
             self._queues[number].followers.add(place, image, todo)
@@ -164,7 +165,7 @@ class Plan:
     def _go_on(
         self, step: Step, started: int, progress: Progress, *, is_over: bool
     ) -> tuple[StageCount, ...]:
-        """Ends a step, skips those with nothing to do, and lets the image wait in the next."""
+        """Ends a step, skips stages without work, and queues the image in the next stage."""
         over = [step.number]
         for number, turn in self._after(step):
             if not is_over and self._wait(started, step.image, number, turn, progress):
@@ -176,7 +177,7 @@ class Plan:
         return tuple(self._queues[n].count for n in dict.fromkeys(over) if self._queues[n].is_done)
 
     def _after(self, step: Step) -> Iterator[tuple[int, int]]:
-        """Stages of an image after a step, and which time each selects it."""
+        """Yields the stages of an image after a step, and how often each has selected it before."""
         for number in range(step.number, len(self._queues)):
             begun = step.todo.turn + 1 if number == step.number else 0
             for turn in range(begun, self._queues[number].times(step.image)):
@@ -184,7 +185,7 @@ class Plan:
 
 
 def ordered(profile: Profile, count: int, transfer_syntax: str | None = None) -> Iterator[Fetch]:
-    """The fetches one after the other, each ended before the next starts and whole if open-ended.
+    """Yields the fetches one by one; each ends before the next starts, and is complete if open-ended.
 
     >>> from proxy.plan.profile import stock_profile
     >>> [(fetch.image, str(fetch.part)) for fetch in ordered(stock_profile("sequential"), 2)]

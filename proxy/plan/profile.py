@@ -1,8 +1,8 @@
-"""Retrieve profiles: how the frames of a series are fetched, in Cornerstone3D's own words.
+"""Retrieve profiles: how to fetch the frames of a series, in the vocabulary of Cornerstone3D.
 
-The keys of a viewer's retrieve configuration keep their spelling, so that one can be pasted in as it
-is; YAML is a superset of JSON. `barrier` and all of a profile but `stages` and `retrieveOptions` are
-ours. A door to pydantic and yaml.
+Keys are spelled as in a viewer's retrieve configuration, so that you can paste one in; YAML is a superset of
+JSON. The proxy adds `barrier`, and all keys of a profile except `stages` and `retrieveOptions`. Only this
+module of the package imports pydantic's validators and yaml.
 """
 
 from collections.abc import Callable
@@ -35,27 +35,27 @@ STOCK = (
     "sequential", "single", "streaming", "interleaved", "coarseInterleaved", "byteRange", "jls", "jlsReduced",
     "htj2kReduced",
 )  # fmt: skip
-"""Profiles that are always there; the first is the default."""
+"""Names of the built-in profiles; the first is the default."""
 
 ByteCount = Annotated[int, BeforeValidator(values.byte_count)]
-"""A number of bytes, also written with a unit: 64KiB, 2GiB."""
+"""A number of bytes, with an optional unit: 64KiB, 2GiB."""
 First = Annotated[int | ResolutionTarget, BeforeValidator(values.first), PlainSerializer(values.written)]
-"""How far from byte 0: bytes, or a resolution as 1/16, or the width that it has at least as "≥ 256"."""
+"""How far to fetch from byte 0: bytes, a resolution such as 1/16, or a minimum width such as "≥ 256"."""
 Position = Annotated[float, Field(allow_inf_nan=False), AfterValidator(values.position)]
 Quality = Annotated[float, BeforeValidator(values.image_quality)]
 RequestType = Literal["interaction", "thumbnail", "prefetch", "compute"]
 Visible = Annotated[str, Field(pattern=r"^[!\"$-~]*$")]
-"""Part of a URL: ASCII without space or `#`."""
+"""Part of a URL: ASCII without spaces or `#`."""
 
 
 class FrozenModel(BaseModel):
-    """A frozen value whose unknown keys are refused, and whose docstrings are its documentation."""
+    """A frozen model that refuses unknown keys and takes its documentation from docstrings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class ViewerModel(FrozenModel):
-    """The same in a viewer's spelling, without a viewer's functions."""
+    """A model with a viewer's spelling of keys, which refuses a viewer's functions."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=False, validate_by_alias=True)
 
@@ -66,58 +66,58 @@ class ViewerModel(FrozenModel):
 
 
 class NearbyFrame(ViewerModel):
-    """An image that a viewer shows a copy at until its own comes."""
+    """An image for which a viewer shows a copy until its own bytes arrive."""
 
     offset: int
-    """How many images farther; negative is before."""
+    """Distance in images; negative is before."""
     image_quality_status: Quality | None = None
-    """How good the copy counts there."""
+    """Quality that the copy counts as."""
 
 
 class Stage(ViewerModel):
-    """Which images of a series are fetched now, and how."""
+    """Selects images of a series and how to fetch them."""
 
     id: str
-    """Its name, in events and messages."""
+    """Name of the stage, in events and messages."""
     positions: tuple[Position, ...] | None = None
-    """Images by position: negative from the end, below 1 a fraction, else an index (0-based)."""
+    """Images by position: negative counts from the end, below 1 is a fraction, else an index (0-based)."""
     decimate: int | None = Field(None, ge=1)
-    """Each so-many-th image; `positions` wins over it."""
+    """Selects every n-th image; `positions` takes precedence."""
     offset: int | None = Field(None, ge=0)
-    """The first image (0-based) when decimating."""
+    """First image (0-based) if `decimate` is set."""
     retrieve_type: str = "default"
-    """The key of the options to use."""
+    """Key of the options to use, from `retrieveOptions`."""
     request_type: Annotated[RequestType, BeforeValidator(values.request_type)] = "interaction"
-    """The queue that it waits in: interaction, thumbnail, prefetch, compute, in this order."""
+    """Queue of the stage. The order of queues is interaction, thumbnail, prefetch, compute."""
     priority: int = -5
-    """Lower goes first within a queue."""
+    """Order within a queue; lower goes first."""
     nearby_frames: tuple[NearbyFrame, ...] = ()
     """`offset` and `imageQualityStatus` of images that a viewer fills with copies; the proxy makes none."""
     barrier: bool = False
-    """Ours: whether it waits until all earlier stages have ended for all images."""
+    """Proxy only: if true, the stage waits until all earlier stages have ended for all images."""
 
 
 class RetrieveOptions(ViewerModel):
-    """How one image is fetched in a stage."""
+    """How to fetch one image in a stage."""
 
     url_arguments: Visible | None = None
-    """Arguments for the URL, such as `accept=image/jphc`."""
+    """Arguments to add to the URL, such as `accept=image/jphc`."""
     frames_path: Visible | None = Field(None, pattern="^/")
-    """What stands in the URL instead of `/frames/`."""
+    """Path segment to use in the URL in place of `/frames/`."""
     image_quality_status: Quality | None = None
-    """How good the whole answer counts, by number or name; below FULL_RESOLUTION (8) no stage is skipped."""
+    """Quality of the complete response, by number or name; below FULL_RESOLUTION (8) no stage is skipped."""
     decode_level: int | None = Field(None, ge=0)
-    """The viewer's reduction, 0 is full size; the proxy does not decode."""
+    """The viewer's reduction; 0 is full size. The proxy does not decode."""
     streaming: bool = False
-    """One request, whose bytes are shown as they arrive."""
+    """One request, whose bytes a viewer shows as they arrive."""
     range_index: int | None = Field(None, ge=-1)
-    """Which range, 0-based; -1 is all that remains; absent is the whole image."""
+    """Range to fetch, 0-based; -1 is the remainder. If absent, the whole image is fetched."""
     chunk_size: ByteCount | None = Field(None, ge=0)
-    """Bytes of each range: 64KiB, or 128KiB beside `initialChunkSize`. An image's first range decides."""
+    """Bytes of each range: 64KiB, or 128KiB with `initialChunkSize`. An image's first range decides."""
     initial_chunk_size: ByteCount | None = Field(None, ge=0)
-    """Bytes of range 0, as newer viewers have it; absent, it has `chunkSize` too."""
+    """Bytes of range 0, as in newer viewers; if absent, range 0 has `chunkSize` too."""
     first: First | None = None
-    """Ours: how far it is fetched from byte 0, instead of a range: `64KiB`, `1/4`, `"≥ 256"` pixels wide."""
+    """Proxy only: end of the fetch from byte 0, instead of a range: `64KiB`, `1/4`, `"≥ 256"` pixels wide."""
     ms_between_decode: float | None = Field(None, ge=0)
     """Accepted and ignored."""
     min_chunk_size: ByteCount | None = Field(None, ge=0)
@@ -125,23 +125,23 @@ class RetrieveOptions(ViewerModel):
 
     @property
     def is_full(self) -> bool:
-        """Whether its whole answer is all there is of an image."""
+        """True if the complete response is the image at full quality."""
         return (self.image_quality_status or ImageQuality.FULL_RESOLUTION) >= ImageQuality.FULL_RESOLUTION
 
 
 class Prefetch(ViewerModel):
-    """What is fetched before anybody asks."""
+    """Frames to fetch before a viewer requests them."""
 
     trigger: Literal["none", "first-frame", "metadata"] = "none"
-    """What starts it for a series: nothing, a viewer's first frame of it, or its metadata."""
+    """Event that starts prefetching a series: nothing, a viewer's first frame, or the series metadata."""
     budget: ByteCount = Field(256 * KIB**2, ge=0)
-    """Bytes that it may fetch of a series."""
+    """Maximum number of bytes to prefetch of a series."""
     window: int | None = Field(None, ge=0)
-    """Frames on each side of the last asked one; none is the whole series."""
+    """Frames to prefetch on each side of the last requested one; if absent, the whole series."""
 
 
 def _by_syntax(value: object, read: Callable[[object], Any]) -> Any:  # noqa: ANN401  # as pydantic has it
-    """Options by transfer syntax: what is written flat holds for all."""
+    """Reads options by transfer syntax; options without transfer syntaxes apply to all."""
     if values.is_by_syntax(value):
         return read(value)
     return {"default": RetrieveOptions.model_validate(values.no_function(value))}
@@ -155,22 +155,22 @@ BySyntax = Annotated[
 
 
 class Profile(ViewerModel):
-    """A retrieve configuration, and what the proxy adds to it."""
+    """A viewer's retrieve configuration, with the proxy's additions."""
 
     stages: tuple[Stage, ...] = (Stage.model_validate({"id": "initialImages", "retrieveType": "single"}),)
-    """In order. For each image the next one starts when the last one ended."""
+    """Stages in order. For each image, a stage starts when the one before has ended."""
     retrieve_options: dict[str, BySyntax] = Field(default_factory=dict)
     """Options by `retrieveType`, else `default`, else the whole image; each may be by transfer syntax UID."""
     first: First | None = None
-    """How far the first fetch goes, instead of what the first stage says: `64KiB`, `1/16`, `"≥ 256"`."""
+    """End of the first fetch, in place of the first stage's: `64KiB`, `1/16`, `"≥ 256"`."""
     complete: Literal["always", "on-demand"] = "always"
-    """Whether a frame that was begun is fetched to its end, or only as far as viewers ask."""
+    """Completion of frames: `always`, or `on-demand`, only as far as viewers request."""
     validators: Annotated[Literal["strict", "length", "off"] | None, BeforeValidator(values.off)] = None
-    """What must agree before a completion is appended: a strong validator (`strict`; without one the frame is
-    fetched by one request), or total, transfer syntax and the codestream's markers (`length`), or the total
-    alone (`off`). Absent: `strict` where there is a strong validator, else `length`."""
+    """Agreement required before a completion is appended: a strong validator (`strict`; without one the frame
+    is fetched by one request), or total, transfer syntax and the codestream's markers (`length`), or only the
+    total (`off`). If absent: `strict` if there is a strong validator, else `length`."""
     prefetch: Prefetch = Prefetch()
-    """What is fetched before anybody asks."""
+    """Frames to fetch before a viewer requests them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -184,11 +184,11 @@ class Profile(ViewerModel):
     @model_validator(mode="after")
     def _has_a_stage(self) -> Self:
         if not self.stages:
-            raise ValueError("stages: at least one")
+            raise ValueError("stages: a profile needs at least one stage")
         return self
 
     def options_for(self, transfer_syntax: str | None = None) -> dict[str, RetrieveOptions]:
-        """The options by `retrieveType` for frames of a transfer syntax; None is one that is not known."""
+        """Returns the options by `retrieveType` for a transfer syntax; None is an unknown transfer syntax."""
         found = {
             key: options.get(transfer_syntax or "default") or options.get("default")
             for key, options in self.retrieve_options.items()
@@ -197,13 +197,13 @@ class Profile(ViewerModel):
 
 
 def stock_text(name: str) -> str:
-    """The file of a profile that comes with the proxy, as it is. Raises `UnknownName`."""
+    """Returns the file of a built-in profile, unchanged. Raises `UnknownName`."""
     if name not in STOCK:
-        raise UnknownName(f"no profile of that name; there are {', '.join(STOCK)}")
+        raise UnknownName(f"there is no such profile, only {', '.join(STOCK)}")
     return resources.files("proxy.plan").joinpath("stock", f"{name}.yaml").read_text("utf-8")
 
 
 @cache
 def stock_profile(name: str) -> Profile:
-    """A profile that comes with the proxy. Raises `UnknownName`."""
+    """Returns a built-in profile. Raises `UnknownName`."""
     return Profile.model_validate(yaml.safe_load(stock_text(name)))

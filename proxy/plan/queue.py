@@ -1,8 +1,7 @@
-"""What of one stage has not been fetched yet: its images in the order in which they go.
+"""The images of one stage that have not been fetched yet, in order.
 
-Heads are images that no earlier stage selects. They are not listed: they are found one by one when they
-are asked for. Followers are images whose earlier stage has ended, in the order in which it had started
-for them.
+Heads are images that no earlier stage selects. They are not listed but found one by one. Followers are images
+whose earlier stage has ended, ordered by when that stage started for them.
 """
 
 from collections import Counter
@@ -15,56 +14,56 @@ from proxy.plan.profile import RetrieveOptions, Stage
 from proxy.plan.stages import FetchPart, Progress
 
 REQUEST_TYPES = ("interaction", "thumbnail", "prefetch", "compute")
-"""In the order in which they are served."""
+"""Queues in order of precedence."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """How far a stage is."""
+    """The progress of one stage."""
 
     stage: str
-    """Its id."""
+    """The id of the stage."""
     images: int
-    """Images that it selects, each as often as it does."""
+    """Images that the stage selects, counted once for each selection."""
     failures: int
-    """Fetches of it that failed."""
+    """Failed fetches of the stage."""
     done: int
-    """Images for which it has ended, or was skipped."""
+    """Images for which the stage has ended or was skipped."""
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended for all its images."""
+        """True if the stage has ended for all of its images."""
         return self.done == self.images
 
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """What a stage has to do for an image; the same for most of them."""
+    """The work of a stage for an image. Most images of a stage have the same."""
 
     turn: int
-    """0-based: a stage may select an image more than once."""
+    """0-based count of selections; a stage may select an image more than once."""
     progress: Progress
-    """What the image has before it."""
+    """The bytes of the image that are already there."""
     part: FetchPart
-    """What is to be fetched."""
+    """The part to fetch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One image in one stage, with something to get."""
+    """One image in one stage, with work to do."""
 
     place: int
-    """Where it stands: followers by when their last fetch started, from 0; heads are below 0."""
+    """Position in the order. Followers count from 0 by when their last fetch started; heads are below 0."""
     image: int
     """0-based."""
     number: int
-    """The stage's, 0-based."""
+    """The stage's number, 0-based."""
     todo: Todo
-    """What it is about."""
+    """The work to do."""
 
 
 class StageQueue:
-    """The images of one stage that wait."""
+    """The queued images of one stage."""
 
     def __init__(
         self, stage: Stage, options: RetrieveOptions, images: Sequence[int], earlier: Iterable["StageQueue"]
@@ -74,7 +73,8 @@ class StageQueue:
         self.failures = 0
         self.done = 0
         self.total = len(images)
-        # Asked for each image, so both forms answer at once and hold no image that is not named.
+        # Every image is looked up here. Both types answer in constant time and list no image that is not
+        # named.
         self._images = images if isinstance(images, range) else Counter(images)
         self._earlier = tuple(earlier)
         self._heads = self._begun_here(self._images)
@@ -84,37 +84,37 @@ class StageQueue:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Its place among queues: lower goes first."""
+        """The order of this queue among others; lower goes first."""
         return REQUEST_TYPES.index(self.stage.request_type), self.stage.priority
 
     @property
     def count(self) -> StageCount:
-        """How far it is."""
+        """The progress of the stage."""
         return StageCount(self.stage.id, self.total, self.failures, self.done)
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended for all its images."""
+        """True if the stage has ended for all of its images."""
         return self.done == self.total
 
     def times(self, image: int) -> int:
-        """How often it selects an image."""
+        """Returns how often the stage selects an image."""
         images = self._images
         return images[image] if isinstance(images, Counter) else int(image in images)
 
     def _begun_here(self, images: Iterable[int]) -> Iterator[int]:
         for queue in self._earlier:
-            images = filterfalse(queue._images.__contains__, images)  # noqa: SLF001  # of its own kind
+            images = filterfalse(queue._images.__contains__, images)  # noqa: SLF001  # of the same class
         return iter(images)
 
     def _next_image(self, image: int) -> int | None:
-        """Which image is begun after another, in the first stage that selects it; None after a position."""
+        """Returns the image that begins after `image` in its first stage; None after a position."""
         queue = next((queue for queue in self._earlier if queue.times(image)), self)
-        images = queue._images  # noqa: SLF001  # of its own kind
+        images = queue._images  # noqa: SLF001  # of the same class
         if not isinstance(images, range):
             return None
         later = range(image + images.step, images.stop, images.step)
-        return next(queue._begun_here(later), None)  # noqa: SLF001  # the same
+        return next(queue._begun_here(later), None)  # noqa: SLF001  # of the same class
 
     @property
     def head(self) -> int | None:
@@ -125,7 +125,7 @@ class StageQueue:
         return self._head
 
     def take_head(self) -> int:
-        """Takes it out."""
+        """Removes the head and returns it."""
         head = self.head
         assert head is not None
         self._head = next(self._heads, None)

@@ -1,8 +1,8 @@
-"""Stages applied to images: which images a stage selects, and which part it fetches of each.
+"""Applies stages to images: which images a stage selects, and which part of each it fetches.
 
-The rules are those of Cornerstone3D's code: positions win over decimation, a negative position counts
-from the end, one below 1 is a fraction of the last index, any other is an index, so 1 is the second image.
-A fetch starts where the image's last one stopped, so indexes that are skipped merge into one span.
+The rules are those of Cornerstone3D's code. Positions take precedence over decimation. A negative position
+counts from the end, a position below 1 is a fraction of the last index, and any other is an index, so 1 is
+the second image. A fetch starts where the image's last one stopped, so skipped ranges merge into one span.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,18 @@ from proxy.plan.values import KIB
 from proxy.wire.ranges import Span
 
 CHUNK = 64 * KIB
-"""Bytes of each range where nothing is said of sizes."""
+"""Bytes of each range if the options give no sizes."""
 LATER_CHUNK = 128 * KIB
-"""Bytes of each range after the first where only that one's size is said."""
+"""Bytes of each range after the first if the options give only the size of the first."""
 
 WHOLE = RetrieveOptions()
-"""One plain request: what holds where a profile has no options."""
+"""One plain request; the default if a profile has no options."""
 
 
 def images_of(stage: Stage, count: int) -> Sequence[int]:
-    """The images (0-based) that a stage selects from a series of `count`, in its order.
+    """Returns the images (0-based) that a stage selects from a series of `count`, in stage order.
 
-    Raises `ConfigurationError` for a position where there is no image.
+    Raises `ConfigurationError` if a position selects no image.
 
     >>> images_of(Stage(id="thirds", positions=(0.5, 0, -1)), 7)
     (3, 0, 6)
@@ -56,30 +56,30 @@ def _image_at(position: float, count: int) -> int | None:
 
 
 def options_of(profile: Profile, stage: Stage, transfer_syntax: str | None = None) -> RetrieveOptions | None:
-    """The options of a stage; None is the whole image by one plain request."""
+    """Returns the options of a stage; None is the whole image by one plain request."""
     return choose(profile.options_for(transfer_syntax), stage)
 
 
 def choose(options: Mapping[str, RetrieveOptions], stage: Stage) -> RetrieveOptions | None:
-    """Those of a stage among options by `retrieveType`."""
+    """Selects the options of a stage from options by `retrieveType`."""
     return options.get(stage.retrieve_type) or options.get("default")
 
 
 @dataclass(frozen=True, slots=True)
 class FetchPart:
-    """What is fetched of a frame: a span, of which the codestream may have to tell the ends.
+    """The part of a frame to fetch; the ends may be known only to the codestream.
 
     >>> str(FetchPart(0, 65536)), str(FetchPart(ResolutionTarget(scale=16), None))
     ('bytes=0-65535', '1/16 to the end')
     """
 
     start: Stop
-    """From here."""
+    """Start of the part."""
     stop: Stop | None
-    """Up to here; None is to the end."""
+    """End of the part; None is the end of the frame."""
 
     def __str__(self) -> str:
-        """As a Range (RFC 9110 14.2) where all is known, else in words."""
+        """Returns a Range (RFC 9110 14.2) if both ends are bytes, else words."""
         if isinstance(self.start, int) and (self.stop is None or isinstance(self.stop, int)):
             return Span(self.start, self.stop).to_header()
         return f"{self.start} to {'the end' if self.stop is None else self.stop}"
@@ -87,17 +87,17 @@ class FetchPart:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What an image's fetches have brought so far, as far as it decides about the next one."""
+    """The results of an image's fetches that decide about the next one."""
 
     path: tuple[str, str] = ("/frames/", "")
-    """Frames path and URL arguments: another path is another representation, fetched from its byte 0."""
+    """Frames path and URL arguments. Another path is another representation, fetched from its byte 0."""
     have: Stop | None = 0
-    """How far from byte 0 it is there; None is all of it."""
+    """End of the bytes that are there, from 0; None is all of them."""
     sized_by: RetrieveOptions | None = None
-    """The options of the first range: the viewer keeps their sizes for all ranges of a URL."""
+    """Options of the first range. The viewer uses their sizes for all ranges of a URL."""
 
     def turn_to(self, options: RetrieveOptions) -> "Progress":
-        """The same before a fetch by these options."""
+        """Returns the progress before a fetch with these options."""
         path = (options.frames_path or "/frames/", options.url_arguments or "")
         here = self if path == self.path else Progress(path)
         if options.range_index is not None and here.sized_by is None:
@@ -105,11 +105,11 @@ class Progress:
         return here
 
     def add(self, part: FetchPart) -> "Progress":
-        """The same after a part was fetched."""
+        """Returns the progress after a part was fetched."""
         return replace(self, have=part.stop)
 
     def part(self, profile: Profile, options: RetrieveOptions) -> FetchPart | None:
-        """What a stage fetches now, after `turn_to`; None where nothing is left to get.
+        """Returns the part that a stage fetches now, after `turn_to`; None if there is nothing left to fetch.
 
         >>> Progress().part(Profile(), RetrieveOptions.model_validate({"rangeIndex": 1}))
         FetchPart(start=0, stop=131072)
@@ -117,7 +117,7 @@ class Progress:
         if self.have is None:
             return None
         stop = self._stop(options)
-        is_small = stop is None and not options.is_full  # a picture of its own, of use only whole
+        is_small = stop is None and not options.is_full  # a picture of its own, useful only whole
         is_first = self.have == 0 or options.range_index == 0
         if is_first and profile.first is not None and options.first is None and not is_small:
             stop = profile.first
@@ -130,19 +130,19 @@ class Progress:
         if options.first is not None or is_open_ended(options):
             return options.first
         sizes, index = self.sized_by or options, options.range_index or 0
-        # Zero is no size either, as in the viewer's own code.
+        # Zero counts as no size, as in the viewer's code.
         if sizes.initial_chunk_size:
             return sizes.initial_chunk_size + index * (sizes.chunk_size or LATER_CHUNK)
         return (sizes.chunk_size or CHUNK) * (index + 1)
 
 
 def is_open_ended(options: RetrieveOptions) -> bool:
-    """Whether a stage asks for all that remains."""
+    """True if a stage fetches the remainder."""
     return options.first is None and options.range_index in (None, -1)
 
 
 def _is_beyond(stop: Stop, have: Stop) -> bool:
-    """Whether there is something to get; also where only the codestream can tell."""
+    """True if there is something to fetch, or if only the codestream can tell."""
     if isinstance(stop, int) and isinstance(have, int):
         return stop > have
     return not (isinstance(stop, ResolutionTarget) and isinstance(have, ResolutionTarget)) or stop.exceeds(
@@ -151,10 +151,10 @@ def _is_beyond(stop: Stop, have: Stop) -> bool:
 
 
 def parts_of_frame(profile: Profile, transfer_syntax: str | None = None) -> tuple[FetchPart, ...]:
-    """The parts by which one frame is fetched, contiguous from 0, the last one to the end.
+    """Returns the parts of one frame, contiguous from 0; the last one extends to the end.
 
-    Of a series of one, as a viewer has it that loads a single image; a stage that selects none of it is
-    passed over. What is fetched from other paths before is not part of the frame.
+    The parts are those for a series of one image, as in a viewer that loads a single image. Stages that do
+    not select this image are skipped. Fetches from other paths before are not parts of the frame.
 
     >>> from proxy.plan.profile import stock_profile
     >>> parts_of_frame(stock_profile("sequential"))

@@ -1,6 +1,6 @@
-"""How single values of a profile are read: from what stands in the file to what is meant.
+"""Parses single values of a profile.
 
-A `ValueError` says what would be right; the reader of the file adds where it stands.
+A `ValueError` says what a valid value looks like. The reader of the file adds path and line.
 """
 
 import re
@@ -17,26 +17,26 @@ _WIDTH = re.compile(r"(?:≥|>=) *([0-9]{1,5})", re.ASCII)
 _LEVELS = range(33)  # decompositions that a codestream may have (T.800 table A.15)
 _SYNTAX = re.compile(r"default|[0-9]+(\.[0-9]+)+")
 _FUNCTION = re.compile(r"=>|^\s*(async\s+)?function\b")
-NO_FUNCTION = "functions can't be carried out by a proxy"
+NO_FUNCTION = "a proxy can't run functions"
 
 
 class ImageQuality(IntEnum):
-    """How good a picture is; higher is better."""
+    """The quality of a picture; higher is better."""
 
     FAR_REPLICATE = 1
     """A copy of a frame farther away."""
     ADJACENT_REPLICATE = 3
-    """A copy of the frame beside it."""
+    """A copy of the adjacent frame."""
     SUBRESOLUTION = 6
-    """Smaller than the whole."""
+    """Smaller than full size."""
     LOSSY = 7
-    """Of full size, with losses."""
+    """Full size, with losses."""
     FULL_RESOLUTION = 8
-    """All there is."""
+    """Full size and quality."""
 
 
 def byte_count(value: object) -> object:
-    """A number of bytes, from digits with or without a unit.
+    """Parses a number of bytes with an optional unit.
 
     >>> byte_count("64KiB")
     65536
@@ -48,11 +48,11 @@ def byte_count(value: object) -> object:
             return int(digits) * _UNITS[unit]
     elif isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise ValueError("a number of bytes, such as 65536, 64KiB or 2GiB")
+    raise ValueError("must be a number of bytes, such as 65536, 64KiB or 2GiB")
 
 
 def first(value: object) -> object:
-    """How far a first fetch goes: bytes, a resolution by its scale, or the width it has at least.
+    """Parses the end of a first fetch: bytes, a resolution by its scale, or a minimum width.
 
     >>> first("64KiB"), first("1/16")
     (65536, ResolutionTarget(scale=16, covers=None))
@@ -77,11 +77,13 @@ def first(value: object) -> object:
         size = 0
     if isinstance(size, int) and size >= KIB:
         return size
-    raise ValueError('bytes from 1KiB on, such as 64KiB, or a resolution: 1/16, or by its width: "≥ 256"')
+    raise ValueError(
+        'must be at least 1KiB, such as 64KiB, or a resolution: 1/16, or a minimum width: "≥ 256"'
+    )
 
 
 def scale(value: object) -> object:
-    """How much smaller: by what width and height are divided, and the most pixels a side, of which 0 is none.
+    """Parses a scale: the divisor of width and height, and the maximum pixels of a side (0 is no maximum).
 
     >>> scale("1/4"), scale("1/16 area"), scale("<= 512")
     ((4, 0), (4, 0), (1, 512))
@@ -97,33 +99,33 @@ def scale(value: object) -> object:
         if not area or by.bit_length() % 2:
             return (1 << by.bit_length() // 2 if area else by), 0
     raise ValueError(
-        '1/2, 1/4 and so on, of width and height; "1/16 area"; or the most pixels a side: "≤ 512"'
+        'must be 1/2, 1/4 and so on of width and height, "1/16 area", or the maximum of a side: "≤ 512"'
     )
 
 
 def scale_written(value: tuple[int, int]) -> str:
-    """What `scale` reads, back as it is written."""
+    """Formats a value of `scale` as in a profile."""
     return f"≤ {value[1]}" if value[1] else f"1/{value[0]}"
 
 
 def written(value: object) -> object:
-    """What `first` reads, back as it is written."""
+    """Formats a value of `first` as in a profile."""
     return str(value) if isinstance(value, ResolutionTarget) else value
 
 
 def position(value: float) -> float:
-    """A position that some series has an image at.
+    """Checks that a position can select an image.
 
     >>> position(0.5)
     0.5
     """
     if 0 <= value < 1 or value == int(value):
         return value
-    raise ValueError("a fraction from 0 to below 1, or a whole number, which if negative counts from the end")
+    raise ValueError("must be a fraction from 0 to below 1, or a whole number (negative from the end)")
 
 
 def image_quality(value: object) -> object:
-    """A quality by its number, or by the viewer's name for it.
+    """Parses a quality, given as a number or by the viewer's name for it.
 
     >>> image_quality("SUBRESOLUTION").value
     6
@@ -134,11 +136,11 @@ def image_quality(value: object) -> object:
             return ImageQuality[name]
     elif isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 8:
         return value
-    raise ValueError(f"a number from 1 to 8, or one of {', '.join(ImageQuality.__members__)}")
+    raise ValueError(f"must be a number from 1 to 8, or one of {', '.join(ImageQuality.__members__)}")
 
 
 def request_type(value: object) -> object:
-    """A queue by its name, also as a viewer's code names it.
+    """Parses the name of a queue, also as written in a viewer's code.
 
     >>> request_type("RequestType.PREFETCH")
     'prefetch'
@@ -149,7 +151,7 @@ def request_type(value: object) -> object:
 
 
 def is_by_syntax(value: object) -> bool:
-    """Whether a mapping has transfer syntaxes for keys, as older pages write options.
+    """True if all keys of a mapping are transfer syntaxes, as in older documentation.
 
     >>> is_by_syntax({"default": {}, "1.2.840.10008.1.2.4.202": {}}), is_by_syntax({"rangeIndex": 0})
     (True, False)
@@ -158,12 +160,12 @@ def is_by_syntax(value: object) -> bool:
 
 
 def off(value: object) -> object:
-    """The word `off`, which YAML takes for false."""
+    """Restores the word `off`, which YAML reads as false."""
     return "off" if value is False else value
 
 
 def no_function(value: object) -> object:
-    """Anything but the text of a function."""
+    """Refuses the text of a function; returns any other value unchanged."""
     if isinstance(value, str) and _FUNCTION.search(value):
-        raise ValueError(f"{NO_FUNCTION}: give the value itself")
+        raise ValueError(f"{NO_FUNCTION}: write the value instead")
     return value

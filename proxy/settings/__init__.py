@@ -1,1 +1,1 @@
-"""The configuration as one frozen value, how it is read, and how a change of it is taken up."""
+"""The configuration as one frozen value: reading it, and applying changes while the proxy runs."""

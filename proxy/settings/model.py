@@ -1,6 +1,6 @@
-"""One frozen value of all that can be set: YAML, then the environment over it. A door to pydantic.
+"""All settings as one frozen value: YAML, overridden by the environment. Imports pydantic.
 
-Environment variables are named `PROGRESSIVE_PROXY_` and the path of the key, joined by `__`:
+An environment variable is `PROGRESSIVE_PROXY_` and the path of the key, joined by `__`:
 `PROGRESSIVE_PROXY_CACHE__BYTES=2GiB`. A list is given as JSON.
 """
 
@@ -45,44 +45,46 @@ class Settings(BaseSettings):
     listen: Listen = Listen()
     """The two listeners."""
     ready: Ready = "started"
-    """When `/readyz` says 200: once the proxy `started`, or also reached `any-origin` or `each-origin`."""
+    """When `/readyz` answers 200: once the proxy has `started`, or reached `any-origin` or `each-origin`."""
     origins: tuple[OriginSettings, ...] = Field(min_length=1)
-    """The DICOMweb servers; one at least."""
+    """The DICOMweb servers; at least one."""
     access: Policy = "credential"
-    """Who finds a cached frame: only the credential that fetched it, or, if `shared`, everybody."""
+    """Readers of a cached frame: only the credential that fetched the frame, or everybody (`shared`)."""
     cors: CorsSettings = CorsSettings()
-    """Pages of viewers that come from elsewhere."""
+    """Cross-origin access for viewers' pages."""
     profiles: dict[str, Profile] = Field(default_factory=dict)
-    """Retrieve profiles by name, beside the stock ones."""
+    """Retrieve profiles by name, in addition to the stock profiles."""
     profile: str = STOCK[0]
-    """The profile where nothing else chooses one."""
+    """Profile to use if neither the request, a rule nor the origin names one."""
     choose: tuple[Rule, ...] = ()
-    """Rules that choose a profile where the request names none; the first that fits decides."""
+    """Rules that choose a profile if the request names none; the first matching rule decides."""
     alternates: dict[str, AlternateSettings] = Field(default_factory=dict)
-    """Other representations of frames by name."""
+    """Alternate representations of frames, by name."""
     workers: WorkersSettings = WorkersSettings()
     """The processes that decode and encode alternates."""
     cache: CacheSettings = CacheSettings()
-    """What is kept in memory."""
+    """The memory cache."""
     log: Log = Log()
-    """What is written to standard error."""
+    """The log on standard error."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         names = [origin.name for origin in self.origins]
         if len(set(names)) < len(names):
-            raise ValueError("origins: each needs a name of its own")
+            raise ValueError("origins: each origin needs a different name")
         if set(names) & set(self.reserved):
-            raise ValueError(f"origins: no name may be one of {', '.join(self.reserved)}")
+            raise ValueError(
+                f"origins: an origin must not have one of these names: {', '.join(self.reserved)}"
+            )
         if sum(origin.default for origin in self.origins) > 1:
-            raise ValueError("origins: one can be the default")
+            raise ValueError("origins: only one origin can be the default")
         named = [("profile", self.profile), *(("origins", o.profile) for o in self.origins if o.profile)]
         for key, name in named + [("choose", rule.profile) for rule in self.choose]:
             if name not in self.profiles and name not in STOCK:
                 raise ValueError(f"{key}: there is no profile {name!r}; stock ones are {', '.join(STOCK)}")
         paths = [each.path for each in self.alternates.values()]
         if len(set(paths)) < len(paths):
-            raise ValueError("alternates: each needs a path of its own")
+            raise ValueError("alternates: each alternate needs a different path")
         for rule in self.choose:
             if rule.origin is not None and rule.origin not in names:
                 raise ValueError(f"choose: there is no origin {rule.origin!r}")
@@ -90,14 +92,14 @@ class Settings(BaseSettings):
 
     @property
     def default_origin(self) -> OriginSettings | None:
-        """The origin that is served without its name."""
+        """The origin that is also served without its name in the path."""
         if len(self.origins) == 1:
             return self.origins[0]
         return next((origin for origin in self.origins if origin.default), None)
 
     @property
     def forward(self) -> dict[str, Forward]:
-        """What each origin gets of a viewer's credentials, by its name."""
+        """The parts of a viewer's credentials that each origin gets, by origin name."""
         return {origin.name: self._forward_to(origin) for origin in self.origins}
 
     def _forward_to(self, origin: OriginSettings) -> Forward:
@@ -109,21 +111,21 @@ class Settings(BaseSettings):
         return Forward(said.authorization, frozenset(said.cookies or ()))
 
     def all_profiles(self) -> dict[str, Profile]:
-        """Stock and configured profiles by name; a configured one goes before a stock one."""
+        """Stock and configured profiles by name; a configured one replaces a stock one."""
         return {name: stock_profile(name) for name in STOCK} | self.profiles
 
     @property
     def offered(self) -> tuple[Offered, ...]:
-        """The alternates that viewers may ask for."""
+        """The alternates that viewers may request."""
         return tuple(Offered(each.path, each.made, each.alternate) for each in self.alternates.values())
 
     def choice(self) -> ProfileChoice:
-        """How a profile is chosen."""
+        """Returns the profiles and the rules that choose one."""
         by_origin = {origin.name: origin.profile or self.profile for origin in self.origins}
         return ProfileChoice(self.all_profiles(), self.choose, by_origin)
 
     def admission(self, via: Via) -> Admission:
-        """Which requests either listener lets in; `via` tells those that were here before."""
+        """Returns the check of requests to either listener; `via` recognizes requests that went in a loop."""
         return admission_of(
             via,
             [split_address(each)[0] for each in (self.listen.viewers, self.listen.admin)],
@@ -133,7 +135,7 @@ class Settings(BaseSettings):
         )
 
     def leading_back(self) -> list[str]:
-        """Names of the origins whose url surely leads to the proxy itself."""
+        """Names of the origins whose url certainly leads back to this proxy."""
         listened = [split_address(each) for each in (self.listen.viewers, self.listen.admin)]
         return [each.name for each in self.origins if any(leads_to(each.url, *at) for at in listened)]
 
@@ -146,11 +148,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment goes over the file."""
+        """Gives the environment precedence over the file."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
 
 
 def load(path: Path) -> Settings:
-    """The settings in a file. Raises `ConfigurationError`, a line a fault: file, line, key, what is right."""
+    """Reads settings from a file. Raises `ConfigurationError`, one line per fault with line and key."""
     return read(path, Settings)

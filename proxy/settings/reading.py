@@ -1,6 +1,6 @@
-"""A YAML file read into a frozen value, each fault with its file, line, key and what would be right.
+"""Reads a YAML file into a frozen value. Each fault has its file, line, key, and what would be right.
 
-A door to yaml. Whatever the file holds, reading it is bounded: its size, and what its aliases expand to.
+Imports yaml. Reading is bounded for any file: by size, and by what aliases expand to.
 """
 
 import os
@@ -16,40 +16,40 @@ from pydantic_settings import SettingsError
 from proxy.errors import ConfigurationError
 
 MAX_BYTES = 1024 * 1024
-"""Of a file; a larger one is refused unread."""
+"""Bytes of a file; a larger file is refused unread."""
 MAX_NODES = 100_000
-"""Of a document, aliases expanded."""
+"""Values of a document, with aliases expanded."""
 
 Value = TypeVar("Value", bound=BaseModel)
 
 
 def read(path: Path, model: type[Value]) -> Value:
-    """The value that a file describes. Raises `ConfigurationError`, a line a fault."""
+    """Reads a value from a file. Raises `ConfigurationError`, one line per fault."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ConfigurationError(f"{path}: larger than {MAX_BYTES} bytes")
+            raise ConfigurationError(f"{path}: the file is larger than {MAX_BYTES} bytes")
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: can't be read: {error}") from error
+        raise ConfigurationError(f"{path}: the file can't be read: {error}") from error
     return parse(text, str(path), model)
 
 
 def parse(text: str, name: str, model: type[Value]) -> Value:
-    """The same from a text; `name` stands for the file. Raises `ConfigurationError`."""
+    """Parses a value from a text; `name` stands for the file. Raises `ConfigurationError`."""
     tree, values = _read_yaml(text, name)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ConfigurationError(f"{name}:1: a mapping of settings is expected")
-    # Settings take such arguments for their own working; no file may give them.
+        raise ConfigurationError(f"{name}:1: the file must be a mapping of settings")
+    # pydantic-settings uses such arguments itself. A file must not set them.
     if private := [key for key in values if key.startswith("_")]:
         keys = ", ".join(model.model_fields)
-        lines = (f"{name}:{_line(tree, (key,))}: {key}: no such key; there are {keys}" for key in private)
+        lines = (f"{name}:{_line(tree, (key,))}: {key}: unknown key; the keys are {keys}" for key in private)
         raise ConfigurationError("\n".join(lines))
     try:
         return model(**values)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_faults(error, tree, name, model))) from None
     except SettingsError as error:
-        raise ConfigurationError(f"environment: {error}: a list or mapping is given as JSON") from error
+        raise ConfigurationError(f"environment: {error}: a list or mapping must be JSON") from error
 
 
 def _read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
@@ -58,16 +58,16 @@ def _read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
         if tree is None:
             return None, {}
         if _weight(tree, {}) > MAX_NODES:
-            raise ConfigurationError(f"{name}:1: its aliases expand to more than {MAX_NODES} values")
+            raise ConfigurationError(f"{name}:1: the aliases expand to more than {MAX_NODES} values")
         doubles = [f"{name}:{line}: {what}" for line, what in _doubles(tree)]
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error
     except RecursionError as error:
-        raise ConfigurationError(f"{name}:1: nested too deeply") from error
+        raise ConfigurationError(f"{name}:1: the file is nested too deeply") from error
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
-        # What the parser's own constructors let out for a tag that does not fit its value.
+        # The parser's constructors raise this for a tag that does not fit its value.
         raise ConfigurationError(f"{name}:1: not YAML: {error}") from error
     if doubles:
         raise ConfigurationError("\n".join(doubles))
@@ -75,10 +75,10 @@ def _read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _weight(node: yaml.Node, seen: dict[int, int]) -> int:
-    """How many values a node expands to; one that holds itself is refused."""
+    """Counts the values that a node expands to. Raises `ValueError` if a node contains itself."""
     if id(node) in seen:
         if seen[id(node)] == 0:
-            raise ValueError("a value that contains itself")
+            raise ValueError("a value contains itself")
         return seen[id(node)]
     seen[id(node)] = 0
     weight = 1
@@ -91,12 +91,12 @@ def _weight(node: yaml.Node, seen: dict[int, int]) -> int:
 
 
 def _doubles(node: yaml.Node) -> Iterator[tuple[int, str]]:
-    """Keys that stand twice in one mapping: YAML forbids them, its parser takes the last."""
+    """Yields keys that occur twice in one mapping. YAML forbids them, but the parser takes the last."""
     if isinstance(node, yaml.MappingNode):
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, child in node.value:
             if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
-                yield key.start_mark.line + 1, f"{key.value}: stands more than once"
+                yield key.start_mark.line + 1, f"{key.value}: the key occurs more than once"
             yield from _doubles(child)
     elif isinstance(node, yaml.SequenceNode):
         for child in node.value:
@@ -111,13 +111,13 @@ def _faults(
     for fault in faults:
         path, words = fault["loc"], fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "too_short" and any(other[: len(path)] == path != other for other in paths):
-            continue  # only because its items were refused
+            continue  # reported only because the items were refused
         if fault["type"] == "extra_forbidden":
-            words = f"no such key; there are {', '.join(_keys(model.model_json_schema(), path[:-1]))}"
+            words = f"unknown key; the keys are {', '.join(_keys(model.model_json_schema(), path[:-1]))}"
         elif fault["type"] == "missing":
             words = "is missing"
         key = ".".join(map(str, path))
-        # A fault of the whole names its key first.
+        # A fault of the whole value starts with the key.
         where = f"{name}:{_line(tree, path or (words.partition(':')[0],))}"
         variable = f"{model.model_config.get('env_prefix', '')}{'__'.join(map(str, path))}".upper()
         if variable in os.environ:
@@ -126,7 +126,7 @@ def _faults(
 
 
 def _keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:
-    """The keys that a mapping at this path may have."""
+    """Lists the keys of a mapping at this path."""
     here = schema
     for step in path:
         below = here.get("properties", {}).get(step) if isinstance(step, str) else here.get("items")
@@ -139,7 +139,7 @@ def _keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:
 
 
 def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int:
-    """The line (1-based) of what a path leads to, as far as the document goes along it."""
+    """Returns the line (1-based) of the value at a path, or of its nearest parent in the document."""
     line = 1
     for step in path:
         if isinstance(node, yaml.MappingNode):

@@ -1,7 +1,8 @@
-"""A changed configuration takes effect while the service runs, as far as it is about profiles.
+"""Applies a changed configuration while the proxy runs, if the change is about profiles.
 
-A bad one changes nothing: the last good one stays in force, and log and metric say so until the file is
-good again. What else changed (listeners, origins, cache, access, log) needs a restart and is named.
+An invalid file changes nothing. The last valid configuration stays in use, and log and metric report the
+fault until the file is valid again. Other changes (listeners, origins, cache, access, log) need a restart;
+the log names them.
 """
 
 import asyncio
@@ -14,16 +15,16 @@ from proxy.settings.model import Settings, load
 from proxy.telemetry.telemetry import Telemetry
 
 LOOK_EVERY = 2.0
-"""Seconds between looks at the file; a ConfigMap changes by a link, which no watcher of files tells."""
+"""Seconds between checks of the file. A ConfigMap changes by a link, which file watchers do not notice."""
 
 AT_ONCE = ("profiles", "profile", "choose")
-"""Settings whose change takes effect; of all others it is only named."""
+"""Settings whose change is applied; changes of other settings are only logged."""
 
 _log = logging.getLogger(__name__)
 
 
 class Reload:
-    """Looks at one file."""
+    """Watches one configuration file."""
 
     def __init__(self, path: Path, settings: Settings, chosen: CurrentChoice, telemetry: Telemetry) -> None:
         self._path = path
@@ -34,13 +35,13 @@ class Reload:
         telemetry.metrics.configuration_is_good.set(1)
 
     async def keep_looking(self) -> None:
-        """Until cancelled."""
+        """Checks the file until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_EVERY)
 
     async def look(self) -> bool:
-        """Takes a change into force; whether there was one."""
+        """Applies a change; returns True if there was one."""
         content = await asyncio.to_thread(self._content)
         if self._seen in (None, content):
             self._seen = content
@@ -51,7 +52,10 @@ class Reload:
         except ConfigurationError as error:
             self._metrics.configuration_is_good.set(0)
             self._metrics.reloads.labels("bad").inc()
-            _log.error("changed configuration is bad; the last good one stays", extra={"faults": str(error)})
+            _log.error(
+                "the changed configuration is invalid; the last valid one stays in use",
+                extra={"faults": str(error)},
+            )
             return False
         self._take(settings, choice)
         return True

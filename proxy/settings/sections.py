@@ -1,4 +1,4 @@
-"""The sections of the configuration, each a frozen value. A door to pydantic."""
+"""The sections of the configuration as frozen values. Imports pydantic."""
 
 import re
 from pathlib import Path
@@ -18,14 +18,14 @@ _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", r
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Host and port. Raises `ValueError`.
+    """Splits an address into host and port. Raises `ValueError`.
 
     >>> split_address("127.0.0.1:8080"), split_address("[::1]:0")
     (('127.0.0.1', 8080), ('::1', 0))
     """
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match[3]) > 65535:
-        raise ValueError("host:port, such as 127.0.0.1:8080")
+        raise ValueError("must be host:port, such as 127.0.0.1:8080")
     return match[1] or match[2], int(match[3])
 
 
@@ -35,96 +35,96 @@ def _checked_address(text: str) -> str:
 
 
 Scale = Annotated[tuple[int, int], BeforeValidator(values.scale), PlainSerializer(values.scale_written)]
-"""By how much width and height are divided, or the most pixels a side."""
+"""The divisor of width and height, or the maximum pixels of a side."""
 
 Address = Annotated[str, AfterValidator(_checked_address)]
-"""Where a listener listens; port 0 takes a free one."""
+"""The address of a listener; port 0 takes a free port."""
 
 Ready = Literal["started", "any-origin", "each-origin"]
-"""What the service needs in order to be ready."""
+"""Condition for the proxy to be ready."""
 
 
 class Listen(FrozenModel):
     """The two listeners."""
 
     viewers: Address = "127.0.0.1:8080"
-    """For viewers, as host:port."""
+    """Address of the listener for viewers, as host:port."""
     admin: Address = "127.0.0.1:8081"
-    """For metrics and health, as host:port."""
+    """Address of the listener for metrics, health and plans, as host:port."""
     grace: float = Field(30.0, ge=0)
-    """Seconds that running answers have to finish after SIGTERM."""
+    """Seconds for running responses to finish after SIGTERM."""
     hosts: tuple[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+)$")], ...] = ()
-    """Names, without ports, by which viewers reach the proxy, beside loopback's and addresses; `*` is any."""
+    """Host names of the proxy, without ports, besides loopback and IP addresses; `*` is any name."""
     url_bytes: ByteCount = Field(16 * KIB, ge=KIB)
-    """Bytes of the longest URL that is taken."""
+    """Maximum bytes of a request's URL."""
     header_bytes: ByteCount = Field(32 * KIB, ge=KIB)
-    """Bytes of all headers of a request that are taken; of chunk extensions and trailers likewise."""
+    """Maximum bytes of all headers of a request; also of its chunk extensions and trailers."""
     header_seconds: float = Field(10.0, gt=0)
-    """Seconds from the first byte of a request to the last of its headers."""
+    """Maximum seconds from a request's first byte to the end of its headers."""
     pause: float = Field(0.03, ge=0)
-    """Seconds for a viewer to draw the first 128 KiB of a frame of 2 MiB or more, before it gets the rest."""
+    """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""
 
 
 class Timeouts(FrozenModel):
-    """How long an origin may take."""
+    """Time limits for an origin."""
 
     connect: float = Field(5.0, gt=0)
-    """Seconds to a connection."""
+    """Maximum seconds to connect to the origin."""
     first_byte: float = Field(30.0, gt=0)
-    """Seconds to the headers of an answer."""
+    """Maximum seconds until the headers of the origin's response arrive."""
     stall: float = Field(30.0, gt=0)
-    """Seconds to each chunk after them."""
+    """Maximum seconds between two chunks of the origin's response."""
 
 
 class Limits(FrozenModel):
-    """How much is asked of an origin, and taken from it."""
+    """Limits for requests to an origin and for its responses."""
 
     in_flight: int = Field(32, ge=3)
-    """Fetches under way at once; a quarter is kept for viewers without a picture, plans have one half."""
+    """Maximum concurrent fetches: 1/4 is reserved for viewers without a picture; plans use at most 1/2."""
     per_second: int | None = Field(None, ge=1)
-    """Fetches of frames that may begin in any second; none is no limit."""
+    """Maximum frame fetches started per second; none means no limit."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)
-    """Bytes of the largest frame that is taken."""
+    """Maximum bytes of a frame; a larger frame is refused."""
 
 
 class TlsSettings(FrozenModel):
-    """How the connection to an https origin is made; files are PEM, and read again when they change."""
+    """TLS for an https origin; files are PEM and are read again when they change."""
 
     ca_file: Path | None = None
-    """Authorities that are trusted beside the system's own."""
+    """Certificate authorities to trust in addition to the system's."""
     certificate_file: Path | None = None
-    """The proxy's own certificate with its chain, for an origin that asks for one (mTLS)."""
+    """The proxy's own certificate with its chain, for an origin that requires one (mTLS)."""
     key_file: Path | None = None
-    """The private key of that certificate, not encrypted."""
+    """Private key of `certificate_file`, not encrypted."""
     http2: bool = True
-    """Whether HTTP/2 is spoken to an origin that speaks it."""
+    """Use HTTP/2 if the origin supports it."""
 
     @model_validator(mode="after")
     def _has_both(self) -> Self:
         if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file: goes with key_file, neither without the other")
+            raise ValueError("certificate_file: certificate_file and key_file must be set together")
         return self
 
 
 class CredentialsSettings(FrozenModel):
-    """Credentials of the proxy's own, which an origin then gets instead of the viewers'; one kind at most."""
+    """The proxy's own credentials, which an origin gets instead of the viewers'; at most one kind."""
 
     bearer_file: Path | None = None
-    """File that holds a bearer token, read again when it changes. Whoever reaches the proxy reads with it."""
+    """File with a bearer token, read again on change. Everybody who reaches the proxy can use the token."""
     user: str | None = Field(None, pattern=r"^[^:\x00-\x1f\x7f]+$")
     """User for Basic authentication; the password is in `password_file` or `password_env`."""
     password_file: Path | None = None
-    """File that holds the user's password, read again when it changes."""
+    """File with the user's password, read again when the file changes."""
     password_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """Name of the environment variable that holds the user's password."""
+    """Environment variable with the user's password."""
     aws_region: str | None = Field(None, pattern=r"^[a-z0-9-]+$")
     """Region to sign requests for (AWS Signature Version 4), with the keys that botocore finds."""
     aws_service: str = Field("medical-imaging", pattern=r"^[a-z0-9-]+$")
-    """Service to sign requests for."""
+    """AWS service to sign requests for."""
 
     @property
     def is_set(self) -> bool:
-        """Whether there are any."""
+        """True if there are credentials."""
         return any((self.bearer_file, self.user, self.aws_region))
 
     @model_validator(mode="after")
@@ -132,148 +132,150 @@ class CredentialsSettings(FrozenModel):
         kinds = (self.bearer_file, self.user, self.aws_region)
         passwords = (self.password_file, self.password_env)
         if sum(kind is not None for kind in kinds) > 1:
-            raise ValueError("credentials: one of bearer_file, user and aws_region")
+            raise ValueError("credentials: set only one of bearer_file, user and aws_region")
         if sum(password is not None for password in passwords) != (self.user is not None):
-            raise ValueError("credentials: user goes with one of password_file and password_env")
+            raise ValueError("credentials: user needs either password_file or password_env")
         return self
 
 
 class ForwardSettings(FrozenModel):
-    """What an origin gets of a viewer's credentials."""
+    """The parts of a viewer's credentials that an origin gets."""
 
     authorization: bool = True
-    """Whether the origin gets the viewer's `Authorization`."""
+    """Forward the viewer's `Authorization` to the origin."""
     cookies: tuple[Annotated[str, Field(pattern=r"^[!#-'*+.0-9A-Z^-z|~-]+$")], ...] | None = None
-    """Cookies that the origin gets, by name, or `*`; unless set, an only origin gets all, others none."""
+    """Cookies to forward, by name, or `*`; the default is all if there is only one origin, else none."""
 
 
 class OriginSettings(FrozenModel):
     """One DICOMweb server."""
 
     name: str = Field("origin", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    """The first segment of the path under which it is served."""
+    """Name of the origin, which is the first segment of its path at the proxy."""
     url: str = Field(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")
-    """Its base: what stands before /studies."""
+    """Base URL of the origin, without /studies."""
     default: bool = False
-    """Served without its name in the path too; the only origin always is."""
+    """Serve the origin without its name in the path too; a single origin always is."""
     profile: str | None = None
-    """The profile of its frames, instead of the default one."""
+    """Profile for frames of this origin, instead of the default profile."""
     labels: Literal["bytes", "origin"] = "bytes"
-    """Whether a frame's transfer syntax is told by its bytes, or HTJ2K keeps the label that it has there."""
+    """Source of a frame's transfer syntax: its `bytes`, or for HTJ2K the label that the `origin` sends."""
     rendered: RenderedBy = "origin"
-    """Who answers `/rendered` and `/thumbnail`: the origin, the proxy, or the proxy if-missing there."""
+    """Server of `/rendered` and `/thumbnail`: origin, proxy, or the proxy `if-missing` at the origin."""
     trust: Literal["http", "dicom"] = "http"
-    """What tells how long its frames are kept: `Cache-Control` (`http`), or only `cache.ttl` (`dicom`)."""
+    """Lifetime of cached frames: the origin's `Cache-Control` (`http`), or only `cache.ttl` (`dicom`)."""
     timeouts: Timeouts = Timeouts()
-    """How long it may take."""
+    """Time limits for the origin."""
     limits: Limits = Limits()
-    """How much is asked of it."""
+    """Limits for requests to the origin."""
     tls: TlsSettings = TlsSettings()
-    """How the connection to it is made."""
+    """TLS to the origin."""
     credentials: CredentialsSettings = CredentialsSettings()
-    """The proxy's own credentials there."""
+    """The proxy's own credentials at the origin."""
     forward: ForwardSettings = ForwardSettings()
-    """What it gets of a viewer's credentials."""
+    """The parts of a viewer's credentials that the origin gets."""
 
     @model_validator(mode="after")
     def _has_tls(self) -> Self:
         if self.url.startswith("http:") and (self.tls.ca_file or self.tls.certificate_file):
-            raise ValueError("tls: is for an origin whose url begins with https")
+            raise ValueError("tls: only an origin with an https url can have tls settings")
         if self.credentials.is_set and "forward" in self.model_fields_set:
-            raise ValueError("forward: an origin that has credentials of the proxy's own gets no viewer's")
+            raise ValueError(
+                "forward: an origin with the proxy's own credentials gets no viewer's credentials"
+            )
         return self
 
     @property
     def has_own_proof(self) -> bool:
-        """Whether the proxy has credentials of its own there, with which each of its callers reads."""
+        """True if the proxy has its own credentials at the origin, so that every caller reads with them."""
         own = self.credentials
         return any((own.bearer_file, own.user, own.aws_region, self.tls.certificate_file))
 
 
 class CorsSettings(FrozenModel):
-    """Pages of viewers that come from elsewhere."""
+    """Cross-origin access for viewers' pages."""
 
     origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
-    """Where they come from, such as https://viewer.example; `*` is anywhere, without credentials."""
+    """Origins of viewers' pages, such as https://viewer.example; `*` is any origin, without credentials."""
     headers: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ...] = ()
-    """Request headers that they may send beside those that viewers need, such as X-Site-ID."""
+    """Request headers that pages may send in addition to those that viewers need, such as X-Site-ID."""
     credentials: bool = False
-    """Whether they may send cookies and `Authorization` along."""
+    """Let pages send cookies and `Authorization`."""
     private_network: bool = False
-    """Whether public pages may reach the proxy on a private network."""
+    """Let public pages reach the proxy on a private network."""
     max_age: int = Field(600, ge=0)
-    """Seconds for which a browser may keep what a preflight answered."""
+    """Seconds that a browser may cache the response to a preflight."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
         if "*" in self.origins and self.credentials:
-            raise ValueError("cors: credentials go with origins that are named, not with *")
+            raise ValueError("cors: credentials need named origins, not *")
         return self
 
 
 class AlternateSettings(FrozenModel):
-    """Another representation of every frame, below a path of its own."""
+    """An alternate representation of every frame, at its own path."""
 
     path: str = Field(pattern=r"^/[A-Za-z0-9][A-Za-z0-9._-]*/$")
-    """What stands in URLs instead of `/frames/`, such as `/jlsThumbnail/`."""
+    """Path segment in URLs in place of `/frames/`, such as `/jlsThumbnail/`."""
     made: MadeHere = "always"
-    """Whether it is made here: always, where the origin refuses that path, or never, as it has its own."""
+    """When the proxy makes the alternate: `always`, `if-missing` (the origin refuses it), or `never`."""
     codec: Codec = "htj2k"
-    """How it is encoded: htj2k, jpegls, or jpeg, which has 8 bits and loses some."""
+    """Codec of the alternate: `htj2k`, `jpegls`, or `jpeg`, which has 8 bits and is lossy."""
     scale: Scale = (1, 0)
-    """Its size: a part of width and height (`1/4`) or area (`1/16 area`), or `≤ 512` pixels a side."""
+    """Size: a fraction of width and height (`1/4`) or of the area (`1/16 area`), or `≤ 512` pixels a side."""
     near: int = Field(0, ge=0, le=255)
-    """JPEG-LS: by how much a value may differ; 0 is lossless."""
+    """JPEG-LS only: maximum difference of a value; 0 is lossless."""
     step: float = Field(0.0, ge=0, lt=1)
-    """HTJ2K: the quantization step, as a part of the range of values; 0 is lossless."""
+    """HTJ2K only: quantization step as a fraction of the range of values; 0 is lossless."""
     quality: int = Field(90, ge=1, le=100)
-    """JPEG: how good."""
+    """JPEG only: quality, 1 to 100."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         taken = ("frames", "metadata", "rendered", "thumbnail", "bulkdata", "series", "instances", "studies")
         if self.path.strip("/") in taken:
-            raise ValueError(f"path: not one of {', '.join(taken)}")
+            raise ValueError(f"path: must not be one of {', '.join(taken)}")
         for name, codec in (("near", "jpegls"), ("step", "htj2k"), ("quality", "jpeg")):
             if name in self.model_fields_set and self.codec != codec:
-                raise ValueError(f"{name}: goes with codec {codec}")
+                raise ValueError(f"{name}: only codec {codec} has this setting")
         return self
 
     @property
     def alternate(self) -> Alternate:
-        """What is made."""
+        """The alternate that this setting describes."""
         scale, at_most = self.scale
         return Alternate(self.codec, self.near, self.step, self.quality, scale, at_most)
 
 
 class WorkersSettings(FrozenModel):
-    """The processes that decode and encode alternates, begun when they are needed."""
+    """The processes that decode and encode alternates; they start on demand."""
 
     number: int = Field(2, ge=1, le=256)
-    """How many there are at once."""
+    """Maximum number of worker processes."""
     memory: ByteCount = Field(2 * GIB, ge=256 * MIB)
-    """Address space that each may take."""
+    """Maximum address space of each worker process."""
     seconds: float = Field(30.0, gt=0)
-    """How long each may take over one frame."""
+    """Maximum seconds for one frame in a worker process."""
 
 
 class CacheSettings(FrozenModel):
-    """What is kept in memory."""
+    """The memory cache."""
 
     bytes: ByteCount = Field(GIB, ge=MIB)
-    """The budget for all frames; frames that are being fetched come on top."""
+    """Memory for cached frames; frames that are being fetched are extra."""
     first_share: float = Field(0.5, ge=0, le=1)
-    """The part of the budget up to which first bytes push out rests."""
+    """Share of `cache.bytes` up to which first bytes of frames displace remainders of frames."""
     ttl: float = Field(3600.0, gt=0)
-    """Seconds after which a frame is fetched anew."""
+    """Seconds after which a cached frame is fetched again."""
 
 
 class Log(FrozenModel):
-    """What is written to standard error."""
+    """The log on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is written."""
+    """Minimum level of log records."""
     format: Literal["json", "text"] = "json"
-    """One JSON object a line, or a line for people."""
+    """Format of the log: one JSON object per line (`json`), or lines for people (`text`)."""
     uids: bool = False
-    """Whether study, series and instance UIDs are written; they can lead to a patient."""
+    """Log study, series and instance UIDs; UIDs can lead to a patient."""

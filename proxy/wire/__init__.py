@@ -1,1 +1,1 @@
-"""What is on the wire: resource paths, media types, ranges, multipart, DICOM JSON. Pure."""
+"""Reads and writes HTTP and DICOMweb syntax: paths, media types, ranges, multipart, DICOM JSON. Pure."""

@@ -1,10 +1,10 @@
-"""Cookies by name and by path, so that each origin gets its own (RFC 6265); pure."""
+"""Filters cookies by name and narrows their path, so that each origin gets only its own (RFC 6265). Pure."""
 
 from collections.abc import Collection
 
 
 def named(cookies: str, names: Collection[str]) -> str:
-    """The value of a `Cookie` header with only the cookies of these names; empty if there is none.
+    """Returns the value of a `Cookie` header with only the cookies named in `names`; empty if none match.
 
     >>> named("a=1; b=2; tracking=3", {"a", "b"})
     'a=1; b=2'
@@ -14,9 +14,10 @@ def named(cookies: str, names: Collection[str]) -> str:
 
 
 def narrowed(set_cookie: str, base: str, prefix: str) -> str | None:
-    """A `Set-Cookie` for what the origin has at the path `base` and the proxy serves at the path `prefix`.
+    """Rewrites an origin's `Set-Cookie` from the origin's path `base` to the proxy's path `prefix`.
 
-    It loses its `Domain`. None is for a cookie of another part of the origin, which the proxy does not serve.
+    The `Domain` attribute is removed. Returns None if the cookie belongs to a part of the origin that the
+    proxy does not serve.
 
     >>> narrowed("a=1; Path=/; Domain=example.com; HttpOnly", "/dicom-web", "/pacs")
     'a=1; HttpOnly; Path=/pacs'

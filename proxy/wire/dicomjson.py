@@ -1,6 +1,6 @@
-"""Instances of a series in DICOM JSON (PS3.18 F.2): single attributes, and the order of its slices; pure.
+"""Reads DICOM JSON (PS3.18 F.2): single attributes of an instance, and the order of a series' slices. Pure.
 
-Whatever an origin wrote, reading an attribute never raises; it is there, well formed, or it is not.
+Reading an attribute never raises, whatever the origin wrote. A malformed attribute counts as absent.
 """
 
 import json
@@ -11,22 +11,22 @@ from proxy.errors import BadResource, OriginMismatch
 from proxy.wire.resource import parse_frame_path
 
 Instance: TypeAlias = dict[str, Any]
-"""One object: tag to value representation and values."""
+"""One instance: maps a tag to an object with its value representation and values."""
 
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 MODALITY, TITLE = "00080060", "0008103E"
 ROWS, COLUMNS, FRAMES = "00280010", "00280011", "00280008"
 TRANSFER_SYNTAXES = ("00083002", "00020010")
-"""AvailableTransferSyntaxUID (PS3.18 10.4.3.3.2), and the one of the file."""
+"""AvailableTransferSyntaxUID (PS3.18 10.4.3.3.2), and TransferSyntaxUID of the file."""
 
 _NUMBER, _POSITION, _ORIENTATION = "00200013", "00200032", "00200037"
 
 
 def read_json(body: bytes) -> object:
-    """What an origin's JSON says. Raises `ValueError` for what is no JSON.
+    """Parses JSON from an origin. Raises `ValueError` if the body is not JSON.
 
-    One bad byte costs no more than itself: it is read as U+FFFD if it is no UTF-8, and as it is if it is
-    a control character, which some archives leave in names.
+    One bad byte does not spoil the rest. A byte that is not UTF-8 is read as U+FFFD, and a control character,
+    which some archives leave in names, is kept.
 
     >>> read_json(b'["M\\xfcller"]')
     ['M\ufffdller']
@@ -38,7 +38,7 @@ def read_json(body: bytes) -> object:
 
 
 def in_order(instances: list[Instance]) -> list[Instance]:
-    """By position along the normal of the slices where all have one, else by InstanceNumber."""
+    """Sorts by position along the slice normal if every instance has one, else by InstanceNumber."""
     numbered = sorted(instances, key=lambda each: whole_of(each, _NUMBER))
     across = _vector(instances[0], _ORIENTATION, 6)
     positions = [_vector(each, _POSITION, 3) for each in numbered]
@@ -51,7 +51,7 @@ def in_order(instances: list[Instance]) -> list[Instance]:
 
 
 def checked(path: str) -> str:
-    """The path of a frame, as it is. Raises `OriginMismatch` where the origin's UIDs are none."""
+    """Returns the frame path unchanged. Raises `OriginMismatch` if the origin's UIDs are not valid UIDs."""
     try:
         parse_frame_path(path)
     except BadResource as error:
@@ -60,7 +60,7 @@ def checked(path: str) -> str:
 
 
 def values_of(instance: Instance, tag: str) -> list[Any]:
-    """All values of an attribute, as they came."""
+    """Returns all values of an attribute, unconverted."""
     element = instance.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
     return values if isinstance(values, list) else []
@@ -72,19 +72,19 @@ def items_of(instance: Instance, tag: str) -> list[Instance]:
 
 
 def text_of(instance: Instance, tag: str) -> str:
-    """The first value of an attribute; empty where there is none."""
+    """Returns the first value of an attribute as text; empty if there is none."""
     values = values_of(instance, tag)
     return str(values[0]).strip() if values and values[0] is not None else ""
 
 
 def whole_of(instance: Instance, tag: str) -> int:
-    """The first value as a number of nine digits at most; 0 where there is none."""
+    """Returns the first value as an integer of at most nine digits; 0 if there is none."""
     text = text_of(instance, tag)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def number_of(instance: Instance, tag: str) -> float | None:
-    """The first value as a number, some of which are written with a comma; None where there is none."""
+    """Returns the first value as a float; None if there is none. Some archives write a decimal comma."""
     try:
         found = float(text_of(instance, tag).replace(",", "."))
     except ValueError:

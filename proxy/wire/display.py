@@ -1,7 +1,8 @@
-"""How stored pixels are shown, as the metadata of their instance says; pure.
+"""Reads from an instance's metadata how its stored pixels are displayed. Pure.
 
-Rescale or a table (PS3.3 C.11.1), a table or a window (C.11.2), a palette (C.7.6.3.1.5 and 6, C.7.9): each
-for all frames, or in the functional groups of enhanced objects for each.
+Stored values are rescaled or mapped through a table (PS3.3 C.11.1). The result is windowed or mapped through
+a second table (C.11.2), or stored values index a palette (C.7.6.3.1.5, C.7.6.3.1.6, C.7.9). Each of these
+applies to all frames. In enhanced objects, functional groups can give a frame its own.
 """
 
 import struct
@@ -30,18 +31,18 @@ _SHARED, _EACH, _TRANSFORMATION, _WINDOW = "52009229", "52009230", "00289145", "
 
 @dataclass(frozen=True, slots=True)
 class DisplayWindow:
-    """Which values are told apart, from black to white (PS3.3 C.11.2.1.2)."""
+    """The range of values that is shown between black and white (PS3.3 C.11.2.1.2)."""
 
     center: float
-    """In its middle, in rescaled values."""
+    """The middle of the range, in rescaled values."""
     width: float
-    """How many."""
+    """The width of the range, in rescaled values."""
     function: Function = "linear"
-    """What happens between."""
+    """The curve from black to white."""
 
     @property
     def is_valid(self) -> bool:
-        """Whether its numbers have a meaning.
+        """True if the numbers describe a window.
 
         >>> DisplayWindow(40, 400).is_valid, DisplayWindow(40, 0.5).is_valid
         (True, False)
@@ -54,64 +55,64 @@ class DisplayWindow:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of indices."""
+    """A palette: maps an index to a colour."""
 
     entries: int
-    """How many there are."""
+    """Number of colours."""
     first: int
-    """The index of the first; those before it have its colour, those behind the last the last one's."""
+    """The index of the first colour. Lower indices get the first colour, higher ones the last."""
     bits: int
-    """Of each value in its tables, as the metadata says; the number of bytes decides."""
+    """Bits of each table value, as the metadata says; the number of bytes decides."""
     tables: tuple[str, str, str]
-    """Red, green and blue in Base64, 16 bits in little endian; some files have 8 bits as 16."""
+    """Red, green and blue in Base64, as 16-bit little endian; some files store 8 bits in 16."""
     is_segmented: bool = False
-    """Whether these are segments, out of which the tables are made (PS3.3 C.7.9)."""
+    """True if the tables are segmented and have to be expanded first (PS3.3 C.7.9)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What becomes of values (PS3.3 C.11.1.1 and C.11.2.1.1)."""
+    """A lookup table for values (PS3.3 C.11.1.1 and C.11.2.1.1)."""
 
     entries: int
-    """How many values it has."""
+    """Number of values in the table."""
     first: int
-    """What is mapped to its first value; less is too, and what is behind the last to the last."""
+    """The input that maps to the first value. Lower inputs map to it too, higher ones to the last."""
     bits: int
-    """Of each value, as the metadata says."""
+    """Bits of each value, as the metadata says."""
     content: str
-    """The values in Base64, 8 bits, or 16 in little endian."""
+    """The values in Base64: 8-bit, or 16-bit little endian."""
 
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """How the stored pixels of one frame are shown."""
+    """How one frame's stored pixels are displayed."""
 
     slope: float = 1.0
-    """What a stored value is multiplied by."""
+    """A stored value is multiplied by this."""
     intercept: float = 0.0
-    """What is added then."""
+    """This is added to the product."""
     window: DisplayWindow | None = None
-    """The first of those that are said; None where none is."""
+    """The first window in the metadata; None if there is none."""
     palette: Palette | None = None
-    """None where there is none."""
+    """The palette; None if there is none that can be used."""
     no_palette: str = NO_PALETTE
-    """Why there is none."""
+    """Why `palette` is None."""
     modality: Table | None = None
-    """What stored values become instead of being rescaled."""
+    """Modality LUT; replaces rescaling."""
     voi: Table | None = None
-    """What these become instead of being windowed."""
+    """VOI LUT; replaces the window."""
     padding: tuple[int, int] | None = None
-    """Stored values, from the least to the most, that are no part of the picture (PS3.3 C.7.5.1.1.2)."""
+    """The lowest and the highest stored value that are padding, not picture (PS3.3 C.7.5.1.1.2)."""
     lack: str = ""
-    """Why this can't be shown; empty if it can."""
+    """Why the frame can't be displayed; empty if it can."""
 
     def through(self, window: DisplayWindow | None) -> "Display":
-        """The same through a window that somebody asked for; through its own if nobody did."""
+        """Returns the same display with the requested window; unchanged if none was requested."""
         return self if window is None else replace(self, window=window, voi=None)
 
 
 def read_displays(instance: Instance) -> tuple[Display, ...]:
-    """Of each frame, or one for all. Never raises: what is not well formed is as if it were not there."""
+    """Returns one display per frame, or one for all. Never raises; malformed attributes are ignored."""
     pixel = read_image_pixel(instance) or ImagePixel(0, 0)
     palette, why = _palette(instance, pixel)
     for_all = Display(palette=palette, no_palette=why, padding=_padding(instance, pixel))
@@ -123,7 +124,7 @@ def read_displays(instance: Instance) -> tuple[Display, ...]:
 
 
 def _grouped(group: Instance) -> Instance:
-    """What a functional group says of rescaling and windows (PS3.3 C.7.6.16.2.9 and 10)."""
+    """Merges the rescale and window items of a functional group (PS3.3 C.7.6.16.2.9 and 10)."""
     found: Instance = {}
     for tag in (_TRANSFORMATION, _WINDOW):
         found |= next(iter(items_of(group, tag)), {})
@@ -141,7 +142,7 @@ def _display(said: Instance, for_all: Display, pixel: ImagePixel) -> Display:
         window=None if voi else _window(said),
         modality=modality,
         voi=voi,
-        lack="its Modality LUT is not in the metadata itself" if is_elsewhere else "",
+        lack="the metadata does not contain the Modality LUT's table" if is_elsewhere else "",
     )
 
 
@@ -150,7 +151,7 @@ def _window(said: Instance) -> DisplayWindow | None:
     if center is None or width is None:
         return None
     function = _FUNCTIONS.get(text_of(said, _FUNCTION).upper(), "linear")
-    if function == "linear" and width < 1:  # has no meaning there, but here (PS3.3 C.11.2.1.3.2)
+    if function == "linear" and width < 1:  # only LINEAR_EXACT defines it (PS3.3 C.11.2.1.3.2)
         function = "linear-exact"
     window = DisplayWindow(center, width, function)
     return window if window.is_valid else None
@@ -164,21 +165,24 @@ def _palette(instance: Instance, pixel: ImagePixel) -> tuple[Palette | None, str
     red, green, blue = (_inline(instance, tag) for tag in (_SEGMENTED if is_segmented else _TABLES))
     if not (red and green and blue):
         kind = "segmented palette" if is_segmented else "palette"
-        return None, f"the {kind}'s tables are not in the metadata themselves"
+        return None, f"the metadata does not contain the {kind}'s tables"
     return Palette(*descriptor, (red, green, blue), is_segmented), ""
 
 
 def _table(said: Instance, tag: str, pixel: ImagePixel) -> Table | None:
     item = next(iter(items_of(said, tag)), {})
-    # Only the table that stored values go through has their sign; it is told by its own where it is said.
+    # Only a modality table takes stored values, so only its first input can be negative. The sign comes from
+    # the PixelRepresentation of the instance.
     descriptor = _descriptor(item, _TABLE_DESCRIPTOR, is_signed=tag == _MODALITY and pixel.is_signed)
     content = _inline(item, _TABLE_DATA)
     return Table(*descriptor, content) if descriptor and content else None
 
 
 def _descriptor(said: Instance, tag: str, *, is_signed: bool) -> tuple[int, int, int] | None:
-    """Entries, the first value that is mapped, bits (PS3.3 C.7.6.3.1.5): each has 16 bits, and may be said
-    with a sign that it has not, or without one that it has."""
+    """Returns entries, first mapped value and bits (PS3.3 C.7.6.3.1.5).
+
+    Each number has 16 bits. Some origins write an unsigned number as signed, or the reverse.
+    """
     values = values_of(said, tag)
     if len(values) != 3 or not all(isinstance(value, int) and abs(value) <= 65536 for value in values):
         return None
@@ -198,7 +202,7 @@ def _padding(instance: Instance, pixel: ImagePixel) -> tuple[int, int] | None:
 
 
 def _inline(instance: Instance, tag: str) -> str:
-    """The binary value of an attribute in Base64, if it is in the metadata; of numbers, 16 bits each."""
+    """Returns an attribute's binary value in Base64; empty if absent. Numbers become 16 bits each."""
     element = instance.get(tag)
     found = element.get("InlineBinary") if isinstance(element, dict) else None
     if isinstance(found, str):

@@ -1,4 +1,4 @@
-"""The head of a request, as a server has read it: whether it can be read in one way only. Pure."""
+"""Checks that the head of a request can be read in only one way. Pure."""
 
 import re
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import TypeVar
 from proxy.errors import BadMethod, BadRequest
 
 Fields = Mapping[bytes, bytes]
-"""Headers by their names in lower case; several of one name are joined (RFC 9110 5.3)."""
+"""Headers by lower-case name; values of a repeated name are joined (RFC 9110 5.3)."""
 
 Text = TypeVar("Text", bytes, str)
 
@@ -19,7 +19,7 @@ _is_host = lru_cache(256)(_HOST.fullmatch)
 
 
 def joined(headers: Sequence[tuple[Text, Text]], join: Callable[[list[Text]], Text]) -> dict[Text, Text]:
-    """Headers, whose names are in lower case, by their names; `join` makes one value of several.
+    """Returns headers, whose names are lower-case, as a mapping; `join` combines repeated ones.
 
     >>> joined([("accept", "a"), ("accept", "b")], ", ".join)
     {'accept': 'a, b'}
@@ -34,35 +34,36 @@ def joined(headers: Sequence[tuple[Text, Text]], join: Callable[[list[Text]], Te
 
 
 def size_of(headers: Sequence[tuple[bytes, bytes]]) -> int:
-    """Bytes that headers took on the wire, at least."""
+    """Bytes that the headers took on the wire, at least."""
     return sum(len(name) + len(value) + len(b":\r\n") for name, value in headers)
 
 
 def check_head(version: str, method: bytes, url: bytes, fields: Fields) -> None:
-    """Raises `BadRequest` or `BadMethod` for a request that is not to be answered.
+    """Raises `BadRequest` or `BadMethod` if the proxy must not answer the request.
 
-    Another server could find another end, or another host, in what is refused here (RFC 9112 11.2).
+    Another server could find a different end, or a different host, in a request that is refused here (RFC
+    9112 11.2).
     """
     if version not in ("1.0", "1.1"):
-        raise BadRequest("HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise BadRequest("the proxy speaks only HTTP/1.1 and HTTP/1.0")
     if method in (b"TRACE", b"CONNECT"):
-        raise BadMethod("neither TRACE nor CONNECT is answered here")
+        raise BadMethod("the proxy answers neither TRACE nor CONNECT")
     host = fields.get(b"host")
     if host is None and version == "1.1":
-        raise BadRequest("Host: is missing")
-    if host is not None and not _is_host(host):  # two of them, too
-        raise BadRequest("Host: one name or address, and a port")
+        raise BadRequest("the Host header is missing")
+    if host is not None and not _is_host(host):  # a repeated Host fails too
+        raise BadRequest("Host must be one name or address, with an optional port")
     coding = fields.get(b"transfer-encoding")
     if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
-        raise BadRequest("Transfer-Encoding: chunked, in HTTP/1.1")
+        raise BadRequest("Transfer-Encoding must be chunked, and only in HTTP/1.1")
     if not url.startswith(b"/") and url != b"*":  # RFC 9112 3.2.2
         authority = _AUTHORITY.match(url)
         if authority is None or authority[1].lower() != (host or b"").lower():
-            raise BadRequest("URL: a path, or with the authority that Host says")
+            raise BadRequest("the URL must be a path, or carry the same authority as Host")
 
 
 def split_target(url: bytes) -> tuple[bytes, bytes]:
-    """Path and query of a URL that was checked.
+    """Splits a checked URL into path and query.
 
     >>> split_target(b"/a%2f?b#c"), split_target(b"http://localhost/a")
     ((b'/a%2f', b'b'), (b'/a', b''))

@@ -1,7 +1,7 @@
-"""Media types of frames, and which of them an Accept asks for (PS3.18 8.7, RFC 9110 12.5.1).
+"""Media types of frames, and how an Accept header selects one (PS3.18 8.7, RFC 9110 12.5.1).
 
-What viewers really send is looser than the grammar: parameters unquoted (`type=image/jphc;
-transfer-syntax=*`), the transfer syntax inside the quoted type, a parameter twice, the word `undefined`.
+Viewers are looser than the grammar. They send unquoted parameters (`type=image/jphc; transfer-syntax=*`), the
+transfer syntax inside the quoted type, a parameter twice, or the word `undefined`.
 """
 
 import re
@@ -13,16 +13,16 @@ HTJ2K = frozenset(
         "1.2.840.10008.1.2.4.201",  # lossless
         "1.2.840.10008.1.2.4.202",  # lossless, RPCL
         "1.2.840.10008.1.2.4.203",  # lossy or lossless
-        "3.2.840.10008.1.2.4.96",  # the same before it was a standard
+        "3.2.840.10008.1.2.4.96",  # its private UID before standardization
     }
 )
 """Transfer syntaxes whose frames are HTJ2K codestreams (PS3.5 A.4.12)."""
 
 HTJ2K_LOSSLESS, HTJ2K_RPCL, HTJ2K_ANY = (f"1.2.840.10008.1.2.4.{last}" for last in (201, 202, 203))
-"""The lossless one, the one that promises an order of resolutions too, and the one that promises nothing."""
+"""Lossless; lossless with a guaranteed resolution order (RPCL); and lossy or lossless without a guarantee."""
 
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-"""Not compressed; what octet-stream means."""
+"""Uncompressed pixels; the meaning of application/octet-stream."""
 
 _DEFAULTS = {
     "image/jpeg": "1.2.840.10008.1.2.4.70",
@@ -34,7 +34,7 @@ _DEFAULTS = {
     "image/jphc": HTJ2K_LOSSLESS,
     "application/octet-stream": EXPLICIT_LITTLE_ENDIAN,
 }
-"""What a media type means without a parameter (PS3.18 table 8.7.3-5)."""
+"""The transfer syntax of a media type without a parameter (PS3.18 table 8.7.3-5)."""
 
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -42,10 +42,10 @@ JPHC = "image/jphc"
 """The media type of an HTJ2K codestream (PS3.18 table 8.7.3-5)."""
 
 _MISSPELLED = re.compile(r"image/(?:jhc|jph|j2c|jpc|htj2k)(?![\w.+-])", re.IGNORECASE)
-"""What viewers' documentation has called it, in arguments."""
+"""Names that viewers' documentation has used for image/jphc in the `accept` argument."""
 
 MAX_ACCEPT = 4096
-"""Characters of an Accept that are read; no viewer sends as many."""
+"""Characters of an Accept header that are read; no viewer sends as many."""
 
 
 class Envelope(Enum):
@@ -59,7 +59,7 @@ class Envelope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """One media type with its parameters, names in lower case.
+    """A media type and its parameters.
 
     >>> parse_media_type('multipart/related; type="image/jphc; transfer-syntax=*"').parameters
     {'type': 'image/jphc', 'transfer-syntax': '*'}
@@ -68,11 +68,11 @@ class MediaType:
     name: str
     """`type/subtype`, in lower case."""
     parameters: dict[str, str]
-    """Unquoted values."""
+    """Values by lower-case parameter name, unquoted."""
 
     @property
     def quality(self) -> float:
-        """The weight `q`, 0 to 1 (RFC 9110 12.4.2)."""
+        """Returns the weight `q`, 0 to 1 (RFC 9110 12.4.2)."""
         try:
             return min(1.0, max(0.0, float(self.parameters.get("q", "1"))))
         except ValueError:
@@ -80,7 +80,7 @@ class MediaType:
 
 
 def meant(accept: str) -> str:
-    """An argument `accept` with the media type that it means; the header is taken at its word.
+    """Corrects a misspelled media type in the argument `accept`. Headers are not corrected.
 
     >>> meant("image/jhc"), meant("image/jp2")
     ('image/jphc', 'image/jp2')
@@ -89,7 +89,7 @@ def meant(accept: str) -> str:
 
 
 def parse_media_type(value: str) -> MediaType:
-    """One media type, as leniently as viewers and origins need it. Never raises."""
+    """Parses one media type, as leniently as viewers and origins need. Never raises."""
     first, *rest = split_at(value, ";")
     parameters: dict[str, str] = {}
     for piece in rest:
@@ -105,7 +105,7 @@ def parse_media_type(value: str) -> MediaType:
 
 
 def split_at(value: str, separator: str) -> list[str]:
-    """The pieces between separators that stand outside quotes, in one pass."""
+    """Splits at separators outside quotes, in one pass."""
     pieces, start, is_quoted, is_escaped = [], 0, False, False
     for at, character in enumerate(value):
         if is_escaped:
@@ -121,7 +121,7 @@ def split_at(value: str, separator: str) -> list[str]:
 
 
 def transfer_syntax_of(label: str) -> str:
-    """The transfer syntax of a body under that label; empty where nobody can tell.
+    """Returns the transfer syntax that a Content-Type implies; empty if it implies none.
 
     >>> transfer_syntax_of("image/jls")
     '1.2.840.10008.1.2.4.80'
@@ -131,11 +131,11 @@ def transfer_syntax_of(label: str) -> str:
 
 
 def wanted_envelope(accept: str | None, alternate: str = "") -> Envelope | None:
-    """How a viewer wants its HTJ2K frame; None where it asks for something else than HTJ2K.
+    """Chooses the envelope for an HTJ2K frame; None if the viewer accepts no HTJ2K.
 
-    With the media type of an `alternate` it is how it wants that; where it is `image/*` any of these will do.
+    If `alternate` is given, the choice is for that media type instead; `image/*` stands for any image.
 
-    Without an Accept, and for `*/*`, the standard's default is multipart (PS3.18 8.7.4).
+    The default is multipart, without an Accept and for `*/*` (PS3.18 8.7.4).
 
     >>> wanted_envelope("image/jphc")
     <Envelope.SINGLE: 'single'>
@@ -173,7 +173,7 @@ def _is_wanted(name: str, parameters: dict[str, str], alternate: str) -> bool:
 
 
 def is_htj2k(label: str) -> bool:
-    """Whether a media type says that a body is an HTJ2K codestream.
+    """True if a Content-Type says that the body is an HTJ2K codestream.
 
     >>> is_htj2k("image/jphc"), is_htj2k("application/octet-stream;transfer-syntax=1.2.840.10008.1.2.1")
     (True, False)

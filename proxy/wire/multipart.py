@@ -1,7 +1,7 @@
-"""multipart/related with one part: ours, which is the same at every request, and an origin's, taken apart.
+"""multipart/related with one part: writes the proxy's envelope and reads the origin's.
 
-Viewers range over the whole body, so our envelope must never change for a frame (RFC 2046 5.1,
-PS3.18 8.6.1.2). An origin's envelope begins with what `read_part_head` reads; where it ends, `origin` finds.
+Viewers request ranges of the whole body, so the proxy's envelope for a frame must never change (RFC 2046 5.1,
+PS3.18 8.6.1.2). `read_part_head` reads the start of an origin's envelope; `proxy.origin` finds its end.
 """
 
 import re
@@ -14,12 +14,12 @@ from proxy.wire.ranges import Span
 _DIGITS = re.compile(rb"[0-9]{1,15}")
 
 MAX_PART_HEADER = 8192
-"""Bytes up to the blank line of an origin's part; more is refused."""
+"""Bytes of an origin's part header up to its blank line; a longer one is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrapping:
-    """The bytes around a codestream in one representation; both empty in a single part.
+    """The bytes around a codestream in one representation; both are empty for a single part.
 
     >>> Wrapping(b"<<", b">>").total(10)
     14
@@ -33,15 +33,15 @@ class Wrapping:
     """Closing delimiter."""
 
     def total(self, codestream: int) -> int:
-        """Bytes of the representation around a codestream of so many bytes."""
+        """Returns the length of the representation of a codestream of `codestream` bytes."""
         return len(self.before) + codestream + len(self.after)
 
     def stop_in_codestream(self, stop: int, codestream: int) -> int:
-        """How far the codestream is needed to answer up to `stop` in the representation."""
+        """Returns how many bytes of the codestream it takes to answer up to `stop` in the representation."""
         return max(0, min(stop - len(self.before), codestream))
 
     def cut(self, span: Span, codestream: int) -> tuple[bytes, Span, bytes]:
-        """A span of the representation as its piece before, its span of the codestream, its piece after."""
+        """Splits a span of the representation: bytes before, span of the codestream, bytes after."""
         stop = self.total(codestream) if span.stop is None else span.stop
         lead, end = len(self.before), len(self.before) + codestream
         inner = Span(max(0, min(span.start - lead, codestream)), self.stop_in_codestream(stop, codestream))
@@ -57,7 +57,7 @@ SINGLE_PART = Wrapping(b"", b"")
 
 
 def wrap(boundary: str, part_type: str) -> Wrapping:
-    """Our envelope. The part header's name is spelled as the viewers need it."""
+    """Builds the proxy's envelope. Viewers depend on how the part header's name is spelled."""
     return Wrapping(
         f"--{boundary}\r\nContent-Type: {part_type}\r\n\r\n".encode("ascii"),
         f"\r\n--{boundary}--".encode("ascii"),
@@ -66,27 +66,28 @@ def wrap(boundary: str, part_type: str) -> Wrapping:
 
 @dataclass(frozen=True, slots=True)
 class PartHead:
-    """What stands before the bytes of an origin's first part."""
+    """The head of an origin's first part."""
 
     media_type: MediaType
-    """The part's own type; without a name if it says none."""
+    """The part's own media type; its name is empty if the part has none."""
     length: int | None
-    """The part's own Content-Length, if it has one."""
+    """The part's own Content-Length; None if it has none."""
     offset: int
-    """Bytes of the body before the part's own."""
+    """Bytes of the body before the part's content."""
     delimiter: bytes
-    """What ends the part, without the closing dashes."""
+    """The bytes that end the part, without the closing dashes."""
 
 
 def read_part_head(body: bytes) -> PartHead | None:
-    """The head of the first part from the body's first bytes; None if more are needed.
+    """Reads the head of the first part from the start of a body; None if more bytes are needed.
 
-    The delimiter is taken from the body, since headers leave it out or get it wrong. Raises `OriginMismatch`.
+    The delimiter comes from the body, because headers often omit it or get it wrong. Raises `OriginMismatch`
+    if the body does not start with a part.
     """
     end = body.find(b"\r\n\r\n")
     if end < 0:
         if len(body) > MAX_PART_HEADER:
-            raise OriginMismatch("no part header where a multipart body starts", "multipart")
+            raise OriginMismatch("the multipart body starts without a part header", "multipart")
         return None
     first, _, lines = body[:end].lstrip(b"\r\n").partition(b"\r\n")
     if not first.startswith(b"--") or len(first) < 3 or end > MAX_PART_HEADER:
@@ -103,23 +104,23 @@ def read_part_head(body: bytes) -> PartHead | None:
 
 
 class PartReader:
-    """Takes the first part out of a multipart body up to the first delimiter, byte by byte if need be.
+    """Extracts the first part from a multipart body that arrives in chunks of any size.
 
-    `feed` gives codestream bytes as soon as they can't belong to a delimiter; a missing closing delimiter is
-    tolerated. That is enough to measure; what is served is taken apart by `proxy.origin.parts`.
+    `feed` returns codestream bytes as soon as they can't belong to a delimiter. A missing closing delimiter
+    is tolerated. That is enough to measure; `proxy.origin.parts` reads the bodies that the proxy serves.
     """
 
     def __init__(self) -> None:
         self.media_type: MediaType | None = None
-        """The part's own type, once its header is read."""
+        """The part's own media type; None until its header is complete."""
         self.delimiter = b""
-        """What ends the part, without the closing dashes."""
+        """The bytes that end the part, without the closing dashes."""
         self.is_done = False
-        """Whether the delimiter after the part was seen."""
+        """True once the delimiter after the part has been read."""
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """The codestream bytes that are certain now. Raises `OriginMismatch` for what is no multipart."""
+        """Returns the codestream bytes that are certain now. Raises `OriginMismatch` if not multipart."""
         if self.is_done:
             return b""
         self._held += chunk
@@ -138,7 +139,7 @@ class PartReader:
         return part
 
     def finish(self) -> bytes:
-        """What was held back, once the body has ended."""
+        """Returns the bytes held back when the body ends. Raises `OriginMismatch` if no part began."""
         if self.media_type is None:
             raise OriginMismatch("the multipart body ended inside its part header", "multipart")
         rest, self._held = self._held, b""

@@ -1,10 +1,10 @@
-"""What a viewer says of a rendered picture in its URL and its Accept (PS3.18 8.3.5, 8.7.4); pure.
+"""Reads how a viewer wants a rendered picture, from its URL and Accept (PS3.18 8.3.5, 8.7.4). Pure.
 
-    viewport=vw,vh[,sx,sy,sw,sh]     into so many pixels, of the region from sx,sy on; negative is mirrored
+    viewport=vw,vh[,sx,sy,sw,sh]     size in pixels, and the region that starts at sx,sy; negative mirrors
     window=center,width,function     linear, linear-exact or sigmoid
-    quality=1…100                    of a JPEG
+    quality=1…100                    JPEG only
 
-`annotation`, `iccprofile` and `charset` are taken and left undone, as the standard allows.
+`annotation`, `iccprofile` and `charset` are accepted and ignored, as the standard allows.
 """
 
 import re
@@ -21,11 +21,11 @@ Media = Literal["image/jpeg", "image/png"]
 Region = tuple[float | None, float | None, float | None, float | None]
 
 ALL: Region = (None, None, None, None)
-"""Of a frame."""
+"""The whole frame."""
 QUALITY = 90
-"""Of a JPEG, where none is asked for."""
+"""The JPEG quality if the viewer asks for none."""
 THUMBNAIL = 128
-"""Pixels of a thumbnail's longer side, where no viewport is asked for."""
+"""Pixels of a thumbnail's longer side if the viewer gives no viewport."""
 
 _OURS = ("viewport", "window", "quality", "annotation", "iccprofile", "charset")
 _SIDE = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
@@ -35,21 +35,21 @@ _QUALITY = re.compile(r"[1-9][0-9]?|100", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A rendered picture, as it is asked for."""
+    """A rendered picture as a viewer requests it."""
 
     media: Media
-    """Its media type."""
+    """The picture's media type."""
     quality: int = 0
-    """Of a JPEG, 1 to 100; 0 in a PNG, which loses nothing."""
+    """JPEG quality, 1 to 100; 0 for PNG, which is lossless."""
     viewport: tuple[int, int] | None = None
-    """Width and height in pixels that it has at most; None is as many as there are."""
+    """Maximum width and height in pixels; None keeps the region's own size."""
     region: Region = ALL
-    """In pixels of the frame: left, top, width, height; negative ones mirror. None is from 0, and all."""
+    """Left, top, width, height in pixels of the frame; None is 0 or the rest. A negative length mirrors."""
     window: DisplayWindow | None = None
-    """Instead of the metadata's own."""
+    """Replaces the window in the metadata; None keeps that one."""
 
     def fit(self, columns: int, rows: int) -> "Fit":
-        """What of a frame of so many pixels goes into how many. Raises `BadResource`.
+        """Computes the region and the size for a frame. Raises `BadResource` if the region lies outside.
 
         >>> Picture("image/png", viewport=(100, 100)).fit(512, 256).size
         (100, 50)
@@ -65,27 +65,27 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A picture's place in its frame."""
+    """The region of a frame that a picture shows, and the picture's size."""
 
     region: tuple[float, float, float, float]
-    """Left, top, width, height in pixels of the frame; where one of the last two is negative, mirrored."""
+    """Left, top, width and height in pixels of the frame; a negative width or height mirrors."""
     size: tuple[int, int]
-    """Pixels across and down that it becomes."""
+    """The picture's width and height in pixels."""
     covers: tuple[int, int]
-    """Pixels that the whole frame has then: no more of its resolution is needed."""
+    """The whole frame's width and height at the picture's scale; no finer resolution is needed."""
 
 
 def _within(start: float, length: float | None, size: int) -> tuple[float, float]:
-    """As much of a stretch as is in the picture; mirrored as it was."""
+    """Clips one side of a region to the frame and keeps its sign."""
     wanted = size - start if length is None else abs(length)
     inside = min(wanted, size - start)
     if inside <= 0:
-        raise BadResource(f"viewport: the region lies outside the frame, which has {size} pixels there")
+        raise BadResource(f"viewport: the region lies outside the frame, whose side has {size} pixels")
     return start, -inside if length is not None and length < 0 else inside
 
 
 def read_picture(query: str, accept: str | None, *, is_thumbnail: bool) -> tuple[Picture, str]:
-    """The picture that is asked for, and the rest of the query. Raises `BadResource`, `NotAcceptable`.
+    """Returns the requested picture and the other arguments. Raises `BadResource` or `NotAcceptable`.
 
     >>> picture, rest = read_picture("viewport=64,64&window=40,400,linear", "image/png", is_thumbnail=False)
     >>> picture.viewport, picture.window.center, picture.media
@@ -95,7 +95,7 @@ def read_picture(query: str, accept: str | None, *, is_thumbnail: bool) -> tuple
     told = {name: unquote(value) for name, value in asked.items()}
     quality = told.get("quality", str(QUALITY))
     if _QUALITY.fullmatch(quality) is None:
-        raise BadResource("quality: a whole number from 1 to 100")
+        raise BadResource("quality: must be a whole number from 1 to 100")
     viewport, region = _viewport(told["viewport"]) if "viewport" in told else (None, ALL)
     if viewport is None and is_thumbnail:
         viewport = THUMBNAIL, THUMBNAIL
@@ -105,33 +105,35 @@ def read_picture(query: str, accept: str | None, *, is_thumbnail: bool) -> tuple
 
 
 def _viewport(text: str) -> tuple[tuple[int, int], Region]:
-    """PS3.18 8.3.5.1.3."""
+    """Parses a viewport (PS3.18 8.3.5.1.3)."""
     sides, numbers = text.split(",")[:2], text.split(",")[2:]
     are_sides = len(sides) == 2 and all(map(_SIDE.fullmatch, sides))
     are_numbers = all(not number or _NUMBER.fullmatch(number) for number in numbers)
     if not are_sides or len(numbers) not in (0, 4) or not are_numbers:
-        raise BadResource("viewport: width,height in pixels, then perhaps left,top,width,height of a region")
+        raise BadResource(
+            "viewport: must be width,height in pixels, optionally followed by left,top,width,height"
+        )
     left, top, width, height = [float(number) if number else None for number in numbers] or [None] * 4
     if min(left or 0, top or 0) < 0 or 0 in (width, height):
-        raise BadResource("viewport: a region begins at 0 or later, and has some width and height")
+        raise BadResource("viewport: left and top must be at least 0, width and height must not be 0")
     return (int(sides[0]), int(sides[1])), (left, top, width, height)
 
 
 def _window(text: str) -> DisplayWindow:
-    """PS3.18 8.3.5.1.4."""
+    """Parses a window (PS3.18 8.3.5.1.4)."""
     numbers, function = text.split(",")[:2], text.split(",")[2:]
     known: dict[str, Function] = {name: name for name in get_args(Function)}
     are_numbers = len(numbers) == 2 and all(map(_NUMBER.fullmatch, numbers))
     if not are_numbers or len(function) != 1 or function[0] not in known:
-        raise BadResource(f"window: center,width,function, which is one of {', '.join(known)}")
+        raise BadResource(f"window: must be center,width,function; functions are {', '.join(known)}")
     window = DisplayWindow(float(numbers[0]), float(numbers[1]), known[function[0]])
     if not window.is_valid:
-        raise BadResource("window: the width is more than 0, and for linear 1 or more")
+        raise BadResource("window: the width must be above 0, and at least 1 for linear")
     return window
 
 
 def wanted_picture(accept: str | None) -> Media:
-    """Which of the two a viewer likes better; JPEG, the default, where it likes both. Raises `NotAcceptable`.
+    """Chooses the media type; JPEG if the viewer has no preference. Raises `NotAcceptable` if neither fits.
 
     >>> wanted_picture(None), wanted_picture("image/png, */*;q=0.8"), wanted_picture("image/webp, image/*")
     ('image/jpeg', 'image/png', 'image/jpeg')
@@ -141,12 +143,12 @@ def wanted_picture(accept: str | None) -> Media:
     ranges = [parse_media_type(text) for text in split_at(accept[:MAX_ACCEPT], ",")]
     best: tuple[float, Media] | None = None
     for media in ("image/jpeg", "image/png"):
-        for name in (media, "image/*", "*/*"):  # the closest decides (RFC 9110 12.5.1)
+        for name in (media, "image/*", "*/*"):  # the most specific decides (RFC 9110 12.5.1)
             weights = [each.quality for each in ranges if each.name == name]
             if weights:
                 if max(weights) > (best[0] if best else 0.0):
                     best = max(weights), media
                 break
     if best is None:
-        raise NotAcceptable("a rendered picture is image/jpeg or image/png")
+        raise NotAcceptable("rendered pictures are available as image/jpeg and image/png")
     return best[1]

@@ -1,4 +1,4 @@
-"""How the pixels of an instance are stored, as its metadata says (PS3.3 C.7.6.3); pure."""
+"""Reads from an instance's metadata how its pixels are stored (PS3.3 C.7.6.3). Pure."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ from proxy.errors import CodestreamError
 from proxy.wire.dicomjson import COLUMNS, ROWS, Instance, text_of, whole_of
 
 HALF_CHROMA = ("YBR_FULL_422", "YBR_PARTIAL_422")
-"""Colour that has one pair of chroma for each two pixels, if it is not compressed."""
+"""Photometric interpretations with 4:2:2 chroma if uncompressed: one Cb/Cr pair for two pixels."""
 PADDING = 32
-"""The part of a frame that may follow it unused is 1 by this; some files are padded to a block."""
+"""A frame may be followed by up to 1/32 of its size in unused bytes; some files are padded to a block."""
 
 _SAMPLES, _PHOTOMETRIC, _PLANAR = "00280002", "00280004", "00280006"
 _ALLOCATED, _STORED, _HIGH, _REPRESENTATION = "00280100", "00280101", "00280102", "00280103"
@@ -16,35 +16,35 @@ _ALLOCATED, _STORED, _HIGH, _REPRESENTATION = "00280100", "00280101", "00280102"
 
 @dataclass(frozen=True, slots=True)
 class ImagePixel:
-    """What it takes to read a frame whose bytes alone do not tell."""
+    """The attributes that are needed to decode a frame of raw pixels."""
 
     rows: int
-    """Pixels down."""
+    """Pixel rows."""
     columns: int
-    """Pixels across."""
+    """Pixel columns."""
     samples: int = 1
-    """1 is grey or an index into a palette, 3 is colour."""
+    """Samples per pixel: 1 is grey or a palette index, 3 is colour."""
     allocated: int = 16
-    """Bits of each sample in the file: 8 or 16 here."""
+    """Bits allocated per sample: 8 or 16 here."""
     stored: int = 16
-    """Of these, bits that are the value."""
+    """Bits of each sample that hold the value."""
     is_signed: bool = False
-    """Whether samples are two's complement."""
+    """True if samples are two's complement."""
     is_planar: bool = False
-    """Whether colour comes plane by plane, where it is not compressed."""
+    """True if uncompressed colour is stored plane by plane."""
     photometric: str = "MONOCHROME2"
     """PhotometricInterpretation."""
     low: int = 0
-    """Bits below the value; the value ends with HighBit, and other bits may be an overlay (PS3.5 8.1.1)."""
+    """Unused bits below the value, which ends at HighBit. They may hold an overlay (PS3.5 8.1.1)."""
 
     @property
     def size(self) -> int:
-        """Samples of one frame."""
+        """Returns the number of samples in one frame."""
         return self.rows * self.columns * self.samples
 
     @property
     def dtype(self) -> str:
-        """Of its samples, little endian, as numpy writes it.
+        """Returns the numpy name of the sample type, little endian.
 
         >>> ImagePixel(512, 512, is_signed=True).dtype
         '<i2'
@@ -52,10 +52,10 @@ class ImagePixel:
         return f"<{'i' if self.is_signed else 'u'}{self.allocated // 8}"
 
     def bits_of(self, length: int, frames: int = 1) -> int:
-        """Bits of one frame, if so many bytes are so many frames that are not compressed.
+        """Returns the bits of one frame if `length` bytes hold `frames` uncompressed frames.
 
-        YBR_FULL_422 may have all of its chroma in spite of its name. Raises `CodestreamError` if the length
-        fits no layout.
+        A YBR_FULL_422 frame may have full chroma despite its name. Raises `CodestreamError` if the length
+        matches no layout.
 
         >>> colour = ImagePixel(40, 34, 3, 8, 8, photometric="YBR_FULL_422")
         >>> colour.bits_of(2720) // 8, colour.bits_of(4080) // 8
@@ -68,12 +68,12 @@ class ImagePixel:
         for bits, size in zip(layouts, sizes, strict=True):
             if size <= length <= size + max(1, 0 if is_half else bits // 8 // PADDING):
                 return bits
-        said = " or ".join(f"{size:,}" for size in sizes)
-        raise CodestreamError(f"{length:,} bytes of pixels where {said} are said to be")
+        expected = " or ".join(f"{size:,}" for size in sizes)
+        raise CodestreamError(f"the pixels have {length:,} bytes, but the metadata implies {expected}")
 
 
 def read_image_pixel(instance: Instance) -> ImagePixel | None:
-    """Of one instance in DICOM JSON; None where it says nothing of pixels."""
+    """Reads the attributes of one instance in DICOM JSON; None if it describes no pixels."""
     rows, columns = whole_of(instance, ROWS), whole_of(instance, COLUMNS)
     allocated = whole_of(instance, _ALLOCATED)
     if not (rows and columns and allocated):

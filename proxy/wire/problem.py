@@ -1,7 +1,7 @@
-"""Errors as responses: the table of statuses, and RFC 9457 problem details.
+"""Maps errors to responses: the table of statuses, and RFC 9457 problem details.
 
-To a request with a Range the body stays empty and its type a multipart one, with the words in a
-header: Cornerstone3D takes whatever body a ranged request gets for pixels.
+The response to a request with a Range has an empty body and a multipart type, and its message is in a header.
+Cornerstone3D takes any body of a ranged request for pixels.
 """
 
 import json
@@ -24,8 +24,8 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.Loop: 508,
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,
-    errors.OriginRefused: 502,  # the origin's own status goes before this
-    errors.OriginBusy: 503,  # and before this
+    errors.OriginRefused: 502,  # unless the origin's own status is passed on
+    errors.OriginBusy: 503,  # likewise
     errors.OriginUnreachable: 502,
     errors.OriginFailed: 502,
     errors.OriginHungUp: 502,
@@ -41,23 +41,23 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.MeasureError: 500,
     errors.InternalFault: 500,
 }
-"""The status of each leaf of the tree of errors."""
+"""The status for each leaf of the error tree."""
 
 
 def status_of(error: errors.ProxyError) -> int:
-    """The status that a viewer gets for an error."""
+    """Returns the status that a viewer gets for an error."""
     if isinstance(error, errors.OriginRefused | errors.OriginBusy):
         return error.status
     return STATUSES[type(error)]
 
 
 def details_of(error: errors.ProxyError) -> dict[str, object]:
-    """An error as problem details (RFC 9457 3.1)."""
+    """Returns an error as problem details (RFC 9457 3.1)."""
     return {"status": status_of(error), "title": type(error).__name__, "detail": str(error)}
 
 
 def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
-    """What an error says in headers, beside its words."""
+    """Returns the headers that an error adds to its response, apart from its message."""
     headers = [(b"cache-control", b"no-store")]
     if isinstance(error, errors.OriginRefused) and error.challenge:
         headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
@@ -75,10 +75,11 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
 def answer_to(
     error: errors.ProxyError, wanted_range: str | None = None
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Status, headers and body of the answer to a request that ended in an error.
+    """Returns status, headers and body of the response for a request that ended in an error.
 
-    To a range it has no body, since viewers take any for pixels; and to a later one a Content-Range, which
-    means nothing here (RFC 9110 14.4), but without it Cornerstone3D takes the part that it has for all.
+    If the request has a Range, the body is empty, because viewers take any body for pixels. If that range
+    starts after byte 0, the response carries a Content-Range. It has no meaning here (RFC 9110 14.4), but
+    without it Cornerstone3D takes the part that it holds for the whole frame.
     """
     status = status_of(error)
     title = type(error).__name__

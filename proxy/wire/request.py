@@ -1,8 +1,8 @@
-"""A viewer's request, from what the server read; pure.
+"""Reads a viewer's request from what the server parsed. Pure.
 
-Viewers append arguments to URLs that have some already, so a second `?` counts as `&`. Two arguments
-are ours: `accept`, which goes before the header (PS3.18 8.3.3.1), and `profile`. All others are the
-origin's business and stay as they came.
+Viewers append arguments to URLs that already have some, so a second `?` counts as `&`. The proxy has two
+arguments of its own: `accept`, which takes precedence over the header (PS3.18 8.3.3.1), and `profile`. It
+passes all other arguments to the origin unchanged.
 """
 
 import re
@@ -19,24 +19,24 @@ _BETWEEN = re.compile(r"[?&]")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked."""
+    """A viewer's request."""
 
     method: str
-    """In capitals."""
+    """Upper-case method."""
     path: str
-    """As it came, without its leading slash."""
+    """Path as received, without the leading slash."""
     query: str
-    """As it came."""
+    """Query as received."""
     others: str
-    """The query without our own arguments."""
+    """Query without the proxy's own arguments."""
     profile: str | None
     """The argument `profile`."""
     accept: str | None
-    """The argument `accept`, else the header."""
+    """The argument `accept`, else the Accept header."""
     pairs: tuple[tuple[str, str], ...]
-    """All headers, names in lower case, in order."""
+    """All headers in order, with lower-case names."""
     fields: Mapping[str, str]
-    """The same by name; several of one name are joined (RFC 9110 5.3)."""
+    """Headers by name; values of a repeated name are joined (RFC 9110 5.3)."""
 
     @property
     def wanted_profile(self) -> str | None:
@@ -44,20 +44,20 @@ class Request:
         return self.profile or self.header("retrieve-profile")
 
     def header(self, name: str) -> str | None:
-        """The value of a header."""
+        """Returns a header's value; None if the request lacks it."""
         return self.fields.get(name)
 
 
 def read_request(
     method: str, raw_path: bytes, raw_query: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> Request:
-    """The request. Raises `BadResource` for a path that is no path.
+    """Builds the request. Raises `BadResource` if path and query are not ASCII or the path lacks its slash.
 
     >>> read_request("GET", b"/a/jpip", b"target=1?accept=image%2Fjphc", []).accept
     'image/jphc'
     """
     if not raw_path.startswith(b"/") or not (raw_path + raw_query).isascii():
-        raise BadResource("path: plain ASCII from a slash on")
+        raise BadResource("the path must be ASCII and start with a slash")
     path, query = raw_path.decode("ascii")[1:], raw_query.decode("ascii")
     ours, others = own_arguments(query)
     pairs = read_headers(headers)
@@ -67,7 +67,7 @@ def read_request(
 
 
 def own_arguments(query: str) -> tuple[dict[str, str], str]:
-    """The arguments that are ours, and the others as they came.
+    """Splits a query into the proxy's own arguments and the others, which stay as received.
 
     >>> own_arguments("accept=image/jphc&imageSetId=a?x=1")
     ({'accept': 'image/jphc'}, 'imageSetId=a&x=1')
@@ -80,7 +80,7 @@ def own_arguments(query: str) -> tuple[dict[str, str], str]:
 
 
 def split_url(url: str) -> tuple[str, dict[str, str], str]:
-    """Path, our own arguments and the other ones of a URL as a viewer puts it together.
+    """Splits a URL as a viewer assembles it into path, the proxy's own arguments, and the other ones.
 
     >>> split_url("a/jpip?target=4?fsiz=128,128&accept=image/jphc")
     ('a/jpip', {'accept': 'image/jphc'}, 'target=4&fsiz=128,128')
@@ -90,7 +90,7 @@ def split_url(url: str) -> tuple[str, dict[str, str], str]:
 
 
 def arguments(query: str, names: Collection[str]) -> tuple[dict[str, str], str]:
-    """The arguments of these names, the first where there are several, and the others; all as they came."""
+    """Splits a query into the arguments in `names`, first value each, and the others; nothing is unquoted."""
     found: dict[str, str] = {}
     others: list[str] = []
     for argument in filter(None, _BETWEEN.split(query)):
@@ -103,12 +103,12 @@ def arguments(query: str, names: Collection[str]) -> tuple[dict[str, str], str]:
 
 
 def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    """Headers as text, names in lower case."""
+    """Returns headers as text with lower-case names."""
     return tuple((name.decode("latin-1").lower(), _text(value)) for name, value in headers)
 
 
 def _text(value: bytes) -> str:
-    """A header's value; browsers send cookies in UTF-8 that others set so."""
+    """Decodes a header's value. Browsers send a cookie in UTF-8 if somebody else set it so."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

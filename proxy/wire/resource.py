@@ -1,9 +1,9 @@
-"""The name of a frame, from the path of a URL and back (PS3.18 10.1.1, table 10.4.1-1).
+"""Parses the path of a frame's URL and builds it again (PS3.18 10.1.1, table 10.4.1-1).
 
-Paths are taken as they came over the wire: nothing is unquoted or normalised, so two spellings
-never share a key, and a spelling that is not the plain one is refused. Some archives have UIDs with letters,
-`-` and `_`, which the standard does not know. They are kept as they are spelled: each is one segment, which
-can neither climb nor be unquoted into something else.
+Paths are used as received, neither unquoted nor normalised. Two spellings never share a key, and only the
+plain spelling is accepted. Some archives have UIDs with letters, `-` and `_`, which the standard does not
+allow. They are kept as spelled: each is one path segment, which can neither climb nor be unquoted into
+something else.
 """
 
 import re
@@ -15,7 +15,7 @@ MAX_UID = 64
 """Characters of a UID (PS3.5 9.1)."""
 
 MAX_LISTED = 1000
-"""Frames of one request."""
+"""Maximum number of frames in one request."""
 
 _STANDARD_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*", re.ASCII)
@@ -32,7 +32,7 @@ _SERIES_METADATA = re.compile(r"studies/([^/]*)/series/([^/]*)/metadata", re.ASC
 
 @dataclass(frozen=True, slots=True)
 class FrameResource:
-    """One frame of one instance.
+    """The name of one frame.
 
     >>> parse_frame_path("studies/1.2/series/1.3/instances/1.4/frames/1").frame_number
     1
@@ -49,17 +49,17 @@ class FrameResource:
 
     @property
     def path(self) -> str:
-        """The path below the origin's base, without a leading slash."""
+        """Returns the path below the origin's base, without a leading slash."""
         return self.path_at("/frames/")
 
     def path_at(self, frames_path: str) -> str:
-        """The same with something else instead of `/frames/`."""
+        """Returns the path with `frames_path` in place of `/frames/`."""
         instance = f"studies/{self.study}/series/{self.series}/instances/{self.instance}"
         return f"{instance}{frames_path}{self.frame_number}"
 
 
 def is_uid(text: str) -> bool:
-    """Whether this may stand for a UID in a path.
+    """True if the text is accepted as a UID in a path.
 
     >>> is_uid("1.2.ABC-7_x"), is_uid("1..2"), is_uid("1%2f2")
     (True, False, False)
@@ -68,7 +68,7 @@ def is_uid(text: str) -> bool:
 
 
 def is_standard_uid(text: str) -> bool:
-    """Whether this is a UID by the standard (PS3.5 9.1), but for zeros that lead.
+    """True if the text is a UID by the standard (PS3.5 9.1); leading zeros are tolerated.
 
     >>> is_standard_uid("1.2.840"), is_standard_uid("1.2.ABC-7_x")
     (True, False)
@@ -77,7 +77,7 @@ def is_standard_uid(text: str) -> bool:
 
 
 def parse_series_metadata_path(path: str) -> tuple[str, str] | None:
-    """Study and series whose metadata a path names (PS3.18 10.4.1-1); None where it is another path."""
+    """Returns study and series of a series metadata path (PS3.18 10.4.1-1); None for another path."""
     match = _SERIES_METADATA.fullmatch(path)
     if match is None or not all(map(is_uid, match.groups())):
         return None
@@ -86,24 +86,25 @@ def parse_series_metadata_path(path: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class RenderedResource:
-    """A picture of a frame, or of a whole instance or series."""
+    """The name of a rendered picture: of a frame, an instance or a series."""
 
     study: str
     """StudyInstanceUID."""
     series: str
     """SeriesInstanceUID."""
     instance: str
-    """SOPInstanceUID; empty for one of the series."""
+    """SOPInstanceUID; empty if the path names the series."""
     frame_number: int
-    """1-based, as in the URL; 0 for one of the instance or the series."""
+    """1-based, as in the URL; 0 if the path names the instance or the series."""
     is_thumbnail: bool
-    """Whether a small one is wanted."""
+    """True if the path names a thumbnail."""
 
 
 def parse_rendered_path(path: str) -> RenderedResource | None:
-    """The rendered picture or the thumbnail that a path names (PS3.18 10.4.1.1.3, 10.4.1.1.4); else None.
+    """Parses the path of a rendered picture or thumbnail (PS3.18 10.4.1.1.3, 10.4.1.1.4).
 
-    That is also for several frames, and for a study. Raises `BadResource`.
+    Returns None for another path, and also for a list of frames or a study. Raises `BadResource` if a UID or
+    a frame number is malformed.
 
     >>> parse_rendered_path("studies/1/series/2/instances/3/thumbnail").frame_number
     0
@@ -119,12 +120,14 @@ def parse_rendered_path(path: str) -> RenderedResource | None:
 
 
 def is_frame_path(path: str) -> bool:
-    """Whether this is meant as a frame, well spelled or not."""
+    """True if the path has the form of a frame's, even if its parts are malformed."""
     return _FRAME_PATH.fullmatch(path) is not None
 
 
 def split_frames_path(path: str) -> tuple[str, str]:
-    """The path of a frame, and what stands in it instead of `/frames/`; empty where it is no such path.
+    """Splits a path with another segment in place of `/frames/` into the frame's path and that segment.
+
+    The segment is empty if the path has another form.
 
     >>> split_frames_path("studies/1/series/2/instances/3/jls/4")
     ('studies/1/series/2/instances/3/frames/4', '/jls/')
@@ -134,9 +137,9 @@ def split_frames_path(path: str) -> tuple[str, str]:
 
 
 def parse_frames_path(path: str) -> tuple[FrameResource, ...]:
-    """The frames that a path names, several with commas between (PS3.18 10.4.1.1.6), in that order.
+    """Parses a path that names one frame, or several separated by commas, in that order (PS3.18 10.4.1.1.6).
 
-    Raises `BadResource`.
+    Raises `BadResource` if the path is malformed.
 
     >>> [r.frame_number for r in parse_frames_path("studies/1/series/2/instances/3/frames/2,1")]
     [2, 1]
@@ -144,20 +147,21 @@ def parse_frames_path(path: str) -> tuple[FrameResource, ...]:
     before, slash, numbers = path.rpartition("/")
     listed = numbers.split(",")
     if len(listed) > MAX_LISTED:
-        raise BadResource(f"frames: {MAX_LISTED} in one request at most")
+        raise BadResource(f"frames: at most {MAX_LISTED} in one request")
     return tuple(parse_frame_path(f"{before}{slash}{number}") for number in listed)
 
 
 def parse_frame_path(path: str) -> FrameResource:
-    """The frame that a path names. Raises `BadResource` with what is wrong and where."""
+    """Parses a path that names one frame. Raises `BadResource`, which says what is wrong and where."""
     match = _FRAME_PATH.fullmatch(path)
     if match is None:
-        raise BadResource("not the path of a frame: studies/…/series/…/instances/…/frames/N")
+        raise BadResource("a frame's path is studies/…/series/…/instances/…/frames/N")
     study, series, instance, number = match.groups()
     for what, uid in (("study", study), ("series", series), ("instance", instance)):
         if not is_uid(uid):
-            words = f"digits, letters, - and _ with single dots between, {MAX_UID} at most"
-            raise BadResource(f"{what}: not a UID, which has {words}")
+            raise BadResource(
+                f"{what}: a UID has at most {MAX_UID} digits, letters, - and _, with single dots between"
+            )
     if _FRAME_NUMBER.fullmatch(number) is None:
-        raise BadResource("frames: not a frame number, which is 1 or more, in plain digits")
+        raise BadResource("frames: a frame number is 1 or more, in plain digits")
     return FrameResource(study, series, instance, int(number))

@@ -1,7 +1,7 @@
-"""Text that is labelled as a frame: the login page of something between, or an error in words; pure.
+"""Recognises text that is labelled as a frame, such as a gateway's login page or an error message. Pure.
 
-No codec's bytes begin like that. Raw pixels can be letters by chance, so of them only markup at the start
-counts, or an answer that is shorter than any picture and all text.
+No codec's bytes start like text. Raw pixels can be letters by chance. They count as text only if they start
+with markup, or if the whole response is text and shorter than any picture.
 """
 
 import codecs
@@ -10,7 +10,7 @@ import re
 from proxy.wire.media import parse_media_type
 
 SHORT = 1024
-"""Bytes; raw pixels of fewer, which are a text from end to end, are no picture."""
+"""Bytes; raw pixels that are shorter and entirely text are no picture."""
 
 _PAGE = re.compile(rb"\s*<(?:!doctype|\?xml|html|head|body|title|script)\b", re.I)
 """A beginning that pixels do not have by chance, whatever follows."""
@@ -20,7 +20,7 @@ _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def is_text(label: str, leading: bytes, total: int) -> bool:
-    """Whether a frame of `total` bytes, of which these are the first, is a text under another label.
+    """True if a frame of `total` bytes that starts with `leading` is text under another label.
 
     >>> is_text("image/jphc", b"Please log in", 13), is_text("image/jphc", b"\\xff\\x4f\\xff\\x51", 900)
     (True, False)

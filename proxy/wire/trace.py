@@ -1,7 +1,7 @@
-"""Headers that a request's fetches carry on, as they came.
+"""Selects the headers of a request that the proxy's fetches carry on unchanged.
 
-They say to which trace the request belongs (W3C Trace Context 1; the proxy has no spans of its own), and
-through which proxies it came (RFC 9110 7.6.3), which tells a ring of fetches.
+`traceparent` and `tracestate` name the trace that the request belongs to (W3C Trace Context 1; the proxy
+creates no spans). `via` names the proxies that it passed (RFC 9110 7.6.3), which reveals a loop.
 """
 
 import re
@@ -12,7 +12,7 @@ _STATE = re.compile(r"[\x20-\x7e]{1,512}", re.ASCII)
 
 
 def trace_of(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """`traceparent` and its `tracestate`, if there is one good `traceparent`, and `via`, in lower case.
+    """Returns `via`, and `traceparent` with `tracestate` if there is one valid `traceparent`.
 
     >>> trace_of([("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")])
     (('traceparent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'),)

@@ -1,9 +1,9 @@
-"""`Via`: through which proxies a message came (RFC 9110 7.6.3), so that a ring is found. Pure.
+"""Detects loops by `Via`, the header that lists the proxies a message passed (RFC 9110 7.6.3). Pure.
 
-A proxy's pseudonym is made anew for each process. So the proxies of two sites in one chain differ, even if
-they are configured alike, and in a ring a request comes back under a name that one of its proxies gave it.
-If a service has several replicas, the ring may lead through another one each time. So a request is also
-refused if it has come through more proxies of this kind than a chain has.
+Each process creates its own pseudonym. Two proxies in a chain therefore differ even if their configuration is
+the same, and in a loop a request returns under a name that one of its proxies gave it. If a service has
+several replicas, each round may pass a different replica. So a request is also refused if it has passed more
+proxies of this kind than any chain has.
 """
 
 import re
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from proxy.errors import Loop
 
 KIND = "progressive-proxy"
-"""What all our pseudonyms begin with."""
+"""Start of every pseudonym."""
 MOST = 8
-"""Proxies of our kind in one chain."""
+"""Maximum number of proxies of this kind in one chain."""
 
 _OURS = re.compile(rf"\b{KIND}-[0-9a-f]{{16}}\b", re.ASCII)
 
@@ -26,28 +26,28 @@ def _pseudonym() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """What one proxy writes and reads there.
+    """One proxy's entry in `Via`.
 
     >>> Via("us").after("1.0 fred")
     '1.0 fred, 1.1 us'
     """
 
     name: str = field(default_factory=_pseudonym)
-    """Its pseudonym."""
+    """This proxy's pseudonym."""
 
     def after(self, before: str | None, protocol: str = "1.1") -> str:
-        """The value for a message that came with this one; `protocol` is that in which it came."""
+        """Appends this proxy to the received value `before`; `protocol` is the message's HTTP version."""
         return f"{before}, {protocol} {self.name}" if before else f"{protocol} {self.name}"
 
     def check(self, value: str) -> None:
-        """Raises `Loop` if a message with this value went round a ring."""
+        """Raises `Loop` if a message with this value has already passed this proxy, or too many proxies."""
         ours = proxies_in(value)
         if self.name in ours or len(ours) > MOST:
-            raise Loop("the way to the origin leads back to this proxy: correct the url of the origin")
+            raise Loop("the origin's url leads back to this proxy: correct it in the configuration")
 
 
 def proxies_in(value: str) -> list[str]:
-    """The pseudonyms of our kind, in order.
+    """Returns the pseudonyms of this project's proxies, in order.
 
     >>> proxies_in("1.1 progressive-proxy-0123456789abcdef, 1.1 nginx")
     ['progressive-proxy-0123456789abcdef']

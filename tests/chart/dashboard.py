@@ -40,12 +40,14 @@ def rows() -> dict[str, list[Panel]]:
     """Every panel, in order."""
     hits = rate("frame_answers_total", where=OURS + ',cache="hit"')
     return {
-        "Seen at once, complete soon": [
-            number("First pictures on time", "percentunit", on_time("first"), "In the last hour."),
-            number("Final pictures on time", "percentunit", on_time("final"), "In the last hour."),
-            number("Frames a second", "reqps", rate("frame_answers_total")),
-            number("Of these from memory", "percentunit", f"{hits} / {rate('frame_answers_total')}"),
-            number("Bytes saved", "percentunit", f"1 - {FETCHED} / {SERVED}", "Served, yet not fetched."),
+        "Time to pictures": [
+            number("First pictures on time", "percentunit", on_time("first"), "Share in the last hour."),
+            number("Final pictures on time", "percentunit", on_time("final"), "Share in the last hour."),
+            number("Frames per second", "reqps", rate("frame_answers_total")),
+            number("Frames from memory", "percentunit", f"{hits} / {rate('frame_answers_total')}"),
+            number(
+                "Bytes saved", "percentunit", f"1 - {FETCHED} / {SERVED}", "Bytes served without a fetch."
+            ),
             number("Origins down", "none", f"count ({_up()} == 0) or vector(0)"),
             _delivery("first"),
             _delivery("final"),
@@ -68,52 +70,53 @@ def rows() -> dict[str, list[Panel]]:
             ),
             lines("Bytes", "Bps", (rate("origin_bytes_total", "origin, stage"), "{{origin}} {{stage}}")),
             lines(
-                "Answers refused",
+                "Responses refused",
                 "ops",
                 (rate("mismatches_total", "origin, reason"), "{{origin}} {{reason}}"),
-                about="Answers of an origin that can't be believed, by what is wrong with them.",
+                about="Origin responses that can't be trusted, by reason.",
             ),
             lines(
-                "Resumed, asked again, unguarded",
+                "Resumed, refetched, unguarded",
                 "ops",
                 (rate("resumes_total", "origin"), "{{origin}} resumed"),
-                (rate("asked_again_total", "origin"), "{{origin}} asked again"),
+                (rate("asked_again_total", "origin"), "{{origin}} refetched"),
                 (rate("unguarded_completions_total", "origin"), "{{origin}} unguarded"),
             ),
-            lines("Being fetched", "none", (gauge("fills_in_flight"), "frames")),
+            lines("Frames being fetched", "none", (gauge("fills_in_flight"), "frames")),
         ],
-        "Waiting for a turn": [
-            lines(f"Waited, p{q * 100:.0f}", "s", (quantile(q, "gate_wait", "origin, stage"), _STAGE))
+        "Queue for the origin": [
+            lines(f"Time in queue, p{q * 100:.0f}", "s", (quantile(q, "gate_wait", "origin, stage"), _STAGE))
             for q in (0.5, 0.95, 0.99)
         ],
         "Memory": [
             lines("Held", "bytes", (gauge("cache_bytes", "part"), "{{part}}")),
-            lines("Frames asked for", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
-            lines("Dropped for lack of room", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
+            lines("Frame requests", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
+            lines("Frames evicted", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
         ],
         "Bytes saved": [
             lines("Bytes served and fetched", "Bps", (SERVED, "served"), (FETCHED, "fetched")),
             lines("Bytes served", "Bps", (rate("served_bytes_total", "cache"), "{{cache}}")),
             lines(
-                "First fetches up to a resolution",
+                "First fetches by resolution",
                 "ops",
                 (rate("first_fetches_total", "method"), "{{method}}"),
                 (rate("top_ups_total"), "fell short"),
                 span=4,
             ),
             lines(
-                "Saved by these", "Bps", (rate("first_saved_bytes_total"), "shorter than 64 KiB by"), span=4
+                "Bytes saved by first fetches",
+                "Bps",
+                (rate("first_saved_bytes_total"), "below 64 KiB"),
+                span=4,
             ),
         ],
         "Plans": [
+            lines("Plans ended", "ops", (rate("plans_total", "profile, state"), "{{profile}} {{state}}")),
             lines(
-                "Plans that ended", "ops", (rate("plans_total", "profile, state"), "{{profile}} {{state}}")
-            ),
-            lines(
-                "Fetched ahead, and then asked for",
+                "Prefetched, and then requested",
                 "Bps",
                 (rate("prefetched_bytes_total", "profile"), "{{profile}} fetched"),
-                (rate("prefetched_used_bytes_total", "profile"), "{{profile}} asked for"),
+                (rate("prefetched_used_bytes_total", "profile"), "{{profile}} requested"),
                 span=16,
             ),
         ],
@@ -124,19 +127,19 @@ def rows() -> dict[str, list[Panel]]:
                 (rate("frame_answers_total", "status", OURS + ',status=~"[45].."'), "{{status}}"),
                 span=6,
             ),
-            lines("Answers cut short", "ops", (rate("cut_answers_total", "reason"), "{{reason}}"), span=6),
+            lines("Responses cut short", "ops", (rate("cut_answers_total", "reason"), "{{reason}}"), span=6),
             lines(
-                "Refused by their head",
+                "Requests refused by their head",
                 "ops",
                 (rate("refused_requests_total", "reason"), "{{reason}}"),
                 span=6,
-                about="Requests that break HTTP or a rule of `listen`, by the error that says so.",
+                about="Requests that violate HTTP or a rule of `listen`, by error.",
             ),
             lines(
                 "Configuration",
                 "none",
                 (gauge("configuration_is_good", how="min"), "is good"),
-                (rate("reloads_total", "result"), "reloads a second, {{result}}"),
+                (rate("reloads_total", "result"), "reloads per second, {{result}}"),
                 (gauge("build_info", "version", "count"), "pods of {{version}}"),
                 span=6,
             ),
@@ -157,7 +160,7 @@ def _delivery(which: str) -> Panel:
 
 
 def _delivery_by_cache(which: str) -> Panel:
-    title = f"{which.capitalize()} delivery by what the cache did, p95"
+    title = f"{which.capitalize()} delivery by cache result, p95"
     query = quantile(0.95, f"{which}_delivery", "cache", ASKED)
     return lines(title, "s", (query, "{{cache}}"), objective(which), span=12)
 

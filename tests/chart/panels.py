@@ -88,7 +88,7 @@ def number(title: str, unit: str, query: str, about: str = "") -> stat.Panel:
 
 def by_profile_and_cache() -> table.Panel:
     """p50, p95, p99 of both deliveries; a line for each profile and what the cache did."""
-    title = "First and final delivery in the whole time shown, by profile and by what the cache did"
+    title = "First and final delivery over the whole range, by profile and cache result"
     panel = table.Panel().title(title).unit("s").datasource(SOURCE).span(24).height(6).decimals(3)
     names: dict[str, object] = {}
     wanted = [(delivery, q) for delivery in ("first", "final") for q in QUANTILES]

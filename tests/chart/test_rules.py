@@ -106,7 +106,7 @@ def test_an_origin_that_is_down(tmp_path: Path) -> None:
         series("origin_up", "1x25", origin="cloud", pod="a"),
         {"series": 'progressive_proxy_origin_up{job="another",origin="pacs"}', "values": "0x25"},
     ]
-    words = "Origin pacs fails again and again; only what is held is served."
+    words = "Origin pacs keeps failing. The proxy serves only cached frames."
     down = ({"origin": "pacs", "severity": "critical"}, words)
     tried_out(tmp_path, inputs, fired("OriginDown", "4m"), fired("OriginDown", "10m", down))
 
@@ -117,7 +117,7 @@ def test_an_origin_that_was_never_reached(tmp_path: Path) -> None:
         *(series(name, "0x3 1x22", origin="pacs", pod="b") for name in ("origin_reached", "origin_up")),
         *(series(name, "0x1 1x24", origin="cloud", pod="a") for name in ("origin_reached", "origin_up")),
     ]
-    words = "Origin pacs has not answered 1 of the pods since they started."
+    words = "Origin pacs has not responded to 1 of the pods since they started."
     missing = ({"origin": "pacs", "severity": "critical"}, words)
     tried_out(
         tmp_path,
@@ -133,7 +133,7 @@ def test_an_origin_that_is_down_after_it_was_reached(tmp_path: Path) -> None:
         series("origin_up", "1x4 0x20", origin="pacs", pod="a"),
         series("origin_reached", "1x24", origin="pacs", pod="a"),
     ]
-    words = "Origin pacs fails again and again; only what is held is served."
+    words = "Origin pacs keeps failing. The proxy serves only cached frames."
     down = ({"origin": "pacs", "severity": "critical"}, words)
     tried_out(tmp_path, inputs, fired("OriginDown", "10m", down), fired("OriginNotReached", "10m"))
 
@@ -143,7 +143,7 @@ def test_answers_that_fail(tmp_path: Path) -> None:
         series("frame_answers_total", "0+94x20 1880+100x20", status="200", cache="hit"),
         series("frame_answers_total", "0+6x20 120+0x20", status="502", cache="miss"),
     ]
-    words = ({"severity": "critical"}, "6% of requests for frames get a 5xx.")
+    words = ({"severity": "critical"}, "6% of frame requests fail with a 5xx status.")
     tried_out(tmp_path, inputs, fired("AnswersFail", "15m", words), fired("AnswersFail", "39m"))
 
 
@@ -152,13 +152,13 @@ def test_mismatches(tmp_path: Path) -> None:
         series("mismatches_total", "0x10 0+1x20", origin="pacs", reason="validator"),
         series("mismatches_total", "0x10 1x20", origin="pacs", reason="length"),
     ]
-    words = "Answers of origin pacs are refused: validator."
+    words = "The proxy refuses responses of origin pacs: validator."
     refused = ({"origin": "pacs", "reason": "validator", "severity": "warning"}, words)
     tried_out(tmp_path, inputs, fired("Mismatches", "12m"), fired("Mismatches", "25m", refused))
 
 
 def test_a_cache_that_thrashes(tmp_path: Path) -> None:
-    words = "Frames are dropped from memory half as often as frames are asked for, or more."
+    words = "The cache evicts at least one frame for every two frame requests."
     for dropped, expected in ((60, [({"severity": "warning"}, words)]), (40, [])):
         inputs = [
             series("cache_evictions_total", f"0+{dropped}x60", part="first"),
@@ -171,7 +171,10 @@ def test_a_cache_that_thrashes(tmp_path: Path) -> None:
 
 def test_a_bad_configuration(tmp_path: Path) -> None:
     inputs = [series("configuration_is_good", "1x4 0x20"), series("configuration_is_good", "1x25", pod="b")]
-    words = ({"severity": "warning"}, "A changed configuration is bad; the last good one stays in force.")
+    words = (
+        {"severity": "warning"},
+        "The changed configuration is invalid. The proxy keeps using the last valid one.",
+    )
     tried_out(tmp_path, inputs, fired("ConfigurationBad", "8m"), fired("ConfigurationBad", "20m", words))
 
 

@@ -116,9 +116,9 @@ def test_volumes_and_containers_of_podspec_are_added_to_the_chart_s() -> None:
             [{"name": OWN, "image": "x"}],
             f"podSpec.initContainers: {OWN} is the chart's own",
         ),
-        ("volumes", {"scratch": {}}, "podSpec.volumes: a list is expected"),
-        ("containers", "none", "podSpec.containers: a list is expected"),
-        ("securityContext", [1], "podSpec.securityContext: a mapping is expected"),
+        ("volumes", {"scratch": {}}, "podSpec.volumes: must be a list"),
+        ("containers", "none", "podSpec.containers: must be a list"),
+        ("securityContext", [1], "podSpec.securityContext: must be a mapping"),
         ("serviceAccountName", "x", "podSpec.serviceAccountName: set serviceAccount.name instead"),
         (
             "terminationGracePeriodSeconds",

@@ -276,4 +276,4 @@ def test_what_is_no_tree_is_not_served(tmp_path: Path) -> None:
     command = [str(COMMAND), "demo", "--tree", str(tmp_path), "--exit"]
     refused = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "no tree that create wrote" in refused.stderr
+    assert "not a complete tree written by create" in refused.stderr

@@ -6,20 +6,30 @@ from proxy.cli import main
 from tests.real.conftest import RealOrigin
 
 EXPECTED = {
-    "nginx_single_part": ("asks by image/jphc", "206 with the bytes", "strong, fit", "guarded by If-Range"),
-    "nginx_static_wado": (
-        "asks by image/jphc",
-        "206 with",
-        "strong, fit",
+    "nginx_single_part": (
+        "requests image/jphc",
+        "206 with the requested bytes",
+        "strong, usable",
         "guarded by If-Range",
     ),
-    "nginx_creator": ("asks by image/jphc", "206 with the bytes", "strong, fit", "guarded by If-Range"),
+    "nginx_static_wado": (
+        "requests image/jphc",
+        "206 with",
+        "strong, usable",
+        "guarded by If-Range",
+    ),
+    "nginx_creator": (
+        "requests image/jphc",
+        "206 with the requested bytes",
+        "strong, usable",
+        "guarded by If-Range",
+    ),
     "orthanc_open": (
-        "asks by ?accept=image/jphc",
+        "requests ?accept=image/jphc",
         "none: 200 with the whole frame",
-        "none that is strong",
-        "another each time",
-        "fetch first bytes alone, so plans fetch whole frames",
+        "no strong one",
+        "different each time",
+        "fetch only the first bytes, so plans fetch whole frames",
     ),
 }
 

@@ -212,7 +212,9 @@ async def test_bytes_that_are_not_what_they_claim_pass_as_they_are_and_are_marke
         for _ in range(2):
             answer = await home.viewer.get(FRAME, headers=SINGLE)
             assert answer.content == broken
-            assert answer.headers["not-progressive"] == ("no codestream: it does not start with SOC and SIZ")
+            assert answer.headers["not-progressive"] == (
+                "not a codestream: it does not start with SOC and SIZ"
+            )
             assert "resolution-ends" not in answer.headers
 
 

@@ -146,11 +146,11 @@ async def test_an_instance_shows_its_first_frame_and_as_a_thumbnail_the_one_in_t
 @pytest.mark.parametrize(
     ("query", "accept", "status", "words"),
     [
-        ("?viewport=12", "*/*", 400, "viewport: width,height in pixels"),
-        ("?viewport=5,5,400,0,1,1", "*/*", 400, "which has 301 pixels there"),
-        ("?window=40,400", "*/*", 400, "window: center,width,function"),
-        ("?quality=0", "*/*", 400, "quality: a whole number from 1 to 100"),
-        ("", "image/gif", 406, "image/jpeg or image/png"),
+        ("?viewport=12", "*/*", 400, "viewport: must be width,height in pixels"),
+        ("?viewport=5,5,400,0,1,1", "*/*", 400, "whose side has 301 pixels"),
+        ("?window=40,400", "*/*", 400, "window: must be center,width,function"),
+        ("?quality=0", "*/*", 400, "quality: must be a whole number from 1 to 100"),
+        ("", "image/gif", 406, "image/jpeg and image/png"),
     ],
 )
 async def test_what_can_not_be_given_is_said_with_what_can(

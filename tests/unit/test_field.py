@@ -96,5 +96,5 @@ def test_inspect_has_a_line_for_each_frame_or_a_reason(name: str, capsys: pytest
         assert err == ""
     else:
         assert (
-            err == f"progressive-proxy: {path}: its pixels are not encapsulated, Explicit VR Little Endian\n"
+            err == f"progressive-proxy: {path}: the pixels are not encapsulated: Explicit VR Little Endian\n"
         )

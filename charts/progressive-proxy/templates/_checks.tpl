@@ -1,4 +1,5 @@
-{{/* Refuses values that would open more than they say, replace what the chart sets, or be ignored; all at once. */}}
+{{/* Refuses values that open more than they say, replace what the chart sets, or are ignored. Reports all faults at
+once. */}}
 {{- define "progressive-proxy.checks" -}}
 {{- $faults := list -}}
 {{- $isSidecar := eq .Values.mode "sidecar" -}}
@@ -23,7 +24,7 @@
 {{- end -}}
 {{- end -}}
 {{- if and .Values.serviceAccount.name .Values.serviceAccount.annotations -}}
-{{- $faults = append $faults "serviceAccount.annotations: have no effect with serviceAccount.name, as none is made" -}}
+{{- $faults = append $faults "serviceAccount.annotations: have no effect with serviceAccount.name, because the chart then creates no account" -}}
 {{- end -}}
 {{- $own := include "progressive-proxy.metadata" . | fromYaml -}}
 {{- range $place := list "monitoring" "dashboards" -}}
@@ -59,35 +60,35 @@
 {{- if $faults }}{{ fail (printf "\n%s" (join "\n" $faults)) }}{{ end -}}
 {{- end }}
 
-{{/* What rules of the viewer's would open beside the viewer's own ports, as a JSON object with a list. */}}
+{{/* Lists what the viewer's ingress rules open besides the viewer's own ports, as a JSON object with a list. */}}
 {{- define "progressive-proxy.opened" -}}
 {{- $admin := include "progressive-proxy.port" (dict "context" . "listener" "admin") | int -}}
 {{- $faults := list -}}
 {{- range $i, $rule := .Values.networkPolicy.ingress -}}
 {{- $at := printf "networkPolicy.ingress[%d]" $i -}}
 {{- if and (hasKey $rule "from") (not $rule.from) -}}
-{{- $faults = append $faults (printf "%s.from: is empty, which Kubernetes takes for anywhere; leave it out to say so" $at) -}}
+{{- $faults = append $faults (printf "%s.from: is empty, which Kubernetes reads as anywhere; leave the key out if you mean that" $at) -}}
 {{- end -}}
 {{- if not $rule.ports -}}
-{{- $faults = append $faults (printf "%s.ports: is missing, which opens every port; name the viewer's" $at) -}}
+{{- $faults = append $faults (printf "%s.ports: is missing, which opens every port; name the viewer's ports" $at) -}}
 {{- end -}}
 {{- range $rule.ports -}}
 {{- $isTcp := eq (.protocol | default "TCP") "TCP" -}}
 {{- if kindIs "invalid" .port -}}
-{{- $faults = append $faults (printf "%s.ports: a port is missing, which opens every port; name the viewer's" $at) -}}
+{{- $faults = append $faults (printf "%s.ports: a port is missing, which opens every port; name the viewer's ports" $at) -}}
 {{- else if and $isTcp (kindIs "string" .port) -}}
 {{- if eq .port "proxy-admin" -}}
-{{- $faults = append $faults (printf "%s.ports: proxy-admin is the proxy's; networkPolicy.metrics says who may reach it" $at) -}}
+{{- $faults = append $faults (printf "%s.ports: proxy-admin is the proxy's port; set networkPolicy.metrics to allow access to it" $at) -}}
 {{- end -}}
 {{- else if and $isTcp (le (int .port) $admin) (ge (int (.endPort | default .port)) $admin) -}}
-{{- $faults = append $faults (printf "%s.ports: %d is the proxy's admin port; networkPolicy.metrics says who may reach it" $at $admin) -}}
+{{- $faults = append $faults (printf "%s.ports: %d is the proxy's admin port; set networkPolicy.metrics to allow access to it" $at $admin) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- dict "faults" $faults | toJson -}}
 {{- end }}
 
-{{/* Whether there is a NetworkPolicy: in mode standalone, and beside a viewer only with the viewer's own rules. */}}
+{{/* "true" if there is a NetworkPolicy: in mode standalone, and in mode sidecar only with the viewer's own rules. */}}
 {{- define "progressive-proxy.hasPolicy" -}}
 {{- $policy := .Values.networkPolicy -}}
 {{- $isAuto := eq (toString $policy.enabled) "auto" -}}

@@ -1,4 +1,4 @@
-{{/* The file that the program reads. */}}
+{{/* The proxy's configuration file. */}}
 {{- define "progressive-proxy.config" -}}
 {{- $viewers := ternary "127.0.0.1:8080" "0.0.0.0:8080" (eq .Values.mode "sidecar") -}}
 {{- $listen := dict "viewers" $viewers "admin" "0.0.0.0:8081" "grace" 60 -}}
@@ -10,26 +10,26 @@
 {{- mergeOverwrite (dict "listen" $listen) (deepCopy .Values.config) | toYaml -}}
 {{- end }}
 
-{{/* Whether the program has credentials of its own at an origin, and so looks at `Host`; empty if not. */}}
+{{/* "true" if the proxy has its own credentials at an origin, and so checks `Host`; otherwise empty. */}}
 {{- define "progressive-proxy.hasOwnProof" -}}
 {{- range .Values.config.origins -}}
 {{- if or .credentials (dig "tls" "certificate_file" "" .) -}}true{{- end -}}
 {{- end -}}
 {{- end }}
 
-{{/* Port of a listener: viewers or admin. */}}
+{{/* The port of a listener: viewers or admin. */}}
 {{- define "progressive-proxy.port" -}}
 {{- $config := include "progressive-proxy.config" .context | fromYaml -}}
 {{- regexFind "[0-9]+$" (get $config.listen .listener) -}}
 {{- end }}
 
-{{/* Seconds that a pod has to end: time for others to hear that it does, running answers, and to close. */}}
+{{/* Seconds for a pod to end: until others notice, for running responses, and to close. */}}
 {{- define "progressive-proxy.endsWithin" -}}
 {{- $config := include "progressive-proxy.config" . | fromYaml -}}
 {{- add 15 (ceil $config.listen.grace) -}}
 {{- end }}
 
-{{/* Ports of the origins, each once, as a JSON object with a list. */}}
+{{/* The ports of the origins, each once, as a JSON object with a list. */}}
 {{- define "progressive-proxy.originPorts" -}}
 {{- $ports := list -}}
 {{- range .Values.config.origins -}}

@@ -1,11 +1,11 @@
-{{/* The proxy's container, without what differs between a sidecar and a pod of its own. */}}
+{{/* The proxy's container: the part that a sidecar and a pod of its own have in common. */}}
 {{- define "progressive-proxy.container" -}}
 name: progressive-proxy
 image: {{ include "progressive-proxy.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [serve, --config, /etc/progressive-proxy/config/config.yaml]
 env: {{- include "progressive-proxy.env" . | nindent 2 }}
-startupProbe: # the viewer beside the proxy starts then; no origin is waited for
+startupProbe: # the viewer starts after it succeeds; it waits for no origin
   httpGet: {path: /livez, port: proxy-admin}
   periodSeconds: 1
   failureThreshold: {{ .Values.startupSeconds }}
@@ -22,8 +22,8 @@ volumeMounts: {{- include "progressive-proxy.mounts" . | nindent 2 }}
 {{- end }}
 
 {{/*
-`env`, after what glibc needs so that memory of readers who left goes back to the system, as in the image. The first
-16 MiB of an arena are kept, since pages that come anew with every chunk cost more than the chunk.
+`env`, after the settings that let glibc return memory to the system when viewers have left, as in the image. glibc
+keeps the first 16 MiB of an arena, because fetching pages anew for every chunk would cost more than the chunk.
 */}}
 {{- define "progressive-proxy.env" -}}
 {{- $names := list -}}
@@ -45,7 +45,7 @@ capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
-{{/* Directories, not files in them (subPath): only these change in a pod that runs. */}}
+{{/* Mounts directories instead of single files (subPath), because only directories change in a running pod. */}}
 {{- define "progressive-proxy.mounts" -}}
 - {name: progressive-proxy-config, mountPath: /etc/progressive-proxy/config, readOnly: true}
 {{- range .Values.secrets }}

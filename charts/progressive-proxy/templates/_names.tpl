@@ -1,4 +1,4 @@
-{{/* The release's name, and the program's where that does not say it. */}}
+{{/* The release's name, with the program's name added if it is not part of it. */}}
 {{- define "progressive-proxy.fullname" -}}
 {{- if contains "progressive-proxy" .Release.Name -}}
 {{ .Release.Name | trunc 53 | trimSuffix "-" }}
@@ -7,7 +7,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* Labels of everything. */}}
+{{/* Labels of all objects. */}}
 {{- define "progressive-proxy.metadata" -}}
 app.kubernetes.io/name: progressive-proxy
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -16,7 +16,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* What pods with a proxy in them are found by; selectors can't change, so nothing of a version is in it. */}}
+{{/* Selects the pods that contain a proxy. Selectors can't change, so they contain no version. */}}
 {{- define "progressive-proxy.selector" -}}
 {{- if eq .Values.mode "sidecar" -}}
 progressive-proxy: {{ include "progressive-proxy.fullname" . }}

@@ -1,6 +1,6 @@
 {{/*
-For the viewer's nginx, in `http`: the upstream `progressive_proxy`. Of a service of its own all frames of a study
-come from one pod: they are kept once, and fetched once. `resolve` needs nginx 1.27.3.
+For the viewer's nginx, in `http`: the upstream `progressive_proxy`. In mode standalone, all frames of a study come from
+one pod, so they are fetched and cached only once. `resolve` needs nginx 1.27.3.
 */}}
 {{- define "progressive-proxy.nginx" -}}
 {{- $port := include "progressive-proxy.port" (dict "context" . "listener" "viewers") -}}
@@ -24,7 +24,7 @@ upstream progressive_proxy {
 {{- end -}}
 {{- end }}
 
-{{/* For its `location`: bytes are handed on as they arrive, and kept by the proxy alone. */}}
+{{/* For the `location` in the viewer's nginx: passes bytes on as they arrive, and leaves caching to the proxy. */}}
 {{- define "progressive-proxy.nginxLocation" -}}
 proxy_pass http://progressive_proxy/;
 proxy_http_version 1.1;

@@ -1,6 +1,7 @@
 {{/*
-The spec of a pod of its own: ours, and `podSpec` with it. Nothing of `podSpec` replaces ours unseen: lists are joined,
-maps are laid over ours key by key, a single value goes before ours, and an entry that has the name of ours is refused.
+The spec of the proxy's own pod, merged with `podSpec`. Nothing in `podSpec` silently replaces the chart's values. Lists
+are joined, maps are merged key by key, a single value takes precedence, and an entry with a name of the chart's is
+refused.
 */}}
 {{- define "progressive-proxy.pod" -}}
 {{- $pod := include "progressive-proxy.podSpec" . | fromYaml -}}
@@ -10,7 +11,7 @@ maps are laid over ours key by key, a single value goes before ours, and an entr
 {{- if not (kindIs "invalid" $theirs) }}{{ $_ := set $pod $key $theirs }}{{ end -}}
 {{- else if ne (kindOf $theirs) (kindOf $ours) -}}
 {{- if or (kindIs "slice" $ours) (kindIs "map" $ours) -}}
-{{- fail (printf "podSpec.%s: a %s is expected, as Kubernetes has it" $key (ternary "list" "mapping" (kindIs "slice" $ours))) -}}
+{{- fail (printf "podSpec.%s: must be a %s, as in Kubernetes" $key (ternary "list" "mapping" (kindIs "slice" $ours))) -}}
 {{- end -}}
 {{- $_ := set $pod $key $theirs -}}
 {{- else if kindIs "slice" $ours -}}
@@ -24,7 +25,7 @@ maps are laid over ours key by key, a single value goes before ours, and an entr
 {{- toYaml $pod -}}
 {{- end }}
 
-{{/* Two lists as one, as a JSON object with a list. A spread over the same topology goes before ours. */}}
+{{/* Joins two lists, as a JSON object with a list. A spread over the same topology replaces the chart's. */}}
 {{- define "progressive-proxy.joined" -}}
 {{- $named := ternary "topologyKey" "name" (eq .key "topologySpreadConstraints") -}}
 {{- $taken := list -}}
@@ -34,18 +35,18 @@ maps are laid over ours key by key, a single value goes before ours, and an entr
 {{- if not (has (get . $named) $taken) -}}
 {{- $joined = append $joined . -}}
 {{- else if eq $named "name" -}}
-{{- fail (printf "podSpec.%s: %s is the chart's own; change it by the chart's other values" $.key .name) -}}
+{{- fail (printf "podSpec.%s: %s is the chart's own; change it with the chart's other values" $.key .name) -}}
 {{- end -}}
 {{- end -}}
 {{- dict "list" (concat $joined .theirs) | toJson -}}
 {{- end }}
 
-{{/* Keys of `podSpec` that hold for every pod that the chart makes: how the image is pulled, where the pod runs, names. */}}
+{{/* Keys of `podSpec` that apply to every pod of the chart: how to pull the image, where to run, host names. */}}
 {{- define "progressive-proxy.placedBy" -}}
 imagePullSecrets nodeSelector tolerations affinity priorityClassName runtimeClassName dnsPolicy dnsConfig hostAliases
 {{- end }}
 
-{{/* These, for the pods that run once. */}}
+{{/* The values of these keys, for the pods that run once. */}}
 {{- define "progressive-proxy.placing" -}}
 {{- $placed := dict -}}
 {{- range $key := include "progressive-proxy.placedBy" . | splitList " " -}}

@@ -1,5 +1,5 @@
 {{/*
-For a viewer's chart that has this one as a dependency. With the alias `proxy`:
+For a viewer's chart that depends on this chart, with the alias `proxy`:
 
   metadata:
     labels:
@@ -14,15 +14,15 @@ For a viewer's chart that has this one as a dependency. With the alias `proxy`:
       {{- include "progressive-proxy.volumes" .Subcharts.proxy | nindent 6 }}
 */}}
 
-{{/* The container, for `initContainers`: it starts before the viewer's, and ends after them. */}}
+{{/* The container, for `initContainers`: it starts before the viewer's containers and ends after them. */}}
 {{- define "progressive-proxy.sidecar" -}}
-{{- if ne .Values.mode "sidecar" }}{{ fail "mode: progressive-proxy.sidecar is for mode sidecar; in mode standalone the proxy has pods of its own" }}{{ end -}}
+{{- if ne .Values.mode "sidecar" }}{{ fail "mode: progressive-proxy.sidecar is for mode sidecar; in mode standalone the proxy has its own pods" }}{{ end -}}
 - restartPolicy: Always
   ports: [{name: proxy-admin, containerPort: {{ include "progressive-proxy.port" (dict "context" . "listener" "admin") }}}]
   {{- include "progressive-proxy.container" . | nindent 2 }}
 {{- end }}
 
-{{/* What it mounts. */}}
+{{/* The volumes that the container mounts. */}}
 {{- define "progressive-proxy.volumes" -}}
 - name: progressive-proxy-config
   configMap: {name: {{ include "progressive-proxy.fullname" . }}}
@@ -32,13 +32,13 @@ For a viewer's chart that has this one as a dependency. With the alias `proxy`:
 {{- end }}
 {{- end }}
 
-{{/* For the pod: a change that the program does not take while it runs rolls it. */}}
+{{/* Annotations for the pod: they roll the pod for a change that the proxy can't apply while it runs. */}}
 {{- define "progressive-proxy.annotations" -}}
 {{- $config := include "progressive-proxy.config" . | fromYaml -}}
 checksum/progressive-proxy: {{ omit $config "profiles" "profile" "choose" | toJson | sha256sum }}
 {{- end }}
 
-{{/* For the pod: what it is found by, for metrics and the NetworkPolicy. */}}
+{{/* Labels for the pod, by which metrics and the NetworkPolicy select it. */}}
 {{- define "progressive-proxy.labels" -}}
 {{- include "progressive-proxy.selector" . -}}
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* nginx's configuration and OHIF's. */}}
+{{/* Configuration of nginx and of OHIF. */}}
 {{- define "viewer.files" -}}
 default.conf: |
   {{- include "progressive-proxy.nginx" .Subcharts.proxy | nindent 2 }}

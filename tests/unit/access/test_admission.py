@@ -183,7 +183,7 @@ def test_check_says_which_origin_leads_to_the_proxy_itself(
         origins = f"origins: [{{url: 'http://pacs.example', name: a}}, {{url: '{url}', name: b}}]"
         file.write_text(f"{origins}\nlisten: {{{key}: '{listened}', {other}: '10.0.0.1:9'}}\n")
         assert main(["check", str(file)]) == is_so
-        said = f"{file}: origins: the url of b leads to this proxy itself\n"
+        said = f"{file}: origins: the url of b leads back to this proxy\n"
         assert capsys.readouterr().err == (said if is_so else "")
 
 

@@ -27,7 +27,7 @@ INSTANCE = Path("studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.1")
 
 
 def made(folder: Path, recipe: str = "small") -> list[str]:
-    """The instances that were read for it."""
+    """The instances that were read for the tree."""
     read: list[str] = []
     prepare(folder, recipe, lambda: small_instances(read), encode_htj2k, io.StringIO())
     return read
@@ -157,10 +157,10 @@ def test_a_tree_by_another_recipe_is_made_anew(tmp_path: Path) -> None:
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ConfigurationError, match="holds other files"):
+    with pytest.raises(ConfigurationError, match="holds files that are not"):
         made(tmp_path)
     (tmp_path / "file").write_text("of one's own")
-    with pytest.raises(ConfigurationError, match="holds other files"):
+    with pytest.raises(ConfigurationError, match="holds files that are not"):
         made(tmp_path / "file")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     assert (tmp_path / "file").read_text() == "of one's own"
@@ -191,7 +191,7 @@ def test_of_two_at_once_one_makes_the_tree_and_the_other_finds_it(tmp_path: Path
 
     class Waiting(io.StringIO):
         def write(self, text: str) -> int:
-            may_go_on.set()  # the second one says that it waits: now the first may finish
+            may_go_on.set()  # the second process reports that it waits, so the first may finish
             return super().write(text)
 
     read, said = [list[str]() for _ in range(2)], Waiting()

@@ -1,4 +1,4 @@
-"""Frames in items: a table counts if it fits, empty fragments are none, nothing is left out in silence."""
+"""Frames in items: a table counts if it fits, empty fragments are ignored, nothing is dropped silently."""
 
 import struct
 
@@ -37,7 +37,7 @@ def test_empty_fragments_are_none(empty: int, has_table: bool) -> None:
 
 def test_an_empty_frame_is_missed() -> None:
     value = items(FIRST, b"", THIRD, offsets=tuple(places(FIRST, b"", THIRD)))
-    with pytest.raises(CodestreamError, match="2 frames where NumberOfFrames says 3"):
+    with pytest.raises(CodestreamError, match="has 2 frames, but NumberOfFrames is 3"):
         frames_of(value, 3, None, JPEG)
 
 

@@ -1,4 +1,4 @@
-"""Which colour a frame has, which of its bits are the value, and what it is, whatever its label says."""
+"""The colour of a frame, the bits of its values, and its real transfer syntax, whatever the label says."""
 
 import struct
 from collections.abc import Callable
@@ -25,18 +25,18 @@ NO_LABEL = "OTHER"
 
 
 def jpeg(pixels: Pixels, coded: str, **more: Any) -> bytes:
-    """Its samples as they are, under the markers of that colour."""
+    """Encodes samples unchanged, with the markers of a colour space."""
     return bytes(imagecodecs.jpeg8_encode(pixels, 100, colorspace=coded, outcolorspace=coded, **more))
 
 
 def without(content: bytes, marker: int) -> bytes:
-    """The same less a marker segment."""
+    """Removes a marker segment."""
     at = content.index(struct.pack(">H", marker))
     return content[:at] + content[at + 2 + int.from_bytes(content[at + 2 : at + 4], "big") :]
 
 
 def renamed(content: bytes, names: bytes) -> bytes:
-    """With other identifiers of its components, in the frame's and the scan's header."""
+    """Changes the identifiers of the components, in the headers of frame and scan."""
     frame, scan = (content.index(struct.pack(">H", marker)) for marker in (0xFFC0, 0xFFDA))
     changed = bytearray(content)
     for number, name in enumerate(names):
@@ -59,7 +59,7 @@ STREAMS = {
     "adobe-1": (adobe(BARE, 1), True),
     "adobe-2": (adobe(BARE, 2), True),
 }
-"""JPEGs of the same samples, and whether their markers say that these are luma and chroma."""
+"""JPEGs of the same samples, and True if their markers say luma and chroma."""
 
 
 def near(one: Pixels, other: Pixels, by: int) -> bool:
@@ -128,15 +128,15 @@ def test_full_colour_that_is_said_to_have_half_its_chroma_is_read_as_it_is(is_pl
 
 @pytest.mark.parametrize("length", [0, 2719, 2722, 3000, 4079, 4082, 5000, 8160])
 def test_a_size_that_fits_no_layout_is_refused_with_those_that_do(length: int) -> None:
-    with pytest.raises(CodestreamError, match=f"{length:,} bytes .* 2,720 or 4,080"):
+    with pytest.raises(CodestreamError, match=f"{length:,} bytes, .* 2,720 or 4,080"):
         decode_stored(bytes(length), PLAIN, replace(RGB, photometric="YBR_FULL_422"))
     if length not in (4082, 4079):
-        with pytest.raises(CodestreamError, match=f"{length:,} bytes .* 4,080"):
+        with pytest.raises(CodestreamError, match=f"{length:,} bytes, .* 4,080"):
             decode_stored(bytes(length), PLAIN, RGB)
 
 
 def in_word(values: Pixels, low: int, others: int) -> Pixels:
-    """Values in the middle of 16 bits, the rest full of something else."""
+    """Values in the middle of 16 bits; the other bits hold something else."""
     noise = np.random.default_rng(3).integers(0, 65536, values.shape, dtype=np.uint16)
     mask = np.uint16(4095 << low)
     found: Pixels = (values.view("u2") << low & mask) | (noise & ~mask & others)
@@ -241,11 +241,11 @@ def test_what_is_behind_the_picture_in_a_segment_of_rle_is_ignored(samples: int,
     content = run_lengths(pixels)
     starts = [*struct.unpack_from(f"<{samples}I", content, 4), len(content)]
     segments = [content[a:b] for a, b in pairwise(starts)]
-    segments[longer % samples] = segments[longer % samples][:100] + b"\0\7" * 2  # two literals more
+    segments[longer % samples] = segments[longer % samples][:100] + b"\0\7" * 2  # two more literals
     sizes = np.cumsum([64, *map(len, segments)])
     head = struct.pack("<16I", samples, *map(int, sizes[:-1]), *[0] * (15 - samples))
     pixel = ImagePixel(9, 11, samples, 8, 8, photometric="RGB" if samples == 3 else "MONOCHROME2")
     assert np.array_equal(decode_stored(head + b"".join(segments), RLE, pixel), pixels)
-    with pytest.raises(CodestreamError, match="98 samples of RLE where the metadata says 99"):
+    with pytest.raises(CodestreamError, match="98 samples, but the metadata says 99"):
         short = run_lengths(pixels.reshape(-1)[:98]) if samples == 1 else None
         decode_stored(short or run_lengths(pixels.reshape(-1, 3)[None, :98]), RLE, pixel)

@@ -1,4 +1,4 @@
-"""Frames that are broken or meant to harm cost their own viewer an error, and the service nothing."""
+"""A broken or hostile frame costs its own viewer an error, and costs the service nothing."""
 
 import struct
 import time
@@ -45,7 +45,7 @@ def refused(content: bytes, whole: Whole, why: str) -> None:
 def test_a_jpeg_that_was_cut_is_refused_at_once(syntax: str, samples: int) -> None:
     whole, began = first(syntax, samples), time.perf_counter()
     for stop in range(len(whole.content) - 1):
-        refused(whole.content[:stop], whole, "without an end|no frame header")
+        refused(whole.content[:stop], whole, "no end marker|no frame header")
     assert time.perf_counter() - began < 5, "CharLS alone takes ten seconds for one of them"
 
 
@@ -53,7 +53,7 @@ def test_a_jpeg_that_was_cut_is_refused_at_once(syntax: str, samples: int) -> No
 @pytest.mark.parametrize("lie", [{"rows": 65535}, {"columns": 1}, {"samples": 3}], ids=str)
 def test_another_picture_than_the_metadata_says_is_not_decoded(syntax: str, lie: dict[str, Any]) -> None:
     whole = first(syntax)
-    refused(whole.content, replace(whole, pixel=replace(whole.pixel, **lie)), "where the metadata says")
+    refused(whole.content, replace(whole, pixel=replace(whole.pixel, **lie)), "but the metadata says")
 
 
 @pytest.mark.parametrize("number", [0, 2, 4, 15, 1 << 31])
@@ -71,7 +71,7 @@ def test_segments_of_rle_lie_inside_the_frame(place: int, offset: int) -> None:
 
 
 def patched(codestream: bytes, marker: int, at: int, value: bytes) -> bytes:
-    """With other bytes in the body of its first such segment."""
+    """Replaces bytes in the body of the first such segment."""
     start = codestream.index(struct.pack(">H", marker)) + 4 + at
     return codestream[:start] + value + codestream[start + len(value) :]
 
@@ -82,14 +82,14 @@ STYLE = b"\3\4\4\x40\1"  # three decompositions, blocks of 64x64
 UNUSUAL = {
     "offset": patched(CODESTREAM, SIZ, 2, struct.pack(">4I", 307, 200, 7, 0)),
     "tiny tiles": patched(CODESTREAM, SIZ, 18, struct.pack(">2I", 300, 2)),
-    "other sizes": patched(CODESTREAM, SIZ, 37, b"\1\2"),
-    "other depths": patched(CODESTREAM, SIZ, 39, b"\7"),
+    "different sizes": patched(CODESTREAM, SIZ, 37, b"\1\2"),
+    "different depths": patched(CODESTREAM, SIZ, 39, b"\7"),
     "tiny precincts": CODESTREAM.replace(
         struct.pack(">HHB", COD, 12, 0), struct.pack(">HHB", COD, 16, 1), 1
     ).replace(STYLE, STYLE + b"\x33" * 4, 1),
-    "a step for each": patched(CODESTREAM, QCD, 0, b"\x41"),
-    "not whole": CODESTREAM[:-2],
-    "no HTJ2K": CODESTREAM.replace(b"\xff\x50\0\x08\0\x02", b"\xff\x50\0\x08\0\0", 1),
+    "a step for some": patched(CODESTREAM, QCD, 0, b"\x41"),
+    "not complete": CODESTREAM[:-2],
+    "not HTJ2K": CODESTREAM.replace(b"\xff\x50\0\x08\0\x02", b"\xff\x50\0\x08\0\0", 1),
 }
 
 
@@ -107,7 +107,7 @@ def test_a_codestream_in_a_file_of_its_own_is_decoded_too() -> None:
     assert boxed.startswith(b"\0\0\0\x0cjP  ")
     alone, inside = (decode_stored(each, JPEG_2000, whole.pixel) for each in (whole.content, boxed))
     assert np.array_equal(alone, inside)
-    refused(boxed, replace(whole, pixel=replace(whole.pixel, rows=34)), "where the metadata says")
+    refused(boxed, replace(whole, pixel=replace(whole.pixel, rows=34)), "but the metadata says")
 
 
 def test_what_only_a_few_bytes_say_to_be_gigantic_is_not_decoded() -> None:

@@ -60,7 +60,7 @@ def test_what_would_be_damaged_is_refused(pixels: NDArray[Any]) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
 def test_reduced_sizes_clamp_and_do_not_wrap(dtype: type) -> None:
-    # Sharp edges between the ends of the type over- and undershoot once they are made smaller.
+    # Sharp edges between the limits of the type overshoot when the picture is reduced.
     limits = np.iinfo(dtype)
     pixels: NDArray[Any] = np.full((512, 512), limits.min, dtype)
     pixels[100:300, 130:333] = limits.max
@@ -76,7 +76,7 @@ def test_reduced_sizes_clamp_and_do_not_wrap(dtype: type) -> None:
 
 
 def noise_at_the_ends(dtype: type) -> NDArray[Any]:
-    """Values at both ends of the type, and half of the picture nothing but noise between them."""
+    """Values at both limits of the type, and noise between them in half of the picture."""
     limits, rng = np.iinfo(dtype), np.random.default_rng(4)
     pixels = rng.choice(np.array([limits.min, limits.max], dtype), (256, 256))
     pixels[:, 128:] = rng.integers(limits.min, limits.max, (256, 128), dtype, endpoint=True)
@@ -103,14 +103,14 @@ def test_pixels_are_those_of_a_decoder_that_clamps(dtype: type, reduce: int, ste
     codestream = encode_htj2k(noise_at_the_ends(dtype), step)
     cut = cut_reduced(codestream, 5 - reduce) if reduce else codestream
     by_openjpeg = imagecodecs.jpeg2k_decode(cut, planar=False)
-    rounding = 0 if not step else 1 if by_openjpeg.itemsize == 1 else 4  # of floats in the lossy wavelet
+    rounding = 0 if not step else 1 if by_openjpeg.itemsize == 1 else 4  # of the lossy wavelet's floats
     assert farthest(decode_htj2k(codestream, reduce), by_openjpeg) <= rounding
     assert farthest(decode_htj2k(cut), by_openjpeg) <= rounding
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
 def test_the_bare_decoder_wraps(dtype: type) -> None:
-    """Where it no longer does, nothing has to be done about it."""
+    """If this fails, the decoder is fixed and the correction can go."""
     codestream = encode_htj2k(noise_at_the_ends(dtype))
     bare, span = imagecodecs.htj2k_decode(codestream, planar=False, skipres=1), 2 ** (8 * dtype().itemsize)
     assert farthest(bare, decode_htj2k(codestream, 1)) > span * 0.9

@@ -1,8 +1,8 @@
-"""Pixel truth: every file with pixels of pydicom and of pydicom-data, decoded here and made into alternates.
+"""Pixel truth: every file with pixels of pydicom and pydicom-data is decoded here and made into alternates.
 
-The oracle is pydicom's own decoding by the decoder that `ORACLES` names: none of them is one that is used
-here, but for libjpeg and CharLS in other builds. JPEG of 12 bits, where pydicom has none, is decoded by GDCM
-itself. YBR_FULL_422 becomes RGB and is compared with pydicom's RGB; no pixel may differ there either.
+The oracle is pydicom, with the decoder that `ORACLES` names. These decoders are not the ones used here,
+except for libjpeg and CharLS in other builds. pydicom has no decoder for 12-bit JPEG, so GDCM decodes it
+directly. YBR_FULL_422 becomes RGB and is compared with pydicom's RGB; no pixel may differ there either.
 """
 
 import importlib.util
@@ -51,9 +51,9 @@ ORACLES = {
     "1.2.840.10008.1.2.4.90": "pylibjpeg",
     "1.2.840.10008.1.2.4.91": "pylibjpeg",
 }
-"""By transfer syntax: the plugin that pydicom decodes with."""
+"""For each transfer syntax: the plugin that pydicom decodes with."""
 KNOWN = dict(zip(ORACLES, (3, 71, 1, 8, 15, 2, 4, 2, 4, 11, 7), strict=True))
-"""By transfer syntax: how many files were compared when this was written."""
+"""For each transfer syntax: how many files were compared when this was written."""
 FORMS = {
     ("MONOCHROME1", 16, False): 11,
     ("MONOCHROME2", 8, False): 4,
@@ -68,10 +68,10 @@ FORMS = {
     ("YBR_ICT", 8, False): 1,
     ("YBR_RCT", 8, False): 3,
 }
-"""By photometric interpretation, bits and sign, the same."""
+"""The same, by photometric interpretation, bits and sign."""
 DEPTHS = {8, 10, 12, 13, 14, 15, 16}
 BROKEN = {"MR_truncated.dcm", "JPEG2000-embedded-sequence-delimiter.dcm"}
-"""pydicom does not decode them either."""
+"""Files that pydicom can't decode either."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ class File:
     dataset: Dataset
     syntax: str
     pixel: ImagePixel
-    """As its metadata in DICOM JSON says it."""
+    """The attributes in its metadata in DICOM JSON."""
     frames: tuple[bytes, ...]
-    """The first, and of several the last too."""
+    """The first frame; also the last if there are several."""
 
     @property
     def is_offered(self) -> bool:
-        """Whether there can be alternates of it."""
+        """True if alternates of the file are possible."""
         return self.pixel.allocated in (8, 16) and self.syntax != BIG_ENDIAN
 
     def job(self, alternate: Alternate, scale: int = 1) -> Job:
@@ -105,7 +105,7 @@ def files() -> tuple[File, ...]:
         pytest.skip("needs the demo's images: pip install progressive-proxy[demo]")
     places = Path(DATA_ROOT, "test_files"), Path(spec.submodule_search_locations[0], "data")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some are made to be odd
+        warnings.simplefilter("ignore")  # some files are odd on purpose
         return tuple(found for place in places for found in _below(place))
 
 
@@ -116,7 +116,7 @@ def _below(place: Path) -> Iterator[File]:
             told = dataset.group_dataset(0x28)
             pixel = read_image_pixel(told.to_json_dict())
         except (InvalidDicomError, ValueError, AttributeError, NotImplementedError):
-            continue  # no DICOM file, or one whose header alone is worth a test
+            continue  # not DICOM, or a file whose header is all that matters
         if "PixelData" in dataset and pixel is not None:
             yield File(path.name, dataset, dataset.file_meta.TransferSyntaxUID, pixel, _frames(dataset))
 
@@ -132,18 +132,18 @@ def _frames(dataset: Dataset) -> tuple[bytes, ...]:
 
 
 def good(syntax: str = "") -> list[File]:
-    """Those that can be decoded, of one transfer syntax or all."""
+    """Files that can be decoded, of one transfer syntax or of all."""
     offered = [each for each in files() if each.is_offered and each.name not in BROKEN]
     return [each for each in offered if each.syntax == syntax or not syntax]
 
 
 def small() -> list[File]:
-    """Of them those that take no time, and one large one."""
+    """The fast ones of these files, and one large one."""
     return [each for each in good() if each.pixel.size < MEGAPIXEL or each.name == "RG1_UNCR.dcm"]
 
 
 def by_pydicom(file: File, place: int) -> Pixels:
-    """A frame as somebody else decodes it."""
+    """A frame as decoded by another decoder."""
     if file.syntax == JPEG_12:
         return by_gdcm(file)
     number = None if file.dataset.get("NumberOfFrames") is None else (0, -1)[place]
@@ -213,7 +213,7 @@ def test_htj2k_of_any_encoder_is_decoded_to_what_was_encoded(name: str) -> None:
     colours, bits = (*pixels.shape, 1)[2], 8 * pixels.itemsize
     rows, columns = pixels.shape[:2]
     pixel = ImagePixel(rows, columns, colours, bits, bits, pixels.dtype.kind == "i")
-    if "offset" in name:  # legal, made by nobody, and a way to crash decoders
+    if "offset" in name:  # legal, made by nobody, and able to crash decoders
         with pytest.raises(CodestreamError, match="offset"):
             decode_stored(codestream, OURS, pixel)
         return
@@ -221,7 +221,7 @@ def test_htj2k_of_any_encoder_is_decoded_to_what_was_encoded(name: str) -> None:
 
 
 def decoded(made: Made) -> Pixels:
-    """As imagecodecs decodes it; JPEG-LS of a signed picture has the same bits, without a sign."""
+    """A frame as decoded by imagecodecs. Signed JPEG-LS has the same bits, without a sign."""
     if "jls" in made.label:
         return imagecodecs.jpegls_decode(made.content)
     return imagecodecs.htj2k_decode(made.content, planar=False)
@@ -259,7 +259,7 @@ def farthest(one: Pixels, other: Pixels) -> float:
 
 
 def mean(pixels: Pixels, scale: int) -> Pixels:
-    """Of each block, otherwise computed than ours is."""
+    """The mean of each block, computed differently from the code."""
     sums, counts = pixels.astype(np.float64), np.ones(pixels.shape)
     for axis in (0, 1):
         starts = np.arange(0, pixels.shape[axis], scale)

@@ -35,7 +35,7 @@ GREY = ImagePixel(60, 90, is_signed=True)
 
 
 def grey_of(stored: float, display: Display, *, is_inverted: bool = False) -> int:
-    """One value, as the pseudo-code of PS3.3 C.11.2.1.2 and C.11.2.1.3 has it."""
+    """Windows one value by the pseudo-code of PS3.3 C.11.2.1.2 and C.11.2.1.3."""
     x, window = stored * display.slope + display.intercept, display.window
     assert window is not None
     c, w = window.center, window.width
@@ -115,7 +115,7 @@ def test_a_window_of_one_value_parts_black_from_white() -> None:
 
 
 def palette_of(entries: int, first: int, bits: int, allocated: int = 0) -> tuple[Palette, Dataset]:
-    """A palette of random colours, and the same for pydicom."""
+    """A palette of random colours, for the code and for pydicom."""
     random = np.random.default_rng(entries)
     tables = [
         random.integers(0, 1 << bits, entries).astype(f"<u{(allocated or bits) // 8}") for _ in range(3)
@@ -172,7 +172,7 @@ def test_a_palette_that_can_not_be_read_is_said() -> None:
 
 
 def mean_of(shown: Pixels, left: float, top: float, right: float, bottom: float) -> float:
-    """Of an area, pixel by pixel."""
+    """The mean of an area, pixel by pixel."""
     total = 0.0
     for row in range(math.floor(top), min(len(shown), math.ceil(bottom))):
         for column in range(math.floor(left), min(len(shown[0]), math.ceil(right))):
@@ -285,7 +285,7 @@ def of_file(dataset: Dataset) -> Pixels:
     ],
 )
 def test_real_files_are_shown_as_pydicom_shows_them(name: str) -> None:
-    """From the metadata as a DICOMweb server writes it."""
+    """Reads the display from metadata as a DICOMweb server writes it."""
     dataset = dcmread(str(get_testdata_file(name, download=False)))
     metadata = dataset.to_json_dict(1 << 30, suppress_invalid_tags=True)
     pixel = read_image_pixel(metadata)

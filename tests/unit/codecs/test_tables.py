@@ -1,4 +1,5 @@
-"""Tables of metadata: palettes, whole and in segments, Modality and VOI LUTs; pydicom where it is right."""
+"""Tables in metadata: palettes, plain and segmented, Modality and VOI LUTs; pydicom checks what it gets
+right."""
 
 import struct
 from base64 import b64encode
@@ -91,7 +92,7 @@ def indirect(width: int, count: int, place: int) -> list[int]:
 @pytest.mark.parametrize("width", [1, 2])
 @pytest.mark.parametrize("said", [8, 16])
 def test_segments_are_expanded(width: int, said: int) -> None:
-    """Discrete and linear ones, and copies of these, at an offset in bytes (PS3.3 C.7.9.2)."""
+    """Discrete and linear segments, and copies of these at an offset in bytes (PS3.3 C.7.9.2)."""
     table = segments(width, 0, 2, 5, 6, 1, 3, 9, 0, 1, 0, *indirect(width, 2, 4 * width))
     wanted = [5, 6, 7, 8, 9, 0, 3, 6, 9, 0]
     found = palette(len(wanted), 0, said, table + b"\0" * (len(table) % 2), is_segmented=True)
@@ -114,7 +115,7 @@ def test_segments_are_expanded(width: int, said: int) -> None:
     ids=range(9),
 )
 def test_segments_that_make_no_table_are_an_error(table: bytes) -> None:
-    with pytest.raises(CodestreamError, match="segments do not make the 256 entries"):
+    with pytest.raises(CodestreamError, match="segments of the palette do not make its 256 entries"):
         coloured(np.zeros((2, 2), "u1"), palette(256, 0, 16, table, is_segmented=True))
 
 
@@ -210,12 +211,12 @@ def test_a_descriptor_that_is_none_is_as_if_it_were_not_there(descriptor: list[A
 
 
 def test_a_table_of_another_length_is_an_error() -> None:
-    with pytest.raises(CodestreamError, match="6 bytes where the metadata says 256 entries"):
+    with pytest.raises(CodestreamError, match="6 bytes, but the metadata says 256 entries"):
         mapped(np.zeros(3), lut(256, 0, 16, [1, 2, 3]))
 
 
 def test_what_pydicom_does_otherwise() -> None:
-    """If it no longer does, its functions are to be used."""
+    """If this fails, pydicom is fixed and its functions can be used."""
     dataset, one = Dataset(), Dataset()
     one.LUTDescriptor, one.LUTData = [4096, 0, 8], [value >> 4 for value in range(4096)]
     one["LUTData"].VR = "US"

@@ -1,4 +1,4 @@
-"""Narrow windows, and padding that is no part of a picture."""
+"""Narrow windows, and padding that is not part of the picture."""
 
 from typing import Any
 

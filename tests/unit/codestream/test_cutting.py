@@ -1,4 +1,4 @@
-"""Pictures that are cut out of prefixes, decoded by OpenJPH and by OpenJPEG."""
+"""Pictures cut out of prefixes decode in OpenJPH and in OpenJPEG."""
 
 from itertools import pairwise
 from typing import Any
@@ -30,7 +30,7 @@ from tests.codestreams import (
 
 
 def can_be_cut(name: str) -> bool:
-    # OpenJPH's program makes four tiles of a picture with an offset.
+    # OpenJPH's program makes four tiles if a picture has an offset.
     is_tiled = "tiles" in name or ("ojph" in name and "offset" in name)
     goes_by_place = "PCRL" in name or "CPRL" in name
     return not is_tiled and not (

@@ -1,4 +1,4 @@
-"""Codestreams that are odd, damaged or meant to harm: an answer within bounds, or `CodestreamError`."""
+"""Odd, damaged or hostile codestreams yield a result within bounds, or `CodestreamError`."""
 
 import contextlib
 import random
@@ -42,13 +42,13 @@ def layout_of(codestream: bytes) -> Layout:
 
 
 def changed(codestream: bytes, marker: int, at: int, value: bytes) -> bytes:
-    """With other bytes in the body of its first such segment."""
+    """Replaces bytes in the body of the first such segment."""
     start = codestream.index(struct.pack(">H", marker)) + 4 + at
     return codestream[:start] + value + codestream[start + len(value) :]
 
 
 def look(codestream: bytes) -> None:
-    """All that this room does with a codestream."""
+    """Calls every function of the package on a codestream."""
     fault_of(codestream)
     layout = read_layout(codestream)
     if layout is None:
@@ -150,7 +150,7 @@ def test_a_codestream_that_ends_before_its_packets_says_so() -> None:
     short = codestream[: at + 6] + psot + codestream[at + 10 : ends[2]] + b"\xff\xd9"
     layout = layout_of(short)
     assert layout.ends == (*ends[:3], None, None, None)
-    assert layout.reason == f"no tile-part at byte {ends[2]}"
+    assert layout.reason == f"there is no tile-part at byte {ends[2]}"
     assert layout.method == "walk"
 
 
@@ -169,7 +169,7 @@ def test_lengths_that_leave_their_tile_part_are_not_believed(order: str) -> None
     codestream = grok(GREY, "-L", "-p", order)
     at = codestream.index(b"\xff\x58") + 5
     layout = layout_of(codestream[:at] + b"\xff\xff\x7f" + codestream[at + 3 :])
-    assert layout.reason == "a packet leaves its tile-part"
+    assert layout.reason == "a packet extends past its tile-part"
     assert layout.ends == (None,) * 6
 
 

@@ -1,4 +1,4 @@
-"""Where resolutions end, held against what a decoder makes of prefixes, and against other ways of telling."""
+"""The ends of resolutions agree with what a decoder makes of prefixes, and across methods."""
 
 from itertools import pairwise
 from typing import Any
@@ -29,7 +29,7 @@ from tests.codestreams import (
 )  # fmt: skip
 
 ZEROS = ("corner", "1x1", "1x300", "300x1", "5x7", "33x2", "imagecodecs-grey-6", "lossy")
-"""Codestreams with packets that are empty, or hold nothing but zeros: any prefix decodes to these."""
+"""Codestreams whose packets are empty or hold only zeros, so that any prefix decodes to zeros."""
 
 
 def layout_of(codestream: bytes) -> Layout:
@@ -90,7 +90,7 @@ def test_tlm_and_packets_tell_the_same(name: str) -> None:
     header = named.header.length - walked.header.length
     for number, (end, other) in enumerate(zip(walked.ends, named.ends, strict=True)):
         assert end is not None
-        assert other == end + header + 14 * number  # an SOT and SOD more each time
+        assert other == end + header + 14 * number  # one more SOT and SOD each time
 
 
 def test_tlm_tells_before_the_first_tile_part() -> None:

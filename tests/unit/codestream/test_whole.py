@@ -11,7 +11,7 @@ EOC = b"\xff\xd9"
 
 
 def tile_parts(codestream: bytes) -> list[int]:
-    """Where they start, and where EOC does."""
+    """Offsets of the tile-parts, and of EOC."""
     header = read_header(codestream)
     assert header is not None
     at = header.length
@@ -81,7 +81,7 @@ def test_tile_parts_other_than_tlm_names_are_noticed() -> None:
     first, second, *_ = tile_parts(codestream)
     at = codestream.index((second - first).to_bytes(4, "big"))
     other = codestream[:at] + (second - first + 1).to_bytes(4, "big") + codestream[at + 4 :]
-    assert fault_of(other) == "its tile-parts are not those that TLM names"
+    assert fault_of(other) == "its tile-parts do not match TLM"
 
 
 def test_what_is_no_codestream_is_not_whole() -> None:

@@ -1,4 +1,4 @@
-"""The command as a person runs it: processes, statuses, what they print, and that nothing stays behind."""
+"""The commands as a person runs them: processes, exit statuses, output, and no process left behind."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from proxy.measure.viewer import WAYS
 
 COMMAND = Path(sys.executable).parent / "progressive-proxy"
 PATIENCE = 60
-"""Seconds that a process may take for what it does in one."""
+"""Seconds that a process may take for work of about one second."""
 
 ROW = {
     "image", "way", "via", "cache", "link", "network", "first_bytes", "bytes", "first_resolution",
@@ -59,7 +59,7 @@ def test_check_says_a_good_configuration_is_good(tmp_path: Path) -> None:
     file.write_text("origins:\n  - url: http://pacs:8042/dicom-web\n")
     checked = run("check", str(file))
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert checked.stdout == f"{file}: good; origins: origin (http://pacs:8042/dicom-web)\n"
+    assert checked.stdout == f"{file} is valid; origins: origin (http://pacs:8042/dicom-web)\n"
 
 
 def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
     checked = run("check", str(file))
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr.splitlines() == [
-        f"{file}:3: origins.0.timeout: no such key; there are name, url, default, profile, labels, "
+        f"{file}:3: origins.0.timeout: unknown key; the keys are name, url, default, profile, labels, "
         "rendered, trust, timeouts, limits, tls, credentials, forward",
-        f"{file}:4: cache.bytes: a number of bytes, such as 65536, 64KiB or 2GiB",
+        f"{file}:4: cache.bytes: must be a number of bytes, such as 65536, 64KiB or 2GiB",
     ]
 
 
@@ -118,29 +118,29 @@ def test_serve_on_a_port_that_is_taken_says_so(tmp_path: Path) -> None:
 def test_measure_of_a_server_that_is_not_there_says_so() -> None:
     refused = run("measure", f"http://127.0.0.1:{free_port()}", "--network", "local")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("progressive-proxy: no connection to 127.0.0.1:")
+    assert refused.stderr.startswith("progressive-proxy: could not connect to 127.0.0.1:")
 
 
 def children_of(parent: int) -> set[int]:
-    """All processes below one, by what the kernel says of each."""
+    """All descendants of a process, as the kernel lists them."""
     pairs = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             pid, _, rest = entry.read_text("utf-8").partition(" (")
             pairs.append((int(pid), int(rest.rpartition(") ")[2].split()[1])))
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended meanwhile
     below = {pid for pid, up in pairs if up == parent}
     return below.union(*(children_of(pid) for pid in below))
 
 
 def hear_ctrl_c() -> None:
-    """Whoever runs the tests in the background has it ignored, and so would all below."""
+    """A background run of the tests ignores SIGINT, and so would all child processes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def are_gone(pids: set[int]) -> bool:
-    """Whether they end by themselves, soon: the one that tracks for multiprocessing is the last to notice."""
+    """True if all processes end soon by themselves; multiprocessing's tracker is the last one."""
     end = time.monotonic() + 5
     while any(is_running(pid) for pid in pids) and time.monotonic() < end:
         time.sleep(0.05)
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
         assert demo.stdout is not None
         assert demo.stdout.readline().startswith("Link before the origin")
         running = children_of(demo.pid)
-        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does it
+        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
         _, errors = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 130
     assert "Traceback" not in errors

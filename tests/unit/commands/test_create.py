@@ -1,4 +1,4 @@
-"""`create`: what a tree says and holds, of files of every kind; what is bad costs itself alone."""
+"""`create`: what a tree contains for files of every kind. A bad file affects only itself."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ from proxy.wire.multipart import PartReader
 from tests.codestreams import picture
 from tests.dicom_files import ALL, KEPT, LOSSLESS, LOSSY, NO_IMAGES, STUDY, compressed, image, save, write
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what pydicom finds odd in its own files
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns about its own odd files
 
 JLS = ("--alternate", "jls=jpegls", "--alternate", "small=jpegls,scale=1/16 area")
 """The two documented alternates."""
@@ -70,20 +70,20 @@ def metadata_of(folder: Path) -> dict[str, Any]:
 
 
 def frame(folder: Path, number: int) -> Path:
-    """The file of a frame alone."""
+    """The file of a frame as a single part."""
     (path,) = (path for path in (folder / "frames").glob(f"{number}.*") if path.suffix != ".mht")
     return path
 
 
 def read_back(folder: Path) -> Dataset:
-    """What is in the folder of an instance, as pydicom reads it."""
+    """The instance in a folder, as pydicom reads it."""
     metadata = metadata_of(folder)
     frames = [frame(folder, number + 1).read_bytes() for number in range(metadata["00280008"]["Value"][0])]
     return as_read(metadata, frames, lambda uri: (folder / f"{uri}.bin").read_bytes())
 
 
 def as_read(metadata: dict[str, Any], frames: list[bytes], bulk: Callable[[str], bytes]) -> Dataset:
-    """What a viewer makes of metadata and frames: a data set with pixels."""
+    """A data set with pixels, as a viewer builds it from metadata and frames."""
     dataset = Dataset.from_json(metadata, lambda tag, vr, uri: bulk(uri))
     dataset.file_meta = FileMetaDataset()
     syntax = dataset.file_meta.TransferSyntaxUID = UID(dataset.AvailableTransferSyntaxUID)

@@ -1,4 +1,4 @@
-"""`create`, how it runs: in any order, several times, stopped on the way, of files that are bad."""
+"""`create` runs: in any order, several times, interrupted, and with bad files."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from tests.dicom_files import ALL, compressed, image, save, write
 from tests.unit.commands.test_cli import COMMAND
 from tests.unit.commands.test_create import JLS, create, only
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what pydicom finds odd in its own files
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns about its own odd files
 
 
 def test_the_order_of_files_and_how_often_it_runs_change_nothing(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_same_file_counts_once_and_two_that_differ_not_at_all(
     assert create(source, source / "a.dcm", "-o", tmp_path / "tree") == 1
     said = capsys.readouterr()
     assert said.out.startswith(
-        "1 instances made, 0 found whole, 1 in the tree\n1 files twice\n1 files are no inst"
+        "1 instances made, 0 already complete, 1 in the tree\n1 files are duplicates\n1 files are not inst"
     )
     assert [line.split(": ")[0].strip() for line in said.err.splitlines() if ".dcm: " in line] == [
         str(source / name) for name in ("c.dcm", "d.dcm")
@@ -55,7 +55,7 @@ def test_the_same_file_counts_once_and_two_that_differ_not_at_all(
 
 
 def bad_files(folder: Path) -> dict[str, str]:
-    """What must not be in a tree, and a word of why."""
+    """Files that must not be in a tree, and a word of the reason."""
     j2k = bytes(imagecodecs.jpeg2k_encode(picture(20, 30), level=0, codecformat="j2k", reversible=True))
     save(folder / "short.dcm", image(1, PixelData=b"\0" * 100))
     save(folder / "cut.dcm", compressed(image(2), JPEG2000Lossless, j2k[:60]))
@@ -70,13 +70,13 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "torn.dcm").write_bytes(whole[:-900])
     (folder / "text.dcm").write_text("no DICOM")
     return {
-        "short": "100 bytes of pixels where 1,200 are said to be",
+        "short": "the pixels have 100 bytes, but the metadata implies 1,200",
         "cut": "frame 1: ",
         "garbage": "frame 1: ",
         "few": "frames",
-        "other": "frame 1: a picture of ",
-        "nameless": "it has no StudyInstanceUID",
-        "climbing": "one of its UIDs is none",
+        "other": "frame 1: the picture has ",
+        "nameless": "the file has no StudyInstanceUID",
+        "climbing": "a UID is malformed",
         "torn": "",
         "text": "DICM",
     }
@@ -110,22 +110,22 @@ def test_what_is_whole_is_not_made_again_and_what_is_damaged_or_changed_is(
         assert create(tmp_path / "in", "-o", tree, *more) == 0
         return capsys.readouterr().out.splitlines()[0]
 
-    assert counted() == "3 instances made, 0 found whole, 3 in the tree"
+    assert counted() == "3 instances made, 0 already complete, 3 in the tree"
     (tree / "studies/1.2/series/1.2.3/instances/1.2.3.2/frames/1.mht").write_bytes(b"")
-    assert counted() == "1 instances made, 2 found whole, 3 in the tree"
+    assert counted() == "1 instances made, 2 already complete, 3 in the tree"
     save(tmp_path / "in/3.dcm", image(3, PatientID="corrected"))
-    assert counted() == "1 instances made, 2 found whole, 3 in the tree"
-    assert counted("--wrap", "single") == "3 instances made, 0 found whole, 3 in the tree"
+    assert counted() == "1 instances made, 2 already complete, 3 in the tree"
+    assert counted("--wrap", "single") == "3 instances made, 0 already complete, 3 in the tree"
     assert not list(tree.rglob("*.mht"))
-    assert counted("--wrap", "multipart", *JLS) == "3 instances made, 0 found whole, 3 in the tree"
+    assert counted("--wrap", "multipart", *JLS) == "3 instances made, 0 already complete, 3 in the tree"
     assert not list(tree.rglob("*.jphc"))
     (tmp_path / "in/2.dcm").unlink()
-    assert counted("--wrap", "multipart", *JLS) == "0 instances made, 2 found whole, 3 in the tree"
+    assert counted("--wrap", "multipart", *JLS) == "0 instances made, 2 already complete, 3 in the tree"
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command over 24 images, once three of them are made."""
+    """The command on 24 images, after three of them are done."""
     pixels = np.random.default_rng(1).integers(0, 4096, (700, 700), dtype=np.uint16)
     for number in range(1, 25):
         large = image(number, Rows=700, Columns=700, PixelData=pixels.tobytes())
@@ -139,7 +139,7 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def made(folder: Path) -> list[Path]:
-    """The instances that are in the tree."""
+    """The instances in the tree."""
     return [path.parent for path in (folder / "tree").glob("studies/*/series/*/instances/*/manifest.json")]
 
 
@@ -161,7 +161,7 @@ def test_whoever_is_stopped_leaves_only_whole_instances_and_goes_on_from_there(
         assert not (tmp_path / ".tree.making").exists()
     assert create(tmp_path / "in", "-o", tmp_path / "tree", *JLS) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first == f"{24 - len(there)} instances made, {len(there)} found whole, 24 in the tree"
+    assert first == f"{24 - len(there)} instances made, {len(there)} already complete, 24 in the tree"
     assert not (tmp_path / ".tree.making").exists()
 
 
@@ -169,9 +169,9 @@ def test_a_decoder_that_dies_costs_one_file_at_most(tmp_path: Path, running: sub
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
     out, errors = running.communicate(timeout=60)
-    lost = errors.count("the decoder died of it")  # none where it was between two of them
+    lost = errors.count("the decoder crashed")  # none if it was between two of them
     assert (lost, running.returncode) in ((0, 0), (1, 1))
-    assert out.startswith(f"{24 - lost} instances made, 0 found whole, {24 - lost} in the tree")
+    assert out.startswith(f"{24 - lost} instances made, 0 already complete, {24 - lost} in the tree")
     assert create(tmp_path / "in", "-o", tmp_path / "tree", *JLS) == 0
     assert len(made(tmp_path)) == 24
 
@@ -194,14 +194,14 @@ def test_nothing_to_convert_is_no_success(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ("jls=jpegls,scale=1/3", "scale: 1/2, 1/4 and so on"),
+        ("jls=jpegls,scale=1/3", "scale: must be 1/2, 1/4 and so on"),
         ("jls=jxl", "codec: Input should be 'htj2k', 'jpegls' or 'jpeg'"),
         ("jls", "codec: "),
-        ("frames=htj2k", "path: not one of frames"),
+        ("frames=htj2k", "path: must not be one of frames"),
         ("../x=htj2k", "path: "),
-        ("x=htj2k,near=2", "near: goes with codec jpegls"),
-        ("x=htj2k,path=/y/", "path: no such key"),
-        ("x=htj2k,colour=red", "colour: no such key; there are scale, near, step, quality"),
+        ("x=htj2k,near=2", "near: only codec jpegls has this setting"),
+        ("x=htj2k,path=/y/", "path: unknown key"),
+        ("x=htj2k,colour=red", "colour: unknown key; the keys are scale, near, step, quality"),
     ],
 )
 def test_an_alternate_that_can_not_be_is_refused_as_in_a_configuration(

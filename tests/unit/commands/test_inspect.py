@@ -1,4 +1,4 @@
-"""`inspect`: what it prints of files and URLs, for people and as JSON."""
+"""`inspect`: what it prints for files and URLs, for people and as JSON."""
 
 import argparse
 import asyncio
@@ -56,7 +56,7 @@ def test_json_has_the_form_the_ends_and_whether_it_is_whole(
     assert told == {
         "width": 512, "height": 300, "components": 1, "bit_depth": 16, "decompositions": 5,
         "progression": "RPCL", "tiles": 1, "tile_parts": 6, "have": len(BODY), "total": len(BODY),
-        "method": "tlm", "reason": "", "reasons": [], "conformant_202": True, "whole": True, "fault": "",
+        "method": "tlm", "reason": "", "reasons": [], "conformant_202": True, "complete": True, "fault": "",
     }  # fmt: skip
     assert [each["reduce"] for each in resolutions] == [5, 4, 3, 2, 1, 0]
     assert [(each["width"], each["height"]) for each in resolutions] == list(layout.sizes)
@@ -73,7 +73,7 @@ def test_the_text_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "1", "512x300", "8x3", "RPCL", "1", "walk", f"{len(PLAIN):,}",
         f"{shown.width}x{shown.height}", f"(1/{1 << shown.reduce})", "no",
     ]  # fmt: skip
-    assert lines[3:5] == ["2 decompositions, no TLM", "whole"]
+    assert lines[3:5] == ["2 decompositions, no TLM", "complete"]
     assert "128x75, above 64; it has no TLM" in out.replace("\n  ", " ")
     assert lines[-1].split() == ["1/1", "512x300", f"{found.resolutions[-1].end:,}", "100.0%"]
     assert all(len(line) <= 80 for line in lines)
@@ -82,7 +82,7 @@ def test_the_text_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_prefix_is_told_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = inspected(capsys, file_of(tmp_path, PLAIN[:9000]))
     assert status == 1
-    assert "not whole: it does not end with EOC" in out
+    assert "not complete: it does not end with EOC" in out
     assert out.splitlines()[-1].split() == ["1/1", "512x300", "?"]
 
 
@@ -92,8 +92,8 @@ def test_each_frame_of_a_dicom_file_has_a_line(tmp_path: Path, capsys: pytest.Ca
     lines = out.splitlines()
     assert status == 1
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
-    assert lines[2] == "    2 no codestream: it does not start with SOC and SIZ"
-    assert "Of the first frame:" in lines
+    assert lines[2] == "    2 not a codestream: it does not start with SOC and SIZ"
+    assert "Details of the first frame:" in lines
     status, out, _ = inspected(capsys, dicom(tmp_path, [odd, odd]), "--json")
     assert status == 0
     assert [json.loads(line)["whole"] for line in out.splitlines()] == [True, True]
@@ -109,7 +109,7 @@ def test_a_boxed_file_is_opened(tmp_path: Path, capsys: pytest.CaptureFixture[st
         status, out, _ = inspected(capsys, file_of(tmp_path, boxes + head + BODY), "--json")
         assert (status, json.loads(out)["total"]) == (0, len(BODY))
     status, out, err = inspected(capsys, file_of(tmp_path, boxes + b"\0\0\0\1jp2h\0\0"))
-    assert (status, out, err) == (1, "", "progressive-proxy: boxes without a codestream\n")
+    assert (status, out, err) == (1, "", "progressive-proxy: the JPH file has no codestream\n")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_pixels_that_are_not_encapsulated_are_refused(
 ) -> None:
     status, _, err = inspected(capsys, dicom(tmp_path, [bytes(8)], is_encapsulated=False))
     assert status == 1
-    assert err.endswith("its pixels are not encapsulated, Explicit VR Little Endian\n")
+    assert err.endswith("the pixels are not encapsulated: Explicit VR Little Endian\n")
 
 
 @pytest.mark.parametrize("is_multipart", [False, True])

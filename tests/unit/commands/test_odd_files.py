@@ -1,4 +1,4 @@
-"""`inspect` and `create` of files that are broken or odd: each is named with why, in words for people."""
+"""`inspect` and `create` with broken or odd files: each is named with a reason that people understand."""
 
 import re
 from pathlib import Path
@@ -16,13 +16,13 @@ MADE = {
     "private-items", "deflated", "ht", "bad-offsets", "vr-unknown", "vr-wrong-length", "nested",
     "sequence-broken", "said-explicit",
 }  # fmt: skip
-"""What is in the tree, whole or without the attributes that are named."""
+"""Files that are in the tree, complete or without the attributes that are named."""
 LACKING = {"no-pixels", "vr-unknown", "vr-wrong-length", "nested", "sequence-broken"}
 BARE = re.compile(
     r"Traceback|object has no attribute|Errno|unsupported operand|invalid literal|list index|unpack requires|"
     r"not a transfer syntax|Use force=True|expected|NoneType|Warning"
 )
-"""What Python and its libraries say to programmers."""
+"""Words that Python and its libraries address to programmers."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_folder_a_pipe_and_no_url_are_said_to_be_these(
 ) -> None:
     for arguments, words in (
         (["inspect", str(tmp_path)], f"progressive-proxy: {tmp_path}: Is a directory\n"),
-        (["inspect", "http://127.0.0.1:99999/x"], "http://127.0.0.1:99999/x: not the URL of a frame\n"),
+        (["inspect", "http://127.0.0.1:99999/x"], "http://127.0.0.1:99999/x is not the URL of a frame\n"),
         (
             ["create", str(odd["pipe"]), "-o", str(tmp_path / "t")],
             f"{odd['pipe']}: neither a file nor a folder\n",

@@ -1,4 +1,4 @@
-"""`plan` and `check --profile`: what they print, and what they say to a wrong name or file."""
+"""`plan` and `check --profile`: what they print, also for an unknown name or file."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_check_prints_a_stock_profile_as_it_is(name: str, capsys: pytest.Capture
 
 def test_check_names_the_profiles_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--profile", "../sequential"]) == 1
-    assert capsys.readouterr() == ("", f"progressive-proxy: no profile of that name; there are {NAMES}\n")
+    assert capsys.readouterr() == ("", f"progressive-proxy: there is no such profile, only {NAMES}\n")
 
 
 def test_plan_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +86,7 @@ def test_plan_says_where_a_file_is_wrong(tmp_path: Path, capsys: pytest.CaptureF
     file.write_text("stages:\n- id: a\n  decimate: 0\ncreate: x\n")
     assert main(["plan", str(file), "--images", "1"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"{file}:4: create: functions can't be carried out by a proxy: leave it out",
+        f"{file}:4: create: a proxy can't run functions: leave it out",
     ]
 
 
@@ -99,7 +99,7 @@ def test_plan_says_which_stage_has_no_image(tmp_path: Path, capsys: pytest.Captu
 
 def test_plan_names_the_profiles_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "nosuch", "--images", "1"]) == 1
-    right = f"progressive-proxy: nosuch: neither a file nor a stock profile; there are {NAMES}\n"
+    right = f"progressive-proxy: nosuch is neither a file nor a stock profile; stock profiles are {NAMES}\n"
     assert capsys.readouterr() == ("", right)
 
 
@@ -107,4 +107,4 @@ def test_plan_names_the_profiles_there_are(capsys: pytest.CaptureFixture[str]) -
 def test_plan_needs_a_number_of_images(images: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["plan", "single", "--images", images])
-    assert "a number of images, 1 at least" in capsys.readouterr().err or images == "-1"
+    assert "a number of images, at least 1" in capsys.readouterr().err or images == "-1"

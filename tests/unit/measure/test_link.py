@@ -22,7 +22,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def linked(handler: Handler, network: Network = FAST) -> AsyncIterator[tuple[str, int]]:
-    """The address of a link to a server of one's own."""
+    """The address of a link to a given server."""
     near, far = listen(), listen()
     server = await asyncio.start_server(handler, sock=far)
     relaying = asyncio.ensure_future(relay(near, *address(far), network))
@@ -140,7 +140,7 @@ async def test_who_does_not_read_holds_back_only_its_own_connection() -> None:
             with suppress(ConnectionError):
                 while True:
                     writer.write(bytes(65536))
-                    if sent > 64 * BUFFER:  # what the kernel may hold for the viewer itself is less
+                    if sent > 64 * BUFFER:  # less than this is what the kernel may buffer for the viewer
                         is_too_much.set()
                     await writer.drain()
                     sent += 65536
@@ -154,7 +154,7 @@ async def test_who_does_not_read_holds_back_only_its_own_connection() -> None:
         assert await reader.read() == b"small"
         writer.close()
         before = -1
-        while before != sent:  # until a tenth of a second brings nothing more
+        while before != sent:  # until a tenth of a second brings no more bytes
             before = sent
             with suppress(TimeoutError):
                 await asyncio.wait_for(is_too_much.wait(), 0.1)
@@ -192,7 +192,7 @@ def test_its_process_ends_quietly_when_it_is_told_to() -> None:
     process.start()
     with socket.create_connection(address(listener)), far:
         far.settimeout(PATIENCE)
-        far.accept()[0].close()  # it runs, and has a connection
+        far.accept()[0].close()  # the link runs, and has a connection
         process.terminate()
         process.join(PATIENCE)
     listener.close()

@@ -1,4 +1,4 @@
-"""What only our own proxy does, measured at the real one: cut pictures, and plans by resolution."""
+"""Features of our own proxy, measured with the real proxy: cut pictures, and plans by resolution."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ async def measured(
 
 
 def with_jls(origin: ScriptedOrigin) -> ScriptedOrigin:
-    """With JPEG-LS beside the frames, whole and reduced, and with what metadata says of pixels."""
+    """Adds JPEG-LS beside the frames, whole and reduced, and metadata that describes the pixels."""
     for path, body in tuple(origin.frames.items()):
         pixels = decode_htj2k(body)
         for other, scale in (("/jls/", 1), ("/jlsThumbnail/", 4)):
@@ -100,7 +100,7 @@ async def test_jpeg_ls_has_rows_of_the_origins_and_of_the_proxys_making() -> Non
 
 async def test_what_is_no_jpeg_ls_has_no_size() -> None:
     assert jls_size(encode(picture(7, 9), Alternate("jpegls"))) == (9, 7)
-    with pytest.raises(MeasureError, match="is none"):
+    with pytest.raises(MeasureError, match="is not JPEG-LS"):
         jls_size(BODIES[0])
 
 

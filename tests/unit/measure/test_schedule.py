@@ -18,7 +18,7 @@ def test_a_line_that_was_idle_starts_at_once() -> None:
 
 def test_a_late_look_at_the_clock_does_not_lower_the_rate() -> None:
     line = Schedule(rate=8_000, delay=0.0)
-    for late in (0.0, 0.9, 1.9, 2.9):  # each time just before the line would have been idle
+    for late in (0.0, 0.9, 1.9, 2.9):  # each time just before the line would be idle
         due = line.admit(late, 1000)
     assert due == 4.0
 
@@ -31,7 +31,7 @@ def test_what_has_no_bytes_keeps_its_place_and_costs_nothing() -> None:
 
 
 def test_the_queue_has_room_again_when_enough_has_left() -> None:
-    line = Schedule(rate=8 * MIN_QUEUE, delay=9.0)  # a queue's worth a second
+    line = Schedule(rate=8 * MIN_QUEUE, delay=9.0)  # one queue of bytes per second
     for _ in range(4):
         assert line.room_at(MIN_QUEUE // 4) <= 0.0
         line.admit(0.0, MIN_QUEUE // 4)

@@ -9,7 +9,7 @@ from proxy.wire.dicomjson import in_order
 Instance = dict[str, Any]
 
 
-def instance(uid: str, **tags: Any) -> Instance:  # whatever an origin may write
+def instance(uid: str, **tags: Any) -> Instance:  # an origin may write anything
     named = {"number": "00200013", "position": "00200032", "orientation": "00200037", "frames": "00280008"}
     named |= {"rows": "00280010", "columns": "00280011", "title": "0008103E", "modality": "00080060"}
     values = {"rows": 8, "columns": 8} | tags

@@ -41,7 +41,7 @@ ENVELOPE = wrap("border", "image/jphc")
 
 @dataclass
 class Origin:
-    """A DICOMweb server of one study on a real socket. What it does wrong is said by its fields."""
+    """A DICOMweb server of one study on a real socket. Its fields say what it does wrong."""
 
     sizes: tuple[int, ...] = (LARGE, SMALL, LARGE)
     accepts: tuple[str, ...] = ACCEPTS
@@ -142,7 +142,7 @@ async def test_every_byte_of_every_frame_is_loaded(way: Way, wrapping: Wrapping)
     small, large = wrapping.total(SMALL), wrapping.total(LARGE) if way is Way.WHOLE else 65536
     assert loaded.first_bytes in (small, large)
     whole = wrapping.total if way is Way.WHOLE else int
-    seen = 65536 if way is not Way.WHOLE else whole(LARGE)  # random bytes tell no quarter
+    seen = 65536 if way is not Way.WHOLE else whole(LARGE)  # random bytes have no resolutions
     assert loaded.seen_bytes == whole(SMALL) + 2 * seen
     assert loaded.first_codestream <= min(LARGE, large)
     assert loaded.is_hit is None
@@ -167,12 +167,12 @@ async def test_a_stock_profile_is_carried_out_in_its_order(way: Way) -> None:
     profile = await asyncio.to_thread(stock_profile, way.value)
     fetches = [(fetch.image, str(fetch.part)) for fetch in ordered(profile, 21)]
     planned = [(image, "" if span == "bytes=0-" else span) for image, span in fetches]
-    planned = [one for one in planned if one != (20, "bytes=65536-")]  # a small frame has no rest
+    planned = [one for one in planned if one != (20, "bytes=65536-")]  # a small frame has no remainder
     async with viewing(origin) as viewer:
         loaded = await viewer.load(origin.paths, way)
     assert len(set(loaded.digests)) == 21
     asked = [(origin.paths.index(path.removeprefix("/")), span) for path, _, span in origin.asked]
-    # Six connections are on the way at once, so neighbours may arrive in another order, and no others.
+    # Six connections are active at once, so neighbours may arrive in another order, but no others.
     places = [planned.index(one) for one in asked]
     assert sorted(places) == list(range(len(planned)))
     assert all(abs(place - at) < 2 * CONNECTIONS for at, place in enumerate(places))
@@ -276,7 +276,7 @@ async def test_rows_come_in_order_with_limits_where_the_link_is_crossed() -> Non
     ways = (Way.WHOLE, Way.STREAMING, Way.RANGE)
     assert [(row.way, row.via, row.cache) for row in rows] == [(way, "direct", Cache.NONE) for way in ways]
     assert [row.first_bytes for row in rows] == [LARGE, 65536, 65536]
-    assert rows[0].first_resolution is None  # random bytes are no picture
+    assert rows[0].first_resolution is None  # random bytes are not a picture
     assert rows[2].first_limit_ms == pytest.approx(27.476, abs=0.001)
     assert all(len(row.samples) == 2 for row in rows)
 
@@ -293,14 +293,14 @@ async def test_through_a_proxy_cold_is_new_and_hot_is_a_hit() -> None:
     assert [row.cache for row in rows] == ways * [Cache.NONE, Cache.COLD, Cache.HOT]
     assert [row.final_limit_ms is None for row in rows] == ways * [False, False, True]
     assert [row.seen_limit_ms is None for row in rows] == ways * [False, False, True]
-    assert len({query for _, query, _ in proxy.asked}) == ways  # a nonce a way
+    assert len({query for _, query, _ in proxy.asked}) == ways  # one nonce per way
 
 
 @pytest.mark.anyio
 async def test_a_proxy_that_changes_a_byte_is_an_error_that_says_which_row() -> None:
-    origin, proxy = Origin(), Origin()  # each has frames of its own
+    origin, proxy = Origin(), Origin()  # each has its own frames
     async with served(origin) as url, served(proxy) as through, Server(url) as server:
         subjects = await find_subjects(server)
         setup = Setup(subjects, url, through, parse_network("local"), Link.ORIGIN)
-        with pytest.raises(MeasureError, match="Test, 64x64, whole, proxy cold: the frames are not"):
+        with pytest.raises(MeasureError, match="Test, 64x64, whole, proxy cold: the frames differ"):
             _ = [row async for row in measure(setup)]

@@ -390,38 +390,38 @@ WRONG = {
     "two kinds": (
         "https",
         "credentials: {bearer_file: a, user: b, password_file: c}",
-        "origins.0.credentials: credentials: one of bearer_file, user and aws_region",
+        "origins.0.credentials: credentials: set only one of bearer_file, user and aws_region",
     ),
     "a user alone": (
         "https",
         "credentials: {user: b}",
-        "origins.0.credentials: credentials: user goes with one of password_file and password_env",
+        "origins.0.credentials: credentials: user needs either password_file or password_env",
     ),
     "two passwords": (
         "https",
         "credentials: {user: b, password_file: c, password_env: D}",
-        "origins.0.credentials: credentials: user goes with one of password_file and password_env",
+        "origins.0.credentials: credentials: user needs either password_file or password_env",
     ),
     "a password alone": (
         "https",
         "credentials: {password_env: D}",
-        "origins.0.credentials: credentials: user goes with one of password_file and password_env",
+        "origins.0.credentials: credentials: user needs either password_file or password_env",
     ),
     "a password in the open": (
         "https",
         "credentials: {user: b, password: so-secret}",
-        "origins.0.credentials.password: no such key; there are bearer_file, user, password_file,"
+        "origins.0.credentials.password: unknown key; the keys are bearer_file, user, password_file,"
         " password_env, aws_region, aws_service",
     ),
     "half of a certificate": (
         "https",
         "tls: {certificate_file: a}",
-        "origins.0.tls: certificate_file: goes with key_file, neither without the other",
+        "origins.0.tls: certificate_file: certificate_file and key_file must be set together",
     ),
     "a certificate without TLS": (
         "http",
         "tls: {certificate_file: a, key_file: b}",
-        "origins.0: tls: is for an origin whose url begins with https",
+        "origins.0: tls: only an origin with an https url can have tls settings",
     ),
 }
 

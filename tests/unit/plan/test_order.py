@@ -1,4 +1,4 @@
-"""Which fetch comes when: by hand for small series, by an oracle of another make for large ones."""
+"""The order of fetches: checked by hand for small series, by an independent oracle for large ones."""
 
 import random
 import tracemalloc
@@ -42,9 +42,9 @@ def whole(stage: str, *images: int) -> list[Told]:
     return each(stage, images, 0, None)
 
 
-# By the rules: positions 0.5, 0, -1 are floor((N-1)/2), 0 and N-1; 4/3, 4/1, 4/2, 4/0 each fourth image from
-# there. First fetches go by the stages' priority, and a stage's own images before those that come to it from
-# an earlier stage; a stage with nothing left to get does nothing; the error stage finds all whole.
+# By the rules: positions 0.5, 0, -1 are floor((N-1)/2), 0 and N-1; 4/3, 4/1, 4/2, 4/0 are every fourth image
+# from there. First fetches go by the priority of stages. A stage's own images precede those that come from an
+# earlier stage. A stage with nothing left to fetch does nothing. The error stage finds all images complete.
 BY_HAND: dict[str, dict[int, list[Told]]] = {
     "single": {count: whole("initialImages", *images) for count, images in WHOLE_SERIES.items()},
     "streaming": {count: whole("initialImages", *images) for count, images in WHOLE_SERIES.items()},
@@ -134,10 +134,11 @@ def test_the_order_of_small_series_by_hand(name: str, count: int) -> None:
 
 @dataclass
 class Oracle:
-    """The reference's pseudo code as it stands: all requests in lists, each image's as a chain.
+    """The reference's pseudo code, unchanged: all requests in lists, each image's as a chain.
 
-    It knows nothing of the proxy: it reads the configuration's own keys, and sorts all that waits each time.
-    In one thing it is ours: who comes back waits by when its last request started, not by when that ended.
+    It is independent of the proxy: it reads the configuration's own keys, and sorts everything that waits
+    each time. One thing follows the proxy: an image that returns is ordered by when its last request started,
+    not by when that ended.
     """
 
     config: dict[str, Any]
@@ -171,7 +172,7 @@ class Oracle:
         return dict(found.get(stage.get("retrieveType", "default"), found.get("default", {})))
 
     def arrive(self, chain: list[dict[str, Any]], data: dict[str, Any], place: int) -> None:
-        """Queues the first request of a chain that has something to get."""
+        """Queues the first request of a chain that has something to fetch."""
         while chain:
             stage, options = chain[0]["stage"], chain[0]["options"]
             url = (options.get("framesPath"), options.get("urlArguments"))
@@ -223,7 +224,8 @@ def walk(
     luck: Callable[[], bool],
     pick: Callable[[int], int] = lambda _: 0,
 ) -> list[Told]:
-    """Plan and oracle side by side with several in flight, of which `pick` ends one, now and then badly."""
+    """Runs plan and oracle side by side with several fetches in flight. `pick` ends one, sometimes with a
+    failure."""
     plan, oracle = Plan(profile, count), Oracle(config, count)
     in_flight: list[tuple[Fetch, dict[str, Any]]] = []
     seen = []
@@ -318,7 +320,7 @@ FAST_THEN_FINAL = ({"id": "a", "retrieveType": "fast"}, {"id": "b", "retrieveTyp
 
 
 def due(plan: Plan) -> list[Fetch]:
-    """All that may start now."""
+    """All fetches that may start now."""
     return list(iter(plan.next, None))
 
 
@@ -409,7 +411,8 @@ def test_first_cuts_a_plain_request_in_two_and_all_first_fetches_go_first() -> N
 
 
 def test_with_first_all_first_fetches_go_first_whatever_their_stage() -> None:
-    """Else every other slice of `interleaved` would be seen only once slices before it are whole."""
+    """Otherwise every second slice of `interleaved` would appear only once the slices before it are
+    complete."""
     config = yaml.safe_load(stock_text("interleaved")) | {"first": "1/4"}
     parts = [fetch.part for fetch in ordered(Profile.model_validate(config), 174)]
     assert parts == [FetchPart(0, ResolutionTarget(4))] * 174 + [FetchPart(ResolutionTarget(4), None)] * 174
@@ -452,7 +455,7 @@ def test_a_fetch_ends_once() -> None:
     plan = Plan(profile({"id": "a"}), 1)
     [fetch] = due(plan)
     plan.ended(fetch, is_whole=True, ok=True)
-    with pytest.raises(ValueError, match="stage a, image 0: no such fetch is in flight"):
+    with pytest.raises(ValueError, match="stage a, image 0: this fetch is not in flight"):
         plan.ended(fetch, is_whole=True, ok=True)
 
 
@@ -460,7 +463,7 @@ def test_a_fetch_ends_once() -> None:
 def test_a_plan_lists_no_image_when_it_is_made(name: str) -> None:
     tracemalloc.start()
     try:
-        Plan(stock_profile(name), 10**9)  # any pass over these would take minutes
+        Plan(stock_profile(name), 10**9)  # any pass over the images would take minutes
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -471,7 +474,7 @@ def test_a_plan_lists_no_image_when_it_is_made(name: str) -> None:
 def test_a_plan_holds_what_is_in_flight_however_long_the_series(name: str) -> None:
     dice = random.Random(1)
     peaks = [_peak_of_a_walk(name, count, dice) for count in (1_000, 10_000)]
-    assert peaks[1] < peaks[0] + 20_000  # a list of what waits would have 4 bytes an image at the very least
+    assert peaks[1] < peaks[0] + 20_000  # a list of what waits would take at least 4 bytes per image
 
 
 def _peak_of_a_walk(name: str, count: int, dice: random.Random) -> int:

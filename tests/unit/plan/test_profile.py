@@ -1,4 +1,5 @@
-"""The vocabulary: what a viewer writes is read as it is; what can't be is refused with what is right."""
+"""The vocabulary of profiles: a viewer's configuration is read unchanged; a fault is refused with what is
+right."""
 
 import json
 
@@ -35,7 +36,7 @@ def faults(text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-# As the documentation has them: the advanced stages, the stack's two stages and its example's five, the JPIP
+# As in the documentation: the advanced stages, the stack's two stages and the five of its example, the JPIP
 # options, the arguments of a standard server.
 DOCUMENTED_JSON = {
     "advanced stages": """{
@@ -208,30 +209,31 @@ OPTION_KEYS = (
     "urlArguments, framesPath, imageQualityStatus, decodeLevel, streaming, rangeIndex, chunkSize, "
     "initialChunkSize, first, msBetweenDecode, minChunkSize"
 )
-SIZE = "a number of bytes, such as 65536, 64KiB or 2GiB"
-FIRST = 'bytes from 1KiB on, such as 64KiB, or a resolution: 1/16, or by its width: "≥ 256"'
-PLACE = "a fraction from 0 to below 1, or a whole number, which if negative counts from the end"
-FUNCTION = "functions can't be carried out by a proxy"
+SIZE = "must be a number of bytes, such as 65536, 64KiB or 2GiB"
+FIRST = 'must be at least 1KiB, such as 64KiB, or a resolution: 1/16, or a minimum width: "≥ 256"'
+PLACE = "must be a fraction from 0 to below 1, or a whole number (negative from the end)"
+FUNCTION = "a proxy can't run functions"
 QUALITY = (
-    "a number from 1 to 8, or one of FAR_REPLICATE, ADJACENT_REPLICATE, SUBRESOLUTION, LOSSY, FULL_RESOLUTION"
+    "must be a number from 1 to 8, or one of "
+    "FAR_REPLICATE, ADJACENT_REPLICATE, SUBRESOLUTION, LOSSY, FULL_RESOLUTION"
 )
 
 REFUSED = {
     "an unknown key": (
         "stages: [{id: a}]\nretreiveOptions: {}\n",
-        f"2: retreiveOptions: no such key; there are {PROFILE_KEYS}",
+        f"2: retreiveOptions: unknown key; the keys are {PROFILE_KEYS}",
     ),
     "an unknown key of a stage": (
         "stages:\n- {id: a, decimat: 2}\n",
-        f"2: stages.0.decimat: no such key; there are {STAGE_KEYS}",
+        f"2: stages.0.decimat: unknown key; the keys are {STAGE_KEYS}",
     ),
     "an unknown key of options": (
         "retrieveOptions:\n  fast:\n    range: 0\n",
-        f"3: retrieveOptions.fast.range: no such key; there are {OPTION_KEYS}",
+        f"3: retrieveOptions.fast.range: unknown key; the keys are {OPTION_KEYS}",
     ),
     "an unknown key of a nearby frame": (
         "stages: [{id: a, nearbyFrames: [{offset: 1, quality: 3}]}]",
-        "1: stages.0.nearbyFrames.0.quality: no such key; there are offset, imageQualityStatus",
+        "1: stages.0.nearbyFrames.0.quality: unknown key; the keys are offset, imageQualityStatus",
     ),
     "decimate 0": (
         "stages:\n- id: a\n  decimate: 0\n",
@@ -289,21 +291,21 @@ REFUSED = {
     ),
     "a function for a size": (
         "retrieveOptions:\n  fast:\n    chunkSize: '(metadata, imageId) => 65536'\n",
-        f"3: retrieveOptions.fast.chunkSize: {FUNCTION}: give the value itself",
+        f"3: retrieveOptions.fast.chunkSize: {FUNCTION}: write the value instead",
     ),
     "a function of the older kind": (
         "retrieveOptions: {fast: {urlArguments: 'function (id) { return id }'}}",
-        f"1: retrieveOptions.fast.urlArguments: {FUNCTION}: give the value itself",
+        f"1: retrieveOptions.fast.urlArguments: {FUNCTION}: write the value instead",
     ),
     "a function for options": (
         "retrieveOptions: {fast: 'async () => ({})'}",
-        f"1: retrieveOptions.fast: {FUNCTION}: give the value itself",
+        f"1: retrieveOptions.fast: {FUNCTION}: write the value instead",
     ),
     "a loader of one's own": (
         "stages: [{id: a}]\ncreate: 'config => new Loader(config)'\n",
         f"2: create: {FUNCTION}: leave it out",
     ),
-    "no stage": ("stages: []", "1: stages: at least one"),
+    "no stage": ("stages: []", "1: stages: a profile needs at least one stage"),
     "a first fetch of nothing": ("first: 0", f"1: first: {FIRST}"),
     "a third of a picture": ("first: 1/3", f"1: first: {FIRST}"),
     "a resolution beyond all": ("first: 1/8589934592", f"1: first: {FIRST}"),

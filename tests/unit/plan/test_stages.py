@@ -65,7 +65,7 @@ def test_the_interleaved_stages_select_what_cornerstone_selects(
         ({"positions": (0.99,)}, 1, (0,)),
         ({"positions": (2, 2, 0)}, 3, (2, 2, 0)),
         ({"positions": ()}, 3, ()),
-        ({"positions": (2,), "decimate": 2, "offset": 1}, 3, (2,)),  # positions win
+        ({"positions": (2,), "decimate": 2, "offset": 1}, 3, (2,)),  # positions take precedence
         ({}, 0, ()),
         ({"decimate": 4, "offset": 3}, 0, ()),
     ],

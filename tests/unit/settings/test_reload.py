@@ -1,4 +1,5 @@
-"""A configuration that changes under a running service: a good one is taken, a bad one changes nothing."""
+"""The configuration changes while the service runs: a valid one is applied, an invalid one changes
+nothing."""
 
 import asyncio
 from pathlib import Path

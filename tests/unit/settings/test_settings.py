@@ -41,7 +41,7 @@ def read(text: str) -> Settings:
 
 
 def faults(text: str) -> list[str]:
-    """What is wrong with a text, a line a fault."""
+    """The faults of a text, one line each."""
     with pytest.raises(ConfigurationError) as refused:
         read(text)
     return str(refused.value).splitlines()
@@ -120,7 +120,7 @@ def test_64_kib_is_a_size() -> None:
 )
 def test_other_sizes_are_refused_with_an_example(text: str) -> None:
     assert faults(f"{ORIGIN}cache:\n  bytes: {text}") == [
-        "f.yaml:3: cache.bytes: a number of bytes, such as 65536, 64KiB or 2GiB"
+        "f.yaml:3: cache.bytes: must be a number of bytes, such as 65536, 64KiB or 2GiB"
     ]
 
 
@@ -133,43 +133,44 @@ def test_addresses_are_host_and_port(text: str, host: str, port: int) -> None:
 WRONG: dict[str, tuple[str, list[str]]] = {
     "an empty file": ("", ["f.yaml:1: origins: is missing"]),
     "comments alone": ("# nothing\n", ["f.yaml:1: origins: is missing"]),
-    "a list at the top": ("- url: http://a\n", ["f.yaml:1: a mapping of settings is expected"]),
-    "a text": ("just words", ["f.yaml:1: a mapping of settings is expected"]),
-    "keys that are no words": ("1: 2\n" + ORIGIN, ["f.yaml:1: a mapping of settings is expected"]),
+    "a list at the top": ("- url: http://a\n", ["f.yaml:1: the file must be a mapping of settings"]),
+    "a text": ("just words", ["f.yaml:1: the file must be a mapping of settings"]),
+    "keys that are no words": ("1: 2\n" + ORIGIN, ["f.yaml:1: the file must be a mapping of settings"]),
     "an unknown key": (
         ORIGIN + "cahce: {}\n",
-        [f"f.yaml:2: cahce: no such key; there are {SETTINGS_KEYS}"],
+        [f"f.yaml:2: cahce: unknown key; the keys are {SETTINGS_KEYS}"],
     ),
     "an unknown key one level down": (
         ORIGIN + "cache:\n  ttl: 1\n  size: 2\n",
-        ["f.yaml:4: cache.size: no such key; there are bytes, first_share, ttl"],
+        ["f.yaml:4: cache.size: unknown key; the keys are bytes, first_share, ttl"],
     ),
     "an unknown key in an origin": (
         "origins:\n- url: http://a\n- name: b\n  url: http://b\n  token: x\n",
-        [f"f.yaml:5: origins.1.token: no such key; there are {ORIGIN_KEYS}"],
+        [f"f.yaml:5: origins.1.token: unknown key; the keys are {ORIGIN_KEYS}"],
     ),
     "unknown keys below an origin": (
         "origins:\n- url: http://a\n  limits:\n    inflight: 2\n  timeouts: {total: 2}\n",
         [
-            "f.yaml:5: origins.0.timeouts.total: no such key; there are connect, first_byte, stall",
-            "f.yaml:4: origins.0.limits.inflight: no such key; there are in_flight, per_second, frame_bytes",
+            "f.yaml:5: origins.0.timeouts.total: unknown key; the keys are connect, first_byte, stall",
+            "f.yaml:4: origins.0.limits.inflight: unknown key; "
+            "the keys are in_flight, per_second, frame_bytes",
         ],
     ),
     "an unknown key in a profile": (
         ORIGIN + "profiles:\n  mine:\n    stage: []\n",
-        [f"f.yaml:4: profiles.mine.stage: no such key; there are {PROFILE_KEYS}"],
+        [f"f.yaml:4: profiles.mine.stage: unknown key; the keys are {PROFILE_KEYS}"],
     ),
     "our own spelling of a viewer's key": (
         ORIGIN + "profiles:\n  mine:\n    retrieve_options: {}\n",
-        [f"f.yaml:4: profiles.mine.retrieve_options: no such key; there are {PROFILE_KEYS}"],
+        [f"f.yaml:4: profiles.mine.retrieve_options: unknown key; the keys are {PROFILE_KEYS}"],
     ),
     "an unknown key in a stage": (
         ORIGIN + "profiles:\n  mine:\n    stages:\n    - id: a\n    - id: b\n      decimat: 2\n",
-        [f"f.yaml:7: profiles.mine.stages.1.decimat: no such key; there are {STAGE_KEYS}"],
+        [f"f.yaml:7: profiles.mine.stages.1.decimat: unknown key; the keys are {STAGE_KEYS}"],
     ),
     "an unknown key in options": (
         ORIGIN + "profiles: {mine: {retrieveOptions: {fast: {\nrangeIdx: 1}}}}\n",
-        [f"f.yaml:3: profiles.mine.retrieveOptions.fast.rangeIdx: no such key; there are {OPTION_KEYS}"],
+        [f"f.yaml:3: profiles.mine.retrieveOptions.fast.rangeIdx: unknown key; the keys are {OPTION_KEYS}"],
     ),
     "an origin without a url": ("origins:\n- name: a\n", ["f.yaml:2: origins.0.url: is missing"]),
     "no origin": (
@@ -209,23 +210,23 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "an address without a port": (
         ORIGIN + "listen:\n  viewers: localhost\n",
-        ["f.yaml:3: listen.viewers: host:port, such as 127.0.0.1:8080"],
+        ["f.yaml:3: listen.viewers: must be host:port, such as 127.0.0.1:8080"],
     ),
     "an address without a host": (
         ORIGIN + "listen:\n  admin: ':80'\n",
-        ["f.yaml:3: listen.admin: host:port, such as 127.0.0.1:8080"],
+        ["f.yaml:3: listen.admin: must be host:port, such as 127.0.0.1:8080"],
     ),
     "a port that is none": (
         ORIGIN + "listen:\n  admin: a:65536\n",
-        ["f.yaml:3: listen.admin: host:port, such as 127.0.0.1:8080"],
+        ["f.yaml:3: listen.admin: must be host:port, such as 127.0.0.1:8080"],
     ),
     "a key twice": (
         ORIGIN + "access: shared\n" + ORIGIN,
-        [f"f.yaml:{n}: origins: stands more than once" for n in (1, 3)],
+        [f"f.yaml:{n}: origins: the key occurs more than once" for n in (1, 3)],
     ),
     "a key twice, further down": (
         ORIGIN + "cache:\n  ttl: 1\n  ttl: 2\n",
-        [f"f.yaml:{n}: ttl: stands more than once" for n in (3, 4)],
+        [f"f.yaml:{n}: ttl: the key occurs more than once" for n in (3, 4)],
     ),
     "an open bracket": (
         "origins: [\n",
@@ -235,8 +236,8 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "two documents": (ORIGIN + "---\na: 1", ["f.yaml:2: not YAML: but found another document"]),
     "an alias of nothing": ("origins: *nobody", ["f.yaml:1: not YAML: found undefined alias 'nobody'"]),
     "a key that is a list": (ORIGIN + "? [a]\n: 2\n", ["f.yaml:2: not YAML: found unhashable key"]),
-    "a value that holds itself": ("a: &a [*a]", ["f.yaml:1: not YAML: a value that contains itself"]),
-    "a mapping that holds itself": ("a: &a {b: *a}", ["f.yaml:1: not YAML: a value that contains itself"]),
+    "a value that holds itself": ("a: &a [*a]", ["f.yaml:1: not YAML: a value contains itself"]),
+    "a mapping that holds itself": ("a: &a {b: *a}", ["f.yaml:1: not YAML: a value contains itself"]),
     "two faults": (
         ORIGIN + "access: nobody\nlog: {uids: perhaps}\n",
         [
@@ -261,7 +262,7 @@ def test_aliases_are_not_expanded_without_end() -> None:
     names = "abcdefghij"
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     lines += [f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise(names)]
-    assert faults("\n".join(lines)) == [f"f.yaml:1: its aliases expand to more than {MAX_NODES} values"]
+    assert faults("\n".join(lines)) == [f"f.yaml:1: the aliases expand to more than {MAX_NODES} values"]
 
 
 def test_aliases_and_merged_keys_may_be_used() -> None:
@@ -271,7 +272,7 @@ def test_aliases_and_merged_keys_may_be_used() -> None:
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "nosuch.yaml", tmp_path):
-        with pytest.raises(ConfigurationError, match=f"^{path}: can't be read: "):
+        with pytest.raises(ConfigurationError, match=f"^{path}: the file can't be read: "):
             load(path)
 
 
@@ -279,7 +280,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "image.jphc"
     for body in (b"\xff\x4f\xff\x51\x00", b"origins: \xff"):
         path.write_bytes(body)
-        with pytest.raises(ConfigurationError, match=f"^{path}: can't be read: "):
+        with pytest.raises(ConfigurationError, match=f"^{path}: the file can't be read: "):
             load(path)
     path.write_bytes(b"a: \0\n")
     with pytest.raises(ConfigurationError, match=f"^{path}:1: not YAML: "):
@@ -289,7 +290,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_two_megabytes_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "large.yaml"
     path.write_text(ORIGIN + "#" * (2 * MIB), "utf-8")
-    with pytest.raises(ConfigurationError, match=f"^{path}: larger than {MAX_BYTES} bytes$"):
+    with pytest.raises(ConfigurationError, match=f"^{path}: the file is larger than {MAX_BYTES} bytes$"):
         load(path)
 
 
@@ -326,7 +327,8 @@ def test_good_urls(url: str) -> None:
 @pytest.mark.parametrize("name", ["studies", "series", "instances", "bulkdata", "workitems"])
 def test_a_name_that_dicomweb_uses_is_refused(name: str) -> None:
     [fault] = faults(f"origins: [{{name: {name}, url: http://a}}]")
-    assert fault == "f.yaml:1: origins: no name may be one of studies, series, instances, bulkdata, workitems"
+    names = "studies, series, instances, bulkdata, workitems"
+    assert fault == f"f.yaml:1: origins: an origin must not have one of these names: {names}"
 
 
 @pytest.mark.parametrize("name", ["A", "-a", "a_b", "a/b", "a.b", "''", "a" * 64, "\u00e9"])
@@ -337,10 +339,10 @@ def test_a_name_is_a_segment_of_a_path(name: str) -> None:
 
 def test_origins_that_contradict_one_another_are_refused() -> None:
     a, b = "{name: a, url: http://a, default: true}", "{name: b, url: http://b, default: true}"
-    assert faults(f"origins: [{a}, {b}]") == ["f.yaml:1: origins: one can be the default"]
-    assert faults(f"origins: [{a}, {a}]") == ["f.yaml:1: origins: each needs a name of its own"]
+    assert faults(f"origins: [{a}, {b}]") == ["f.yaml:1: origins: only one origin can be the default"]
+    assert faults(f"origins: [{a}, {a}]") == ["f.yaml:1: origins: each origin needs a different name"]
     assert faults("origins: [{url: http://a}, {url: http://b}]") == [
-        "f.yaml:1: origins: each needs a name of its own"
+        "f.yaml:1: origins: each origin needs a different name"
     ]
 
 
@@ -411,7 +413,7 @@ def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_wrong_key_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROGRESSIVE_PROXY_CACHE__SIZE", "2GiB")
     [fault] = faults(ORIGIN)
-    assert fault.endswith("cache.size: no such key; there are bytes, first_share, ttl")
+    assert fault.endswith("cache.size: unknown key; the keys are bytes, first_share, ttl")
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,7 +445,7 @@ def test_an_address_in_the_environment_is_host_and_port(monkeypatch: pytest.Monk
     "line", ["_env_prefix: X_", "_env_file: nosuch.env", "_secrets_dir: null", "__pydantic_self__: 1"]
 )
 def test_a_key_that_pydantic_uses_itself_is_unknown_too(line: str) -> None:
-    assert "no such key" in faults(ORIGIN + line)[0]
+    assert "unknown key" in faults(ORIGIN + line)[0]
 
 
 @pytest.mark.parametrize("value", ['!!int ""', '!!float ""', "!!bool perhaps", "!!timestamp never"])
@@ -472,7 +474,8 @@ def test_an_origin_with_credentials_of_our_own_gets_no_viewers() -> None:
     own = "origins: [{url: http://a, credentials: {bearer_file: /token}%s}]"
     assert read(own % "").forward == {"origin": Forward(False, frozenset(), is_own=True)}
     assert faults(own % ", forward: {cookies: [x]}") == [
-        "f.yaml:1: origins.0: forward: an origin that has credentials of the proxy's own gets no viewer's"
+        "f.yaml:1: origins.0: forward: an origin with the proxy's own credentials "
+        "gets no viewer's credentials"
     ]
 
 

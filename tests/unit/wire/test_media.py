@@ -81,7 +81,7 @@ NEITHER = [
     "multipart/related; type=image/jls; transfer-syntax=1.2.840.10008.1.2.4.80",
     'multipart/related; type="application/dicom"; transfer-syntax=*',
     'multipart/related; type="image/jls;transfer-syntax=1.2.840.10008.1.2.4.80"',
-    # The first of a repeated parameter counts: it is what this viewer would rather have.
+    # The first of repeated parameters counts: it is the one that this viewer prefers.
     "multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2; transfer-syntax=*",
     "multipart/mixed; type=image/jphc",
     "undefined, undefined",

@@ -19,7 +19,7 @@ BODY = HEAD + CODESTREAM + b"\r\n--edge--"
 
 
 def read(chunks: Iterable[bytes]) -> tuple[bytes, PartReader]:
-    """All that a reader gives, and the reader."""
+    """Returns all that a reader yields, and the reader."""
     reader = PartReader()
     got = b"".join([reader.feed(chunk) for chunk in chunks])
     return got + reader.finish(), reader
@@ -140,7 +140,7 @@ def test_the_largest_header_is_taken_and_one_byte_more_is_not() -> None:
 
 
 def test_a_long_body_takes_one_look_at_each_byte() -> None:
-    filler = b"\r\n--edg" * 150_000  # nearly a delimiter in every place
+    filler = b"\r\n--edg" * 150_000  # almost a delimiter everywhere
     assert read([HEAD, *(filler[at : at + 1000] for at in range(0, len(filler), 1000))])[0] == filler
 
 

@@ -1,4 +1,4 @@
-"""What viewers say of rendered pictures, and what metadata says of how pixels are shown."""
+"""Requests for rendered pictures, and the display attributes in metadata."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def test_the_media_type_is_what_the_viewer_likes_best(accept: str | None, media:
     ["image/gif", "video/mp4", "image/png;q=0, image/jpeg;q=0", "multipart/related; type=image/jpeg"],
 )
 def test_who_takes_neither_is_told(accept: str) -> None:
-    with pytest.raises(NotAcceptable, match="image/jpeg or image/png"):
+    with pytest.raises(NotAcceptable, match="image/jpeg and image/png"):
         wanted_picture(accept)
 
 
@@ -91,7 +91,7 @@ def test_a_picture_fits_into_its_viewport_and_is_never_enlarged() -> None:
     assert size("viewport=128,128,100,100,256,-128", 512, 300) == ((128, 64), (256, 150))
     assert size("viewport=5,5", 2000, 1) == ((5, 1), (5, 1))
     assert read("viewport=5,5,500,290,-100,100").fit(512, 300).region == (500, 290, -12, 10)
-    with pytest.raises(BadResource, match="outside the frame, which has 512 pixels"):
+    with pytest.raises(BadResource, match="outside the frame, whose side has 512 pixels"):
         read("viewport=5,5,512,0,1,1").fit(512, 300)
 
 
@@ -118,7 +118,7 @@ def test_a_path_that_is_badly_spelt_is_refused(path: str) -> None:
 
 
 def said(**values: Any) -> Instance:
-    """Attributes by tag, with a value or several."""
+    """Attributes by tag, with one value or several."""
     return {
         tag[1:]: {"vr": "??", "Value": value if isinstance(value, list) else [value]}
         for tag, value in values.items()
@@ -144,7 +144,7 @@ def test_a_palette_is_read_where_its_tables_are_there() -> None:
     whole = said(t00281101=[0, 0, 16]) | tables
     assert read_displays(whole)[0].palette == Palette(65536, 0, 16, ("AAAA",) * 3)
     elsewhere = whole | {"00281202": {"vr": "OW", "BulkDataURI": "https://example.org/b/1"}}
-    assert "not in the metadata" in read_displays(elsewhere)[0].no_palette
+    assert "metadata does not contain" in read_displays(elsewhere)[0].no_palette
     assert "segmented" in read_displays(whole | said(t00281221="x"))[0].no_palette
     assert read_displays(said(t00281101=["x", None]))[0].palette is None
 

@@ -21,7 +21,7 @@ from proxy.wire.problem import STATUSES, status_of
 pytestmark = pytest.mark.anyio
 
 RAISED_BY_ITSELF = {OriginMismatch, errors.CodestreamError}
-"""Errors that have others below them and are raised all the same."""
+"""Errors that have subclasses and are raised themselves too."""
 
 
 def tree(root: type[ProxyError] = ProxyError) -> Iterator[type[ProxyError]]:
@@ -34,7 +34,7 @@ LEAVES = [kind for kind in tree() if not kind.__subclasses__()]
 
 
 def made(kind: type[ProxyError], words: str = "what is wrong") -> ProxyError:
-    """An error of a kind, as it would be raised."""
+    """An error of a type, as it would be raised."""
     if issubclass(kind, OriginRefused):
         return OriginRefused(404)
     if kind is OriginBusy:
@@ -45,7 +45,7 @@ def made(kind: type[ProxyError], words: str = "what is wrong") -> ProxyError:
 
 
 class Answer:
-    """What was sent, as a server takes it."""
+    """The response as a server receives it."""
 
     def __init__(self) -> None:
         self.messages: list[MutableMapping[str, Any]] = []

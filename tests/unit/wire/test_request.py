@@ -1,4 +1,4 @@
-"""URLs as viewers put them together, and what of them is ours."""
+"""URLs as viewers assemble them, and the proxy's own arguments in them."""
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +33,7 @@ ACCEPTS = {
     "&&accept=image/jphc&?&": "image/jphc",
     "accept=image/jphc&accept=image/png": "image/jphc",
 }
-"""By query: what it asks for."""
+"""For each query, what it requests."""
 
 
 @pytest.mark.parametrize("query", ACCEPTS)

@@ -174,7 +174,7 @@ OTHER_PATHS = {
 @pytest.mark.parametrize("path", OTHER_PATHS.values(), ids=OTHER_PATHS)
 def test_another_shape_is_not_the_path_of_a_frame(path: str) -> None:
     assert not is_frame_path(path)
-    with pytest.raises(BadResource, match=r"^not the path of a frame"):
+    with pytest.raises(BadResource, match=r"^a frame's path is"):
         parse_frame_path(path)
 
 

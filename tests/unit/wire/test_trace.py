@@ -1,4 +1,4 @@
-"""A viewer's trace goes on to the origin with each fetch that it made, and stands in its log line."""
+"""A viewer's trace is passed to the origin with each fetch, and appears in the log line."""
 
 from itertools import product
 
