@@ -34,7 +34,7 @@ class Frame:
 
     @cached_property
     def layout(self) -> Layout | None:
-        """Where each resolution ends, as far as the bytes held show. None if they are not a codestream."""
+        """The end of each resolution, as far as the bytes held show. None if they are not a codestream."""
         return read_layout_leniently(b"".join(cut(self.pieces, 0, MOST_READ)), self.identity.claim.total)
 
     def told(self, reach: ResolutionTarget) -> TargetEnd:
