@@ -1,4 +1,4 @@
-"""Writes the dashboard: the page that an operator opens first, as code.
+"""Writes the operator's dashboard from code.
 
 `python -m tests.chart.dashboard`
 """
@@ -37,15 +37,20 @@ def on_time(delivery: str) -> str:
 
 
 def rows() -> dict[str, list[Panel]]:
-    """Every panel, in order."""
+    """The panels in order, by the title of their row."""
     hits = rate("frame_answers_total", where=OURS + ',cache="hit"')
     return {
         "Seen at once, complete soon": [
-            number("First pictures on time", "percentunit", on_time("first"), "In the last hour."),
-            number("Final pictures on time", "percentunit", on_time("final"), "In the last hour."),
+            number("First pictures on time", "percentunit", on_time("first"), "Share in the last hour."),
+            number("Final pictures on time", "percentunit", on_time("final"), "Share in the last hour."),
             number("Frames a second", "reqps", rate("frame_answers_total")),
-            number("Of these from memory", "percentunit", f"{hits} / {rate('frame_answers_total')}"),
-            number("Bytes saved", "percentunit", f"1 - {FETCHED} / {SERVED}", "Served, yet not fetched."),
+            number("Frames from memory", "percentunit", f"{hits} / {rate('frame_answers_total')}"),
+            number(
+                "Bytes saved",
+                "percentunit",
+                f"1 - {FETCHED} / {SERVED}",
+                "Share of the served bytes that were not fetched.",
+            ),
             number("Origins down", "none", f"count ({_up()} == 0) or vector(0)"),
             _delivery("first"),
             _delivery("final"),
@@ -59,7 +64,7 @@ def rows() -> dict[str, list[Panel]]:
                 "none",
                 (_up(), "{{origin}}"),
                 (gauge("origin_reached", "origin", "min"), "{{origin}} reached since the start"),
-                about="0 also until the origin has answered each pod once.",
+                about="Also 0 until each pod has had a response from the origin.",
             ),
             lines(
                 "Requests",
@@ -68,19 +73,19 @@ def rows() -> dict[str, list[Panel]]:
             ),
             lines("Bytes", "Bps", (rate("origin_bytes_total", "origin, stage"), "{{origin}} {{stage}}")),
             lines(
-                "Answers refused",
+                "Responses rejected",
                 "ops",
                 (rate("mismatches_total", "origin, reason"), "{{origin}} {{reason}}"),
-                about="Answers of an origin that can't be believed, by what is wrong with them.",
+                about="Responses of an origin that the proxy rejects, by reason.",
             ),
             lines(
-                "Resumed, asked again, unguarded",
+                "Resumed, retried, unguarded",
                 "ops",
                 (rate("resumes_total", "origin"), "{{origin}} resumed"),
-                (rate("asked_again_total", "origin"), "{{origin}} asked again"),
+                (rate("asked_again_total", "origin"), "{{origin}} retried"),
                 (rate("unguarded_completions_total", "origin"), "{{origin}} unguarded"),
             ),
-            lines("Being fetched", "none", (gauge("fills_in_flight"), "frames")),
+            lines("Frames being fetched", "none", (gauge("fills_in_flight"), "frames")),
         ],
         "Waiting for a turn": [
             lines(f"Waited, p{q * 100:.0f}", "s", (quantile(q, "gate_wait", "origin, stage"), _STAGE))
@@ -88,21 +93,24 @@ def rows() -> dict[str, list[Panel]]:
         ],
         "Memory": [
             lines("Held", "bytes", (gauge("cache_bytes", "part"), "{{part}}")),
-            lines("Frames asked for", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
-            lines("Dropped for lack of room", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
+            lines("Frames requested", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
+            lines("Evicted to free space", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
         ],
         "Bytes saved": [
             lines("Bytes served and fetched", "Bps", (SERVED, "served"), (FETCHED, "fetched")),
             lines("Bytes served", "Bps", (rate("served_bytes_total", "cache"), "{{cache}}")),
             lines(
-                "First fetches up to a resolution",
+                "First fetches by resolution",
                 "ops",
                 (rate("first_fetches_total", "method"), "{{method}}"),
-                (rate("top_ups_total"), "fell short"),
+                (rate("top_ups_total"), "too short"),
                 span=4,
             ),
             lines(
-                "Saved by these", "Bps", (rate("first_saved_bytes_total"), "shorter than 64 KiB by"), span=4
+                "Saved by first fetches",
+                "Bps",
+                (rate("first_saved_bytes_total"), "saved"),
+                span=4,
             ),
         ],
         "Plans": [
@@ -110,10 +118,10 @@ def rows() -> dict[str, list[Panel]]:
                 "Plans that ended", "ops", (rate("plans_total", "profile, state"), "{{profile}} {{state}}")
             ),
             lines(
-                "Fetched ahead, and then asked for",
+                "Prefetched, and requested later",
                 "Bps",
                 (rate("prefetched_bytes_total", "profile"), "{{profile}} fetched"),
-                (rate("prefetched_used_bytes_total", "profile"), "{{profile}} asked for"),
+                (rate("prefetched_used_bytes_total", "profile"), "{{profile}} requested"),
                 span=16,
             ),
         ],
@@ -124,13 +132,13 @@ def rows() -> dict[str, list[Panel]]:
                 (rate("frame_answers_total", "status", OURS + ',status=~"[45].."'), "{{status}}"),
                 span=6,
             ),
-            lines("Answers cut short", "ops", (rate("cut_answers_total", "reason"), "{{reason}}"), span=6),
+            lines("Responses cut short", "ops", (rate("cut_answers_total", "reason"), "{{reason}}"), span=6),
             lines(
-                "Refused by their head",
+                "Requests refused because of their head",
                 "ops",
                 (rate("refused_requests_total", "reason"), "{{reason}}"),
                 span=6,
-                about="Requests that break HTTP or a rule of `listen`, by the error that says so.",
+                about="Requests that violate HTTP or a limit in `listen`, by error.",
             ),
             lines(
                 "Configuration",
@@ -172,7 +180,7 @@ def _variable(name: str, metric: str) -> dashboard.QueryVariable:
 
 
 def text() -> str:
-    """The file."""
+    """The contents of the dashboard's file."""
     built = dashboard.Dashboard("progressive-proxy").uid("progressive-proxy").tags(["dicomweb"])
     built = (
         built.time("now-1h", "now").refresh("30s").timezone("browser").tooltip(model.DashboardCursorSync(1))
