@@ -1,4 +1,4 @@
-"""Alternates: made once for all who ask, out of no more than it takes, and a frame like any other."""
+"""Alternates: made once for all viewers, from as few bytes as possible, and served like any frame."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ MULTIPART = {"accept": 'multipart/related; type="application/octet-stream"; tran
 
 
 def described(origin: ScriptedOrigin, syntax: str = "", more: dict[str, Any] | None = None) -> ScriptedOrigin:
-    """With the pixels of the series in its metadata."""
+    """The origin with metadata that describes the pixels of its series."""
     tags: dict[str, Any] = {
         "00280010": ROWS,
         "00280011": COLUMNS,
@@ -49,7 +49,7 @@ def described(origin: ScriptedOrigin, syntax: str = "", more: dict[str, Any] | N
 
 
 def uncompressed(images: int = 1, script: Any = None) -> ScriptedOrigin:
-    """An origin that has no HTJ2K."""
+    """An origin whose frames are not HTJ2K."""
     bodies = [(PIXELS + image).astype("<u2").tobytes() for image in range(images)]
 
     def answer(asked: Asked) -> Reply | None:
@@ -230,7 +230,7 @@ async def test_how_an_alternate_is_asked_for_is_learned_apart_from_frames() -> N
 
 @pytest.mark.parametrize(("label", "in_vain"), [("image/jls", 0), ("application/octet-stream", 3)])
 async def test_ranges_of_parts_that_do_not_tell_their_length_are_given_up(label: str, in_vain: int) -> None:
-    """Where the label says it is JPEG-LS, none is asked at all."""
+    """If the label says JPEG-LS, the proxy never requests a range."""
     own, boundary = bytes(imagecodecs.jpegls_encode(picture(400, 400))), "b"
     assert len(own) > 65536
     media = f'multipart/related; type="{label}"; boundary=b'

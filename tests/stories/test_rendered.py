@@ -1,4 +1,4 @@
-"""Rendered pictures and thumbnails, made by the proxy of as few bytes as they need; if a setting says so."""
+"""Rendered pictures and thumbnails that the proxy makes from few bytes, if a setting says so."""
 
 import asyncio
 import json
@@ -193,7 +193,7 @@ def labelled(origin: ScriptedOrigin, asked: Asked) -> Reply | None:
 
 
 async def test_where_the_origin_renders_nothing_is_made_here() -> None:
-    """It is asked for each: 400 may be for the request as much as for the picture."""
+    """The proxy requests each picture, because a 400 can concern the request rather than the picture."""
 
     def script(asked: Asked) -> Reply | None:
         if asked.path.endswith("/thumbnail"):

@@ -1,4 +1,4 @@
-"""What an origin spells in its own way costs its own frames nothing, and those of others even less."""
+"""Unusual UIDs of an origin cost its own frames nothing, and frames of other origins even less."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ BODY = (PIXELS + 1).astype("<u2").tobytes()
 
 
 def renamed(origin: ScriptedOrigin, uid: str) -> tuple[ScriptedOrigin, str]:
-    """The same with this for all three UIDs of its series, and the path of the series then."""
+    """The origin with `uid` in place of all three UIDs of its series, and the new path of the series."""
     series, prefix = f"/studies/{uid}/series/{uid}", SERIES.rpartition("/")[2]
     origin.frames = {
         path.replace(SERIES, series).replace(f"{prefix}.", f"{uid}."): body
