@@ -1,4 +1,4 @@
-"""The volume in the browser over HTTP/1.1 from the proxy, and over HTTP/2 from nginx in front of it."""
+"""The volume in the browser, over HTTP/1.1 from the proxy and over HTTP/2 from nginx in front of it."""
 
 import asyncio
 import getpass
@@ -38,7 +38,7 @@ http {{
 ROUNDS = 3
 COLUMNS = ("decoded", "first", "seen", "arrived", "whole")
 STREAMS = (8, 128)
-"""Answers at once on one connection: as the example has it, and nginx's default."""
+"""Concurrent streams of one connection: the example's value, and nginx's default."""
 WIDTHS = (30, 9, 9, 9, 9, 9)
 
 FAST = first(64 * KIB, decodeLevel=1)
@@ -59,7 +59,7 @@ PLANS: Mapping[str, dict[str, Any]] = {
 }
 
 NETWORKS = {PRESETS["4g"]: tuple(PLANS), PRESETS["local"]: ("whole frames",)}
-"""What is measured over which link."""
+"""The cases that are measured over each link."""
 
 
 def run() -> None:
@@ -114,9 +114,9 @@ async def _table(chromium: Browser, roots: Mapping[str, str], plan: str) -> None
 
 @contextmanager
 def ingress(folder: Path, proxy: str, streams: int = STREAMS[0]) -> Iterator[str]:
-    """nginx with the example's configuration in front of a proxy; `ca.pem` in `folder` vouches for it.
+    """Runs nginx with the example's configuration in front of a proxy, and yields its URL.
 
-    Its URL. Raises `NotInstalled`.
+    `ca.pem` in `folder` is the certificate authority. Raises `NotInstalled`.
     """
     program, port = installed("nginx", "nginx-light"), free_port()
     _write_certificate(folder)

@@ -1,4 +1,4 @@
-"""Alternates: how fast they are encoded beside bare imagecodecs, and what a hot one costs beside a frame."""
+"""The speed of encoding alternates compared with plain imagecodecs, and of hot alternates with hot frames."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from tests.stories.test_alternates import ALTERNATES, described
 
 PLAIN = "1.2.840.10008.1.2.1"
 ROUNDS = {512: (7, 40), 3036: (5, 3)}
-"""By edge: rounds, in which the ways take turns, and pictures that each makes in its turn."""
+"""By edge length: rounds, in which the ways take turns, and pictures for each turn."""
 HITS = 3000
 CODECS: tuple[Codec, ...] = ("htj2k", "jpegls")
 WIDTHS = (34, 10, 10, 10, 10)
@@ -76,7 +76,7 @@ async def _compared(pixels: Pixels, codec: Codec, workers: Workers) -> None:
 
 
 def _cpu(workers: Workers) -> float:
-    """Seconds that this process and its worker had a core for."""
+    """CPU seconds of this process and its worker."""
     theirs = sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in workers.running)
     return time.process_time() + theirs / 1e9
 

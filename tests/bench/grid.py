@@ -1,6 +1,7 @@
-"""Cold through the proxy against directly, over a grid of frame sizes, ways, connections and lines.
+"""Cold loads through the proxy compared with direct ones, over a grid of frame sizes, ways and lines.
 
-In virtual time, with the proxy's own gate, fills and store; a few of its cells over real sockets prove it.
+The grid also varies the number of connections. It runs in virtual time with the proxy's own gate, fills and
+store. A few of its cells run over real sockets as a check.
 """
 
 import os
@@ -11,9 +12,9 @@ from tests.bench.shared import print_row
 from tests.simulation.grid import MOST_LATER, MOST_SLOWER, Cell, loads, play
 
 MOST_BYTES = 16_000_000
-"""Of a cell."""
+"""Most bytes of a cell."""
 WORST = 12
-"""Cells that are shown."""
+"""Number of cells that are shown, worst first."""
 
 
 def run() -> None:

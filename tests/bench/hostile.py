@@ -1,4 +1,4 @@
-"""Frames that are broken or meant to harm: what workers make of them, and what that costs."""
+"""Broken and malicious frames: the workers' results for them, and their cost."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from tests.hostile import Outcomes, jobs, outcomes, wholes
 JOBS = 2_000
 AT_ONCE = 4
 NUMBER, MEMORY, SECONDS = 2, 2 << 30, 30.0
-"""Workers as by default."""
+"""Number of workers, memory and time limits. These are the defaults."""
 WIDTHS = (40, 10)
 
 

@@ -1,4 +1,4 @@
-"""Codestreams: how long it takes to tell where resolutions end, to cut them, and to see one is whole."""
+"""Codestreams: the time to find where resolutions end, to cut them, and to check that one is complete."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from tests.codestreams import PARTS, Pixels, bases, htj2k, mutant, picture
 FIRST = 65536
 """Bytes of a first fetch."""
 AIM_TLM, AIM_WALK, AIM_CUT = 50e-6, 1.5e-3, 0.1e-3
-"""Seconds, for a CT of 512x512."""
+"""Target times in seconds, for a CT of 512x512."""
 MUTANTS = 100_000
 ROUNDS = 51
 WIDTHS = (40, 10, 10, 10, 10)
@@ -87,7 +87,7 @@ def _mutants() -> None:
 
 
 def _look_at_mutants(count: int) -> tuple[float, int]:
-    """Seconds of the slowest, and how many were refused."""
+    """Seconds that the slowest mutant took, and the number of mutants that were rejected."""
     rng, slowest, refused = random.Random(9), 0.0, 0
     for number in range(count):
         damaged = mutant(bases()[number % len(bases())], rng)

@@ -1,4 +1,4 @@
-"""Plans of long series: how long one takes to make and to walk, and what it holds at most."""
+"""Plans of long series: the time to make and to walk one, and its peak memory."""
 
 import time
 import tracemalloc
@@ -16,7 +16,7 @@ from tests.bench.shared import print_row
 LENGTHS = (1_000, 10_000, 100_000)
 TIMED = 10_000
 AIM_MADE = 0.050
-"""Seconds in which issue 3 asks for a plan of `TIMED` images."""
+"""Target time in seconds for a plan of `TIMED` images, from issue 3."""
 ROUNDS = 5
 PROFILES = ("interleaved", "sequential")
 WIDTHS = (30, 12, 10, 12, 12)
@@ -68,7 +68,7 @@ def _memory(name: str, profile: Profile) -> None:
 
 
 def walk(plan: Plan) -> int:
-    """Carries it out with nothing behind it; how many fetches there were."""
+    """Walks a plan without fetching anything. Returns the number of fetches."""
     flying: deque[Fetch] = deque()
     fetches = 0
     while True:
