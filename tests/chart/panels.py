@@ -1,4 +1,4 @@
-"""Queries and panels that the dashboard is put together from."""
+"""Queries and panels for the dashboard."""
 
 from collections.abc import Iterator
 
@@ -14,17 +14,17 @@ QUANTILES = (0.5, 0.95, 0.99)
 HERE = "$__rate_interval"
 
 Query = tuple[str, str]
-"""An expression, and the legend of what it gives."""
+"""A PromQL expression, and the legend of its series."""
 
 
 def rate(metric: str, by: str = "", where: str = "", window: str = HERE) -> str:
-    """How much a counter grows in a second, over all pods."""
+    """Growth of a counter per second, over all pods."""
     grouped = f"sum by ({by})" if by else "sum"
     return f"{grouped} (rate(progressive_proxy_{metric}{{{where or OURS}}}[{window}]))"
 
 
 def gauge(metric: str, by: str = "", how: str = "sum") -> str:
-    """What a gauge says, over all pods."""
+    """Value of a gauge, over all pods."""
     grouped = f"{how} by ({by})" if by else how
     return f"{grouped} (progressive_proxy_{metric}{{{OURS}}})"
 
@@ -36,7 +36,7 @@ def quantile(q: float, metric: str, by: str = "", where: str = "", window: str =
 
 
 def quantiles(metric: str, where: str = "") -> list[Query]:
-    """p50, p95, p99."""
+    """The queries for p50, p95 and p99."""
     return [(quantile(q, metric, where=where), percent(q)) for q in QUANTILES]
 
 
@@ -50,7 +50,7 @@ def percent(q: float) -> str:
 
 
 def objective(delivery: str) -> Query:
-    """The seconds that a delivery may take."""
+    """The objective of a delivery in seconds."""
     return f"max (progressive_proxy:{delivery}_delivery:objective_seconds{{{OURS}}})", "objective"
 
 
@@ -60,7 +60,7 @@ def _targets(queries: tuple[Query, ...]) -> Iterator[prometheus.Dataquery]:
 
 
 def lines(title: str, unit: str, *queries: Query, span: int = 8, about: str = "") -> timeseries.Panel:
-    """Something over time."""
+    """A panel with a graph over time."""
     legend = common.VizLegendOptions().show_legend(show_legend=True)
     panel = timeseries.Panel().title(title).description(about).unit(unit).datasource(SOURCE)
     panel = (
@@ -81,13 +81,13 @@ def lines(title: str, unit: str, *queries: Query, span: int = 8, about: str = ""
 
 
 def number(title: str, unit: str, query: str, about: str = "") -> stat.Panel:
-    """One figure."""
+    """A panel with one number."""
     panel = stat.Panel().title(title).description(about).unit(unit).datasource(SOURCE).span(4).height(4)
     return panel.with_target(next(_targets(((query, title),))))
 
 
 def by_profile_and_cache() -> table.Panel:
-    """p50, p95, p99 of both deliveries; a line for each profile and what the cache did."""
+    """A table of p50, p95 and p99 of both deliveries, with a row for each profile and cache outcome."""
     title = "First and final delivery in the whole time shown, by profile and by what the cache did"
     panel = table.Panel().title(title).unit("s").datasource(SOURCE).span(24).height(6).decimals(3)
     names: dict[str, object] = {}

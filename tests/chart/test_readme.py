@@ -1,4 +1,4 @@
-"""The README's part for operators, followed word by word as far as no cluster is needed."""
+"""The operator's section of README, followed step by step as far as that works without a cluster."""
 
 import re
 import shlex
