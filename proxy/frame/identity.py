@@ -46,7 +46,7 @@ class Lease:
         return replace(self, own=own, shared=shared, is_personal=self.is_personal or other.is_personal)
 
     def until(self, ttl: float, now: float, *, is_shared: bool) -> float:
-        """The time at which the lease ends, on the clock that reads `now`; at most `ttl` after its start."""
+        """The time at which the lease ends, at most `ttl` seconds after it began. `now` is the time now."""
         since = now - self.age if self.since is None else self.since
         return since + min(ttl, self.shared if is_shared else self.own)
 

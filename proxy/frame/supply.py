@@ -22,7 +22,7 @@ class OriginRequest:
     trace: Headers = ()
     """Tracing headers of the viewer's request, and the list of proxies that it came through."""
     validators: Validators = None
-    """Check before a completion is appended. None means strict if there is a strong validator."""
+    """The check that a completion must pass. None means strict if there is a strong validator."""
 
     @property
     def path(self) -> str:
