@@ -42,7 +42,7 @@ class Maker(ABC):
 
     @abstractmethod
     def _recipe(self, key: FrameKey, material: Material) -> dict[str, Any]:
-        """Everything that the result depends on apart from the frame's bytes. It must fit into JSON."""
+        """Everything that the result depends on apart from the frame's bytes. It is serialized as JSON."""
 
     @abstractmethod
     async def _make(self, key: FrameKey, material: Material) -> tuple[Identity, Made]:

@@ -5,8 +5,8 @@ The cache keeps the first piece of each frame and the whole frame as two entries
 
 When space runs out, the least recently used frame gives up its finest resolution (if its offset is known) and
 goes back to the end of the queue. When it reaches the front with nothing left to give, its remainder is
-dropped and only its first piece stays. First pieces have a share of the budget. If they exceed it, the least
-recently used one is evicted, together with the rest of its frame.
+dropped and only its first piece stays. First pieces have a share of the budget. If they exceed it when space
+runs out, the least recently used one is evicted, together with the rest of its frame.
 
 A frame that grows is put again, because cachetools measures a value only when it is put.
 """
