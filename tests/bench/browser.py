@@ -100,7 +100,7 @@ class Bench:
             loaded, seen = await self.browser.load(
                 case.subject, self.roots[way], retrieve, is_opened=case.is_opened, limits=case.limits
             )
-            assert way != HOT or is_hit(seen), "the proxy had to ask"
+            assert way != HOT or is_hit(seen), "the proxy sent a request to the origin"
             self.found[case, way].append(loaded)
 
 
@@ -113,17 +113,18 @@ def run() -> None:
 
 async def _run() -> None:
     print(
-        f"Link before the origin, {NEAR.describe()}; further away: {FAR.latency * 1e3:g} ms.\n"
-        "Milliseconds from the first request to there, medians of\n"
-        f"{ROUNDS['stack']} loads of a stack, {ROUNDS['volume']} of a volume:\n"
-        "  bytes    until the first answer, the first 64 KiB or a whole frame, is in the browser\n"
-        "  decoded  until the first image is handed to the viewport\n"
-        "  first    until the canvas shows it; least: in the best of the loads\n"
+        f"Link before the origin, {NEAR.describe()}. The distant one has {FAR.latency * 1e3:g} ms.\n"
+        "Times are milliseconds from the first request, medians of\n"
+        f"{ROUNDS['stack']} loads of a stack and {ROUNDS['volume']} of a volume:\n"
+        "  bytes    until the browser has the first response: 64 KiB or a whole frame\n"
+        "  decoded  until the viewport gets the first image\n"
+        "  first    until the canvas shows it (least: in the fastest load)\n"
         "  whole    until every image is drawn in full resolution\n"
-        "The first request is one for a frame, or with metadata that for the metadata. The\n"
-        "browser has no connection and no cache; page, codec, shaders and viewport are warm,\n"
-        "with metadata the viewport is not. The proxy has open connections to the origin.\n"
-        "No link: what the browser itself takes. Each image's pixels are compared."
+        "The first request is for a frame. In loads with metadata it is for the metadata.\n"
+        "The browser has no connection and no cache. The page, codec, shaders and viewport\n"
+        "are warm, except for the viewport in loads with metadata. The proxy has open\n"
+        "connections to the origin. No link: the time that the browser itself takes.\n"
+        "The pixels of every image are compared."
     )
     async with browser() as chromium:
         with place(chromium.server.url) as here:

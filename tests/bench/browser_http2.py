@@ -71,12 +71,12 @@ def run() -> None:
 
 async def _run() -> None:
     print(
-        f"{VOLUME.size}; the link lies between the viewer and the proxy, or nginx beside it.\n"
-        f"Milliseconds from the first request for a frame, median of {ROUNDS} loads:\n"
-        "  decoded until the first slice is handed to the viewport\n"
+        f"{VOLUME.size}. The link is between the viewer and the proxy, or nginx beside it.\n"
+        f"Milliseconds from the first request for a frame, medians of {ROUNDS} loads:\n"
+        "  decoded until the viewport gets the first slice\n"
         "  first   until the canvas shows it\n"
-        "  seen    until each slice has pixels of its own, 128x128 at least\n"
-        "  bytes   until the last byte is there\n"
+        "  seen    until each slice has pixels of its own, at least 128x128\n"
+        "  bytes   until the last byte has arrived\n"
         "  whole   until every slice is drawn in full resolution"
     )
     async with browser("--ignore-certificate-errors") as chromium:
@@ -87,7 +87,7 @@ async def _run() -> None:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-nginx-")))
                 roots[f"HTTP/2, {streams} streams"] = stack.enter_context(ingress(folder, proxy, streams))
             for network, plans in NETWORKS.items():
-                print(f"\nBefore the viewer, {network.describe()}")
+                print(f"\nLink before the viewer, {network.describe()}")
                 print_row(("", "decoded", "first", "seen", "bytes", "whole"), WIDTHS)
                 linked = roots
                 if network.is_shaped:
@@ -104,7 +104,7 @@ async def _table(chromium: Browser, roots: Mapping[str, str], plan: str) -> None
             retrieve = with_nonce(PLANS[plan], new_nonce())
             for cache in ("cold", "hot"):
                 shown, seen = await chromium.load(VOLUME, root, retrieve)
-                assert cache == "cold" or is_hit(seen), "the proxy had to ask"
+                assert cache == "cold" or is_hit(seen), "the proxy sent a request to the origin"
                 found[f"{name}, {cache}"].append(shown)
     print(plan)
     for name in sorted(found, key=lambda name: name.rpartition(", ")[2]):

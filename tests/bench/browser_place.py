@@ -209,7 +209,9 @@ class Browser:
         for image in seen.images:
             if image["status"] == FULL:
                 key = subject.name, image["index"]
-                assert self.digests.setdefault(key, image["digest"]) == image["digest"], "other pixels"
+                assert self.digests.setdefault(key, image["digest"]) == image["digest"], (
+                    "the pixels differ from those of another way"
+                )
 
 
 def is_hit(seen: Seen) -> bool:

@@ -49,7 +49,7 @@ def shown(seen: Seen, began: float, arrivals: Sequence[float], count: int) -> Sh
     each_whole = [at for at, shares in steps if _at_least(shares, FULL)]
     drawings = [render["at"] for render in seen.renders]
     if not (lit and each_whole and drawings[-1] >= steps[-1][0]):
-        raise ValueError("not every image came whole")
+        raise ValueError("some images are not complete")
     return Shown(
         min(arrivals) - began,
         seen.images[0]["at"] - began,

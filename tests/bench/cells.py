@@ -36,8 +36,8 @@ WIDTHS = (38, 8, 8, 8, 8, 8)
 
 def run() -> None:
     print(
-        f"{len(CELLS)} loads over real sockets: seconds until the first picture and until all are whole,\n"
-        "through a cold proxy and directly; of rule: 1.00 is 5 % and 10 ms longer than directly.\n"
+        f"{len(CELLS)} loads over real sockets, through a cold proxy and directly. Seconds until the\n"
+        "first picture, and until all are complete. Of rule: 1.00 is 5 % and 10 ms more than directly.\n"
     )
     print_row(("", "first", "direct", "final", "direct", "of rule"), WIDTHS)
     for network, load in CELLS:

@@ -31,10 +31,10 @@ WIDTHS = (34, 10, 10, 10, 10)
 
 def run() -> None:
     print(
-        "Made up pictures of 16 bits; the ways take turns. ms: the quickest. CPU: time on a core,\n"
-        "median, of which are MB/s and × bare. Bare: imagecodecs alone. Encoded here: checked, and\n"
-        "with what it is told. From plain pixels: the whole job. By a worker: with the pipes there\n"
-        "and back, both processes."
+        "Synthetic pictures of 16 bits. The ways take turns. ms: the fastest time. CPU ms: median\n"
+        "CPU time, from which MB/s and × bare are computed.\n"
+        "Bare: only imagecodecs. Encoded here: with our checks and options. From plain pixels: the\n"
+        "whole job. By a worker: both processes, including the pipes between them."
     )
     uvloop.run(_encoding())
     uvloop.run(_hits())

@@ -21,9 +21,9 @@ def run() -> None:
     cells = _played()
     missed = sum(cell.excess > 0 for cell in cells)
     print(
-        f"{len(cells)} loads of {MOST_BYTES / 1e6:g} MB at most, in virtual time. The rule: at most"
-        f" {MOST_SLOWER:g} ×\nand {MOST_LATER * 1e3:g} ms longer than directly, for the first picture and for"
-        f" all of them.\n{missed} miss it. The worst, in seconds:\n"
+        f"{len(cells)} loads of at most {MOST_BYTES / 1e6:g} MB, in virtual time. The first picture and all"
+        f" pictures\nmay take at most {MOST_SLOWER:g} × plus {MOST_LATER * 1e3:g} ms of the direct time."
+        f"\n{missed} loads exceed this. The worst loads, in seconds:\n"
     )
     print_row(("", "first", "direct", "final", "direct", "of rule"), WIDTHS)
     for cell in sorted(cells, key=lambda cell: cell.excess, reverse=True)[:WORST]:

@@ -60,11 +60,11 @@ Client = Callable[[str, Case], float]
 def run() -> None:
     client: Client = _wrk if shutil.which("wrk") else _own
     print(
-        f"One worker each and one warm frame; {CONNECTIONS} connections of"
-        f" {'wrk' if client is _wrk else 'an asyncio client'}.\n"
-        f"The median of {ROUNDS} rounds of {SECONDS} s, the servers in turn in each, on the cores that\n"
-        "they all share. Bare server: the same uvicorn with the same bytes at hand, no\n"
-        f"cache and no logic, as the limit of what one worker in Python can do.\n({versions()})"
+        f"Each server has one worker and one warm frame. {'wrk' if client is _wrk else 'An asyncio client'}"
+        f" has {CONNECTIONS} connections.\n"
+        f"Medians of {ROUNDS} rounds of {SECONDS} s. In each the servers take turns, on the same cores.\n"
+        "Bare server: the same uvicorn with the same bytes, without a cache or logic. It is the\n"
+        f"limit of one worker in Python.\n({versions()})"
     )
     with Children() as children, ExitStack() as stack:
         origin = start(children, "origin", run_origin)
@@ -113,7 +113,7 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head:
     left = int(length[1])
     while left:
         chunk = await reader.read(min(left, 1 << 20))
-        assert chunk, "the answer was cut"
+        assert chunk, "the response was truncated"
         left -= len(chunk)
     return answer
 

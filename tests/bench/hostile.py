@@ -18,19 +18,19 @@ WIDTHS = (40, 10)
 def run() -> None:
     syntaxes = Counter(each.syntax for each in wholes())
     print(
-        f"{JOBS:,} jobs of {len(wholes())} frames in {len(syntaxes)} transfer syntaxes, one in ten in order;"
-        f" {NUMBER} workers\nwith {MEMORY >> 30} GiB and {SECONDS:.0f} s a job, {AT_ONCE} jobs at once."
+        f"{JOBS:,} jobs of {len(wholes())} frames in {len(syntaxes)} transfer syntaxes, one in ten valid.\n"
+        f"{NUMBER} workers with {MEMORY >> 30} GiB and {SECONDS:.0f} s per job. {AT_ONCE} jobs at once."
     )
     began = time.perf_counter()
     found, left = asyncio.run(_all())
     took = time.perf_counter() - began
     for name, count in sorted(found.counts.items()):
         print_row((name, f"{count:,}"), WIDTHS)
-    print_row(("pictures of a wrong size", str(len(found.wrong))), WIDTHS)
+    print_row(("pictures of the wrong size", str(len(found.wrong))), WIDTHS)
     print_row(("workers lost", str(len(found.lost))), WIDTHS)
     print_row(("workers left behind", str(left)), WIDTHS)
     print_row(("seconds", f"{took:.1f}"), WIDTHS)
-    print_row(("seconds of the slowest", f"{found.slowest:.2f}"), WIDTHS)
+    print_row(("seconds of the slowest job", f"{found.slowest:.2f}"), WIDTHS)
 
 
 async def _all() -> tuple[Outcomes, int]:

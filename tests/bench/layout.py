@@ -26,8 +26,8 @@ WIDTHS = (40, 10, 10, 10, 10)
 
 def run() -> None:
     print(
-        f"Pictures that are made up: smooth, with noise. Prefix: {FIRST:,} bytes unless named.\n"
-        f"Times: median of {ROUNDS}. × aim: to what issue 4 asks for a CT."
+        f"Synthetic pictures, smooth with noise. A prefix has {FIRST:,} bytes unless named.\n"
+        f"Times are medians of {ROUNDS}. × aim: relative to the target in issue 4 for a CT."
     )
     for name, pixels, decompositions in (
         ("CT-like, 512x512", picture(512, 512), 5),
@@ -76,13 +76,13 @@ def _row(name: str, aim: float, work: Callable[[], object]) -> None:
 
 
 def _mutants() -> None:
-    print(f"\n{MUTANTS:,} mutants of {len(bases())} codestreams: an answer, or CodestreamError")
+    print(f"\n{MUTANTS:,} mutants of {len(bases())} codestreams: a result, or CodestreamError")
     slowest, refused = _look_at_mutants(MUTANTS)
     print_row(("refused", f"{refused / MUTANTS:.0%}"), WIDTHS)
     print_row(("slowest, ms", f"{slowest * 1e3:.1f}"), WIDTHS)
     tracemalloc.start()
     _look_at_mutants(MUTANTS // 20)
-    print_row(("peak of memory, MiB", f"{tracemalloc.get_traced_memory()[1] / 2**20:.1f}"), WIDTHS)
+    print_row(("peak memory, MiB", f"{tracemalloc.get_traced_memory()[1] / 2**20:.1f}"), WIDTHS)
     tracemalloc.stop()
 
 

@@ -24,10 +24,10 @@ WIDTHS = (30, 12, 10, 12, 12)
 
 def run() -> None:
     print(
-        f"Stock profiles, without a network; {IN_FLIGHT} fetches in flight, the oldest ends first.\n"
-        "Its rival: every image of every stage listed at once, and the list sorted.\n"
-        f"Times: median of {ROUNDS}. Memory: tracemalloc's peak while making and walking; the\n"
-        "limit is not to grow, so × is to the shortest series."
+        f"Stock profiles without a network. {IN_FLIGHT} fetches are in flight, the oldest ends first.\n"
+        "Rival: a sorted list of every image of every stage.\n"
+        f"Times are medians of {ROUNDS}. Memory is tracemalloc's peak while a plan is made and\n"
+        "walked. It should not grow, so × is relative to the shortest series."
     )
     for name in PROFILES:
         profile = stock_profile(name)
@@ -50,7 +50,7 @@ def _times(name: str, profile: Profile) -> None:
 
 
 def _memory(name: str, profile: Profile) -> None:
-    print(f"\n{name}, peak of memory")
+    print(f"\n{name}, peak memory")
     print_row(("images", "KiB", "× first", "rival KiB", "plan/rival"), WIDTHS)
     least = 0.0
     for count in LENGTHS:

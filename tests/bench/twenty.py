@@ -52,18 +52,18 @@ FLOOR = Times(NETWORK.limit(FRAMES * FIRST), NETWORK.limit(FRAMES * SIZE))
 
 def run() -> None:
     print(
-        f"{FRAMES} frames of {SIZE:,} bytes; one link of {NETWORK.down / 1e6:g} Mbit/s and"
+        f"{FRAMES} frames of {SIZE:,} bytes. One link of {NETWORK.down / 1e6:g} Mbit/s and"
         f" {NETWORK.latency * 1e3:g} ms before the origin.\n"
-        f"A viewer has {CONNECTIONS} open connections; on them it asks bytes=0-{FIRST - 1} of each frame,\n"
-        f"then bytes={FIRST}- of each. Each row: a new process, an empty cache;\n"
-        "the bytes are compared. nginx: proxy_cache_lock on. Seconds, of the last viewer;\n"
-        "× is to the floor: bytes / rate + one latency, with nobody's headers."
+        f"A viewer has {CONNECTIONS} open connections. It requests bytes=0-{FIRST - 1} of every\n"
+        f"frame, then bytes={FIRST}- of every frame. Each row is a new process with an empty\n"
+        "cache. The bytes are compared. nginx has proxy_cache_lock on. Times are seconds of\n"
+        "the slowest viewer. × is relative to the limit: bytes / rate + one latency, no headers."
     )
     print(f"({versions()})\n")
-    print_row(("", "last", "", "all", "", "asked of the origin"), (*WIDTHS[:5], sum(WIDTHS[5:])))
+    print_row(("", "last", "", "all", "", "origin requests"), (*WIDTHS[:5], sum(WIDTHS[5:])))
     print_row(("", "first", "×", "complete", "×", "first", "rest", "whole"), WIDTHS)
-    _print("floor", FLOOR, {"first": FRAMES, "rest": FRAMES})
-    _print("issue 3 asks for", Times(AIM_FIRST, AIM_COMPLETE), {"first": FRAMES, "rest": FRAMES})
+    _print("limit", FLOOR, {"first": FRAMES, "rest": FRAMES})
+    _print("target of issue 3", Times(AIM_FIRST, AIM_COMPLETE), {"first": FRAMES, "rest": FRAMES})
     with Children() as children:
         origin = start(children, "origin", run_origin)
         host, _, port = origin.removeprefix("http://").rpartition(":")
