@@ -158,7 +158,7 @@ async def test_a_stack(viewer: Viewer, uncompressed: Uncompressed, plan: str, is
     assert all(render["lit"] > 0.3 for render in seen.renders)
     assert seen.rendering == "gpu"
     assert (viewer.faults, seen.errors) == ([], [])
-    assert origin.ranges_of(frame) == [None], "what is made out of it is fetched once"
+    assert origin.ranges_of(frame) == [None], "the frame it is made from is fetched only once"
     assert (await viewer.looks_like("stack", uncompressed))["differing"] == 0
 
 

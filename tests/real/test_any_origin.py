@@ -215,7 +215,7 @@ def open_connections(port: int) -> set[str]:
     try:
         rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
     except OSError:
-        pytest.skip("connections can be looked at on Linux alone")
+        pytest.skip("only Linux lists open connections")
     fields = [row.split() for row in rows]
     return {
         here for _, here, there, state, *_ in fields if (there[-4:], state) == (f"{port:04X}", ESTABLISHED)

@@ -80,7 +80,7 @@ async def test_a_frame_is_made_into_what_viewers_ask_for() -> None:
         thumbnail = await home.viewer.get(at("/htj2kThumbnail/"), headers={"accept": "image/jphc"})
         assert decode_htj2k(thumbnail.content).shape == (50, 76)
         assert home.origin.ranges[0] is None
-        assert len(home.origin.frame_requests) == 1, "what is held is not fetched again"
+        assert len(home.origin.frame_requests) == 1, "a cached frame was fetched again"
 
 
 async def test_an_alternate_is_made_once_for_all_who_ask_and_kept() -> None:
@@ -114,14 +114,14 @@ async def test_of_htj2k_a_smaller_picture_takes_its_first_bytes_alone() -> None:
         asked = await home.viewer.get(
             at("/htj2kThumbnail/") + "?fsiz=200,200", headers={"accept": "image/jphc"}
         )
-        assert np.array_equal(decode_htj2k(asked.content), decode_htj2k(body, 2)), "a size that is asked for"
+        assert np.array_equal(decode_htj2k(asked.content), decode_htj2k(body, 2)), "not the requested size"
         jls = await home.viewer.get(at("/jlsThumbnail/"), headers={"accept": "image/jls"})
         assert np.array_equal(imagecodecs.jpegls_decode(jls.content), decode_htj2k(body, 2))
         brought = home.metric("origin_bytes_total", origin="pacs", stage="first")
         brought += home.metric("origin_bytes_total", origin="pacs", stage="completion")
         assert brought < len(body) / 4
         whole = await home.viewer.get(at("/htj2k/"), headers={"accept": "image/jphc"})
-        assert whole.content == body, "HTJ2K that goes by resolution is given as it is"
+        assert whole.content == body, "HTJ2K in order of resolution is not changed"
 
 
 async def test_where_the_origin_has_it_nothing_is_made() -> None:
