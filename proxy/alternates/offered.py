@@ -53,7 +53,7 @@ class Alternates:
         return offered is not None and offered.made == "if-missing" and is_missing
 
     def learn(self, wanted: Retrieval, refused: int) -> None:
-        """Records after a successful retrieval if the origin has the alternate.
+        """After a successful retrieval, records that the origin has the alternate or lacks it.
 
         `refused` is the status with which the origin refused it before, or 0. The proxy remembers a refusal
         only after it has made the alternate. Until then the origin could lack the frame itself.
