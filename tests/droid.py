@@ -1,6 +1,6 @@
 """Runs REDbot on one URL and everything it checks there: `python -m tests.droid URL ACCEPT`.
 
-It is a separate program, because REDbot has one global event loop and does not wait for tasks of others.
+It is a separate program, because REDbot's event loop is global to the process and runs nothing else.
 """
 
 import json

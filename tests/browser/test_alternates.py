@@ -1,4 +1,4 @@
-"""The real Cornerstone3D loads images progressively that their origin has only uncompressed."""
+"""The real Cornerstone3D progressively loads images that their origin stores uncompressed."""
 
 import hashlib
 from dataclasses import dataclass
