@@ -1,7 +1,7 @@
-"""Codestreams that tests look into, by three encoders with every option that moves a packet.
+"""Codestreams for tests, from three encoders, with every option that moves a packet.
 
-imagecodecs is always there; OpenJPH's and Grok's programs make test data only, and what needs them is skipped
-by name where they are missing.
+imagecodecs is always installed. The programs of OpenJPH and Grok only make test data. If one is missing, the
+tests that need it are skipped and name it.
 """
 
 import random
@@ -25,16 +25,16 @@ from proxy.codestream.markers import CAP, COC, COD, QCC, QCD, SIZ, SOC, MainHead
 Pixels = NDArray[Any]
 
 PACKAGES = {"ojph_compress": "openjph-tools", "grk_compress": "grokj2k-tools"}
-"""Debian's, by program."""
+"""Debian package of each program."""
 ORDERS = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 PARTS: dict[str, Any] = {"tlm": True, "tilepart": imagecodecs.HTJ2K.TILEPART.RESOLUTIONS}
-"""What makes imagecodecs write a tile-part a resolution, and TLM."""
+"""Options that make imagecodecs write one tile-part per resolution, and a TLM marker."""
 PRECINCTS = ("-c", "[64,64],[64,64],[32,32]", "-b", "16,16")
-"""Grok's precincts, from the largest resolution on."""
+"""Grok's precincts, from the largest resolution to the smallest."""
 
 
 def picture(*shape: int, dtype: str = "u2", seed: int = 1) -> Pixels:
-    """Something smooth with noise on it, such as scanners make; colour where the shape has three numbers."""
+    """A smooth image with noise, like a scanner's. It is in colour if the shape has three numbers."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     smooth = np.sin(columns / 40 + 1) * np.cos(rows / 30) + 0.3 * np.sin(rows * columns / 700)
     if len(shape) == 3:
@@ -46,7 +46,7 @@ def picture(*shape: int, dtype: str = "u2", seed: int = 1) -> Pixels:
 
 
 def corner(height: int, width: int) -> Pixels:
-    """A picture that is nothing but in a corner, so that code-blocks and whole packets are empty."""
+    """An image that is empty except for one corner, so that code-blocks and whole packets are empty."""
     found = np.zeros((height, width), "u2")
     found[: height // 5, : width // 5] = picture(height // 5, width // 5)
     return found
@@ -59,22 +59,22 @@ GREY, COLOUR, SIGNED, CORNER = (
     corner(200, 300),
 )
 SMALL = picture(40, 53)
-"""For what is done at every byte."""
+"""A small image for tests that repeat something at every byte."""
 
 
 def htj2k(pixels: Pixels, decompositions: int = 5, **options: Any) -> bytes:
-    """By imagecodecs, lossless unless told otherwise; never with precincts, always RPCL."""
+    """Encodes with imagecodecs, lossless by default. It has no precincts and is always RPCL."""
     options = {"reversible": True, "planar": False, **options}
     return bytes(imagecodecs.htj2k_encode(pixels, resolutions=decompositions, **options))
 
 
 def ojph(pixels: Pixels, *options: str) -> bytes:
-    """By OpenJPH's program, lossless; never with TLM, in one tile-part a tile."""
+    """Encodes losslessly with OpenJPH's program, one tile-part per tile, without TLM."""
     return _compressed("ojph_compress", pixels, ".j2c", "-reversible", "true", *options)
 
 
 def grok(pixels: Pixels, *options: str, mode: int = 64) -> bytes:
-    """By Grok's program; the mode is the block style, 64 is high throughput."""
+    """Encodes with Grok's program. `mode` is the code-block style. 64 is high throughput."""
     return _compressed("grk_compress", pixels, ".j2k", "-H", "1", "-M", str(mode), *options)
 
 
@@ -147,7 +147,7 @@ def _by_programs() -> Iterator[tuple[str, Callable[[], bytes]]]:
 def _by_part_1() -> Iterator[tuple[str, Callable[[], bytes]]]:
     for name, pixels in {"grey": GREY, "colour": COLOUR}.items():
         for order in ORDERS:
-            for mode in (1, 5):  # selective bypass is 1, termination on each pass 4
+            for mode in (1, 5):  # 1 is selective bypass, 4 is termination on each pass
                 base = partial(grok, pixels, "-n", "4", "-p", order, mode=mode)
                 yield f"part1-{name}-{order}-{mode}", base
                 yield f"part1-{name}-{order}-{mode}-layers", partial(base, "-q", "60,70,80,90")
@@ -158,20 +158,20 @@ def _by_part_1() -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 HT = dict((*_by_imagecodecs(), *_by_programs()))
-"""Makers of high-throughput codestreams, by name."""
+"""Functions that make high-throughput codestreams, by name."""
 PART_1 = dict(_by_part_1())
-"""Makers of codestreams with the blocks of Part 1, some in layers."""
+"""Functions that make codestreams with the code-blocks of Part 1, some of them in layers, by name."""
 
 
 @cache
 def made(name: str) -> bytes:
-    """A codestream by its name in `HT` or `PART_1`."""
+    """The codestream with this name in `HT` or `PART_1`."""
     return (HT.get(name) or PART_1[name])()
 
 
 @cache
 def first_same(name: str) -> tuple[int, ...]:
-    """By resolution: bytes of the smallest prefix that decodes there to what the whole decodes to."""
+    """For each resolution, the length of the shortest prefix that decodes to the same pixels as the whole."""
     codestream = made(name)
     header = read_header(codestream)
     assert header is not None
@@ -209,13 +209,13 @@ def segment(marker: int, body: bytes) -> bytes:
 
 
 def in_main_header(codestream: bytes, added: bytes) -> bytes:
-    """With one more segment before the first tile-part."""
+    """The codestream with one more segment before its first tile-part."""
     at = main_header(codestream).length
     return codestream[:at] + added + codestream[at:]
 
 
 def in_tile_part(codestream: bytes, added: bytes) -> bytes:
-    """With one more segment in the header of the first tile-part."""
+    """The codestream with one more segment in the header of its first tile-part."""
     at = main_header(codestream).length
     length = int.from_bytes(codestream[at + 6 : at + 10], "big") + len(added)
     return (
@@ -228,7 +228,7 @@ def in_tile_part(codestream: bytes, added: bytes) -> bytes:
 
 
 def joined(*codestreams: bytes) -> bytes:
-    """One codestream of several with one component, one after the other, each coded in its own way (CPRL)."""
+    """One CPRL codestream from several of one component each. Every component keeps its own coding style."""
     mains = [main_header(each) for each in codestreams]
     bodies = b"".join(each[main.length + 14 : -2] for each, main in zip(codestreams, mains, strict=True))
     size = mains[0].first(SIZ) or b""
@@ -249,7 +249,7 @@ def joined(*codestreams: bytes) -> bytes:
 
 
 def mutant(codestream: bytes, rng: random.Random) -> bytes:
-    """One that was damaged: bits and bytes changed, mostly in headers, pieces put elsewhere, perhaps cut."""
+    """A damaged copy: bits and bytes changed (mostly in headers), pieces moved, and sometimes truncated."""
     found = bytearray(codestream)
     for _ in range(rng.choice((1, 1, 2, 3, 8))):
         at = rng.randrange(2, rng.choice((60, 160, len(found), len(found))))
@@ -272,7 +272,7 @@ def mutant(codestream: bytes, rng: random.Random) -> bytes:
 
 @cache
 def bases() -> tuple[bytes, ...]:
-    """Small codestreams to make mutants of; more of them where the programs are."""
+    """Small codestreams to make mutants of. There are more of them if the encoder programs are installed."""
     small, colour = picture(33, 47), picture(20, 30, 3, dtype="u1")
     found = [
         htj2k(small),

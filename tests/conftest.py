@@ -11,6 +11,6 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
-    """A blocking call of ours inside an event loop fails the test."""
+    """Fails a test in which our own code makes a blocking call inside an event loop."""
     with blockbuster_ctx("proxy") as guard:
         yield guard

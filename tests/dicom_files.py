@@ -1,4 +1,4 @@
-"""DICOM files of all kinds: those of pydicom, each made an instance of its own, and small ones of ours."""
+"""DICOM files of all kinds: the test files of pydicom, each as its own instance, and small files of ours."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -20,22 +20,22 @@ LOSSLESS = (
     "SC_rgb_rle_16bit_2frame", "SC_rgb_small_odd", "SC_rgb_small_odd_big_endian", "SC_rgb_jpeg_gdcm",
     "ExplVR_BigEnd", "examples_palette", "examples_rgb_color", "examples_jpeg2k", "image_dfl",
 )  # fmt: skip
-"""Images that are stored without a loss, of 8 and 16 bits."""
+"""Lossless images of 8 and 16 bits."""
 LOSSY = ("693_J2KI", "JPEGLSNearLossless_08", "JPEGLSNearLossless_16", "SC_rgb_jpeg_dcmtk")
-"""Images that have lost something already."""
+"""Images with lossy compression."""
 KEPT = ("liver_1frame", "rtdose", "rtdose_rle", "SC_rgb_rle_32bit")
-"""Images of 1 and 32 bits, which have no other form."""
+"""Images of 1 and 32 bits, which no other form can represent."""
 NO_IMAGES = ("reportsi", "test-SR", "rtplan", "waveform_ecg")
 ALL = (*LOSSLESS, *LOSSY, "JPGExtended", *KEPT, *NO_IMAGES)
 
 
 def source(name: str) -> Path:
-    """Where pydicom has it."""
+    """Path of pydicom's file."""
     return Path(str(files(pydicom))) / "data" / "test_files" / f"{name}.dcm"
 
 
 def write(folder: Path, name: str, number: int = 1) -> Path:
-    """The same as one instance of a study of ours, a series for each."""
+    """Writes pydicom's file as one instance of our test study, in a series of its own."""
     dataset = dcmread(source(name))
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = STUDY, f"{STUDY}.{number}"
     dataset.SeriesNumber, dataset.InstanceNumber = number, 1
@@ -45,14 +45,14 @@ def write(folder: Path, name: str, number: int = 1) -> Path:
 
 
 def save(path: Path, dataset: Dataset) -> Path:
-    """As a DICOM file."""
+    """Writes a data set as a DICOM file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path)
     return path
 
 
 def image(number: int = 1, **more: Any) -> Dataset:
-    """A small one of our own."""
+    """A small data set of our own with an image."""
     dataset = Dataset()
     dataset.SOPClassUID, dataset.Modality = SecondaryCaptureImageStorage, "OT"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2", "1.2.3"

@@ -1,6 +1,6 @@
-"""REDbot looks at one URL, and at what it can: `python -m tests.droid URL ACCEPT`.
+"""Runs REDbot on one URL and everything it checks there: `python -m tests.droid URL ACCEPT`.
 
-A program of its own, since its loop is one for the whole process and waits for nobody.
+It is a separate program, because REDbot's event loop is global to the process and runs nothing else.
 """
 
 import json
@@ -13,7 +13,7 @@ from redbot.resource import HttpResource
 
 
 def looked_at(url: str, accept: str) -> dict[str, object]:
-    """What it warns of, by name, also for requests of its own; whether ranges and If-None-Match work."""
+    """REDbot's warnings by name, those of its own requests included, and if ranges and If-None-Match work."""
     config = ConfigParser()
     config.read_dict({"redbot": {"enable_local_access": "True"}})
     resource = HttpResource(config["redbot"])

@@ -1,4 +1,4 @@
-"""Frames that are broken or meant to harm, under metadata that may lie, and what workers make of them."""
+"""Broken and malicious frames, some with false metadata, and the workers' results for them."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ ABSURD = (0, 1, 2, 3, 255, 256, 4097, 65535, 1 << 31, (1 << 32) - 1)
 
 @dataclass(frozen=True)
 class Whole:
-    """A frame that is in order."""
+    """A valid frame."""
 
     content: bytes
     syntax: str
@@ -45,7 +45,7 @@ class Whole:
 
 @cache
 def wholes() -> tuple[Whole, ...]:
-    """Small ones, in every codec."""
+    """Small valid frames in every codec."""
     grey, colour, deep = picture(33, 47), picture(20, 30, 3, dtype="u1"), picture(64, 50) & 4095
     plain = [Whole(x.tobytes(), PLAIN, told(x)) for x in (grey, colour, picture(9, 9, dtype="i2"))]
     half = replace(told(colour), photometric="YBR_FULL_422")
@@ -73,7 +73,7 @@ def wholes() -> tuple[Whole, ...]:
 
 
 def told(pixels: Pixels) -> ImagePixel:
-    """What true metadata says."""
+    """The true metadata of an image."""
     bits, is_grey = 8 * pixels.itemsize, pixels.ndim == 2
     rows, columns = pixels.shape[:2]
     shown = "MONOCHROME2" if is_grey else "RGB"
@@ -94,13 +94,13 @@ def half_chroma(rows: int, columns: int) -> bytes:
 
 
 def run_lengths(pixels: Pixels) -> bytes:
-    """RLE, in literal runs alone (PS3.5 G.3)."""
+    """Encodes RLE with only literal runs (PS3.5 G.3)."""
     planes = np.moveaxis(np.atleast_3d(pixels), 2, 0).reshape(
         -1, pixels[..., 0].size if pixels.ndim == 3 else pixels.size
     )
     segments = []
     for plane in planes:
-        for byte in range(pixels.itemsize)[::-1]:  # the highest first
+        for byte in range(pixels.itemsize)[::-1]:  # the most significant byte first
             row = plane.view("u1")[byte :: pixels.itemsize].tobytes()
             pieces = (row[at : at + 128] for at in range(0, len(row), 128))
             coded = b"".join(bytes((len(piece) - 1,)) + piece for piece in pieces)
@@ -111,7 +111,7 @@ def run_lengths(pixels: Pixels) -> bytes:
 
 
 def jobs(count: int, seed: int = 7) -> Iterator[Job]:
-    """So many, the same for the same seed; one in ten is in order."""
+    """`count` jobs, always the same ones for a seed. One in ten is valid."""
     rng = random.Random(seed)
     for number in range(count):
         base = wholes()[number % len(wholes())]
@@ -147,16 +147,16 @@ def jobs(count: int, seed: int = 7) -> Iterator[Job]:
 
 
 def resized(content: bytes, pixel: ImagePixel, rng: random.Random) -> tuple[bytes, ImagePixel]:
-    """With another size in its header, which the metadata repeats."""
+    """The frame and its metadata, both with another size than the pixels have."""
     rows, columns = (rng.choice(ABSURD[:8]) for _ in range(2))
     at = content.find(SIZ.to_bytes(2, "big"))
     if at == 2:
         rows, columns = (rng.choice(ABSURD) for _ in range(2))
         size = columns.to_bytes(4, "big") + rows.to_bytes(4, "big")
         content = content[: at + 6] + size + content[at + 14 :]
-        if rng.random() < 0.5:  # one tile, as before
+        if rng.random() < 0.5:  # keep it to one tile
             content = content[: at + 22] + size + content[at + 30 :]
-    for marker in (b"\xff\xc0", b"\xff\xc1", b"\xff\xc3", b"\xff\xf7"):  # SOF
+    for marker in (b"\xff\xc0", b"\xff\xc1", b"\xff\xc3", b"\xff\xf7"):  # SOF markers
         at = content.find(marker)
         if at >= 0:
             size = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
@@ -180,22 +180,22 @@ def lying(pixel: ImagePixel, rng: random.Random) -> ImagePixel:
 
 @dataclass
 class Outcomes:
-    """What became of them."""
+    """The results of a set of jobs."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """By name of the error, or `picture`."""
+    """Number of jobs by the name of their error, or `picture`."""
     lost: list[int] = field(default_factory=list)
-    """Places of the jobs whose worker died or was killed."""
+    """Indices of the jobs whose worker died or was killed."""
     wrong: list[str] = field(default_factory=list)
-    """Pictures of another size than they should have."""
+    """Images that have another size than the metadata says."""
     mute: int = 0
-    """Errors that say nothing."""
+    """Number of errors with an empty message."""
     slowest: float = 0.0
-    """Seconds of the slowest job, waiting included."""
+    """Seconds that the slowest job took, including its time in the queue."""
 
 
 async def outcomes(workers: Workers, every: Iterator[Job], at_once: int) -> Outcomes:
-    """Of all jobs, so many at a time. Any other error than a frame may cost is raised."""
+    """Runs all jobs, `at_once` at a time. Raises every error other than those that a bad frame may cause."""
     found, places = Outcomes(), enumerate(every)
 
     async def ask_on() -> None:
@@ -217,7 +217,7 @@ async def outcomes(workers: Workers, every: Iterator[Job], at_once: int) -> Outc
 
 
 def is_as_told(job: Job, made: Made) -> bool:
-    """Whether a picture has the size that the metadata says, in its own header too."""
+    """True if an image, and its own header, have the size that the metadata gives."""
     size = -(-job.pixel.columns // job.scale), -(-job.pixel.rows // job.scale)
     if made.label.startswith("image/jphc"):
         header = read_header(made.content)

@@ -1,4 +1,4 @@
-"""A whole service on real sockets, in the test's own loop: an origin, the proxy, a viewer."""
+"""A complete service on real sockets, in the event loop of the test: an origin, the proxy and a viewer."""
 
 import asyncio
 import json
@@ -19,13 +19,13 @@ from proxy.settings.model import Settings
 from tests.scripted_origin import SERIES, ScriptedOrigin, running
 
 STORY = 60
-"""Seconds after which a story that hangs fails."""
+"""Seconds after which a test that hangs fails."""
 PATIENCE = TransportLimits(first_byte=20, stall=20)
-"""A viewer's."""
+"""Timeouts of the viewer."""
 
 
 class SlowLine(Window):
-    """A line that never gets faster: what a story is about must not hang on how fast the machine is."""
+    """A window that never grows, so that a test does not depend on the speed of the machine."""
 
     @property
     def in_one_round_trip(self) -> int:
@@ -36,7 +36,7 @@ class SlowLine(Window):
 
 
 class Door:
-    """Counts the requests that are inside."""
+    """Counts the requests in progress."""
 
     def __init__(self, app: App) -> None:
         self.inside = 0
@@ -52,7 +52,7 @@ class Door:
 
 @dataclass
 class House:
-    """What a story works with."""
+    """The origin, the proxy and the viewer that a test works with."""
 
     app: App
     origin: ScriptedOrigin
@@ -62,25 +62,25 @@ class House:
     door: "Door"
 
     async def until_inside(self, count: int) -> None:
-        """Until so many requests of viewers are being answered."""
+        """Waits until the proxy is answering this many viewers' requests."""
         while self.door.inside != count:
             await asyncio.sleep(0)
 
     def metric(self, name: str, **labels: str) -> float:
-        """The value of a metric now; 0 where it was never counted."""
+        """The current value of a metric. 0 if it was never set."""
         return (
             self.app.telemetry.metrics.registry.get_sample_value(f"progressive_proxy_{name}", labels) or 0.0
         )
 
     async def until_idle(self) -> None:
-        """Until no fill is under way."""
+        """Waits until no fill is in progress."""
         while len(self.app.fills):
             await asyncio.sleep(0)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Until something is so."""
+        """Waits until a condition holds."""
         while not is_so():
-            await asyncio.sleep(0.001)  # looking may be dear, and the transport's threads want their turn
+            await asyncio.sleep(0.001)  # the check can be slow, and the transport's threads need CPU time
 
     async def ask_plan(
         self,
@@ -90,26 +90,26 @@ class House:
         headers: dict[str, str] | None = None,
         **more: Any,
     ) -> httpx.Response:
-        """Asks for the plan of a series."""
+        """Requests a plan for a series."""
         _, _, study, _, uid = series.split("/")
         wanted = {"study": study, "series": uid, "profile": profile, **more}
         return await self.admin.post("/plans", json=wanted, headers=headers)
 
     async def begin_plan(self, profile: str, series: str = SERIES, **more: Any) -> str:
-        """The `Location` of a plan that has begun."""
+        """Starts a plan and returns its `Location`."""
         answer = await self.ask_plan(profile, series, **more)
         assert answer.status_code == 202, answer.text
         return str(answer.headers["location"])
 
     async def events(self, plan: str) -> list[tuple[str, dict[str, Any]]]:
-        """All events of a plan, once it has ended."""
+        """All events of a plan, after it has ended."""
         answer = await self.admin.get(f"{plan}/events")
         assert answer.status_code == 200
         return list(events_in(answer.text))
 
 
 def events_in(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names and fields of Server-Sent Events."""
+    """Yields the name and the fields of each server-sent event."""
     for event in filter(None, text.split("\n\n")):
         fields = dict(line.split(": ", 1) for line in event.splitlines() if not line.startswith(":"))
         if fields:
@@ -118,7 +118,7 @@ def events_in(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @asynccontextmanager
 async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any) -> AsyncIterator[House]:
-    """Origin and proxy running, with a viewer at the door."""
+    """Runs an origin and the proxy, and provides a viewer that is connected to the proxy."""
     async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings, wait=wait) as built:
         yield built
 
@@ -146,7 +146,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
                     await asyncio.sleep(0.001)
                 yield House(app, origin, viewer, desk, stop, door)
         except BaseException:
-            for listener in listeners:  # a story that failed waits for no answer, but sockets are closed
+            for listener in listeners:  # do not wait for responses after a failure
                 listener.config.timeout_graceful_shutdown = 0
             raise
         finally:
@@ -155,12 +155,12 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
 
 
 def cache_did(response: httpx.Response) -> str:
-    """What Cache-Status says, without our name."""
+    """The Cache-Status of a response, without the name of the proxy."""
     return re.sub(r"^progressive-proxy; ", "", response.headers.get("cache-status", ""))
 
 
 async def read_until(chunks: AsyncIterator[bytes], size: int) -> bytes:
-    """Reads on until so many bytes are there, one chunk more at most."""
+    """Reads until at least `size` bytes have arrived. It stops at the end of a chunk."""
     got = b""
     while len(got) < size:
         got += await anext(chunks)

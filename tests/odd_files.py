@@ -1,4 +1,4 @@
-"""DICOM files that are broken, odd or meant to harm, and files that are none; each by its name."""
+"""DICOM files that are broken, odd or malicious, and files that are not DICOM, each with a name."""
 
 import os
 import struct
@@ -35,7 +35,7 @@ def _patched(path: Path, old: bytes, new: bytes) -> None:
 
 
 def _said_to_be(path: Path, syntax: str) -> None:
-    """Under another transfer syntax than it has."""
+    """Rewrites a file to claim another transfer syntax than it has."""
     content, mark = path.read_bytes(), b"\x02\0\x10\0UI"
     at = content.index(mark)
     stop = at + 8 + int.from_bytes(content[at + 6 : at + 8], "little")
@@ -45,7 +45,7 @@ def _said_to_be(path: Path, syntax: str) -> None:
 
 
 def _element(group: int, number: int, vr: bytes, value: bytes, length: int | None = None) -> bytes:
-    """One in Explicit VR Little Endian, its length perhaps a lie."""
+    """One element in Explicit VR Little Endian. `length` can be a false length."""
     size = len(value) if length is None else length
     head = struct.pack("<HH2s", group, number, vr)
     is_long = vr in (b"OB", b"OW", b"SQ", b"UN", b"UT", b"OF", b"OD", b"OV")
@@ -53,14 +53,14 @@ def _element(group: int, number: int, vr: bytes, value: bytes, length: int | Non
 
 
 def _with_elements(path: Path, *elements: bytes) -> None:
-    """A file of ours with more elements behind its own, where pixels are not yet."""
+    """Inserts elements into a file, before its pixel data."""
     content = path.read_bytes()
     at = content.index(struct.pack("<HH2s", 0x7FE0, 0x10, b"OW"))
     path.write_bytes(content[:at] + b"".join(elements) + content[at:])
 
 
 def _images() -> dict[str, Dataset]:
-    """Data sets that pydicom can write."""
+    """Data sets that pydicom can write, by name."""
     numbers = iter(range(1, 100))
 
     def plain(**more: object) -> Dataset:
@@ -129,7 +129,7 @@ def _images() -> dict[str, Dataset]:
 
 
 def write_all(folder: Path) -> dict[str, Path]:
-    """Each in a folder, by its name."""
+    """Writes every file in a folder of its own. Returns the paths by name."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for name, dataset in _images().items():

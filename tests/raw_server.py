@@ -1,4 +1,4 @@
-"""A server of bytes on real sockets: a story's function reads one request and writes what it likes."""
+"""A server on real sockets that sends raw bytes: a function of the test reads a request and writes freely."""
 
 import asyncio
 import ssl
@@ -14,26 +14,26 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class HangUp(Exception):
-    """Raised by a story to end a connection without another byte."""
+    """Raised by the test's function to end a connection without sending another byte."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came over the wire."""
+    """One request exactly as it arrived."""
 
     connection: int
-    """0-based."""
+    """0-based number of the connection."""
     turn: int
-    """0-based, within its connection."""
+    """0-based number of the request within its connection."""
     method: str
     target: str
     headers: dict[str, str]
-    """Names in lower case; of doubles the last."""
+    """Headers by name in lower case. If a name is repeated, the last one counts."""
     body: bytes
     peer: str
-    """Common name of the client's certificate; empty without one."""
+    """Common name of the client's certificate. Empty if it has none."""
     reader: asyncio.StreamReader = field(repr=False)
-    """What comes after it."""
+    """Stream of the bytes after the head of the request."""
 
 
 Answer = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
@@ -41,7 +41,7 @@ Answer = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class RawServer:
-    """What came so far, and where."""
+    """The server, with its address and the requests that it has received."""
 
     answer: Answer
     scheme: str
@@ -51,7 +51,7 @@ class RawServer:
     handling: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, in a task that can be ended with the story."""
+        """Serves one connection, in a task that ends with the test at the latest."""
         task = asyncio.ensure_future(self.handle(reader, writer))
         self.handling.add(task)
         task.add_done_callback(self.handling.discard)
@@ -91,7 +91,7 @@ async def _read(
 
 @asynccontextmanager
 async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
-    """A server that answers as the story says, until the story ends."""
+    """Runs a server that answers with the test's function, until the `with` ends."""
     server = RawServer(answer, "https" if tls else "http")
     async with asyncio.timeout(30):
         listening = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls)
@@ -109,7 +109,7 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
 async def client_of(
     server: str, limits: TransportLimits | None = None, tls: Tls | None = None, auth: httpx.Auth | None = None
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the kind that an origin has."""
+    """A client with the settings that the proxy uses for an origin."""
     transport = await asyncio.to_thread(Transport, limits or TransportLimits(), tls)
     async with httpx.AsyncClient(base_url=server, transport=transport, timeout=None, auth=auth) as client:
         yield client

@@ -1,7 +1,7 @@
-"""An origin that does what a story says: real sockets, bytes of its own, every request counted.
+"""An origin that follows a test's script, on real sockets. It counts every request.
 
-A `Script` answers each request with a `Reply`; a reply's pieces are bytes to send, an `asyncio.Event`
-to wait for (the story's barrier), or `HANG_UP`. Without a script it is an honest file server.
+A `Script` answers each request with a `Reply`. The pieces of a reply are bytes to send, an `asyncio.Event` to
+wait for (the barrier of a test), or `HANG_UP`. Without a script it is an ordinary file server.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ OTHER_SERIES = f"/studies/{UID}.1/series/{UID}.4"
 
 
 class HangUp:
-    """Ends the connection without ending the body."""
+    """A piece that closes the connection in the middle of a body."""
 
 
 HANG_UP = HangUp()
@@ -32,7 +32,7 @@ Piece = bytes | asyncio.Event | HangUp
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came."""
+    """One request as it arrived."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer; Content-Length is of the bytes unless `headers` says that, or chunks."""
+    """A response. Content-Length is computed from the bytes, unless `headers` has framing of its own."""
 
     status: int
     headers: dict[str, str]
@@ -57,7 +57,7 @@ Script = Callable[[Asked], Reply | None]
 
 
 def codestream(size: int, seed: int = 1) -> bytes:
-    """Bytes that start as a codestream does and differ at every place."""
+    """Random bytes with the first and last markers of a codestream. A wrong offset never goes unnoticed."""
     return b"\xff\x4f\xff\x51" + random.Random(seed).randbytes(size - 6) + b"\xff\xd9"
 
 
@@ -68,7 +68,7 @@ def etag_of(body: bytes) -> str:
 def honest(
     body: bytes, asked: Asked, *, etag: str | None = None, before: Sequence[Piece] = (), label: str = LABEL
 ) -> Reply:
-    """What an honest server answers for this body; `before` goes before it."""
+    """A correct response with this body. The pieces in `before` are sent or awaited first."""
     tag = etag_of(body) if etag is None else etag
     headers = {"content-type": label, "accept-ranges": "bytes"} | ({"etag": tag} if tag else {})
     wanted = parse_range(asked.range)
@@ -83,7 +83,7 @@ def honest(
 
 
 def instance_of(uid: str, **tags: Any) -> dict[str, Any]:
-    """An instance in DICOM JSON; `tags` by their names here."""
+    """An instance in DICOM JSON. `tags` are attributes by the keywords of this module."""
     named = {"number": "00200013", "position": "00200032", "orientation": "00200037", "frames": "00280008"}
     named |= {"modality": "00080060", "syntax": "00083002"}
     found: dict[str, Any] = {"00080018": {"vr": "UI", "Value": [uid]}}
@@ -93,7 +93,7 @@ def instance_of(uid: str, **tags: Any) -> dict[str, Any]:
 
 
 def frame_of(image: int, series: str = SERIES) -> str:
-    """The path of an image (0-based) of a series that `with_series` made."""
+    """The path of an image (0-based) in a series that `with_series` made."""
     return f"{series}/instances/{series.rpartition('/')[2]}.{image + 1}/frames/1"
 
 
@@ -103,7 +103,7 @@ async def _not_running() -> None:
 
 @dataclass
 class ScriptedOrigin:
-    """The server; `frames` maps paths to codestreams, `metadata` to DICOM JSON; `script` goes before them."""
+    """The server. `frames` maps paths to codestreams, `metadata` to DICOM JSON. `script` has precedence."""
 
     frames: dict[str, bytes] = field(default_factory=dict)
     script: Script | None = None
@@ -111,11 +111,11 @@ class ScriptedOrigin:
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
     stop: Callable[[], Awaitable[None]] = field(default=_not_running, repr=False)
-    """Goes down: refuses connections and ends those that are open."""
+    """Stops the server: it closes open connections and refuses new ones."""
 
     @property
     def asked_after_greeting(self) -> list[Asked]:
-        """All but the greetings by which the proxy reaches an origin at start."""
+        """All requests except the greetings that the proxy sends to an origin when it starts."""
         return [asked for asked in self.asked if asked.path != "/studies?limit=1"]
 
     @property
@@ -140,7 +140,7 @@ class ScriptedOrigin:
         return Reply(404, {"content-type": "text/plain"}, (b"no such thing",))
 
     def with_series(self, bodies: Sequence[bytes], series: str = SERIES) -> "ScriptedOrigin":
-        """The same with one more series, an instance a codestream; its metadata lists them backwards."""
+        """The origin with one more series, one instance per codestream. Metadata lists the last one first."""
         uid = series.rpartition("/")[2]
         instances = [instance_of(f"{uid}.{number + 1}", number=number) for number in range(len(bodies))]
         self.metadata[f"{series}/metadata"] = json.dumps(instances[::-1]).encode()
@@ -194,7 +194,7 @@ async def _write(writer: asyncio.StreamWriter, asked: Asked, reply: Reply) -> bo
 
 
 async def write_pieces(writer: asyncio.StreamWriter, pieces: Sequence[Piece]) -> bool:
-    """Whether the connection is still good afterwards."""
+    """Writes the pieces. Returns True if the connection can be used again."""
     for piece in pieces:
         await writer.drain()
         if isinstance(piece, HangUp):
@@ -209,7 +209,7 @@ async def write_pieces(writer: asyncio.StreamWriter, pieces: Sequence[Piece]) ->
 
 @asynccontextmanager
 async def running(origin: ScriptedOrigin) -> AsyncIterator[ScriptedOrigin]:
-    """The origin on a free port of loopback."""
+    """Runs the origin on a free port of the loopback interface."""
     serving: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Small pictures for trees: one study of two instances with two frames and one, and a study of colour."""
+"""Small images for trees: a study of two instances with two frames and one frame, and a colour study."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pydicom.uid import CTImageStorage
 
 @dataclass(frozen=True)
 class SmallInstance:
-    """An instance with its frames in memory; what it reads is counted."""
+    """An instance whose frames are in memory. `read` lists the instances whose frames were read."""
 
     dataset: Dataset
     pixels: tuple[NDArray[Any], ...]

@@ -1,6 +1,6 @@
-"""Whatever viewers, the origin and the cache do: nobody gets two versions of a frame in one (`sequences`).
+"""No viewer gets bytes of two versions of a frame, whatever viewers, the origin and the cache do.
 
-Three transports that bring a fault into the proxy are found out.
+`tests.sequences` has the random tests. Three transports corrupt responses to check that it detects faults.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from tests.sequences.theatre import HANGS_AFTER, Between, as_it_is, theatre
 from tests.sequences.values import Ask, Sequence, sequence_of
 
 EXAMPLES = 300
-"""Sequences; `python -m tests.bench sequences` plays ten thousand."""
+"""Random sequences per run. `python -m tests.bench sequences` plays ten thousand."""
 
 
 @contextmanager
 def opened(
     between: Between = as_it_is, hangs_after: float = HANGS_AFTER
 ) -> Iterator[Callable[[Sequence], None]]:
-    """What plays a sequence."""
+    """Opens a theatre and yields a function that plays one sequence in it."""
     with (
         start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
         portal.wrap_async_context_manager(theatre(between, hangs_after)) as found,
@@ -51,7 +51,7 @@ def test_nobody_gets_two_versions_in_one_and_nothing_is_left_behind() -> None:
 
 
 class Body(httpx.AsyncByteStream):
-    """Chunks that go their own way to the response's end."""
+    """A response body with changed chunks. Closing it closes the real response."""
 
     def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
         self._response = response
@@ -80,7 +80,7 @@ def wrong(
     request: httpx.Request,
     response: httpx.Response,
 ) -> httpx.Response:
-    """With another body to a completion."""
+    """A transport function that changes the body of a completion."""
     if request.headers.get("range") != "bytes=65536-":
         return response
     return httpx.Response(206, headers=response.headers, stream=Body(response, body(response.aiter_raw())))

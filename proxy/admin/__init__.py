@@ -1,1 +1,1 @@
-"""The admin listener: health, metrics, origins and plans over HTTP."""
+"""The admin API: health, metrics, origins and plans over HTTP, on a listener of its own."""

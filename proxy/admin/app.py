@@ -1,4 +1,7 @@
-"""The admin listener: metrics, health, origins, plans, apart from the viewers' (FastAPI, as none is hot)."""
+"""The admin app: metrics, health, origins and plans, on another listener than the viewers'.
+
+It uses FastAPI, because none of these routes is performance-critical.
+"""
 
 from collections.abc import Callable
 
@@ -21,7 +24,7 @@ def create_admin(
     origins: Callable[[], dict[str, OriginReport]],
     plans: APIRouter,
 ) -> FastAPI:
-    """The admin app."""
+    """Builds the admin app. `origins` returns a report for each origin, by name."""
     app = FastAPI(
         title="progressive-proxy",
         summary="Metrics, health, origins and plans.",
@@ -37,7 +40,7 @@ def create_admin(
 
     @app.exception_handler(RequestValidationError)
     async def wrong_body(_: Request, error: RequestValidationError) -> JSONResponse:
-        # The framework's own answer repeats what was sent, and with it whatever stood there.
+        # The framework's own response would repeat the values that the client sent.
         faults = [
             (fault["type"] == "extra_forbidden", fault["loc"], fault["msg"]) for fault in error.errors()
         ]
@@ -52,11 +55,11 @@ def create_admin(
         body, media = telemetry.metrics.exposition()
         return Response(body, headers={"content-type": media})
 
-    @app.get("/livez", summary="200 while the process answers.")
+    @app.get("/livez", summary="200 while the process responds.")
     async def livez() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="200 when ready, 503 before and while ending; `?verbose`: a line an origin.")
+    @app.get("/readyz", summary="200 if ready, else 503. `?verbose` returns one line per check.")
     async def readyz(verbose: str | None = None) -> Response:
         reason = readiness.not_ready_because()
         status = 503 if reason else 200
@@ -64,7 +67,7 @@ def create_admin(
             return PlainTextResponse("".join(f"{line}\n" for line in readiness.lines()), status)
         return JSONResponse({"status": reason or "ok"}, status)
 
-    @app.get("/origins", summary="How each origin is asked, and what it was seen to do.")
+    @app.get("/origins", summary="How the proxy queries each origin, and how the origin has behaved.")
     async def origins_page() -> dict[str, OriginReport]:
         return origins()
 

@@ -1,7 +1,7 @@
-"""Plans over HTTP, on the admin listener: make one, look at it, follow its events, cancel it.
+"""Plans over HTTP, on the admin listener: create a plan, get its status, follow its events, cancel it.
 
-The caller's own `Authorization` and `Cookie` are forwarded to the origin as a viewer's are, and what is
-fetched is found by that credential alone, as everywhere.
+The proxy forwards the caller's `Authorization` and `Cookie` to the origin, as it does for a viewer. Only
+requests with the same credential can use the frames that the plan fetched.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from proxy.wire.request import read_headers
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 MOST_LISTED = 10_000
-"""Frames that may be named one by one."""
+"""Most frames that a request can list."""
 
 _EXAMPLE = {"study": "1.2.840.1", "series": "1.2.840.1.2", "profile": "interleaved"}
 _LISTED = _EXAMPLE | {"frames": [{"instance": "1.2.840.1.2.7", "frame": 1}]}
@@ -36,28 +36,28 @@ class NamedFrame(BaseModel):
     instance: str
     """SOPInstanceUID."""
     frame: int = Field(1, ge=1)
-    """Frame number, from 1."""
+    """1-based frame number."""
 
 
 class PlanRequest(BaseModel):
-    """A series, or frames of it, to be fetched by a profile."""
+    """A request to fetch a series, or some of its frames, with a profile."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     origin: str | None = None
-    """Name of the origin; the default one where there is one."""
+    """Name of the origin. May be left out if there is a default origin."""
     study: str
     """StudyInstanceUID."""
     series: str
     """SeriesInstanceUID."""
     frames: list[NamedFrame] | None = Field(None, min_length=1, max_length=MOST_LISTED)
-    """Frames of the series, in this order; all where none are named."""
+    """Frames of the series, in the order to fetch them. All frames of the series if left out."""
     profile: str | None = None
-    """Name of a profile; where none is named it is chosen as for a frame."""
+    """Name of a profile. If left out, the proxy chooses it as for a viewer's request."""
 
 
 class PlanStage(BaseModel):
-    """A stage as a viewer's own stage event tells it; durations in milliseconds."""
+    """The fields of the viewer's own stage event, and a count. Durations are in milliseconds."""
 
     stageId: str  # noqa: N815  # the viewer's spelling
     numberOfFailures: int  # noqa: N815
@@ -68,7 +68,7 @@ class PlanStage(BaseModel):
 
 
 class PlanStatus(BaseModel):
-    """How far a plan is."""
+    """The status of a plan."""
 
     id: str
     profile: str
@@ -80,7 +80,7 @@ class PlanStatus(BaseModel):
 
 
 def status_of_run(run: Run) -> PlanStatus:
-    """What is told of a plan; no UID and no credential."""
+    """The status of a run, without UIDs or credentials."""
     stages = [PlanStage(**run.stage_event(count), numberDone=count.done) for count in run.plan.stages]
     return PlanStatus(
         id=run.id,
@@ -94,10 +94,10 @@ def status_of_run(run: Run) -> PlanStatus:
 
 
 def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRouter:
-    """The routes; `default` is the origin that has no need of its name."""
+    """Builds the routes. `default` is the origin of requests that name none. None if there is no default."""
     router = APIRouter(prefix="/plans", tags=["plans"])
 
-    @router.post("", status_code=202, summary="Fetch a series by a profile.")
+    @router.post("", status_code=202, summary="Fetch a series with a profile.")
     async def make(
         wanted: Annotated[
             PlanRequest,
@@ -108,7 +108,7 @@ def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRo
     ) -> PlanStatus:
         choice, origin = plans.chosen.now, wanted.origin or default
         if origin is None or origin not in choice.by_origin:
-            raise UnknownName(f"no origin of that name; there are {', '.join(choice.by_origin)}")
+            raise UnknownName(f"no origin has that name; the origins are {', '.join(choice.by_origin)}")
         caller = await access.admit(origin, read_headers(request.scope["headers"]))
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
@@ -122,22 +122,22 @@ def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRo
         return status_of_run(run)
 
     def found(plan: str) -> Run:
-        return plans.get(plan)  # before anything was said, an unknown one is 404
+        return plans.get(plan)  # as a dependency it runs before the response starts, so it can still be a 404
 
-    @router.get("/{plan}", summary="What is fetched, and what failed.")
+    @router.get("/{plan}", summary="The status of a plan: what it has fetched, and what failed.")
     async def look(run: Annotated[Run, Depends(found)]) -> PlanStatus:
         return status_of_run(run)
 
     @router.get(
         "/{plan}/events",
         response_class=EventSourceResponse,
-        summary="One event a frame, one a stage, one at the end.",
+        summary="Server-sent events: one per frame, one per stage, and one at the end.",
     )
     async def follow(run: Annotated[Run, Depends(found)]) -> AsyncIterator[ServerSentEvent]:
         async for event in events_of(run):
             yield event
 
-    @router.delete("/{plan}", status_code=204, summary="End it, but for what viewers read.")
+    @router.delete("/{plan}", status_code=204, summary="Cancel a plan. Fetches that viewers read go on.")
     async def cancel(run: Annotated[Run, Depends(found)]) -> None:
         plans.cancel(run)
 
@@ -153,7 +153,7 @@ async def _frames(
 
 
 async def events_of(run: Run) -> AsyncIterator[ServerSentEvent]:
-    """The events of a plan from its beginning, as far as they are kept, to its end."""
+    """Yields the events of a run, from the oldest one kept until the run ends."""
     told = 0
     while True:
         news = [event for event in run.events if event[0] > told]

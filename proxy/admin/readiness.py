@@ -1,8 +1,8 @@
-"""Whether the service should get requests, and the greeting that reaches each origin once.
+"""Readiness of the service, and the first request to each origin.
 
-The service is ready once it listens and is configured: a held frame and an origin that works need no other
-origin. The setting `ready` can make it wait for any origin, or for each. An origin that has answered once
-stays reached; whether it answers now is the health of the origin (`proxy.origin.health`).
+By default the service is ready once it is configured and listens. Cached frames and working origins do not
+depend on the other origins. With the setting `ready` it can wait for any origin, or for each. An origin
+counts as reached once it has answered. Its current health is a separate matter (`proxy.origin.health`).
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from proxy.origin.client import Origin
 from proxy.settings.sections import Ready
 
 GREET_AGAIN = 1.0
-"""Seconds between the first two tries to reach an origin; each later pause is twice as long."""
+"""Seconds before the first retry to reach an origin. Each later pause is twice as long."""
 LONGEST_PAUSE = 10.0
-"""Seconds between two tries at most."""
+"""Most seconds between two tries."""
 
 _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Of one service."""
+    """The readiness of one service."""
 
     def __init__(self, ready: Ready, origins: tuple[Origin, ...]) -> None:
         self._ready = ready
@@ -31,16 +31,16 @@ class Readiness:
         self._is_ending = False
 
     def end(self) -> None:
-        """Not ready from now on."""
+        """Makes the service not ready, because it shuts down."""
         self._is_ending = True
 
     @property
     def unreached(self) -> tuple[str, ...]:
-        """The origins that have not answered since the start."""
+        """Names of the origins that have not answered since the proxy started."""
         return tuple(origin.name for origin in self._origins if not origin.health.was_reached)
 
     def not_ready_because(self) -> str:
-        """Why this service should get no requests; empty when it should."""
+        """Why the service should get no requests. Empty if it is ready."""
         if self._is_ending:
             return "ending"
         most = {"started": len(self._origins), "any-origin": len(self._origins) - 1, "each-origin": 0}
@@ -48,23 +48,23 @@ class Readiness:
         return f"not reached yet: {', '.join(unreached)}" if len(unreached) > most[self._ready] else ""
 
     def lines(self) -> Iterator[str]:
-        """A line for each check and one for the result, as Kubernetes' own `/readyz?verbose` writes them."""
+        """One line per check and one for the result, in the format of Kubernetes' own `/readyz?verbose`."""
         yield "[-]ending" if self._is_ending else "[+]started ok"
         for origin in self._origins:
             if origin.health.was_reached:
                 yield f"[+]origin {origin.name} reached"
             else:
-                why = self._why.get(origin.name, "no answer so far")
+                why = self._why.get(origin.name, "no response so far")
                 yield f"[-]origin {origin.name} not reached yet: {why}"
         failed = self.not_ready_because()
         yield f"readyz check failed: {failed}" if failed else f"readyz check passed (ready: {self._ready})"
 
     async def greet_all(self) -> None:
-        """Greets every origin until each has answered."""
+        """Sends each origin a request, with retries, until all of them have answered."""
         await asyncio.gather(*map(self._greet, self._origins))
 
     async def _greet(self, origin: Origin) -> None:
-        """Reaches an origin once, which also leaves a connection open for the first viewer."""
+        """Reaches one origin. This also leaves a connection open for the first viewer."""
         pause = GREET_AGAIN
         while not origin.health.was_reached:
             try:

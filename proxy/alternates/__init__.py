@@ -1,1 +1,1 @@
-"""Suppliers that make a frame's other representations instead of fetching them."""
+"""Suppliers that make alternates and rendered pictures of a frame instead of fetching them."""

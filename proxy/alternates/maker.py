@@ -1,8 +1,8 @@
-"""Suppliers that make what they supply out of a frame.
+"""The base of suppliers that make their response from a frame.
 
-To a fill a maker is a supplier like an origin. So an alternate is filled once for all who ask, cached, ranged
-and planned like any frame. Its validator names the version of the frame and the recipe, since making it again
-gives the same bytes.
+A fill treats a maker like an origin. So the proxy makes an alternate once for all viewers that request it,
+and caches it, serves ranges of it and plans it like any frame. The validator of an alternate names the
+version of the frame and the recipe, because the same input and recipe give the same bytes.
 """
 
 import json
@@ -26,11 +26,11 @@ from proxy.origin.parts import once
 from proxy.wire.ranges import Span
 
 IN_FLIGHT = 64
-"""Things that are being made, or wait for the frames that they are made of."""
+"""Most alternates that are in progress at once, including those that still wait for their frames."""
 
 
 class Maker(ABC):
-    """A supplier of one kind of thing that is made of frames."""
+    """A supplier that makes one kind of representation from frames."""
 
     keeps_labels = False
     has_validators = True
@@ -42,21 +42,25 @@ class Maker(ABC):
 
     @abstractmethod
     def _recipe(self, key: FrameKey, material: Material) -> dict[str, Any]:
-        """What is made, and what it depends on beside the frame's own bytes."""
+        """Everything that the result depends on apart from the frame's bytes. It is serialized as JSON."""
 
     @abstractmethod
     async def _make(self, key: FrameKey, material: Material) -> tuple[Identity, Made]:
-        """Makes it, and tells of which version of the frame."""
+        """Makes the representation and returns it with the identity of the frame it was made from."""
 
     def may_ask_again(self) -> bool:
-        """Not here: the fetch of the frame was asked again already."""
+        """Always False, because the fetch of the frame itself has been retried already."""
         return False
 
     @asynccontextmanager
     async def fetch(
         self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: Demand
     ) -> AsyncIterator[Answer]:
-        """Makes it. Raises `NotMade`, `CodestreamError`, and whatever fetching the frame raises."""
+        """Makes the representation and yields the bytes of `span`.
+
+        Raises `NotMade` if the metadata does not describe the pixels, `CodestreamError` if the frame cannot
+        be decoded, `OriginChanged` if `held` is of another version, and any error of fetching the frame.
+        """
         del stage
         material = await self._material(asked, demand)
         identity, made = await self._make(asked.key, material)
@@ -69,7 +73,7 @@ class Maker(ABC):
             claim.total,
             validator,
         ):
-            raise OriginChanged("the frame is another version than what was made of it", "validator")
+            raise OriginChanged("the frame has changed since its alternate was made", "validator")
         stop = claim.total if span.stop is None else min(span.stop, claim.total)
         yield Answer(claim, span.start, stop, once(made.content[span.start : stop]))
 

@@ -1,4 +1,4 @@
-"""The frame that something is made of: its metadata, and its bytes as far as they are needed."""
+"""The frame that an alternate is made from: its metadata, and as many of its bytes as are needed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,31 +19,34 @@ from proxy.wire.pixels import ImagePixel
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """One frame, fetched in the way of every frame, as urgently as what is made of it is wanted."""
+    """One frame, fetched through `Retrieve` like any other, with the urgency of its alternate."""
 
     retrieve: Retrieve
-    """The way of the frame."""
+    """Fetches the frame."""
     frame: Retrieval
-    """The request for the whole of it."""
+    """The request for the whole frame."""
     demand: Demand
-    """Who wants what is made of it."""
+    """The demand for the alternate."""
     frames: SeriesFrames
-    """Its series."""
+    """The series of the frame."""
     pixel: ImagePixel
-    """How its pixels are stored."""
+    """How the pixels of the frame are stored."""
 
     @property
     def key(self) -> FrameKey:
-        """The frame."""
+        """The key of the frame."""
         return self.frame.key
 
     @property
     def may_be_cut(self) -> bool:
-        """Whether smaller pictures may be in the first bytes; a palette's indices have none."""
+        """True if the first bytes can hold smaller pictures. Palette indices cannot be scaled down."""
         return self.frames.transfer_syntax in ("", *HTJ2K) and self.pixel.photometric != "PALETTE COLOR"
 
     async def reduced(self, target: ResolutionTarget) -> tuple[Identity, bytes, tuple[int, int]]:
-        """A smaller picture, cut out of the first bytes, and its size. Raises `CodestreamError`."""
+        """The frame's identity, a smaller picture cut out of the first bytes, and its columns and rows.
+
+        Raises `CodestreamError` if the codestream cannot be cut.
+        """
         wanted = replace(self.frame, first=target, stop=target, is_completed=False)
         with self._opened(wanted) as source:
             told, held = await reduced(source, target)
@@ -51,7 +54,7 @@ class Material:
         return await _named(held.frame.identity, content), content, told.size
 
     async def whole(self) -> tuple[Identity, bytes]:
-        """All bytes of the frame."""
+        """The frame's identity and all of its bytes."""
         with self._opened(self.frame) as source:
             identity = await source.describe()
             await source.reached(identity.claim.total)
@@ -77,7 +80,7 @@ class Material:
 
 
 class _Hurry:
-    """Lets a frame wait no longer as a plan's, once a viewer wants what is made of it."""
+    """Moves a frame from plan to viewer priority once a viewer wants the alternate made from it."""
 
     def __init__(self, retrieve: Retrieve, wanted: Retrieval, demand: Demand) -> None:
         self._retrieve = retrieve
@@ -91,7 +94,7 @@ class _Hurry:
 
 
 async def _named(identity: Identity, content: bytes) -> Identity:
-    """Named by the bytes that something is made of, if the origin has no strong validator for them."""
+    """Names the identity by a hash of the bytes used, if the origin has no strong validator for them."""
     if identity.claim.validator is not None:
         return identity
     return identity.vouched(await asyncio.to_thread(blake2b, content))

@@ -1,4 +1,4 @@
-"""The supplier of rendered pictures (PS3.18 10.4.1.1.3 and 4): frames as people see them, in JPEG or PNG."""
+"""The supplier of rendered pictures (PS3.18 10.4.1.1.3 and 4): frames ready for display, in JPEG or PNG."""
 
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -16,13 +16,13 @@ from proxy.wire.media import transfer_syntax_of
 from proxy.wire.picture import Picture
 
 RENDERED = "/rendered/"
-"""Path segment under which rendered pictures are kept."""
+"""Path segment of rendered pictures in their keys."""
 
 
 class Renderer(Maker):
-    """Makes the picture that the key names, of any frame.
+    """Renders the picture that a key names, from any frame.
 
-    For an HTJ2K frame it fetches only the first bytes that hold as many pixels as are wanted.
+    If the frame is HTJ2K, the renderer fetches only the first bytes that hold enough pixels for the picture.
     """
 
     def _recipe(self, key: FrameKey, material: Material) -> dict[str, Any]:
@@ -33,10 +33,10 @@ class Renderer(Maker):
         picture, pixel = _picture_of(key), material.pixel
         fit, display = picture.fit(pixel.columns, pixel.rows), _display(picture, material)
         is_smaller = fit.covers != (pixel.columns, pixel.rows)
-        # A smaller resolution has padding mixed with its neighbours, so padding can't be left out of account.
+        # A smaller resolution blends padding into neighbouring pixels, so the window could not ignore it.
         is_padded = display.padding is not None and not (display.window or display.voi)
         if is_smaller and not is_padded and material.may_be_cut:
-            with suppress(CodestreamError):  # then it is made of the whole
+            with suppress(CodestreamError):  # then the whole frame is used, below
                 identity, content, size = await material.reduced(ResolutionTarget(covers=fit.covers))
                 job = _job(picture, identity, content, size, material)
                 return identity, await self._done(job, material)
@@ -57,7 +57,7 @@ def _display(picture: Picture, material: Material) -> Display:
 def _job(
     picture: Picture, identity: Identity, content: bytes, pixel_size: tuple[int, int], material: Material
 ) -> Rendering:
-    """The rendering of a frame, or of a smaller picture of it, which has so many columns and rows."""
+    """The job that renders `content`: a frame, or a smaller picture of it. `pixel_size` is columns, rows."""
     pixel, (columns, rows) = material.pixel, pixel_size
     fit = picture.fit(pixel.columns, pixel.rows)
     left, top, width, height = fit.region

@@ -1,6 +1,7 @@
-"""What a URL names, and the request that fetches it; built here for viewers and for plans.
+"""The address that a URL names, and the request that fetches it.
 
-So a plan keeps a frame under the same key under which a viewer's request looks for it.
+Viewers and plans both build their requests here. So a plan stores a frame under the key that a viewer's
+request will look up.
 """
 
 from dataclasses import dataclass
@@ -19,32 +20,36 @@ from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path,
 
 @dataclass(frozen=True, slots=True)
 class FrameAddress:
-    """What a URL below the base of an origin names: a frame, or something that is made of it."""
+    """The target of a URL below the origin's base: a frame, an alternate, or a picture of a frame."""
 
     resource: FrameResource
-    """The frame; the first one of a list."""
+    """The frame. If the URL lists several, the first one."""
     query: str
-    """Arguments that mean something to the origin only."""
+    """Query arguments for the origin, without those of the proxy."""
     target: ResolutionTarget | None = None
-    """The smaller picture that is to be cut out of the frame; None for none."""
+    """The smaller picture to cut out of the frame. None for the whole frame."""
     frames_path: str = ""
-    """Path segment of an alternate; empty for the frame itself."""
+    """Path segment of an alternate. Empty for the frame itself."""
     media: str = ""
-    """Media type of the alternate, as far as it is known; empty for the frame itself."""
+    """Media type of the alternate, as far as it is known. Empty for the frame itself."""
     picture: Picture | None = None
-    """The rendered picture of the frame; None for none."""
+    """Parameters of a rendered picture. None if the URL names no rendered picture."""
     listed: tuple[FrameResource, ...] = ()
-    """All frames of a list of several; empty for one frame."""
+    """All frames if the URL lists several. Empty if it names one."""
 
     def key(self, caller: Caller) -> FrameKey:
-        """The name under which it is kept for a caller."""
+        """The cache key of the address for a caller."""
         return FrameKey(
             caller.origin, caller.partition, self.resource, self.query, self.frames_path, self.picture
         )
 
 
 def read_address(path: str, query: str, alternates: Alternates) -> FrameAddress | None:
-    """What a path and a query without our own arguments name; None for no frame. Raises `BadResource`."""
+    """The address that a path and query name, or None if they name no frame.
+
+    The query must not contain the proxy's own arguments. Raises `BadResource` if the path or a size is
+    malformed.
+    """
     plain, frames_path = split_frames_path(path)
     media = alternates.media_of(frames_path, query)
     reduced = None if media else read_reduced(path, query)
@@ -72,10 +77,10 @@ def retrieval_of(
     is_made: bool = False,
     is_alone: bool = False,
 ) -> Retrieval:
-    """The request for what an address names. See `Retrieval` for the fields.
+    """Builds the request for an address. `Retrieval` describes the arguments.
 
-    A smaller picture is fetched as far as it reaches, whatever `first` and `stop` say. With `is_made` the
-    proxy makes the alternate although the origin might have it.
+    If the address names a smaller picture, `first` and `stop` are ignored and the request reads exactly that
+    picture. With `is_made`, the proxy makes the alternate even if the origin might have it.
     """
     key = address.key(caller)
     asked = OriginRequest(key, caller.credentials, caller.trace, validators)

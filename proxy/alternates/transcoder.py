@@ -1,4 +1,4 @@
-"""The supplier of one alternate: frames in another codec, or smaller."""
+"""The supplier of one alternate: frames in another codec, at a smaller size, or both."""
 
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -19,7 +19,7 @@ from proxy.wire.media import HTJ2K_RPCL, JPHC, transfer_syntax_of
 
 
 class Transcoder(Maker):
-    """Makes one alternate of any frame."""
+    """Makes one configured alternate from any frame."""
 
     def __init__(
         self, alternate: Alternate, retrieve: Retrieve, lists: SeriesLists, workers: Workers
@@ -36,7 +36,7 @@ class Transcoder(Maker):
         alternate, pixel = self._alternate, material.pixel
         scale = alternate.scale_of(pixel.columns, pixel.rows)
         if scale > 1 and material.may_be_cut:
-            with suppress(CodestreamError):  # then it is made of the whole
+            with suppress(CodestreamError):  # then the whole frame is used, below
                 return await self._of_reduced(material, scale)
         identity, content = await material.whole()
         is_progressive = identity.label in (JPHC, f"{JPHC};transfer-syntax={HTJ2K_RPCL}")
@@ -46,7 +46,7 @@ class Transcoder(Maker):
         return identity, await self._done(job, material)
 
     async def _of_reduced(self, material: Material, scale: int) -> tuple[Identity, Made]:
-        """Made of the first bytes that hold the smaller picture, without decoding if HTJ2K is wanted."""
+        """Uses only the first bytes that hold the smaller picture. Lossless HTJ2K needs no decoding."""
         identity, content, size = await material.reduced(ResolutionTarget(scale=scale))
         left = scale // (1 << round(log2(material.pixel.columns / size[0])))
         if left == 1 and self._alternate.codec == "htj2k" and not self._alternate.is_lossy:

@@ -1,1 +1,1 @@
-"""Where frames are kept, within a budget of bytes."""
+"""Caches: frames in memory within a budget of bytes, and alternates that an origin lacks."""

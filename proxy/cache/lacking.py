@@ -1,7 +1,8 @@
-"""What an origin was found not to have, so that it need not be asked for it again at once.
+"""A negative cache: alternates that an origin does not have, so that the proxy does not request them again.
 
-By caller and instance: what one caller is refused another may have, and an origin that has nothing of one
-instance may have it of the next. It is forgotten after a short time, and with the next answer that brings it.
+Entries are kept per partition and instance. An origin can refuse one caller and serve another, and it can
+lack an alternate for one instance and have it for the next. An entry expires after a short time, or as soon
+as the origin returns the alternate.
 """
 
 from collections.abc import Callable
@@ -13,13 +14,13 @@ from cachetools import TTLCache
 from proxy.frame.key import FrameKey
 
 KEPT = 60.0
-"""Seconds for which it is remembered."""
+"""Seconds after which an entry expires."""
 MOST_KEPT = 4096
-"""Instances for which it is remembered; the one used least recently goes."""
+"""Most entries. The least recently used one is dropped first."""
 
 
 class Lacking:
-    """Alternates or pictures of instances, by the key of any frame of theirs."""
+    """Alternates that the origin lacks. The key of any frame of an instance stands for the instance."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._keys: TTLCache[FrameKey, None] = TTLCache(MOST_KEPT, KEPT, clock)
@@ -28,7 +29,7 @@ class Lacking:
         return _of_instance(key) in self._keys
 
     def note(self, key: FrameKey, *, is_there: bool) -> None:
-        """The origin gave it, or said that it has no such thing."""
+        """Records that the origin returned the alternate, or said that it does not have it."""
         self._keys.pop(_of_instance(key), None)
         if not is_there:
             self._keys[_of_instance(key)] = None

@@ -1,12 +1,14 @@
-"""Frames in memory, bounded by bytes. The one door to cachetools.
+"""Frames in memory, within a budget of bytes.
 
-First bytes outlive rests: a picture that is seen at once everywhere beats a few complete ones. Each
-frame is held as a first piece and, apart from it, the whole. When room is short the rest least recently
-used loses its finest resolution, where it is known where that begins, and waits in line once more; the last
-time all of it goes. First pieces may not crowd out every rest: above their share of the budget the one
-least recently used goes, with its rest.
+A first picture of many frames is worth more than a few complete frames, so first pieces outlive the rest.
+The cache keeps the first piece of each frame and the whole frame as two entries.
 
-A frame that grows is put again, since cachetools takes sizes when a value is put.
+When space runs out, the least recently used frame gives up its finest resolution (if its offset is known) and
+goes back to the end of the queue. When it reaches the front with nothing left to give, its remainder is
+dropped and only its first piece stays. First pieces have a share of the budget. If they exceed it when space
+runs out, the least recently used one is evicted, together with the rest of its frame.
+
+A frame that grows is put again, because cachetools measures a value only when it is put.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,16 +25,16 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
 
 NAMES_LEFT = 1024
-"""Names of frames that are held no more, and are not looked for."""
+"""Number of keys of evicted frames that `_Names` may hold before it is rebuilt."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A frame, or its first piece."""
+    """A frame, or only its first piece."""
 
     frame: Frame
     expires: float
-    """By the clock: what is put again, or made smaller, does not become younger."""
+    """Time on the store's clock. A frame that is evicted in part keeps its time."""
 
 
 def _first_size(kept: _Kept) -> int:
@@ -48,24 +50,24 @@ def _expires(_key: FrameKey, kept: _Kept, _now: float) -> float:
 
 
 class _Names:
-    """Keys by study and by frame, so that those of a name are found without a look at all."""
+    """An index of keys by study and frame, so that the keys of a scope are found without a full scan."""
 
     def __init__(self, keys: Iterable[FrameKey] = ()) -> None:
         self.size = 0
-        """Keys that it has."""
+        """Number of keys in the index."""
         self._by_study: dict[tuple[str, str], dict[FrameResource, set[FrameKey]]] = {}
         for key in keys:
             self.add(key)
 
     def add(self, key: FrameKey) -> None:
-        """One more."""
+        """Adds a key."""
         frames = self._by_study.setdefault((key.origin, key.resource.study), {})
         keys = frames.setdefault(key.resource, set())
         self.size += key not in keys
         keys.add(key)
 
     def take(self, named: FrameScope) -> list[FrameKey]:
-        """Those of a name, which it then has no more."""
+        """Removes the keys of a scope from the index and returns them."""
         is_one = named.study and named.series and named.instance and named.frame_number
         one = FrameResource(named.study, named.series, named.instance, named.frame_number)
         taken: list[FrameKey] = []
@@ -85,7 +87,7 @@ class _Names:
 
 
 class MemoryStore:
-    """Least recently used, in two parts under one budget; see above."""
+    """A store that evicts least recently used frames, in two parts under one budget of bytes."""
 
     def __init__(
         self,
@@ -98,7 +100,7 @@ class MemoryStore:
         self._budget = budget
         self._first_budget = int(budget * first_share)
         self._metrics = telemetry.metrics
-        # Each part may hold all of the budget; `_make_room` keeps their sum within it.
+        # Either part may take the whole budget. `_make_room` keeps their sum within it.
         self._firsts: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _first_size)
         self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
         self._names = _Names()
@@ -108,16 +110,16 @@ class MemoryStore:
         telemetry.metrics.cache_bytes.labels("rest").set_function(self._rest_bytes)
 
     def get(self, key: FrameKey) -> Frame | None:
-        """What is held of a frame; both its parts count as used."""
+        """The frame or its prefix, None if neither is held. Both parts count as used."""
         first = self._firsts.get(key)
         if first is None:
             return None
         return self._rests.get(key, first).frame
 
     def put(self, key: FrameKey, frame: Frame) -> None:
-        """Keeps the first piece, and the rest if it fits into the budget beside it, as long as its lease is.
+        """Keeps a frame until its lease ends. If the whole does not fit, only its first piece is kept.
 
-        A frame without a credential is of the partition that all share.
+        A frame with an empty partition was fetched without a credential, so the shared lifetime applies.
         """
         self.drop(key)
         now, lease = self._clock(), frame.identity.claim.lease
@@ -131,29 +133,29 @@ class MemoryStore:
         self._make_room(first + rest)
         self._firsts[key] = _Kept(frame.prefix, kept.expires)
         self._names.add(key)
-        if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # what was evicted is still among them
+        if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # keys of evicted frames pile up in it
             self._names = _Names(self._firsts)
         if rest:
             self._rests[key] = kept
 
     def drop(self, key: FrameKey) -> None:
-        """Forgets both parts."""
+        """Drops both parts of a frame."""
         self._firsts.pop(key, None)
         self._rests.pop(key, None)
 
     def forget(self, named: FrameScope) -> None:
-        """Forgets all frames of a name."""
+        """Drops all frames of a scope."""
         for key in self._names.take(named):
             self.drop(key)
 
     @property
     def size(self) -> int:
-        """Bytes held."""
+        """Bytes held in both parts."""
         return self._first_bytes() + self._rest_bytes()
 
     def _make_room(self, wanted: int) -> None:
         while self.size + wanted > self._budget:
-            with suppress(KeyError):  # what was left has expired in this moment
+            with suppress(KeyError):  # the last entry expired just now
                 self._evict()
 
     def _evict(self) -> None:

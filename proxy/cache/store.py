@@ -1,4 +1,4 @@
-"""Where frames are kept, as `retrieve` and `fill` see it. State changes in one step; nothing here waits."""
+"""The interface of the frame cache. No method is a coroutine, so each changes state in one step."""
 
 from typing import Protocol
 
@@ -8,16 +8,16 @@ from proxy.frame.scope import FrameScope
 
 
 class Store(Protocol):
-    """Keeps frames, whole or prefixes, within a budget of bytes."""
+    """A cache of frames, complete or prefixes, within a budget of bytes."""
 
     def get(self, key: FrameKey) -> Frame | None:
-        """What is held of a frame."""
+        """The frame or its prefix, None if the cache holds nothing of it."""
 
     def put(self, key: FrameKey, frame: Frame) -> None:
-        """Keeps a frame as far as there is room, in place of what was held of it."""
+        """Replaces what the cache holds of a frame, as far as the budget allows."""
 
     def drop(self, key: FrameKey) -> None:
-        """Forgets a frame."""
+        """Drops a frame."""
 
     def forget(self, named: FrameScope) -> None:
-        """Forgets all frames of a name."""
+        """Drops all frames of a scope."""

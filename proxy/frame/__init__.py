@@ -1,1 +1,1 @@
-"""The values that a frame consists of: its key, its identity, its bytes, and its suppliers' contract."""
+"""Values that describe a frame: its key, its identity, its bytes, and requests to its supplier."""

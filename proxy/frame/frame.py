@@ -1,6 +1,6 @@
-"""A frame as it is held: immutable bytes from 0, whole or a prefix, and what identifies them.
+"""A frame in the cache: immutable bytes from offset 0, complete or a prefix, and their identity.
 
-A frame never mixes two versions: everything in it was fetched under one `Claim`.
+A frame never mixes two versions. All of its bytes were fetched under one `Claim`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,37 +13,37 @@ from proxy.codestream.reach import MOST_READ, ResolutionTarget, TargetEnd, locat
 from proxy.frame.identity import Identity
 
 PIECE = 1024 * 1024
-"""Bytes of the largest piece in which a rest is kept."""
+"""Largest piece, in bytes, that a frame holds after its first piece."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Bytes of one version of a frame, contiguous from 0."""
+    """Bytes of one version of a frame, contiguous from offset 0."""
 
     identity: Identity
-    """Which version."""
+    """The version that the bytes belong to."""
     pieces: tuple[bytes, ...]
-    """In order, none empty; the first is what the first fetch brought."""
+    """The bytes in order. No piece is empty. The first piece holds the bytes of the first fetch."""
     size: int
     """Bytes held."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether every byte is held."""
+        """True if the frame holds every byte of the codestream."""
         return self.size == self.identity.claim.total
 
     @cached_property
     def layout(self) -> Layout | None:
-        """Where its resolutions end, as far as the bytes held tell; None where it is no codestream."""
+        """The end of each resolution, as far as the bytes held show. None if they are not a codestream."""
         return read_layout_leniently(b"".join(cut(self.pieces, 0, MOST_READ)), self.identity.claim.total)
 
     def told(self, reach: ResolutionTarget) -> TargetEnd:
-        """How many bytes a reach takes, as far as the bytes held tell."""
+        """The number of bytes that a resolution takes, as far as the bytes held show."""
         return locate(reach, self.layout, self.size, self.identity.claim.total)
 
     @property
     def coarser(self) -> "Frame | None":
-        """The same frame without its finest resolution; None where that leaves its first piece alone."""
+        """The same frame without its finest resolution. None if only the first piece would be left."""
         first = len(self.pieces[0])
         stop = max((end for end in self.identity.ends[:-1] if end < self.size), default=0)
         if stop <= first:
@@ -52,12 +52,15 @@ class Frame:
 
     @property
     def prefix(self) -> "Frame":
-        """The same frame with its first piece alone."""
+        """The same frame with only its first piece."""
         return Frame(self.identity, self.pieces[:1], len(self.pieces[0]))
 
 
 def frame_of(identity: Identity, chunks: Sequence[bytes], first: int) -> Frame:
-    """A frame from chunks as they came: a first piece of at most `first` bytes, the rest in large pieces."""
+    """Builds a frame from chunks in order of arrival.
+
+    The first piece has at most `first` bytes. The rest is joined into pieces of at most `PIECE` bytes.
+    """
     size = sum(map(len, chunks))
     bounds = [0, *range(min(first, size), size, PIECE), size]
     pairs = ((a, b) for a, b in pairwise(bounds) if a < b)
@@ -65,12 +68,12 @@ def frame_of(identity: Identity, chunks: Sequence[bytes], first: int) -> Frame:
 
 
 def cut(pieces: Sequence[bytes], start: int, stop: int) -> Iterator[bytes]:
-    """The bytes `[start, stop)` of pieces that are contiguous from 0, as far as they reach."""
+    """Yields the bytes `[start, stop)` of pieces that are contiguous from 0, or fewer if the pieces end."""
     at = 0
     for piece in pieces:
         if at >= stop:
             return
         if at + len(piece) > start:
-            # A piece that is wanted whole is handed on as it is, not copied.
+            # Slicing all of a bytes object returns the object itself, so a whole piece is not copied.
             yield piece[max(0, start - at) : min(len(piece), stop - at)]
         at += len(piece)

@@ -1,4 +1,4 @@
-"""What an origin claims about a frame, and what tells one version of the frame from another."""
+"""The origin's claim about a frame, and the identity that distinguishes versions of the frame."""
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -18,125 +18,127 @@ from proxy.wire.media import (
 )
 
 IDENTIFYING = 4096
-"""Leading bytes of a codestream that go into its ETag."""
+"""Number of leading bytes of a codestream that are hashed into its ETag."""
 
 
 MOST_TAIL = 1024
-"""Bytes that an origin's envelope has at most after the codestream."""
+"""Most bytes that an origin's envelope, such as a multipart boundary, may have after the codestream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """For how long an answer may be used again (RFC 9111 4.2), in seconds; 0 is for no other request."""
+    """How long the proxy may reuse a response, in seconds (RFC 9111 4.2). 0 allows no other request."""
 
     own: float = inf
-    """For the caller whose credential fetched it."""
+    """Lifetime for the caller whose credential fetched the response."""
     shared: float = inf
-    """For callers who prove nothing, all of them together."""
+    """Lifetime for all callers without a credential."""
     is_personal: bool = False
-    """Whether of the callers who prove nothing only one may have it, and not who waits for the same."""
+    """True if only one caller without a credential may have the response, not others that wait for it."""
     age: float = 0.0
-    """How old it was when it came."""
+    """Age of the response in seconds when it arrived."""
     since: float | None = None
-    """When it was made, by the monotonic clock; None is now."""
+    """Monotonic time at which the response was made. None means now, less `age`."""
 
     def within(self, other: "Lease") -> "Lease":
-        """For bytes of both answers, of which this one came first."""
+        """The lease for bytes of two responses: `self` arrived first, and the stricter limits apply."""
         own, shared = min(self.own, other.own), min(self.shared, other.shared)
         return replace(self, own=own, shared=shared, is_personal=self.is_personal or other.is_personal)
 
     def until(self, ttl: float, now: float, *, is_shared: bool) -> float:
-        """When it ends by the clock that says `now`, if frames are kept for `ttl` seconds at most."""
+        """The time at which the lease ends, at most `ttl` seconds after it began. `now` is the time now."""
         since = now - self.age if self.since is None else self.since
         return since + min(ttl, self.shared if is_shared else self.own)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What an origin says of a codestream before its bytes are there."""
+    """The facts that an origin states about a codestream before its bytes arrive."""
 
     label: str
     """Media type with its transfer syntax, as in a part header."""
     total: int
-    """Bytes of the whole codestream."""
+    """Length of the whole codestream in bytes."""
     validator: str | None
-    """Strong ETag or Last-Modified, fit for If-Range (RFC 9110 13.1.5); None where there is none."""
+    """Strong ETag or Last-Modified that fits If-Range (RFC 9110 13.1.5). None if the origin gave none."""
     lease: Lease = Lease()
-    """For how long the origin lets it be kept."""
+    """How long the origin lets the proxy keep the codestream."""
     form: int = 0
-    """In which form the origin gave it; what is missing is asked for in the same."""
+    """Index of the request form that the origin answered. Missing bytes are requested in the same form."""
     offset: int = 0
-    """Bytes of the origin's own envelope before it."""
+    """Bytes of the origin's envelope before the codestream."""
     tail: int | None = 0
-    """Bytes of that envelope after it; None if the answer did not tell how long it was."""
+    """Bytes of the origin's envelope after the codestream. None if the response did not give its length."""
     resolution: str = ""
-    """Width and height of what was made here, as 128x128; empty where it was not."""
+    """Width and height, such as 128x128, if the proxy made the image. Empty if the origin did."""
 
     @property
     def size(self) -> int:
-        """Bytes of the origin's representation, envelope included."""
+        """Length in bytes of the origin's representation, including its envelope."""
         return self.offset + self.total + (self.tail or 0)
 
     def is_of(self, size: int) -> bool:
-        """Whether the origin's representation can have so many bytes."""
+        """True if the origin's representation can be `size` bytes long."""
         behind = size - self.offset - self.total
         return 0 <= behind <= MOST_TAIL if self.tail is None else behind == self.tail
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A claim together with the leading bytes: what makes a version of a frame itself and no other.
+    """The identity of one version of a frame, from the origin's claim and the leading bytes.
 
-    If the origin gives no strong validator, two versions can agree in all of that. Then the identity is of
-    one copy, the one that a fill brings, until all its bytes are there and name it.
+    Without a strong validator from the origin, two versions can agree in both. In that case the identity
+    names only the copy that one fill fetches, until all of its bytes have arrived and can be hashed.
     """
 
     claim: Claim
-    """What the origin said."""
+    """The claim of the origin."""
     digest: str
-    """Names the version, in hex; if it is not vouched for, the copy."""
+    """Hex digest that names the version, or only the copy if `is_vouched` is False."""
     ends: tuple[int, ...] = ()
-    """By resolution, 0 the smallest: so many bytes from 0 hold it; empty where TLM does not tell."""
+    """Bytes from 0 that hold each resolution, smallest first. Empty if no TLM marker gives them."""
     label: str = ""
-    """Media type with its transfer syntax, from the bytes where they tell, else what was claimed."""
+    """Media type with its transfer syntax, read from the bytes if possible, else as claimed."""
     fault: str = ""
-    """Why its bytes are not the HTJ2K codestream that was claimed; empty where they are, or none was."""
+    """Why the bytes are not the claimed HTJ2K codestream. Empty if they are, or if none was claimed."""
     is_vouched: bool = True
-    """Whether a strong validator of the origin, or a digest of all bytes, tells it from other versions."""
+    """True if the origin's strong validator, or a digest of all bytes, identifies the version."""
     copy: str = ""
-    """What named it before all of its bytes did."""
+    """The digest that named the copy before all of its bytes had arrived. Empty if there was none."""
 
     @property
     def is_progressive(self) -> bool:
-        """Whether its first bytes are a picture."""
+        """True if the first bytes can be shown as a smaller picture."""
         return is_htj2k(self.label) and not self.fault
 
     def etag(self, envelope: Envelope) -> str:
-        """The ETag of one representation (RFC 9110 8.8.3), weak as long as nothing vouches for it."""
+        """The ETag of one representation (RFC 9110 8.8.3). It is weak until the version is vouched for."""
         return ("" if self.is_vouched else "W/") + f'"{self.digest}-{envelope.value[0]}"'
 
     def is_named(self, tag: str, envelope: Envelope) -> bool:
-        """Whether an ETag names these bytes, by weak comparison (RFC 9110 8.8.3.2)."""
+        """True if an ETag names these bytes, by weak comparison (RFC 9110 8.8.3.2)."""
         names = (f'"{name}-{envelope.value[0]}"' for name in (self.digest, self.copy) if name)
         return tag.removeprefix("W/") in names
 
     def vouched(self, seen: blake2b) -> "Identity":
-        """The same, named by all of its bytes, which were seen."""
+        """The same identity, named by `seen`, the hash of all of its bytes."""
         named = blake2b(seen.digest() + self.label.encode(), digest_size=16)
         return replace(self, digest=named.hexdigest(), is_vouched=True, copy=self.digest)
 
     def begun_anew(self, copy: str) -> "Identity":
-        """The same for another copy that begins with bytes of this one; what a validator names stays."""
+        """The identity of another copy that begins with bytes of this one.
+
+        If the origin gave a validator, the identity does not change.
+        """
         if self.claim.validator is not None:
             return self
         return replace(self, digest=copy, is_vouched=False, copy="")
 
 
 def identify(claim: Claim, leading: bytes, *, copy: str = "", keeps_label: bool = False) -> Identity:
-    """The identity of a codestream that starts with these bytes; needs `IDENTIFYING` of them, or all.
-
-    `copy` goes into the name of what no strong validator names. With `keeps_label` HTJ2K keeps the label
-    under which it was claimed to be that.
+    """The identity of a codestream. `leading` needs its first `IDENTIFYING` bytes, or all if it is shorter.
+    If the claim has no strong validator, `copy` goes into the digest instead. With `keeps_label`, a
+    codestream that was claimed as HTJ2K and is HTJ2K keeps its claimed media type.
     """
     is_vouched = claim.validator is not None
     seen = blake2b(leading[:IDENTIFYING], digest_size=16)
@@ -156,10 +158,12 @@ def identify(claim: Claim, leading: bytes, *, copy: str = "", keeps_label: bool 
 
 
 def _label(claimed: str, header: Header) -> str:
-    """What HTJ2K is: archives call it octet-stream, even Explicit VR Little Endian, or .202 when it is not.
+    """The media type that describes an HTJ2K codestream, whatever the origin calls it.
 
-    Without a parameter the type means .201 (PS3.18 table 8.7.3-5); viewers take that for progressive and the
-    parameter for a reason to wait for all of it, so it is left out where the order goes by resolution.
+    Archives label HTJ2K as octet-stream, even as Explicit VR Little Endian, or as .202 if it is not RPCL.
+    Without a parameter the type means .201 (PS3.18 table 8.7.3-5). Viewers decode .201 progressively if the
+    parameter is absent, and wait for the whole codestream if it is present. So the parameter is left out if
+    the packets are in order of resolution.
     """
     syntax = parse_media_type(claimed).parameters.get("transfer-syntax", "")
     if syntax in HTJ2K and syntax not in (HTJ2K_LOSSLESS, HTJ2K_RPCL):

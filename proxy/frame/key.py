@@ -1,4 +1,4 @@
-"""What frames and series are kept under."""
+"""Keys under which the proxy keeps frames and series."""
 
 from dataclasses import dataclass, replace
 
@@ -8,12 +8,12 @@ from proxy.wire.resource import FrameResource
 
 @dataclass(frozen=True, slots=True)
 class SeriesKey:
-    """Which series, for whom."""
+    """A series of an origin, as one partition of callers may read it."""
 
     origin: str
     """Name of the origin."""
     partition: bytes
-    """Digest of the credential; empty where all may read."""
+    """Digest of the credential. Empty if all callers may read the series."""
     study: str
     """StudyInstanceUID."""
     series: str
@@ -22,7 +22,7 @@ class SeriesKey:
 
 @dataclass(frozen=True, slots=True)
 class FrameKey:
-    """The name of a frame, or of what is made of it, and who may read it.
+    """The key of a frame, an alternate or a rendered picture, for one partition of callers.
 
     >>> FrameKey("pacs", b"", FrameResource("1", "2", "3", 4), "x=1", "/jls/").path
     'studies/1/series/2/instances/3/jls/4?x=1'
@@ -31,28 +31,28 @@ class FrameKey:
     origin: str
     """Name of the origin."""
     partition: bytes
-    """Digest of the credential that fetched it; empty if all may read it."""
+    """Digest of the credential that fetched the frame. Empty if all callers may read it."""
     resource: FrameResource
-    """Study, series, instance and frame number."""
+    """Study, series, instance and 1-based frame number."""
     query: str = ""
-    """Query arguments that mean something to the origin only, as the viewer sent them."""
+    """Query arguments for the origin, exactly as the viewer sent them, without those of the proxy."""
     frames_path: str = ""
-    """Path segment of an alternate, such as `/jls/`; empty for the frame itself."""
+    """Path segment of an alternate, such as `/jls/`. Empty for the frame itself."""
     picture: Picture | None = None
-    """The rendered picture of the frame that this is; None for a frame or an alternate."""
+    """Parameters of a rendered picture. None for a frame or an alternate."""
 
     @property
     def path(self) -> str:
-        """Path and query below the base of the origin."""
+        """Path and query below the origin's base URL."""
         path = self.resource.path_at(self.frames_path) if self.frames_path else self.resource.path
         return f"{path}?{self.query}" if self.query else path
 
     @property
     def series(self) -> SeriesKey:
-        """The series of the frame, for the same callers."""
+        """The key of the frame's series, for the same partition."""
         return SeriesKey(self.origin, self.partition, self.resource.study, self.resource.series)
 
     @property
     def plain(self) -> "FrameKey":
-        """The frame itself."""
+        """The key of the frame itself, if this key is for an alternate or a picture of it."""
         return replace(self, frames_path="", picture=None)

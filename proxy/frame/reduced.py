@@ -1,9 +1,11 @@
-"""Smaller pictures of a frame, cut out of its first bytes without decoding: how they are asked for.
+"""Smaller pictures of a frame, cut out of its first bytes without decoding.
 
-…/htj2kThumbnail/N                    a quarter of width and height, as the static toolkit makes them
+URLs that request one:
+
+…/htj2kThumbnail/N                    a quarter of width and height, as static-wado makes thumbnails
 …/htj2kThumbnail/N?fsiz=W,H           the smallest resolution of at least W by H pixels
 …/frames/N?fsiz=W,H                   the same
-…/jpip?target=N?fsiz=W,H              the same; `fsiz` is JPIP's (T.808 C.4.2)
+…/jpip?target=N?fsiz=W,H              the same, with the `fsiz` of JPIP (T.808 C.4.2)
 """
 
 import re
@@ -20,7 +22,7 @@ from proxy.wire.request import arguments
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 QUARTER = ResolutionTarget(scale=4)
-"""What a thumbnail has where no size is asked for."""
+"""The resolution of a thumbnail if the request gives no size."""
 
 _THUMBNAIL = re.compile(r"(.*/instances/[^/]*)/htj2kThumbnail/([^/]*)", re.ASCII)
 _JPIP = re.compile(r"(.*/instances/[^/]*)/jpip", re.ASCII)
@@ -29,18 +31,18 @@ _SIZE = re.compile(r"([0-9]{1,5})(?:,|%2[Cc])([0-9]{1,5})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """A smaller picture of a frame, as it is asked for."""
+    """A request for a smaller picture of a frame."""
 
     resource: FrameResource
     """The frame."""
     query: str
-    """What is left of the query: the origin's business."""
+    """The query without `fsiz` and `target`. It goes to the origin unchanged."""
     reach: ResolutionTarget
-    """How large the picture is at least."""
+    """The smallest size that the picture may have."""
 
 
 def read_reduced(path: str, query: str) -> Reduced | None:
-    """Which smaller picture a URL names; None where it names none. Raises `BadResource`.
+    """The smaller picture that a URL requests, or None if it requests none. Raises `BadResource`.
 
     >>> read_reduced("studies/1/series/2/instances/3/jpip", "target=4?fsiz=128,128").reach.covers
     (128, 128)
@@ -55,7 +57,7 @@ def read_reduced(path: str, query: str) -> Reduced | None:
         return None
     size = _SIZE.fullmatch(asked.get("fsiz", "0,0"))
     if size is None:
-        raise BadResource("fsiz: not width and height in pixels, such as 128,128")
+        raise BadResource("fsiz must be width and height in pixels, such as 128,128")
     covers = int(size[1]), int(size[2])
     return Reduced(
         parse_frame_path(path), others, ResolutionTarget(covers=covers) if any(covers) else QUARTER
@@ -63,9 +65,10 @@ def read_reduced(path: str, query: str) -> Reduced | None:
 
 
 def cut_out(leading: bytes, layout: Layout | None, resolution: int, identity: Identity) -> Frame:
-    """A frame of its own at one resolution, out of the leading bytes of another that hold it.
+    """Cuts one resolution (0 is the smallest) out of a frame's leading bytes, as a frame of its own.
 
-    Raises `CodestreamError` where it can't be cut: tiles, or an order that does not go by resolution.
+    Raises `CodestreamError` if that is impossible: the codestream has several tiles, or its packets are not
+    in order of resolution.
     """
     codestream = cut_reduced(leading, resolution, layout)
     claim = replace(identity.claim, total=len(codestream))

@@ -1,4 +1,4 @@
-"""Names that stand for many frames: what is held under them is dropped together."""
+"""Scopes, each of which names a set of frames that the proxy drops together."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from proxy.frame.key import FrameKey
 
 @dataclass(frozen=True, slots=True)
 class FrameScope:
-    """All that is made of the frames of an origin, a study, a series, an instance, or of one frame.
+    """The frames of an origin, study, series or instance, or one frame, with everything made from them.
 
     >>> from proxy.wire.resource import FrameResource
     >>> key = FrameKey("pacs", b"", FrameResource("1", "2", "3", 4), frames_path="/jls/")
@@ -18,22 +18,22 @@ class FrameScope:
     origin: str
     """Name of the origin."""
     study: str = ""
-    """StudyInstanceUID; empty for any."""
+    """StudyInstanceUID. Empty for any."""
     series: str = ""
-    """SeriesInstanceUID; empty for any."""
+    """SeriesInstanceUID. Empty for any."""
     instance: str = ""
-    """SOPInstanceUID; empty for any."""
+    """SOPInstanceUID. Empty for any."""
     frame_number: int = 0
-    """1-based; 0 for any."""
+    """1-based frame number. 0 for any."""
     partition: bytes | None = None
-    """For whom it is held; None for anybody."""
+    """The partition of callers that the frames are kept for. None for any."""
     frames_path: str | None = None
-    """What stands in the path instead of `/frames/`; None for anything."""
+    """Path segment in place of `/frames/`. Empty for the frame itself, None for any."""
     query: str = ""
-    """How the query begins."""
+    """Prefix of the query."""
 
     def has(self, key: FrameKey) -> bool:
-        """Whether a frame is among them."""
+        """True if a frame is in the scope."""
         resource = key.resource
         return (
             self.origin == key.origin
@@ -47,15 +47,16 @@ class FrameScope:
         )
 
     def touches(self, origin: str, study: str, series: str) -> bool:
-        """Whether a series has some of them."""
+        """True if some frames of a series can be in the scope."""
         return self.origin == origin and self.study in ("", study) and self.series in ("", series)
 
 
 def revoked(key: FrameKey, status: int) -> FrameScope | None:
-    """What an origin takes back that answers a fetch of a frame by this status; None is nothing.
+    """The frames that the proxy must drop after an origin answers a fetch with this status, None for none.
 
-    Who may not read it loses what is held for that credential; what is gone is gone for all. The frame's own
-    path speaks for all that is made of it, an alternate's only for itself.
+    After 401 or 403 the proxy drops what it keeps for the caller's partition, after 404 or 410 what it keeps
+    for all callers. A status for the frame's own path also covers everything made from the frame. A status
+    for an alternate covers only the alternate.
     """
     if status not in (401, 403, 404, 410):
         return None

@@ -1,4 +1,4 @@
-"""What a supplier is asked for one frame, and what it answers, as values."""
+"""A request to a supplier for one frame, and its response, as values."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ Validators = Literal["strict", "length", "off"] | None
 
 @dataclass(frozen=True, slots=True)
 class OriginRequest:
-    """What every fetch of one frame asks for, and for whom."""
+    """The request that all fetches of one frame share, on behalf of one caller."""
 
     key: FrameKey
-    """The frame, or what is made of it."""
+    """The frame, alternate or picture to fetch."""
     credentials: Headers
-    """The caller's own headers that prove who asks; never logged, never part of a key."""
+    """The caller's authentication headers. They are never logged and never part of a key."""
     trace: Headers = ()
-    """Headers by which the viewer's request is followed: its trace, and the proxies that it came through."""
+    """Tracing headers of the viewer's request, and the list of proxies that it came through."""
     validators: Validators = None
-    """What must agree before a completion is appended; None is strict if there is a strong validator."""
+    """The check that a completion must pass. None means strict if there is a strong validator."""
 
     @property
     def path(self) -> str:
-        """Path and query below the base of the origin."""
+        """Path and query below the origin's base URL."""
         return self.key.path
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response that was believed, with its body still to come."""
+    """A response that passed all checks. Its body has not arrived yet."""
 
     claim: Claim
-    """What it says of the codestream."""
+    """The response's claim about the codestream."""
     start: int
-    """First byte of the body in the codestream."""
+    """Offset of the body's first byte in the codestream."""
     stop: int
-    """One past its last byte."""
+    """One past the offset of the body's last byte."""
     chunks: AsyncIterator[bytes]
-    """The body as it arrives, exactly `stop - start` bytes; raises `OriginHungUp` if it is shorter."""
+    """The body as it arrives, exactly `stop - start` bytes. Raises `OriginHungUp` if it is shorter."""

@@ -1,1 +1,1 @@
-"""Plans carried out, through the same fills as viewers' requests."""
+"""Runs of prefetch plans. They use the same fills as viewers' requests."""

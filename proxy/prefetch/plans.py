@@ -1,8 +1,9 @@
-"""All plans: those that were asked for, and those that a viewer's request sets off.
+"""All plans: those started over the admin API, and those that a viewer's request triggers.
 
-A profile's `prefetch` says what sets one off for a series: the first frame of it that a viewer asks for,
-or its metadata. Of two such plans the later goes first, so a viewer who jumps to another series does not
-wait for the rest of the old one. With a window the plan is made again when the viewer has moved on.
+The `prefetch` section of a profile sets the trigger for a series: a viewer's first request for one of its
+frames, or for its metadata. When two series are open, the more recent one is prefetched first, so a viewer
+that switches to another series does not wait for the old one. If the profile has a window, the plan is
+rebuilt when the viewer has moved on in the series.
 """
 
 import logging
@@ -22,15 +23,15 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
 
 MOST_KEPT = 256
-"""Plans that can be asked after; the oldest that is over goes first."""
+"""Most plans that the API can report on. The oldest one that has ended is dropped first."""
 MOST_UNUSED = 65536
-"""Frames that were fetched for nobody yet and are remembered as that."""
+"""Most prefetched frames that are remembered as not yet requested by a viewer."""
 
 _log = logging.getLogger(__name__)
 
 
 class Plans:
-    """The table of runs, within the life of the app."""
+    """The table of runs. It lives as long as the app."""
 
     def __init__(
         self,
@@ -53,10 +54,10 @@ class Plans:
         self._latest = 0
 
     def get(self, name: str) -> Run:
-        """A plan by its id. Raises `UnknownName`."""
+        """The plan with an id. Raises `UnknownName` if there is none."""
         run = self._runs.get(name)
         if run is None:
-            raise UnknownName("no plan of that id")
+            raise UnknownName("no plan has that id")
         return run
 
     async def series(self, key: SeriesKey, caller: Caller) -> SeriesFrames:
@@ -71,7 +72,12 @@ class Plans:
         images: range | None = None,
         number: int = 0,
     ) -> Run:
-        """Begins a plan. Raises `UnknownName`, `ConfigurationError`, `ShuttingDown`."""
+        """Starts a plan.
+
+        `images` are 0-based positions in the series, None for all of it. Runs with a lower `number` go first.
+        Raises `UnknownName` if there is no such profile, `ConfigurationError` if it does not fit the series,
+        and `ShuttingDown`.
+        """
         run = Run(
             secrets.token_urlsafe(12),
             number,
@@ -94,19 +100,22 @@ class Plans:
         try:
             await run.carry_out()
         except Exception:
-            _log.exception("a plan ended by a fault of ours")
+            _log.exception("a plan failed because of a bug in the proxy")
             run.end(State.FAILED)
 
     def _end(self, run: Run) -> None:
-        run.end(State.CANCELLED)  # unless it has ended by itself
+        run.end(State.CANCELLED)  # no effect if the run has already ended
         self._metrics.plans.labels(run.profile_name, run.state.value).inc()
 
     def cancel(self, run: Run) -> None:
-        """Ends a plan; what nobody else reads of its fetches ends with it."""
+        """Cancels a plan, and its fetches that nothing else reads."""
         self.tasks.cancel(run.id)
 
     def viewed(self, key: FrameKey, caller: Caller, profile: str, *, is_missed: bool) -> None:
-        """A viewer asks for a frame, and nothing of it was held or on its way if `is_missed`."""
+        """Records that a viewer requested a frame, and starts the plan of its series if the profile says so.
+
+        `is_missed` says that the cache held nothing of the frame and no fetch of it was in progress.
+        """
         self._count_used(key)
         prefetch = self.chosen.now.profile(profile).prefetch
         series = key.series
@@ -115,11 +124,11 @@ class Plans:
             return
         run = self._set_off.get(series)
         if is_missed and run is not None and run.is_over and run.number != -self._latest:
-            del self._set_off[series]  # back from another series, which has pushed this one out
+            del self._set_off[series]  # the viewer is back from a newer series that evicted this one
         self.set_off(series, caller, profile, key.resource)
 
     def metadata_read(self, key: SeriesKey, caller: Caller) -> None:
-        """A viewer has read a series' metadata."""
+        """Records that a viewer read a series' metadata, and starts its plan if the profile says so."""
         choice = self.chosen.now
         facts = self._lists.facts(key, caller.credentials) if choice.needs_facts else None
         profile = choice.choose(None, key.origin, facts)
@@ -127,7 +136,7 @@ class Plans:
             self.set_off(key, caller, profile, None)
 
     def set_off(self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None) -> None:
-        """Begins the plan of a series, or moves its window; whatever goes wrong, no viewer hears of it."""
+        """Starts the plan of a series, or moves its window around `last`. Errors are logged, never raised."""
         window = self.chosen.now.profile(profile).prefetch.window
         if self.tasks.is_closing or (key in self._set_off and (window is None or last is None)):
             return
@@ -137,7 +146,7 @@ class Plans:
             while len(self._set_off) > MOST_KEPT:
                 self._set_off.pop(next(iter(self._set_off)))
         elif self._set_off[key] is None:
-            return  # its list of frames is on its way
+            return  # its list of frames is being fetched
         later = self._set_off_later(key, caller, profile, last, -self._latest)
         self.tasks.start(secrets.token_urlsafe(12), later)
 
@@ -152,17 +161,20 @@ class Plans:
                 return
             run = self.start(frames, caller, profile, images, number)
             if before is not None:
-                run.fetched = before.fetched  # the budget is the series'
+                run.fetched = before.fetched  # one budget covers all runs of a series
                 self.cancel(before)
             self._set_off[key] = run
         except ProxyError as error:
-            self._set_off.pop(key, None)  # the next frame may try again
-            _log.warning("no plan for a series", extra={"origin": key.origin, "why": type(error).__name__})
-        except Exception:  # it would end every other plan
-            _log.exception("no plan for a series by a fault of ours")
+            self._set_off.pop(key, None)  # the next request for a frame tries again
+            _log.warning(
+                "cannot start the plan of a series",
+                extra={"origin": key.origin, "why": type(error).__name__},
+            )
+        except Exception:  # an uncaught exception would cancel every other plan
+            _log.exception("cannot start the plan of a series because of a bug in the proxy")
 
     def forget(self, named: FrameScope) -> None:
-        """Lets series that were stored anew set off a plan once more."""
+        """Lets requests trigger the plans of a scope's series again, after the series were stored anew."""
         for key in [key for key in self._set_off if named.touches(key.origin, key.study, key.series)]:
             del self._set_off[key]
 
@@ -187,7 +199,7 @@ class Plans:
 
 
 def _window(frames: SeriesFrames, window: int | None, last: FrameResource | None) -> range:
-    """The places around the last asked frame; all where there is no window."""
+    """0-based positions within `window` frames of the last requested one. All positions if it is None."""
     if window is None:
         return range(len(frames))
     place = (frames.place_of(last) if last else None) or 0
@@ -195,5 +207,5 @@ def _window(frames: SeriesFrames, window: int | None, last: FrameResource | None
 
 
 def _has_moved(before: range, now: range) -> bool:
-    """By half a window at least: a plan is not made anew for each frame that somebody scrolls over."""
+    """True if the window moved by more than half, so scrolling past one frame does not rebuild the plan."""
     return abs(now.start - before.start) + abs(now.stop - before.stop) > len(now) // 2

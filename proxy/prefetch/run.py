@@ -1,10 +1,10 @@
-"""One plan, carried out: a few fetches in flight, each through the path of every frame.
+"""One run of a plan: a few fetches in flight, each of them through `Retrieve` like a viewer's request.
 
     queued ──► running ──► done | spent | failed | cancelled
 
-A run asks for no more than its profile's plan says, in the plan's order; the gate decides when. What a
-viewer already had fetched is a hit and costs nothing. Where the origin is busy (429, 503) the run
-waits as it was told, and asks again; viewers do not wait with it.
+A run fetches exactly the parts in its profile's plan, in the plan's order. The gate decides when each fetch
+starts. A frame that a viewer has already fetched is a cache hit and costs nothing. If the origin is busy (429
+or 503), the run waits for as long as the origin says and retries. Viewers do not wait with it.
 """
 
 import asyncio
@@ -34,75 +34,75 @@ from proxy.wire.media import wanted_envelope
 from proxy.wire.request import split_url
 
 IN_FLIGHT = 16
-"""Fetches of one run at once; the gate lets fewer through."""
+"""Most fetches of one run at once. The gate lets fewer of them reach the origin."""
 BUSY_TRIES = 5
-"""Times that a fetch is asked again where the origin is busy."""
+"""Most retries of a fetch while the origin is busy."""
 LONGEST_PAUSE = 60.0
-"""Seconds that an origin can make a run wait at a time."""
+"""Most seconds that a busy origin can make a run wait before one retry."""
 KEPT_EVENTS = 1000
-"""Of a run; who comes late gets the last ones."""
+"""Most events kept of one run. A client that connects late gets only the last ones."""
 
 
 class State(StrEnum):
-    """How far a run is."""
+    """The state of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     SPENT = "spent"
-    """Its budget was spent before its plan was done."""
+    """The run used up its budget of bytes before its plan was done."""
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 @dataclass(slots=True)
 class StageTimes:
-    """When a stage began and ended, in seconds from the start of the run."""
+    """Times of one stage, in seconds from the start of the run."""
 
     first_done: float | None = None
-    """Its first image was done."""
+    """When the first image of the stage was done. None until then."""
     last_done: float | None = None
-    """Its last image was done or skipped."""
+    """When the last image of the stage was done or skipped. None until then."""
 
 
 @dataclass(slots=True)
 class Run:
-    """One plan over the frames of a series, for one credential."""
+    """One run of a plan over the frames of a series, on behalf of one caller."""
 
     id: str
-    """Names it in the API; can't be guessed."""
+    """Random identifier of the run in the API. It cannot be guessed."""
     number: int
-    """Of two runs the one with the lower number goes first."""
+    """Order among runs. The run with the lower number goes first."""
     profile_name: str
-    """For people and metrics."""
+    """Name of the profile, for the API and for metrics."""
     profile: Profile
-    """What it carries out."""
+    """The profile that the run carries out."""
     frames: SeriesFrames | ListedFrames
-    """The whole series, or what was named of it."""
+    """The frames of the whole series, or those that the request listed."""
     images: range
-    """The places of the series that it is about."""
+    """0-based positions of the frames to fetch, within `frames`."""
     caller: Caller
-    """For whom it fetches; never shown."""
+    """The caller whose credentials the fetches use. It is never shown."""
     retrieve: Retrieve
-    """The path of each frame."""
+    """Fetches each frame."""
     alternates: Alternates
-    """Those that stages may name by their path."""
+    """The alternates that stages can name by path."""
     telemetry: Telemetry
-    """What is counted."""
+    """The metrics that the run updates."""
     on_fetched: Callable[[FrameKey, int, bool], None]
-    """Hears of bytes that were fetched ahead, and whether a viewer came for them already."""
+    """Called with a key, the bytes prefetched, and True if a viewer has already requested the frame."""
     state: State = State.QUEUED
-    """How far it is."""
+    """The current state."""
     fetched: int = 0
-    """Bytes that it brought from the origin."""
+    """Bytes that the run has fetched from the origin."""
     error: str = ""
-    """Why it failed."""
+    """Class name of the last error. Empty if there was none."""
     plan: Plan = field(init=False)
-    """What comes next."""
+    """The order of the fetches."""
     times: dict[str, StageTimes] = field(default_factory=dict)
-    """By stage."""
+    """Times of each stage, by its id."""
     events: deque[tuple[int, str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
-    """Number, name and fields of what happened."""
+    """Number (from 1), name and fields of each event, oldest first."""
     _began: float = 0.0
     _paused_until: float = 0.0
     _happened: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,11 +116,14 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen."""
+        """True once the run has reached a final state."""
         return self.state in (State.DONE, State.SPENT, State.FAILED, State.CANCELLED)
 
     async def carry_out(self) -> None:
-        """Until all is fetched, the budget is spent, or it is cancelled. Raises nothing of its own."""
+        """Fetches until the plan is done, the budget is spent, or the run is cancelled.
+
+        A fetch that fails is recorded and does not raise.
+        """
         self.state, self._began = State.RUNNING, perf_counter()
         running: set[asyncio.Task[None]] = set()
         try:
@@ -133,18 +136,22 @@ class Run:
             has_failed = self.error and not self.fetched
             self.end(State.FAILED if has_failed else State.DONE if self.plan.is_done else State.SPENT)
         finally:
-            # Whatever runs still, for the budget is spent or it was cancelled, ends with it.
+            # If the budget is spent or the run is cancelled, the fetches still in flight end with the run.
             for task in running:
                 task.cancel()
             self.end(State.CANCELLED)
 
     @property
     def _at_once(self) -> int:
-        """One, where its resolutions end at bytes that the first frame teaches the others; else all."""
+        """Fetches that may run at once.
+
+        If the plan asks for a resolution, the first frame is fetched on its own, because it tells the proxy
+        where that resolution ends in the others.
+        """
         return IN_FLIGHT if self._told or not self._is_learning else 1
 
     def end(self, state: State) -> None:
-        """Ends it so, unless it has ended."""
+        """Ends the run in a final state, unless it has already ended."""
         if self.is_over:
             return
         self.state = state
@@ -170,7 +177,7 @@ class Run:
         self._note(fetch.stage, self.plan.ended(fetch, is_whole, is_ok))
 
     async def _fetch(self, fetch: Fetch) -> tuple[int, bool]:
-        """Brings one part: up to which byte, and whether the frame is whole with it."""
+        """Fetches one part of a frame. Returns the offset of its end, and True if the frame is complete."""
         wanted, refused = self._request(fetch), 0
         for attempt in range(BUSY_TRIES + 1):
             await asyncio.sleep(max(0.0, self._paused_until - perf_counter()))
@@ -211,13 +218,17 @@ class Run:
         return stop, stop == total
 
     def _request(self, fetch: Fetch, *, is_made: bool = False) -> Retrieval:
-        """What a viewer would ask for in this stage. Raises `NotAcceptable`, `BadResource`."""
+        """The request that a viewer would send in this stage.
+
+        Raises `NotAcceptable` if the stage asks for a media type that the proxy does not serve itself, and
+        `BadResource` if the stage's path or arguments are malformed.
+        """
         resource = self.frames.resource(self.images[fetch.image])
         url = f"{resource.path_at(fetch.frames_path or '/frames/')}?{fetch.url_arguments or ''}"
         path, ours, query = split_url(url)
         address = read_address(path, query, self.alternates)
         if address is None or wanted_envelope(ours.get("accept"), address.media) is None:
-            raise NotAcceptable("urlArguments: a media type that viewers get from the origin itself")
+            raise NotAcceptable("urlArguments ask for a media type that only the origin serves")
         stop = fetch.part.stop
         return retrieval_of(
             address,
@@ -242,7 +253,7 @@ class Run:
             self._record("stage", self.stage_event(count))
 
     def stage_event(self, count: StageCount) -> dict[str, Any]:
-        """A stage as a viewer's own stage event tells it; durations in milliseconds, None where unknown."""
+        """The fields of the viewer's own stage event. Durations are in milliseconds, None if unknown."""
         times = self.times[count.stage]
         first, last = times.first_done, times.last_done
         return {
@@ -260,7 +271,7 @@ class Run:
         happened.set()
 
     async def next_event(self) -> None:
-        """Returns at the next event."""
+        """Waits for the next event."""
         await self._happened.wait()
 
 

@@ -1,1 +1,1 @@
-"""What the service says about itself: metrics and logs."""
+"""Metrics and logs of the service."""

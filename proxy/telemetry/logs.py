@@ -1,4 +1,4 @@
-"""How log lines are written: one JSON object each, or a line for people; always to standard error."""
+"""The format of log lines: JSON objects, or plain text for people. Both go to standard error."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 
 def configure(level: str, form: str) -> None:
-    """Sets up the root logger, once for the process."""
+    """Sets up the root logger. Call it once per process. `form` is "json"; anything else gives plain text."""
     handler = logging.StreamHandler(sys.stderr)
     if form == "json":
         handler.setFormatter(
@@ -20,6 +20,7 @@ def configure(level: str, form: str) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # An answer that is cut on purpose is no error of the server's; we count and log it ourselves.
+    # uvicorn logs a response that the proxy aborts on purpose as a server error. The proxy counts and logs
+    # those itself.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     logging.getLogger("httpx").setLevel(logging.WARNING)

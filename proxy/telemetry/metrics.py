@@ -1,8 +1,12 @@
-"""Every Prometheus metric, with its words. No label holds a UID, a user or a path.
+"""Every Prometheus metric with its HELP text. No label holds a UID, a user or a path.
 
-`cache` is what the cache did, in the sense of RFC 9211: hit, partial, miss or collapsed.
-`stage` is first, completion or pass, the last for what is handed through. `method` is what told a
-resolution's end: tlm, plt, walk, or learned of the series, or unknown.
+Labels that several metrics share or that need an explanation:
+
+- `cache` is what the cache did for a request, in the terms of RFC 9211: hit, partial, miss or collapsed.
+- `stage` is the kind of request to the origin: first, completion, or pass for a request that the proxy
+  forwards unchanged.
+- `method` is how the proxy found where a resolution ends: tlm or plt (marker segments), walk (it read the
+  packets), learned (from other frames of the series), or unknown.
 """
 
 from importlib.metadata import version
@@ -20,94 +24,120 @@ METHODS = ("tlm", "plt", "walk", "learned", "unknown")
 
 
 class Metrics:
-    """One registry and all that is counted; handed in, never global."""
+    """One registry with all metrics of a service. It is passed in as an argument and never global."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.first_delivery = self._histogram(
             "first_delivery_seconds",
-            "From a viewer's request until its first bytes were handed to its connection.",
+            "Seconds from a viewer's request for a frame until the proxy wrote the first bytes.",
             ("profile", "cache"),
             _DELIVERY,
         )
         self.final_delivery = self._histogram(
             "final_delivery_seconds",
-            "From a viewer's request until the last byte of the frame was handed to its connection.",
+            "Seconds from a viewer's request for a frame until the proxy wrote the last byte.",
             ("profile", "cache"),
             _DELIVERY,
         )
         self.frame_answers = self._counter(
-            "frame_answers", "Answers to requests for a frame.", ("status", "cache")
+            "frame_answers", "Responses to viewers' requests for a frame.", ("status", "cache")
         )
         self.cut_answers = self._counter(
-            "cut_answers", "Answers that ended before their last byte.", ("reason",)
+            "cut_answers", "Responses to viewers that ended before their last byte.", ("reason",)
         )
         self.refused_requests = self._counter(
-            "refused_requests", "Requests that were refused by what stands in their head.", ("reason",)
+            "refused_requests", "Requests that the proxy refused because of their head.", ("reason",)
         )
-        self.served_bytes = self._counter("served_bytes", "Bytes of frames handed to viewers.", ("cache",))
+        self.served_bytes = self._counter("served_bytes", "Bytes of frames sent to viewers.", ("cache",))
         self.origin_requests = self._counter(
             "origin_requests", "Requests to an origin.", ("origin", "stage", "outcome")
         )
         self.origin_bytes = self._counter(
-            "origin_bytes", "Bytes of bodies received from an origin.", ("origin", "stage")
+            "origin_bytes", "Bytes of response bodies received from an origin.", ("origin", "stage")
         )
         self.mismatches = self._counter(
-            "mismatches", "Answers of an origin that were refused.", ("origin", "reason")
+            "mismatches", "Responses of an origin that the proxy rejected.", ("origin", "reason")
         )
-        self.resumes = self._counter("resumes", "Fetches continued after the origin hung up.", ("origin",))
+        self.resumes = self._counter(
+            "resumes", "Fetches that the proxy resumed after the origin closed the connection.", ("origin",)
+        )
         self.first_fetches = self._counter(
-            "first_fetches", "First fetches up to a resolution, by what told its end.", ("method",)
+            "first_fetches",
+            "First fetches by resolution, by how the proxy found where the resolution ends.",
+            ("method",),
         )
         self.first_saved_bytes = self._counter(
-            "first_saved_bytes", "Bytes by which these were shorter than 64 KiB.", ()
+            "first_saved_bytes", "Bytes saved by first fetches smaller than 64 KiB.", ()
         )
-        self.top_ups = self._counter("top_ups", "Of these, how many fell short and had to go on.", ())
+        self.top_ups = self._counter(
+            "top_ups", "First fetches by resolution that were too short and needed a second request.", ()
+        )
         self.asked_again = self._counter(
-            "asked_again", "Fetches asked again where the origin was busy.", ("origin",)
+            "asked_again", "Fetches that the proxy retried because the origin was busy.", ("origin",)
         )
         self.unguarded = self._counter(
-            "unguarded_completions", "Completions for which there was no strong validator.", ("origin",)
+            "unguarded_completions",
+            "Completions of frames for which the origin gave no strong validator.",
+            ("origin",),
         )
         self.origin_up = Gauge(
             "progressive_proxy_origin_up",
-            "0 until an origin has answered, and while the proxy leaves it alone after repeated failures.",
+            "1 while the proxy sends requests to an origin, 0 before the origin's first response and while "
+            "the proxy pauses after repeated failures.",
             ("origin",),
             registry=self.registry,
         )
         self.origin_reached = Gauge(
             "progressive_proxy_origin_reached",
-            "1 once an origin has answered since the start, 0 before.",
+            "1 if an origin has answered since the proxy started, otherwise 0.",
             ("origin",),
             registry=self.registry,
         )
         self.gate_wait = self._histogram(
-            "gate_wait_seconds", "Waited for a turn at an origin.", ("origin", "stage"), _WAIT
+            "gate_wait_seconds",
+            "Seconds that a fetch waited in the proxy's queue for an origin.",
+            ("origin", "stage"),
+            _WAIT,
         )
-        self.reloads = self._counter("reloads", "Changed configurations, good or bad.", ("result",))
+        self.reloads = self._counter(
+            "reloads", "Reloads of a changed configuration file, by result.", ("result",)
+        )
         self.configuration_is_good = Gauge(
             "progressive_proxy_configuration_is_good",
-            "0 while the configuration file is bad and the last good one in force.",
+            "1 if the configuration file is valid, 0 while it is not and the last valid one stays in force.",
             registry=self.registry,
         )
-        self.plans = self._counter("plans", "Plans by how they ended.", ("profile", "state"))
+        self.plans = self._counter("plans", "Plans that have ended, by final state.", ("profile", "state"))
         self.prefetched_bytes = self._counter(
-            "prefetched_bytes", "Bytes that plans brought from an origin.", ("profile",)
+            "prefetched_bytes", "Bytes that plans fetched from an origin.", ("profile",)
         )
         self.prefetched_used_bytes = self._counter(
-            "prefetched_used_bytes", "Of these, bytes of frames that a viewer then asked for.", ("profile",)
+            "prefetched_used_bytes",
+            "Bytes that plans fetched from an origin for frames that a viewer then requested.",
+            ("profile",),
         )
         self.fills_in_flight = Gauge(
-            "progressive_proxy_fills_in_flight", "Frames being fetched.", registry=self.registry
+            "progressive_proxy_fills_in_flight",
+            "Frames that the proxy is fetching or making now.",
+            registry=self.registry,
         )
         self.cache_bytes = Gauge(
-            "progressive_proxy_cache_bytes", "Bytes held, by part.", ("part",), registry=self.registry
+            "progressive_proxy_cache_bytes",
+            "Bytes of frames held in the cache: first pieces, and the rest.",
+            ("part",),
+            registry=self.registry,
         )
         self.cache_evictions = self._counter(
-            "cache_evictions", "Frames whose part was dropped for lack of room.", ("part",)
+            "cache_evictions",
+            "Evictions from the cache to free space: a first piece, the rest, or only the finest resolution.",
+            ("part",),
         )
         self.build_info = Gauge(
-            "progressive_proxy_build_info", "Always 1.", ("version",), registry=self.registry
+            "progressive_proxy_build_info",
+            "Always 1. The label is the version of the proxy.",
+            ("version",),
+            registry=self.registry,
         )
         self.build_info.labels(version("progressive-proxy")).set(1)
         self._start_at_zero()
@@ -131,5 +161,5 @@ class Metrics:
             self.served_bytes.labels(outcome)
 
     def exposition(self) -> tuple[bytes, str]:
-        """What Prometheus scrapes, and its media type."""
+        """The text that Prometheus scrapes, and its media type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST

@@ -1,4 +1,4 @@
-"""What is handed to every part of the service that records what it does."""
+"""The object through which every part of the service records what it does."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from proxy.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The metrics of one service; never global, so that two services in one process keep theirs apart."""
+    """The metrics of one service. It is never global, so two services in one process do not share counts."""
 
     metrics: Metrics = field(default_factory=Metrics)
     """All counters, gauges and histograms."""

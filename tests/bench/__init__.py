@@ -1,1 +1,1 @@
-"""Benchmarks: figures beside computed limits and beside named rivals, all made in the same run."""
+"""Benchmarks. Each run measures the proxy and named rivals, and computes the limits of the line."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [name …]`: the named benchmarks, or all that are not long, one after the other."""
+"""Runs the named benchmarks, or all short ones, one after the other: `python -m tests.bench [name …]`."""
 
 import argparse
 import signal
@@ -35,7 +35,7 @@ BENCHMARKS = {
     "http2": browser_http2.run,
 }
 LONG = {"browser", "http2", "sequences"}
-"""They take many minutes, and are run where they are named."""
+"""Benchmarks that take many minutes. They run only if they are named."""
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     names = parser.parse_args().names or [name for name in BENCHMARKS if name not in LONG]
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that child processes are stopped too
     for place, name in enumerate(names):
         print("\n" * (place > 0) + f"== {name}", flush=True)
         BENCHMARKS[name]()

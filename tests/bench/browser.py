@@ -1,7 +1,7 @@
-"""Cornerstone3D in Chromium behind a shaped link: when there is a picture, and how good it is by and by.
+"""Cornerstone3D in Chromium behind a shaped link: time to the first picture, and quality over time.
 
-The link lies before the origin: between it and the browser (direct), or between it and the proxy. So the
-browser stands beside the proxy, as in a hospital whose archive is elsewhere.
+The shaped link is always the origin's. It lies between the origin and the browser (direct), or between the
+origin and the proxy. So the browser is next to the proxy, as in a hospital with a remote archive.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ PLOT = Path(__file__).parents[2] / "docs/quality.svg"
 NEAR = PRESETS["4g"]
 FAR = replace(NEAR, name="far", latency=NEAR.latency + 0.020)
 ROUNDS = {"stack": 7, "volume": 5}
-"""Loads of each way, in turn with all others."""
+"""Loads of each way. The ways take turns."""
 DISTANT, DIRECT, COLD, HOT, BESIDE = "direct, 20 ms further", "direct", "cold proxy", "hot proxy", "no link"
 WAYS = (DISTANT, DIRECT, COLD, HOT, BESIDE)
 WIDTHS = (26, 8, 9, 8, 8, 10, 9)
@@ -50,19 +50,19 @@ class Case:
 
     subject: Subject
     name: str
-    """For the table."""
+    """Name in the table."""
     retrieve: Mapping[str, Any]
-    """As Cornerstone3D takes it."""
+    """Retrieve configuration of Cornerstone3D."""
     is_ours: bool = False
-    """Whether only the proxy can answer it."""
+    """True if only the proxy supports its requests."""
     is_opened: bool = False
-    """Whether the series' metadata is asked for in the same way first, and counts too."""
+    """True if the load begins with a request for the series' metadata, in the same way."""
     limits: Mapping[str, int] | None = None
-    """How many requests it has under way at once, where not as many as Cornerstone3D has."""
+    """Requests in progress at once, if other than Cornerstone3D's default."""
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """How it is loaded: cold before hot."""
+        """The ways in which the series is loaded. Cold comes before hot."""
         return (COLD, HOT) if self.is_ours else WAYS
 
 
@@ -87,21 +87,21 @@ CASES = (
 
 @dataclass(slots=True)
 class Bench:
-    """What was measured so far."""
+    """The results so far."""
 
     roots: Mapping[str, str]
-    """Where each way leads."""
+    """Root URL of each way."""
     browser: Browser
     found: defaultdict[tuple[Case, str], list[Shown]] = field(default_factory=lambda: defaultdict(list))
 
     async def load(self, case: Case) -> None:
-        """Every way of a case once. Cold leaves behind what hot finds."""
+        """Loads a case once in every way. The cold load fills the cache for the hot one."""
         retrieve = with_nonce(case.retrieve, new_nonce())
         for way in case.ways:
             loaded, seen = await self.browser.load(
                 case.subject, self.roots[way], retrieve, is_opened=case.is_opened, limits=case.limits
             )
-            assert way != HOT or is_hit(seen), "the proxy had to ask"
+            assert way != HOT or is_hit(seen), "the proxy sent a request to the origin"
             self.found[case, way].append(loaded)
 
 
@@ -114,17 +114,18 @@ def run() -> None:
 
 async def _run() -> None:
     print(
-        f"Link before the origin, {NEAR.describe()}; further away: {FAR.latency * 1e3:g} ms.\n"
-        "Milliseconds from the first request to there, medians of\n"
-        f"{ROUNDS['stack']} loads of a stack, {ROUNDS['volume']} of a volume:\n"
-        "  bytes    until the first answer, the first 64 KiB or a whole frame, is in the browser\n"
-        "  decoded  until the first image is handed to the viewport\n"
-        "  first    until the canvas shows it; least: in the best of the loads\n"
+        f"Link before the origin, {NEAR.describe()}. The distant one has {FAR.latency * 1e3:g} ms.\n"
+        "Times are milliseconds from the first request, medians of\n"
+        f"{ROUNDS['stack']} loads of a stack and {ROUNDS['volume']} of a volume:\n"
+        "  bytes    until the browser has the first response: 64 KiB or a whole frame\n"
+        "  decoded  until the viewport gets the first image\n"
+        "  first    until the canvas shows it (least: in the fastest load)\n"
         "  whole    until every image is drawn in full resolution\n"
-        "The first request is one for a frame, or with metadata that for the metadata. The\n"
-        "browser has no connection and no cache; page, codec, shaders and viewport are warm,\n"
-        "with metadata the viewport is not. The proxy has open connections to the origin.\n"
-        "No link: what the browser itself takes. Each image's pixels are compared."
+        "The first request is for a frame. In loads with metadata it is for the metadata.\n"
+        "The browser has no connection and no cache. The page, codec, shaders and viewport\n"
+        "are warm, except for the viewport in loads with metadata. The proxy has open\n"
+        "connections to the origin. No link: the time that the browser itself takes.\n"
+        "The pixels of every image are compared."
     )
     async with browser() as chromium:
         with place(chromium.server.url) as here:
@@ -183,7 +184,7 @@ def _rows(found: Found) -> Iterator[dict[str, Any]]:
 
 
 def _strips(subject: Subject, found: Found) -> list[Strip]:
-    """Of each way of each case the load whose first picture was the median one."""
+    """For each way of each case, the load with the median time to the first picture."""
     strips = []
     for case in CASES:
         if case.subject != subject or case.is_opened:

@@ -1,4 +1,4 @@
-"""The volume in the browser over HTTP/1.1 from the proxy, and over HTTP/2 from nginx in front of it."""
+"""The volume in the browser, over HTTP/1.1 from the proxy and over HTTP/2 from nginx in front of it."""
 
 import asyncio
 import getpass
@@ -39,7 +39,7 @@ http {{
 ROUNDS = 3
 COLUMNS = ("decoded", "first", "seen", "arrived", "whole")
 STREAMS = (8, 128)
-"""Answers at once on one connection: as the example has it, and nginx's default."""
+"""Concurrent streams of one connection: the example's value, and nginx's default."""
 WIDTHS = (30, 9, 9, 9, 9, 9)
 
 FAST = first(64 * KIB, decodeLevel=1)
@@ -60,7 +60,7 @@ PLANS: Mapping[str, dict[str, Any]] = {
 }
 
 NETWORKS = {PRESETS["4g"]: tuple(PLANS), PRESETS["local"]: ("whole frames",)}
-"""What is measured over which link."""
+"""The cases that are measured over each link."""
 
 
 def run() -> None:
@@ -72,12 +72,12 @@ def run() -> None:
 
 async def _run() -> None:
     print(
-        f"{VOLUME.size}; the link lies between the viewer and the proxy, or nginx beside it.\n"
-        f"Milliseconds from the first request for a frame, median of {ROUNDS} loads:\n"
-        "  decoded until the first slice is handed to the viewport\n"
+        f"{VOLUME.size}. The link is between the viewer and the proxy, or nginx beside it.\n"
+        f"Milliseconds from the first request for a frame, medians of {ROUNDS} loads:\n"
+        "  decoded until the viewport gets the first slice\n"
         "  first   until the canvas shows it\n"
-        "  seen    until each slice has pixels of its own, 128x128 at least\n"
-        "  bytes   until the last byte is there\n"
+        "  seen    until each slice has pixels of its own, at least 128x128\n"
+        "  bytes   until the last byte has arrived\n"
         "  whole   until every slice is drawn in full resolution"
     )
     rows: list[dict[str, Any]] = []
@@ -89,7 +89,7 @@ async def _run() -> None:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-nginx-")))
                 roots[f"HTTP/2, {streams} streams"] = stack.enter_context(ingress(folder, proxy, streams))
             for network, plans in NETWORKS.items():
-                print(f"\nBefore the viewer, {network.describe()}")
+                print(f"\nLink before the viewer, {network.describe()}")
                 print_row(("", "decoded", "first", "seen", "bytes", "whole"), WIDTHS)
                 linked = roots
                 if network.is_shaped:
@@ -108,7 +108,7 @@ async def _table(chromium: Browser, roots: Mapping[str, str], plan: str) -> list
             retrieve = with_nonce(PLANS[plan], new_nonce())
             for cache in ("cold", "hot"):
                 shown, seen = await chromium.load(VOLUME, root, retrieve)
-                assert cache == "cold" or is_hit(seen), "the proxy had to ask"
+                assert cache == "cold" or is_hit(seen), "the proxy sent a request to the origin"
                 found[f"{name}, {cache}"].append(shown)
     print(plan)
     rows = []
@@ -123,9 +123,9 @@ async def _table(chromium: Browser, roots: Mapping[str, str], plan: str) -> list
 
 @contextmanager
 def ingress(folder: Path, proxy: str, streams: int = STREAMS[0]) -> Iterator[str]:
-    """nginx with the example's configuration in front of a proxy; `ca.pem` in `folder` vouches for it.
+    """Runs nginx with the example's configuration in front of a proxy, and yields its URL.
 
-    Its URL. Raises `NotInstalled`.
+    `ca.pem` in `folder` is the certificate authority. Raises `NotInstalled`.
     """
     program, port = installed("nginx", "nginx-light"), free_port()
     _write_certificate(folder)

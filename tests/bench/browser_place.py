@@ -1,9 +1,8 @@
-"""Where the viewer is measured: the demo's origin, links, proxies, and Chromium with Cornerstone3D.
+"""The setup of the viewer benchmarks: the demo's origin, links, proxies, and Chromium with Cornerstone3D.
 
-What is warm in every way: Chromium, the page, the codec and the shaders, by loads of the same kind from
-another port. What is not: each load has a browser context of its own, with no connection and no cache.
-The proxy has served other frames within the last seconds, so it knows how its origin wants to be asked,
-and holds connections to it that the link need not open again.
+Chromium, the page, the codec and the shaders are always warm: series of the same kind were loaded from
+another port before. Each load has a new browser context, without connections or a cache. The proxy has served
+other frames in the last seconds. So it knows the origin's request form, and its connections are open.
 """
 
 import secrets
@@ -38,14 +37,14 @@ from tests.browser.viewing import FLAGS, FULL, Seen, viewer_in
 
 TREE = platformdirs.user_cache_path("progressive-proxy") / "demo"
 WARM_IMAGES = 8
-"""Images of a series that are loaded to warm up."""
+"""Images of the series that are loaded to warm up."""
 WARM_LOADS = 2
-"""Loads for that: the first one still compiles."""
+"""Loads to warm up. The first one still compiles."""
 WARMING: Mapping[str, Mapping[str, Any]] = {"stack": BY_RANGE, "volume": {"stages": "interleaved"}}
 TIMINGS = """performance.getEntriesByType('resource').filter((entry) => entry.name.includes('/studies/'))
     .map((entry) => ({ is_frame: entry.name.includes('/instances/'), from: entry.startTime,
                        to: entry.responseEnd, protocol: entry.nextHopProtocol }))"""
-"""Of each request: when it went out, when its answer was there."""
+"""JavaScript that returns, for each request, its start and the arrival of its response."""
 AT_REST = """(metadata) => {
     let rest;
     const atRest = () => (rest ??= new Promise((resolve) => setTimeout(resolve, 150)));
@@ -58,8 +57,11 @@ AT_REST = """(metadata) => {
     };
     prototype.send = function (...given) { atRest().then(() => send.apply(this, given)); };
 }"""
-"""The viewport is empty and at rest when the first frame is asked for, and that is the first thing asked of
-its server: metadata comes from the page's own."""
+"""JavaScript that waits until the viewport is empty and at rest.
+
+So the first request to the measured server is the one for the first frame. The metadata comes from the server
+of the page.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +69,17 @@ class Subject:
     """A series of the demo."""
 
     kind: str
-    """stack or volume, as the page has it."""
+    """stack or volume, as the page calls it."""
     name: str
-    """As the demo has it."""
+    """Name of the series in the demo."""
     size: str
-    """For people."""
+    """Size for the table."""
     images: int
-    """How many."""
+    """Number of images."""
 
     @property
     def path(self) -> str:
-        """Below the root."""
+        """Path of the series, below the root."""
         return f"/studies/{uid_of(self.name, 'study')}/series/{uid_of(self.name, 'series')}"
 
 
@@ -86,7 +88,7 @@ VOLUME = Subject("volume", "ct-series", "512x512x174, 23.3 MB", 174)
 
 
 def run_origin(listener: socket.socket, tree: str, page: str) -> None:
-    """The demo's origin, which a page from elsewhere may read."""
+    """Runs the demo's origin, with permission for pages of another origin to read it."""
     app = create_origin(Path(tree))
     letting_in = shared(app, [page], credentials=False, private_network=False, max_age=600)
     uvloop.run(Listener(letting_in, listener, 1).until_ended())
@@ -94,24 +96,24 @@ def run_origin(listener: socket.socket, tree: str, page: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Processes around one origin."""
+    """The processes around one origin."""
 
     children: Children
-    """Where they are started."""
+    """Starts the processes."""
     page: str
-    """Where the viewer's page is from."""
+    """URL of the viewer's page."""
     origin: str
     """URL of the origin, without a link."""
 
     def linked(self, url: str, network: Network) -> str:
-        """The same URL behind a link."""
+        """URL of the same server behind a link."""
         scheme, _, rest = url.partition("://")
         host, _, port = rest.rpartition(":")
         near = start(self.children, "link", run_link, host, int(port), network)
         return near.replace("http", scheme)
 
     def proxied(self, url: str) -> str:
-        """Behind a proxy with the default settings."""
+        """URL of a new proxy with the default settings in front of a server."""
         settings = Settings(
             _env_prefix="NOTHING_",
             origins=[{"url": url}],
@@ -125,7 +127,7 @@ class Place:
 
 @contextmanager
 def place(page: str) -> Iterator[Place]:
-    """The origin, alone."""
+    """Runs only the origin."""
     prepare(TREE, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
     with Children() as children:
         yield Place(children, page, start(children, "origin", run_origin, str(TREE), page))
@@ -136,7 +138,7 @@ def _instances() -> list[images.DemoInstance]:
 
 
 def with_nonce(retrieve: Mapping[str, Any], nonce: str) -> dict[str, Any]:
-    """The same configuration for frames that nobody asked for before: a query is part of the proxy's key."""
+    """The same configuration with a query argument, so that the proxy's cache holds none of its frames."""
     options = {"default": {}, **retrieve.get("retrieveOptions", {})}
     apart = {
         name: {**each, "urlArguments": "&".join(filter(None, (each.get("urlArguments"), f"_={nonce}")))}
@@ -147,16 +149,16 @@ def with_nonce(retrieve: Mapping[str, Any], nonce: str) -> dict[str, Any]:
 
 @dataclass
 class Browser:
-    """Loads series, each as a user does who has just opened the page."""
+    """Loads series, each one like a user who has just opened the page."""
 
     chromium: Any
     server: PageServer
     warm: str = ""
-    """Root from which page and codec are warmed up; set before the first load."""
+    """Root URL for warming up the page and the codec. It is set before the first load."""
     protocol: str = "http/1.1"
-    """What has to have been spoken."""
+    """The HTTP version that every response must have."""
     digests: dict[tuple[str, int], str] = field(default_factory=dict)
-    """Of each whole image, by series and index; the same whichever way it came."""
+    """Digest of each complete image, by series and index. It must be equal for all ways."""
 
     async def load(
         self,
@@ -167,7 +169,7 @@ class Browser:
         is_opened: bool = False,
         limits: Mapping[str, int] | None = None,
     ) -> tuple[Shown, Seen]:
-        """One load; with `is_opened` its metadata is asked of `root` too, and is the first request."""
+        """Loads a series once. With `is_opened` the load begins with a request to `root` for the metadata."""
         metadata = f"/plain{subject.path}/metadata"
         self.server.files[metadata] = (TREE / f"{subject.path[1:]}/metadata.json").read_bytes()
         async with viewer_in(self.chromium, self.server) as viewer:
@@ -192,7 +194,9 @@ class Browser:
             assert not viewer.faults, viewer.faults[:2]
         self._check(subject, seen)
         frames = [timing for timing in timings if timing["is_frame"]]
-        spoken = {timing["protocol"] for timing in frames} - {""}  # what went through its cache tells none
+        spoken = {timing["protocol"] for timing in frames} - {
+            ""
+        }  # a response from the browser's cache has no protocol
         assert spoken == {self.protocol}, spoken
         opened = min(timing["from"] for timing in timings)
         began = opened if is_opened else min(timing["from"] for timing in frames)
@@ -205,11 +209,13 @@ class Browser:
         for image in seen.images:
             if image["status"] == FULL:
                 key = subject.name, image["index"]
-                assert self.digests.setdefault(key, image["digest"]) == image["digest"], "other pixels"
+                assert self.digests.setdefault(key, image["digest"]) == image["digest"], (
+                    "the pixels differ from those of another way"
+                )
 
 
 def is_hit(seen: Seen) -> bool:
-    """Whether the proxy had everything."""
+    """True if the proxy had every frame in its cache."""
     told = [exchange.answered.get("cache-status", "") for exchange in seen.exchanges]
     return all("hit" in each for each in told)
 
@@ -220,7 +226,7 @@ def new_nonce() -> str:
 
 @asynccontextmanager
 async def browser(*flags: str) -> AsyncIterator[Browser]:
-    """Chromium, and the page's own server."""
+    """Runs Chromium and the server of the page."""
     from playwright.async_api import async_playwright
 
     async with page_server() as server, async_playwright() as driver:

@@ -1,4 +1,4 @@
-"""Quality over time as one small SVG: a bar for each load of a stack, a panel for each of a volume. Pure."""
+"""Draws quality over time as a small SVG: a bar for each load of a stack, a panel for each of a volume."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,13 @@ WIDTH, LEFT, RIGHT = 760, 180, 20
 ROW, BAR = 20, 14
 LEAST, PANEL, GAP, HIGH = 50, 160, 18, 96
 EARLIEST, TICKS = 20, (20, 50, 100, 200, 500, 1000, 2000, 5000)
-"""Milliseconds at the left end of the bars, and at their marks; both logarithmic."""
+"""Milliseconds at the left end of the bars, and at the ticks. The scale is logarithmic."""
 SAMPLES = 90
-"""Places in a panel at which the shares are drawn."""
+"""Samples along the width of a panel."""
 TINTS = ("#e3eef9", "#c6dbef", "#94c4df", "#5a9fcf", "#2f79b8", "#08306b")
-"""One blue from light to dark, for everybody's eyes: the darker, the better."""
+"""A scale of blues, readable for the colour-blind. Darker is better."""
 BANDS = (((FULL,), TINTS[5]), ((LOSSY, SUBRESOLUTION), TINTS[3]), ((ADJACENT, FAR), TINTS[1]))
-"""Of a panel, from the bottom."""
+"""Qualities in each band of a panel with its tint, from the bottom up."""
 WORDS = ("full resolution", "first bytes: smaller", "copy of a neighbour")
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#222}.s{font-size:11px;fill:#555}.b{font-weight:600}"
@@ -33,19 +33,19 @@ class Strip:
     """One load."""
 
     case: str
-    """The retrieve configuration."""
+    """Name of the retrieve configuration."""
     way: str
-    """How it came."""
+    """The way in which the frames came."""
     steps: Sequence[tuple[float, Shares]]
-    """Milliseconds, and the share of images by quality from then on."""
+    """Milliseconds, and from then on the share of images by quality."""
     first: float
     """Milliseconds until the canvas showed something."""
     whole: float
-    """Milliseconds until it showed everything."""
+    """Milliseconds until the canvas showed everything."""
 
 
 def draw(stack: Sequence[Strip], volume: Sequence[Strip]) -> str:
-    """The figure: of the stack the rows of its one image, of the volume how many slices are how good."""
+    """The SVG. It shows the decoded rows of the stack's image, and the quality of the volume's slices."""
     upper, bottom = _bars(stack, 46)
     lower, end = _panels(volume, bottom + 66)
     return "\n".join(
@@ -68,7 +68,7 @@ def draw(stack: Sequence[Strip], volume: Sequence[Strip]) -> str:
 
 
 def _bars(strips: Sequence[Strip], top: int) -> tuple[list[str], int]:
-    """One bar for each load, and where they end."""
+    """One bar for each load, and the y coordinate of their end."""
     drawn, y = [], top
     kinds = sorted({kind for strip in strips for _, shares in strip.steps for kind in shares})
     last = max(5000.0, *(strip.whole for strip in strips))
@@ -112,7 +112,7 @@ def _legend(y: int) -> Iterator[str]:
 
 
 def _panels(strips: Sequence[Strip], top: int) -> tuple[list[str], int]:
-    """A row of panels for each configuration, all with the same axes, and where they end."""
+    """A row of panels with equal axes for each configuration, and the y coordinate of their end."""
     drawn, y = [], top
     last = math.ceil(max(strip.whole for strip in strips) / 1000) * 1000
     for case, group in groupby(strips, key=lambda strip: strip.case):

@@ -1,4 +1,4 @@
-"""What a viewer showed, and when: counted from its own events. Pure."""
+"""The pictures that a viewer showed, and when, computed from the viewer's own events. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,40 +8,40 @@ from typing import Any
 from tests.browser.viewing import FULL, SUBRESOLUTION, Seen
 
 LIT = 0.05
-"""The share of the canvas that has to be lit: an empty viewport is black."""
+"""Share of the canvas that must not be black. An empty viewport is black."""
 
 Quality = tuple[int, int]
-"""Cornerstone3D's image quality status, then the rows that were decoded: more is better."""
+"""Cornerstone3D's image quality status, then the number of decoded rows. Higher is better."""
 Shares = dict[Quality, float]
-"""By quality, the share of the images that are shown in it; what is not shown yet is left out."""
+"""Share of the images that are shown in each quality. Images that are not shown yet are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One load. Times are milliseconds from the viewer's first request."""
+    """One load. Times are in milliseconds from the viewer's first request."""
 
     fetched: float
-    """Until the first answer with a frame, or with a range of one, was there."""
+    """Until the first response with a frame or a range of one had arrived."""
     decoded: float
-    """Until the first image was handed to the viewport."""
+    """Until the first image was given to the viewport."""
     first: float
-    """Until the canvas was not black."""
+    """Until the canvas was no longer black."""
     seen: float
-    """Until each image had pixels of its own, however few; a copy of its neighbour is none."""
+    """Until each image had pixels of its own, at any resolution. A copy of its neighbour does not count."""
     arrived: float
-    """Until the last byte was there."""
+    """Until the last byte had arrived."""
     whole: float
-    """Until each image had come in full resolution and was drawn."""
+    """Until each image was drawn in full resolution."""
     steps: tuple[tuple[float, Shares], ...]
-    """What the images are after each change, at the time of the drawing that follows."""
+    """The shares after each change, with the time of the drawing that follows it."""
 
 
 def shown(seen: Seen, began: float, arrivals: Sequence[float], count: int) -> Shown:
-    """A load of so many images whose first request went out at `began`, on the page's clock as all times.
+    """The results of a load of `count` images whose first request was sent at `began`.
 
-    `arrivals` is when each answer had come.
+    `arrivals` are the times at which each response had arrived. All times are on the page's clock.
 
-    Raises `ValueError` where not all of them came.
+    Raises `ValueError` if some images did not come.
     """
     steps = tuple(steps_of(seen.images, count))
     lit = [render["at"] for render in seen.renders if render["images"] and render["lit"] > LIT]
@@ -49,7 +49,7 @@ def shown(seen: Seen, began: float, arrivals: Sequence[float], count: int) -> Sh
     each_whole = [at for at, shares in steps if _at_least(shares, FULL)]
     drawings = [render["at"] for render in seen.renders]
     if not (lit and each_whole and drawings[-1] >= steps[-1][0]):
-        raise ValueError("not every image came whole")
+        raise ValueError("some images are not complete")
     return Shown(
         min(arrivals) - began,
         seen.images[0]["at"] - began,
@@ -62,7 +62,7 @@ def shown(seen: Seen, began: float, arrivals: Sequence[float], count: int) -> Sh
 
 
 def steps_of(images: Sequence[dict[str, Any]], count: int) -> Iterator[tuple[float, Shares]]:
-    """How `count` images are shown after each that came; one that is no better than before changes nothing.
+    """Yields the shares of `count` images after each image that arrives. Worse images change nothing.
 
     >>> came = [{"at": at, "index": 0, "status": status, "rows": 512} for at, status in ((5, 6), (9, 8))]
     >>> list(steps_of(came, 2))
@@ -77,7 +77,7 @@ def steps_of(images: Sequence[dict[str, Any]], count: int) -> Iterator[tuple[flo
 
 
 def _at_least(shares: Shares, least: int) -> bool:
-    """Whether all images have that status or a better one."""
+    """True if all images have at least this status."""
     return sum(share for (status, _), share in shares.items() if status >= least) > 1 - 1e-9
 
 
@@ -86,7 +86,7 @@ def _next(drawings: Sequence[float], at: float) -> float:
 
 
 def at_time(steps: Sequence[tuple[float, Shares]], when: float) -> Shares:
-    """What is shown at a time.
+    """The shares at a time.
 
     >>> at_time([(5, {(6, 380): 1}), (9, {(8, 3036): 1})], 7)
     {(6, 380): 1}

@@ -1,4 +1,4 @@
-"""Some cells of the grid over real sockets: do they agree with virtual time?"""
+"""Plays some cells of the grid over real sockets, to check that they agree with virtual time."""
 
 import asyncio
 import time
@@ -30,14 +30,14 @@ CELLS = (
     (FAR, Load(472_000, 34, 24, "whole")),
     (FAR, Load(4_000_000, 4, 6, "streamed")),
 )
-"""Lines on which the machine is no limit. Over 1 Gbit/s it is: there the processor tells, not the gate."""
+"""Cells with a line slower than the machine. Over 1 Gbit/s they would measure the processor, not the gate."""
 WIDTHS = (38, 8, 8, 8, 8, 8)
 
 
 def run() -> None:
     print(
-        f"{len(CELLS)} loads over real sockets: seconds until the first picture and until all are whole,\n"
-        "through a cold proxy and directly; of rule: 1.00 is 5 % and 10 ms longer than directly.\n"
+        f"{len(CELLS)} loads over real sockets, through a cold proxy and directly. Seconds until the\n"
+        "first picture, and until all are complete. Of rule: 1.00 is 5 % and 10 ms more than directly.\n"
     )
     print_row(("", "first", "direct", "final", "direct", "of rule"), WIDTHS)
     for network, load in CELLS:
@@ -66,7 +66,7 @@ def _measured(network: Network, load: Load) -> Cell:
 async def _loaded(url: str, load: Load) -> Times:
     study = f"1.{time.time_ns()}"
     async with Server(url, connections=load.connections) as server:
-        # A viewer has just read metadata through its connections.
+        # A viewer has just read metadata over its connections.
         touches = (server.get_json(f"studies/{study}/series") for _ in range(load.connections))
         await asyncio.gather(*touches)
 

@@ -1,4 +1,4 @@
-"""Alternates: how fast they are encoded beside bare imagecodecs, and what a hot one costs beside a frame."""
+"""The speed of encoding alternates compared with plain imagecodecs, and of hot alternates with hot frames."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from tests.stories.test_alternates import ALTERNATES, described
 
 PLAIN = "1.2.840.10008.1.2.1"
 ROUNDS = {512: (7, 40), 3036: (5, 3)}
-"""By edge: rounds, in which the ways take turns, and pictures that each makes in its turn."""
+"""By edge length: rounds, in which the ways take turns, and pictures for each turn."""
 HITS = 3000
 CODECS: tuple[Codec, ...] = ("htj2k", "jpegls")
 WIDTHS = (34, 10, 10, 10, 10)
@@ -31,10 +31,10 @@ WIDTHS = (34, 10, 10, 10, 10)
 
 def run() -> None:
     print(
-        "Made up pictures of 16 bits; the ways take turns. ms: the quickest. CPU: time on a core,\n"
-        "median, of which are MB/s and × bare. Bare: imagecodecs alone. Encoded here: checked, and\n"
-        "with what it is told. From plain pixels: the whole job. By a worker: with the pipes there\n"
-        "and back, both processes."
+        "Synthetic pictures of 16 bits. The ways take turns. ms: the fastest time. CPU ms: median\n"
+        "CPU time, from which MB/s and × bare are computed.\n"
+        "Bare: only imagecodecs. Encoded here: with our checks and options. From plain pixels: the\n"
+        "whole job. By a worker: both processes, including the pipes between them."
     )
     uvloop.run(_encoding())
     uvloop.run(_hits())
@@ -76,7 +76,7 @@ async def _compared(pixels: Pixels, codec: Codec, workers: Workers) -> None:
 
 
 def _cpu(workers: Workers) -> float:
-    """Seconds that this process and its worker had a core for."""
+    """CPU seconds of this process and its worker."""
     theirs = sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in workers.running)
     return time.process_time() + theirs / 1e9
 

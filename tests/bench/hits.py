@@ -1,4 +1,4 @@
-"""Hits per second on one worker, beside rivals and beside the same server with nothing to do."""
+"""Cache hits per second of one worker, compared with rivals and with the same server that does nothing."""
 
 import asyncio
 import multiprocessing
@@ -28,25 +28,25 @@ from tests.bench.shared import (
 )
 
 CONNECTIONS = 16
-"""Of the client."""
+"""Connections of the client."""
 SECONDS, ROUNDS = 2, 3
-"""Of one measurement; the rounds go through all servers in turn."""
+"""Seconds of one measurement, and rounds in which the servers take turns."""
 ATTEMPTS = 100
-"""Requests in turn after which every server has the frames."""
+"""Most requests in a row until a server has cached the frame."""
 BARE = "bare server"
 WIDTHS = (22, 12, 10, 12, 12, 10)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is asked."""
+    """The kind of request."""
 
     title: str
-    """For people."""
+    """Title in the table."""
     size: int
     """Bytes of the frame."""
     span: str
-    """The value of Range; empty is none."""
+    """Value of the Range header. Empty for none."""
 
 
 CASES = (
@@ -60,11 +60,11 @@ Client = Callable[[str, Case], float]
 def run() -> None:
     client: Client = _wrk if shutil.which("wrk") else _own
     print(
-        f"One worker each and one warm frame; {CONNECTIONS} connections of"
-        f" {'wrk' if client is _wrk else 'an asyncio client'}.\n"
-        f"The median of {ROUNDS} rounds of {SECONDS} s, the servers in turn in each, on the cores that\n"
-        "they all share. Bare server: the same uvicorn with the same bytes at hand, no\n"
-        f"cache and no logic, as the limit of what one worker in Python can do.\n({versions()})"
+        f"Each server has one worker and one warm frame. {'wrk' if client is _wrk else 'An asyncio client'}"
+        f" has {CONNECTIONS} connections.\n"
+        f"Medians of {ROUNDS} rounds of {SECONDS} s. In each the servers take turns, on the same cores.\n"
+        "Bare server: the same uvicorn with the same bytes, without a cache or logic. It is the\n"
+        f"limit of one worker in Python.\n({versions()})"
     )
     with Children() as children, ExitStack() as stack:
         origin = start(children, "origin", run_origin)
@@ -104,7 +104,7 @@ def _head(url: str, case: Case) -> bytes:
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> bytes:
-    """One answer; its body is read and dropped. Gives its head."""
+    """Sends a request, discards the body of the response, and returns its head."""
     writer.write(head)
     answer = await reader.readuntil(b"\r\n\r\n")
     length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", answer)
@@ -113,13 +113,13 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head:
     left = int(length[1])
     while left:
         chunk = await reader.read(min(left, 1 << 20))
-        assert chunk, "the answer was cut"
+        assert chunk, "the response was truncated"
         left -= len(chunk)
     return answer
 
 
 async def _warmed(url: str, case: Case) -> None:
-    """Until the frame is whole in the cache; the first answers are checked."""
+    """Requests the frame until it is complete in the cache. The responses are checked."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     target = f"{url}/{frame_path('1.1', 0, case.size)}"
@@ -142,7 +142,7 @@ def _wrk(url: str, case: Case) -> float:
 
 
 def _own(url: str, case: Case) -> float:
-    """The same in a process of its own, without wrk."""
+    """The same measurement without wrk, in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_count, args=(theirs, url, case), daemon=True)

@@ -1,4 +1,4 @@
-"""Codestreams: how long it takes to tell where resolutions end, to cut them, and to see one is whole."""
+"""Codestreams: the time to find where resolutions end, to cut them, and to check that one is complete."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from tests.codestreams import PARTS, Pixels, bases, htj2k, mutant, picture
 FIRST = 65536
 """Bytes of a first fetch."""
 AIM_TLM, AIM_WALK, AIM_CUT = 50e-6, 1.5e-3, 0.1e-3
-"""Seconds, for a CT of 512x512."""
+"""Target times in seconds, for a CT of 512x512."""
 MUTANTS = 100_000
 ROUNDS = 51
 WIDTHS = (40, 10, 10, 10, 10)
@@ -26,8 +26,8 @@ WIDTHS = (40, 10, 10, 10, 10)
 
 def run() -> None:
     print(
-        f"Pictures that are made up: smooth, with noise. Prefix: {FIRST:,} bytes unless named.\n"
-        f"Times: median of {ROUNDS}. × aim: to what issue 4 asks for a CT."
+        f"Synthetic pictures, smooth with noise. A prefix has {FIRST:,} bytes unless named.\n"
+        f"Times are medians of {ROUNDS}. × aim: relative to the target in issue 4 for a CT."
     )
     for name, pixels, decompositions in (
         ("CT-like, 512x512", picture(512, 512), 5),
@@ -76,18 +76,18 @@ def _row(name: str, aim: float, work: Callable[[], object]) -> None:
 
 
 def _mutants() -> None:
-    print(f"\n{MUTANTS:,} mutants of {len(bases())} codestreams: an answer, or CodestreamError")
+    print(f"\n{MUTANTS:,} mutants of {len(bases())} codestreams: a result, or CodestreamError")
     slowest, refused = _look_at_mutants(MUTANTS)
     print_row(("refused", f"{refused / MUTANTS:.0%}"), WIDTHS)
     print_row(("slowest, ms", f"{slowest * 1e3:.1f}"), WIDTHS)
     tracemalloc.start()
     _look_at_mutants(MUTANTS // 20)
-    print_row(("peak of memory, MiB", f"{tracemalloc.get_traced_memory()[1] / 2**20:.1f}"), WIDTHS)
+    print_row(("peak memory, MiB", f"{tracemalloc.get_traced_memory()[1] / 2**20:.1f}"), WIDTHS)
     tracemalloc.stop()
 
 
 def _look_at_mutants(count: int) -> tuple[float, int]:
-    """Seconds of the slowest, and how many were refused."""
+    """Seconds that the slowest mutant took, and the number of mutants that were rejected."""
     rng, slowest, refused = random.Random(9), 0.0, 0
     for number in range(count):
         damaged = mutant(bases()[number % len(bases())], rng)

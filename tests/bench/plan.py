@@ -1,4 +1,4 @@
-"""Plans of long series: how long one takes to make and to walk, and what it holds at most."""
+"""Plans of long series: the time to make and to walk one, and its peak memory."""
 
 import time
 import tracemalloc
@@ -16,7 +16,7 @@ from tests.bench.shared import print_row
 LENGTHS = (1_000, 10_000, 100_000)
 TIMED = 10_000
 AIM_MADE = 0.050
-"""Seconds in which issue 3 asks for a plan of `TIMED` images."""
+"""Target time in seconds for a plan of `TIMED` images, from issue 3."""
 ROUNDS = 5
 PROFILES = ("interleaved", "sequential")
 WIDTHS = (30, 12, 10, 12, 12)
@@ -24,10 +24,10 @@ WIDTHS = (30, 12, 10, 12, 12)
 
 def run() -> None:
     print(
-        f"Stock profiles, without a network; {IN_FLIGHT} fetches in flight, the oldest ends first.\n"
-        "Its rival: every image of every stage listed at once, and the list sorted.\n"
-        f"Times: median of {ROUNDS}. Memory: tracemalloc's peak while making and walking; the\n"
-        "limit is not to grow, so × is to the shortest series."
+        f"Stock profiles without a network. {IN_FLIGHT} fetches are in flight, the oldest ends first.\n"
+        "Rival: a sorted list of every image of every stage.\n"
+        f"Times are medians of {ROUNDS}. Memory is tracemalloc's peak while a plan is made and\n"
+        "walked. It should not grow, so × is relative to the shortest series."
     )
     for name in PROFILES:
         profile = stock_profile(name)
@@ -50,7 +50,7 @@ def _times(name: str, profile: Profile) -> None:
 
 
 def _memory(name: str, profile: Profile) -> None:
-    print(f"\n{name}, peak of memory")
+    print(f"\n{name}, peak memory")
     print_row(("images", "KiB", "× first", "rival KiB", "plan/rival"), WIDTHS)
     least = 0.0
     for count in LENGTHS:
@@ -68,7 +68,7 @@ def _memory(name: str, profile: Profile) -> None:
 
 
 def walk(plan: Plan) -> int:
-    """Carries it out with nothing behind it; how many fetches there were."""
+    """Walks a plan without fetching anything. Returns the number of fetches."""
     flying: deque[Fetch] = deque()
     fetches = 0
     while True:

@@ -1,6 +1,6 @@
-"""Ten thousand random sequences of viewers, origin behaviours and evictions (`tests.sequences`).
+"""Ten thousand random sequences of viewers, origin behaviour and evictions (`tests.sequences`).
 
-Takes minutes, so it is run where it is named. `SEQUENCES=100` plays fewer, `FIRST_SEED=500` others.
+They take minutes, so they run only if they are named. `SEQUENCES=100` plays fewer, `FIRST_SEED=500` others.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from tests.sequences.values import sequence_of
 COUNT = int(os.environ.get("SEQUENCES", "10000"))
 FIRST_SEED = int(os.environ.get("FIRST_SEED", "0"))
 AT_ONCE = 8
-"""Sequences that are played at the same time."""
+"""Sequences that are played at once."""
 
 
 def run() -> None:
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it tells of each answer that is cut
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs every response that is aborted
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     uvloop.run(_run())
 

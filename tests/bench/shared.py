@@ -1,6 +1,6 @@
-"""What benchmarks share: an origin that counts, the proxy, its rivals, and a table.
+"""Shared parts of the benchmarks: an origin that counts, the proxy, its rivals, and tables.
 
-Everything runs on loopback, each server in a process of its own, and ends with the `with` that began it.
+Everything runs on loopback. Each server is a process of its own and ends with the `with` that started it.
 """
 
 import os
@@ -29,24 +29,24 @@ from proxy.settings.model import Settings
 FIRST = 65536
 """Bytes of a first range."""
 PIECE = 256 * 1024
-"""Bytes that the origin hands to its socket at once."""
+"""Bytes that the origin writes to its socket at once."""
 LABEL = b"image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
 WIDTH = 80
-"""Columns of a table at most."""
+"""Most columns of a table."""
 
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, Headers, list[bytes]]
 """Status, headers, and the body in pieces."""
 Front = Callable[[str], AbstractContextManager[str]]
-"""Starts a server in front of the URL of an origin; gives its own URL."""
+"""A function that runs a server in front of an origin's URL and yields the URL of the server."""
 
 
 class NotInstalled(Exception):
-    """Says what would install it."""
+    """A program is missing. The message says how to install it."""
 
 
 def frame_path(study: str, number: int, size: int) -> str:
-    """A frame of `size` bytes; the same bytes in every study."""
+    """Path of a frame of `size` bytes. The bytes are equal in every study."""
     return f"studies/{study}/series/1/instances/1.{number}.{size}/frames/1"
 
 
@@ -56,7 +56,7 @@ def frame_bytes(number: int, size: int) -> bytes:
 
 
 class Counting:
-    """The origin: frames out of memory, and what was asked of it, by study and stage."""
+    """The origin. It serves frames from memory and counts requests by study and stage."""
 
     def __init__(self) -> None:
         self._asked: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -70,7 +70,7 @@ class Counting:
             self._asked[path.split("/")[1]][stage] += 1
             status, headers, pieces = self._answer(path, value)
         else:
-            # Of a study: what was asked. Of anything else, which opens a connection: nothing.
+            # A path below asked/ returns the counts of a study. Any other one only opens a connection.
             asked = self._asked[path.removeprefix("asked/")] if path.startswith("asked/") else None
             body = b"[]" if asked is None else f"[{dict(asked)}]".replace("'", '"').encode()
             status, headers, pieces = 200, _headers(b"application/dicom+json", body), [body]
@@ -110,7 +110,7 @@ def run_origin(listener: socket.socket) -> None:
 
 
 def start(children: Children, name: str, target: Callable[..., None], *arguments: Any) -> str:
-    """A server of ours on a new socket, which is its first argument; its URL."""
+    """Starts one of our servers on a new socket, which is the first argument of `target`. Returns its URL."""
     listener = listen()
     children.start(name, target, listener, *arguments)
     return "http://{}:{}".format(*address(listener))
@@ -118,7 +118,7 @@ def start(children: Children, name: str, target: Callable[..., None], *arguments
 
 @contextmanager
 def proxy(origin: str) -> Iterator[str]:
-    """One worker with the default settings."""
+    """Runs the proxy with one worker and the default settings."""
     settings = Settings(_env_prefix="NOTHING_", origins=[{"url": origin}], log={"level": "error"})
     with Children() as children:
         viewers, admin = listen(), listen()
@@ -128,7 +128,7 @@ def proxy(origin: str) -> Iterator[str]:
 
 @contextmanager
 def nginx(origin: str) -> Iterator[str]:
-    """One worker, slices of 64 KiB in its cache, one fetch a slice, kept connections to the origin."""
+    """Runs nginx with one worker, a cache of 64 KiB slices, one fetch per slice and kept connections."""
     program = installed("nginx", "nginx-light")
     with tempfile.TemporaryDirectory(prefix="bench-nginx-") as folder:
         port = free_port()
@@ -175,7 +175,7 @@ http {{
 
 @contextmanager
 def varnish(origin: str) -> Iterator[str]:
-    """In memory, as it is after installation; it fetches a frame whole and ranges over what came."""
+    """Runs Varnish as installed, in memory. It fetches whole frames and serves ranges of the bytes so far."""
     program = installed("varnishd", "varnish")
     with tempfile.TemporaryDirectory(prefix="bench-varnish-") as folder:
         port, parts = free_port(), urlsplit(origin)
@@ -208,7 +208,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: Sequence[str], port: int) -> Iterator[str]:
-    """A foreign program until the end of the `with`; begins when it listens."""
+    """Runs a third-party program until the end of the `with`. Yields once it listens."""
     with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
         try:
             deadline = time.monotonic() + 15
@@ -232,7 +232,7 @@ def _listens(port: int) -> bool:
 
 
 def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
-    """The first cell to the left, the others to the right, each in its width; a row is shown at once."""
+    """Prints a row at once. The first cell is aligned left, the others right, each in its width."""
     left, *right = (
         cell.ljust(width) if place == 0 else cell.rjust(width)
         for place, (cell, width) in enumerate(zip(cells, widths, strict=False))
@@ -241,7 +241,7 @@ def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
 
 
 def versions() -> str:
-    """Of the rivals that are here."""
+    """Versions of the rivals that are installed."""
     found = []
     for program, package, flag in (("nginx", "nginx-light", "-v"), ("varnishd", "varnish", "-V")):
         try:

@@ -1,4 +1,4 @@
-"""Twenty frames over one slow link: when the last first range is answered, and when all are complete."""
+"""Twenty frames over one slow link: time to the last first range, and to the end of all frames."""
 
 import asyncio
 import time
@@ -33,18 +33,18 @@ NETWORK = Network("20ms", down=30e6, up=30e6, latency=0.020)
 MANY = 8
 """Viewers at once, each with its own connections."""
 AIM_FIRST, AIM_COMPLETE = 0.40, 5.5
-"""Seconds that issue 3 asks for."""
+"""Target times in seconds, from issue 3."""
 WIDTHS = (29, 8, 6, 10, 6, 9, 6, 6)
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds from the first request, of the viewer who was last."""
+    """Seconds from the first request, for the slowest viewer."""
 
     last_first: float
-    """Until the last first range was answered."""
+    """Until the last first range had arrived."""
     complete: float
-    """Until all frames were there."""
+    """Until all frames were complete."""
 
 
 FLOOR = Times(NETWORK.limit(FRAMES * FIRST), NETWORK.limit(FRAMES * SIZE))
@@ -52,18 +52,18 @@ FLOOR = Times(NETWORK.limit(FRAMES * FIRST), NETWORK.limit(FRAMES * SIZE))
 
 def run() -> None:
     print(
-        f"{FRAMES} frames of {SIZE:,} bytes; one link of {NETWORK.down / 1e6:g} Mbit/s and"
+        f"{FRAMES} frames of {SIZE:,} bytes. One link of {NETWORK.down / 1e6:g} Mbit/s and"
         f" {NETWORK.latency * 1e3:g} ms before the origin.\n"
-        f"A viewer has {CONNECTIONS} open connections; on them it asks bytes=0-{FIRST - 1} of each frame,\n"
-        f"then bytes={FIRST}- of each. Each row: a new process, an empty cache;\n"
-        "the bytes are compared. nginx: proxy_cache_lock on. Seconds, of the last viewer;\n"
-        "× is to the floor: bytes / rate + one latency, with nobody's headers."
+        f"A viewer has {CONNECTIONS} open connections. It requests bytes=0-{FIRST - 1} of every\n"
+        f"frame, then bytes={FIRST}- of every frame. Each row is a new process with an empty\n"
+        "cache. The bytes are compared. nginx has proxy_cache_lock on. Times are seconds of\n"
+        "the slowest viewer. × is relative to the limit: bytes / rate + one latency, no headers."
     )
     print(f"({versions()})\n")
-    print_row(("", "last", "", "all", "", "asked of the origin"), (*WIDTHS[:5], sum(WIDTHS[5:])))
+    print_row(("", "last", "", "all", "", "origin requests"), (*WIDTHS[:5], sum(WIDTHS[5:])))
     print_row(("", "first", "×", "complete", "×", "first", "rest", "whole"), WIDTHS)
-    _print("floor", FLOOR, {"first": FRAMES, "rest": FRAMES})
-    _print("issue 3 asks for", Times(AIM_FIRST, AIM_COMPLETE), {"first": FRAMES, "rest": FRAMES})
+    _print("limit", FLOOR, {"first": FRAMES, "rest": FRAMES})
+    _print("target of issue 3", Times(AIM_FIRST, AIM_COMPLETE), {"first": FRAMES, "rest": FRAMES})
     with Children() as children:
         origin = start(children, "origin", run_origin)
         host, _, port = origin.removeprefix("http://").rpartition(":")
@@ -99,10 +99,10 @@ async def _asked(origin: str, study: str) -> dict[str, int]:
 
 
 async def _load(url: str, study: str, viewers: int) -> Times:
-    """All viewers at once, from the same moment on."""
+    """Starts all viewers at the same time and waits for them."""
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(Server(url)) for _ in range(viewers)]
-        # A viewer has just read metadata through its connections.
+        # A viewer has just read metadata over its connections.
         touches = (server.get_json(f"studies/{study}/series") for server in servers * CONNECTIONS)
         await asyncio.gather(*touches)
         began = time.perf_counter()
@@ -117,7 +117,7 @@ async def _load(url: str, study: str, viewers: int) -> Times:
 
 
 async def _view(server: Server, study: str) -> list[MeasuredPicture]:
-    """As the measuring viewer's range way: a connection goes on when its answer is whole."""
+    """Loads like the range way of `measure`. A connection continues once its response is complete."""
     pictures = [MeasuredPicture(is_progressive=True) for _ in range(FRAMES)]
     requests = iter(list(product((Span(0, FIRST), Span(FIRST, None)), range(FRAMES))))
 

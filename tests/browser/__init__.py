@@ -1,1 +1,1 @@
-"""Cornerstone3D's own viewports in Chromium, in front of the proxy."""
+"""Tests with Cornerstone3D's real viewports in Chromium, in front of the proxy."""

@@ -1,4 +1,4 @@
-"""What goes over the wire between the browser and the proxy, which a page does not get to see."""
+"""Records the requests and responses between the browser and the proxy, which the page cannot see."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,17 +10,17 @@ from tests.house import House
 
 @dataclass(frozen=True)
 class Turn:
-    """One request of the browser for a frame, and its answer."""
+    """One request of the browser for a frame, and the response."""
 
     range: str | None
     guard: str
-    """The name of the validator's header; empty where none was sent."""
+    """Name of the conditional header. Empty if there was none."""
     status: int
 
 
 @dataclass
 class Between:
-    """Stands before the proxy; takes its ETag away where a test wants to see the browser without."""
+    """Middleware in front of the proxy. It can remove the proxy's ETag to test the browser without it."""
 
     app: ASGIApp
     keeps_etag: bool = True
@@ -42,12 +42,12 @@ class Between:
         await self.app(scope, receive, sending)
 
     def taken(self) -> list[Turn]:
-        """The turns since this was last asked."""
+        """The turns recorded since the last call."""
         taken, self.turns = self.turns, []
         return taken
 
 
 def between(home: House, *, keeps_etag: bool = True) -> Between:
-    """Put before a house's proxy."""
+    """Puts the middleware in front of a house's proxy."""
     home.door._app = made = Between(home.app.viewers, keeps_etag)
     return made

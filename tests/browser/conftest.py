@@ -11,7 +11,7 @@ from tests.browser.viewing import FLAGS, Viewer, viewer_in
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """One loop for all tests here, since they share a browser."""
+    """One event loop for all tests here, because they share a browser."""
     return "asyncio"
 
 
@@ -31,7 +31,7 @@ def volume() -> Series:
 
 
 def _encoded(make: Callable[[], Series]) -> Series:
-    """Made before any loop runs, since it blocks."""
+    """Encodes a series before any event loop runs, because encoding blocks."""
     pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
     series = make()
     assert series.codestreams
@@ -65,6 +65,6 @@ async def page(browser: Any, server: PageServer) -> AsyncIterator[Viewer]:
 
 @pytest.fixture
 async def viewer(page: Viewer) -> Viewer:
-    """One page for all tests, loaded anew after a test that left something behind."""
+    """One page for all tests. It is reloaded after a test that left something behind."""
     await page.prepare()
     return page

@@ -1,4 +1,4 @@
-"""Series that a viewer opens: pixels of real images, their codestreams, and metadata to draw them by."""
+"""Series for a viewer: pixels of real images, their codestreams, and the metadata to display them."""
 
 import hashlib
 import json
@@ -24,31 +24,31 @@ class Series:
     """A series of instances with one frame each."""
 
     path: str
-    """Below the root."""
+    """Path of the series, below the root."""
     pixels: tuple[Pixels, ...]
-    """(rows, columns) each, in the order of position."""
+    """Pixels of each image as (rows, columns), in order of position."""
     window: tuple[int, int]
     """Center and width, in output values."""
     intercept: int = 0
-    """From stored values to output values."""
+    """Rescale intercept from stored values to output values."""
 
     @cached_property
     def codestreams(self) -> tuple[bytes, ...]:
-        """In the same order."""
+        """The codestreams of the images, in the same order."""
         return tuple(map(encode_htj2k, self.pixels))
 
     @cached_property
     def metadata(self) -> bytes:
-        """DICOM JSON."""
+        """Metadata in DICOM JSON."""
         return json.dumps([self._instance(image) for image in range(len(self.pixels))]).encode()
 
     @property
     def frames(self) -> tuple[str, ...]:
-        """Their paths."""
+        """Paths of the frames."""
         return tuple(frame_of(image, self.path) for image in range(len(self.pixels)))
 
     def origin(self) -> ScriptedOrigin:
-        """An origin that has it."""
+        """An origin that has the series."""
         metadata = {f"{self.path}/metadata": self.metadata}
         return ScriptedOrigin(dict(zip(self.frames, self.codestreams, strict=True)), metadata=metadata)
 
@@ -92,21 +92,21 @@ class Series:
 
 @cache
 def radiograph() -> Series:
-    """One image of 1024x1024: the middle of a radiograph of a chest."""
+    """One image of 1024x1024, from the middle of a chest radiograph."""
     middle = np.ascontiguousarray(large_radiograph().pixels[0][400:1424, 400:1424])
     return Series(f"/studies/{UID}.11/series/{UID}.12", (middle,), window=(12000, 24000))
 
 
 @cache
 def large_radiograph() -> Series:
-    """All of it."""
+    """One image of the complete radiograph."""
     chest = dcmread(find(PackagedFile("data_store", "data/RG1_UNCR.dcm"))).pixel_array
     return Series(f"/studies/{UID}.11/series/{UID}.14", (chest,), window=(12000, 24000))
 
 
 @cache
 def volume() -> Series:
-    """Sixteen slices of 256x256, made from one of a head."""
+    """Sixteen slices of 256x256, made from one slice of a head."""
     head = dcmread(find(PackagedFile("data_store", "data/693_UNCR.dcm"))).pixel_array
     slices = tuple(np.ascontiguousarray(ct_slice(head, 8 * number)[::2, ::2]) for number in range(SLICES))
     return Series(f"/studies/{UID}.11/series/{UID}.13", slices, window=(40, 400), intercept=-1024)

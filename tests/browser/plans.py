@@ -1,4 +1,4 @@
-"""Retrieve configurations as viewers have them, and what each asks of a large image and shows of it."""
+"""Retrieve configurations of viewers, with the requests and pictures that each causes for a large image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,41 +15,41 @@ THREE = [
 
 @dataclass(frozen=True)
 class Plan:
-    """One configuration, and what it leads to."""
+    """A configuration and its expected effects."""
 
     retrieve: dict[str, Any]
-    """As Cornerstone3D takes it; stages may be a stock plan by name."""
+    """Cornerstone3D's retrieve configuration. Stages may be the name of a stock plan."""
     asked: tuple[str | None, ...]
-    """Ranges of the frame as the viewer asks; an open end is None after the dash's number."""
+    """Ranges that the viewer requests of the frame. An open end has nothing after its dash."""
     statuses: tuple[int, ...] = (SUBRESOLUTION, FULL)
-    """Qualities in their order."""
+    """Image quality statuses in order."""
     sizes: tuple[int, ...] = (256, 1024)
-    """Decoded rows in their order."""
+    """Decoded rows in order."""
     is_streamed: bool = False
-    """Whether the last stage may show more on its way."""
+    """True if the last stage can show intermediate results."""
 
 
 def first(size: int = 64 * KIB, **more: Any) -> dict[str, Any]:
-    """A first range of so many bytes, in the words of new viewers."""
+    """Options for a first range of `size` bytes, with the keys of old and new viewers."""
     return {"rangeIndex": 0, "chunkSize": size, "initialChunkSize": size, **more}
 
 
 def two(fast: dict[str, Any], final: dict[str, Any]) -> dict[str, Any]:
-    """Cornerstone3D's stock plan for images that come twice."""
+    """Cornerstone3D's stock plan for images that are loaded in two steps."""
     return {"stages": "sequential", "retrieveOptions": {"singleFast": fast, "singleFinal": final}}
 
 
 def reduced(path: str) -> dict[str, Any]:
-    """A smaller picture by a URL of its own. Without the decodeLevel the viewer reduces it once more."""
+    """Options for a smaller picture at its own URL. Without decodeLevel the viewer would reduce it again."""
     asked = {"framesPath": path, "urlArguments": "fsiz=128,128"}
     return {**asked, "imageQualityStatus": SUBRESOLUTION, "decodeLevel": 0}
 
 
 OHIF = {"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax="*"'}
-"""What OHIF puts in the place of Cornerstone3D's own Accept."""
+"""The Accept header that OHIF sends in place of Cornerstone3D's own."""
 
 OHIF_LIMITS = {"interaction": 100, "thumbnail": 75, "prefetch": 25}
-"""How many requests of a type OHIF has under way at once; Cornerstone3D itself has 1000 of each."""
+"""OHIF's limits for requests of each type at once. Cornerstone3D's own limit is 1000 for each."""
 
 REST = {"rangeIndex": -1}
 BY_RANGE = two(first(decodeLevel=3), REST)
@@ -61,7 +61,7 @@ BY_RANGE_WITH_LAST_HOPE = {
     ],
     "retrieveOptions": {"singleFast": first(decodeLevel=3), "singleFinal": REST},
 }
-"""As the documentation has it: where ranges failed, a plain request."""
+"""The documentation's example: a plain request follows if the ranges failed."""
 STREAMING = {"stages": "single", "retrieveOptions": {"single": {"streaming": True, "decodeLevel": 1}}}
 
 STACKS = {
@@ -118,4 +118,4 @@ VOLUMES = {
         "multipleFinal": {"streaming": True},
     },
 }
-"""Options beside the stock plan `interleaved`."""
+"""Options for the stock plan `interleaved`."""

@@ -1,7 +1,7 @@
-"""Cornerstone3D's page: bundled with what it needs, and served.
+"""Bundles and serves the page with Cornerstone3D.
 
-The server also holds each series as plain pixels: what Cornerstone3D draws of those, without a codec and
-without the proxy, is what the picture has to look like.
+The server also has each series as plain pixels. Cornerstone3D's drawing of those, without a codec and without
+the proxy, is the reference for all pictures.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ NEEDED = {
     "chromium": "apt-get install --no-install-recommends chromium",
     "esbuild": "npm install --prefix tests/browser",
 }
-"""Programs, and how each is had."""
+"""Programs, and the command that installs each."""
 
 
 def program(name: str) -> str:
-    """Where a program is; skips the test by name where it is not."""
+    """The path of a program. Skips the test, and names the program, if it is missing."""
     found = shutil.which(name) or shutil.which(name, path=str(MODULES / ".bin"))
     if found is None:
         pytest.skip(f"{name} is not installed: {NEEDED[name]}")
@@ -39,7 +39,7 @@ def program(name: str) -> str:
 
 
 def bundle() -> dict[str, bytes]:
-    """The page's files by path, bundled anew where what they are made of is another."""
+    """The page's files by path. They are bundled again if a source has changed."""
     program("node")
     sources = [HERE / "page" / "viewer.js", HERE / "package.json"]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
@@ -66,7 +66,7 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 def media_of(path: str) -> str:
-    """The media type of a file of the page's server."""
+    """The media type of a file on the page's server."""
     if path.startswith("/plain/"):
         return "application/dicom+json" if path.endswith("/metadata") else "multipart/related; boundary=plain"
     return {".js": "text/javascript", ".wasm": "application/wasm"}.get(Path(path).suffix, "text/html")
@@ -80,7 +80,7 @@ class PageServer:
     url: str = ""
 
     def add(self, series: Series) -> None:
-        """A series more, as plain pixels."""
+        """Adds a series as plain pixels."""
         self.files[f"/plain{series.path}/metadata"] = series.metadata
         head = f"--plain\r\nContent-Type: application/octet-stream;transfer-syntax={EXPLICIT}\r\n\r\n"
         for path, pixels in zip(series.frames, series.pixels, strict=True):
@@ -88,7 +88,7 @@ class PageServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        body = self.files.get(path, b"")  # a browser asks for an icon too
+        body = self.files.get(path, b"")  # empty for other paths, because a browser also requests an icon
         headers = [(b"content-type", media_of(path).encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -96,7 +96,7 @@ class PageServer:
 
 @asynccontextmanager
 async def page_server() -> AsyncIterator[PageServer]:
-    """The page on a free port of loopback."""
+    """Runs the server of the page on a free port of the loopback interface."""
     server = PageServer(bundle())
     socket = open_socket("127.0.0.1", 0)
     server.url = f"http://127.0.0.1:{socket.getsockname()[1]}"

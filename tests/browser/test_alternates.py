@@ -1,4 +1,4 @@
-"""The real Cornerstone3D loads images progressively that their origin has only uncompressed."""
+"""The real Cornerstone3D progressively loads images that their origin stores uncompressed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ PLANS = {
     "htj2k by range": (two(first(16 * KIB, decodeLevel=2) | HTJ2K, REST | HTJ2K), ["/htj2k/"] * 2),
     "jlsReduced": (two(REDUCED, JLS), ["/jlsThumbnail/", "/jls/"]),
 }
-"""Stages of a stack, and the paths that they ask for."""
+"""Stages of a stack, and the paths that they request."""
 
 
 def interleaved(fast: dict[str, Any], final: dict[str, Any]) -> dict[str, Any]:
@@ -48,12 +48,12 @@ VOLUMES = {
 
 @dataclass(frozen=True)
 class Uncompressed(Series):
-    """A series whose origin has its plain pixels and nothing else."""
+    """A series whose origin has only its plain pixels."""
 
     stored: int = 16
-    """Bits that are used."""
+    """Number of bits in use."""
     by_range: int = 2
-    """By how much the viewer divides its size where it has 16 KiB; it goes by their share of the whole."""
+    """The factor by which the viewer reduces the image after 16 KiB. It depends on the share of the whole."""
 
     def origin(self) -> ScriptedOrigin:
         frames = {path: pixels.tobytes() for path, pixels in zip(self.frames, self.pixels, strict=True)}
@@ -109,7 +109,7 @@ def made(name: str) -> Uncompressed:
 
 @pytest.fixture(scope="module")
 def charls() -> bytes:
-    """Cornerstone3D's decoder of JPEG-LS, which the page of other tests does without."""
+    """Cornerstone3D's decoder of JPEG-LS, which the page of other tests does not have."""
     return (MODULES / "@cornerstonejs/codec-charls/dist/charlswasm_decode.wasm").read_bytes()
 
 
@@ -158,7 +158,7 @@ async def test_a_stack(viewer: Viewer, uncompressed: Uncompressed, plan: str, is
     assert all(render["lit"] > 0.3 for render in seen.renders)
     assert seen.rendering == "gpu"
     assert (viewer.faults, seen.errors) == ([], [])
-    assert origin.ranges_of(frame) == [None], "what is made out of it is fetched once"
+    assert origin.ranges_of(frame) == [None], "the frame it is made from is fetched only once"
     assert (await viewer.looks_like("stack", uncompressed))["differing"] == 0
 
 

@@ -35,7 +35,7 @@ STACKS = ("signed CT", "unsigned, 12 bits", "colour")
 
 
 def images(series: Series) -> Iterator[Image]:
-    """As an archive is given them."""
+    """The images of a series, as an archive receives them."""
     for told, pixels in zip(json.loads(series.metadata), series.pixels, strict=True):
         dataset = Dataset.from_json(told)
         del dataset.AvailableTransferSyntaxUID
@@ -47,7 +47,7 @@ def images(series: Series) -> Iterator[Image]:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Orthanc with all of them; the base of its DICOMweb."""
+    """Runs Orthanc with all images and yields the base URL of its DICOMweb."""
     held = [image for name in (*STACKS, "volume") for image in images(made(name))]
     with orthanc(tmp_path_factory.mktemp("orthanc"), held) as url:
         yield url

@@ -1,8 +1,8 @@
-"""The browser's own cache between viewer and proxy: it writes requests anew, and the viewer must not notice.
+"""The browser's cache between viewer and proxy. It rewrites requests, and the viewer must not notice.
 
-Where ranges have a strong ETag, Chromium keeps them as parts of one entry. It writes out open ends, guards a
-missing part by If-Range, and asks whether what it holds is still so by a Range with If-None-Match, even
-where the page asked for the whole: what is no 304 and no 200 then is seen by the page.
+If ranges have a strong ETag, Chromium keeps them as parts of one cache entry. It fills in open ends and
+guards missing parts with If-Range. It revalidates an entry with a Range and If-None-Match, even if the page
+requested the whole. If the response is then neither 304 nor 200, the page sees that.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ FIRST_ALONE = {
     "stages": [{"id": "first", "retrieveType": "fast"}],
     "retrieveOptions": {"fast": first(decodeLevel=3)},
 }
-"""What a prefetch asks for: the first options, and no more."""
+"""The requests of a prefetch: only the first options."""
 
 FIRST, END = "bytes=0-65535", "bytes=65536-{last}"
 ALL, REST = "bytes=0-{last}", "bytes=65536-"
@@ -52,7 +52,7 @@ def root(home: House) -> str:
 
 
 def turns(wanted: list[Any], size: int) -> list[Turn]:
-    """With the last byte of the representation put in."""
+    """The expected turns, with the representation's last byte filled in."""
     return [Turn(asked and asked.format(last=size - 1), guard, status) for asked, guard, status in wanted]
 
 
@@ -67,7 +67,7 @@ async def test_whatever_the_browser_makes_of_it_the_viewer_sees_the_same(
             seen = await viewer.show("stack", root(home), radiograph, plan)
             assert wire.taken() == turns(wanted, size)
             assert (seen.statuses()[-1], seen.digests()[-1]) == (FULL, radiograph.digest())
-            if plan is BY_RANGE:  # 128 where the viewer was not told how many bytes there are
+            if plan is BY_RANGE:  # 128 if the viewer was not told the total length
                 assert seen.sizes() == [(256, 256), (1024, 1024)]
             assert (viewer.faults, seen.errors) == ([], [])
 
@@ -97,7 +97,7 @@ def larger(pixels: Pixels) -> Pixels:
 
 
 def another(radiograph: Series, change: Any) -> Series:
-    """The series with another picture in the same place."""
+    """The series with another picture in its place."""
     return Series(radiograph.path, (change(radiograph.pixels[0]),), radiograph.window)
 
 
@@ -151,15 +151,15 @@ FETCH = """async ([url, range]) => {
 async def test_a_range_behind_a_whole_that_the_browser_holds_has_a_type(
     viewer: Viewer, radiograph: Series, etag: str | None
 ) -> None:
-    """A viewer whose first range brought all asks for what is behind it, and reads the type of the answer."""
-    viewer.is_used_up = True  # its console tells of each 416
+    """A viewer whose first range held everything requests what follows, and reads the response's type."""
+    viewer.is_used_up = True  # the page's console reports each 416
     body, path = radiograph.codestreams[0], radiograph.frames[0]
     origin = ScriptedOrigin(
         script=lambda asked: honest(body, asked, etag=etag) if asked.path == path else None
     )
     async with house(origin, cors=ANYWHERE) as home:
         url = root(home).rstrip("/") + path
-        # The first answer is of a copy on its way, so its ETag is weak without one of the origin.
+        # The first response is of a copy being fetched. Unless the origin has an ETag, the proxy's is weak.
         for guard in ("", "if-none-match") if etag is None else ("", "", "if-none-match"):
             wire = between(home)
             seen = [
@@ -176,14 +176,14 @@ async def test_a_range_behind_a_whole_that_the_browser_holds_has_a_type(
 async def test_without_a_strong_etag_of_the_origin_the_viewer_sees_the_same(
     viewer: Viewer, radiograph: Series, etag: str, is_forgotten: bool
 ) -> None:
-    """The browser holds ranges under the ETag of a whole, and the proxy is just fetching a new copy."""
+    """The browser holds ranges under the ETag of a whole while the proxy fetches a new copy."""
     body, path = radiograph.codestreams[0], radiograph.frames[0]
     origin = radiograph.origin()
     origin.script = lambda asked: honest(body, asked, etag=etag) if asked.path == path else None
     async with house(origin, cors=ANYWHERE) as home:
         for plan in (BY_RANGE, STREAMING, BY_RANGE, WHOLE, FIRST_ALONE, BY_RANGE, FIRST_ALONE, STREAMING):
             seen = await viewer.show("stack", root(home), radiograph, plan)
-            if plan is not FIRST_ALONE:  # which ends without a whole
+            if plan is not FIRST_ALONE:  # it ends without a whole
                 assert (seen.statuses()[-1], seen.digests()[-1]) == (FULL, radiograph.digest())
                 assert (viewer.faults, seen.errors) == ([], [])
             await home.until_idle()
@@ -194,7 +194,7 @@ async def test_without_a_strong_etag_of_the_origin_the_viewer_sees_the_same(
 async def test_a_viewer_that_prefetches_and_forgets_costs_the_origin_nothing_more(
     viewer: Viewer, radiograph: Series
 ) -> None:
-    """It asks for the first bytes of a stack, and once scrolled there for all from the start (#2433)."""
+    """The viewer requests a stack's first bytes, and after scrolling there all from the start (#2433)."""
     origin = radiograph.origin()
     async with house(origin, cors=ANYWHERE) as home:
         between(home, keeps_etag=False)

@@ -1,4 +1,4 @@
-"""The real Cornerstone3D in front of a tree that `create` wrote: directly, and through the proxy."""
+"""The real Cornerstone3D with a tree that `create` wrote, directly and through the proxy."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 def save(series: Series, folder: Path) -> None:
-    """As DICOM files, not compressed."""
+    """Writes the series as uncompressed DICOM files."""
     for image, pixels in enumerate(series.pixels):
         dataset = Dataset.from_json(series._instance(image))
         del dataset.AvailableTransferSyntaxUID
@@ -33,7 +33,7 @@ def save(series: Series, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What stands before /studies of a tree with both series."""
+    """Serves a tree with both series and yields the URL up to /studies."""
     folder = tmp_path_factory.mktemp("tree")
     (folder / "files").mkdir()
     for series in (radiograph(), volume()):

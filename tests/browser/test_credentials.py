@@ -1,4 +1,4 @@
-"""Who may read: Cornerstone3D's requests with a Range go without what the viewer adds to all others."""
+"""Access control: Cornerstone3D's range requests lack the headers that the viewer adds to all others."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ READER = {"Authorization": TOKEN}
 
 
 def guarded(series: Series, header: str, proof: str) -> ScriptedOrigin:
-    """An origin that lets nobody in without that header."""
+    """An origin that refuses requests without that header."""
 
     def script(asked: Asked) -> Reply | None:
         return (

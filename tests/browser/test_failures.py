@@ -1,4 +1,4 @@
-"""What the viewer shows where origins fail: never a part of a picture that counts as the whole."""
+"""The viewer's picture if the origin fails: it never takes part of an image for the whole."""
 
 from collections.abc import Callable
 from itertools import count
@@ -17,7 +17,7 @@ from tests.scripted_origin import HANG_UP, Asked, Reply, honest
 pytestmark = pytest.mark.anyio
 
 AFTER = 5000
-"""Bytes after which an origin hangs up."""
+"""Bytes after which an origin closes the connection."""
 
 
 def answers_500(body: bytes, asked: Asked) -> Reply:
@@ -36,7 +36,7 @@ FAILING = {"500": answers_500, "hangs up": hangs_up}
 
 
 def completions(frames: dict[str, bytes], how: Failing, times: int = 1_000_000) -> Any:
-    """A script by which so many completions fail."""
+    """A script that makes the first `times` completions fail."""
     failed = count()
 
     def script(asked: Asked) -> Reply | None:
@@ -48,7 +48,7 @@ def completions(frames: dict[str, bytes], how: Failing, times: int = 1_000_000) 
 
 
 def is_honest(seen: Seen, series: Series) -> bool:
-    """Whether all that counts as whole is whole."""
+    """True if every image that counts as complete is complete."""
     return all(
         image["digest"] == series.digest(image["index"]) for image in seen.images if image["status"] == FULL
     )
@@ -86,7 +86,7 @@ async def test_where_a_slice_never_comes_the_others_do(
     assert is_honest(seen, volume)
     others = set(range(len(volume.frames))) - {broken}
     assert {image for image in others if FULL in seen.statuses(image)} == others
-    # Where an origin hangs up again and again, each try brings some bytes more, perhaps all.
+    # If an origin closes the connection repeatedly, each try adds some bytes, perhaps all.
     assert {error["index"] for error in seen.errors} <= {broken}
 
 
@@ -120,7 +120,7 @@ async def test_a_last_hope_heals_what_ranges_did_not(viewer: Viewer, radiograph:
 
 
 async def losing(viewer: Viewer, home: House, then: Callable[[], None]) -> None:
-    """Before the rest is asked for the frame is gone from the proxy, and something else happens."""
+    """Removes the frame from the proxy before the rest is requested, and then calls `then`."""
 
     async def before(asked: str) -> None:
         if not asked.startswith("bytes=0-"):

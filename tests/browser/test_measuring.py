@@ -1,4 +1,4 @@
-"""What the browser benchmarks count, draw, and put in front of the proxy."""
+"""The counting, the drawing and the setup of the browser benchmarks."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A stack viewport in front of the proxy: what it asks, shows on the way, and shows in the end."""
+"""A stack viewport in front of the proxy: its requests, its intermediate pictures, and its final picture."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from tests.scripted_origin import Asked, Reply, honest
 pytestmark = pytest.mark.anyio
 
 FETCHED = {"bytes=0-65535", "bytes=65536-", "bytes=0-32767", "bytes=32768-"}
-"""What the proxy may ask of the origin: a first fetch, and the rest."""
+"""The ranges that the proxy may request from the origin: a first fetch, and the rest."""
 
 
 STREAMING_AT_64_KIB = {
     "stages": "single",
     "retrieveOptions": {"single": {"streaming": True, "decodeLevel": 3, "initialChunkSize": 64 * KIB}},
 }
-"""By default it decodes nothing before 128 KiB."""
+"""By default the viewer decodes nothing before 128 KiB."""
 
 
 def root(home: House) -> str:
@@ -44,7 +44,7 @@ async def test_every_plan_shows_what_it_should(
         await home.until_idle()
     assert seen.rendering == "gpu"
     told = list(zip(seen.statuses(), seen.sizes(), strict=True))
-    if plan.is_streamed:  # how far it has come by when it is decoded is a matter of time
+    if plan.is_streamed:  # timing decides how much has arrived when it is decoded
         del told[1:-1]
     assert told == [(status, (rows, rows)) for status, rows in zip(plan.statuses, plan.sizes, strict=True)]
     assert seen.digests()[-1] == radiograph.digest()
@@ -60,7 +60,7 @@ async def test_every_plan_shows_what_it_should(
 
 
 def _open_ended(asked: str, codestream: int) -> str:
-    """What the viewer asked: Chromium writes out the end of a range where it knows the total."""
+    """The viewer's own range. Chromium fills in the end of a range if it knows the total."""
     start, _, end = asked.partition("-")
     return f"{start}-" if end and int(end) >= codestream else asked
 
@@ -88,7 +88,7 @@ async def test_a_picture_is_shown_while_the_rest_waits(
 async def test_a_large_picture_that_is_held_is_drawn_before_its_rest_is_sent(
     viewer: Viewer, large_radiograph: Series, plan: dict[str, Any]
 ) -> None:
-    """The pause is one of an hour, so what is seen is seen in it."""
+    """The pause is an hour, so everything that is drawn is drawn during it."""
     async with house(large_radiograph.origin(), cors=ANYWHERE, listen={"pause": 3600}) as home:
         await home.viewer.get(large_radiograph.frames[0], headers={"range": "bytes=0-9"})
         await home.until_idle()
@@ -121,7 +121,7 @@ async def test_the_cut_picture_is_the_frames_own_reduction(viewer: Viewer, radio
 async def test_the_same_page_again_is_answered_from_the_browsers_cache(
     viewer: Viewer, radiograph: Series
 ) -> None:
-    """Chromium asks for what it holds by If-None-Match with a Range; the viewer has to see 200 to a whole."""
+    """Chromium revalidates with If-None-Match and a Range. The viewer must see 200 for a whole."""
     async with house(radiograph.origin(), cors=ANYWHERE) as home:
         for plan in (BY_RANGE, STREAMING, BY_RANGE, {"stages": "single"}):
             seen = await viewer.show("stack", root(home), radiograph, plan)

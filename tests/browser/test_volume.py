@@ -10,9 +10,9 @@ from tests.house import house
 pytestmark = pytest.mark.anyio
 
 LOADED_ONCE = {7, 0, 15}
-"""Images that `initialImages` asks for whole (0-based)."""
+"""Images that `initialImages` requests whole (0-based)."""
 WITH_FIRST = {1, 3, 5, 9, 11, 13}
-"""Images that come smaller first: of each four the second and the fourth, but for those loaded already."""
+"""Images that come in a smaller size first: the second and fourth of each four, if not loaded already."""
 
 
 @pytest.mark.parametrize("is_hot", [False, True], ids=["cold", "hot"])
@@ -37,7 +37,7 @@ async def test_every_slice_of_a_volume_comes_whole(
         assert own == ([SUBRESOLUTION, FULL] if image in WITH_FIRST else [FULL])
     assert (viewer.faults, seen.errors) == ([], [])
     assert [stage["numberOfFailures"] for stage in seen.stages] == [0] * 8
-    # None is asked of the origin twice.
+    # The proxy requests no range of the origin twice.
     assert all(
         len(set(origin.ranges_of(frame))) == len(origin.ranges_of(frame)) <= 2 for frame in volume.frames
     )
@@ -50,7 +50,7 @@ async def test_every_slice_of_a_volume_comes_whole(
 async def test_without_options_every_slice_is_loaded_once_and_whole(
     viewer: Viewer, volume: Series, stages: str
 ) -> None:
-    """`interleaved` without options is what OHIF has for volumes."""
+    """OHIF uses `interleaved` without options for volumes."""
     origin = volume.origin()
     async with house(origin, cors=ANYWHERE) as home:
         root = str(home.viewer.base_url)

@@ -1,4 +1,4 @@
-"""Chromium with Cornerstone3D in it: its page shows series, and tells what it saw."""
+"""Chromium with Cornerstone3D. Its page shows series and reports what it saw."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from tests.browser.pictures import Series
 from tests.browser.serving import PageServer
 
 ANYWHERE = {"origins": ["*"]}
-"""The proxy's `cors`: the page is from another port, and the browser minds."""
+"""Setting `cors` of the proxy. The page is on another port, so the browser enforces CORS."""
 
 FLAGS = [
     "--no-sandbox",
@@ -21,7 +21,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # WebGL without a graphics card: Cornerstone3D loads progressively only where it draws with it.
+    # WebGL without a graphics card. Cornerstone3D loads progressively only if it draws with WebGL.
     "--use-gl=angle",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
@@ -32,17 +32,17 @@ PATIENCE = 20
 """Seconds that a series may take."""
 
 FULL, LOSSY, SUBRESOLUTION, ADJACENT, FAR = 8, 7, 6, 3, 1
-"""How good an image counts with the viewer."""
+"""The viewer's image quality statuses."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request of the page for a frame, and what it got; headers as the browser has them."""
+    """One request of the page for a frame, and the response. Headers are as the browser reports them."""
 
     path: str
     range: str | None
     status: int
-    """0 where the connection was cut or never made."""
+    """Status of the response. 0 if the connection was closed or never opened."""
     media: str
     content_range: str | None
     asked: dict[str, str] = field(repr=False)
@@ -51,14 +51,14 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Seen:
-    """What became of a series in the viewer."""
+    """The page's report about one series."""
 
     images: list[dict[str, Any]]
-    """As they were handed to the viewport: at (ms), index, status, columns, rows, syntax, digest."""
+    """Images in the viewport's order: at (ms), index, status, columns, rows, syntax, digest."""
     errors: list[dict[str, Any]]
-    """That the loader told the viewport: at, index, permanent, reason."""
+    """Errors that the loader reported to the viewport: at, index, permanent, reason."""
     renders: list[dict[str, Any]]
-    """The canvas after each drawing: at, images (so many had come), lit (the share that is not black)."""
+    """The canvas after each drawing: at, images (arrived so far), lit (share of pixels not black)."""
     stages: list[dict[str, Any]]
     """Cornerstone3D's own stage events."""
     rendering: str
@@ -69,19 +69,19 @@ class Seen:
     """Requests for frames."""
 
     def statuses(self, image: int = 0) -> list[int]:
-        """The qualities of an image in their order."""
+        """The quality statuses of an image, in order."""
         return [entry["status"] for entry in self.images if entry["index"] == image]
 
     def sizes(self, image: int = 0) -> list[tuple[int, int]]:
-        """Its decoded sizes, rows and columns, in their order."""
+        """The decoded sizes of an image as (rows, columns), in order."""
         return [(entry["rows"], entry["columns"]) for entry in self.images if entry["index"] == image]
 
     def digests(self, image: int = 0) -> list[str]:
-        """Of its pixels, in their order."""
+        """The digests of an image's pixels, in order."""
         return [entry["digest"] for entry in self.images if entry["index"] == image]
 
     def ranges(self, path: str) -> list[str | None]:
-        """What was asked of a frame."""
+        """The ranges that were requested of a frame."""
         return [exchange.range for exchange in self.exchanges if exchange.path.partition("?")[0] == path]
 
 
@@ -96,14 +96,14 @@ class Viewer:
     page: Any
     server: PageServer
     faults: list[str] = field(default_factory=list)
-    """What the page didn't catch, and what it wrote as an error to its console."""
+    """Uncaught errors of the page, and errors in its console."""
     requests: list[Any] = field(default_factory=list)
     is_used_up: bool = True
-    """Whether the page has to be loaded anew before another test."""
+    """True if the page must be reloaded before the next test."""
     _range_heard: Callable[[str], Awaitable[None]] = field(default=_nothing, repr=False)
 
     async def prepare(self) -> None:
-        """Before a test: nothing is seen yet, and what the last one left behind is gone."""
+        """Resets the page before a test, so that nothing of the last test is left."""
         if self.is_used_up:
             await self.page.goto(self.server.url)
             await self.page.wait_for_function("window.isReady")
@@ -122,7 +122,7 @@ class Viewer:
         headers: dict[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
     ) -> Seen:
-        """Opens a series as a `stack` or a `volume`; returns when its loader has ended."""
+        """Opens a series as a `stack` or a `volume`. Returns once its loader has ended."""
         self.requests.clear()
         was_used_up, self.is_used_up = self.is_used_up, True
         asked = {"name": name, "kind": kind, "root": root.rstrip("/"), "series": series.path}
@@ -136,13 +136,13 @@ class Viewer:
         return found
 
     async def until_image(self, status: int) -> None:
-        """Until an image of that quality at least has come and was drawn."""
+        """Waits until an image of at least this quality has arrived and was drawn."""
         look = "status => window.seen?.images.some((one, at) => one.status >= status"
         look += " && window.seen.renders.some((render) => render.images > at))"
         await self.page.wait_for_function(look, arg=status)
 
     async def before_ranges(self, heard: Callable[[str], Awaitable[None]]) -> None:
-        """Lets something happen before each request with a Range, which waits for it."""
+        """Calls `heard` before each request with a Range. The request waits until the call returns."""
         self.is_used_up, self._range_heard = True, heard
         await self.page.evaluate("""() => {
             const real = window.fetch;
@@ -153,14 +153,14 @@ class Viewer:
         }""")
 
     async def looks_like(self, kind: str, series: Series, *, name: str = "shown") -> dict[str, Any]:
-        """How far the canvas of a show is from what plain pixels look like."""
+        """The difference between the canvas of a show and the drawing of plain pixels."""
         self.server.add(series)
         await self.show(kind, f"{self.server.url}/plain", series, {"stages": [{"id": "all"}]}, name="plain")
         found: dict[str, Any] = await self.page.evaluate(f"window.compare('{name}', 'plain')")
         return found
 
     async def hear_range(self, asked: str) -> None:
-        """The page is about to ask for that range."""
+        """Called by the page when it is about to request a range."""
         await self._range_heard(asked)
 
     def _asked(self, request: Any) -> None:
@@ -189,7 +189,7 @@ async def _exchange(request: Any) -> Exchange:
 
 @asynccontextmanager
 async def viewer_in(browser: Any, server: PageServer) -> AsyncIterator[Viewer]:
-    """A new page, not yet loaded, with a cache and a store of its own."""
+    """A new page, not loaded yet, with a cache and storage of its own."""
     context = await browser.new_context(viewport={"width": 540, "height": 540})
     context.set_default_timeout(PATIENCE * 1000)
     page = await context.new_page()

@@ -1,7 +1,7 @@
-"""A proxy under load, behind a shaped link: what viewers and origin do here fills every panel.
+"""A proxy under load, behind a shaped link. The viewers and the origin together give every panel data.
 
-The origin does what origins do: it is busy for a moment, hangs up, has no validators, changes a frame
-between two fetches, knows nothing of a frame.
+The origin fails in common ways: it is busy for a moment, closes connections, has no validators, replaces a
+frame between two fetches, and does not know a frame.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def origin_in_trouble() -> ScriptedOrigin:
-    """Honest, unless a request's argument says what is wrong this time."""
+    """A correct origin, except for requests with an argument that names a fault."""
     pictures = [htj2k(picture(400, 400, seed=seed)) for seed in range(PICTURES)]
     bodies = [codestream(random.Random(seed).randrange(100_000, 400_000), seed) for seed in range(IMAGES)]
     origin = ScriptedOrigin().with_series(bodies).with_series(pictures, OTHER_SERIES)
@@ -79,7 +79,7 @@ def _reply(wrong: str, asked: Asked, body: bytes, *, is_new: bool) -> Reply:
 
 
 async def _view(home: House, path: str, **headers: str) -> None:
-    with suppress(httpx.TransportError):  # some are cut short
+    with suppress(httpx.TransportError):  # some responses are truncated
         await home.viewer.get(path, headers=SINGLE | headers)
 
 
@@ -93,7 +93,7 @@ async def _leave(home: House, path: str) -> None:
 
 
 async def _plan(home: House, paths: list[str]) -> None:
-    """Frames are fetched ahead, and then asked for."""
+    """Fetches frames with a plan, then requests them as a viewer."""
     frames = [{"instance": path.split("/")[6]} for path in paths]
     answer = await home.ask_plan("ahead", frames=frames)
     await home.events(answer.headers["location"])
@@ -102,7 +102,7 @@ async def _plan(home: House, paths: list[str]) -> None:
 
 
 async def _round(home: House, number: int) -> None:
-    """What happens at about the same time."""
+    """Events that happen at about the same time."""
     stack = [frame_of(image) for image in random.Random(number).sample(range(IMAGES), 8)]
     first = {"range": f"bytes=0-{FIRST - 1}"}
     async with asyncio.TaskGroup() as group:
@@ -122,11 +122,11 @@ async def _round(home: House, number: int) -> None:
 
 
 async def rounds(home: House, file: Path) -> AsyncIterator[int]:
-    """One round of requests a step; in between a configuration changes, to a good one or a bad one."""
+    """Plays one round of requests per step. Between rounds the configuration becomes valid or invalid."""
     reload = Reload(file, home.app.settings, home.app.chosen, home.app.telemetry)
     profiles = "{quarter: {first: 1/4}, ahead: {first: 64KiB}}"
     for number in itertools.count():
-        name = "pacs" if number % 2 else "PACS"  # which no origin may be called
+        name = "pacs" if number % 2 else "PACS"  # the second is not a valid name for an origin
         text = f"origins: [{{name: {name}, url: 'http://pacs'}}]\nprofiles: {profiles}\n"
         await asyncio.to_thread(file.write_text, text)
         await reload.look()
@@ -136,12 +136,12 @@ async def rounds(home: House, file: Path) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def behind_a_link() -> AsyncIterator[House]:
-    """The proxy, and before its origin a link."""
+    """Runs the proxy with a shaped link in front of its origin."""
     origin = origin_in_trouble()
     with Children() as children:
         async with running(origin):
             port = int(origin.url.rpartition(":")[2])
-            with listen() as listener:  # the child has it too
+            with listen() as listener:  # the child process inherits it
                 await asyncio.to_thread(children.start, "link", run_link, listener, "127.0.0.1", port, LINK)
                 host, port = address(listener)
             async with house(ScriptedOrigin(), origin={"url": f"http://{host}:{port}"}, **SETTINGS) as home:

@@ -1,4 +1,4 @@
-"""What the chart renders, run here: a ConfigMap as the kubelet mounts one, and a container's own command."""
+"""Runs what the chart renders: a ConfigMap as the kubelet mounts it, and a container's own command."""
 
 import json
 import subprocess
@@ -18,11 +18,11 @@ from tests.chart.tools import run
 BIN = Path(sys.executable).parent
 MOUNTED = "/etc/progressive-proxy/config"
 PATIENCE = 60
-"""Seconds that something may take to be so."""
+"""Seconds to wait for a condition."""
 
 
 class ConfigMap:
-    """A directory whose files change all at once, by one link: as the kubelet does it."""
+    """A directory whose files change all at once through one symbolic link, as the kubelet does it."""
 
     def __init__(self, folder: Path, data: dict[str, str]) -> None:
         self._folder = folder
@@ -33,7 +33,7 @@ class ConfigMap:
             (folder / name).symlink_to(Path("..data") / name)
 
     def write(self, data: dict[str, str]) -> None:
-        """What is in it from now on."""
+        """Replaces the contents."""
         self._version += 1
         version = self._folder / f"..version_{self._version}"
         version.mkdir()
@@ -46,7 +46,7 @@ class ConfigMap:
 
 @dataclass(frozen=True)
 class Pod:
-    """A proxy that runs as its chart says."""
+    """A proxy that runs with the chart's own command."""
 
     values: dict[str, Any]
     manifest: str
@@ -57,20 +57,20 @@ class Pod:
     admin: str
 
     def upgraded(self, **config: Any) -> None:
-        """The ConfigMap of another configuration, in place of this one."""
+        """Replaces the ConfigMap with that of another configuration."""
         self.config.write(
             _data(_manifest(self.folder, self.values | {"config": self.values["config"] | config}))
         )
 
     def metric(self, name: str) -> float | None:
-        """The value of a metric now."""
+        """The current value of a metric."""
         for line in httpx.get(f"{self.admin}/metrics").text.splitlines():
             if line.startswith(f"progressive_proxy_{name} "):
                 return float(line.rpartition(" ")[2])
         return None
 
     def command(self, container: Object) -> list[str]:
-        """A container's command, with what is elsewhere here."""
+        """The command of a container, with its cluster paths and addresses replaced by local ones."""
         words = container.get("command", ["progressive-proxy"]) + container.get("args", [])
         here = {MOUNTED: str(self.folder / "config"), self.service: self.viewers}
         for there, replaced in here.items():
@@ -79,7 +79,7 @@ class Pod:
 
     @property
     def service(self) -> str:
-        """Under which URL the Service is known in the cluster."""
+        """URL of the Service inside the cluster."""
         return "http://imaging-progressive-proxy:8080"
 
 
@@ -94,16 +94,16 @@ def _data(manifest: str) -> dict[str, str]:
 
 
 def until(is_so: Any, patience: float = PATIENCE) -> None:
-    """Looks until something is so."""
+    """Polls until a condition holds."""
     end = time.monotonic() + patience
     while not is_so():
-        assert time.monotonic() < end, "it did not come about"
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.05)
 
 
 @contextmanager
 def standalone(folder: Path, origin: str, ports: tuple[int, int], **more: Any) -> Iterator[Pod]:
-    """A pod in front of an origin, started."""
+    """Starts a pod in front of an origin."""
     viewers, admin = (f"127.0.0.1:{port}" for port in ports)
     config = {"listen": {"viewers": viewers, "admin": admin}, "origins": [{"url": origin}]} | more
     values = {"mode": "standalone", "config": config, "measure": {"enabled": True}}

@@ -1,4 +1,4 @@
-"""Draws what the dashboard shows of a proxy under load: its own queries, in its own layout, as a PNG.
+"""Draws the dashboard of a proxy under load as a PNG, with the dashboard's own queries and layout.
 
 `python -m tests.chart.preview`
 """
@@ -21,18 +21,18 @@ from tests.chart.scraping import Prometheus, Series, filled_in, scraping
 
 PREVIEW = Path(__file__).parents[2] / "docs/operate/dashboard.png"
 LOADED = 40.0
-"""Seconds."""
+"""Seconds of load."""
 COLUMN, ROW = 0.5, 0.34
-"""Inches of the dashboard's grid."""
+"""Inches of one column and one row of the dashboard's grid."""
 COLOURS = ("#3274d9", "#e0752d", "#37872d", "#8f3bb8", "#c4162a", "#b58a00", "#0f8b8d", "#6b6b6b")
 
 Panel = dict[str, Any]
 Found = list[tuple[dict[str, Any], Series]]
-"""Targets of a panel, and what they gave."""
+"""Targets of a panel, with their results."""
 
 
 def with_prefix(value: float) -> str:
-    """A number with a prefix of a thousand.
+    """A number with a prefix for thousands.
 
     >>> with_prefix(1_500_000), with_prefix(2)
     ('1.5 M', '2 ')
@@ -115,7 +115,7 @@ DRAWN = {"timeseries": _draw_lines, "stat": _draw_number, "table": _draw_table}
 
 
 def draw(dashboard: dict[str, Any], found: dict[int, Found]) -> Figure:
-    """The whole dashboard."""
+    """Draws the whole dashboard."""
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
     figure = Figure(figsize=(24 * COLUMN, height * ROW), facecolor="white")
     for panel in dashboard["panels"]:
@@ -138,7 +138,7 @@ def draw(dashboard: dict[str, Any], found: dict[int, Found]) -> Figure:
 
 
 async def collect(prometheus: Prometheus, dashboard: dict[str, Any], start: float) -> dict[int, Found]:
-    """What each panel's queries give, by the panel's id."""
+    """The results of each panel's queries, by the panel's id."""
     found: dict[int, Found] = {}
     for panel in dashboard["panels"]:
         for target in panel.get("targets", ()):
@@ -150,7 +150,7 @@ async def collect(prometheus: Prometheus, dashboard: dict[str, Any], start: floa
 
 
 async def main() -> None:
-    """Loads, asks, draws."""
+    """Runs the load, the queries and the drawing."""
     dashboard = json.loads(DASHBOARD.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         async with (

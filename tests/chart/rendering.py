@@ -1,4 +1,4 @@
-"""What helm makes of the chart."""
+"""The manifests that helm renders from the chart."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 def values_of(case: str) -> Path:
-    """The values of a case."""
+    """Path of the values of a case."""
     return CHART / "ci" / f"{case}-values.yaml"
 
 
@@ -28,12 +28,12 @@ def rendered(helm: str, case: str, *more: object, chart: Path = CHART) -> str:
 
 
 def objects(manifest: str) -> list[Object]:
-    """Its objects."""
+    """The objects in a manifest."""
     return [each for each in yaml.safe_load_all(manifest) if each]
 
 
 def one(kind: str, manifest: str, suffix: str = "") -> Object:
-    """Its only object of a kind, with a name that ends so."""
+    """The only object of a kind whose name ends with `suffix`."""
     found = [
         each
         for each in objects(manifest)

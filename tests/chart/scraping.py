@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, with the chart's own rules, that scrapes a proxy."""
+"""A real Prometheus on loopback that scrapes a proxy and has the chart's own rules."""
 
 import asyncio
 import json
@@ -18,12 +18,12 @@ from tests.chart.tools import tool
 LABELS = {"job": "imaging-progressive-proxy", "namespace": "imaging"}
 
 Samples = list[tuple[float, float]]
-"""Times and values; what is no number is left out."""
+"""Times and values, without NaN."""
 Series = list[tuple[dict[str, str], Samples]]
 
 
 class Prometheus:
-    """Answers queries."""
+    """A client for queries."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -34,16 +34,16 @@ class Prometheus:
         return list(answer.json()["data"]["result"])
 
     async def now(self, query: str) -> Series:
-        """One sample of each series."""
+        """One sample of each series, now."""
         return [_read(each["metric"], [each["value"]]) for each in await self._asked("query", query=query)]
 
     async def over(self, query: str, start: float, end: float) -> Series:
-        """A sample a second."""
+        """One sample per second."""
         found = await self._asked("query_range", query=query, start=start, end=end, step=1)
         return [_read(each["metric"], each["values"]) for each in found]
 
     async def targets(self) -> list[str]:
-        """The health of each."""
+        """The health of each target."""
         answer = await self._client.get("/api/v1/targets")
         answer.raise_for_status()
         return [each["health"] for each in answer.json()["data"]["activeTargets"]]
@@ -55,7 +55,7 @@ def _read(labels: dict[str, str], pairs: list[tuple[float, str]]) -> tuple[dict[
 
 
 def filled_in(query: str, window: str = "15s", shown: str = "2m") -> str:
-    """A query of the dashboard, with its variables as Grafana puts them.
+    """A query of the dashboard, with its variables replaced as Grafana does it.
 
     >>> filled_in('rate(a{job=~"$job"}[$__rate_interval])')
     'rate(a{job=~".*"}[15s])'
@@ -77,14 +77,14 @@ def _configure(folder: Path, target: str) -> None:
     }
     often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     configuration = {"global": often, "rule_files": ["rules.yaml"], "scrape_configs": [job]}
-    # JSON is YAML.
+    # JSON is valid YAML.
     (folder / "rules.yaml").write_text(json.dumps(rules), "utf-8")
     (folder / "prometheus.yaml").write_text(json.dumps(configuration), "utf-8")
 
 
 @asynccontextmanager
 async def scraping(target: str, folder: Path) -> AsyncIterator[Prometheus]:
-    """Prometheus while it scrapes a target, host:port, each second."""
+    """Runs Prometheus, which scrapes a target (host:port) every second."""
     await asyncio.to_thread(_configure, folder, target)
     address = f"127.0.0.1:{_free_port()}"
     options = [
@@ -110,4 +110,4 @@ async def _is_up(prometheus: Prometheus) -> bool:
     try:
         return await prometheus.targets() == ["up"]
     except httpx.HTTPError:
-        return False  # it is starting: not there yet, or 503
+        return False  # Prometheus is starting: it does not listen yet, or it answers 503

@@ -1,4 +1,4 @@
-"""The dashboard: as its code has it, sound, complete, and each query gives data of a proxy under load."""
+"""The dashboard equals its code, is valid and complete, and every query gives data for a proxy under load."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ TEXT = dashboard.DASHBOARD.read_text("utf-8")
 DASHBOARD = json.loads(TEXT)
 PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 LOADED = 20.0
-"""Seconds of load at least."""
+"""Least number of seconds of load."""
 
 
 def test_the_file_is_the_one_of_the_code() -> None:

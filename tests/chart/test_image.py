@@ -1,6 +1,6 @@
-"""The image, built without a registry over a root that debootstrap makes, and run as a cluster would run it.
+"""The image, built without a registry on a root from debootstrap, and run as a cluster would run it.
 
-The root stands for the base image; it takes about a minute to make and is kept beside the tools.
+The root stands for the base image. It takes about a minute to make and is kept beside the tools.
 """
 
 import json
@@ -29,12 +29,12 @@ MOUNTED = "/etc/progressive-proxy/config"
 
 @dataclass(frozen=True)
 class Image:
-    """One that was built."""
+    """An image that was built."""
 
     root: Path
-    """Its root file system."""
+    """Path of its root file system."""
     config: dict[str, object]
-    """As its manifest has it."""
+    """Configuration from its manifest."""
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -57,13 +57,13 @@ def test_the_base_is_pinned() -> None:
 
 
 def _base() -> Path:
-    """A root with Python and authorities."""
+    """A root file system with Python and certificate authorities."""
     base = PLACE / "base"
     if not (base / "usr/bin/python3").exists():
         PLACE.mkdir(exist_ok=True)
         run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", base)
         for unneeded in ("usr/share/doc", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists"):
-            shutil.rmtree(base / unneeded)  # each layer of a build here is a copy of it all
+            shutil.rmtree(base / unneeded)  # each layer of a build here is a full copy
     return base
 
 
@@ -80,7 +80,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     trusting = ["--signature-policy", folder / "policy.json"]
     building = [*storage, "bud", *trusting, "--isolation", "chroot", "--pull-never"]
     run("buildah", *building, "--tag", "base", "--file", folder / "base", _base())
-    # Whatever stands between here and the package index, pip inside may need to trust it as pip here does.
+    # pip inside the build may have to trust the same authority as pip outside, if a proxy is in between.
     cert = tried("pip", "config", "get", "global.cert").stdout.strip()
     (folder / "pip.conf").write_text(f"[global]\ncert = {AUTHORITIES}\n" if cert else "")
     volumes = [
@@ -94,14 +94,14 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     container = run("buildah", *storage, "from", *trusting, "--pull-never", "localhost/proxy").strip()
     root = Path(run("buildah", *storage, "mount", container).strip())
     for shell in ("sh", "bash", "dash"):
-        (root / "bin" / shell).unlink()  # nothing below needs one
+        (root / "bin" / shell).unlink()  # nothing below needs a shell
     yield Image(root, told["OCIv1"]["config"])
     run("buildah", *storage, "rm", container)
     shutil.rmtree(folder)
 
 
 def _bundle(folder: Path, image: Image, arguments: list[str], config: Path) -> Path:
-    """What the chart's container comes to, as an OCI bundle; the network is the machine's."""
+    """Writes the chart's container as an OCI bundle. It uses the network of the machine."""
     hardened = one("Deployment", rendered("helm4", "least"))["spec"]["template"]["spec"]["containers"][0]
     security = hardened["securityContext"]
     assert security["capabilities"] == {"drop": ["ALL"]}
@@ -137,11 +137,11 @@ def _bundle(folder: Path, image: Image, arguments: list[str], config: Path) -> P
 def started(
     folder: Path, image: Image, arguments: list[str], config: str = ""
 ) -> Iterator["subprocess.Popen[str]"]:
-    """A container of the image."""
+    """Starts a container of the image."""
     folder.chmod(0o755)
     ConfigMap(folder / "config", {"config.yaml": config})
     bundle = _bundle(folder / "bundle", image, arguments, folder / "config")
-    # crun wants one kind of cgroups and takes an empty folder for that; none are made.
+    # crun requires one kind of cgroups. An empty folder satisfies it, and no cgroups are created.
     crun = f"{tool('crun')} --cgroup-manager=disabled --root"
     script = f'mount -t tmpfs none /sys/fs/cgroup && exec {crun} "$0/crun" run --bundle "$1" "$2"'
     command = ["unshare", "--mount", "sh", "-c", script, str(folder), str(bundle), folder.name]
@@ -154,7 +154,7 @@ def started(
 
 
 def said(folder: Path, image: Image, *arguments: str) -> str:
-    """What a command in it prints."""
+    """The output of a command in a container."""
     with started(folder, image, list(arguments)) as process:
         out, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, out
@@ -212,7 +212,7 @@ def _answers(url: str) -> bool:
 
 
 def _of(pid: int) -> int:
-    """The container's own process: the only child of crun."""
+    """The PID of the container's own process, which is the only child of crun."""
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
 

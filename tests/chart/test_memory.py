@@ -1,4 +1,4 @@
-"""The image, the chart and the block to paste set what glibc needs so that memory goes back to the system."""
+"""The image, the chart and the block to paste configure glibc to return freed memory to the system."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def test_image_chart_and_block_to_paste_set_what_glibc_needs_to_give_memory_back
     assert glibc(container_of()["env"]) == image
     viewer = one("Deployment", run("helm4", "template", "imaging", viewer_chart(tmp_path, "helm4")))
     assert glibc(viewer["spec"]["template"]["spec"]["initContainers"][0]["env"]) == image
-    # A chunk of 64 KiB or more is a mapping of its own, which goes back to the system when it is freed.
+    # Chunks of 64 KiB or more are mapped separately, so freeing them returns their memory to the system.
     assert int(image["MALLOC_MMAP_THRESHOLD_"]) <= 64 * 1024
     assert int(image["MALLOC_TOP_PAD_"]) < int(image["MALLOC_TRIM_THRESHOLD_"])
 

@@ -1,4 +1,4 @@
-"""What a pod, the helm test and the Job do, with the commands that the chart renders, at a real origin."""
+"""A pod, the helm test and the Job, run with the commands that the chart renders, with a real origin."""
 
 import io
 import subprocess
@@ -19,7 +19,7 @@ from tests.unit.commands.test_cli import free_port
 
 
 def sized() -> list[SmallInstance]:
-    """Small pictures whose metadata says how large they are."""
+    """Small images whose metadata has their size."""
     instances = small_instances()
     for each in instances:
         each.dataset.Rows, each.dataset.Columns = each.pixels[0].shape[:2]

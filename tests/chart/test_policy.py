@@ -1,4 +1,4 @@
-"""What the NetworkPolicy lets in: no more than the values say, in either mode, since policies add up."""
+"""The NetworkPolicy admits exactly what the values say, in both modes. Policies are additive."""
 
 import json
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_rules_that_would_have_no_effect_are_refused_by_name(case: str, values: 
 
 
 def test_an_empty_list_lets_nobody_in() -> None:
-    """A rule with an empty `from` would let everybody in."""
+    """A rule with an empty `from` would admit everybody."""
     admin, viewers = ({"from": [INGRESS_NGINX], "ports": [{"port": port}]} for port in (8081, 8080))
     for metrics, asking, rules in (
         ([], [INGRESS_NGINX], [viewers]),

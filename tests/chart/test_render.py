@@ -1,4 +1,4 @@
-"""The chart rendered by both helms, held against Kubernetes' schemas, the operator's types, the program."""
+"""The chart, rendered by helm 3 and 4, checked against Kubernetes' schemas, the operator and the program."""
 
 import json
 import os
@@ -35,7 +35,7 @@ EXPLAINED = {
     "CKV_K8S_43": "which digest it is, only whoever pushed the image knows; a value",
     "CKV2_K8S_6": "the proxy has a policy unless it is turned off; test and measure take no connections",
 }
-"""Findings of checkov that stay, and why."""
+"""Findings of checkov that are accepted, and why."""
 
 
 @pytest.mark.parametrize("helm", HELMS)
@@ -158,7 +158,7 @@ def test_the_configuration_and_secrets_are_mounted_as_directories() -> None:
 
 
 def test_an_upgrade_keeps_what_can_not_change(tmp_path: Path) -> None:
-    """Names and selectors are the same in another version of the chart, of the program and of the values."""
+    """Names and selectors do not depend on the versions of the chart and the program, or on values."""
     newer = tmp_path / "newer"
     run("helm4", "package", CHART, "--version", "9.9.9", "--app-version", "9.9.9", "--destination", newer)
     more = ("--set", "image.tag=x,service.port=80,config.cache.ttl=5,podSpec.priorityClassName=x")
@@ -206,7 +206,7 @@ def test_only_the_proxy_s_pods_are_behind_its_services() -> None:
 
 @pytest.mark.parametrize(("case", "told"), [("sidecar", "kubectl"), ("standalone", "helm test imaging")])
 def test_the_notes_tell_the_next_command(case: str, told: str) -> None:
-    # Helm 3 asks a cluster even for this.
+    # Helm 3 needs a cluster even for this.
     notes = run("helm4", "install", *RELEASE, CHART, "--dry-run=client", "--values", values_of(case))
     assert told in notes.partition("NOTES:")[2]
 

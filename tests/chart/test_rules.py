@@ -1,4 +1,4 @@
-"""The alerts, one by one, on made-up series: promtool says when each fires, and when it does not."""
+"""The alerts, one by one, on synthetic series: promtool checks when each fires and when it does not."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def series(metric: str, values: str, **labels: str) -> dict[str, str]:
 
 
 def fired(alert: str, at: str, *expected: tuple[dict[str, str], str]) -> dict[str, Any]:
-    """An alert at a time: with which labels beside our own, and which words; none, if it does not fire."""
+    """A promtool test of an alert at one time, with the labels and texts expected. None means no alert."""
     alerts = [
         {"exp_labels": OF | labels, "exp_annotations": {"summary": words}} for labels, words in expected
     ]
@@ -57,7 +57,7 @@ def test_every_alert_is_tried_here_and_is_on_the_page_for_people_on_call() -> No
 
 
 def late(delivery: str, share: int) -> list[dict[str, str]]:
-    """So many in a hundred late, for three hours; after that none for half an hour."""
+    """Series with `share` percent of late deliveries for three hours, then none for half an hour."""
     metric = f"{delivery}_delivery_seconds"
     good = f"0+{100 - share}x180 {(100 - share) * 180}+100x30"
     return [

@@ -1,4 +1,4 @@
-"""The chart's values, its schema and the program's settings say the same."""
+"""The chart's values, its schema and the program's settings agree."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def test_every_value_has_words() -> None:
 
 
 def _is_inside(lines: list[str], index: int) -> bool:
-    """Whether a line is of `resources`, which has Kubernetes' own words."""
+    """True if a line belongs to `resources`, which has Kubernetes' own keys."""
     heads = [line for line in lines[:index] if re.match(r"[a-zA-Z]+:", line)]
     return heads[-1].startswith("resources:") and lines[index].startswith("  ")
 
@@ -64,7 +64,7 @@ def test_every_stock_profile_is_a_good_value(name: str, tmp_path: Path) -> None:
 
 
 def _taken(helm: str, config: dict[str, Any], folder: Path) -> None:
-    """The chart takes a configuration, and the program then reads the same."""
+    """Checks that the chart accepts a configuration and that the program then reads the same one."""
     path = folder / "values.yaml"
     path.write_text(json.dumps({"config": config}), "utf-8")
     made = one("ConfigMap", run(helm, "template", "x", CHART, "--values", path))["data"]["config.yaml"]

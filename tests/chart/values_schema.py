@@ -1,4 +1,4 @@
-"""Writes the chart's values.schema.json: what the program can be set to, and the chart's own values.
+"""Writes the chart's values.schema.json from the program's settings and the chart's own values.
 
 `python -m tests.chart.values_schema`
 """
@@ -22,7 +22,7 @@ CHART = Path(__file__).parents[2] / "charts" / "progressive-proxy"
 SCHEMA = CHART / "values.schema.json"
 
 Kubernetes = dict[str, Any]
-"""As Kubernetes has it, which checks it."""
+"""An object of Kubernetes, which validates it itself."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 
 
@@ -35,7 +35,7 @@ def _buckets() -> tuple[str, ...]:
 Uid = Annotated[str, Field(pattern=r"^[0-9.]{0,64}$")]
 Bucket = Annotated[str, Field(json_schema_extra={"enum": list(_buckets())})]
 Share = Annotated[float, Field(ge=0.94, lt=1)]
-"""Below 0.94 nothing could burn fourteen times too fast."""
+"""Share of deliveries. Below 0.94 the error budget could never burn fourteen times too fast."""
 
 
 class Image(FrozenModel):
@@ -100,7 +100,7 @@ class Measure(FrozenModel):
 
 
 class Values(FrozenModel):
-    """All that can be set; the words about each, and its default, are in values.yaml."""
+    """All values. values.yaml has their descriptions and defaults."""
 
     mode: Literal["sidecar", "standalone"]
     image: Image
@@ -123,7 +123,7 @@ class Values(FrozenModel):
 
 
 class AsWritten(GenerateJsonSchema):
-    """What may stand in the file, where the program reads more than the type that comes of it."""
+    """The schema of values as written in the file, if the program accepts more than the resulting type."""
 
     READ_FROM: ClassVar[dict[Any, JsonSchemaValue]] = {
         values.byte_count: {"type": ["integer", "string"]},
@@ -135,7 +135,7 @@ class AsWritten(GenerateJsonSchema):
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         function = schema["function"]["function"]
-        if ismethod(function):  # a model's own check; it reads nothing else
+        if ismethod(function):  # a model's own validator, which accepts no other type
             return super().function_before_schema(schema)
         return dict(self.READ_FROM.get(function, {}))
 
@@ -144,13 +144,13 @@ class AsWritten(GenerateJsonSchema):
 
 
 def text() -> str:
-    """The file."""
+    """The contents of the schema's file."""
     schema = Values.model_json_schema(schema_generator=AsWritten)
     return json.dumps(_without_titles(schema), indent=1, ensure_ascii=False) + "\n"
 
 
 def _without_titles(schema: Any) -> Any:
-    """Titles repeat the key; a default beside a reference is none to draft 7."""
+    """Removes titles, which repeat the key, and defaults beside a reference, which draft 7 ignores."""
     if isinstance(schema, list):
         return [_without_titles(each) for each in schema]
     if not isinstance(schema, dict):

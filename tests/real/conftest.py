@@ -15,30 +15,30 @@ USER = {"reader": "a pass phrase"}
 
 @dataclass(frozen=True)
 class RealOrigin:
-    """One that runs, with what it gives when it is asked without us."""
+    """A real origin that runs, with the responses that it gives without the proxy."""
 
     url: str
-    """What stands before /studies."""
+    """URL up to /studies."""
     images: Sequence[Image]
-    """What it holds."""
+    """The images that it holds."""
     credentials: Mapping[str, str]
-    """Headers without which it gives nothing."""
+    """Headers without which it refuses requests."""
     own: Mapping[str, Sequence[Frame]]
-    """Each of its frames by path, in each form that it has."""
+    """Its frames by path, in each form in which it can return them."""
 
     def body(self, path: str) -> bytes:
-        """Of a frame that it has in one form."""
+        """The bytes of a frame that the origin has in one form only."""
         bodies = {frame.body for frame in self.own[path]}
         assert len(bodies) == 1
         return bodies.pop()
 
     def paths(self, *, is_htj2k: bool) -> list[str]:
-        """Of all frames that are HTJ2K, or of all others."""
+        """Paths of all frames that are HTJ2K, or of all that are not."""
         return [path for image in self.images if image.is_htj2k is is_htj2k for path in image.paths]
 
 
 def origin_at(url: str, held: Sequence[Image], **credentials: str) -> RealOrigin:
-    """Asks it for every frame."""
+    """Builds the description, by requesting every frame directly."""
     own = {path: own_frames(url + path, credentials) for image in held for path in image.paths}
     return RealOrigin(url, held, credentials, own)
 
@@ -69,7 +69,7 @@ def nginx_creator(study: list[Image], tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("creator")
     held = [
         image for image in study if image.syntax != ExplicitVRLittleEndian
-    ]  # it takes encapsulated frames alone
+    ]  # this server accepts only encapsulated frames
     write_by_creator(folder, held)
     with nginx(folder, CREATOR) as url:
         yield origin_at(url, held)
@@ -94,13 +94,13 @@ WITH_RANGES = ("nginx_single_part", "nginx_static_wado", "nginx_creator")
 
 @pytest.fixture(params=[*WITH_RANGES, "orthanc_open", "orthanc_basic"])
 def real(request: pytest.FixtureRequest) -> RealOrigin:
-    """Each of them in turn."""
+    """Every real origin in turn."""
     found: RealOrigin = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture(params=WITH_RANGES)
 def with_ranges(request: pytest.FixtureRequest) -> RealOrigin:
-    """Those that answer a range by a range."""
+    """Every origin that answers range requests with ranges."""
     found: RealOrigin = request.getfixturevalue(request.param)
     return found

@@ -1,4 +1,4 @@
-"""What an origin itself gives, without us: one plain request, and its multipart body taken apart by hand."""
+"""An origin's own response without the proxy: one plain request, with a simple parser of multipart bodies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,29 +8,29 @@ import httpx
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame as somebody gave it."""
+    """A frame as a server returned it."""
 
     label: str
-    """The Content-Type of the frame: of the part, or of a single part's answer."""
+    """Content-Type of the frame, from its part or from a response without parts."""
     body: bytes
-    """Its bytes, without an envelope."""
+    """Bytes of the frame, without an envelope."""
 
     def is_as(self, other: "Frame") -> bool:
-        """The same bytes under the same label, but for its spaces."""
+        """True if the bytes are equal, and the labels are equal apart from spaces."""
         return self.body == other.body and self.label.replace(" ", "") == other.label.replace(" ", "")
 
     @property
     def is_labelled_htj2k(self) -> bool:
-        """Whether a viewer that goes by the label takes it for HTJ2K."""
+        """True if a viewer that trusts the label takes the frame for HTJ2K."""
         return self.label.startswith("image/jphc") or "=1.2.840.10008.1.2.4.20" in self.label
 
 
 CORNERSTONE = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
-"""How viewers ask for whatever is stored."""
+"""The Accept header with which viewers request frames as stored."""
 
 
 def own_frames(url: str, headers: Mapping[str, str]) -> list[Frame]:
-    """As the origin likes best, and, where it knows that and it is another form, as it is stored."""
+    """The frame in the origin's preferred form, and as stored if that is possible and differs."""
     answers = [_asked(url, headers, accept) for accept in ("*/*", CORNERSTONE)]
     frames = [frame_of(answer) for answer in answers if answer.is_success]
     assert frames
@@ -38,7 +38,7 @@ def own_frames(url: str, headers: Mapping[str, str]) -> list[Frame]:
 
 
 def own_status(url: str, headers: Mapping[str, str]) -> int:
-    """What the plainest of requests is answered with."""
+    """The status of the simplest possible request."""
     return _asked(url, headers, "*/*").status_code
 
 
@@ -48,7 +48,7 @@ def _asked(url: str, headers: Mapping[str, str], accept: str) -> httpx.Response:
 
 
 def frame_of(answer: httpx.Response) -> Frame:
-    """The frame in an answer; of a multipart body the boundary is its first line."""
+    """The frame in a response. In a multipart body, the first line gives the boundary."""
     label = answer.headers["content-type"]
     return (
         taken_apart(answer.content) if label.startswith("multipart/related") else Frame(label, answer.content)

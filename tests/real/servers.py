@@ -1,4 +1,4 @@
-"""Programs that others wrote, run on loopback. What is missing is skipped, with how to install it."""
+"""Third-party servers on loopback. If one is missing, its tests are skipped with a hint how to install it."""
 
 import json
 import os
@@ -17,14 +17,14 @@ import pytest
 
 
 class Storable(Protocol):
-    """What can be stored."""
+    """An instance that a server can store."""
 
     def part10(self) -> bytes:
-        """As a DICOM file."""
+        """The instance as a DICOM file."""
 
 
 STARTS_WITHIN = 20
-"""Seconds that a program has until it answers, and to end."""
+"""Seconds within which a program must answer after its start, and must end."""
 
 NGINX = """
 daemon off; worker_processes 1; pid nginx.pid; %(user)s
@@ -48,7 +48,7 @@ location ~ ^/dicomweb/studies/.+/frames/[0-9]+$ {
 }
 location / { types { application/dicom+json json; } try_files $uri.json $uri/index.json =404; }
 """
-"""Each frame alone, under a type of its own."""
+"""nginx configuration: each frame without multipart, with a type of its own."""
 
 STATIC_WADO = """
 location ~ ^/dicomweb/studies/.+/frames/[0-9]+$ {
@@ -62,7 +62,10 @@ location ~ ^/dicomweb/studies {
   try_files $uri/index.json.gz $uri.gz =204;
 }
 """
-"""As its documentation has it: multipart without a boundary, gzip whoever asks, 204 for what is missing."""
+"""nginx configuration from static-wado's documentation.
+
+It has multipart without a boundary, gzip for every request, and 204 for missing files.
+"""
 
 CREATOR = """
 location ~ ^/dicomweb/studies/.+/frames/[0-9]+$ {
@@ -70,14 +73,14 @@ location ~ ^/dicomweb/studies/.+/frames/[0-9]+$ {
 }
 location / { types { application/json json; } try_files $uri $uri/index.json $uri/index.bin =404; }
 """
-"""As static-dicomweb-creator's own sample has it."""
+"""nginx configuration from static-dicomweb-creator's own sample."""
 
 
 @contextmanager
 def nginx(folder: Path, locations: str) -> Iterator[str]:
-    """nginx over `folder`/dicomweb; its base."""
+    """Runs nginx over `folder`/dicomweb and yields its base URL."""
     program, port, user = _needed("nginx", "nginx-light"), _free_port(), pwd.getpwuid(os.getuid())
-    said = f"user {user.pw_name};" if user.pw_uid == 0 else ""  # pytest's folders are for their owner alone
+    said = f"user {user.pw_name};" if user.pw_uid == 0 else ""  # only their owner may read pytest's folders
     (folder / "nginx.conf").write_text(NGINX % {"user": said, "port": port, "locations": locations})
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     url = f"http://127.0.0.1:{port}/dicomweb"
@@ -87,7 +90,7 @@ def nginx(folder: Path, locations: str) -> Iterator[str]:
 
 @contextmanager
 def orthanc(folder: Path, images: Sequence[Storable], user: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Orthanc with these images, for everybody or for one user; the base of its DICOMweb."""
+    """Runs Orthanc with these images, with a login if `user` is given. Yields the base URL of DICOMweb."""
     program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), _free_port()
     plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
     if not plugin.exists():
@@ -126,7 +129,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _running(command: Sequence[str], url: str, log: Path) -> Iterator[None]:
-    """A program until the end of the block."""
+    """Runs a program until the end of the block."""
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as program:
         try:
             last = time.monotonic() + STARTS_WITHIN

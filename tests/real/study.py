@@ -1,4 +1,4 @@
-"""One study as an archive holds it: CT, CR, MR, colour, many frames, and two pictures with a palette."""
+"""A study like those in an archive: CT, CR, MR, colour, multi-frame, and two images with a palette."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -33,32 +33,32 @@ _LOOK_UP = tuple(
 
 @dataclass(frozen=True)
 class Image:
-    """One instance, a series of its own."""
+    """One instance, in a series of its own."""
 
     name: str
     dataset: Dataset
-    """Its attributes, without pixels."""
+    """Attributes without pixels."""
     syntax: str
-    """Its transfer syntax."""
+    """UID of the transfer syntax."""
     stored: tuple[bytes, ...]
-    """Its frames, without padding."""
+    """The encoded frames, without padding."""
     pixels: tuple[NDArray[Any], ...] = ()
-    """What they decode to, where they are HTJ2K."""
+    """Pixels of each frame, if the frames are HTJ2K."""
 
     @property
     def frames(self) -> Callable[[], tuple[NDArray[Any], ...]]:
-        """As `prepare` asks for them."""
+        """The pixels in the form that `prepare` expects."""
         return lambda: self.pixels
 
     @property
     def path(self) -> str:
-        """Of the instance, below the base of a server."""
+        """Path of the instance, below the base of a server."""
         series, instance = self.dataset.SeriesInstanceUID, self.dataset.SOPInstanceUID
         return f"/studies/{STUDY}/series/{series}/instances/{instance}"
 
     @property
     def paths(self) -> list[str]:
-        """Of its frames."""
+        """Paths of the frames."""
         return [f"{self.path}/frames/{number + 1}" for number in range(len(self.stored))]
 
     @property
@@ -66,7 +66,7 @@ class Image:
         return self.syntax == HTJ2KLosslessRPCL
 
     def part10(self) -> bytes:
-        """As a DICOM file."""
+        """The instance as a DICOM file."""
         dataset, content = deepcopy(self.dataset), BytesIO()
         is_raw = self.syntax == ExplicitVRLittleEndian
         dataset.PixelData = self.stored[0] if is_raw else encapsulate(list(self.stored))
@@ -79,7 +79,7 @@ class Image:
 
 
 def images() -> Iterator[Image]:
-    """All of the study; skips the test where their packages are missing."""
+    """All images of the study. Skips the test if the packages with the images are missing."""
     for number, (name, file) in enumerate((_HTJ2K | _PALETTE).items(), start=1):
         source = _read(file)
         dataset = neutral(source, f"real {name}", f"{number} {name}")

@@ -1,4 +1,4 @@
-"""Origins that others wrote: every frame comes through us as the origin itself gives it."""
+"""Third-party origins: every frame from the proxy equals the frame from the origin."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.demo]
 FIRST = 65536
 VIEWERS = 16
 ENVELOPE = 1024
-"""More than the bytes of any multipart envelope here."""
+"""More bytes than any multipart envelope here has."""
 SINGLE = {"accept": "image/jphc"}
 AS_STORED = {"accept": CORNERSTONE}
 ESTABLISHED = "01"
@@ -32,7 +32,7 @@ ESTABLISHED = "01"
 
 @asynccontextmanager
 async def in_front_of(real: RealOrigin, **settings: Any) -> AsyncIterator[House]:
-    """The proxy before a real origin, with a viewer who may read there; the story's own origin stays idle."""
+    """Runs the proxy in front of a real origin, with a viewer that may read. The scripted origin is idle."""
     async with house(ScriptedOrigin(), origin={"url": real.url}, **settings) as home:
         home.viewer.headers.update(real.credentials)
         yield home
@@ -40,7 +40,7 @@ async def in_front_of(real: RealOrigin, **settings: Any) -> AsyncIterator[House]
 
 
 def received(home: House) -> float:
-    """Bytes of frames that came from the origin, with what they were wrapped in."""
+    """Bytes of frames received from the origin, including envelopes."""
     stages = ("first", "completion")
     return sum(home.metric("origin_bytes_total", origin="pacs", stage=stage) for stage in stages)
 
@@ -49,7 +49,7 @@ def test_the_origin_gives_the_very_codestreams_that_it_was_given(real: RealOrigi
     for image in real.images:
         if image.is_htj2k:
             for path, stored in zip(image.paths, image.stored, strict=True):
-                # In a DICOM file each has an even length (PS3.5 A.4).
+                # Frames in a DICOM file have an even length (PS3.5 A.4).
                 assert real.body(path) in (stored, stored + b"\0"), path
 
 
@@ -75,7 +75,7 @@ async def test_first_bytes_and_rest_make_the_origins_own_frame(real: RealOrigin)
             rest = await home.viewer.get(path, headers=SINGLE | {"range": f"bytes={FIRST}-"})
             assert rest.status_code == (206 if len(whole) > FIRST else 416)
             assert first.content + rest.content == whole
-            # Without a strong validator of the origin it is weak as long as not all bytes are there.
+            # If the origin gives no strong validator, the ETag is weak until all bytes have arrived.
             is_strong = first.headers["etag"].startswith('"')
             assert first.headers["etag"] == rest.headers["etag"] or not is_strong
 
@@ -211,11 +211,11 @@ def is_one_gone(used: set[str], port: int) -> bool:
 
 
 def open_connections(port: int) -> set[str]:
-    """To that port, by where they come from."""
+    """The local addresses of all connections to a port."""
     try:
         rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
     except OSError:
-        pytest.skip("connections can be looked at on Linux alone")
+        pytest.skip("only Linux lists open connections")
     fields = [row.split() for row in rows]
     return {
         here for _, here, there, state, *_ in fields if (there[-4:], state) == (f"{port:04X}", ESTABLISHED)

@@ -1,4 +1,4 @@
-"""Trees that `create` wrote, of files of every kind, behind the real nginx and behind the embedded origin."""
+"""Trees that `create` wrote from files of every kind, behind real nginx and behind the embedded origin."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ from tests.real.servers import _free_port, _needed, _running
 from tests.unit.commands.test_cli import COMMAND
 from tests.unit.commands.test_create import JLS, as_read
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what pydicom finds odd in its own files
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns about its own files
 
 ANY = (("application/octet-stream", "*"),)
 ANY_JPHC = 'multipart/related; type="image/jphc"'
@@ -47,15 +47,15 @@ http {
 
 @dataclass(frozen=True)
 class Served:
-    """A tree with a server over it."""
+    """A tree and the server in front of it."""
 
     url: str
-    """What stands before /studies."""
+    """URL up to /studies."""
     originals: Path
-    """The files that it was made of."""
+    """Folder of the DICOM files from which the tree was made."""
 
     def path(self, name: str) -> str:
-        """Of an instance, below the base."""
+        """Path of an instance, below the base URL."""
         number = ALL.index(name) + 1
         return f"/studies/{STUDY}/series/{STUDY}.{number}/instances/{STUDY}.{number}.1"
 
@@ -72,7 +72,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Files, and the tree of them."""
+    """A folder of DICOM files, and the tree made from them."""
     folder = tmp_path_factory.mktemp("created")
     for number, name in enumerate(ALL, start=1):
         write(folder / "files", name, number)
@@ -83,7 +83,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def by_nginx(made: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """By the configuration that the command prints."""
+    """The tree behind nginx, with the configuration that the command prints."""
     program, port, user = _needed("nginx", "nginx-light"), _free_port(), pwd.getpwuid(os.getuid())
     folder, (files, tree) = tmp_path_factory.mktemp("nginx"), made
     command = [str(COMMAND), "create", "--nginx", "-o", str(tree)]
@@ -105,7 +105,7 @@ def embedded(made: tuple[Path, Path]) -> Iterator[Served]:
 
 @pytest.fixture(params=["by_nginx", "embedded"])
 def served(request: pytest.FixtureRequest) -> Served:
-    """Each of them in turn."""
+    """Both servers in turn."""
     found: Served = request.getfixturevalue(request.param)
     return found
 

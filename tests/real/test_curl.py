@@ -1,4 +1,4 @@
-"""curl by range: a part, a file that is resumed, and a copy that is still good."""
+"""curl with ranges: a part of a frame, a resumed download, and a copy that is still current."""
 
 import asyncio
 import shutil
@@ -16,7 +16,7 @@ BODY = codestream(200_000)
 
 
 async def curl(home: House, *options: str) -> str:
-    """Runs it on the frame; the status of the answer."""
+    """Runs curl on the frame and returns the status of the response."""
     program = shutil.which("curl")
     if program is None:
         pytest.skip("curl is not installed: apt-get install curl")
@@ -34,7 +34,7 @@ async def curl(home: House, *options: str) -> str:
 )
 async def test_a_part_is_that_part(tmp_path: Path, wanted: str, got: bytes) -> None:
     async with house(ScriptedOrigin({FRAME: BODY})) as home:
-        for _ in range(2):  # cold and hot
+        for _ in range(2):  # cold, then hot
             assert await curl(home, "-r", wanted, "-o", str(tmp_path / "part")) == "206"
             assert await asyncio.to_thread((tmp_path / "part").read_bytes) == got
 

@@ -1,4 +1,4 @@
-"""dicomweb-client, as research programs use it, is told the same by us as by the origin itself."""
+"""dicomweb-client, which research programs use, gets the same results from the proxy and from the origin."""
 
 import asyncio
 import io
@@ -29,7 +29,7 @@ AS_STORED = (("application/dicom", "*"),)
 
 @pytest.fixture(scope="session")
 def own_tree(study: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealOrigin]:
-    """The demo's origin over a tree of our own writing."""
+    """The demo's origin with a tree that our own writer made."""
     tree, held = tmp_path_factory.mktemp("own") / "tree", [image for image in study if image.is_htj2k]
     prepare(tree, "real", lambda: held, encode_htj2k, io.StringIO())
     with listen() as listener, Children() as children:
@@ -40,7 +40,7 @@ def own_tree(study: list[Image], tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(params=["own_tree", "orthanc_open"])
 def searched(request: pytest.FixtureRequest) -> RealOrigin:
-    """Each that can be searched."""
+    """Every origin that supports searches, in turn."""
     found: RealOrigin = request.getfixturevalue(request.param)
     return found
 
@@ -52,7 +52,7 @@ def client(url: object) -> DICOMwebClient:
 
 
 def uids(image: Image) -> tuple[str, str, str]:
-    """Of the study, the series and the instance."""
+    """UIDs of the study, the series and the instance."""
     _, _, study, _, series, _, instance = image.path.split("/")
     return study, series, instance
 
@@ -61,7 +61,7 @@ Ask = Callable[[DICOMwebClient], Any]
 
 
 async def asked(home: House, ask: Ask) -> Any:
-    """What the client gets through us."""
+    """The client's result through the proxy."""
     return await asyncio.to_thread(ask, client(home.viewer.base_url))
 
 
@@ -74,7 +74,7 @@ async def is_told_the_same(real: RealOrigin, *asks: Ask) -> None:
 
 
 def placeless(told: Any) -> str:
-    """Without where URLs in it begin: Orthanc writes there whatever `Host` says, and the client no port."""
+    """A result without the start of its URLs. Orthanc ignores `Host`, and the client drops the port."""
     assert told
     return re.sub(r"http://127\.0\.0\.1(:\d+)?", "", json.dumps(told))
 
@@ -107,7 +107,7 @@ async def test_each_frame_is_the_origins_and_several_come_in_their_order(searche
         for image in searched.images:
             bodies = [
                 searched.own[path][-1].body for path in image.paths
-            ]  # as they are stored, if it gives that
+            ]  # the frames as stored, if the server can return them
             for number in range(len(bodies)):
                 found = await asked(home, _frames(image, [number + 1]))
                 assert [bytes(frame) for frame in found] == [bodies[number]], image.name
@@ -146,9 +146,9 @@ async def test_bulkdata_goes_through(orthanc_open: RealOrigin) -> None:
         lambda: client(orthanc_open.url).retrieve_instance_metadata(*uids(palette))
     )
     uris = [value["BulkDataURI"] for value in metadata.values() if "BulkDataURI" in value]
-    assert len(uris) >= 3  # a look-up table for each colour
+    assert len(uris) >= 3  # one look-up table for each colour
     for uri in uris:
-        # They point to the origin, wherever that is: what stands before /studies is replaced.
+        # The URIs contain the origin's address, so the part before /studies is replaced.
         below = "/studies/" + uri.partition("/studies/")[2]
         await is_told_the_same(orthanc_open, partial(_bulkdata, below))
 

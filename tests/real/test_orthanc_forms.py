@@ -1,4 +1,4 @@
-"""Orthanc with JPEG, JPEG 2000, RLE and HTJ2K mixed: every frame as it is stored, and few requests for it."""
+"""Orthanc with JPEG, JPEG 2000, RLE and HTJ2K: every frame comes as it is stored, with few requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -23,13 +23,13 @@ from tests.scripted_origin import ScriptedOrigin
 pytestmark = [pytest.mark.anyio, pytest.mark.demo]
 
 FILES = ("examples_ybr_color.dcm", "JPEG-LL.dcm", "examples_jpeg2k.dcm", "JPEG2000.dcm", "MR_small_RLE.dcm")
-"""JPEG (30 frames), JPEG lossless, JPEG 2000 lossless and lossy, RLE; pydicom brings them."""
+"""pydicom's files of JPEG (30 frames), lossless JPEG, lossless and lossy JPEG 2000, and RLE."""
 SINGLE = {"accept": "image/jphc"}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A file of pydicom's."""
+    """One of pydicom's files."""
 
     content: bytes
     paths: tuple[str, ...]
@@ -54,7 +54,7 @@ def read(name: str) -> Stored:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Orthanc's base, and what it holds: by kind, frames by path."""
+    """Orthanc's base URL, and the paths of its frames by kind."""
 
     url: str
     kinds: dict[str, dict[str, bytes]]
@@ -79,7 +79,7 @@ def test_orthanc_gives_what_is_stored_in_one_form_only(mixed: Mixed) -> None:
 
 
 class Relay:
-    """Stands before Orthanc, and counts what it is asked and how much it says."""
+    """A relay in front of Orthanc that counts requests and response bytes."""
 
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)

@@ -1,4 +1,4 @@
-"""The report card of each real origin: `check --origin`, on 80 columns."""
+"""The report of `check --origin` for each real origin, at a width of 80 columns."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The study as files below a folder: by our own writer, and by somebody else's."""
+"""The study as files in a folder, written by our own writer and by a third-party writer."""
 
 import gzip
 import importlib.util
@@ -18,7 +18,7 @@ from tests.real.study import Image
 
 
 def write_ours(folder: Path, images: Sequence[Image]) -> None:
-    """Our tree below `folder`/dicomweb; what is not HTJ2K, and all gzip, as static-wado writes it."""
+    """Writes our tree below `folder`/dicomweb. Frames other than HTJ2K, and gzip, as static-wado does."""
     tree = folder / "dicomweb"
     prepare(tree, "real", lambda: [each for each in images if each.is_htj2k], encode_htj2k, io.StringIO())
     for image in images:
@@ -47,7 +47,7 @@ def _write_other(tree: Path, image: Image) -> None:
 
 
 def write_by_creator(folder: Path, images: Sequence[Image]) -> None:
-    """The tree of static-dicomweb-creator below `folder`/dicomweb."""
+    """Writes the tree of static-dicomweb-creator below `folder`/dicomweb."""
     if importlib.util.find_spec("static_dicomweb_creator") is None:
         pytest.skip("static-dicomweb-creator is not installed: pip install static-dicomweb-creator")
     source = folder / "dicom"

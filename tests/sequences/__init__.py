@@ -1,17 +1,19 @@
-"""Viewers, an origin and evictions by chance: whatever happens, nobody gets two versions of a frame in one.
+"""Random sequences of viewers, origin behaviour and evictions. No viewer may get bytes of two versions.
 
-A `Sequence` is a value: what the origin is like, what it does with each request (`Deed`), what viewers do.
-It is played against a whole proxy on real sockets, and this must hold:
+A `Sequence` is a value. It says how the origin is configured, how the origin treats each request (`Deed`) and
+what the viewers do. Each one is played against a complete proxy on real sockets. These properties must hold:
 
-- The bytes of an answer are of one version of the frame, and so are those of all answers under one ETag.
-- An answer has all that it announced, or ends with an error; and errors come only where the origin made one.
-- In the end nothing is under way, all seats are back, and an honest origin is served as it is.
+- All bytes of a response belong to one version of the frame. So do all responses with the same ETag.
+- A response has as many bytes as it announced, or ends with an error. Only faults of the origin cause errors.
+- At the end nothing is in progress, all seats are free, and frames of a correct origin are served correctly.
 
-Frames are HTJ2K, JPEG-LS, JPEG or plain octets; of the latter three, which tell nothing of their own length,
-versions may agree in length and in their first bytes whatever the origin gives as a validator.
+Frames are HTJ2K, JPEG-LS, JPEG or plain octets. The last three do not contain their own length. Their
+versions can agree in length and in their first bytes, whichever validator the origin gives.
 
-What nobody can find out is left out: HTJ2K of the same length whose markers fit, if nothing guards it since
-the origin gives no strong validator or the profile trusts lengths (there versions differ in length); and
-HTJ2K, or a Last-Modified, of an origin that gives no validator and ignores If-Range; and the cut body of
-another form than HTJ2K, if nothing but the end of its connection ends it.
+The sequences leave out changes that no proxy can detect:
+
+- HTJ2K versions of equal length with matching markers, if the origin gives no strong validator or the profile
+  trusts lengths. In these sequences, the versions differ in length.
+- HTJ2K, or a Last-Modified, from an origin that gives no validator and ignores If-Range.
+- A truncated body that is not HTJ2K, if only the end of the connection marks its end.
 """

@@ -1,4 +1,4 @@
-"""What must hold of the answers to viewers."""
+"""The properties that responses to viewers must have."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,11 +15,11 @@ KEPT = ("content-range", "content-length", "content-type", "etag", "resolution",
 
 @dataclass
 class Heard:
-    """What a viewer got."""
+    """A viewer's request and the response to it."""
 
     ask: Ask
     tag: str
-    """The ETag in the condition."""
+    """The ETag that the request's condition names."""
     status: int = 0
     headers: httpx.Headers = field(default_factory=httpx.Headers)
     body: bytes = b""
@@ -31,7 +31,7 @@ class Heard:
 
 
 class Judge:
-    """Of one sequence. Raises `AssertionError`."""
+    """Checks the responses of one sequence. Raises `AssertionError`."""
 
     def __init__(self, sequence: Sequence) -> None:
         self._sequence = sequence
@@ -39,17 +39,17 @@ class Judge:
         self._of_tag: dict[tuple[int, str], set[int]] = {}
 
     def tag(self, frame: int, *, is_stale: bool) -> str:
-        """An ETag that was seen, if any was."""
+        """The newest ETag seen for a frame. With `is_stale`, the oldest, or a made-up one if none exists."""
         tags = self._tags.get(frame, ['"never-s"' if is_stale else ""])
         return tags[0 if is_stale else -1]
 
     def hear(self, heard: Heard) -> None:
-        """One answer more."""
+        """Checks one more response."""
         status, etag = heard.status, heard.headers.get("etag", "")
         if self._sequence.is_tame:
             assert status in (200, 206, 304, 416), f"an error that the origin did not make: {heard}"
             assert heard.how != "cut", f"cut, and not by the origin: {heard}"
-        assert status not in (0, 400, 500), f"a fault of ours: {heard}"
+        assert status not in (0, 400, 500), f"the proxy is to blame: {heard}"
         if status in (200, 206):
             self._is_of_one_version(heard, etag)
             self._tags.setdefault(heard.ask.frame, []).append(etag)
@@ -61,7 +61,7 @@ class Judge:
             assert status != 304, str(heard)
 
     def _is_of_one_version(self, heard: Heard, etag: str) -> None:
-        """Of which versions it can be, of all with its ETag: one at least."""
+        """Checks that all responses with this ETag can be of one version."""
         start, total = self._announced(heard)
         known = versions(heard.ask.frame, are_twins=self._sequence.has_twins, form=self._sequence.form)
         fitting = {number for number, each in enumerate(known) if self._fits(heard, each, start, total)}
@@ -71,18 +71,18 @@ class Judge:
         assert of_tag, f"not of the version that its ETag had before: {heard}"
 
     def _are_of_one_version(self, heard: Heard, etag: str) -> None:
-        """The ETags of a copy on its way and of the same when it is there have to be of one version."""
+        """Checks that the ETags of a copy, before and after it is complete, can be of one version."""
         asked, told = self._versions_of(heard, heard.tag), self._versions_of(heard, etag)
         told &= asked
         assert told, f"a 304 for another version: {heard}"
 
     def _versions_of(self, heard: Heard, etag: str) -> set[int]:
-        """Which versions an ETag can be of."""
+        """The versions that an ETag can name."""
         known = versions(heard.ask.frame, are_twins=self._sequence.has_twins, form=self._sequence.form)
         return self._of_tag.setdefault((heard.ask.frame, etag.partition("-")[0]), set(range(len(known))))
 
     def _announced(self, heard: Heard) -> tuple[int, int]:
-        """Where the body starts, and the bytes of the whole."""
+        """The offset at which the body starts, and the length of the whole."""
         size = int(heard.headers["content-length"])
         if heard.how == "whole" and heard.ask.method == "GET":
             assert len(heard.body) == size, f"not what was announced: {heard}"
@@ -104,7 +104,7 @@ class Judge:
         return said.start, said.total
 
     def _fits(self, heard: Heard, codestream: bytes, start: int, total: int) -> bool:
-        """Whether an answer can be of a version."""
+        """True if a response can be of this version."""
         inner = cut_of(codestream, heard.headers.get("resolution", ""))
         before = after = b""
         if "multipart" in heard.headers["content-type"]:

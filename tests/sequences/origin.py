@@ -1,4 +1,4 @@
-"""The origin's side of sequences: one server for all, which does what each says, below a path of its own."""
+"""The origin's side of sequences: one server for all of them, with a path for each."""
 
 import asyncio
 import gzip
@@ -18,12 +18,12 @@ EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Scene:
-    """What the origin of one sequence does."""
+    """The origin's behaviour in one sequence."""
 
     def __init__(self, sequence: Sequence) -> None:
         self.sequence = sequence
         self.is_over = asyncio.Event()
-        """From when on it is good, and silent no more."""
+        """Set once the origin behaves correctly and no longer stalls."""
         self._deeds = deque(sequence.deeds)
         self._stored: Counter[int] = Counter()
         self._boundaries = 0
@@ -31,16 +31,16 @@ class Scene:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it stands at a barrier."""
+        """True if the origin stands at a barrier."""
         return bool(self._barriers)
 
     def end(self) -> None:
-        """Is good from now on."""
+        """Makes the origin behave correctly from now on."""
         self.is_over.set()
         self.release()
 
     def release(self) -> None:
-        """Lets it go on."""
+        """Releases the barrier."""
         for barrier in self._barriers:
             barrier.set()
         self._barriers.clear()
@@ -50,7 +50,7 @@ class Scene:
         self._stored[frame] += 1
 
     def reply(self, frame: int, asked: Asked) -> Reply:
-        """What it answers to a request for a frame."""
+        """The origin's response to a request for a frame."""
         if self.sequence.envelope != "single" and "multipart" not in asked.headers["accept"]:
             return Reply(406, {"content-length": "0"})
         deed = self._deeds.popleft() if self._deeds and not self.is_over.is_set() else Deed()
@@ -73,7 +73,7 @@ class Scene:
         return Reply(status, headers, self._pieces(deed, body))
 
     def _file(self, frame: int) -> bytes:
-        """What is stored, in its envelope."""
+        """The stored bytes, in the origin's envelope."""
         known = versions(frame, are_twins=self.sequence.has_twins, form=self.sequence.form)
         number = self._stored[frame] % len(known)
         if self.sequence.envelope == "single":
@@ -86,7 +86,7 @@ class Scene:
         return wrapping.before + known[number] + wrapping.after
 
     def _guarded(self, deed: Deed, file: bytes, asked: Asked) -> tuple[str, dict[str, str]]:
-        """What If-Range is compared with, even where the answer does not say it, and the headers."""
+        """The validator that If-Range is compared with, even if the response omits it, and the headers."""
         mark = zlib.crc32(file)
         modified = format_datetime(EPOCH + timedelta(minutes=mark % 2**20), usegmt=True)
         tag = {"etag": f'"{mark}"', "weak": f'W/"{asked.range}"'}.get(self.sequence.guard, "")
@@ -115,7 +115,7 @@ class Scene:
 
 
 def _ranged(deed: Deed, span: Span, total: int) -> tuple[Span, str]:
-    """The span that a 206 has, and what it says of it."""
+    """The span of a 206 response, and its Content-Range."""
     start, stop = span.start, span.stop or total
     if deed.ranges == "shifted":
         start = min(start + 1, stop - 1)
@@ -131,7 +131,7 @@ def _ranged(deed: Deed, span: Span, total: int) -> tuple[Span, str]:
 
 
 def _framing(deed: Deed, body: bytes) -> dict[str, str]:
-    """How an answer says where its body ends (RFC 9112 6.3)."""
+    """The headers that show where the body of a response ends (RFC 9112 6.3)."""
     if deed.coding == "chunked":
         return {"transfer-encoding": "chunked"}
     return {"connection": "close"} if deed.coding == "until closed" else {"content-length": str(len(body))}
@@ -145,7 +145,7 @@ class Stage(ScriptedOrigin):
         self.scenes: dict[str, Scene] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Serves one connection."""
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while (asked := await _read(reader)) is not None:
                 if not await _write(writer, self._reply(asked)):
@@ -160,7 +160,7 @@ class Stage(ScriptedOrigin):
 
 
 async def _write(writer: asyncio.StreamWriter, reply: Reply) -> bool:
-    """Whether the connection stays."""
+    """Writes a reply. Returns True if the connection stays open."""
     lines = [f"{name}: {value}" for name, value in reply.headers.items()]
     writer.write("\r\n".join([f"HTTP/1.1 {reply.status} Said", *lines, "", ""]).encode("latin-1"))
     is_chunked = "transfer-encoding" in reply.headers
@@ -171,5 +171,5 @@ async def _write(writer: asyncio.StreamWriter, reply: Reply) -> bool:
 
 
 def _chunk(piece: Piece) -> Piece:
-    """Bytes as a chunk (RFC 9112 7.1)."""
+    """Encodes bytes as a chunk (RFC 9112 7.1)."""
     return b"%x\r\n%b\r\n" % (len(piece), piece) if isinstance(piece, bytes) else piece

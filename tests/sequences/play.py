@@ -1,4 +1,4 @@
-"""A sequence while it is played: the viewers' side, and what must be so in the end."""
+"""A sequence while it is played: the viewers' side, and the checks at the end."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,19 +24,19 @@ from tests.sequences.values import Act, Ask
 from tests.sequences.versions import FRAMES, versions
 
 SEATS = 6
-"""At the gate of the origin."""
+"""Seats at the origin's gate."""
 LOOK = 0.2
-"""Seconds for which a step waits for what may not happen."""
+"""Seconds that a step waits for something that may not happen."""
 FRAME = FrameResource(f"{UID}.1", f"{UID}.2", f"{UID}.3", 1)
 
 
 class Play:
-    """Of one sequence, with a proxy of its own for an origin of this name."""
+    """Plays one sequence. The proxy and the name of its origin belong to this sequence only."""
 
     def __init__(self, name: str, scene: Scene, app: App, viewer: httpx.AsyncClient) -> None:
         self.door = Door(app)
         self.heard: list[Heard] = []
-        """All that viewers got."""
+        """All responses that viewers got."""
         self._name = name
         self._scene = scene
         self._app = app
@@ -55,7 +55,7 @@ class Play:
         return f"{len(self._asking)} viewers wait, {self.door.inside} are answered, {seats}, fills: {fills}"
 
     async def carry_out(self) -> None:
-        """All steps, and the end."""
+        """Plays all steps, then checks the end."""
         for step in self._scene.sequence.steps:
             if isinstance(step, Ask):
                 tag = self._judge.tag(step.frame, is_stale=step.is_stale) if step.condition else ""
@@ -70,7 +70,7 @@ class Play:
         await self._is_served_as_it_is()
 
     def end(self) -> None:
-        """Lets all go, whatever came of it."""
+        """Releases everything that still waits, whatever the outcome."""
         self._scene.end()
         for task in self._asking:
             task.cancel()
@@ -104,7 +104,7 @@ class Play:
             self._app.plans.cancel(self._plans.pop())
 
     def _crowd(self, size: int) -> None:
-        """One more frame comes into the cache, and what is in its way goes."""
+        """Puts one more frame into the cache, which evicts others if there is no space."""
         body = versions(0, are_twins=False)[0][:65536]
         key = FrameKey(self._name, b"", replace(FRAME, instance="1", frame_number=next(self._crowds)))
         frame = Frame(identify(Claim(LABEL, size, None), body), (body, bytes(size - len(body))), size)
@@ -131,7 +131,7 @@ class Play:
         return not is_busy and self._gate._free == SEATS
 
     async def _is_served_as_it_is(self) -> None:
-        """Of two answers of an honest origin the first may heal what is held, the second is good."""
+        """Requests each frame twice from a correct origin. Only the second response has to be correct."""
         for frame in sorted({step.frame for step in self._scene.sequence.steps if isinstance(step, Ask)}):
             for _ in range(2):
                 await self._ask(Ask(frame), "")

@@ -1,4 +1,7 @@
-"""Where sequences are played, many at a time if need be: one origin, one listener, a new proxy for each."""
+"""The environment in which sequences are played, many at once if needed.
+
+One origin and one listener serve all sequences. Each sequence has a new proxy.
+"""
 
 import asyncio
 import logging
@@ -23,9 +26,9 @@ from tests.sequences.values import PROFILES, Sequence
 from tests.sequences.versions import FRAMES, versions
 
 HANGS_AFTER = 20.0
-"""Seconds in which a sequence has to be over."""
+"""Seconds after which a sequence counts as hanging."""
 SILENCE, NO_SILENCE = 0.3, 10.0
-"""Seconds that the proxy waits for an origin: where it falls silent in the sequence, and where not."""
+"""Seconds that the proxy waits for an origin, in sequences in which it stalls and in all others."""
 COUNTED = (
     "frame_answers",
     "mismatches",
@@ -35,31 +38,31 @@ COUNTED = (
     "unguarded",
     "cache_evictions",
 )
-"""Metrics of the proxy that are added up."""
+"""Metrics of the proxy that are added up over all sequences."""
 
 Between = Callable[[httpx.Request, httpx.Response], httpx.Response]
 
 
 def as_it_is(_: httpx.Request, response: httpx.Response) -> httpx.Response:
-    """Changes nothing."""
+    """Passes a response on unchanged."""
     return response
 
 
 class Shared(httpx.AsyncBaseTransport):
-    """One for many proxies, which none of them closes."""
+    """One transport that many proxies share. None of them closes it."""
 
     def __init__(self, transport: Transport, between: Between) -> None:
         self._transport = transport
         self._between = between
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """With whatever is between the origin and the proxy."""
+        """Sends a request and passes the response through `between`."""
         return self._between(request, await self._transport.handle_async_request(request))
 
 
 @dataclass
 class Theatre:
-    """One that is open."""
+    """A running environment for sequences."""
 
     stage: Stage
     viewer: httpx.AsyncClient
@@ -68,24 +71,24 @@ class Theatre:
     plays: dict[str, Play]
     hangs_after: float
     faults: list[str] = field(default_factory=list)
-    """What was logged as a fault of ours."""
+    """Errors that the proxy logged because of a bug."""
     seen: Counter[str] = field(default_factory=Counter)
-    """What happened in all sequences."""
+    """The metrics of all sequences, added up."""
     names: Iterator[int] = field(default_factory=count)
 
     async def play(self, sequence: Sequence) -> None:
-        """Plays it. Raises `AssertionError` where something does not hold."""
+        """Plays a sequence. Raises `AssertionError` if a property does not hold."""
         name = f"s{next(self.names)}"
         scene = self.stage.scenes[name] = Scene(sequence)
         app = await asyncio.to_thread(self._app, name, sequence)
         play = self.plays[name] = Play(name, scene, app, self.viewer)
         playing = asyncio.create_task(_play(app, play))
         try:
-            # Not by a timeout inside: what hangs may not heed it.
+            # asyncio.timeout would not help here, because a task that hangs may ignore its cancellation.
             await asyncio.wait({playing}, timeout=self.hangs_after)
             assert playing.done(), f"it hangs: {play}"
             await playing
-            assert not self.faults, "a fault of ours was logged"
+            assert not self.faults, "the proxy logged an error of its own"
         except AssertionError as error:
             for note in (str(sequence), *self.faults):
                 error.add_note(note)
@@ -104,7 +107,7 @@ class Theatre:
         origin = {"name": name, "url": f"{self.stage.url}/{name}", "limits": {"in_flight": SEATS}}
         settings = {"origins": [origin], "profiles": profiles, "cache": {"bytes": "1MiB"}}
         transport = self.hasty if sequence.has(end="silent") else self.patient
-        # On a slow line a whole frame takes two fetches, of which more can go wrong than of one.
+        # On a slow line the proxy needs two fetches for a whole frame, so more can go wrong.
         return App(Settings.model_validate(settings), lambda _: transport, SlowLine)
 
     def _count(self, play: Play, app: App) -> None:
@@ -128,14 +131,14 @@ async def _play(app: App, play: Play) -> None:
 
 @asynccontextmanager
 async def theatre(between: Between = as_it_is, hangs_after: float = HANGS_AFTER) -> AsyncIterator[Theatre]:
-    """Open until the end of the `with`."""
+    """Runs the environment until the `with` ends."""
     stage, plays, listener = Stage(), dict[str, Play](), open_socket("127.0.0.1", 0)
 
     async def switch(scope: Scope, receive: Receive, send: Send) -> None:
         await plays[scope["path"].split("/")[1]].door(scope, receive, send)
 
     def transports() -> list[Transport]:
-        for frame in range(len(FRAMES)):  # now, and not while something waits
+        for frame in range(len(FRAMES)):  # compute these now, not while a sequence waits
             versions(frame, are_twins=True)
         return [
             Transport(PATIENCE),

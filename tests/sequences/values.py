@@ -1,4 +1,7 @@
-"""What happens in a sequence, as values, and one by chance. The usual comes first: failures shrink to it."""
+"""The events of a sequence as values, and random sequences.
+
+The ordinary choice always comes first, because failing examples shrink towards it.
+"""
 
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, fields
@@ -18,7 +21,7 @@ One = TypeVar("One")
 
 
 class Told:
-    """Says no more of itself than what is not as usual."""
+    """A value whose repr shows only the fields that differ from their defaults."""
 
     def __repr__(self) -> str:
         named = ((each.name, getattr(self, each.name), each.default) for each in fields(self))  # type: ignore[arg-type]  # all are dataclasses
@@ -28,24 +31,24 @@ class Told:
 
 @dataclass(frozen=True, repr=False)
 class Deed(Told):
-    """What the origin does with one request for a frame."""
+    """The origin's treatment of one request for a frame."""
 
     is_new: bool = False
-    """The frame is stored anew just before."""
+    """True if a new version of the frame is stored just before."""
     status: int = 200
-    """Other than 200 is all it says."""
+    """Status of the response. If it is not 200, the response has no body."""
     ranges: Ranges = "heeded"
     heeds_if_range: bool = True
     is_bare: bool = False
-    """Without a validator."""
+    """True if the origin sends no validator."""
     coding: Coding = "plain"
     end: End = "whole"
     share: float = 0.5
-    """Of the body, before `end`."""
+    """Share of the body that the origin sends before `end` happens."""
 
     @property
     def is_good(self) -> bool:
-        """Whether every viewer has to be content with it."""
+        """True if every viewer gets a complete response in spite of this deed."""
         return (
             not self.is_new
             and self.status == 200
@@ -56,18 +59,18 @@ class Deed(Told):
 
 @dataclass(frozen=True, repr=False)
 class Ask(Told):
-    """A viewer asks, and leaves after so many bytes."""
+    """A viewer's request. The viewer may leave after some bytes."""
 
     frame: int = 0
     """0-based."""
     query: str = ""
-    """Such as `fsiz=200,200&`, for a smaller picture."""
+    """Query of the request. `fsiz=200,200&` requests a smaller picture."""
     accept: str = "image/jphc"
     range: str = ""
     condition: str = ""
-    """Name of a header that gets an ETag of this frame: the newest that was seen."""
+    """Name of a conditional header. Its value is the newest ETag seen for the frame."""
     is_stale: bool = False
-    """It gets the oldest instead, or one that never was."""
+    """True if the condition gets the oldest ETag instead, or one that never existed."""
     method: str = "GET"
     profile: str = "eager"
     leaves_at: int | None = None
@@ -75,44 +78,44 @@ class Ask(Told):
 
 @dataclass(frozen=True, repr=False)
 class Act(Told):
-    """Anything else."""
+    """Any other event."""
 
     kind: Kind = "look"
     number: int = 0
-    """Of the frame, or KiB that come into the cache."""
+    """0-based frame, or the KiB that come into the cache."""
     profile: str = "sequential"
 
 
 @dataclass(frozen=True, repr=False)
 class Sequence(Told):
-    """One that can be played."""
+    """A complete sequence."""
 
     guard: Guard = "etag"
     envelope: Envelope = "single"
     has_twins: bool = False
-    """Whether versions have the same length, and those that are not HTJ2K the same first bytes."""
+    """True if versions have equal lengths, and equal first bytes if they are not HTJ2K."""
     form: Form = "htj2k"
-    """What its frames are."""
+    """The codec of the frames."""
     policies: tuple[Policy, Policy] = (None, None)
-    """What guards completions, in profiles that complete always, and in those on demand."""
+    """The guard of completions, for profiles that always complete and for those that complete on demand."""
     deeds: tuple[Deed, ...] = ()
-    """One after the other; then the origin is good."""
+    """The origin's deeds in order. After the last one it behaves correctly."""
     steps: tuple[Ask | Act, ...] = ()
 
     @property
     def is_tame(self) -> bool:
-        """Whether nothing happens that could leave a viewer without an answer."""
+        """True if nothing happens that could leave a viewer without a response."""
         is_replaced = any(isinstance(step, Act) and step.kind == "replace" for step in self.steps)
         is_bare = any(deed.is_bare for deed in self.deeds)
         is_guarded = self.guard in ("etag", "date") and not is_bare
         if is_bare and self.form != "htj2k" and self.guard == "etag":
-            return False  # a completion without its ETag is none
+            return False  # the proxy refuses a completion without the ETag
         if self.envelope == "anew" or is_replaced or ("strict" in self.policies and not is_guarded):
             return False
         return all(deed.is_good for deed in self.deeds)
 
     def has(self, ranges: Ranges | None = None, end: End | None = None) -> bool:
-        """Whether one of its deeds is like that."""
+        """True if one of the deeds has these ranges or this end."""
         return any(ranges == deed.ranges or end == deed.end for deed in self.deeds)
 
 
@@ -137,7 +140,7 @@ KINDS: Many[Kind] = ("look", "look", "release", "end", "replace", "crowd", "crow
 
 
 def sequence_of(chance: Random) -> Sequence:
-    """One by chance."""
+    """A random sequence."""
 
     def pick(share: float, usual: One, others: Many[One]) -> One:
         return chance.choice(others) if chance.random() > 1 - share else usual

@@ -1,4 +1,4 @@
-"""The frames that sequences are about, each in several versions."""
+"""The frames of the sequences, each in several versions."""
 
 import random
 from functools import cache
@@ -18,12 +18,12 @@ LABELS: dict[Form, str] = {
     "jpeg": "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50",
     "octets": "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",
 }
-"""What the origin calls a frame of a form."""
+"""The media type under which the origin sends each form."""
 STARTS: dict[Form, bytes] = {"jls": b"\xff\xd8\xff\xf7", "jpeg": b"\xff\xd8\xff\xe0", "octets": b"\0\1\2\3"}
 ALIKE = 5000
-"""Leading bytes in which twins agree that are not HTJ2K; more than an ETag takes."""
+"""Leading bytes that twins have in common if they are not HTJ2K. This is more than an ETag covers."""
 VERSIONS = 3
-"""Of each frame."""
+"""Number of versions of each frame."""
 FRAMES: tuple[tuple[int, dict[str, Any]], ...] = (
     (448, PARTS),
     (384, {}),
@@ -31,11 +31,11 @@ FRAMES: tuple[tuple[int, dict[str, Any]], ...] = (
     (64, {}),
     (32, PARTS),
 )
-"""Edge and options: more than a first fetch and less, and less than what an ETag takes."""
+"""Edge length and encoder options: longer and shorter than a first fetch, and shorter than an ETag covers."""
 
 
 def versions(frame: int, *, are_twins: bool, form: Form = "htj2k") -> tuple[bytes, ...]:
-    """Those of a frame (0-based), which differ in length, or are twins of the first."""
+    """The versions of a frame (0-based). They differ in length, or are twins of the first one."""
     if form == "htj2k":
         return _twins(frame) if are_twins else _versions(frame)
     return _others(frame, form, are_twins)
@@ -43,7 +43,7 @@ def versions(frame: int, *, are_twins: bool, form: Form = "htj2k") -> tuple[byte
 
 @cache
 def _others(frame: int, form: Form, are_twins: bool) -> tuple[bytes, ...]:
-    """Bytes of a form that tells nothing of its own length; as long as those of HTJ2K."""
+    """Versions in a form that does not contain its own length. They are as long as the HTJ2K ones."""
     sizes = [len(each) for each in _versions(frame)]
     size, alike = sizes[0], min(ALIKE, sizes[0] // 2)
     start = STARTS[form] + random.Random(f"{frame} {form}").randbytes(alike)[4:]
@@ -57,20 +57,20 @@ def _others(frame: int, form: Form, are_twins: bool) -> tuple[bytes, ...]:
 def _versions(frame: int) -> tuple[bytes, ...]:
     edge, options = FRAMES[frame]
     found = [htj2k(picture(edge, edge, seed=seed + 1), **options) for seed in range(VERSIONS)]
-    assert min(b - a for a, b in pairwise(sorted(map(len, found)))) > 1  # a lie about a total is one byte
+    assert min(b - a for a, b in pairwise(sorted(map(len, found)))) > 1  # a false total differs by one byte
     return tuple(found)
 
 
 @cache
 def _twins(frame: int) -> tuple[bytes, ...]:
-    """Of the same length, with markers at the same places."""
+    """Versions of equal length, with markers at the same offsets."""
     first, layout = _versions(frame)[0], _layout(_versions(frame)[0])
     ends = [end or 0 for end in layout.ends]
     spans = [*pairwise(ends)] if layout.method == "tlm" else [(sum(ends[-2:]) // 2, ends[-1])]
     found = [bytearray(first) for _ in range(VERSIONS)]
     for mask, twin in enumerate(found):
         for start, stop in spans:
-            for at in range(start + 14, stop):  # behind SOT and SOD
+            for at in range(start + 14, stop):  # after SOT and SOD
                 twin[at] ^= mask
     return tuple(map(bytes, found))
 
@@ -84,13 +84,13 @@ def _layout(codestream: bytes) -> Layout:
 
 @cache
 def label_of(codestream: bytes, form: Form) -> str:
-    """The media type under which the proxy hands it on."""
+    """The media type that the proxy gives the frame."""
     return identify(Claim(LABELS[form].replace(" ", ""), len(codestream), None), codestream).label
 
 
 @cache
 def cut_of(codestream: bytes, size: str) -> bytes:
-    """The smaller picture of a size such as 128x128; itself where there is no size."""
+    """The smaller picture of a size such as 128x128. The codestream itself if `size` is empty."""
     if not size:
         return codestream
     layout = _layout(codestream)

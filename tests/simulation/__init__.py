@@ -1,1 +1,1 @@
-"""The gate and the fills in virtual time, over a line to an origin, without a clock or a socket."""
+"""The gate and the fills in virtual time, over a simulated line to an origin, without a clock or sockets."""

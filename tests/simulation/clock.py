@@ -1,4 +1,4 @@
-"""An event loop whose time is virtual: when nothing can go on, it is at once the time of the next timer."""
+"""An event loop with virtual time: if nothing is ready to run, time jumps to the next timer."""
 
 import asyncio
 import heapq
@@ -9,14 +9,14 @@ Value = TypeVar("Value")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Runs as fast as the machine can, and tells the same times on any machine."""
+    """Runs as fast as the machine can and gives the same times on every machine."""
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
 
     def time(self) -> float:
-        """Virtual seconds from the start."""
+        """Virtual seconds since the start."""
         return self._now
 
     def _run_once(self) -> None:
@@ -30,6 +30,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, Value]) -> Value:
-    """Runs a coroutine in virtual time."""
+    """Runs a coroutine in virtual time and returns its result."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

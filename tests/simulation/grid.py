@@ -1,4 +1,4 @@
-"""The grid of loads on which a cold proxy may never be slower than none."""
+"""A grid of loads for which a cold proxy must not be slower than no proxy."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ NETWORKS = (
 )
 CONNECTIONS = (1, 6, 24)
 SMALLEST, STEP, LARGEST = 8192, 1.25, 12_000_000
-"""Bytes of frames."""
+"""Frame sizes of the grid in bytes, and the factor from one to the next."""
 MOST_SLOWER, MOST_LATER = 1.05, 0.010
-"""How many times as long as directly, and how many seconds longer on top, a load may take at most."""
+"""Limits for a load through the proxy: this factor times the direct load, plus these seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One load over one line, directly and through a cold proxy."""
+    """One load over one line, loaded directly and through a cold proxy."""
 
     network: Network
     load: Load
@@ -33,13 +33,13 @@ class Cell:
 
     @property
     def excess(self) -> float:
-        """By how much the proxy misses the rule, as a part of the time it may take; at most 0 is right."""
+        """How far the proxy is over its limit, as a fraction of the limit. At most 0 if the rule holds."""
         pairs = ((self.proxy.first, self.direct.first), (self.proxy.final, self.direct.final))
         return max(ours / (MOST_SLOWER * theirs + MOST_LATER) for ours, theirs in pairs) - 1
 
 
 def sizes(step: float = STEP) -> Iterator[int]:
-    """Bytes of a frame, from the smallest to the largest."""
+    """Yields frame sizes in bytes, from the smallest to the largest."""
     size = float(SMALLEST)
     while size < LARGEST:
         yield int(size)
@@ -48,11 +48,11 @@ def sizes(step: float = STEP) -> Iterator[int]:
 
 
 def loads(most_bytes: int, step: float = STEP) -> Iterator[tuple[Network, Load]]:
-    """All of the grid, with so many bytes a cell at most, or one frame."""
+    """All cells of the grid. A series has at most `most_bytes` in total, or one frame."""
     for network, size, connections, way in product(NETWORKS, sizes(step), CONNECTIONS, get_args(Way)):
         yield network, Load(size, max(1, most_bytes // size), connections, way)
 
 
 def play(network: Network, load: Load) -> Cell:
-    """Plays one cell, in virtual time."""
+    """Plays one cell in virtual time."""
     return Cell(network, load, run(directly(load, network)), run(through(load, network, Telemetry())))

@@ -1,7 +1,7 @@
-"""A line in virtual time: one shared direction, connections that take turns packet by packet, and an origin.
+"""A line in virtual time: one shared downlink, connections that send packets in turn, and an origin.
 
-A connection has no more than `BUFFER` bytes on the line or unread behind it, as with real sockets. The first
-request on a connection costs one round trip more. An origin may limit the rate of each connection.
+As with real sockets, a connection holds at most `BUFFER` bytes that are on the line or unread. The first
+request on a connection takes one more round trip. An origin may limit the rate of each connection.
 """
 
 import asyncio
@@ -16,46 +16,46 @@ from proxy.frame.supply import Answer, OriginRequest
 from proxy.wire.ranges import Span
 
 BUFFER = 256 * 1024
-"""Bytes of one connection that may be on their way or lie unread."""
+"""Most bytes of one connection that can be on the line or unread."""
 LABEL = "image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202"
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the line to the origin is like."""
+    """The properties of the line to the origin."""
 
     name: str
-    """For a table."""
+    """Name of the line in tables."""
     rate: float
-    """Bytes a second of all connections together."""
+    """Bytes per second of all connections together."""
     latency: float
-    """Seconds of a round trip."""
+    """Seconds of one round trip."""
     each: float | None = None
-    """Bytes a second of one connection at most; None is no limit."""
+    """Most bytes per second of one connection. None for no limit."""
 
     @property
     def packet(self) -> int:
-        """Bytes that leave at once: half a millisecond's worth, as whole KiB between 2 and 32."""
+        """Bytes of one packet: as many as take half a millisecond, in whole KiB between 2 and 32."""
         return min(32, max(2, int(min(self.rate, self.each or self.rate) * 0.0005) // 1024)) * 1024
 
 
 @dataclass
 class Connection:
-    """One connection of the pool, kept open."""
+    """One persistent connection of the pool."""
 
     is_open: bool = False
     left: int = 0
-    """Bytes that the origin has still to send."""
+    """Bytes that the origin has not sent yet."""
     unread: int = 0
-    """Bytes on the line, or delivered and not read."""
+    """Bytes that are on the line, or delivered and not read yet."""
     free_at: float = 0.0
-    """When the origin may send on this one again, under its limit."""
+    """Virtual time at which the origin's rate limit lets this connection send again."""
     arrived: "asyncio.Queue[int]" = field(default_factory=asyncio.Queue)
-    """Sizes of packets that were delivered."""
+    """Sizes of the packets that were delivered."""
 
 
 class Line:
-    """The direction from the origin."""
+    """The downlink from the origin."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -66,11 +66,11 @@ class Line:
         self.requests = 0
 
     def warm(self, connections: int) -> None:
-        """So many connections are open already."""
+        """Opens connections in advance."""
         self._pool += [Connection(is_open=True) for _ in range(connections)]
 
     async def run(self) -> None:
-        """Sends what there is, until cancelled."""
+        """Sends the packets of all connections until it is cancelled."""
         loop, free = asyncio.get_running_loop(), 0.0
         while await self._has_some.wait():
             connection = self._next(loop.time())
@@ -101,7 +101,7 @@ class Line:
 
     @asynccontextmanager
     async def ask(self, size: int) -> AsyncIterator[Connection]:
-        """Asks for so many bytes, and gives a connection as soon as the answer's headers are there."""
+        """Requests `size` bytes. Yields the connection as soon as the response's headers have arrived."""
         connection = self._pool.pop() if self._pool else Connection()
         self.requests += 1
         await asyncio.sleep((0.5 if connection.is_open else 1.5) * self.network.latency)
@@ -109,7 +109,7 @@ class Line:
         connection.arrived = asyncio.Queue()
         self._turns.append(connection)
         self._has_some.set()
-        await asyncio.sleep(self.network.latency / 2)  # headers take no room on the line
+        await asyncio.sleep(self.network.latency / 2)  # headers use no bandwidth here
         is_whole = False
         try:
             yield connection
@@ -120,10 +120,10 @@ class Line:
                 self._pool.append(connection)
 
     async def read(self, connection: Connection, size: int) -> AsyncIterator[int]:
-        """Sizes of chunks, as they are read."""
+        """Yields the sizes of chunks as they are read."""
         while size:
             chunk = await connection.arrived.get()
-            while not connection.arrived.empty():  # a read takes all that is there
+            while not connection.arrived.empty():  # one read takes everything that has arrived
                 chunk += connection.arrived.get_nowait()
             connection.unread -= chunk
             self._has_some.set()
@@ -132,7 +132,7 @@ class Line:
 
 
 class LineOrigin:
-    """An origin whose frames have so many bytes, behind a line."""
+    """An origin behind a line, with frames of equal size."""
 
     keeps_labels = False
     has_validators = True
@@ -142,14 +142,14 @@ class LineOrigin:
         self._size = size
 
     def may_ask_again(self) -> bool:
-        """Nothing ever fails here."""
+        """Always False, because no fetch fails here."""
         return False
 
     @asynccontextmanager
     async def fetch(
         self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: Demand
     ) -> AsyncIterator[Answer]:
-        """A span of a frame."""
+        """Fetches a span of a frame."""
         stop = min(span.stop or self._size, self._size)
         async with self._line.ask(stop - span.start) as connection:
             chunks = self._chunks(connection, stop - span.start)

@@ -1,4 +1,4 @@
-"""A series loaded directly over a line, and through the proxy's own gate, fills and store."""
+"""A series that is loaded over a line, either directly or through the proxy's real gate, fills and store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,21 +22,26 @@ FIRST = 65536
 METADATA = 128 * 1024
 """Bytes of the metadata of a series."""
 Way = Literal["whole", "ranged", "streamed"]
-"""One request a frame, seen when it is whole; 64 KiB of each, then the rests; one, seen at 64 KiB."""
+"""How a viewer loads each frame and when it counts as seen.
+
+whole     one request, seen when it is complete
+ranged    64 KiB of every frame, then the rest, seen after 64 KiB
+streamed  one request, seen after 64 KiB
+"""
 Ask = Callable[["Watch", int, int, int], Awaitable[None]]
-"""Asks for `[start, stop)` of a frame, and tells the watch what comes."""
+"""Requests `[start, stop)` of a frame and tells the `Watch` how the frame grows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked for."""
+    """The frames that a viewer requests, and how."""
 
     size: int
-    """Bytes of a frame."""
+    """Bytes of one frame."""
     frames: int
-    """Frames of the series."""
+    """Number of frames in the series."""
     connections: int
-    """Requests under way at once."""
+    """Requests in progress at once."""
     way: Way
 
     def over(self, connections: int) -> "Load":
@@ -45,7 +50,7 @@ class Load:
 
     @property
     def asked(self) -> list[tuple[int, int, int]]:
-        """Frames with the spans asked for, in order."""
+        """The frame number and the span of each request, in order."""
         if self.way != "ranged" or self.size <= FIRST:
             return [(frame, 0, self.size) for frame in range(self.frames)]
         spans = ((0, FIRST), (FIRST, self.size))
@@ -54,18 +59,18 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds from the first request."""
+    """Times of one load, in seconds from the first request."""
 
     first: float
     """Until the first frame was seen."""
     seen: float
     """Until every frame was seen."""
     final: float
-    """Until every frame was whole."""
+    """Until every frame was complete."""
 
 
 class Watch:
-    """Notes when frames are seen and whole."""
+    """Records when frames are seen and complete."""
 
     def __init__(self, load: Load) -> None:
         self._seen_at = load.size if load.way == "whole" else min(FIRST, load.size)
@@ -75,7 +80,7 @@ class Watch:
         self._began = asyncio.get_running_loop().time()
 
     def note(self, before: int, now: int) -> None:
-        """A frame has grown from so many bytes to so many."""
+        """Records that a frame has grown from `before` to `now` bytes."""
         at = asyncio.get_running_loop().time() - self._began
         if before < self._seen_at <= now:
             self._seen.append(at)
@@ -89,7 +94,7 @@ class Watch:
 
 @contextmanager
 def serving(line: Line) -> Iterator[None]:
-    """The line runs."""
+    """Runs the line until the `with` ends."""
     running = asyncio.ensure_future(line.run())
     try:
         yield
@@ -98,7 +103,7 @@ def serving(line: Line) -> Iterator[None]:
 
 
 async def directly(load: Load, network: Network) -> Times:
-    """Without a proxy, over connections that are open."""
+    """Loads without a proxy, over open connections."""
     line = Line(network)
     line.warm(load.connections)
 
@@ -114,13 +119,13 @@ async def directly(load: Load, network: Network) -> Times:
 
 
 class Proxy:
-    """The proxy's gate, fills and store, in front of one line."""
+    """The proxy's real gate, fills and store, in front of one line."""
 
     def __init__(self, network: Network, load: Load, telemetry: Telemetry) -> None:
         self.line = Line(network)
         self.line.warm(
             1 + load.connections
-        )  # by which the origin was greeted, and the viewer's metadata came
+        )  # opened by the greeting to the origin, and by the viewer's request for metadata
         self.gate = Gate("pacs", 32, telemetry, clock=asyncio.get_running_loop().time)
         store = MemoryStore(1 << 30, 0.5, 3600, telemetry)
         self.fills = Fills(store, telemetry)
@@ -128,12 +133,12 @@ class Proxy:
         self.retrieve = Retrieve(suppliers, store, self.fills)
 
     def wanted(self, frame: int, stop: int | None) -> Retrieval:
-        """A request of a viewer."""
+        """The request of a viewer for a frame."""
         key = FrameKey("pacs", b"", FrameResource("1", "2", f"3.{frame}", 1))
         return Retrieval(OriginRequest(key, ()), FIRST, stop, is_completed=True)
 
     async def read_metadata(self, size: int) -> None:
-        """A viewer reads the metadata of the series, as it does before the frames."""
+        """Reads the metadata of the series, as a viewer does before it requests frames."""
         window, clock = self.gate.window, self.gate.clock
         async with self.line.ask(size) as connection:
             arrival = window.asked(clock(), was_idle=False)
@@ -142,7 +147,7 @@ class Proxy:
                 window.came(arrival, chunk, clock(), is_full=False, is_all=not size)
 
     async def read(self, frame: int, start: int, stop: int, load: Load, watch: Watch) -> None:
-        """A viewer near the proxy reads `[start, stop)` of a frame."""
+        """Reads `[start, stop)` of a frame, as a viewer next to the proxy does."""
         opened = self.retrieve.open(self.wanted(frame, None if stop == load.size else stop))
         try:
             await opened.source.describe()
@@ -156,7 +161,7 @@ class Proxy:
 
 
 async def through(load: Load, network: Network, telemetry: Telemetry) -> Times:
-    """Through a proxy that holds nothing."""
+    """Loads through a proxy with an empty cache."""
     proxy = Proxy(network, load, telemetry)
 
     async def ask(watch: Watch, frame: int, start: int, stop: int) -> None:
@@ -169,7 +174,7 @@ async def through(load: Load, network: Network, telemetry: Telemetry) -> Times:
 
 
 async def viewed(load: Load, ask: Ask) -> Times:
-    """Asks for all of a load on so many connections; a rest only when its first bytes are there."""
+    """Sends all requests of a load over its connections. A frame's rest follows after its first bytes."""
     watch, asked = Watch(load), iter(load.asked)
     is_seen = [asyncio.Event() for _ in range(load.frames)]
 

@@ -1,4 +1,4 @@
-"""An origin that was away: what tells that it is back, and who waits for that."""
+"""An origin after an outage: how the proxy notices that it is back, and which requests wait for that."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ BODIES = [codestream(20_000, seed) for seed in range(BURST)]
 
 
 class Outage:
-    """An origin that answers 502 until it is well, and then stops every frame at a barrier."""
+    """An origin that answers 502 until it is healthy. After that it holds every frame at a barrier."""
 
     def __init__(self) -> None:
         self.is_well = False
@@ -36,7 +36,7 @@ class Outage:
 
 
 class Clock:
-    """Told, not running."""
+    """A clock that the test sets. It does not run by itself."""
 
     now = 0.0
 
@@ -46,7 +46,7 @@ class Clock:
 
 @asynccontextmanager
 async def after_failures() -> AsyncIterator[tuple[Outage, House, Clock]]:
-    """A house whose origin rests, and a clock of its health that stands."""
+    """A house whose origin is paused after failures, and the stopped clock of its health."""
     outage, clock = Outage(), Clock()
     async with house(outage.origin) as home:
         home.app.origins["pacs"].health = Health("pacs", home.app.telemetry, clock)
@@ -112,7 +112,7 @@ Resting = tuple[Health, Clock]
 
 @pytest.fixture
 def resting() -> Resting:
-    """Its rest is just over."""
+    """An origin whose pause has just ended."""
     clock = Clock()
     health = Health("pacs", Telemetry(), clock)
     for _ in range(FAILURES):
@@ -145,7 +145,7 @@ async def test_if_the_request_that_tries_it_is_cancelled_one_of_those_who_wait_t
     done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     (another,) = [each.result() for each in done]
     assert another is not None
-    health.tried(trying)  # the first one's end is no matter of the second
+    health.tried(trying)  # the end of the first request does not matter to the second
     assert len(left) == 2
     health.well()
     assert await asyncio.gather(*left) == [None, None]

@@ -1,4 +1,4 @@
-"""Alternates: made once for all who ask, out of no more than it takes, and a frame like any other."""
+"""Alternates: made once for all viewers, from as few bytes as possible, and served like any frame."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ MULTIPART = {"accept": 'multipart/related; type="application/octet-stream"; tran
 
 
 def described(origin: ScriptedOrigin, syntax: str = "", more: dict[str, Any] | None = None) -> ScriptedOrigin:
-    """With the pixels of the series in its metadata."""
+    """The origin with metadata that describes the pixels of its series."""
     tags: dict[str, Any] = {
         "00280010": ROWS,
         "00280011": COLUMNS,
@@ -49,7 +49,7 @@ def described(origin: ScriptedOrigin, syntax: str = "", more: dict[str, Any] | N
 
 
 def uncompressed(images: int = 1, script: Any = None) -> ScriptedOrigin:
-    """An origin that has no HTJ2K."""
+    """An origin whose frames are not HTJ2K."""
     bodies = [(PIXELS + image).astype("<u2").tobytes() for image in range(images)]
 
     def answer(asked: Asked) -> Reply | None:
@@ -80,7 +80,7 @@ async def test_a_frame_is_made_into_what_viewers_ask_for() -> None:
         thumbnail = await home.viewer.get(at("/htj2kThumbnail/"), headers={"accept": "image/jphc"})
         assert decode_htj2k(thumbnail.content).shape == (50, 76)
         assert home.origin.ranges[0] is None
-        assert len(home.origin.frame_requests) == 1, "what is held is not fetched again"
+        assert len(home.origin.frame_requests) == 1, "a cached frame was fetched again"
 
 
 async def test_an_alternate_is_made_once_for_all_who_ask_and_kept() -> None:
@@ -114,14 +114,14 @@ async def test_of_htj2k_a_smaller_picture_takes_its_first_bytes_alone() -> None:
         asked = await home.viewer.get(
             at("/htj2kThumbnail/") + "?fsiz=200,200", headers={"accept": "image/jphc"}
         )
-        assert np.array_equal(decode_htj2k(asked.content), decode_htj2k(body, 2)), "a size that is asked for"
+        assert np.array_equal(decode_htj2k(asked.content), decode_htj2k(body, 2)), "not the requested size"
         jls = await home.viewer.get(at("/jlsThumbnail/"), headers={"accept": "image/jls"})
         assert np.array_equal(imagecodecs.jpegls_decode(jls.content), decode_htj2k(body, 2))
         brought = home.metric("origin_bytes_total", origin="pacs", stage="first")
         brought += home.metric("origin_bytes_total", origin="pacs", stage="completion")
         assert brought < len(body) / 4
         whole = await home.viewer.get(at("/htj2k/"), headers={"accept": "image/jphc"})
-        assert whole.content == body, "HTJ2K that goes by resolution is given as it is"
+        assert whole.content == body, "HTJ2K in order of resolution is not changed"
 
 
 async def test_where_the_origin_has_it_nothing_is_made() -> None:
@@ -230,7 +230,7 @@ async def test_how_an_alternate_is_asked_for_is_learned_apart_from_frames() -> N
 
 @pytest.mark.parametrize(("label", "in_vain"), [("image/jls", 0), ("application/octet-stream", 3)])
 async def test_ranges_of_parts_that_do_not_tell_their_length_are_given_up(label: str, in_vain: int) -> None:
-    """Where the label says it is JPEG-LS, none is asked at all."""
+    """If the label says JPEG-LS, the proxy never requests a range."""
     own, boundary = bytes(imagecodecs.jpegls_encode(picture(400, 400))), "b"
     assert len(own) > 65536
     media = f'multipart/related; type="{label}"; boundary=b'

@@ -1,4 +1,4 @@
-"""Archives as they are: each is asked in the form that it knows, and told by its bytes."""
+"""Archives as they are. The proxy uses a request form that each knows, and identifies frames by bytes."""
 
 import asyncio
 import gzip
@@ -37,12 +37,12 @@ def wrapped(body: bytes, label: str, *more: str, boundary: str = "BOUNDARY_1", c
 
 
 def known(*answers: str) -> Callable[[Asked], bool]:
-    """Whether a request is in one of these forms."""
+    """A function that is True for requests in one of these forms."""
     return lambda asked: asked.headers["accept"] in answers
 
 
 def orthanc(origin: ScriptedOrigin) -> Callable[[Asked], Reply | None]:
-    """No range, no validator, a new boundary each time; HTJ2K only under a false label."""
+    """An origin without ranges or validators, with a new boundary each time, that labels HTJ2K wrongly."""
     count = iter(range(10**6))
 
     def script(asked: Asked) -> Reply | None:
@@ -136,7 +136,7 @@ async def test_the_first_picture_of_a_multipart_answer_leaves_at_once(close: str
 
 
 async def test_ranges_inside_multipart_are_asked_where_it_is_the_same_each_time() -> None:
-    """As nginx over a static tree: a strong ETag, and ranges of the file, envelope and all."""
+    """Behaves like nginx with static files: a strong ETag, and ranges of the file with its envelope."""
     origin = ScriptedOrigin().with_series(BODIES)
     tree = {frame_of(image): wrapped(body, JPHC_201) for image, body in enumerate(BODIES)}
 
@@ -162,7 +162,7 @@ async def test_ranges_inside_multipart_are_asked_where_it_is_the_same_each_time(
 
 
 async def test_a_multipart_file_that_is_written_anew_is_never_stitched() -> None:
-    """The same length, another boundary: only the validator tells."""
+    """The new file has the same length and another boundary, so only the validator differs."""
     origin = ScriptedOrigin().with_series(BODIES)
     files = iter(wrapped(BODIES[1], JPHC_201, boundary=f"BOUNDARY_{n}") for n in range(9))
     now = {"file": next(files)}
@@ -188,7 +188,7 @@ async def test_a_multipart_file_that_is_written_anew_is_never_stitched() -> None
 
 
 async def test_a_frame_in_gzip_is_undone() -> None:
-    """As static-wado keeps palette images: an octet-stream in a file of gzip, and ranges of that file."""
+    """Like static-wado with palette images: an octet-stream in a gzip file, and ranges of that file."""
     pixels = np.arange(90_000, dtype="u1").tobytes()
     file = gzip.compress(wrapped(pixels, ELE))
 
@@ -203,7 +203,7 @@ async def test_a_frame_in_gzip_is_undone() -> None:
         answer = await home.viewer.get(FRAME, headers=SINGLE)
         assert (answer.status_code, answer.content) == (200, pixels)
         assert answer.headers["content-type"] == ELE.replace(" ", "")
-        assert "not-progressive" not in answer.headers  # nobody said that it was
+        assert "not-progressive" not in answer.headers  # no label claimed progressive HTJ2K
 
 
 async def test_bytes_that_are_not_what_they_claim_pass_as_they_are_and_are_marked() -> None:
@@ -253,7 +253,7 @@ async def test_what_an_origin_was_seen_to_do_is_shown() -> None:
 
 
 async def test_the_label_of_the_origin_is_kept_if_that_is_wished() -> None:
-    body = htj2k(picture(200, 200))  # no TLM: it is no .202
+    body = htj2k(picture(200, 200))  # without TLM it is not .202
     for labels, said in (("bytes", "image/jphc"), ("origin", LABEL.replace(" ", ""))):
         async with house(ScriptedOrigin({FRAME: body}), origin={"labels": labels}) as home:
             answer = await home.viewer.get(FRAME, headers=SINGLE)

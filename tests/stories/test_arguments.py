@@ -1,4 +1,4 @@
-"""Arguments of a profile that the origin does not know: what a plan says, and what the viewer gets."""
+"""Profile arguments that the origin does not know: the result of the plan, and the viewer's response."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ BODIES = [codestream(9_000, seed) for seed in range(3)]
 
 
 def with_arguments(arguments: str) -> dict[str, Any]:
-    """A profile of one stage whose requests carry them."""
+    """A profile of one stage whose requests carry these arguments."""
     pasted = {"stages": [{"id": "all"}], "retrieveOptions": {"default": {"urlArguments": arguments}}}
     return {"profiles": {"pasted": pasted}, "profile": "pasted"}
 
 
 def unknowing() -> ScriptedOrigin:
-    """Answers 406 to every argument but the one that it knows."""
+    """An origin that answers 406 to every argument except the one it knows."""
     origin = ScriptedOrigin().with_series(BODIES)
 
     def script(asked: Asked) -> Reply | None:

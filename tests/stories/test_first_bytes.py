@@ -1,4 +1,4 @@
-"""What an origin calls octet-stream is what its first bytes tell; a padded picture is made of the whole."""
+"""The first bytes identify a frame that is labelled octet-stream. Padded pictures need whole frames."""
 
 from typing import Any
 

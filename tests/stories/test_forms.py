@@ -1,4 +1,4 @@
-"""How an origin is asked for frames of all kinds: as they are stored, and with few requests."""
+"""How the proxy requests frames of all kinds: exactly as they are stored, and with few requests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ SINGLE = {"accept": "image/jphc"}
 JPEG_HEAD = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffc0000b080010001001011100")
 UID = "1.2.840.10008.1.2"
 LABELS = {
-    "htj2k": f"application/octet-stream; transfer-syntax={UID}.1",  # as Orthanc says
+    "htj2k": f"application/octet-stream; transfer-syntax={UID}.1",  # the label that Orthanc uses
     "jpeg": f"image/jpeg; transfer-syntax={UID}.4.50",
     "raw": f"application/octet-stream; transfer-syntax={UID}.1",
     "rle": f"image/dicom-rle; transfer-syntax={UID}.5",
@@ -31,19 +31,22 @@ STORED: Mapping[str, Callable[[int], bytes]] = {
 }
 DECOMPRESSED = bytes(196_608)
 MOST_AT_FIRST = 8
-"""Requests for the very first frame of an origin."""
+"""Most requests for the very first frame of an origin."""
 
 
 @dataclass
 class Archive:
-    """As Orthanc: `transfer-syntax=*` gives what is stored but 500 for HTJ2K; without one it decompresses."""
+    """An archive like Orthanc.
+
+    With `transfer-syntax=*` it returns frames as stored, but 500 for HTJ2K. Without it, it decompresses them.
+    """
 
     kinds: dict[str, str]
-    """What is stored, by path."""
+    """The kind of the stored frame, by path."""
     transcodes: list[str] = field(default_factory=list)
-    """Paths of frames that it had to decompress."""
+    """Paths of the frames that it had to decompress."""
     in_trouble: str = ""
-    """A path that it answers by 500 when it is to be given as stored."""
+    """A path that it answers with 500 if the request wants the frame as stored."""
 
     def __post_init__(self) -> None:
         self.bodies = {path: STORED[kind](seed) for seed, (path, kind) in enumerate(self.kinds.items())}
@@ -69,7 +72,7 @@ class Archive:
         return _part(LABELS["raw"], DECOMPRESSED)
 
     def requests(self) -> list[int]:
-        """For each path, in order."""
+        """Number of requests for each path, in order."""
         asked = [asked.path.partition("?")[0] for asked in self.origin.frame_requests]
         return [asked.count(path) for path in self.kinds]
 
@@ -82,12 +85,12 @@ def _part(label: str, body: bytes) -> Reply:
 
 
 def series(number: int, *kinds: str) -> dict[str, str]:
-    """A series of frames of these kinds."""
+    """The paths of a series, with one frame of each of these kinds."""
     return {frame_of(image, f"{SERIES}.{number}"): kind for image, kind in enumerate(kinds)}
 
 
 async def read(home: House, archive: Archive) -> None:
-    """Every frame is what is stored."""
+    """Reads every frame and checks that it is the stored one."""
     for path, body in archive.bodies.items():
         answer = await home.viewer.get(path, headers=SINGLE)
         assert (answer.status_code, answer.content) == (200, body), archive.kinds[path]
@@ -117,7 +120,7 @@ async def test_in_a_series_of_both_kinds_one_frame_is_decompressed_at_most() -> 
 
 
 async def test_a_frame_that_failed_once_as_it_is_stored_is_asked_so_again() -> None:
-    """A 500 tells of a moment or of a frame: what comes decompressed instead is not taken at once."""
+    """A 500 can be a passing fault, so the proxy does not accept the decompressed frame right away."""
     archive = Archive(series(0, "jpeg", "jpeg", "jpeg"))
     path = list(archive.kinds)[1]
     script = archive.origin.script
@@ -144,7 +147,7 @@ async def test_a_frame_that_is_not_given_as_it_is_stored_is_given_decompressed()
 
 
 class Clock:
-    """Told, not running."""
+    """A clock that the test sets. It does not run by itself."""
 
     now = 0.0
 
@@ -158,7 +161,7 @@ def test_what_was_learned_of_a_series_is_tried_anew_by_one_request() -> None:
     asking.worked("a", 1)
     asking.refused({0: 406})
     clock.now += LEARNED_FOR + 1
-    assert [asking.first("a") for _ in range(3)] == [1, 1, 1]  # it works still, and is asked first
+    assert [asking.first("a") for _ in range(3)] == [1, 1, 1]  # this form still works, so it is tried first
     assert next(asking.others("b", 1, 406)) == 0  # a refusal is forgotten
     asking.worked("a", 0)
     assert asking.first("a") == 0
@@ -174,7 +177,7 @@ def test_a_form_that_leaves_the_choice_is_not_learned_where_another_works() -> N
     for _ in range(RELEARN):
         asking.worked("a", FREE[0])
     assert asking.first("a") == 2
-    clock.now += LEARNED_FOR + 1  # unless that other one has not worked for long
+    clock.now += LEARNED_FOR + 1  # but not if the other form has not worked for a long time
     asking.worked("a", FREE[0])
     assert asking.first("a") == FREE[0]
 
@@ -183,7 +186,7 @@ def test_series_that_are_remembered_are_bounded() -> None:
     asking = Asking("pacs")
     for number in range(10_000):
         asking.worked(str(number), 0)
-    assert len(asking._series) <= 4096  # there is no other way to see it
+    assert len(asking._series) <= 4096  # the size has no public accessor
 
 
 @pytest.mark.parametrize("status", [403, 405, 412, 501])
@@ -233,7 +236,7 @@ async def test_a_rest_whose_range_is_refused_is_taken_of_the_same_whole_only(ver
         part = await home.viewer.get(frame_of(0), headers={**SINGLE, "range": "bytes=0-65535"})
         assert part.content == old[:65536]
         await home.until_idle()
-        if version == "another":  # the old first bytes were said already
+        if version == "another":  # the response has already begun with the old first bytes
             with pytest.raises(httpx.TransportError):
                 await home.viewer.get(frame_of(0), headers=SINGLE)
         answer = await home.viewer.get(frame_of(0), headers=SINGLE)

@@ -1,4 +1,4 @@
-"""Cookies and tokens go to the origin that they are for, and nothing that stays here tells viewers apart."""
+"""Cookies and tokens reach only the origin they belong to. Those not forwarded do not split the cache."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ def of_two(script: Any = None) -> ScriptedOrigin:
 async def two(
     pacs: ScriptedOrigin, cloud: ScriptedOrigin, more: dict[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[House]:
-    """Two origins, of which `pacs` is served without its name, too; `more` is said of each."""
+    """Two origins. `pacs` is also served without its name. `more` goes into the settings of both."""
     async with running(pacs), running(cloud):
         named = [("pacs", pacs), ("cloud", cloud)]
         said = {name: {"url": each.url, "name": name, **(more or {})} for name, each in named}
@@ -41,12 +41,12 @@ async def two(
             said[name]["forward"] = forward
         async with house(ScriptedOrigin(), origins=[*said.values()], **settings) as home:
             for each in (pacs, cloud):
-                each.asked.clear()  # what it was greeted by
+                each.asked.clear()  # drop the greetings
             yield home
 
 
 async def everything(home: House, prefix: str) -> None:
-    """Whatever an origin is asked for in some viewer's name."""
+    """Sends every kind of request that the proxy forwards on behalf of a viewer."""
     plain = f"{prefix}{frame_of(0)}"
     assert (await home.viewer.get(plain, headers=VIEWER | SINGLE)).status_code == 200
     listed = plain.replace("frames/1", "frames/1,1")
@@ -61,7 +61,7 @@ async def everything(home: House, prefix: str) -> None:
 
 
 def got(origin: ScriptedOrigin) -> set[tuple[str | None, str | None]]:
-    """With which `Authorization` and which `Cookie` it was asked."""
+    """The pairs of `Authorization` and `Cookie` that the origin received."""
     assert len({asked.path for asked in origin.asked}) >= 4
     return {(asked.headers.get("authorization"), asked.headers.get("cookie")) for asked in origin.asked}
 

@@ -1,4 +1,4 @@
-"""What `tests/sequences` found, told again as small stories."""
+"""Bugs that `tests.sequences` found, each as a small test."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
 MANY = 20
-"""Of two things at once either may win; so many that each does."""
+"""Repetitions of a race between two events, so many that each of them wins sometimes."""
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ async def test_a_task_that_is_cancelled_just_when_its_answer_goes_on_or_breaks_o
         for writer in writers:
             writer.write(then)
             writer.close()
-        picture(512, 512)  # the loop is busy until all of it has come, and has not seen it yet
+        picture(512, 512)  # keeps the event loop busy until everything has arrived and none of it was handled
         for task in asking:
             task.cancel()
         ended = await asyncio.gather(*asking, return_exceptions=True)
@@ -66,7 +66,7 @@ async def test_a_task_that_is_cancelled_just_when_its_answer_goes_on_or_breaks_o
 async def test_all_of_the_same_version_where_its_rest_was_asked_for_cuts_nobody(
     envelope: str, asked: str
 ) -> None:
-    """One of several servers behind one name may not know ranges."""
+    """One of several servers behind one name may not support ranges."""
     body, is_single = htj2k(picture(600, 600), **PARTS), envelope == "image/jphc"
     wrapping = SINGLE_PART if is_single else wrap("between", LABEL)
     media = LABEL if is_single else "multipart/related; boundary=between"
@@ -82,7 +82,7 @@ async def test_all_of_the_same_version_where_its_rest_was_asked_for_cuts_nobody(
 
     profiles = {"lazy": {"first": "64KiB", "complete": "on-demand"}}
     async with house(ScriptedOrigin({}, script), profiles=profiles, profile="lazy") as home:
-        for path in (frame_of(0), frame_of(1)):  # the second when it is known how to ask
+        for path in (frame_of(0), frame_of(1)):  # by the second one the proxy knows how to request frames
             await home.viewer.get(path, headers={"range": "bytes=0-65535"})
             answer = await home.viewer.get(
                 path, headers={"accept": "image/jphc"} | ({"range": asked} if asked else {})
@@ -99,7 +99,7 @@ async def test_all_of_the_same_version_where_its_rest_was_asked_for_cuts_nobody(
 async def test_what_ends_with_its_connection_counts_where_its_codestream_is_whole(
     before: bytes, left: int | None
 ) -> None:
-    """A server that dies in such a body can't be told from one that has said it all."""
+    """If a server dies in such a body, nobody can tell that from the end of the body."""
     body = htj2k(picture(300, 300))
     media = b"multipart/related; boundary=between" if before else b"image/jphc"
 

@@ -1,4 +1,4 @@
-"""What is kept, for whom, and until when."""
+"""The lifetime of frames in the cache, and the callers that they are kept for."""
 
 import asyncio
 import json
@@ -34,14 +34,14 @@ STUDY = f"/studies/{UID}.1"
 
 
 class Saying(ScriptedOrigin):
-    """An origin whose answers to frames carry these headers, or have this status instead."""
+    """An origin whose responses to frame requests carry these headers, or have this status."""
 
     def __init__(self, **headers: str) -> None:
         super().__init__({FRAME: BODY}, self._answer)
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
         self.status = 200
         self.refused: set[str] = set()
-        """Values of Authorization that it refuses; empty is everybody."""
+        """Values of Authorization that the origin refuses. An empty one stands for requests without it."""
 
     def _answer(self, asked: Asked) -> Reply | None:
         body = self.frames.get(asked.path)
@@ -54,7 +54,7 @@ class Saying(ScriptedOrigin):
 
 
 async def asks(home: House, who: dict[str, str] | None = None) -> int:
-    """How often the origin is asked for a frame when a viewer asks twice."""
+    """The number of requests that reach the origin when a viewer requests a frame twice."""
     before = home.origin.requests_of(FRAME)
     for _ in range(2):
         assert (await home.viewer.get(FRAME, headers=SINGLE | (who or {}))).content == BODY
@@ -62,7 +62,7 @@ async def asks(home: House, who: dict[str, str] | None = None) -> int:
     return home.origin.requests_of(FRAME) - before
 
 
-KEPT_BY = {  # Cache-Control: whether it is kept for all who prove nothing, and for one credential
+KEPT_BY = {  # Cache-Control: is a frame kept for callers without a credential, and for one with it?
     "": (True, True),
     "public, max-age=60": (True, True),
     "private": (False, True),
@@ -140,7 +140,7 @@ async def test_what_is_private_is_not_given_to_another_who_waits_for_the_same() 
         assert [answer.content for answer in await asyncio.gather(*both)] == [BODY] * 2
         own = [home.viewer.get(FRAME, headers=SINGLE | ANNE) for _ in range(2)]
         assert [answer.content for answer in await asyncio.gather(*own)] == [BODY] * 2
-        assert home.origin.requests_of(FRAME) == 6  # a credential is one user, however often it asks
+        assert home.origin.requests_of(FRAME) == 6  # a credential is one user, however often it is used
 
 
 PAGES = {
@@ -220,7 +220,7 @@ async def test_a_refused_completion_gives_what_is_held_no_new_lifetime() -> None
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 async def test_what_an_origin_takes_back_is_dropped(status: int) -> None:
-    """401 and 403 for that caller, 404 and 410 for all."""
+    """401 and 403 drop the frames of that caller, 404 and 410 those of all."""
     origin = Saying()
     async with house(origin, **LAZY) as home:
         for who in (ANNE, BOB):
@@ -265,7 +265,7 @@ OTHER = f"/studies/{UID}.9/series/{UID}.8"
 
 
 class Archive(ScriptedOrigin):
-    """One that takes what is stored: three series of two studies, each of two instances."""
+    """An origin that accepts new instances. It has three series of two studies, with two instances each."""
 
     def __init__(self, answer: Reply | None = None) -> None:
         super().__init__(script=self._answer)
@@ -286,7 +286,7 @@ class Archive(ScriptedOrigin):
 
 
 async def dropped(home: House, method: str, path: str, **headers: str) -> list[int]:
-    """Which of the frames are no hit any more after a request."""
+    """The indices of the frames that are no longer a hit after a request."""
     archive = home.origin
     assert isinstance(archive, Archive)
     for frame in archive.all:

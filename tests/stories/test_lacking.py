@@ -1,4 +1,4 @@
-"""What one caller is refused changes nothing for another caller, and nothing of other instances."""
+"""If one caller is refused an alternate, nothing changes for other callers or other instances."""
 
 import asyncio
 from typing import Any
@@ -19,18 +19,18 @@ THEIRS = b"\xff\xd8\xff\xf7" + bytes(range(256)) * 2
 
 
 def path_of(kind: str, image: int = 0, number: int = 1) -> str:
-    """The path of an alternate, or of a picture."""
+    """The path of an alternate or a picture."""
     frame = frame_of(image).removesuffix("1") + str(number)
     return frame.replace("/frames/", "/jls/") if kind == "jls" else f"{frame}/{kind}"
 
 
 def kind_of(asked: Asked) -> str:
-    """What an origin was asked for; empty if it is something else."""
+    """The kind of picture that a request asks for. Empty for anything else."""
     return next((kind for kind in KINDS if f"/{kind}" in asked.path), "")
 
 
 def origin_of(refusals: list[tuple[str, int]], images: int = 2) -> ScriptedOrigin:
-    """Gives alternates and pictures of its own, but refuses while a part of a path or a caller is listed."""
+    """An origin with alternates and pictures of its own. It refuses the paths and callers in `refusals`."""
 
     def script(asked: Asked) -> Reply | None:
         kind = kind_of(asked)
@@ -56,7 +56,7 @@ async def get(home: House, path: str, caller: str = "one", method: str = "GET") 
 
 
 def asked_for(home: House, kind: str) -> set[str]:
-    """The paths by which the origin was asked for its own; forgets them."""
+    """The paths of this kind that the origin was asked for. Forgets all requests so far."""
     paths = {asked.path.partition("?")[0] for asked in home.origin.asked if kind_of(asked) == kind}
     home.origin.asked.clear()
     return paths
@@ -102,7 +102,7 @@ async def test_nothing_is_learned_of_a_400(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_nothing_is_learned_of_a_frame_that_there_is_not(kind: str) -> None:
-    """Else everybody without credentials could be moved to pictures of the proxy's by one bad request."""
+    """If it were, one bad request could switch everybody without credentials to the proxy's own pictures."""
     missing = path_of(kind, 0, 77)
     async with house(origin_of([(missing, 404)]), **OURS) as home:
         assert (await get(home, missing)).status_code == 404
@@ -131,7 +131,7 @@ async def test_a_thumbnail_that_is_refused_is_not_a_picture_that_is() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_next_200_unlearns_it(kind: str) -> None:
-    """One that was on its way while another frame of the instance was refused."""
+    """The response was on its way while another frame of the instance was refused."""
     held, slow, gone = asyncio.Event(), path_of(kind, 0, 2), path_of(kind, 0, 1)
     is_gone = True
 
@@ -167,7 +167,7 @@ async def test_a_plan_learns_it_for_its_own_caller_alone() -> None:
 
 
 async def test_a_refusal_in_the_middle_of_an_answer_ends_it_and_begins_no_other() -> None:
-    """The head of an answer is sent once, whatever the origin says of a rest."""
+    """The head of a response is sent only once, whatever the origin answers to later requests."""
     theirs = PIXELS.tobytes() * 2
 
     def script(asked: Asked) -> Reply | None:

@@ -1,4 +1,4 @@
-"""A plan and a viewer ask for a frame by the same request, so what a plan fetched is a hit for the viewer."""
+"""A plan and a viewer build the same request for a frame, so a planned frame is a hit for the viewer."""
 
 import imagecodecs
 import pytest
@@ -13,7 +13,7 @@ IMAGES = range(3)
 OWN = {
     path: bytes(imagecodecs.jpegls_encode(picture(64, 64, seed=9))) for path in ("/jls/", "/jlsThumbnail/")
 }
-"""What the origin has beside its frames."""
+"""Images that the origin has besides its frames, by path."""
 
 
 def static_archive() -> ScriptedOrigin:
@@ -34,7 +34,7 @@ def static_archive() -> ScriptedOrigin:
 async def test_what_a_plan_fetched_is_a_hit_for_a_viewer_of_its_profile(
     profile: str, paths: list[str], accept: str
 ) -> None:
-    """No alternate is configured: the profile names what the origin has."""
+    """No alternate is configured. The profile names paths of the origin."""
     origin = static_archive()
     asks_for = accept if "/jls/" in paths else accept.replace("jls", "jphc")
     async with house(origin) as home:

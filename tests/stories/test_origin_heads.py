@@ -1,4 +1,4 @@
-"""Heads of an origin's answers: where they redirect to, and what HTTP does not allow."""
+"""Response heads of an origin: redirects, and heads that HTTP does not allow."""
 
 import pytest
 
@@ -17,7 +17,7 @@ MOVED = FRAME.replace("/studies/", "/moved/studies/")
 
 
 def redirecting(origin: ScriptedOrigin, status: int, location: str) -> ScriptedOrigin:
-    """Answers the frame by a redirect, and whatever is at `/moved` honestly."""
+    """An origin that answers the frame with a redirect, and serves `/moved` correctly."""
 
     def script(asked: Asked) -> Reply | None:
         if asked.path.startswith("/moved"):
@@ -54,7 +54,7 @@ async def test_a_frame_is_followed_to_the_same_host_with_its_credentials(status:
 async def test_a_frame_that_is_elsewhere_is_handed_on_with_its_location_and_nobody_is_asked_there(
     location: str,
 ) -> None:
-    async with house(ScriptedOrigin()) as beside:  # the same host, another port: another server
+    async with house(ScriptedOrigin()) as beside:  # the same host and another port is another server
         origin, other = ScriptedOrigin(), beside.origin
         async with house(origin) as home:
             said = location.format(other=other.url, same=origin.url.removeprefix("http://"))

@@ -1,4 +1,4 @@
-"""Origins that answer wrongly: a viewer gets one version of the frame, or an end, never a mixture."""
+"""Origins with false responses: a viewer gets one version of the frame or an error, never a mixture."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ OLD, NEW = codestream(500_000, seed=1), codestream(480_000, seed=2)
 
 
 def rest(body: bytes, asked: Asked, *pieces: Piece) -> Reply:
-    """An honest head of a completion, with other pieces for its body."""
+    """A correct head of a completion with other pieces as its body."""
     reply = honest(body, asked)
     size = len(reply.pieces[-1]) if isinstance(reply.pieces[-1], bytes) else 0
     return Reply(reply.status, reply.headers | {"content-length": str(size)}, pieces)
@@ -44,7 +44,7 @@ async def test_a_200_to_a_range_is_the_first_fetch_and_the_completion_in_one() -
     async with house(ScriptedOrigin({}, script)) as home:
         async with home.viewer.stream("GET", FRAME, headers=SINGLE) as answer:
             chunks = answer.aiter_raw()
-            got = await read_until(chunks, FIRST)  # the first picture is there before the rest
+            got = await read_until(chunks, FIRST)  # the first picture arrives before the rest
             barrier.set()
             got += b"".join([chunk async for chunk in chunks])
         assert got == OLD
@@ -110,7 +110,7 @@ async def test_a_frame_that_changes_between_the_fetches_is_never_mixed() -> None
     origin = ScriptedOrigin({FRAME: OLD})
 
     def script(asked: Asked) -> Reply | None:
-        if asked.range == "bytes=65536-":  # and so it is answered whole: If-Range does not match any more
+        if asked.range == "bytes=65536-":  # If-Range no longer matches, so the origin sends the whole frame
             origin.frames[FRAME] = NEW
         return None
 
@@ -219,4 +219,4 @@ async def test_an_origin_that_knows_multipart_alone_is_taken_apart() -> None:
         assert home.origin.ranges == ["bytes=0-65535", None]
         other = FRAME.replace("frames/1", "frames/2")
         await home.viewer.get(other, headers=SINGLE)
-        assert len(home.origin.frame_requests) == 3  # the form that works was remembered
+        assert len(home.origin.frame_requests) == 3  # the proxy remembered the form that works

@@ -1,4 +1,4 @@
-"""Multipart bodies with their delimiter inside, parts without headers, codings that are none."""
+"""Multipart bodies that contain their own delimiter, parts without headers, and false content codings."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -33,7 +33,7 @@ def wrapped(body: bytes, *fields: str, close: bytes = b"--") -> bytes:
 
 
 def multipart(*pieces: bytes, media: str = "multipart/related", length: int | None = None) -> ScriptedOrigin:
-    """Knows multipart only, and answers every frame by these pieces; chunked unless a length is told."""
+    """An origin that only knows multipart, and sends these pieces. Chunked if no length is given."""
     chunked = [b"%x\r\n" % len(piece) + piece + b"\r\n" for piece in (*pieces, b"")]
 
     def script(asked: Asked) -> Reply | None:
@@ -88,7 +88,7 @@ async def test_a_part_whose_end_is_in_doubt_is_refused(whole: bytes) -> None:
 
 
 async def test_a_part_of_its_own_length_leaves_no_doubt() -> None:
-    """Neither do two parts of which each tells its length: the first is meant."""
+    """The same holds for two parts that both give their length: the first one counts."""
     fields = f"Content-Type: {ELE}", f"Content-Length: {len(PIXELS)}"
     whole = wrapped(PIXELS, *fields, close=b"") + wrapped(PIXELS[::-1], *fields)[3:]
     assert await part_of(whole, len(whole), 1000) == PIXELS
@@ -185,7 +185,7 @@ async def test_a_coding_that_nobody_knows_over_a_codestream_is_none(coding: str,
             answer = await home.viewer.get(path, headers=SINGLE)
             assert (answer.status_code, answer.content) == (200, body)
             assert "content-encoding" not in answer.headers
-        assert home.origin.ranges[-2:] != [None, None]  # and so its ranges are ranges of the codestream
+        assert home.origin.ranges[-2:] != [None, None]  # so ranges of it are ranges of the codestream
 
 
 @pytest.mark.parametrize(("coding", "body"), [("aws-chunked", PIXELS), ("br", HTJ2K), ("compress", HTJ2K)])

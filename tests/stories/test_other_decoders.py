@@ -1,4 +1,4 @@
-"""A picture that was cut out is shown by those who know nothing of prefixes: pydicom and dicomweb-client."""
+"""Decoders that know nothing of prefixes, pydicom and dicomweb-client, show a picture that was cut out."""
 
 import asyncio
 import warnings
@@ -28,7 +28,7 @@ PICTURES = {
 
 
 def shown_by_pydicom(codestream: bytes, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Decoded as the one frame of an image of that size."""
+    """Decodes a codestream with pydicom, as the only frame of an image of that size."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = HTJ2KLosslessRPCL

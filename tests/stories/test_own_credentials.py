@@ -1,4 +1,4 @@
-"""Credentials of the proxy's own: they go to the origin, and no viewer's do."""
+"""The proxy's own credentials for an origin: only they reach the origin, never those of a viewer."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A large picture's first bytes, and a pause in which the viewer draws them; here it is one of an hour."""
+"""The first bytes of a large picture, and the pause in which the viewer draws them. It is an hour here."""
 
 import asyncio
 from functools import cache
@@ -20,13 +20,13 @@ SOON = 0.1
 
 
 def noise(side: int) -> Pixels:
-    """Twelve bits, which hardly compress."""
+    """Noise of twelve bits, which hardly compresses."""
     return np.random.default_rng(1).integers(0, 4096, (side, side), "u2")
 
 
 @cache
 def large(side: int = 1300) -> bytes:
-    """A picture above the bound; one below it with fewer pixels."""
+    """A codestream whose picture is above the bound by default, and below it with fewer pixels."""
     codestream = htj2k(noise(side))
     assert (len(codestream) >= LARGE) == (side == 1300)
     return codestream
@@ -41,7 +41,7 @@ async def test_after_the_first_bytes_of_a_large_picture_there_is_a_pause(*, is_h
         async with home.viewer.stream("GET", FRAME, headers=SINGLE) as answer:
             chunks = answer.aiter_raw()
             assert await read_until(chunks, SEEN) == large()[:SEEN]
-            await home.until_idle()  # the pause holds nothing up but the viewer
+            await home.until_idle()  # only the viewer has to wait for the pause
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(chunks), SOON)
         assert answer.headers["content-length"] == str(len(large()))

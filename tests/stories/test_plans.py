@@ -1,4 +1,4 @@
-"""Plans and viewers at one origin: who goes first, what is shared, and how a plan ends."""
+"""Plans and viewers at one origin: their order, the fetches that they share, and how a plan ends."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ FIRST_RANGE = "bytes=0-65535"
 REST = "bytes=65536-"
 SINGLE = {"accept": "image/jphc"}
 NARROW = {"limits": {"in_flight": 3}}
-"""One seat for plans, one for viewers, one for their first fetches."""
+"""One seat for plans, one for viewers and one for the first fetches of viewers."""
 
 
 def bodies(count: int, size: int = 50_000) -> list[bytes]:
@@ -36,7 +36,7 @@ def bodies(count: int, size: int = 50_000) -> list[bytes]:
 
 
 def stands(barrier: asyncio.Event, images: Sequence[bytes], among: Callable[[Asked], bool]) -> ScriptedOrigin:
-    """A series whose frames have no byte before the barrier, where `among` says so."""
+    """A series whose responses wait for the barrier, before their first byte, if `among(request)` is True."""
     origin = ScriptedOrigin().with_series(images)
 
     def script(asked: Asked) -> Reply | None:
@@ -48,7 +48,7 @@ def stands(barrier: asyncio.Event, images: Sequence[bytes], among: Callable[[Ask
 
 
 def prefetching(trigger: str = "first-frame", stages: str = "sequential", **more: Any) -> dict[str, Any]:
-    """Settings with a profile `ahead`, which is everybody's."""
+    """Settings in which every request uses a profile named `ahead`."""
     single: dict[str, Any] = {"stages": [{"id": "all", "retrieveType": "single"}]}
     sequential = {
         "stages": [{"id": "fast", "retrieveType": "fast"}, {"id": "final", "retrieveType": "final"}],
@@ -73,7 +73,7 @@ async def test_a_viewer_overtakes_the_plan() -> None:
     async with house(origin, origin=NARROW) as home:
         plan = await home.begin_plan("sequential")
         await home.until(lambda: len(origin.frame_requests) == 1)
-        answer = await home.viewer.get(FRAME, headers=SINGLE)  # while the plan stands at the barrier
+        answer = await home.viewer.get(FRAME, headers=SINGLE)  # while the plan waits at the barrier
         assert answer.content == viewed
         assert len(origin.frame_requests) < 12
         barrier.set()
@@ -166,7 +166,7 @@ async def test_cancel_ends_what_nobody_reads_and_not_what_a_viewer_reads() -> No
         assert (again.content, cache_did(again)) == (images[5], "fwd=miss; stored")
         assert home.metric("plans_total", profile="sequential", state="cancelled") == 1
         assert (await home.admin.get(plan)).json()["state"] == "cancelled"
-        assert (await home.admin.delete(plan)).status_code == 204  # once more changes nothing
+        assert (await home.admin.delete(plan)).status_code == 204  # a second DELETE changes nothing
 
 
 async def test_cancelling_one_of_two_plans_of_a_series_leaves_the_other_what_it_wants() -> None:
@@ -175,7 +175,7 @@ async def test_cancelling_one_of_two_plans_of_a_series_leaves_the_other_what_it_
         one = await home.begin_plan("single")
         await home.until(lambda: len(home.app.fills) == 3)
         other = await home.begin_plan("single")
-        # One answer more of the service: by now the other one's fetches have joined.
+        # After one more response of the service, the fetches of the other plan have joined.
         assert (await home.admin.get(other)).json()["state"] == "running"
         await home.admin.delete(one)
         assert (await home.events(one))[-1][1]["state"] == "cancelled"
@@ -403,7 +403,7 @@ async def test_a_window_that_moves_on_keeps_what_both_want() -> None:
     origin = stands(barrier, images, lambda asked: asked.path not in (frame_of(10), frame_of(12)))
     async with house(origin, **prefetching(window=2, stages="single")) as home:
         await home.viewer.get(frame_of(10), headers=SINGLE)
-        await home.until(lambda: len(home.app.fills) == 4)  # 8, 9, 11, 12
+        await home.until(lambda: len(home.app.fills) == 4)  # images 8, 9, 11 and 12
         await home.viewer.get(frame_of(12), headers=SINGLE)
         await until_plan_ended(home, "cancelled")
         barrier.set()

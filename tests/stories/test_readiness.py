@@ -1,4 +1,4 @@
-"""Whether the service is ready, with origins that are down, that come back, and that only viewers reach."""
+"""Readiness of the service, with origins that are down, that come back, and that only viewers reach."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ def nothing_but_a_greeting_fails(asked: Asked) -> Reply | None:
 
 @asynccontextmanager
 async def two_archives(*, one_is_down: bool = True, **settings: Any) -> AsyncIterator[House]:
-    """A service before two origins, `pacs` and `cloud`; the latter may be down."""
+    """A service with two origins, `pacs` and `cloud`. The latter can be down."""
     pacs, cloud = ScriptedOrigin({FRAME: BODY}), ScriptedOrigin()
     async with running(pacs), running(cloud):
         urls = pacs.url, f"http://127.0.0.1:{free_port()}" if one_is_down else cloud.url

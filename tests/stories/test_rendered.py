@@ -1,4 +1,4 @@
-"""Rendered pictures and thumbnails, made by the proxy of as few bytes as they need; if a setting says so."""
+"""Rendered pictures and thumbnails that the proxy makes from few bytes, if a setting says so."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ async def test_a_frame_is_shown_through_the_window_of_its_metadata_or_of_the_req
         part = await home.viewer.get(of("rendered?viewport=20,20,10,20,-80,40"), headers=PNG)
         assert np.array_equal(shown(part), scale(SHOWN, (10, 20, -80, 40), (20, 10)))
         assert shown(await home.viewer.get(of("thumbnail"), headers=PNG)).shape == (85, 128)
-        assert len(home.origin.frame_requests) == 1, "what is held is not fetched again"
+        assert len(home.origin.frame_requests) == 1, "a cached frame was fetched again"
 
 
 async def test_without_an_accept_it_is_a_jpeg_as_good_as_is_asked_for() -> None:
@@ -193,7 +193,7 @@ def labelled(origin: ScriptedOrigin, asked: Asked) -> Reply | None:
 
 
 async def test_where_the_origin_renders_nothing_is_made_here() -> None:
-    """It is asked for each: 400 may be for the request as much as for the picture."""
+    """The proxy requests each picture, because a 400 can concern the request rather than the picture."""
 
     def script(asked: Asked) -> Reply | None:
         if asked.path.endswith("/thumbnail"):
@@ -209,7 +209,7 @@ async def test_where_the_origin_renders_nothing_is_made_here() -> None:
         for _ in range(2):
             assert (await home.viewer.get(of("rendered", 0), headers=PNG)).content == b"theirs"
         busy = await home.viewer.get(of("thumbnail", 0), headers=PNG)
-        assert (busy.status_code, busy.content) == (503, b"later"), "it has some, but not now"
+        assert (busy.status_code, busy.content) == (503, b"later"), "the origin is only busy"
         for image in (1, 2):
             ours = shown(await home.viewer.get(of("rendered", image), headers=PNG))
             assert np.array_equal(ours, windowed(PIXELS + image, Display(window=DisplayWindow(1500, 2000))))

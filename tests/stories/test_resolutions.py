@@ -1,4 +1,4 @@
-"""First fetches that end where a resolution does, stages that climb, and pictures that are cut out."""
+"""First fetches that end with a resolution, stages of rising resolution, and pictures that are cut out."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,7 +21,7 @@ SINGLE = {"accept": "image/jphc"}
 SLICES = [picture(512, 512, seed=seed) for seed in range(4)]
 TLM = [htj2k(pixels, **PARTS) for pixels in SLICES]
 PLAIN = [htj2k(pixels) for pixels in SLICES]
-LARGE = [picture(800, 800, seed=seed) for seed in range(3)]  # a quarter of it takes more than a probe
+LARGE = [picture(800, 800, seed=seed) for seed in range(3)]  # a quarter of it is longer than a probe
 LARGE_TLM = [htj2k(pixels, **PARTS) for pixels in LARGE]
 LARGE_PLAIN = [htj2k(pixels) for pixels in LARGE]
 TILED = htj2k(SLICES[0], tile=(128, 128))
@@ -32,7 +32,7 @@ PROBE, STEP = 32768, 16384
 
 
 def end_of(body: bytes, scale: int) -> int:
-    """Where the resolution of that scale ends."""
+    """The offset at which the resolution of that scale ends."""
     layout = read_layout(body)
     assert layout is not None
     end = layout.ends[len(layout.ends) - scale.bit_length()]
@@ -41,7 +41,7 @@ def end_of(body: bytes, scale: int) -> int:
 
 
 def climbing(*firsts: str, **more: Any) -> dict[str, Any]:
-    """Settings with a profile `climbing`, one stage for each resolution and one for the rest."""
+    """Settings with a profile `climbing`: one stage for each resolution and one for the rest."""
     stages = [{"id": first, "retrieveType": first, "priority": n} for n, first in enumerate(firsts)]
     options: dict[str, Any] = {first: {"first": first} for first in firsts}
     last = {"id": "rest", "retrieveType": "final", "priority": len(firsts)}
@@ -50,7 +50,7 @@ def climbing(*firsts: str, **more: Any) -> dict[str, Any]:
 
 
 def asked_spans(origin: ScriptedOrigin, image: int, total: int) -> list[tuple[int, int]]:
-    """What was asked of a frame, in order; half-open."""
+    """The half-open spans of a frame that the origin was asked for, in order."""
     spans = []
     for header in origin.ranges_of(frame_of(image)):
         start, _, last = (header or "bytes=0-").removeprefix("bytes=").partition("-")
@@ -95,7 +95,7 @@ async def test_a_first_fetch_ends_where_the_resolution_does_and_no_byte_comes_tw
 
 
 def frames(*images: int) -> list[dict[str, Any]]:
-    """As the API has them."""
+    """Frames of these images, in the form of the API."""
     return [{"instance": frame_of(image).split("/")[-3], "frame": 1} for image in images]
 
 
@@ -117,9 +117,9 @@ async def test_stages_climb_each_by_an_exact_span(bodies: list[bytes]) -> None:
     origin = ScriptedOrigin().with_series(bodies[:1])
     async with house(origin, **climbing("1/16", "1/4", "1/2")) as home:
         await home.events(await home.begin_plan("climbing"))
-        ends = [end_of(bodies[0], scale) for scale in (4, 2)]  # the probe has more than 1/16
+        ends = [end_of(bodies[0], scale) for scale in (4, 2)]  # the probe holds more than 1/16
         spans = asked_spans(origin, 0, len(bodies[0]))
-        # Without TLM it takes a look at the next packet's header to know its end.
+        # Without TLM the proxy has to read the next packet's header to know where the resolution ends.
         look = [] if bodies is LARGE_TLM else [ends[0] + STEP]
         assert [stop for _, stop in spans] == [PROBE, ends[0], *look, ends[1], len(bodies[0])]
         assert is_each_byte_asked_once(spans, len(bodies[0]))
@@ -187,7 +187,7 @@ async def test_a_smaller_picture_is_cut_out_at_the_cost_of_its_first_bytes(
     async with house(origin) as home:
         answer = await home.viewer.get(url, headers=SINGLE)
         assert answer.status_code == 200
-        rpcl = ";transfer-syntax=1.2.840.10008.1.2.4.202" if bodies is TLM else ""  # which it needs for that
+        rpcl = ";transfer-syntax=1.2.840.10008.1.2.4.202" if bodies is TLM else ""  # .202 requires TLM
         assert answer.headers["content-type"] == f"image/jphc{rpcl}"
         assert answer.headers["resolution"] == f"{width}x{width}"
         scale = 512 // width

@@ -1,4 +1,4 @@
-"""A request that leads back to the proxy ends there, at once; chains of several proxies work."""
+"""A request that comes back to the proxy fails at once. Chains of several proxies work."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ SEARCH = "/studies/1/series"
 
 @asynccontextmanager
 async def bent_back() -> AsyncIterator[tuple[RawServer, list[int]]]:
-    """A server that hands all bytes to the port that is put into the list; until then it hangs up."""
+    """A server that forwards all bytes to the port in the list. While the list is empty it hangs up."""
     ports: list[int] = []
 
     async def answer(asked: RawAsked, writer: asyncio.StreamWriter) -> None:
@@ -105,7 +105,7 @@ async def test_each_request_to_an_origin_says_through_whom_it_comes() -> None:
 
 
 async def test_an_answer_that_went_through_this_proxy_is_not_believed() -> None:
-    """Some servers in between drop `Via` from requests."""
+    """Some intermediaries remove `Via` from requests."""
 
     def script(asked: Asked) -> Reply | None:
         if asked.path.startswith("/studies?"):

@@ -1,4 +1,4 @@
-"""A cache that is full while a frame is filled, and a service that ends while one is."""
+"""A cache that is full while a frame is filled, and a service that shuts down during a fill."""
 
 import asyncio
 

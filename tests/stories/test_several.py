@@ -1,4 +1,4 @@
-"""Several frames in one answer: parts in order, each as soon as it is whole."""
+"""Several frames in one response: the parts are in order, and each is sent as soon as it is complete."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ def origin() -> ScriptedOrigin:
 @pytest.mark.parametrize("numbers", [[1, 2], [9, 1, 5], [2, 2], list(range(1, 10))])
 async def test_frames_come_in_the_order_in_which_they_are_asked(numbers: list[int]) -> None:
     async with house(origin()) as home:
-        for _ in range(2):  # cold and hot
+        for _ in range(2):  # cold, then hot
             answer = await home.viewer.get(path_of(",".join(map(str, numbers))), headers=MULTIPART)
             assert answer.status_code == 200
             delimiter = answer.content.split(b"\r\n", 1)[0]
@@ -38,7 +38,7 @@ async def test_frames_come_in_the_order_in_which_they_are_asked(numbers: list[in
         for number in numbers:
             first, *rest = home.origin.ranges_of(path_of(str(number)))
             stop = int((first or "").removeprefix("bytes=0-")) + 1
-            # No rest where it was known by then how short they are.
+            # No rest is requested if the proxy knew by then how short the frames are.
             assert rest == ([] if stop >= len(BODIES[number]) else [f"bytes={stop}-"])
 
 
@@ -89,7 +89,7 @@ async def test_a_list_with_a_frame_that_there_is_not_is_404_before_its_first_byt
 
 
 def described(frames: int | None) -> ScriptedOrigin:
-    """With metadata that says how many frames there are, or not."""
+    """An origin whose metadata gives the number of frames, unless it is None."""
     given, (_, _, study, _, series, _, instance, _, _) = origin(), FRAME.split("/")
     said = instance_of(instance, **({} if frames is None else {"frames": frames}))
     given.metadata[f"/studies/{study}/series/{series}/metadata"] = json.dumps([said]).encode()
@@ -97,7 +97,7 @@ def described(frames: int | None) -> ScriptedOrigin:
 
 
 async def know(home: House) -> None:
-    """The metadata is at hand; a plan reads it before it finds that there is no such profile."""
+    """Makes the proxy read the metadata: a plan does so before it finds that its profile does not exist."""
     assert (await home.ask_plan("none such")).status_code == 404
     home.origin.asked.clear()
 
@@ -136,7 +136,7 @@ async def test_metadata_that_may_not_know_better_refuses_nothing(frames: int | N
 
 
 async def test_a_list_is_as_quick_as_its_frames_and_the_last_is_asked_for_with_the_first() -> None:
-    """Without metadata: the first bytes of the last come meanwhile, and no frame is asked for twice."""
+    """Without metadata, the last frame's first bytes arrive in the meantime. No frame is requested twice."""
     barrier, given, numbers = asyncio.Event(), origin(), "1,2,3,4,5,6,7,8,9"
     given.script = lambda asked: (
         honest(BODIES[9], asked, before=(barrier,)) if asked.path == path_of("9") else None

@@ -1,4 +1,4 @@
-"""What an origin spells in its own way costs its own frames nothing, and those of others even less."""
+"""Unusual UIDs of an origin cost its own frames nothing, and frames of other origins even less."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ BODY = (PIXELS + 1).astype("<u2").tobytes()
 
 
 def renamed(origin: ScriptedOrigin, uid: str) -> tuple[ScriptedOrigin, str]:
-    """The same with this for all three UIDs of its series, and the path of the series then."""
+    """The origin with `uid` in place of all three UIDs of its series, and the new path of the series."""
     series, prefix = f"/studies/{uid}/series/{uid}", SERIES.rpartition("/")[2]
     origin.frames = {
         path.replace(SERIES, series).replace(f"{prefix}.", f"{uid}."): body
@@ -84,7 +84,7 @@ async def test_one_instance_of_an_odd_uid_costs_nobody_else_anything(uid: str) -
         await home.until_idle()
         events = await home.events(await home.begin_plan("sequential"))
         failed = {fields["image"] for name, fields in events if name == "frame" and not fields["ok"]}
-        assert failed == ({3} if uid in UIDS else set()), "only the odd one, of which the origin has no frame"
+        assert failed == ({3} if uid in UIDS else set()), "only the frame that the origin lacks may fail"
         assert not any("studies/frames" in asked.path for asked in origin.asked)
 
 
@@ -97,7 +97,7 @@ async def test_a_byte_that_is_no_utf_8_costs_a_series_none_of_its_pictures(bad: 
     name = b'{"00100010": {"vr": "PN", "Value": [{"Alphabetic": "' + bad + b'"}]}, '
     origin.metadata[path] = b"\xef\xbb\xbf" + origin.metadata[path].replace(b"{", name, 1)
     async with house(origin, origin={"rendered": "proxy"}, alternates=ALTERNATES) as home:
-        assert (await home.viewer.get(path)).content == origin.metadata[path], "it passes as it is"
+        assert (await home.viewer.get(path)).content == origin.metadata[path], "the proxy must not change it"
         assert np.array_equal(shown(await home.viewer.get(f"{SERIES}/rendered", headers=PNG)), MIDDLE)
         jls = await home.viewer.get(frame_of(1).replace("/frames/", "/jls/"), headers={"accept": "image/jls"})
         assert jls.status_code == 200

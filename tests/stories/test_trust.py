@@ -1,4 +1,4 @@
-"""What guards a completion, and what is done with an origin in trouble."""
+"""How a completion is guarded against another version, and how the proxy treats an origin in trouble."""
 
 import asyncio
 from collections import Counter
@@ -28,7 +28,7 @@ def trusting(policy: str | None) -> dict[str, Any]:
 
 
 def weak(*versions: bytes) -> Any:
-    """A server whose weak ETags differ from slice to slice, and whose frame is the next version each time."""
+    """A server whose weak ETag depends on the range. Each request gets the next version of the frame."""
     left = list(versions)
 
     def script(asked: Asked) -> Reply | None:
@@ -69,7 +69,7 @@ async def test_strict_takes_nothing_that_is_not_guarded_and_learns_it() -> None:
 @pytest.mark.parametrize("policy", [None, "length"])
 async def test_another_version_of_the_same_length_is_found_out_by_its_markers(policy: str | None) -> None:
     async with house(ScriptedOrigin(script=weak(OLD, NEW_AS_LONG)), **trusting(policy)) as home:
-        with pytest.raises(httpx.TransportError):  # the answer is cut off before its end
+        with pytest.raises(httpx.TransportError):  # the response ends before its last byte
             await home.viewer.get(FRAME, headers=SINGLE)
         await home.until_idle()
         assert home.metric("mismatches_total", origin="pacs", reason="markers") == 1

@@ -1,4 +1,4 @@
-"""Viewers at one origin: whose rest goes first."""
+"""Viewers at one origin, and the order in which their completions go out."""
 
 import asyncio
 
@@ -12,14 +12,14 @@ pytestmark = pytest.mark.anyio
 
 FIRST, REST = "bytes=0-65535", "bytes=65536-"
 SEATS = {"limits": {"in_flight": 8}}
-"""Six for completions, two more for first fetches."""
+"""Six seats for completions, and two more for first fetches."""
 STANDING, LONGER = 6, 8
 
 
 def standing(barrier: asyncio.Event, *slow: int) -> ScriptedOrigin:
-    """A series whose rests have no byte before the barrier; of the `slow` images nothing has.
+    """A series whose completions wait for the barrier, and the first fetches of the `slow` images too.
 
-    One image is longer than the others, so that its first fetch is another one too, and its rest.
+    One image is longer than the others, so its first fetch and its completion differ from theirs.
     """
     bodies = [codestream(100_000 if seed == LONGER else 66_000, seed) for seed in range(9)]
     origin = ScriptedOrigin().with_series(bodies)
@@ -36,19 +36,19 @@ def standing(barrier: asyncio.Event, *slow: int) -> ScriptedOrigin:
 
 
 def rests(origin: ScriptedOrigin) -> list[str]:
-    """Frames whose rest was asked for, in order."""
+    """Paths of the frames whose rest was requested, in order."""
     return [asked.path for asked in origin.frame_requests if asked.range == REST]
 
 
 async def see(home: House, *images: int) -> None:
-    """A viewer asks for the first bytes; their rests are fetched unasked."""
+    """Requests first bytes as a viewer. The proxy then fetches the rest without a request."""
     for image in images:
         answer = await home.viewer.get(frame_of(image), headers={"range": FIRST})
         assert answer.status_code == 206
 
 
 async def read_on(home: House, image: int) -> httpx.Response:
-    """A viewer who has the first bytes asks for the rest: the head of his answer."""
+    """Requests the rest as a viewer that has the first bytes. Returns once the response's head arrives."""
     request = home.viewer.build_request("GET", frame_of(image), headers={"range": REST})
     answer = await home.viewer.send(request, stream=True)
     assert answer.status_code == 206
@@ -121,7 +121,7 @@ async def test_whole_frames_come_one_after_the_other_if_they_are_short(
         for image in range(4):
             viewers.append(asyncio.ensure_future(home.viewer.get(frame_of(image))))
             await home.until_inside(image + 1)
-        # Two first fetches are more than a window. Their answers have begun, so both rests may be asked for.
+        # Two first fetches exceed the window. Their responses have begun, so both completions may start.
         await home.until(lambda: len(home.app.suppliers["pacs"].gate._waiting) == 4)
         assert origin.ranges == [FIRST, FIRST]
         barrier.set()
@@ -142,10 +142,10 @@ async def test_where_frames_are_short_whoever_wants_one_whole_gets_it_by_one_req
             await home.until_idle()
         asked = [origin.ranges_of(frame_of(image)) for image in range(len(sizes))]
     assert asked == [
-        [FIRST, REST],  # the first of the series
-        ["bytes=0-103124"],  # as long as that one, and 1/32 more
+        [FIRST, REST],  # the first frame of the series
+        ["bytes=0-103124"],  # the length of that frame, plus 1/32
         [FIRST, REST],  # a viewer wanted the first bytes
-        ["bytes=0-104155", "bytes=104156-"],  # longer than it was thought
+        ["bytes=0-104155", "bytes=104156-"],  # longer than expected
         ["bytes=0-123749", "bytes=123750-"],
-        [FIRST, REST],  # one of the last was no short one
+        [FIRST, REST],  # one of the last frames was not short
     ]

@@ -1,6 +1,6 @@
-"""A frame that is stored anew, at an origin that gives nothing to tell two versions apart by.
+"""A frame that is replaced at an origin whose responses do not distinguish its two versions.
 
-A viewer gets one version or an error, and an ETag never stands for two.
+A viewer gets one version or an error, and an ETag never stands for two versions.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ SMALL: dict[str, Any] = {"cache": {"bytes": "1MiB", "first_share": 1.0}}
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of frame that the proxy can't tell two versions of apart."""
+    """A kind of frame in which the proxy cannot distinguish two versions."""
 
     media: str
     start: bytes
 
     def version(self, seed: int, alike: int = 5000) -> bytes:
-        """One of several, all of one length, whose first bytes agree."""
+        """One of several versions of equal length, with equal first bytes."""
         shared = self.start + codestream(alike)[4:-2]
         return (shared + codestream(SIZE, seed=seed))[:SIZE]
 
@@ -52,7 +52,7 @@ EVERY_GUARD = pytest.mark.parametrize("etag", GUARDS.values(), ids=GUARDS)
 
 
 class Stored(ScriptedOrigin):
-    """An origin with one frame, which can be stored anew; at several paths."""
+    """An origin with one frame at several paths. A test can replace the frame."""
 
     def __init__(self, kind: Kind, etag: str, body: bytes, *, is_multipart: bool = False) -> None:
         super().__init__(script=self._answer)
@@ -79,7 +79,7 @@ class Stored(ScriptedOrigin):
 
 
 def crowd_out(home: House) -> None:
-    """Leaves first pieces of what the cache holds."""
+    """Fills the cache until it holds only first pieces of the frames."""
     key = FrameKey("pacs", b"", FrameResource("1", "2", "3", 1))
     body = bytes(1 << 20)[: 900 * 1024]
     frame = Frame(identify(Claim(LABEL, len(body), '"x"'), body), (body[:1], body[1:]), len(body))
@@ -87,7 +87,7 @@ def crowd_out(home: House) -> None:
 
 
 async def got(home: House, path: str = FRAME, **headers: str) -> tuple[int, bytes]:
-    """Status and body; 0 for an answer that was cut."""
+    """Status and body. The status is 0 for a truncated response."""
     accept = {"accept": "*/*"}
     try:
         answer = await home.viewer.get(path, headers=accept | headers)
@@ -97,7 +97,7 @@ async def got(home: House, path: str = FRAME, **headers: str) -> tuple[int, byte
 
 
 async def inner(home: House, versions: list[bytes], **headers: str) -> int | None:
-    """Which version the one part of an answer is; None for an error, -1 for a mixture."""
+    """The index of the version in the only part of a response. None for an error, -1 for a mixture."""
     status, body = await got(home, **headers)
     if status not in (200, 206):
         return None
@@ -141,7 +141,7 @@ async def test_on_demand_a_rest_of_another_version_is_refused(kind: Kind, etag: 
         await home.until_idle()
         status, rest = await got(home, **REST)
         assert (first[0], status) == (206, 206)
-        assert rest.startswith(new[65536 - lead :])  # nobody can tell that its viewer has the old first bytes
+        assert rest.startswith(new[65536 - lead :])  # the viewer may hold the old first bytes, unnoticed
 
 
 @EVERY_KIND
@@ -149,7 +149,7 @@ async def test_on_demand_a_rest_of_another_version_is_refused(kind: Kind, etag: 
 async def test_on_demand_a_version_with_the_same_first_bytes_is_all_that_is_seen(
     kind: Kind, etag: str
 ) -> None:
-    """It is no mixture: the first bytes are those of the new version too."""
+    """This is no mixture, because the new version has the same first bytes."""
     old, new = (kind.version(seed, alike=100_000) for seed in (1, 2))
     origin = Stored(kind, etag, old)
     async with house(origin, **LAZY) as home:
@@ -223,7 +223,7 @@ async def test_after_an_eviction_htj2k_whose_markers_fit_is_told_by_what_it_was(
 
 
 async def test_a_completion_without_the_etag_that_the_first_fetch_had_is_none() -> None:
-    """The origin ignores If-Range, and answers with a rest of what it has now."""
+    """The origin ignores If-Range and returns the rest of its current version."""
     kind = KINDS["JPEG-LS"]
     old, new = (kind.version(seed) for seed in (1, 2))
 
@@ -254,7 +254,7 @@ async def test_one_etag_is_never_of_two_versions(kind: Kind, etag: str) -> None:
             for asked in (FIRST, {}):
                 answer = await home.viewer.get(FRAME, headers=asked)
                 assert not any(opaque(answer) == tag for tag in tags)
-                for tag in tags:  # of the old version, or of another copy
+                for tag in tags:  # an ETag of the old version, or of another copy
                     again = await home.viewer.get(FRAME, headers={"if-none-match": tag, **FIRST})
                     assert again.status_code == 200
                     await home.until_idle()
@@ -279,7 +279,7 @@ async def test_a_whole_that_is_held_has_a_strong_etag_of_its_bytes() -> None:
 
 @pytest.mark.parametrize("name", ["if-range", "if-none-match"])
 async def test_a_rest_that_a_strong_etag_guards_waits_until_the_bytes_name_the_version(name: str) -> None:
-    """A browser keeps the first range under the ETag of the whole, which was evicted since then."""
+    """A browser keeps the first range under the ETag of the whole. The proxy has since evicted the frame."""
     kind = KINDS["JPEG-LS"]
     old, new = (kind.version(seed, alike=100_000) for seed in (1, 2))
     origin = Stored(kind, "", old)
@@ -314,7 +314,7 @@ async def test_a_weak_etag_guards_no_range() -> None:
         for name in ("bytes=65536-", "bytes=65536-69999"):
             assert (await home.viewer.get(FRAME, headers={"range": name, "if-range": tag})).status_code == 416
         rest = await home.viewer.get(FRAME, headers={"range": "bytes=65536-69999"})
-        assert (rest.status_code, rest.headers["etag"]) == (206, tag)  # of the copy that is on its way
+        assert (rest.status_code, rest.headers["etag"]) == (206, tag)  # of the copy being fetched
         barrier.set()
         await home.until_idle()
         assert (await home.viewer.get(FRAME, headers={"if-none-match": tag})).status_code == 304

@@ -1,4 +1,4 @@
-"""Viewers who come together, late, and go: one first fetch and one completion, whoever leaves."""
+"""Viewers that come together, join late and leave: always one first fetch and one completion."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ BODY = codestream(1_000_000)
 
 
 def stops_in_completion(at: int, barrier: asyncio.Event) -> ScriptedOrigin:
-    """An origin that stops so many bytes into the completion."""
+    """An origin that holds the completion at a barrier after `at` bytes."""
 
     def script(asked: Asked) -> Reply | None:
         if asked.range != f"bytes={FIRST}-":
@@ -57,7 +57,7 @@ async def test_a_late_viewer_gets_the_prefix_at_once() -> None:
         await home.until_inside(1)
         async with home.viewer.stream("GET", FRAME, headers=SINGLE) as late:
             chunks = late.aiter_raw()
-            got = await read_until(chunks, FIRST + 100_000)  # while the origin stands at its barrier
+            got = await read_until(chunks, FIRST + 100_000)  # while the origin waits at its barrier
             assert late.headers["content-length"] == str(len(BODY))
             assert got == BODY[: len(got)]
             barrier.set()

@@ -1,6 +1,6 @@
-"""Workers: one that dies, hangs or eats memory costs its own job an error, and nobody else anything.
+"""A worker that dies, hangs or uses too much memory fails its own job and no other.
 
-A worker that is stopped from outside (SIGSTOP) is busy for as long as a story wants.
+A worker that is stopped from outside (SIGSTOP) stays busy for as long as a test needs.
 """
 
 import asyncio
@@ -51,12 +51,12 @@ def exists(pid: int) -> bool:
 
 
 def state(pid: int) -> str:
-    """T is stopped, Z is dead (proc(5)); nothing where it is gone."""
+    """State of a process: T is stopped, Z is a zombie (proc(5)). Empty if the process is gone."""
     return told(pid, "stat").rpartition(")")[2].strip()[:1]
 
 
 def told(pid: int, what: str) -> str:
-    """What the kernel says of a process."""
+    """The contents of a file about a process in /proc."""
     try:
         return Path(f"/proc/{pid}/{what}").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -64,7 +64,7 @@ def told(pid: int, what: str) -> str:
 
 
 async def turns(count: int = 3) -> None:
-    """Of the loop: all that is ready goes on."""
+    """Lets the event loop run everything that is ready."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -76,7 +76,7 @@ async def until_gone(pid: int) -> None:
 
 
 async def stopped(workers: Workers) -> int:
-    """The one worker, which has done a job and goes no further."""
+    """The only worker. It has done a job and is now stopped."""
     assert is_small(await workers.make(job()))
     [pid] = workers.running
     await halted(pid)
@@ -90,7 +90,7 @@ async def halted(pid: int) -> None:
 
 
 async def asked(*asking: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
-    """Tasks that have all had their turn."""
+    """Starts tasks and lets each run once."""
     tasks = [asyncio.create_task(each) for each in asking]
     await turns()
     return tasks
@@ -157,11 +157,11 @@ async def test_one_with_too_little_time_answers_that() -> None:
 
 async def test_a_picture_that_needs_more_memory_than_there_is_costs_itself_alone() -> None:
     edge = int(MOST_SAMPLES**0.5) // 2
-    large = np.zeros((edge, edge), np.uint16)  # 64 MiB, and some hundred bytes of codestream
+    large = np.zeros((edge, edge), np.uint16)  # 64 MiB of pixels in a few hundred bytes of codestream
     content = encode_htj2k(large)
     bomb = job(large, "1.2.840.10008.1.2.4.202", content)
     assert len(content) < large.nbytes / 1000
-    async with Workers(1, GIB // 4, 30) as workers:  # the least that can be set
+    async with Workers(1, GIB // 4, 30) as workers:  # the smallest limit that the settings allow
         with pytest.raises(CodestreamError):
             await workers.make(bomb)
         assert is_small(await workers.make(job()))
@@ -262,7 +262,7 @@ def ask(home: House, image: int) -> Coroutine[Any, Any, httpx.Response]:
 
 
 async def busy(home: House) -> int:
-    """The one worker of a house, at work for as long as the story wants."""
+    """The only worker of a house, busy for as long as the test needs."""
     assert (await ask(home, 0)).status_code == 200
     [pid] = home.app.workers.running
     await halted(pid)

@@ -1,7 +1,7 @@
-// A viewer made of Cornerstone3D's own parts: one viewport that says what became of each image.
+// A viewer built from Cornerstone3D's own parts, with one viewport that reports the progress of each image.
 //
-// `show` opens a series as a stack or a volume and resolves, once its loader has ended, to what was seen.
-// `seen` is the same while it goes on. `compare` sets the canvases of two shows beside each other.
+// `show` opens a series as a stack or a volume. Once its loader has ended, it resolves to a report.
+// `seen` is the same report while loading. `compare` compares the canvases of two shows.
 
 import * as cs from '@cornerstonejs/core';
 import { init, wadors } from '@cornerstonejs/dicom-image-loader';
@@ -26,9 +26,9 @@ init({
 
 window.seen = null;
 
-/** How it ended, and everything on the way. `retrieve` is a retrieve configuration as Cornerstone has it, whose
- * stages may be a stock plan by name; `headers` is what its hook adds to requests; `limits` is how many requests
- * of a type run at once, where that is not Cornerstone's own. */
+/** Shows a series and reports every step and the end. `retrieve` is a Cornerstone3D retrieve configuration. Its
+ * stages may be the name of a stock plan. `headers` are added to requests by a hook. `limits` is the number of
+ * requests of each type at once, if it differs from Cornerstone3D's default. */
 window.show = async ({ name, kind, root, series, retrieve, only, headers, limits }) => {
   added = headers ?? {};
   for (const type of Object.keys(LIMITS)) {
@@ -83,7 +83,7 @@ window.show = async ({ name, kind, root, series, retrieve, only, headers, limits
   } else {
     const volume = await cs.volumeLoader.createAndCacheVolume(VOLUME, { imageIds: ids });
     await cs.setVolumesForViewports(engine, [{ volumeId: VOLUME }], [VIEWPORT]);
-    // Drawn while it is empty: what takes long without a graphics card, textures and shaders, is done then.
+    // Draw the empty volume first, because textures and shaders take long without a graphics card.
     const drawn = new Promise((resolve) =>
       element.addEventListener(cs.EVENTS.IMAGE_RENDERED, resolve, { once: true }));
     viewport.render();
@@ -96,7 +96,7 @@ window.show = async ({ name, kind, root, series, retrieve, only, headers, limits
   viewport.resetCamera();
   viewport.render();
   await last;
-  // Only now, or it would hold up what is timed.
+  // Compute digests only now, so that they do not delay what is timed.
   for (const [entry, scalars] of came) entry.digest = await digest(scalars);
   canvases.set(name, pixels());
   element.removeEventListener(cs.EVENTS.IMAGE_RENDERED, rendered);
@@ -104,7 +104,7 @@ window.show = async ({ name, kind, root, series, retrieve, only, headers, limits
   return { ...seen, ended: at() };
 };
 
-/** How many pixels of two shows' canvases differ, and by how much at most. */
+/** The number of pixels that differ between the canvases of two shows, and the largest difference. */
 window.compare = (one, other) => {
   const [a, b] = [canvases.get(one), canvases.get(other)];
   let differing = 0, most = 0;

@@ -177,7 +177,7 @@ async def test_a_plan_that_is_not_known_is_not_found(method: str, path: str) -> 
         answer = await home.admin.request(method, f"/plans/nobodys{path}")
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json() == {"status": 404, "title": "UnknownName", "detail": "no plan of that id"}
+        assert answer.json() == {"status": 404, "title": "UnknownName", "detail": "no plan has that id"}
 
 
 async def test_plans_are_no_business_of_the_viewers_listener() -> None:
@@ -208,7 +208,7 @@ async def test_an_origin_is_named_where_there_are_several() -> None:
         for name in (None, "three"):
             answer = await home.ask_plan("single", origin=name)
             assert (answer.status_code, answer.json()["title"]) == (404, "UnknownName")
-            assert answer.json()["detail"] == "no origin of that name; there are one, two"
+            assert answer.json()["detail"] == "no origin has that name; the origins are one, two"
         assert (await home.ask_plan("single", origin="two")).json()["title"] == "OriginUnreachable"
 
 
@@ -371,7 +371,7 @@ async def test_no_answer_label_or_log_tells_of_a_patient(caplog: pytest.LogCaptu
         await home.viewer.get(
             frame_of(0, f"/studies/{study}/series/{uid}.8") + "?profile=ahead", headers=headers
         )
-        await home.until(lambda: any("no plan" in record.message for record in caplog.records))
+        await home.until(lambda: any("cannot start the plan" in record.message for record in caplog.records))
         exposed = await home.admin.get("/metrics")
     answers = (made, events, status, named, failed, other, exposed)
     told = "\n".join(answer.text + str(answer.headers) for answer in answers)
