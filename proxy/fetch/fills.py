@@ -212,6 +212,9 @@ class Fills:
             order.source.gate.seat(fill.demand, size, is_first=is_first) as seat,
             order.source.supplier.fetch(order.asked, span, held, stage, fill.demand) as answer,
         ):
+            if answer.start < span.start:  # the whole, without a validator: its bytes are compared
+                is_anew, fill.seam.begun_at = True, span.start
+                self._learned.note_apart(order.key)
             was_unguarded = fill.seam.is_unguarded
             fill.believe(answer, is_anew=is_anew)
             seat.begun()

@@ -1,8 +1,9 @@
 """Whether an origin's answer to a fetch can be believed; pure.
 
-A 206 counts only if its status, its Content-Range, the total, the validator and the length agree with
-what was asked and with what is held; a 200 to a later range, where a strong validator says that it is the
-same version, for then that range is in it. Doubt is an error with a reason, never a guess.
+A 206 counts only if its status, its Content-Range, the total, the validator and the length agree with what was
+asked and with what is held. A 200 to a later range counts if a strong validator says that it is the same version.
+It also counts if there is no validator: then it has to begin with the bytes that are held. Doubt is an error with
+a reason, never a guess.
 """
 
 import re
@@ -67,8 +68,8 @@ def believe(
     length = None if is_coded else _length(headers)
     if status == 200:
         if span.start > 0:
-            if held is None or validator is None or validator != held.validator:
-                raise OriginChanged("the whole frame where its rest was asked for", "validator")
+            if held is None or (held.validator is not None and validator != held.validator):
+                raise OriginChanged("the whole frame instead of its rest", "validator")
             if length is not None and not held.is_of(length):
                 raise OriginChanged("another length than before", "total")
             return Believed(media, 0, held.size, held.size, validator, lease)

@@ -179,9 +179,13 @@ class Origin:
             headers, body = await without_false(headers, body, is_rest=held is not None)
         seen = believe(response.status_code, headers, ranged, held, is_trusted=self._is_trusted)
         self._tell_of(seen.lease)
-        if seen.stop is not None and seen.start < ranged.start:  # all of it, where its rest was asked for
+        if (
+            held is not None and seen.stop is not None and seen.start < ranged.start
+        ):  # all instead of the rest
+            # Without a validator only the bytes that are held tell if it is the same version.
+            start = ranged.start if held.validator else held.offset
             stop = min(seen.stop, ranged.stop or seen.stop)
-            seen, body = replace(seen, start=ranged.start, stop=stop), within(body, ranged.start, stop)
+            seen, body = replace(seen, start=start, stop=stop), within(body, start, stop)
         if held is not None and held.offset:
             start, stop = seen.start - held.offset, min((seen.stop or 0) - held.offset, held.total)
             claim = replace(held, validator=seen.validator, lease=seen.lease)
