@@ -1,9 +1,9 @@
 """Whether an origin's answer to a fetch can be believed; pure.
 
-A 206 counts only if its status, its Content-Range, the total, the validator and the length agree with what was
-asked and with what is held. A 200 to a later range counts if a strong validator says that it is the same version.
-It also counts if there is no validator: then it has to begin with the bytes that are held. Doubt is an error with
-a reason, never a guess.
+A 206 counts only if its status, its Content-Range, the total, the validator and the length agree with
+what was asked and with what is held. A 200 to a later range counts if a strong validator says that it is
+the same version. It also counts if there is no validator: then it has to begin with the bytes that are
+held. Doubt is an error with a reason, never a guess.
 """
 
 import re
