@@ -54,6 +54,7 @@ class Exchange:
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Any request; its answer is a stream that the caller closes. Raises `OriginError`, `Loop`."""
         request.headers["via"] = self._via.after(request.headers.get("via"))
+        request.headers["cdn-loop"] = self._via.once_more(request.headers.get("cdn-loop"))
         try:
             response = await self._client.send(request, stream=True)
         except httpx.TimeoutException as error:

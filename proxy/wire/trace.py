@@ -1,28 +1,31 @@
 """Headers that a request's fetches carry on, as they came.
 
 They say to which trace the request belongs (W3C Trace Context 1; the proxy has no spans of its own), and
-through which proxies it came (RFC 9110 7.6.3), which tells a ring of fetches.
+through which proxies it came (RFC 9110 7.6.3, RFC 8586), which tells a ring of fetches.
 """
 
 import re
 from collections.abc import Iterable
 
+from proxy.wire.via import CARRIED
+
+_CARRIED = ("traceparent", "tracestate", *CARRIED)
 _PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _STATE = re.compile(r"[\x20-\x7e]{1,512}", re.ASCII)
 
 
 def trace_of(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """`traceparent` and its `tracestate`, if there is one good `traceparent`, and `via`, in lower case.
+    """`traceparent` and its `tracestate`, if there is one good `traceparent`, and what names proxies.
 
     >>> trace_of([("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")])
     (('traceparent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'),)
     >>> trace_of([("traceparent", "whatever a viewer likes to see in a log")])
     ()
     """
-    found = [(name, value) for name, value in headers if name in ("traceparent", "tracestate", "via")]
+    found = [(name, value) for name, value in headers if name in _CARRIED]
     if not found:
         return ()
-    via = tuple(pair for pair in found if pair[0] == "via")
+    via = tuple(pair for pair in found if pair[0] in CARRIED)
     parents = [value for name, value in found if name == "traceparent"]
     if len(parents) != 1 or not _PARENT.fullmatch(parents[0]):
         return via

@@ -1,5 +1,8 @@
 """`Via`: through which proxies a message came (RFC 9110 7.6.3), so that a ring is found. Pure.
 
+Some servers drop `Via` from requests. A ring that leads through one is found by `CDN-Loop`, which a request
+carries for that alone, and which nobody may drop (RFC 8586).
+
 A proxy's pseudonym is made anew for each process. So the proxies of two sites in one chain differ, even if
 they are configured alike, and in a ring a request comes back under a name that one of its proxies gave it.
 If a service has several replicas, the ring may lead through another one each time. So a request is also
@@ -14,10 +17,12 @@ from proxy.errors import Loop
 
 KIND = "progressive-proxy"
 """What all our pseudonyms begin with."""
+CARRIED = ("via", "cdn-loop")
+"""Headers of a request that name the proxies that it came through."""
 MOST = 8
 """Proxies of our kind in one chain."""
 
-_OURS = re.compile(rf"\b{KIND}-[0-9a-f]{{16}}\b", re.ASCII)
+_OURS = re.compile(rf"\b{KIND}-[0-9a-f]{{16}}\b", re.ASCII | re.IGNORECASE)
 
 
 def _pseudonym() -> str:
@@ -39,6 +44,14 @@ class Via:
         """The value for a message that came with this one; `protocol` is that in which it came."""
         return f"{before}, {protocol} {self.name}" if before else f"{protocol} {self.name}"
 
+    def once_more(self, before: str | None) -> str:
+        """The value of `CDN-Loop` for a request that came with this one.
+
+        >>> Via("us").once_more("fred")
+        'fred, us'
+        """
+        return f"{before}, {self.name}" if before else self.name
+
     def check(self, value: str) -> None:
         """Raises `Loop` if a message with this value went round a ring."""
         ours = proxies_in(value)
@@ -47,9 +60,9 @@ class Via:
 
 
 def proxies_in(value: str) -> list[str]:
-    """The pseudonyms of our kind, in order.
+    """The pseudonyms of our kind, in order and in lower case: a proxy between may write them otherwise.
 
     >>> proxies_in("1.1 progressive-proxy-0123456789abcdef, 1.1 nginx")
     ['progressive-proxy-0123456789abcdef']
     """
-    return _OURS.findall(value)
+    return [name.lower() for name in _OURS.findall(value)]
