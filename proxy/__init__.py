@@ -9,7 +9,7 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
     8  frames  plans_api  admin  reload
     7  prefetch  several  listeners
     6  delivery  transcode  settings  readiness  http1
-    5  retrieve  series  access  problem  passing  cors  sections  composing  changing  admission
+    5  retrieve  series  access  problem  passing  cors  sections  composing  changing  admission  rules
     4  fill
     3  origin  alternates  gate
     2  plan  cache

@@ -40,7 +40,6 @@ from proxy.fill.fill import Site
 from proxy.fill.table import Fills
 from proxy.frames import Frames, frame_request
 from proxy.gate import Gate
-from proxy.http1 import Rules
 from proxy.listeners import Listener, open_socket, serve
 from proxy.metrics import Metrics
 from proxy.origin.client import Origin
@@ -56,6 +55,7 @@ from proxy.readiness import Readiness
 from proxy.reload import Reload
 from proxy.rendering import Pictures
 from proxy.retrieve import Retrieve
+from proxy.rules import Rules
 from proxy.sections import OriginSettings, split_address
 from proxy.series import SeriesKey, SeriesLists
 from proxy.settings import Settings

@@ -22,8 +22,7 @@ viewer would lose that last answer (RFC 9112 9.6).
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import MutableMapping
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
@@ -36,7 +35,8 @@ from uvicorn.server import ServerState
 
 from proxy.errors import BadRequest, ProxyError, TooLarge, TooSlow, UrlTooLong
 from proxy.problem import answer_to
-from proxy.wire.head import Fields, check_head, joined, size_of, split_target
+from proxy.rules import Rules
+from proxy.wire.head import check_head, joined, size_of, split_target
 
 SLICE = 4096
 """Bytes that the parser gets at once."""
@@ -46,30 +46,6 @@ LINGER = 2.0
 """Seconds in which what a viewer still sends is read and dropped, so that it gets its last answer."""
 
 _RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
-
-
-def _everybody(method: bytes, fields: Fields) -> None:
-    """Admits every request."""
-
-
-def _uncounted(reason: str) -> None:
-    """Counts nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a request has to keep before anybody is asked."""
-
-    url_bytes: int = 16 * 1024
-    """Bytes of the longest URL."""
-    header_bytes: int = 32 * 1024
-    """Bytes of all headers; of chunk extensions and trailers likewise."""
-    header_seconds: float = 10.0
-    """Seconds from the first byte of a request to the last one of its headers."""
-    admit: Callable[[bytes, Fields], None] = _everybody
-    """Raises `ProxyError` for the method and headers of a request that is not to be answered."""
-    count: Callable[[str], None] = _uncounted
-    """Counts a refusal by the name of its error."""
 
 
 class Http1(HttpToolsProtocol):

@@ -25,6 +25,7 @@ FLOORS = (
         "composing",
         "changing",
         "admission",
+        "rules",
     },
     {"transcode", "delivery", "settings", "readiness", "http1"},
     {"prefetch", "several", "listeners"},
