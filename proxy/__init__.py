@@ -13,7 +13,7 @@ Floors, top to bottom; imports point down only, and rooms on one floor do not kn
     4  fill
     3  origin  alternates  gate
     2  plan  cache
-    1  wire  codestream  metrics  children  configuration  logs  tasks  turns  window
+    1  wire  codestream  metrics  children  configuration  logs  tasks  turns  window  closing
     0  errors
 
 A frame travels `app -> frames -> access -> retrieve -> fill -> gate -> origin`; its bytes come back

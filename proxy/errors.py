@@ -12,7 +12,7 @@ ProxyError
 │   ├── BadMethod             TRACE and CONNECT
 │   ├── TooLarge              more headers, or longer chunk extensions, than anybody needs
 │   ├── UrlTooLong            a longer URL than anybody needs
-│   ├── TooSlow               headers that did not arrive in time
+│   ├── TooSlow               headers or a body that did not arrive in time
 │   ├── WrongHost             a Host that is no name of this proxy
 │   └── CrossSite             a page of another site that would change something
 ├── OriginError               what the origin did
@@ -89,7 +89,7 @@ class UrlTooLong(RequestError):
 
 
 class TooSlow(RequestError):
-    """The headers of a request did not arrive in time (RFC 9110 15.5.9)."""
+    """The headers of a request, or more of its body, did not arrive in time (RFC 9110 15.5.9)."""
 
 
 class WrongHost(RequestError):

@@ -10,7 +10,18 @@ HOUSE = Path(__file__).parent.parent / "proxy"
 
 FLOORS = (
     {"errors"},
-    {"wire", "codestream", "metrics", "children", "configuration", "logs", "tasks", "turns", "window"},
+    {
+        "wire",
+        "codestream",
+        "metrics",
+        "children",
+        "configuration",
+        "logs",
+        "tasks",
+        "turns",
+        "window",
+        "closing",
+    },
     {"plan", "cache"},
     {"origin", "alternates", "gate"},
     {"fill"},
@@ -52,7 +63,7 @@ DOORS = {
     "pydantic": {"plan", "configuration", "settings", "sections", "plans_api", "creating"},
     "pydantic_settings": {"settings", "configuration"},
     "fastapi": {"admin", "plans_api", "demo"},
-    "starlette": {"app", "frames", "several", "delivery", "problem", "passing", "demo", "cors", "http1"},
+    "starlette": {"app", "frames", "several", "delivery", "problem", "passing", "demo", "cors", "closing"},
     "uvicorn": {"http1", "listeners", "demo"},
     "uvloop": {"app", "measure", "demo", "showing", "planning", "inspecting", "probing"},
     "pythonjsonlogger": {"logs"},
