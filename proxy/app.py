@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, MutableMapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -48,7 +49,7 @@ from proxy.origin.forms import OriginReport
 from proxy.origin.transport import Limits, Tls, Transport
 from proxy.passing import checked_target, hand_through
 from proxy.plan.choice import Chosen
-from proxy.plans_api import create_plans_api
+from proxy.plans_api import PLAN_BYTES, create_plans_api
 from proxy.prefetch.plans import Plans
 from proxy.problem import send_problem
 from proxy.readiness import Readiness
@@ -159,15 +160,20 @@ class App:
 
     @property
     def rules(self) -> Rules:
-        """What a request has to keep at either listener."""
+        """What a request has to keep at the viewers' listener."""
         listen = self.settings.listen
         return Rules(
             listen.url_bytes,
             listen.header_bytes,
             listen.header_seconds,
-            self.settings.admission(self._via).admit,
-            lambda reason: self.metrics.refused_requests.labels(reason).inc(),
+            admit=self.settings.admission(self._via).admit,
+            count=lambda reason: self.metrics.refused_requests.labels(reason).inc(),
         )
+
+    @property
+    def admin_rules(self) -> Rules:
+        """The same at the admin's, which holds a whole body."""
+        return replace(self.rules, body_bytes=PLAN_BYTES)
 
     def _site(self, origin: OriginSettings, window: Window) -> Site:
         gate = Gate(origin.name, origin.limits.in_flight, self.metrics, origin.limits.per_second, window)
@@ -350,8 +356,8 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     async with app.running():
         _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        rules = app.rules
-        both = Listener(app.viewers, viewers, grace, rules), Listener(app.admin, admin, grace, rules)
+        ours = Listener(app.viewers, viewers, grace, app.rules)
+        both = ours, Listener(app.admin, admin, grace, app.admin_rules)
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

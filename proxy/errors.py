@@ -11,6 +11,7 @@ ProxyError
 │   ├── BadRequest            no request of HTTP/1.1, or one that two servers could read in two ways
 │   ├── BadMethod             TRACE and CONNECT
 │   ├── TooLarge              more headers, or longer chunk extensions, than anybody needs
+│   ├── BodyTooLong           a longer body than is held
 │   ├── UrlTooLong            a longer URL than anybody needs
 │   ├── TooSlow               headers or a body that did not arrive in time
 │   ├── WrongHost             a Host that is no name of this proxy
@@ -82,6 +83,10 @@ class BadMethod(RequestError):
 
 class TooLarge(RequestError):
     """More bytes of headers or chunk extensions than anybody needs (RFC 6585 5)."""
+
+
+class BodyTooLong(RequestError):
+    """More bytes of a body than are held here (RFC 9110 15.5.14)."""
 
 
 class UrlTooLong(RequestError):

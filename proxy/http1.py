@@ -33,7 +33,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from proxy.closing import until_closed
-from proxy.errors import BadRequest, ProxyError, TooLarge, TooSlow, UrlTooLong
+from proxy.errors import BadRequest, BodyTooLong, ProxyError, TooLarge, TooSlow, UrlTooLong
 from proxy.problem import answer_to
 from proxy.rules import Rules
 from proxy.wire.head import check_head, joined, size_of, split_target
@@ -50,16 +50,9 @@ class Http1(HttpToolsProtocol):
     """One connection of a viewer."""
 
     __slots__ = (
-        "_arrived",
-        "_deadline",
-        "_fault",
-        "_is_deaf",
-        "_is_in_body",
-        "_is_in_head",
-        "_left",
-        "_pieces",
-        "_rules",
-    )
+        "_arrived", "_deadline", "_fault", "_is_deaf", "_is_in_body", "_is_in_head", "_left", "_pieces",
+        "_rules", "_taken",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -80,6 +73,8 @@ class Http1(HttpToolsProtocol):
         """What came behind a request that waits for its turn; unread, since each answer takes memory."""
         self._pieces: list[bytes] = []
         """The body that came with the bytes that are being parsed."""
+        self._taken = 0
+        """Bytes of the body so far."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection of which nothing is heard is idle."""
@@ -176,13 +171,17 @@ class Http1(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, app))
-        self._is_in_head, self._is_in_body, self._arrived = False, True, 0
+        self._is_in_head, self._is_in_body, self._arrived, self._taken = False, True, 0, 0
         self._unset_deadline()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._arrived = max(0, self._arrived - len(body))
         self._pieces.append(body)
+        self._taken += len(body)
+        limit = self._rules.body_bytes
+        if limit is not None and self._taken > limit:
+            raise BodyTooLong(f"body: {limit} bytes at most")
 
     def on_chunk_header(self) -> None:
         """A chunk begins."""

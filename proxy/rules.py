@@ -24,6 +24,8 @@ class Rules:
     """Bytes of all headers; of chunk extensions and trailers likewise."""
     header_seconds: float = 10.0
     """Seconds from the first byte of a request to the last one of its headers."""
+    body_bytes: int | None = None
+    """Bytes of the longest body; None is any, for a body that is handed on as it arrives."""
     admit: Callable[[bytes, Fields], None] = _everybody
     """Raises `ProxyError` for the method and headers of a request that is not to be answered."""
     count: Callable[[str], None] = _uncounted

@@ -578,6 +578,23 @@ async def test_requests_ahead_of_answers_are_read_a_slice_at_a_time() -> None:
         assert re.findall(rb"\r\n\r\n/([0-9]+)", answer) == [b"%d" % number for number in range(5_000)]
 
 
+@pytest.mark.parametrize("framed", ["Content-Length", "chunks"])
+async def test_the_admin_holds_no_endless_body(framed: str) -> None:
+    async with house(whose()) as home, line_to(home.admin.base_url) as (reader, writer):
+        head = b"POST /plans HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
+        writer.write(head + (TE if framed == "chunks" else b"Content-Length: 9999999999\r\n") + b"\r\n")
+        answer, sent = asyncio.ensure_future(reader.read()), 0
+        while not answer.done() and sent < 64 * 1024 * 1024:
+            writer.write(b"10000\r\n%s\r\n" % (b" " * 65536) if framed == "chunks" else b" " * 65536)
+            sent += 65536
+            await asyncio.wait([answer, asyncio.ensure_future(writer.drain())], return_when="FIRST_COMPLETED")
+            await asyncio.sleep(0)
+        assert statuses(await answer) == [413]
+        assert home.metric("refused_requests_total", reason="BodyTooLong") == 1
+    async with house(whose()) as home:  # a viewer's body is handed on as it arrives
+        assert (await home.viewer.post("/studies", content=b"x" * 5_000_000)).text.endswith("5000000 None")
+
+
 async def test_a_body_byte_by_byte_is_handed_on_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted: each piece that is handed on is put behind all that waits to be read."""
     handed, whole = list[int](), HttpToolsProtocol.on_body
