@@ -50,8 +50,8 @@ class Http1(HttpToolsProtocol):
     """One connection of a viewer."""
 
     __slots__ = (
-        "_arrived", "_deadline", "_fault", "_is_deaf", "_is_in_body", "_is_in_head", "_left", "_pieces",
-        "_rules", "_taken",
+        "_answering", "_arrived", "_deadline", "_fault", "_is_deaf", "_is_in_body", "_is_in_head", "_left",
+        "_pieces", "_rules", "_taken",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +73,8 @@ class Http1(HttpToolsProtocol):
         """What came behind a request that waits for its turn; unread, since each answer takes memory."""
         self._pieces: list[bytes] = []
         """The body that came with the bytes that are being parsed."""
+        self._answering: RequestResponseCycle | None = None
+        """The request whose turn it is; uvicorn knows of the last one that came."""
         self._taken = 0
         """Bytes of the body so far."""
 
@@ -86,12 +88,15 @@ class Http1(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends what waits for more."""
         super().connection_lost(exc)
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         self._unset_keepalive_if_required()
         self._unset_deadline()
 
     def data_received(self, data: bytes) -> None:
         """Parses what came, unless the connection is deaf."""
-        if not self._is_in_vain():
+        if not (self._is_in_body and self.cycle.response_complete):  # else nobody reads it any more
             self._unset_keepalive_if_required()
         self._parse(self._left + data if self._left else data)
 
@@ -207,15 +212,15 @@ class Http1(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self._parse(self._left)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # ASGI
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _hand_pieces(self) -> None:
         """Hands on what came of a body, in one piece: a viewer may send it byte by byte."""
         if self._pieces:
             body, self._pieces = b"".join(self._pieces), []
             super().on_body(body)
-
-    def _is_in_vain(self) -> bool:
-        """Whether a body arrives whose request is answered; the rest has as long as an idle connection."""
-        return self._is_in_body and self.cycle.response_complete
 
     def _watch_body(self) -> None:
         """Ends the connection if nothing more comes of a body."""

@@ -578,6 +578,22 @@ async def test_requests_ahead_of_answers_are_read_a_slice_at_a_time() -> None:
         assert re.findall(rb"\r\n\r\n/([0-9]+)", answer) == [b"%d" % number for number in range(5_000)]
 
 
+async def test_a_viewer_that_leaves_is_missed_though_it_sent_a_request_ahead() -> None:
+    is_inside, is_told = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.request"
+        is_inside.set()
+        assert (await receive())["type"] == "http.disconnect"
+        is_told.set()
+
+    async with listening(app) as url:
+        async with line_to(url) as (_, writer):
+            writer.write((b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n") * 2)
+            await is_inside.wait()
+        await is_told.wait()
+
+
 @pytest.mark.parametrize("framed", ["Content-Length", "chunks"])
 async def test_the_admin_holds_no_endless_body(framed: str) -> None:
     async with house(whose()) as home, line_to(home.admin.base_url) as (reader, writer):
