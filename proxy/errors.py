@@ -11,8 +11,9 @@ ProxyError
 │   ├── BadRequest            not HTTP/1.1, or two servers could read it in two ways
 │   ├── BadMethod             TRACE and CONNECT
 │   ├── TooLarge              headers or chunk extensions over the limit
+│   ├── BodyTooLong           a body over the limit
 │   ├── UrlTooLong            a URL over the limit
-│   ├── TooSlow               headers that did not arrive in time
+│   ├── TooSlow               headers or a body that did not arrive in time
 │   ├── WrongHost             a Host that is not a name of this proxy
 │   └── CrossSite             a page of another site tried to change something
 ├── OriginError               the origin failed
@@ -84,12 +85,16 @@ class TooLarge(RequestError):
     """Headers or chunk extensions are over the limit (RFC 6585 5)."""
 
 
+class BodyTooLong(RequestError):
+    """More bytes of a body than are held here (RFC 9110 15.5.14)."""
+
+
 class UrlTooLong(RequestError):
     """The URL is over the limit (RFC 9110 15.5.15)."""
 
 
 class TooSlow(RequestError):
-    """The request's headers did not arrive in time (RFC 9110 15.5.9)."""
+    """The request's headers, or more of its body, did not arrive in time (RFC 9110 15.5.9)."""
 
 
 class WrongHost(RequestError):

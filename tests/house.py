@@ -133,8 +133,10 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     viewers, admin = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in sockets)
     stop = asyncio.Event()
     door = Door(app)
-    rules = app.rules
-    listeners = Listener(door, sockets[0], grace, rules), Listener(app.admin, sockets[1], grace, rules)
+    listeners = (
+        Listener(door, sockets[0], grace, app.rules),
+        Listener(app.admin, sockets[1], grace, app.admin_rules),
+    )
     async with app.running(), asyncio.TaskGroup() as group:
         serving = group.create_task(serve(*listeners, stop, app.plans.tasks.close))
         try:

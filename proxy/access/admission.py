@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from proxy.errors import CrossSite, WrongHost
-from proxy.wire.via import Via
+from proxy.wire.via import CARRIED, Via
 
 ANY = "*"
 """Lets in every name, or every page."""
@@ -21,6 +21,7 @@ LOOPBACK = "localhost"
 UPSTREAM = "progressive_proxy"
 """What nginx calls us, configured as in our documentation; no name that a stranger could own."""
 
+_CARRIED = tuple(name.encode("ascii") for name in CARRIED)
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")  # RFC 9110 9.2.1
 
 
@@ -60,8 +61,9 @@ class Admission:
 
     def admit(self, method: bytes, fields: Mapping[bytes, bytes]) -> None:
         """Raises `Loop`, `WrongHost`, `CrossSite`."""
-        if b"via" in fields:
-            self.via.check(fields[b"via"].decode("latin-1"))
+        for name in _CARRIED:
+            if name in fields:
+                self.via.check(fields[name].decode("latin-1"))
         if not self.is_guarded:
             return
         host = fields.get(b"host")  # HTTP/1.0 may have none, and no browser speaks that

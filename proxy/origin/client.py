@@ -28,7 +28,7 @@ from proxy.errors import (
 from proxy.frame.identity import Claim, Lease
 from proxy.frame.supply import Answer, Headers, OriginRequest
 from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
-from proxy.origin.codings import without_false
+from proxy.origin.codings import undone, without_false
 from proxy.origin.exchange import Exchange, encoded
 from proxy.origin.forms import Asking, OriginReport
 from proxy.origin.health import Health
@@ -246,12 +246,12 @@ class Origin:
     ) -> AsyncIterator[bytes]:
         """The body as it arrives; with its content coding undone unless it is handed through."""
         received = self._metrics.origin_bytes.labels(self.name, stage)
+        raw = response.aiter_raw()
+        coding = "" if is_raw else response.headers.get("content-encoding", "")
         try:
-            async for chunk in response.aiter_raw() if is_raw else response.aiter_bytes():
+            async for chunk in undone(raw, coding) if coding else raw:
                 received.inc(len(chunk))
                 yield chunk
-        except httpx.DecodingError as error:
-            raise OriginMismatch("a content coding that can't be undone", "encoding") from error
         except httpx.TimeoutException as error:
             raise OriginTimeout("the origin fell silent inside a body") from error
         except httpx.TransportError as error:

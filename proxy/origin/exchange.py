@@ -4,6 +4,7 @@ The transport itself reads past interim answers (RFC 9110 15.2), and refuses two
 that is no number, and a status that has not three digits. What it lets through against HTTP is refused here.
 """
 
+import re
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 
@@ -19,6 +20,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_HOPS = 5
 """Redirects that are followed for one request."""
 _PORTS = {"http": 80, "https": 443}
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class Exchange:
@@ -52,6 +54,7 @@ class Exchange:
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Any request; its answer is a stream that the caller closes. Raises `OriginError`, `Loop`."""
         request.headers["via"] = self._via.after(request.headers.get("via"))
+        request.headers["cdn-loop"] = self._via.once_more(request.headers.get("cdn-loop"))
         try:
             response = await self._client.send(request, stream=True)
         except httpx.TimeoutException as error:
@@ -62,6 +65,8 @@ class Exchange:
             raise OriginUnreachable("no connection to the origin") from error
         except httpx.TransportError as error:
             raise OriginFailed("the origin gave no usable answer") from error
+        except httpx.InvalidURL as error:  # httpx reads each Location, and follows none
+            raise OriginFailed("the origin redirected to what is no URL of the web") from error
         try:
             self._via.check(response.headers.get("via", ""))
             if fault := _fault(response):
@@ -85,8 +90,13 @@ def _fault(response: httpx.Response) -> str:
     """Why an answer can't be handed on, whatever it is to; empty if it can."""
     if not 200 <= response.status_code <= 599:  # RFC 9110 15; nobody asked for another protocol (15.2.2)
         return f"the origin answered {response.status_code}"
-    if "transfer-encoding" in response.headers and "content-length" in response.headers:  # RFC 9112 6.3
+    coding, length = (response.headers.get(name) for name in ("transfer-encoding", "content-length"))
+    if coding is not None and length is not None:  # RFC 9112 6.3
         return "the origin's answer has both Content-Length and Transfer-Encoding"
+    if coding is not None and coding.strip().lower() != "chunked":  # it was not asked for (RFC 9110 10.1.4)
+        return "the origin's answer has a Transfer-Encoding that is not chunked"
+    if length is not None and not _LENGTH.fullmatch(length):  # RFC 9110 8.6
+        return "the origin's answer has a Content-Length that is not one number"
     return ""
 
 

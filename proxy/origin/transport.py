@@ -17,7 +17,7 @@ but a task that goes on after its end is waited for for ever, so its end is aske
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -271,12 +271,19 @@ async def _prolonging(
 
 
 def _headers_of(response: Response) -> list[tuple[str, str]]:
-    """All headers whose values are text; one that is not is dropped, and the answer is not lost for it."""
+    """All headers whose values are text; one that is not is dropped, and nothing else is."""
     try:
         return list(response.headers.items())
     except ValueError:
-        kept: list[tuple[str, str]] = []
-        for name in dict.fromkeys(response.headers.keys()):
-            with suppress(ValueError):
-                kept += [(name, value) for value in response.headers.getall(name)]
-        return kept
+        return list(_texts(iter(response.headers.items())))
+
+
+def _texts(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The pairs that can be had; behind one that can't be there may be more."""
+    while True:
+        try:
+            yield next(pairs)
+        except StopIteration:
+            return
+        except ValueError:
+            pass

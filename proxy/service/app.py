@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
 from proxy.access.caller import Access
 from proxy.admin.app import create_admin
-from proxy.admin.plans import create_plans_api
+from proxy.admin.plans import PLAN_BYTES, create_plans_api
 from proxy.admin.readiness import Readiness
 from proxy.alternates.maker import IN_FLIGHT
 from proxy.alternates.offered import Alternates
@@ -31,7 +32,7 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
-from proxy.service.http1 import Rules
+from proxy.service.rules import Rules
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.settings.sections import OriginSettings
@@ -147,15 +148,20 @@ class App:
 
     @property
     def rules(self) -> Rules:
-        """What a request has to keep at either listener."""
+        """What a request has to keep at the viewers' listener."""
         listen = self.settings.listen
         return Rules(
             listen.url_bytes,
             listen.header_bytes,
             listen.header_seconds,
-            self.settings.admission(self._via).admit,
-            lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
+            admit=self.settings.admission(self._via).admit,
+            count=lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
         )
+
+    @property
+    def admin_rules(self) -> Rules:
+        """The same at the admin's listener, which holds a whole body."""
+        return replace(self.rules, body_bytes=PLAN_BYTES)
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)

@@ -10,6 +10,9 @@ caller's request, they would travel under that caller's token. So uvicorn's prot
 - Trailers are dropped (RFC 9110 6.5.1); httptools reports them as it reports headers.
 - URL, headers, chunk extensions and trailers are bounded while they arrive, and headers have a deadline. The
   parser gets `SLICE` bytes at once, so it holds `header_bytes` and a slice of an endless header.
+- A body of which nothing comes any more ends the connection, as silence between two requests does. If its
+  request is answered already, nobody reads it, and all of it has to arrive in that time.
+- Requests that are sent before the answers to earlier ones are read one slice at a time.
 - HTTP/1.0 knows no chunks: the end of the connection ends the body. If an answer is cut, a reset ends the
   connection, because the answer would look whole otherwise.
 
@@ -20,22 +23,19 @@ viewer would lose that last answer (RFC 9112 9.6).
 """
 
 import asyncio
-import socket
-import struct
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from proxy.errors import BadRequest, ProxyError, TooLarge, TooSlow, UrlTooLong
-from proxy.wire.head import Fields, check_head, joined, size_of, split_target
+from proxy.errors import BadRequest, BodyTooLong, ProxyError, TooLarge, TooSlow, UrlTooLong
+from proxy.service.closing import until_closed
+from proxy.service.rules import Rules
+from proxy.wire.head import check_head, joined, size_of, split_target
 from proxy.wire.problem import answer_to
 
 SLICE = 4096
@@ -45,37 +45,14 @@ A_CHUNK = 16
 LINGER = 2.0
 """Seconds in which what a viewer still sends is read and dropped, so that it gets its last answer."""
 
-_RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
-
-
-def _everybody(method: bytes, fields: Fields) -> None:
-    """Admits every request."""
-
-
-def _uncounted(reason: str) -> None:
-    """Counts nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a request has to keep before anybody is asked."""
-
-    url_bytes: int = 16 * 1024
-    """Bytes of the longest URL."""
-    header_bytes: int = 32 * 1024
-    """Bytes of all headers; of chunk extensions and trailers likewise."""
-    header_seconds: float = 10.0
-    """Seconds from the first byte of a request to the last one of its headers."""
-    admit: Callable[[bytes, Fields], None] = _everybody
-    """Raises `ProxyError` for the method and headers of a request that is not to be answered."""
-    count: Callable[[str], None] = _uncounted
-    """Counts a refusal by the name of its error."""
-
 
 class Http1(HttpToolsProtocol):
     """One connection of a viewer."""
 
-    __slots__ = ("_arrived", "_deadline", "_fault", "_is_deaf", "_is_in_body", "_is_in_head", "_rules")
+    __slots__ = (
+        "_answering", "_arrived", "_deadline", "_fault", "_is_deaf", "_is_in_body", "_is_in_head", "_left",
+        "_pieces", "_rules", "_taken",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -92,6 +69,14 @@ class Http1(HttpToolsProtocol):
         """Bytes of the head so far; in a body, of what is no content."""
         self._deadline: asyncio.TimerHandle | None = None
         self._fault: ProxyError | None = None
+        self._left = b""
+        """What came behind a request that waits for its turn; unread, since each answer takes memory."""
+        self._pieces: list[bytes] = []
+        """The body that came with the bytes that are being parsed."""
+        self._answering: RequestResponseCycle | None = None
+        """The request whose turn it is; uvicorn knows of the last one that came."""
+        self._taken = 0
+        """Bytes of the body so far."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection of which nothing is heard is idle."""
@@ -103,14 +88,21 @@ class Http1(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends what waits for more."""
         super().connection_lost(exc)
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         self._unset_keepalive_if_required()
         self._unset_deadline()
 
     def data_received(self, data: bytes) -> None:
         """Parses what came, unless the connection is deaf."""
-        self._unset_keepalive_if_required()
+        if not (self._is_in_body and self.cycle.response_complete):  # else nobody reads it any more
+            self._unset_keepalive_if_required()
+        self._parse(self._left + data if self._left else data)
+
+    def _parse(self, data: bytes) -> None:
         at = 0
-        while at < len(data) and not self._is_deaf:
+        while at < len(data) and not self._is_deaf and not self.pipeline:
             piece = data[at : at + SLICE]
             at += len(piece)
             self._arrived += len(piece)
@@ -122,8 +114,11 @@ class Http1(HttpToolsProtocol):
             except HttpParserError as error:
                 if not self._is_deaf:
                     self._refuse(_fault_in(error))
+            self._hand_pieces()
             if self._arrived > self._rules.header_bytes and not self._is_deaf:
                 self._refuse(TooLarge(f"headers, chunk extensions: {self._rules.header_bytes} bytes at most"))
+        self._left = b"" if self._is_deaf else data[at:]
+        self._watch_body()
         is_begun = self._is_in_head or (self._arrived and not self._is_in_body)
         if is_begun and self._deadline is None and not self._is_deaf:
             self._deadline = self.loop.call_later(self._rules.header_seconds, self._expire)
@@ -132,6 +127,7 @@ class Http1(HttpToolsProtocol):
         """A request begins, unless the one before was the last."""
         if self._is_deaf:
             raise BadRequest("nothing is read behind the last request")
+        self._unset_keepalive_if_required()
         self._is_in_head = True
         super().on_message_begin()
 
@@ -161,7 +157,7 @@ class Http1(HttpToolsProtocol):
         scope["raw_path"], scope["query_string"] = split_target(self.url)
         scope["path"] = unquote(scope["raw_path"].decode("ascii"))
         earlier = self.cycle
-        app: Any = self._until_closed if is_old else self.app
+        app: Any = until_closed(self) if is_old else self.app
         self.cycle = RequestResponseCycle(
             scope=scope,
             transport=self.transport,
@@ -180,13 +176,17 @@ class Http1(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, app))
-        self._is_in_head, self._is_in_body, self._arrived = False, True, 0
+        self._is_in_head, self._is_in_body, self._arrived, self._taken = False, True, 0, 0
         self._unset_deadline()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._arrived = max(0, self._arrived - len(body))
-        super().on_body(body)
+        self._pieces.append(body)
+        self._taken += len(body)
+        limit = self._rules.body_bytes
+        if limit is not None and self._taken > limit:
+            raise BodyTooLong(f"body: {limit} bytes at most")
 
     def on_chunk_header(self) -> None:
         """A chunk begins."""
@@ -196,6 +196,7 @@ class Http1(HttpToolsProtocol):
         """The request is whole, unless it carries Upgrade: then its head is."""
         if self.parser.should_upgrade():
             return
+        self._hand_pieces()
         self._is_in_body, self._arrived = False, 0
         cycle = self.cycle
         cycle.more_body = False
@@ -208,6 +209,30 @@ class Http1(HttpToolsProtocol):
             self._answer_refusal(self._fault)
         else:
             super().on_response_complete()
+            if not self.transport.is_closing():
+                self._parse(self._left)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # ASGI
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _hand_pieces(self) -> None:
+        """Hands on what came of a body, in one piece: a viewer may send it byte by byte."""
+        if self._pieces:
+            body, self._pieces = b"".join(self._pieces), []
+            super().on_body(body)
+
+    def _watch_body(self) -> None:
+        """Ends the connection if nothing more comes of a body."""
+        if self._is_in_body and not (self._is_deaf or self.pipeline or self.cycle.response_complete):
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._miss_body)
+
+    def _miss_body(self) -> None:
+        if self.flow.read_paused:  # it is not taken, which is not the viewer's fault
+            self._watch_body()
+        else:
+            self._refuse(TooSlow(f"body: some of it every {self.timeout_keep_alive:g} s"))
 
     def _read_body_apart(self) -> None:
         """Has a parser of its own read the body of a request with Upgrade; framed as the request said."""
@@ -266,31 +291,6 @@ class Http1(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER, self.transport.close)
-
-    async def _until_closed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers HTTP/1.0: a body whose length is not told ends with the connection (RFC 9112 6.3)."""
-        cycle, is_open = self.cycle, False
-
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            nonlocal is_open
-            if message["type"] == "http.response.start":
-                has_body = scope["method"] != "HEAD" and message["status"] not in (204, 304)
-                is_open = has_body and all(
-                    name.lower() != b"content-length" for name, _ in message["headers"]
-                )
-                if is_open:
-                    cycle.chunked_encoding = False
-                    self._end_by(_RESETS)
-            elif is_open:
-                cycle.expected_content_length = len(message.get("body", b""))
-                if not message.get("more_body"):
-                    self._end_by(_ENDS)
-            await send(message)
-
-        await self.config.loaded_app(scope, receive, sending)
-
-    def _end_by(self, lingering: bytes) -> None:
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
 
 
 def _fault_in(error: HttpParserError) -> ProxyError:

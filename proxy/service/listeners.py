@@ -13,7 +13,8 @@ from typing import Any
 
 import uvicorn
 
-from proxy.service.http1 import Http1, Rules
+from proxy.service.http1 import Http1
+from proxy.service.rules import Rules
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection of a viewer is kept."""

@@ -52,8 +52,8 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     async with app.running():
         _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        rules = app.rules
-        both = Listener(app.viewers, viewers, grace, rules), Listener(app.admin, admin, grace, rules)
+        ours = Listener(app.viewers, viewers, grace, app.rules)
+        both = ours, Listener(app.admin, admin, grace, app.admin_rules)
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

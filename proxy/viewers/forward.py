@@ -35,6 +35,8 @@ _BETWEEN = re.compile(rb"[/\\;]")
 _OURS_TO_SAY = frozenset({"host", "expect"})
 _SAID_HERE = frozenset({"date", "server", "via"})
 _WITHOUT_BODY = frozenset({"GET", "HEAD"})
+_NO_CONTENT = frozenset({204, 304})
+"""Statuses of answers without a body; a length in one is none of it (RFC 9110 8.6)."""
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -92,7 +94,8 @@ async def forward(
         back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
         if served is not None:
             back = [*_with_own_cookies(back, origin, served)]
-        raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in _SAID_HERE]
+        dropped = _SAID_HERE | {"content-length"} if response.status_code in _NO_CONTENT else _SAID_HERE
+        raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in dropped]
         protocol = response.http_version.removeprefix("HTTP/")
         raw.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
         await send({"type": "http.response.start", "status": response.status_code, "headers": raw})

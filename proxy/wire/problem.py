@@ -17,6 +17,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.BadRequest: 400,
     errors.BadMethod: 405,
     errors.TooLarge: 431,
+    errors.BodyTooLong: 413,
     errors.UrlTooLong: 414,
     errors.TooSlow: 408,
     errors.WrongHost: 421,

@@ -1,5 +1,8 @@
 """Detects loops by `Via`, the header that lists the proxies a message passed (RFC 9110 7.6.3). Pure.
 
+Some servers drop `Via` from requests. A loop that leads through one of them is found by `CDN-Loop`, which has
+no other purpose and which nobody may drop (RFC 8586).
+
 Each process creates its own pseudonym. Two proxies in a chain therefore differ even if their configuration is
 the same, and in a loop a request returns under a name that one of its proxies gave it. If a service has
 several replicas, each round may pass a different replica. So a request is also refused if it has passed more
@@ -14,10 +17,12 @@ from proxy.errors import Loop
 
 KIND = "progressive-proxy"
 """Start of every pseudonym."""
+CARRIED = ("via", "cdn-loop")
+"""Request headers that name the proxies that the request passed."""
 MOST = 8
 """Maximum number of proxies of this kind in one chain."""
 
-_OURS = re.compile(rf"\b{KIND}-[0-9a-f]{{16}}\b", re.ASCII)
+_OURS = re.compile(rf"\b{KIND}-[0-9a-f]{{16}}\b", re.ASCII | re.IGNORECASE)
 
 
 def _pseudonym() -> str:
@@ -39,6 +44,14 @@ class Via:
         """Appends this proxy to the received value `before`; `protocol` is the message's HTTP version."""
         return f"{before}, {protocol} {self.name}" if before else f"{protocol} {self.name}"
 
+    def once_more(self, before: str | None) -> str:
+        """The value of `CDN-Loop` for a request that came with this one.
+
+        >>> Via("us").once_more("fred")
+        'fred, us'
+        """
+        return f"{before}, {self.name}" if before else self.name
+
     def check(self, value: str) -> None:
         """Raises `Loop` if a message with this value has already passed this proxy, or too many proxies."""
         ours = proxies_in(value)
@@ -47,9 +60,9 @@ class Via:
 
 
 def proxies_in(value: str) -> list[str]:
-    """Returns the pseudonyms of this project's proxies, in order.
+    """Returns the pseudonyms of this project's proxies, in order and in lower case.
 
     >>> proxies_in("1.1 progressive-proxy-0123456789abcdef, 1.1 nginx")
     ['progressive-proxy-0123456789abcdef']
     """
-    return _OURS.findall(value)
+    return [name.lower() for name in _OURS.findall(value)]

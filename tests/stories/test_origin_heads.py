@@ -5,7 +5,17 @@ import pytest
 from proxy.errors import BadResource
 from proxy.viewers.forward import checked_target
 from tests.house import cache_did, house
-from tests.scripted_origin import FRAME, LABEL, Asked, Piece, Reply, ScriptedOrigin, codestream, honest
+from tests.scripted_origin import (
+    FRAME,
+    HANG_UP,
+    LABEL,
+    Asked,
+    Piece,
+    Reply,
+    ScriptedOrigin,
+    codestream,
+    honest,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -121,6 +131,49 @@ async def test_what_http_does_not_allow_is_502_with_its_reason(
         )
         assert reason in answer.json()["detail"]
         assert [asked.path for asked in home.origin.asked].count(path) == 1
+
+
+UNFRAMED = [
+    *({"content-length": length} for length in ("5, 5", "5, 6", "-5", "+5", "0x5", "18446744073709551616")),
+    *({"transfer-encoding": coding} for coding in ("gzip", "gzip, chunked", "identity, chunked")),
+    *({"location": location} for location in ("javascript:alert(1)", "http://[::1", "weasis:a")),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_an_answer_that_can_be_framed_or_followed_in_no_way_is_502(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(asked: Asked) -> Reply | None:
+        if not asked.path.startswith("/unframed"):
+            return None
+        headers = UNFRAMED[int(asked.path.rpartition("/")[2])]
+        pieces = (b"0\r\n\r\n",) if "transfer-encoding" in headers else (b"[1,2]",)
+        return Reply(302 if "location" in headers else 200, headers, (*pieces, HANG_UP))
+
+    async with house(ScriptedOrigin(script=script)) as home:
+        for number, headers in enumerate(UNFRAMED):
+            answer = await home.viewer.request(method, f"/unframed/{number}")
+            assert answer.status_code == 502, headers
+            assert (await home.viewer.get(SEARCH)).status_code == 200  # else the origin would be left alone
+    assert "a fault of ours" not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("status", [204, 304])
+async def test_the_length_of_an_answer_without_a_body_is_left_out(
+    status: int, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A 304 may tell the length that a 200 would have (RFC 9110 8.6)."""
+    said = {"content-length": "5000", "etag": '"a"'}
+    origin = ScriptedOrigin(script=lambda asked: Reply(status, said) if asked.path == SEARCH else None)
+    async with house(origin) as home:
+        for _ in range(2):
+            answer = await home.viewer.request(method, SEARCH, headers={"if-none-match": '"a"'})
+            assert (answer.status_code, answer.headers["etag"]) == (status, '"a"')
+            assert "content-length" not in answer.headers
+            assert "connection" not in answer.headers
+    assert "a fault of ours" not in caplog.text
 
 
 async def test_a_backslash_in_a_query_is_passed_on() -> None:

@@ -1,7 +1,7 @@
 """A request that comes back to the proxy fails at once. Chains of several proxies work."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -20,15 +20,24 @@ SEARCH = "/studies/1/series"
 
 
 @asynccontextmanager
-async def bent_back() -> AsyncIterator[tuple[RawServer, list[int]]]:
-    """A server that forwards all bytes to the port in the list. While the list is empty it hangs up."""
+async def bent_back(
+    said: Callable[[str, str], str | None] = lambda _, value: value,
+) -> AsyncIterator[tuple[RawServer, list[int]]]:
+    """A server that forwards all bytes to the port in the list. While the list is empty it hangs up.
+
+    `said` returns what it makes of a header; None drops the header.
+    """
     ports: list[int] = []
 
     async def answer(asked: RawAsked, writer: asyncio.StreamWriter) -> None:
         if not ports:
             raise HangUp
         reader, onward = await asyncio.open_connection("127.0.0.1", ports[0])
-        lines = [f"{asked.method} {asked.target} HTTP/1.1", *(f"{n}: {v}" for n, v in asked.headers.items())]
+        headers = ((name, said(name, value)) for name, value in asked.headers.items())
+        lines = [
+            f"{asked.method} {asked.target} HTTP/1.1",
+            *(f"{n}: {v}" for n, v in headers if v is not None),
+        ]
         onward.write("\r\n".join([*lines, "connection: close", "", ""]).encode())
         try:
             while chunk := await reader.read(65536):
@@ -72,6 +81,29 @@ async def test_two_proxies_in_a_ring_ask_each_other_once(path: str) -> None:
         before = len(way.asked)
         answer = await near.viewer.get(path, headers=SINGLE)
         assert answer.status_code == 508
+        asked = [each for each in way.asked[before:] if each.target != "/studies?limit=1"]
+        assert len(asked) == 1
+
+
+CHANGED: dict[str, Callable[[str, str], str | None]] = {
+    "Via dropped": lambda name, value: None if name == "via" else value,
+    "Via in capitals": lambda name, value: {"via": value.upper(), "cdn-loop": None}.get(name, value),
+    "Via with a comment": lambda name, value: {"via": f"{value} (x (y))", "cdn-loop": None}.get(name, value),
+    "CDN-Loop dropped": lambda name, value: None if name == "cdn-loop" else value,
+}
+
+
+@pytest.mark.parametrize("path", [FRAME, SEARCH])
+@pytest.mark.parametrize("changed", CHANGED)
+async def test_a_ring_is_found_whatever_a_server_in_between_makes_of_via(changed: str, path: str) -> None:
+    async with (
+        bent_back(CHANGED[changed]) as (way, ports),
+        house(ScriptedOrigin(), wait=False, origin={"url": way.url}) as near,
+        house(ScriptedOrigin(), wait=False, origin={"url": str(near.viewer.base_url)}) as far,
+    ):
+        ports.append(far.viewer.base_url.port or 0)
+        before = len(way.asked)
+        assert (await near.viewer.get(path, headers=SINGLE)).status_code == 508
         asked = [each for each in way.asked[before:] if each.target != "/studies?limit=1"]
         assert len(asked) == 1
 

@@ -31,6 +31,19 @@ async def closes_what_was_used(asked: Asked, writer: asyncio.StreamWriter) -> No
     writer.write(OK)
 
 
+async def test_a_header_that_is_no_text_takes_no_other_of_its_name_along() -> None:
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        cookies = b"".join(
+            b"Set-Cookie: %s\r\n" % pair for pair in (b"a=1", b"b=\xe9", b"c=\xc3\xa9", b"d=4")
+        )
+        writer.write(HEADERS.replace(b"\r\n\r\n", b"\r\n" + cookies + b"X: 1\r\n\r\n") + b"ok")
+
+    async with serving(answer) as server, client_of(server.url) as client:
+        response = await client.get("/")
+        assert response.headers.get_list("set-cookie") == ["a=1", "d=4"]
+        assert (response.headers["x"], response.text) == ("1", "ok")
+
+
 async def test_a_get_whose_idle_connection_ends_beneath_it_is_sent_again_on_a_new_one() -> None:
     both = asyncio.Barrier(2)
 

@@ -4,14 +4,18 @@ import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from proxy.service.http1 import SLICE
 from proxy.service.listeners import Listener, open_socket
+from proxy.service.rules import Rules
 from proxy.wire.head import joined
 from tests.house import House, house
 from tests.raw_server import OK, HangUp, says_ok, serving
@@ -485,17 +489,145 @@ async def test_a_body_that_breaks_is_told_of_and_never_whole_at_the_origin(
     assert "a fault of ours" not in caplog.text
 
 
-async def test_a_connection_that_says_nothing_is_idle() -> None:
-    listening = open_socket("127.0.0.1", 0)
-    url = httpx.URL("http://{}:{}".format(*listening.getsockname()))
+@asynccontextmanager
+async def listening(app: Any, rules: Rules | None = None, silence: float = 75) -> AsyncIterator[httpx.URL]:
+    """A listener before an app; a connection may be silent for so many seconds."""
+    at = open_socket("127.0.0.1", 0)
+    listener = Listener(app, at, 1, rules or Rules())
+    listener.config.timeout_keep_alive = silence  # type: ignore[assignment]  # a fraction of a second, too
+    serving = asyncio.create_task(listener.until_ended())
+    async with asyncio.timeout(30):
+        try:
+            yield httpx.URL("http://{}:{}".format(*at.getsockname()))
+        finally:
+            listener.should_exit = True
+            await serving
+
+
+async def says_done(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that answers without a look at the body."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def reads_all(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that answers once it has the whole body."""
+    while (message := await receive()).get("more_body"):
+        pass
+    if message["type"] == "http.request":
+        await says_done(scope, receive, send)
+
+
+BEGUN = {
+    "by length": b"Content-Length: 9000\r\n\r\nx",
+    "by chunks": TE + b"\r\n1\r\nx\r\n",
+    "up to its trailers": TE + b"\r\n0\r\nX: y\r\n",
+    "with Upgrade": b"Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 9000\r\n\r\nx",
+}
+
+
+@pytest.mark.parametrize("begun", BEGUN)
+async def test_a_body_of_which_nothing_comes_any_more_ends_its_connection(begun: str) -> None:
+    async with listening(reads_all, silence=0.05) as url, line_to(url) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + BEGUN[begun])
+        assert statuses(await reader.read()) == [408]
+
+
+@pytest.mark.parametrize("begun", ["by length", "by chunks", "up to its trailers"])
+async def test_a_body_that_nobody_reads_keeps_no_connection_open_byte_by_byte(begun: str) -> None:
+    async with listening(says_done, silence=0.2) as url, line_to(url) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + HEAD + BEGUN[begun])
+        answer = asyncio.ensure_future(reader.read())
+        while not answer.done():
+            writer.write(BEGUN[begun][-6:] if begun == "by chunks" else b"x")
+            await asyncio.sleep(0.02)
+        with suppress(ConnectionError):  # it may come while the last byte goes out
+            assert statuses(await answer) == [200]
+
+
+async def test_a_body_that_arrives_late_holds_nobody_behind_it() -> None:
+    async with listening(says_done, silence=75) as url, line_to(url) as (reader, writer):
+        for _ in range(3):
+            writer.write(b"GET / HTTP/1.1\r\n" + HEAD + b"Content-Length: 4\r\n\r\nab")
+            await reader.readuntil(b"ok")
+            writer.write(b"cd")
+
+
+async def test_requests_ahead_of_answers_are_read_a_slice_at_a_time() -> None:
+    admitted, gate = list[bytes](), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError("nobody asked")
+        await gate.wait()
+        said = scope["raw_path"]
+        head = [(b"content-length", b"%d" % len(said))]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": said})
 
-    listener = Listener(app, listening, 1)
-    listener.config.timeout_keep_alive = 0
-    serving = asyncio.create_task(listener.until_ended())
-    async with line_to(url) as (reader, _):
+    rules = Rules(admit=lambda method, fields: admitted.append(fields[b"x"]))
+    async with listening(app, rules) as url, line_to(url) as (reader, writer):
+        for number in range(5_000):
+            close = b"Connection: close\r\n" if number == 4_999 else b""
+            writer.write(b"GET /%d HTTP/1.1\r\n%sX: %d\r\n%s\r\n" % (number, HEAD, number, close))
+        while not admitted:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(admitted) < SLICE // 30
+        gate.set()
+        answer = await reader.read()
+        assert re.findall(rb"\r\n\r\n/([0-9]+)", answer) == [b"%d" % number for number in range(5_000)]
+
+
+async def test_a_viewer_that_leaves_is_missed_though_it_sent_a_request_ahead() -> None:
+    is_inside, is_told = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.request"
+        is_inside.set()
+        assert (await receive())["type"] == "http.disconnect"
+        is_told.set()
+
+    async with listening(app) as url:
+        async with line_to(url) as (_, writer):
+            writer.write((b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n") * 2)
+            await is_inside.wait()
+        await is_told.wait()
+
+
+@pytest.mark.parametrize("framed", ["Content-Length", "chunks"])
+async def test_the_admin_holds_no_endless_body(framed: str) -> None:
+    async with house(whose()) as home, line_to(home.admin.base_url) as (reader, writer):
+        head = b"POST /plans HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
+        writer.write(head + (TE if framed == "chunks" else b"Content-Length: 9999999999\r\n") + b"\r\n")
+        answer, sent = asyncio.ensure_future(reader.read()), 0
+        while not answer.done() and sent < 64 * 1024 * 1024:
+            writer.write(b"10000\r\n%s\r\n" % (b" " * 65536) if framed == "chunks" else b" " * 65536)
+            sent += 65536
+            await asyncio.wait([answer, asyncio.ensure_future(writer.drain())], return_when="FIRST_COMPLETED")
+            await asyncio.sleep(0)
+        assert statuses(await answer) == [413]
+        assert home.metric("refused_requests_total", reason="BodyTooLong") == 1
+    async with house(whose()) as home:  # a viewer's body is handed on as it arrives
+        assert (await home.viewer.post("/studies", content=b"x" * 5_000_000)).text.endswith("5000000 None")
+
+
+async def test_a_body_byte_by_byte_is_handed_on_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted: each piece that is handed on is put behind all that waits to be read."""
+    handed, whole = list[int](), HttpToolsProtocol.on_body
+
+    def on_body(self: HttpToolsProtocol, body: bytes) -> None:
+        handed.append(len(body))
+        whole(self, body)
+
+    monkeypatch.setattr(HttpToolsProtocol, "on_body", on_body)
+    async with listening(reads_all) as url, line_to(url) as (reader, writer):
+        chunks = b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n"
+        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + b"Connection: close\r\n" + TE + b"\r\n" + chunks)
+        assert statuses(await reader.read()) == [200]
+    assert sum(handed) == 50_000
+    assert len(handed) < 1_000
+
+
+async def test_a_connection_that_says_nothing_is_idle() -> None:
+    async with listening(says_done, silence=0) as url, line_to(url) as (reader, _):
         assert await reader.read() == b""
-    listener.should_exit = True
-    await serving

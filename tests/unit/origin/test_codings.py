@@ -1,0 +1,70 @@
+"""Content codings are undone piece by piece, or said to be broken."""
+
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from proxy.errors import OriginMismatch
+from proxy.origin.codings import PIECE, undone
+from tests.house import house
+from tests.scripted_origin import FRAME, HANG_UP, LABEL, Reply, ScriptedOrigin, codestream
+
+pytestmark = pytest.mark.anyio
+
+BODY = codestream(700_000)
+
+
+def bare(body: bytes) -> bytes:
+    """Deflate without its envelope."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
+CODED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate ": bare,
+    "gzip, aws-chunked": gzip.compress,
+    "deflate, gzip": lambda body: gzip.compress(zlib.compress(body)),
+}
+
+
+async def arriving(body: bytes, size: int) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), size):
+        yield body[at : at + size]
+
+
+@pytest.mark.parametrize("size", [1000, 65_536, 1_000_000])
+@pytest.mark.parametrize("coding", CODED)
+async def test_what_is_coded_comes_out_as_it_was(coding: str, size: int) -> None:
+    assert b"".join([piece async for piece in undone(arriving(CODED[coding](BODY), size), coding)]) == BODY
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_little_that_holds_much_comes_out_in_pieces(coding: str) -> None:
+    size = 64 * 1024 * 1024
+    sizes = [len(piece) async for piece in undone(arriving(CODED[coding](bytes(size)), size), coding)]
+    assert (sum(sizes), max(sizes)) == (size, PIECE)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_what_is_cut_or_no_coding_is_an_error(coding: str) -> None:
+    whole = CODED[coding](BODY)
+    for broken in (whole[:-9], whole[:20], BODY):
+        with pytest.raises(OriginMismatch):
+            [piece async for piece in undone(arriving(broken, 1000), coding)]
+    assert [piece async for piece in undone(arriving(b"", 1000), coding)] == []
+
+
+async def test_a_frame_that_unpacks_to_more_than_a_frame_has_is_refused_early() -> None:
+    bomb = gzip.compress(BODY + bytes(64 * 1024 * 1024))
+    said = {"content-type": LABEL, "content-encoding": "gzip"}
+    origin = ScriptedOrigin(script=lambda a: Reply(200, said, (bomb, HANG_UP)) if a.path == FRAME else None)
+    limits = {"limits": {"frame_bytes": 4 * 1024 * 1024}}
+    async with house(origin, origin=limits) as home:
+        answer = await home.viewer.get(FRAME, headers={"accept": "image/jphc"})
+        assert (answer.status_code, answer.json()["title"]) == (502, "OriginMismatch")
+        came = sum(home.metric("origin_bytes_total", origin="pacs", stage=s) for s in ("first", "whole"))
+        assert 0 < came < 3 * (4 * 1024 * 1024 + PIECE)  # it is asked again
