@@ -19,7 +19,7 @@ ANY = "*"
 """Lets in every name, or every page."""
 LOOPBACK = "localhost"
 UPSTREAM = "progressive_proxy"
-"""What nginx calls us, configured as in our documentation; no name that a stranger could own."""
+"""The name that nginx uses for the proxy as documented; no stranger can own it."""
 
 _CARRIED = tuple(name.encode("ascii") for name in CARRIED)
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")  # RFC 9110 9.2.1
@@ -57,7 +57,7 @@ class Admission:
     pages: frozenset[str]
     """Origins whose pages may change something here."""
     is_guarded: bool
-    """Whether Host and pages are looked at."""
+    """True if Host and pages are looked at."""
 
     def admit(self, method: bytes, fields: Mapping[bytes, bytes]) -> None:
         """Raises `Loop`, `WrongHost`, `CrossSite`."""
@@ -80,7 +80,7 @@ class Admission:
         return name in self.own or name in self.hosts
 
     def _is_let_in(self, fields: Mapping[bytes, bytes]) -> bool:
-        """Whether no page asks, or one that may change something."""
+        """True if no page asks, or one that may change something."""
         site, origin = fields.get(b"sec-fetch-site"), fields.get(b"origin")
         if site in (b"same-origin", b"none") or (site is None and origin is None):
             return True
@@ -109,7 +109,7 @@ def admission_of(
 
 
 def leads_to(url: str, host: str, port: int) -> bool:
-    """Whether a URL surely leads to the listener at this host and port; names are not looked up.
+    """True if a URL surely leads to the listener at this host and port; names are not looked up.
 
     >>> leads_to("http://localhost:8080/x", "0.0.0.0", 8080), leads_to("http://pacs:8080", "0.0.0.0", 8080)
     (True, False)

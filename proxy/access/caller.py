@@ -1,4 +1,4 @@
-"""Who may read what: what one credential fetched is found by that credential alone.
+"""Decides who may read what: what one credential fetched is found by that credential alone.
 
 A credential is what is forwarded to the origin, and nothing else: a cookie that stays here proves nothing
 there. The partition of a request is an HMAC of it under a key made at start, so neither a token nor anything
@@ -32,11 +32,11 @@ class Forward:
     """Which of a viewer's credentials an origin gets."""
 
     authorization: bool = True
-    """Whether it gets `Authorization`."""
+    """True if it gets `Authorization`."""
     cookies: frozenset[str] | None = None
     """Names of the cookies that it gets; None is all of them."""
     is_own: bool = False
-    """Whether it gets credentials of the proxy's own instead, so that all viewers are one caller."""
+    """True if it gets credentials of the proxy's own instead, so that all viewers are one caller."""
 
     def credentials(self, headers: Iterable[tuple[str, str]]) -> Pairs:
         """The headers that it gets, of all of a request's, names in lower case.
@@ -58,7 +58,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks an origin for something; made once for each request by `Access.admit`, and handed on."""
+    """The caller of an origin; made once for each request by `Access.admit`, and handed on."""
 
     origin: str
     """Name of the origin."""

@@ -18,7 +18,7 @@ class FetchSize(NamedTuple):
 
 
 NOTHING = FetchSize(0, 0)
-"""Of a fetch that has not gone out, or has ended."""
+"""The size of a fetch that has not gone out, or has ended."""
 
 
 class Account:

@@ -1,4 +1,4 @@
-"""Who wants a frame that is being fetched, how much of it, and how urgently.
+"""The demand for a frame that is being fetched: who wants it, how much of it, and how urgently.
 
 A demand belongs to one fill. Viewers and plans change it. Its followers are the seats of the fill's fetches,
 and the frame that is fetched so that something can be made of it.
@@ -39,12 +39,12 @@ class Demand:
         self.stop: int | None = 0
         """Bytes that are wanted, from 0; None is all."""
         self.is_short = False
-        """Whether the rest behind the first bytes is less than a window, once the length is known."""
+        """True if the rest behind the first bytes is less than a window, once the length is known."""
         self.followers: set[Follower] = set()
         """They are told to `move` when the rank may be another one."""
         self._came = 0
         self._is_seen_early = False
-        """Whether a viewer wants only a first picture, or it was there before any viewer read on."""
+        """True if a viewer wants only a first picture, or it was there before any viewer read on."""
 
     def want(self, stop: int | None) -> None:
         """Somebody needs the bytes before `stop`; None is all bytes."""
@@ -66,7 +66,7 @@ class Demand:
         return Rank(Turn.VIEWER_WHOLE if is_whole else Turn.VIEWER_COMPLETION, self._came)
 
     def view(self, number: int, *, is_first_enough: bool, is_early: bool, has_first: bool) -> bool:
-        """A viewer wants the frame, so no longer only a plan does. Whether the viewer counts as a reader.
+        """A viewer wants the frame, so no longer only a plan does. True if the viewer counts as a reader.
 
         `number` tells which of two viewers came first. A viewer for which the first bytes are enough is no
         reader. `is_early` says that the viewer wants a first picture, `has_first` that its bytes are in.

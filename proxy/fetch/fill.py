@@ -39,19 +39,19 @@ class FillOrder:
     source: GatedSupplier
     """Where it comes from."""
     asked: OriginRequest
-    """What the supplier is asked."""
+    """The request for the supplier."""
     first: int | ResolutionTarget | None
     """How far the first fetch goes; None is one plain request for the whole."""
     least: int = IDENTIFYING
     """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
     is_whole: bool = False
-    """Whether a viewer began it who waits for all of it."""
+    """True if a viewer began it who waits for all of it."""
     is_alone: bool = False
-    """Whether nobody else may join it, and it is not kept."""
+    """True if nobody else may join it, and it is not kept."""
 
     @property
     def key(self) -> FrameKey:
-        """What it is kept under."""
+        """The key under which the cache keeps it."""
         return self.asked.key
 
 
@@ -74,12 +74,12 @@ class Fill:
         self.size = held.size if held else 0
         self.claim: Claim | None = held.identity.claim if held else None
         self.seam = Seam(order.asked.validators, held)
-        """What tells that its bytes are of one version."""
+        """Checks that its bytes are of one version."""
         self.identity: Identity | None = held.identity.begun_anew(self.seam.copy) if held else None
         self.error: ProxyError | None = None
         self.has_resumed = False
         self.demand = Demand(planned)
-        """Who wants it."""
+        """The viewers and plans that want it."""
         self._counted = self.size
         named = max(order.first, IDENTIFYING) if isinstance(order.first, int) else DEFAULT_FIRST
         self._first_piece = len(held.pieces[0]) if held else min(first or named, named)
@@ -106,7 +106,7 @@ class Fill:
         self._notify()
 
     def view(self, stop: Stop | None) -> bool:
-        """A viewer wants it up to `stop`. Whether the viewer counts as a reader until the demand is left."""
+        """A viewer wants it up to `stop`. True if the viewer counts as a reader until it leaves."""
         is_first_enough = isinstance(stop, int) and stop <= self._first_piece
         return self.demand.view(
             next(self.order.source.gate.numbers),
@@ -137,13 +137,13 @@ class Fill:
         return told
 
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """What there is of `[start, stop)`, one byte at least. Raises what ended the fill before."""
+        """The bytes of `[start, stop)` that are there, at least one. Raises what ended the fill before."""
         while self.size <= start:
             await self._changed_next()
         return tuple(cut(self.chunks, start, stop))
 
     def frame(self) -> Frame | None:
-        """What is there now as a frame."""
+        """The bytes that are there now, as a frame."""
         if self.identity is None:
             return None
         return frame_of(self.identity, self.chunks, self._first_piece)
@@ -196,7 +196,7 @@ class Fill:
         self._notify()
 
     def end(self, error: ProxyError) -> None:
-        """Ends it. Whoever still needs bytes that are not there gets the error."""
+        """Ends it. Readers that still need bytes get the error."""
         self.error = error
         self._notify()
 
@@ -206,7 +206,7 @@ class Fill:
 
     @property
     def has_first(self) -> bool:
-        """Whether the first bytes are in."""
+        """True if the first bytes are in."""
         return self.size >= self._first_piece
 
     def expect(self, total: int) -> None:
@@ -215,7 +215,7 @@ class Fill:
 
     @property
     def is_enough(self) -> bool:
-        """Whether all that is wanted is there."""
+        """True if all that is wanted is there."""
         return (
             self.claim is not None
             and not self._reaches
@@ -223,7 +223,7 @@ class Fill:
         )
 
     def is_first(self, span: Span) -> bool:
-        """Whether a span has bytes of the first picture."""
+        """True if a span has bytes of the first picture."""
         return span.start < self._first_piece and not (span.start == 0 and self.has_first)
 
     def size_of(self, span: Span, expected: int | None) -> FetchSize:

@@ -104,7 +104,7 @@ class Fills:
         return fill
 
     def _first_of(self, order: FillOrder, stop: Stop | None) -> tuple[bool, int | None]:
-        """Whether the bytes of a first fetch were learned, and how many they are."""
+        """True if the bytes of a first fetch were learned, and how many they are."""
         is_unguarded = order.asked.validators == "strict" and order.source.supplier.has_validators is False
         if order.first is None or is_unguarded or self._learned.is_apart(order.key):
             return False, None
@@ -234,7 +234,7 @@ class Fills:
                     seat.end_first()
 
     def forget(self, named: FrameScope) -> None:
-        """Drops what is held under a name. What is on its way under it ends with its readers."""
+        """Drops what is held under a name. Fills under way for it end with their readers."""
         self._store.forget(named)
         self._learned.forget(named)
         for key in [key for key in self._table if named.has(key)]:

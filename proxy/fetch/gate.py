@@ -57,11 +57,11 @@ class Seat:
         self._size = size
         self._called: asyncio.Future[None] | None = None
         self.number = next(gate.numbers)
-        """Of two seats the lower number came first."""
+        """The lower of two numbers came first."""
         self.is_first = is_first
         """Until its first bytes are in."""
         self.is_given = False
-        """Whether its request may go out."""
+        """True if its request may go out."""
         self.size = NOTHING
         """Bytes to come, once its request went out."""
         self.rank = demand.rank(is_first)
@@ -156,7 +156,7 @@ class Gate:
         self.concurrency = Concurrency()
         """How many fetches may run at once, if that is more."""
         self.numbers = count(1)
-        """Of those that come."""
+        """Numbers for seats, in the order in which they come."""
         self._free = seats
         self._kept_for_first = max(1, seats // 4)
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
@@ -180,7 +180,7 @@ class Gate:
 
     @property
     def is_full(self) -> bool:
-        """Whether a fetch waits for room."""
+        """True if a fetch waits for room."""
         return self._blocked is not None
 
     @asynccontextmanager
@@ -267,7 +267,7 @@ class Gate:
         self._quota.give(now)
 
     def _has_room(self, turn: Turn) -> bool:
-        """Whether a fetch of this turn may go out now."""
+        """True if a fetch of this turn may go out now."""
         if self._free <= self._kept_from(turn) or self._is_over_quota():
             return False
         if turn is Turn.VIEWER_FIRST or len(self._running) < self.concurrency.number:
@@ -287,7 +287,7 @@ class Gate:
         return self.account.before(Turn.PLAN_FIRST) if turn < Turn.PLAN_FIRST else self.account.total
 
     def _is_over_quota(self) -> bool:
-        """Whether within a second as many were let go as the origin takes; then all are called later."""
+        """True if within a second as many were let go as the origin takes; then all are called later."""
         left = self._quota.wait(self.clock())
         if left and self._quota_alarm is None:
             self._quota_alarm = asyncio.get_running_loop().call_later(left, self._call_after_quota)

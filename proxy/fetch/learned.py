@@ -14,7 +14,7 @@ from proxy.frame.scope import FrameScope
 LAST = 16
 """Frames that a guess rests on."""
 MARGIN = 1 / 32
-"""Of the farthest end, added to it."""
+"""Part of the farthest end that is added to it."""
 MOST_KEPT = 4096
 """Series and reaches that are remembered; the one that was learned of longest ago goes."""
 
@@ -49,7 +49,7 @@ class Learned:
             del self._apart[next(iter(self._apart))]
 
     def is_apart(self, key: FrameKey) -> bool:
-        """Whether the frames of a series are fetched whole, each by one request."""
+        """True if the frames of a series are fetched whole, each by one request."""
         return bool(self._apart) and _series_of(key, None) in self._apart
 
     def forget(self, named: FrameScope) -> None:

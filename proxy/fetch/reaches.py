@@ -17,7 +17,7 @@ class Reaches:
         self._told: dict[ResolutionTarget, TargetEnd] = {}
 
     def __bool__(self) -> bool:
-        """Whether one is not told yet."""
+        """True if one is not told yet."""
         return bool(self._look_at)
 
     def want(self, reach: ResolutionTarget) -> None:

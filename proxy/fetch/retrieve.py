@@ -24,19 +24,19 @@ class Retrieval:
     """A request for a frame, ready to be carried out."""
 
     asked: OriginRequest
-    """What its supplier would be asked, and for whom."""
+    """The request for its supplier."""
     first: Stop | None
     """How far the first fetch goes if nothing is held; None is one plain request for the whole."""
     stop: Stop | None
     """How far the frame is read; None is to the end."""
     is_completed: bool
-    """Whether the frame is fetched to its end, however far it is read."""
+    """True if the frame is fetched to its end, however far it is read."""
     planned: Rank | None = None
     """Rank of the plan that asks; None if a viewer does."""
     is_made: bool = False
-    """Whether it is made here; otherwise the origin has it."""
+    """True if it is made here; otherwise the origin has it."""
     is_alone: bool = False
-    """Whether it is fetched for this request only."""
+    """True if it is fetched for this request only."""
 
     @property
     def key(self) -> FrameKey:
@@ -44,7 +44,7 @@ class Retrieval:
         return self.asked.key
 
     def may_have(self, reading: "Reading", identity: Identity) -> bool:
-        """Whether what came for another request may be given to this one too (RFC 9111 5.2.2.7)."""
+        """True if a response to another request may serve this one, too (RFC 9111 5.2.2.7)."""
         is_anothers = reading.outcome is CacheOutcome.COLLAPSED and not self.key.partition
         return not (is_anothers and identity.claim.lease.is_personal)
 
@@ -56,13 +56,13 @@ class Reading:
     source: FrameSource
     """To read from."""
     outcome: CacheOutcome
-    """What the cache did."""
+    """The outcome of the cache look-up."""
     fill: Fill | None = None
     """The fill that the bytes come from; None if all of them are held."""
     is_planned: bool = False
-    """Whether a plan reads it, and only plans wanted it when it was opened."""
+    """True if a plan reads it, and only plans wanted it when it was opened."""
     is_read: bool = False
-    """Whether a viewer reads it past the first bytes of a fill."""
+    """True if a viewer reads it past the first bytes of a fill."""
 
     def leave(self) -> None:
         """A viewer reads no more."""
@@ -140,7 +140,7 @@ class Retrieve:
 
 
 def _holds(frame: Frame, stop: Stop | None) -> bool:
-    """Whether all is held up to there; what more bytes would have to tell is not."""
+    """True if all bytes up to there are held. An end that only further bytes can tell is not held."""
     if isinstance(stop, ResolutionTarget):
         told = frame.told(stop)
         return told.is_final and told.stop <= frame.size

@@ -1,8 +1,8 @@
-"""What tells that bytes which several fetches bring are of one version of a frame.
+"""Checks that the bytes of several fetches are of one version of a frame.
 
 A completion is appended if a strong validator guards it, or if the frame is HTJ2K, whose markers have to
 lead to its end. If neither is so, the frame is fetched anew and whole, and has to begin with the bytes that
-are there. What no strong validator names is digested as it comes, so that in the end all its bytes name it.
+are there. Bytes that no strong validator names are hashed as they come. In the end they name the frame.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from proxy.wire.ranges import Span
 
 
 class Seam:
-    """Of one fill."""
+    """The seam of one fill."""
 
     def __init__(self, policy: Validators, held: Frame | None) -> None:
         self.copy = token_hex(16)
         """Names what the fill brings, if no strong validator of the origin does."""
         self.is_apart = False
-        """Whether frames of its series can't be completed by another fetch."""
+        """True if frames of its series can't be completed by another fetch."""
         self.is_unguarded = False
-        """Whether several fetches bring it, and no strong validator says that they are of one version."""
+        """True if several fetches bring it, and no strong validator says that they are of one version."""
         self.begun_at = 0
         """Where the bytes end that were there, or on their way, before it was fetched anew."""
         self._policy = policy
@@ -55,11 +55,11 @@ class Seam:
 
     @staticmethod
     def is_anew(span: Span, claim: Claim | None) -> bool:
-        """Whether a span is all of the frame, of which some bytes are there or on their way already."""
+        """True if a span is all of the frame, of which some bytes are there or on their way already."""
         return span.start == 0 and claim is not None and claim.validator is None
 
     def takes_all(self, claim: Claim, identity: Identity | None, *, is_begun: bool) -> bool | None:
-        """Whether what is missing has to be fetched with all the rest; None as long as that is not known.
+        """True if what is missing has to be fetched with all the rest; None as long as that is not known.
 
         `is_begun` if all bytes are in that were asked for by now.
         """
@@ -72,7 +72,7 @@ class Seam:
         return True if is_begun else None
 
     def beyond(self, chunk: bytes, at: int, chunks: Sequence[bytes]) -> bytes:
-        """What is new of a chunk of the frame fetched anew, which is at `at`. Raises `OriginChanged`."""
+        """New bytes of a chunk at offset `at` of the frame that is fetched anew. Raises `OriginChanged`."""
         known = chunk[: max(0, self.begun_at - at)]
         if known != b"".join(cut(chunks, at, at + len(known))):
             raise OriginChanged("other bytes than before", "bytes")
@@ -82,7 +82,7 @@ class Seam:
         """Before the last chunk: sees that it fits, if several fetches bring the frame and nothing guards it.
 
         A codestream's markers have to lead to its end, and what was held as a whole before has to be the
-        same again. Raises `OriginMismatch`. What one fetch alone brought is as the origin has it, and passes.
+        same again. Raises `OriginMismatch`. Bytes of a single fetch are as the origin has them, and pass.
         """
         if not self.is_unguarded or self._policy == "off" or identity is None:
             return

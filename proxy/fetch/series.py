@@ -51,9 +51,9 @@ class SeriesFrames:
     ends: tuple[int, ...]
     """For each instance, frames up to and with it."""
     modality: str
-    """Of its first instance; empty where it is not said."""
+    """Modality of its first instance; empty if the metadata does not say."""
     transfer_syntax: str
-    """Of its first instance, as the metadata has it; empty where it is not said."""
+    """Transfer syntax of its first instance; empty if the metadata does not say."""
     pixels: tuple[ImagePixel | None, ...] = ()
     """For each instance, how its pixels are stored; None where it is not said."""
     displays: tuple[tuple[Display, ...], ...] = ()
@@ -64,7 +64,7 @@ class SeriesFrames:
 
     @property
     def facts(self) -> SeriesFacts:
-        """What profiles are chosen by."""
+        """The facts by which a profile is chosen."""
         return SeriesFacts(self.modality, self.transfer_syntax, len(self))
 
     def resource(self, image: int) -> FrameResource:
@@ -157,7 +157,7 @@ class SeriesLists:
         return kept.result() if kept is not None and is_good else None
 
     def has(self, key: FrameKey) -> bool | None:
-        """Whether there is a frame, by metadata that is at hand and not old; None if it does not say.
+        """True if there is such a frame, by metadata that is held and not old; None if it does not say.
 
         Metadata without a number of frames was taken for one frame, so one says nothing here.
         """
@@ -169,7 +169,7 @@ class SeriesLists:
         return key.resource.frame_number <= number if number > 1 else None
 
     def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
-        """What is known of a series; where nothing is, it is asked for in the background."""
+        """The facts that are known of a series. If none are, the list is asked for in the background."""
         held = self.held(key)
         until, kept = self._kept.get(key, (0.0, None))
         if kept is None or (kept.done() and (held is None or monotonic() > until)):

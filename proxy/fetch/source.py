@@ -1,4 +1,4 @@
-"""What a viewer's response is read from: a frame in the cache, or one that is still being fetched."""
+"""The sources of a viewer's response: a frame in the cache, or one that is still being fetched."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from proxy.frame.reduced import cut_out
 
 
 class CacheOutcome(StrEnum):
-    """What the cache did (RFC 9211 2)."""
+    """The outcome of a cache look-up (RFC 9211 2)."""
 
     HIT = "hit"
     """Everything asked for was held."""
@@ -27,7 +27,7 @@ class CacheOutcome(StrEnum):
 
 
 class FrameSource(Protocol):
-    """What a viewer's answer is read from."""
+    """The source of a viewer's response."""
 
     async def describe(self) -> Identity:
         """Which version of the frame this is."""
@@ -36,7 +36,7 @@ class FrameSource(Protocol):
         """The same, by a name that no other version has."""
 
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """What there is of `[start, stop)` of the codestream, one byte at least."""
+        """The bytes of `[start, stop)` of the codestream that are there, at least one."""
 
     async def reached(self, start: int) -> None:
         """Returns when all bytes before `start` are there."""
@@ -77,7 +77,7 @@ class HeldFrame:
 
     @property
     def layout(self) -> Layout | None:
-        """Of the bytes that are held."""
+        """The layout of the bytes that are held."""
         return self.frame.layout
 
 

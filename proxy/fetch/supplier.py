@@ -1,4 +1,4 @@
-"""Who supplies the bytes of a frame: its origin, or a maker of what the origin lacks."""
+"""The suppliers of the bytes of frames: its origin, or a maker of what the origin lacks."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -19,14 +19,14 @@ class Supplier(Protocol):
 
     @property
     def keeps_labels(self) -> bool:
-        """Whether HTJ2K is handed on under the label that it came with."""
+        """True if HTJ2K is handed on under the label that it came with."""
 
     @property
     def has_validators(self) -> bool | None:
-        """Whether its frames have strong validators; None as long as that is not known."""
+        """True if its frames have strong validators; None as long as that is not known."""
 
     def may_ask_again(self) -> bool:
-        """Whether one request that failed may be sent again; counts it."""
+        """True if one request that failed may be sent again; counts it."""
 
     def fetch(
         self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: Demand

@@ -1,6 +1,6 @@
 """Tasks that belong to the app and to no viewer: each under a key, all ended at the end of a `with`.
 
-What a task lets out would end all the others, so whoever starts one catches everything in it.
+An exception that leaves a task would end all the others, so each task catches everything.
 """
 
 import asyncio

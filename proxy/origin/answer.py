@@ -1,4 +1,4 @@
-"""Whether an origin's answer to a fetch can be believed; pure.
+"""Decides if an origin's response to a fetch can be believed; pure.
 
 A 206 counts only if its status, its Content-Range, the total, the validator and the length agree with
 what was asked and with what is held. A 200 to a later range counts if a strong validator says that it is
@@ -43,7 +43,7 @@ class Believed:
     lease: Lease
     """For how long it may be used again."""
     has_ranges: bool = False
-    """Whether it says that it answers ranges (RFC 9110 14.3)."""
+    """True if it says that it answers ranges (RFC 9110 14.3)."""
 
 
 def believe(
@@ -134,7 +134,7 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 
 def ends_with_connection(headers: Mapping[str, str], version: str) -> bool:
-    """Whether nothing but the end of its connection ends a body, as when it was cut (RFC 9112 6.3).
+    """True if nothing but the end of its connection ends a body, as when it was cut (RFC 9112 6.3).
 
     >>> ends_with_connection({"connection": "close"}, "HTTP/1.1"), ends_with_connection({}, "HTTP/2")
     (True, False)
@@ -144,7 +144,7 @@ def ends_with_connection(headers: Mapping[str, str], version: str) -> bool:
 
 
 def strong_validator(headers: Mapping[str, str]) -> str | None:
-    """What may stand in If-Range: a strong ETag, else a Last-Modified that is strong (RFC 9110 8.8.2.2).
+    """The validator for If-Range: a strong ETag, else a Last-Modified that is strong (RFC 9110 8.8.2.2).
 
     >>> strong_validator({"etag": '"a"'}), strong_validator({"etag": 'W/"a"'})
     ('"a"', None)

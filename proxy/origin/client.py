@@ -75,26 +75,26 @@ class Origin:
         """Which form of asking for frames works there."""
         self._elsewhere: dict[str, Asking] = {}
         self.keeps_labels = keeps_labels
-        """Whether HTJ2K is handed on under its label there, true or not."""
+        """True if HTJ2K is handed on under its label there, true or not."""
         self._is_trusted = is_trusted
         self._has_told_of_lease = False
         self.health = Health(name, telemetry)
-        """Whether it is asked at all just now."""
+        """True if it is asked at all just now."""
         self._window = window or Window()
         self._is_own_proof = auth is not None
         self._exchange = Exchange(transport, auth, self.via)
 
     def report(self) -> OriginReport:
-        """What it was seen to do."""
+        """The abilities that its responses showed."""
         return self.asking.report(is_resting=self.health.is_resting)
 
     @property
     def has_validators(self) -> bool | None:
-        """Whether its frames have strong validators; None where that is not known yet."""
+        """True if its frames have strong validators; None where that is not known yet."""
         return self.asking.has_validators
 
     def may_ask_again(self) -> bool:
-        """Whether one request that failed may be asked again; counts it."""
+        """True if one request that failed may be asked again; counts it."""
         return self.health.may_ask_again()
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class Origin:
     ) -> AsyncIterator[Answer]:
         """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`.
 
-        Who else wants the frame, the `demand`, makes no difference to an origin.
+        The `demand` makes no difference to an origin.
         """
         del demand
         outcome, reply = "ok", None
@@ -171,7 +171,7 @@ class Origin:
         return free, came
 
     async def _answer(self, reply: Reply, held: Claim | None, stage: str) -> Answer:
-        """What came, in bytes of the codestream."""
+        """The response, in bytes of the codestream."""
         response, ranged, form = reply.response, reply.span, reply.form
         headers: Mapping[str, str] = response.headers
         body = self._body(response, stage)

@@ -27,7 +27,7 @@ async def without_false(
 ) -> tuple[Mapping[str, str], AsyncIterator[bytes]]:
     """Headers and body of an answer, without codings that nobody knows if the body begins with a codestream.
 
-    Of a rest (`is_rest`) the first bytes, which are held, have told.
+    For a rest (`is_rest`) the first bytes, which are held, have told.
     """
     tokens = [token.strip().lower() for token in headers["content-encoding"].split(",")]
     known = [token for token in tokens if token in CODINGS]

@@ -37,7 +37,7 @@ MOST = 1024
 
 
 class Point(NamedTuple):
-    """What some number of fetches at once brought."""
+    """The rate that some number of fetches at once brought."""
 
     number: int
     """Fetches at once."""
@@ -57,7 +57,7 @@ class Concurrency:
         self.number = 1
         """Fetches that may run at once, however many bytes are on their way."""
         self._settled: Point | None = None
-        """What came before the trial, while there is one."""
+        """The point before the trial, while there is one."""
         self._before = 1
         """The number before the trial."""
         self._best = Point(1, 0.0)
@@ -91,7 +91,7 @@ class Concurrency:
             return False
         before = self.number
         self._judge(Point(round(self._fetches / self._chunks), self._bytes / took), now, has_first=has_first)
-        # What was let go by a new number begins to arrive a round trip later.
+        # Fetches that a new number lets go begin to arrive a round trip later.
         self._begin(now, round_trip if self.number != before else 0.0)
         return self.number != before
 

@@ -91,7 +91,7 @@ def aws(region: str, service: str) -> httpx.Auth:
 
 
 class _AwsKeys:
-    """What botocore's providers give: keys, and a token with keys that expire."""
+    """The result of botocore's providers: keys, and a token with keys that expire."""
 
     can_change = True
 
@@ -159,7 +159,7 @@ def _put_signature(region: str, service: str) -> Callable[[httpx.Request, Any], 
 
 
 def _has_body_at_hand(request: httpx.Request) -> bool:
-    """Whether its body can be read twice."""
+    """True if its body can be read twice."""
     return isinstance(request.stream, httpx.ByteStream)
 
 

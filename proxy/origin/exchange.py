@@ -1,7 +1,8 @@
 """Requests to one origin, and the heads of its answers; errors of the transport become the house's own here.
 
 The transport itself reads past interim answers (RFC 9110 15.2), and refuses two lengths that differ, a length
-that is no number, and a status that has not three digits. What it lets through against HTTP is refused here.
+that is no number, and a status that has not three digits. Other
+responses that break HTTP are refused here.
 """
 
 import re
@@ -109,7 +110,7 @@ def _target(url: httpx.URL, location: str) -> httpx.URL:
 
 
 def _is_same_host(url: httpx.URL, target: httpx.URL) -> bool:
-    """Whether what was sent to one URL may be sent to another: the same server, or its TLS port instead."""
+    """True if a request to one URL may be sent to another one: the same server, or its TLS port instead."""
     if target.userinfo or target.host != url.host:
         return False
     is_upgrade = (_address(url), _address(target)) == (("http", 80), ("https", 443))

@@ -1,4 +1,4 @@
-"""What went wrong beneath `transport`, in httpx's words; pure.
+"""Maps faults of the Rust client beneath `transport` to httpx's exceptions; pure.
 
 pyreqwest calls it a connect error, too, when a connection ends after a request was written, and a
 connect timeout when headers are late: only the causes tell where it was. Messages name no path: an URL
@@ -36,7 +36,7 @@ class CertificateRefused(httpx.ConnectError):
 
 
 def was_cut(error: PyreqwestError) -> bool:
-    """Whether a connection that stood ended after a request went out on it, and before its answer."""
+    """True if a connection that stood ended after a request went out on it, and before its answer."""
     return isinstance(error, NetworkError) and _SENDING in _causes(error)
 
 

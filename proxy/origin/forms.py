@@ -48,7 +48,7 @@ class Form:
 
     @property
     def is_multipart(self) -> bool:
-        """Whether the body is to be an envelope around the codestream, not the codestream itself."""
+        """True if the body is to be an envelope around the codestream, not the codestream itself."""
         return "multipart" in self.accept
 
 
@@ -75,23 +75,23 @@ _OTHER_KIND = (2, 0)
 
 @dataclass(frozen=True, slots=True)
 class OriginReport:
-    """What an origin was seen to do; None where it was not seen yet."""
+    """The abilities that an origin's responses showed; None if not known."""
 
     form: str | None
-    """What it is asked by."""
+    """The form in which it is asked."""
     ranges: bool | None
-    """Whether it answers ranges."""
+    """True if it answers ranges."""
     validators: bool | None
-    """Whether its answers carry a strong validator."""
+    """True if its answers carry a strong validator."""
     stable_multipart: bool
-    """Whether ranges inside its multipart answers fit together."""
+    """True if ranges inside its multipart answers fit together."""
     resting: bool
-    """Whether it failed again and again, and is left alone."""
+    """True if it failed again and again, and is left alone."""
 
 
 @dataclass(slots=True)
 class _Learned:
-    """What is known of one series."""
+    """The knowledge about one series."""
 
     form: int
     """Which form works."""
@@ -100,7 +100,7 @@ class _Learned:
     worked: float
     """When the form worked last."""
     is_doubted: bool = False
-    """Whether it was tried anew, so that one frame which another form gives is enough to learn that."""
+    """True if it was tried anew, so that one frame which another form gives is enough to learn that."""
     instead: Counter[int] = field(default_factory=Counter)
     """Frames for which another form worked, by form."""
     in_vain: int = 0
@@ -117,13 +117,13 @@ class Asking:
         """Which one was learned last, here or for frames; None as long as none was."""
         self._hint = known
         self.has_envelope = False
-        """Whether its last answer was multipart, in whichever form it was asked."""
+        """True if its last answer was multipart, in whichever form it was asked."""
         self.has_stable_parts = False
-        """Whether its multipart answers are the same each time, so that ranges of them fit together."""
+        """True if its multipart answers are the same each time, so that ranges of them fit together."""
         self.has_ranges: bool | None = None
-        """Whether it answered a range by a range; None where none was asked."""
+        """True if it answered a range by a range; None where none was asked."""
         self.has_validators: bool | None = None
-        """Whether its answers carry a validator that is fit for If-Range; None where there was no answer."""
+        """True if its answers carry a validator that is fit for If-Range; None where there was no answer."""
         self._no_ranges_until = 0.0
         self._series: dict[str, _Learned] = {}
         self._worked: dict[int, float] = {}
@@ -158,7 +158,7 @@ class Asking:
         return map(self._tried, [form for form in self._ranked() if self._is_stored(form)])
 
     def may_be_decompressed(self, series: str, form: int) -> bool:
-        """Whether a frame that came in this form, not compressed, may be stored compressed."""
+        """True if a frame that came uncompressed in this form may be stored compressed."""
         learned = self._series.get(series)
         return form in FREE and (learned is None or learned.in_vain < RELEARN)
 
@@ -169,7 +169,7 @@ class Asking:
 
     @property
     def takes_ranges(self) -> bool:
-        """Whether to ask for ranges: for a time not, if it refused one and gave the whole."""
+        """True if ranges are to be asked for: for a time not, if it refused one and gave the whole."""
         return not self._no_ranges_until or self._clock() > self._no_ranges_until
 
     def note_no_ranges(self) -> None:
@@ -189,7 +189,7 @@ class Asking:
         return 1 if self._is_stored(form) else 4
 
     def _is_stored(self, form: int) -> bool:
-        """Whether it may give frames as they are stored: it leaves no choice, and was not refused."""
+        """True if it may give frames as they are stored: it leaves no choice, and was not refused."""
         age = self._clock() - self._refused.get(form, -inf)
         return form not in FREE and (form in self._worked or age >= LEARNED_FOR)
 
@@ -211,7 +211,7 @@ class Asking:
         if self.has_envelope:
             self._in_vain = 0 if status == 206 else self._in_vain
             says_ranges = status == 206 or headers.get("accept-ranges") == "bytes"
-            # What is not HTJ2K, as JPEG-LS, does not tell its own length: a range of it would be in vain.
+            # Formats other than HTJ2K do not tell their own length: a range would be in vain.
             is_told = is_htj2k(claim.label) or claim.label.startswith("application/octet-stream")
             is_fit = is_told and self._in_vain < RELEARN
             self.has_stable_parts = self.has_validators and says_ranges and is_fit
@@ -257,7 +257,7 @@ class Asking:
         return learned.is_doubted or learned.instead[form] >= RELEARN
 
     def report(self, *, is_resting: bool) -> OriginReport:
-        """What the origin was seen to do."""
+        """The abilities that the origin's responses showed."""
         return OriginReport(
             form=None if self.known is None else str(FORMS[self.known]),
             ranges=self.has_ranges,

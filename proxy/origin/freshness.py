@@ -1,6 +1,6 @@
 """For how long an origin lets its answer be used again (RFC 9111 4.2, 5.2.2); pure.
 
-What an answer does not say is left to the cache's own time. Two kinds of callers are told apart: to those who
+If a response does not say, the cache's own time holds. Two kinds of callers are told apart: to those who
 prove nothing together this is a shared cache, to each credential it is a private one.
 """
 
@@ -18,7 +18,7 @@ _FOR_ONE = Lease(own=0.0, shared=0.0, is_personal=True)
 
 
 def lease_of(headers: Mapping[str, str], *, is_trusted: bool = False) -> Lease:
-    """What the headers of a 200 or a 206 say; if it is trusted not to change, only `no-store` counts.
+    """The lease that the headers of a 200 or 206 grant. If the origin is trusted, only `no-store` counts.
 
     >>> lease_of({"cache-control": "private, max-age=60", "age": "20"})
     Lease(own=60.0, shared=0.0, is_personal=True, age=20.0, since=None)
@@ -53,7 +53,7 @@ def directives(value: str) -> dict[str, list[str]]:
 
 
 def _least(values: list[str]) -> float:
-    """Of several the least; what is no number of seconds is none (RFC 9111 4.2.1)."""
+    """The least of several numbers of seconds. Any other text counts as 0 (RFC 9111 4.2.1)."""
     return min(float(value) if _SECONDS.fullmatch(value) else 0.0 for value in values)
 
 

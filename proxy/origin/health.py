@@ -4,8 +4,8 @@
                                      └── anything handed through is answered ─────────► well
 
 While the origin rests, a viewer that needs it hears so at once, instead of waiting for a timeout; what is
-held is served. While one request tries it, all others wait for the outcome, `LONGEST_TRY` at most. What is
-handed through counts both ways, and is never held back.
+held is served. While one request tries it, all others wait for the outcome, `LONGEST_TRY` at most. Forwarded requests
+count as well, and are never held back.
 Asking again is for a few: a tenth of what went well, so that an origin in trouble is not asked twice as much.
 """
 
@@ -31,7 +31,7 @@ AGAIN_FOR_EACH = 0.1
 
 
 class Health:
-    """Of one origin."""
+    """The health of one origin."""
 
     def __init__(self, origin: str, telemetry: Telemetry, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -44,11 +44,11 @@ class Health:
         self._up = telemetry.metrics.origin_up.labels(origin)
         self._reached = telemetry.metrics.origin_reached.labels(origin)
         self.was_reached = False
-        """Whether it has answered since the start."""
+        """True if it has answered since the start."""
 
     @property
     def is_resting(self) -> bool:
-        """Whether it has failed so often that it is left alone."""
+        """True if it has failed so often that it is left alone."""
         return self._failures >= FAILURES
 
     async def admit(self) -> asyncio.Event | None:
@@ -119,7 +119,7 @@ class Health:
             self._trying = None
 
     def may_ask_again(self) -> bool:
-        """Whether one request that failed may be asked again; counts it."""
+        """True if one request that failed may be asked again; counts it."""
         if self._again < 1:
             return False
         self._again -= 1

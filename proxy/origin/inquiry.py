@@ -22,7 +22,7 @@ class Reply:
     form: int
     """In which it was asked."""
     span: Span
-    """What was asked for, in bytes of the origin's representation."""
+    """The span that was asked for, in bytes of the origin's representation."""
     response: httpx.Response
     """Its body is still to come, and it has to be closed."""
     refusals: Mapping[int, int] = field(default_factory=dict)
@@ -30,18 +30,18 @@ class Reply:
 
     @property
     def status(self) -> int:
-        """Of the response."""
+        """Status of the response."""
         return self.response.status_code
 
     @property
     def is_good(self) -> bool:
-        """Whether it gives bytes."""
+        """True if it gives bytes."""
         return self.status in (200, 206)
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What is asked, and of whom. Each method raises `OriginError`."""
+    """A question to an origin. Each method raises `OriginError`."""
 
     exchange: Exchange
     """With the origin."""
@@ -59,7 +59,7 @@ class Inquiry:
     """The version whose first bytes are held; None if none are."""
 
     async def reply(self) -> Reply:
-        """In the form that worked there, then in others. Of refusals a 404 is answered, else the first."""
+        """Asks in the form that worked, then in others. If all refuse, returns a 404 or the first one."""
         form = self.asking.first(self.series) if self.held is None else self.held.form
         reply = await self.ask(form)
         if self.held is not None or reply.is_good:

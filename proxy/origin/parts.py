@@ -31,9 +31,9 @@ MOST_AROUND = 16384
 MOST_PADDING = 3
 """Zero bytes behind a codestream that told its length, where a delimiter is looked for."""
 _END = re.compile(rb"-{0,2}[ \t\r\n]*")
-"""What may stand behind the delimiter that ends a body."""
+"""Bytes that may follow the delimiter that ends a body."""
 _HEAD = re.compile(rb"[ \t]*\r\n(?:(?!--)[!-9;-~]+:[^\r\n]*\r\n)*\r\n")
-"""What stands behind a delimiter that begins another part."""
+"""Bytes that follow a delimiter if another part begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Part:
     total: int
     """Bytes of all of it."""
     chunks: AsyncIterator[bytes]
-    """What arrives of it, and, where the body is a range, no more than the range has."""
+    """The bytes as they arrive; no more than the range has if the body is a range."""
 
 
 async def take_apart(
@@ -134,7 +134,7 @@ def _untold(leading: bytes, outer: MediaType | None) -> MediaType:
 
 
 def _length_of(leading: bytes) -> int | None:
-    """What a codestream says of its own length."""
+    """The length that a codestream gives for itself."""
     try:
         layout = read_layout(leading)
     except CodestreamError:

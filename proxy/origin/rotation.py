@@ -21,7 +21,7 @@ from proxy.errors import ConfigurationError
 LOOK_EVERY = 2.0
 """Seconds between looks."""
 MAX_BYTES = 1024 * 1024
-"""Of a file; the system's bundle of authorities has a fifth of it."""
+"""Bytes of a file; the system's bundle of authorities has a fifth of them."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class SecretSource(Protocol[Value_co]):
 
     @property
     def can_change(self) -> bool:
-        """Whether it is worth a look at all."""
+        """True if it is worth a look at all."""
         ...
 
     def mark(self) -> Hashable:

@@ -39,7 +39,7 @@ def kind_of(leading: bytes) -> str:
 
 
 def has_codestream(leading: bytes) -> bool:
-    """Whether a body, of a single part or multipart, begins with a codestream."""
+    """True if a body, of a single part or multipart, begins with a codestream."""
     if leading.startswith((b"--", b"\r\n--")):
         try:
             head = read_part_head(leading)

@@ -74,7 +74,7 @@ class Tls:
     key_file: Path | None = None
     """Its private key, not encrypted; goes with `certificate_file`."""
     http2: bool = True
-    """Whether HTTP/2 is offered (ALPN, RFC 7301)."""
+    """True if HTTP/2 is offered (ALPN, RFC 7301)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class _Body(httpx.AsyncByteStream):
 async def _unless_cancelled(
     work: Awaitable[Value], undo: Callable[[], Awaitable[None]] | None = None
 ) -> Value:
-    """What the work gives; where its task was cancelled meanwhile that is undone, and the task ends."""
+    """The result of the work. If the task was cancelled meanwhile, the result is undone and the task ends."""
     task = asyncio.current_task()
     assert task is not None
     before = task.cancelling()
@@ -251,7 +251,7 @@ def _builder(limits: TransportLimits, tls: Tls, authorities: bytes | None, ident
 
 
 def _may_be_repeated(request: httpx.Request) -> bool:
-    """Whether sending it twice asks for no more than sending it once (RFC 9110 9.2.2)."""
+    """True if sending it twice asks for no more than sending it once (RFC 9110 9.2.2)."""
     return request.method in ("GET", "HEAD") and _has_body_at_hand(request) and not request.content
 
 

@@ -56,13 +56,13 @@ class Arrival:
     asked_bytes: int
     """Bytes that had arrived by then."""
     was_idle: bool
-    """Whether nothing else was on its way then."""
+    """True if nothing else was on its way then."""
     first_at: float = 0.0
     """When its first chunk came; 0 until then."""
     first_bytes: int = 0
     """Bytes that had arrived with that chunk."""
     has_told: bool = False
-    """Whether it told a rate already."""
+    """True if it told a rate already."""
 
 
 class Window:
@@ -83,7 +83,7 @@ class Window:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether no answer has told a rate yet."""
+        """True if no answer has told a rate yet."""
         return not self._rates
 
     @property

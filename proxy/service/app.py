@@ -56,7 +56,7 @@ def rust_transport(origin: OriginSettings) -> Transport:
 
 
 def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
-    """What an origin gets instead of the viewers' credentials, if anything. Raises `ConfigurationError`."""
+    """The credentials that an origin gets instead of the viewers', if any. Raises `ConfigurationError`."""
     own = origin.credentials
     if own.bearer_file is not None:
         return bearer(own.bearer_file)
@@ -148,7 +148,7 @@ class App:
 
     @property
     def rules(self) -> Rules:
-        """What a request has to keep at the viewers' listener."""
+        """The rules for requests at the viewers' listener."""
         listen = self.settings.listen
         return Rules(
             listen.url_bytes,

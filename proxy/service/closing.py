@@ -12,7 +12,7 @@ _RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 
 
 class Connection(Protocol):
-    """What is used of a connection."""
+    """The parts of a connection that are used here."""
 
     transport: Any
     config: Any

@@ -70,7 +70,7 @@ class Http1(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._fault: ProxyError | None = None
         self._left = b""
-        """What came behind a request that waits for its turn; unread, since each answer takes memory."""
+        """Bytes behind a request that waits for its turn; unread, since each response takes memory."""
         self._pieces: list[bytes] = []
         """The body that came with the bytes that are being parsed."""
         self._answering: RequestResponseCycle | None = None
@@ -294,7 +294,7 @@ class Http1(HttpToolsProtocol):
 
 
 def _fault_in(error: HttpParserError) -> ProxyError:
-    """What a parser's error says; one of ours that a callback raised is its context."""
+    """The message of a parser's error. An error that a callback raised is its context."""
     if isinstance(error.__context__, ProxyError):
         return error.__context__
     return BadRequest(f"no request of HTTP/1.1: {error}")

@@ -1,4 +1,4 @@
-"""What a request has to keep before anybody is asked, at either listener. Pure."""
+"""The rules that a request has to keep at either listener before anything else happens. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ def _uncounted(reason: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a request has to keep before anybody is asked."""
+    """The rules that a request has to keep."""
 
     url_bytes: int = 16 * 1024
     """Bytes of the longest URL."""

@@ -81,7 +81,7 @@ class ViewersApp:
             else:
                 await send_problem(send, error, _range_of(scope))
         except asyncio.CancelledError:
-            # What the server itself would say of an end after grace is a text, which viewers take for pixels.
+            # At the end of grace the server itself would send a text, which viewers take for pixels.
             if not progress.has_started:
                 await send_problem(send, ShuttingDown("the service is ending"), _range_of(scope))
             raise

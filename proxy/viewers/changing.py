@@ -1,8 +1,9 @@
-"""What an unsafe request changes at an origin: all that is held under its name is dropped (RFC 9111 4.4).
+"""The changes that an unsafe request makes at an origin: all that is held under its name is dropped.
 
-That is the study, series or instance in its path. A STOW without a study names it in its answer, by the
-RetrieveURLs of what was stored (PS3.18 10.5.3). If it names none, or can't be read, it may be any study.
-It is dropped before the sender hears of it, so that whatever it asks for next is what it has stored.
+The name is the study, series or instance in the path (RFC 9111 4.4). A STOW without a study names it in its
+response, by the RetrieveURLs of the stored instances (PS3.18 10.5.3). If the response names none, or can't be
+read, it may be any study. The frames are dropped before the sender gets the response, so that the next
+request of the sender gets what it has stored.
 """
 
 import re
@@ -24,7 +25,7 @@ _STUDY = re.compile(rb"studies\\?/([^/\\\"'<>\s?#]{1,128})(?=[/\\\"'<>\s?#])")  
 
 
 def named_by(origin: str, path: str) -> FrameScope | None:
-    """What a path of an origin names; all of it for a path such as `studies`, None for one of something else.
+    """The scope that a path of an origin names; all of it for `studies`, None for other resources.
 
     >>> named_by("pacs", "studies/1/series/2/metadata").series
     '2'

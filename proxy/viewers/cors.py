@@ -27,7 +27,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 class Sharing(CORSMiddleware):
     """The same for the timing of answers, which a page may measure if it may read them (Resource Timing).
 
-    What an origin says of pages is left out: it knows who proves what to it, but not who may read here.
+    The origin's own CORS headers are left out: it knows who proves what to it, but not who may read here.
     """
 
     async def send(self, message: Message, send: Send, request_headers: Headers) -> None:

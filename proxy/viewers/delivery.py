@@ -47,13 +47,13 @@ class DeliveryProgress:
     via: bytes = b""
     """The proxies through which its answer comes (RFC 9110 7.6.3)."""
     outcome: CacheOutcome = CacheOutcome.MISS
-    """What the cache did."""
+    """The outcome of the cache look-up."""
     profile: str = ""
     """Name of the profile that was chosen."""
     status: int = 0
-    """Of the answer, once it has started."""
+    """Status of the response, once it has started."""
     has_started: bool = False
-    """Whether the status is on its way, so that no other can be given."""
+    """True if the status is on its way, so that no other can be given."""
     sent: int = 0
     """Bytes of the codestream that the connection took."""
     first: float | None = None
@@ -136,7 +136,7 @@ async def send_part(
 
 
 def _cache_headers(progress: DeliveryProgress, *, is_all_here: bool) -> Headers:
-    """What the cache did, how long the first bytes took, the final ones too if they are here, and `Via`."""
+    """Cache-Status, Server-Timing (with the final bytes if they are here) and `Via`."""
     waited = perf_counter() - progress.began
     timing = f"first;dur={waited * 1000:.1f}" + (f", final;dur={waited * 1000:.1f}" if is_all_here else "")
     return [

@@ -112,8 +112,8 @@ def _with_own_cookies(
 ) -> Iterator[tuple[str, str]]:
     """The headers, with cookies that a browser returns to this origin and to no other.
 
-    What the default origin sets at a path without its name is kept to the first segment of that path, which
-    is no other origin's.
+    A cookie of the default origin, set at a path without its name, is limited to the first segment of that
+    path, which is no other origin's.
     """
     base, first = origin.base_path, served.partition("/")[0] or origin.name
     if first != origin.name:

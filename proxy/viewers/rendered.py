@@ -45,7 +45,7 @@ class Pictures:
         return parse_rendered_path(path) if is_ours else None
 
     def is_origins(self, caller: Caller, resource: RenderedResource) -> bool:
-        """Whether the origin is to be asked first."""
+        """True if the origin is to be asked first."""
         is_first = self._rendered_by[caller.origin] == "if-missing"
         return is_first and _key(caller, resource) not in self._lacking
 

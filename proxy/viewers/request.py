@@ -14,12 +14,12 @@ from proxy.wire.resource import FrameResource
 
 @dataclass(frozen=True, slots=True)
 class FrameRequest:
-    """What a viewer wants of which frame."""
+    """A viewer's request for a frame."""
 
     address: FrameAddress
     """The frame, or what is made of it."""
     caller: Caller
-    """Who asks."""
+    """The caller that asks."""
     profile: str | None
     """Name of the profile that the request asks for."""
     conditions: Conditions
@@ -29,9 +29,9 @@ class FrameRequest:
     refused: int = 0
     """The status by which the origin refused to give the alternate, so that it is made; 0 if it did not."""
     is_alone: bool = False
-    """Whether it is fetched for this request only."""
+    """True if it is fetched for this request only."""
     is_settled: bool = False
-    """Whether it waits until nothing but its own bytes names the version, for which all are fetched."""
+    """True if it waits until nothing but its own bytes names the version, for which all are fetched."""
 
     def part(self, resource: FrameResource) -> "FrameRequest":
         """The request for one frame of the list."""

@@ -1,4 +1,4 @@
-"""What a viewer is told of a frame: 200, 206, 304 or 416, single part or multipart. Pure.
+"""The head of a response for a frame: 200, 206, 304 or 416, single part or multipart. Pure.
 
 All of it follows at once from the identity and the request, before the rest of the frame is there.
 """
@@ -25,7 +25,7 @@ _NO_BYTE = Span(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a request says besides its path."""
+    """The parts of a request besides its path."""
 
     envelope: Envelope
     """How the codestream is to be wrapped."""
@@ -40,13 +40,13 @@ class Conditions:
 
     @property
     def is_guarded_rest(self) -> bool:
-        """Whether a later range is wanted, if it is of a version that an ETag names."""
+        """True if a later range is wanted, if it is of a version that an ETag names."""
         is_rest = self.range is not None and self.range.first != 0 and not self.is_head
         return is_rest and (self.if_none_match is not None or (self.if_range or "").startswith('"'))
 
 
 def conditions_of(request: Request, envelope: Envelope) -> Conditions:
-    """What a request says."""
+    """The conditions of a request."""
     return Conditions(
         envelope,
         parse_range(request.header("range")),
@@ -65,15 +65,15 @@ class ResponseHead:
     headers: Headers
     """All but those that tell of time and cache."""
     before: bytes = b""
-    """Of the envelope, before the codestream."""
+    """Bytes of the envelope before the codestream."""
     span: Span = _NO_BYTE
-    """Of the codestream; its stop is never None."""
+    """Span of the codestream; its stop is never None."""
     after: bytes = b""
-    """Of the envelope, after the codestream."""
+    """Bytes of the envelope after the codestream."""
     is_final: bool = False
-    """Whether the last byte of the frame is among it."""
+    """True if it includes the last byte of the frame."""
     is_progressive: bool = False
-    """Whether its first bytes are a picture."""
+    """True if its first bytes are a picture."""
 
     @property
     def stop(self) -> int:
@@ -140,7 +140,7 @@ def _length(size: int) -> tuple[bytes, bytes]:
 
 
 def wrapping_of(identity: Identity, resource: FrameResource, envelope: Envelope) -> tuple[Wrapping, str]:
-    """What stands around a codestream, and the media type of all of it."""
+    """The envelope of a codestream, and the media type of the whole."""
     label = identity.label
     if envelope is Envelope.SINGLE:
         return SINGLE_PART, label
