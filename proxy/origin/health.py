@@ -4,8 +4,8 @@
                                      └── anything handed through is answered ─────────► well
 
 While the origin rests, a viewer that needs it hears so at once, instead of waiting for a timeout; what is
-held is served. While one request tries it, all others wait for the outcome, `LONGEST_TRY` at most. Forwarded requests
-count as well, and are never held back.
+held is served. While one request tries it, all others wait for the outcome, `LONGEST_TRY` at most. Forwarded
+requests count as well, and are never held back.
 Asking again is for a few: a tenth of what went well, so that an origin in trouble is not asked twice as much.
 """
 
