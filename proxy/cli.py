@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
@@ -18,28 +19,49 @@ from proxy.service.run import run
 from proxy.settings.model import Settings, load
 
 INTERRUPTED = 130
-"""How a program ends that Ctrl-C ended before its work was done."""
+"""Exit status (128 + SIGINT) when Ctrl-C ended a command before its work was done."""
+UNREAD = 141
+"""Exit status (128 + SIGPIPE) when the reader of the output went away, as `head` does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; its status is the process's."""
-    options = _parser().parse_args(arguments)
-    # Children are ended by their parent, so a SIGTERM has to unwind it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Runs one command and returns the exit status of the process."""
     try:
-        return int(options.command(options))
+        return _run(arguments)
     except ConfigurationError as error:  # says itself where the fault is
         print(error, file=sys.stderr)
         return 1
     except ProxyError as error:
         print(f"progressive-proxy: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        _discard_output()
+        return UNREAD
     except OSError as error:  # without its number
         told = ": ".join(str(each) for each in (error.filename, error.strerror) if each)
         print(f"progressive-proxy: {told or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    if sys.stdout is None:  # the shell closed it: `>&-`
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open until the process ends
+    # The parent ends its children, so a SIGTERM has to unwind it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        options = _parser().parse_args(arguments)
+        return int(options.command(options))
+    finally:
+        sys.stdout.flush()  # at the interpreter's exit it would be too late to handle an error
+
+
+def _discard_output() -> None:
+    """Sends what is still buffered to nowhere, or the interpreter would complain about it at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
