@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demos = commands.add_parser("demo", help="show it on real images, then keep serving until Ctrl-C")
     demos.add_argument("--exit", action="store_true", help="end after the table")
+    demos.add_argument("--all", action="store_true", help="measure every way; takes five minutes, not two")
     demos.add_argument(
         "--tree", type=Path, metavar="DIR", help="a tree that create wrote, instead of its images"
     )
