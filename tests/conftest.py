@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -14,3 +15,11 @@ def blockbuster() -> Iterator[BlockBuster]:
     """A blocking call of ours inside an event loop fails the test."""
     with blockbuster_ctx("proxy") as guard:
         yield guard
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each kind of skipped test, and not one for each place in the code."""
+    reports = terminalreporter.getreports("skipped")
+    kinds = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    for reason, count in kinds.most_common():
+        terminalreporter.write_line(f"{count} skipped: {reason}")

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from tests.sequences.theatre import HANGS_AFTER, Between, as_it_is, theatre
 from tests.sequences.values import Ask, Sequence, sequence_of
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 300
 """Sequences; `python -m tests.bench sequences` plays ten thousand."""
 

@@ -155,6 +155,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.demo
+@pytest.mark.slow
 def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path) -> None:
     pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
     arguments = ("demo", "--all", "--network", "local", "--exit", "--json")
@@ -194,6 +195,7 @@ def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path
 
 
 @pytest.mark.demo
+@pytest.mark.slow
 def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
     pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
     with subprocess.Popen(

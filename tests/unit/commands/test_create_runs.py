@@ -19,7 +19,10 @@ from tests.dicom_files import ALL, compressed, image, save, write
 from tests.unit.commands.test_cli import COMMAND
 from tests.unit.commands.test_create import JLS, create, only
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what pydicom finds odd in its own files
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # what pydicom finds odd in its own files
+    pytest.mark.slow,
+]
 
 
 def test_the_order_of_files_and_how_often_it_runs_change_nothing(tmp_path: Path) -> None:

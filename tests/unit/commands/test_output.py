@@ -63,6 +63,7 @@ def arguments_of(command: str, places: dict[str, str], tmp_path: Path) -> list[s
     return [argument.format(**named) for argument in command.split()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_ends_quietly_when_its_reader_has_gone(
     command: str, places: dict[str, str], tmp_path: Path
