@@ -50,6 +50,7 @@ $(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
 
 # Debian has Python's venv module in a package of its own; as root it is installed, else named.
 $(BIN)/python:
+	@echo "Setting up $(VENV) …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or later is needed; set PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
