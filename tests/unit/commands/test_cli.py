@@ -18,6 +18,8 @@ from proxy.measure.series import Kind
 from proxy.measure.two_step import CUT, JLS_MADE, JLS_REDUCED
 from proxy.measure.viewer import WAYS
 
+pytestmark = pytest.mark.slow
+
 COMMAND = Path(sys.executable).parent / "progressive-proxy"
 PATIENCE = 240
 """Seconds that a process may take for what it does in one."""
@@ -155,7 +157,6 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.demo
-@pytest.mark.slow
 def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path) -> None:
     pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
     arguments = ("demo", "--all", "--network", "local", "--exit", "--json")
@@ -195,7 +196,6 @@ def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path
 
 
 @pytest.mark.demo
-@pytest.mark.slow
 def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
     pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
     with subprocess.Popen(

@@ -15,6 +15,8 @@ from proxy.demo import origin as demo_origin
 from tests import dicom_files
 from tests.unit.commands.test_cli import COMMAND, PATIENCE
 
+pytestmark = pytest.mark.slow
+
 SERIES = f"--study {dicom_files.STUDY} --series {dicom_files.STUDY}.1"
 COMMANDS = (
     "--help",
@@ -63,7 +65,6 @@ def arguments_of(command: str, places: dict[str, str], tmp_path: Path) -> list[s
     return [argument.format(**named) for argument in command.split()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_ends_quietly_when_its_reader_has_gone(
     command: str, places: dict[str, str], tmp_path: Path
