@@ -3,6 +3,11 @@ from collections.abc import Iterator
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
+
+# A deadline would fail an example because the machine is busy.
+settings.register_profile("ours", deadline=None, database=None)
+settings.load_profile("ours")
 
 
 @pytest.fixture

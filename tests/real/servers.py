@@ -23,7 +23,7 @@ class Storable(Protocol):
         """As a DICOM file."""
 
 
-STARTS_WITHIN = 20
+STARTS_WITHIN = 240
 """Seconds that a program has until it answers, and to end."""
 
 NGINX = """

@@ -154,7 +154,7 @@ def test_whoever_is_stopped_leaves_only_whole_instances_and_goes_on_from_there(
     how: signal.Signals,
 ) -> None:
     running.send_signal(how)
-    running.communicate(timeout=60)
+    running.communicate(timeout=240)
     there = made(tmp_path)
     assert 3 <= len(there) < 24
     for folder in there:
@@ -171,7 +171,7 @@ def test_whoever_is_stopped_leaves_only_whole_instances_and_goes_on_from_there(
 def test_a_decoder_that_dies_costs_one_file_at_most(tmp_path: Path, running: subprocess.Popen[str]) -> None:
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
-    out, errors = running.communicate(timeout=60)
+    out, errors = running.communicate(timeout=240)
     lost = errors.count("the decoder died of it")  # none where it was between two of them
     assert (lost, running.returncode) in ((0, 0), (1, 1))
     assert out.startswith(f"{24 - lost} instances made, 0 found whole, {24 - lost} in the tree")
