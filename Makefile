@@ -1,22 +1,33 @@
-# make demo   shows the main job on real images
-# make test   lint, types, tests
-# make docs   the pages as a site in site/; a dead link or anchor fails
-# make bench   measures; writes docs/results and the pages that show them
-# make test-chart   the charts, the dashboard, the alerts and the image with their own tools
+# make demo       shows the main job on real images, in two minutes
+# make test       lint, types and the fast tests, in three minutes
+# make test-all   every test, with real servers, encoders, a browser and the tools of the charts; coverage
+# make docs       the pages as a site in site/; a dead link or anchor fails
+# make bench      measures; writes docs/results and the pages that show them
 # Each sets up what it needs by itself, in .venv; quick when repeated.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 NETWORK ?= 4g
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
+	--constraint constraints.txt --editable
+# A test runs in one of as many processes as there are cores, eight at most.
+PARALLEL := --numprocesses auto --maxprocesses 8
 
-.PHONY: demo test test-chart lint docs bench clean
+.PHONY: demo test test-all test-chart lint docs bench clean
 
-demo: $(VENV)/.ready
-	$(BIN)/progressive-proxy demo --network $(NETWORK) $(DEMO)
+demo: $(VENV)/.demo
+	@echo "Starting the demo …"
+	@$(BIN)/progressive-proxy demo --network $(NETWORK) $(DEMO)
 
 test: lint
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest $(PARALLEL) -m 'not slow' tests/unit tests/stories $(PYTEST)
+
+# The charts and the browser measure and build, so they run by themselves.
+test-all: lint $(VENV)/.chart
+	$(BIN)/python -m tests.tools
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report= --cov-fail-under=0 --ignore tests/browser --ignore tests/chart $(PYTEST)
+	$(BIN)/pytest --cov --cov-append --cov-report=term tests/browser tests/chart $(PYTEST)
 
 test-chart: $(VENV)/.chart
 	$(BIN)/pytest tests/chart
@@ -33,18 +44,26 @@ bench: $(VENV)/.ready
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing what the demo needs into $(VENV), once; about a minute …"
+	@$(INSTALL) '.[demo]'
+	@touch $@
+
+$(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing what the tests need into $(VENV), once; about two minutes …"
+	@$(INSTALL) '.[demo,test]'
+	@touch $(VENV)/.demo $@
+
 # Debian has Python's venv module in a package of its own; as root it is installed, else named.
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(BIN)/python:
+	@echo "Setting up $(VENV) …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or later is needed; set PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "installing python3-venv" >&2; \
 		{ apt-get update && apt-get install -y --no-install-recommends python3-venv; } >/dev/null 2>&1; } \
 		|| { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
-		--constraint constraints.txt --editable '.[demo,test]'
-	@touch $@
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.chart: $(VENV)/.ready tests/chart/tools.py
 	$(BIN)/python -m tests.chart.tools
@@ -56,4 +75,4 @@ $(VENV)/.docs: $(VENV)/.ready
 	@touch $@
 
 clean:
-	rm -rf $(VENV) site build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site build *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

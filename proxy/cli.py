@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
@@ -18,28 +19,49 @@ from proxy.service.run import run
 from proxy.settings.model import Settings, load
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, if the work was not done."""
+"""Exit status (128 + SIGINT) after Ctrl-C, if the work was not done."""
+UNREAD = 141
+"""Exit status (128 + SIGPIPE) if the reader of the output went away, as `head` does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    options = _parser().parse_args(arguments)
-    # Parents end their children, so SIGTERM must unwind the stack as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return int(options.command(options))
+        return _run(arguments)
     except ConfigurationError as error:  # the message contains path and line
         print(error, file=sys.stderr)
         return 1
     except ProxyError as error:
         print(f"progressive-proxy: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        _discard_output()
+        return UNREAD
     except OSError as error:  # without the error number
         told = ": ".join(str(each) for each in (error.filename, error.strerror) if each)
         print(f"progressive-proxy: {told or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    if sys.stdout is None:  # the shell closed it: `>&-`
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open until the process ends
+    # The parent ends its children, so a SIGTERM has to unwind it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        options = _parser().parse_args(arguments)
+        return int(options.command(options))
+    finally:
+        sys.stdout.flush()  # at the interpreter's exit it would be too late to handle an error
+
+
+def _discard_output() -> None:
+    """Sends what is still buffered to nowhere, or the interpreter would complain about it at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demos = commands.add_parser("demo", help="measure real images, then serve them until Ctrl-C")
     demos.add_argument("--exit", action="store_true", help="stop after the table")
+    demos.add_argument("--all", action="store_true", help="measure every way; takes five minutes, not two")
     demos.add_argument(
         "--tree", type=Path, metavar="DIR", help="use a tree written by create instead of the demo's images"
     )

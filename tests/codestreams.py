@@ -89,7 +89,7 @@ def _compressed(program: str, pixels: Pixels, suffix: str, *options: str) -> byt
         )
         source.write_bytes(_portable(pixels))
         command = [path, *options, "-i", str(source), "-o", str(result)]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
+        subprocess.run(command, check=True, capture_output=True, timeout=240)
         return result.read_bytes()
 
 

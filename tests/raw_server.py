@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from proxy.origin.transport import Tls, Transport, TransportLimits
+from tests.house import STORY
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -93,7 +94,7 @@ async def _read(
 async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
     """Runs a server that answers with the test's function, until the `with` ends."""
     server = RawServer(answer, "https" if tls else "http")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(STORY):
         listening = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls)
         server.url = f"{server.scheme}://localhost:{listening.sockets[0].getsockname()[1]}"
         try:

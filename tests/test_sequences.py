@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 
 from tests.sequences.theatre import HANGS_AFTER, Between, as_it_is, theatre
 from tests.sequences.values import Ask, Sequence, sequence_of
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = 300
 """Random sequences per run. `python -m tests.bench sequences` plays ten thousand."""
@@ -93,16 +96,45 @@ def raising(request: httpx.Request, response: httpx.Response) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("between", "words"),
+    ("between", "hangs_after", "words"),
     [
-        (partial(wrong, changed), "of no version"),
-        (partial(wrong, endless), "it hangs"),
-        (raising, "the origin did not make"),
+        (partial(wrong, changed), HANGS_AFTER, "of no version"),
+        (partial(wrong, endless), 2, "it hangs"),
+        (raising, HANGS_AFTER, "the origin did not make"),
     ],
     ids=["another byte", "no end", "a fault"],
 )
-def test_what_is_wrong_is_found_out_and_told_with_its_sequence(between: Between, words: str) -> None:
-    with opened(between, hangs_after=2) as play:
+def test_what_is_wrong_is_found_out_and_told_with_its_sequence(
+    between: Between, hangs_after: float, words: str
+) -> None:
+    with opened(between, hangs_after) as play:
         with pytest.raises(AssertionError, match=words) as caught:
             play(Sequence(steps=(Ask(),)))
         assert caught.value.__notes__[:1] == ["Sequence(steps=(Ask(),))"]
+
+
+def leave_a_failed_task() -> None:
+    """An exception that nobody asks for, in a cycle that waits for the garbage collector."""
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(fail())
+        await asyncio.wait([task])
+        knot: list[object] = [task]
+        knot.append(knot)
+
+    asyncio.run(leave())
+
+
+def test_what_an_earlier_test_left_behind_is_no_fault_of_a_sequence() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with opened() as play:
+            leave_a_failed_task()
+            gc.collect()
+            play(Sequence(steps=(Ask(),)))
+    finally:
+        gc.enable()

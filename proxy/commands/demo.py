@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -46,7 +46,8 @@ def demo(options: argparse.Namespace) -> int:
         place = _placed(children, _url(listener), None, options)
         has_jls = all(any(tree.glob(f"studies/*/series/*/instances/*/{name}")) for name in images.ALTERNATES)
         try:
-            uvloop.run(_shown(place, options, has_jls=has_jls))
+            _announce(is_short=not options.all)
+            uvloop.run(_shown(place, options, has_jls=has_jls, is_short=not options.all))
         except ProxyError as error:
             if options.tree is None or options.exit:
                 raise
@@ -59,6 +60,13 @@ def demo(options: argparse.Namespace) -> int:
             with suppress(KeyboardInterrupt):
                 signal.pause()
     return 0
+
+
+def _announce(*, is_short: bool) -> None:
+    """Says at once what happens now and how long it takes."""
+    short = "Measuring for two minutes: the main ways, one load each. All ways, in five minutes: --all"
+    everything = "Measuring for five minutes: all ways, and medians of three loads for the single image."
+    print(short if is_short else everything, file=sys.stderr, flush=True)
 
 
 def _instances() -> list[images.DemoInstance]:
@@ -144,12 +152,14 @@ async def _shown(
     series: str | None = None,
     *,
     has_jls: bool = False,
+    is_short: bool = False,
 ) -> None:
     """Measures and prints."""
     async with Server(place.origin) as server:
         subjects = await find_subjects(server, study, series)
     network, admin = options.network, place.admin or None
-    rows = rows_of(Setup(subjects, place.direct, place.through, network, place.link, admin, has_jls))
+    setup = Setup(subjects, place.direct, place.through, network, place.link, admin, has_jls)
+    rows = rows_of(replace(setup, is_short=True, stack_samples=1) if is_short else setup)
     if options.json:
         print(to_json([row async for row in rows]), flush=True)
     else:

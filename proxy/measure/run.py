@@ -22,6 +22,11 @@ from proxy.measure.viewer import WAYS, Loaded, Viewer, Way
 
 JLS_WHOLE = "jls"
 """The way for an origin's JPEG-LS frames: one plain request each."""
+SHORT = {
+    Kind.STACK: {Way.WHOLE, Way.STREAMING, Way.RANGE, JLS_REDUCED, JLS_MADE, CUT, "first 1/16"},
+    Kind.VOLUME: {Way.WHOLE, Way.RANGE, Way.INTERLEAVED, JLS_REDUCED, JLS_MADE, CUT, "first 1/4"},
+}
+"""The ways of a short table: one of each kind. A load of the volume takes as long as the link needs."""
 HOT_TRIES = 3
 """Loads to try until every response is a hit."""
 
@@ -48,6 +53,8 @@ class Setup:
     """Loads of a stack, for the median."""
     volume_samples: int = 1
     """Loads of a volume, for the median."""
+    is_short: bool = False
+    """Only the ways of `SHORT`."""
 
 
 async def measure(setup: Setup) -> AsyncIterator[Row]:
@@ -59,7 +66,8 @@ async def measure(setup: Setup) -> AsyncIterator[Row]:
     ):
         for subject in setup.subjects:
             bench = _Bench(setup, subject, _viewers(origin), _viewers(proxy), admin)
-            for way, cache in _rows(setup, subject):
+            rows = _rows(setup, subject)
+            for way, cache in [row for row in rows if not setup.is_short or row[0] in SHORT[subject.kind]]:
                 try:
                     yield await bench.row(way, cache)
                 except ProxyError as error:

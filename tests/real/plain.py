@@ -44,7 +44,7 @@ def own_status(url: str, headers: Mapping[str, str]) -> int:
 
 def _asked(url: str, headers: Mapping[str, str], accept: str) -> httpx.Response:
     said = {"accept": accept, "accept-encoding": "identity", **headers}
-    return httpx.get(url, headers=said, trust_env=False, timeout=20)
+    return httpx.get(url, headers=said, trust_env=False, timeout=240)
 
 
 def frame_of(answer: httpx.Response) -> Frame:

@@ -23,7 +23,7 @@ class Storable(Protocol):
         """The instance as a DICOM file."""
 
 
-STARTS_WITHIN = 20
+STARTS_WITHIN = 240
 """Seconds within which a program must answer after its start, and must end."""
 
 NGINX = """

@@ -61,7 +61,7 @@ class Served:
 
     def get(self, path: str, accept: str = "*/*", **headers: str) -> httpx.Response:
         said = {"accept": accept, "accept-encoding": "identity"} | headers
-        return httpx.get(self.url + path, headers=said, trust_env=False, timeout=20)
+        return httpx.get(self.url + path, headers=said, trust_env=False, timeout=240)
 
     @property
     def client(self) -> DICOMwebClient:
@@ -87,7 +87,7 @@ def by_nginx(made: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) 
     program, port, user = _needed("nginx", "nginx-light"), _free_port(), pwd.getpwuid(os.getuid())
     folder, (files, tree) = tmp_path_factory.mktemp("nginx"), made
     command = [str(COMMAND), "create", "--nginx", "-o", str(tree)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
     (folder / "dicomweb.conf").write_text(printed.replace("127.0.0.1:8080", f"127.0.0.1:{port}"))
     (folder / "nginx.conf").write_text(MAIN % (f"user {user.pw_name};" if user.pw_uid == 0 else ""))
     url = f"http://127.0.0.1:{port}"
@@ -249,6 +249,7 @@ def test_the_demo_measures_a_tree_that_is_given(made: tuple[Path, Path], tmp_pat
     command = [
         str(COMMAND),
         "demo",
+        "--all",
         "--tree",
         str(tmp_path / "tree"),
         "--exit",
@@ -256,8 +257,8 @@ def test_the_demo_measures_a_tree_that_is_given(made: tuple[Path, Path], tmp_pat
         "local",
         "--json",
     ]
-    shown = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
-    assert (shown.returncode, shown.stderr) == (0, "")
+    shown = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+    assert (shown.returncode, shown.stderr.count("\n")) == (0, 1), shown.stderr
     assert {row["way"] for row in json.loads(shown.stdout)["rows"]} >= {"whole", "jls", "jlsReduced"}
 
 
@@ -268,12 +269,12 @@ def test_the_demo_serves_a_tree_that_it_can_not_measure(made: tuple[Path, Path])
         url = next(found[1] for line in shown.stdout if (found := re.match(r"Serving (http\S+),", line)))
         assert len(httpx.get(f"{url}/{STUDY}/series", trust_env=False).json()) == len(ALL)
         shown.send_signal(signal.SIGINT)
-        assert shown.wait(60) == 0
+        assert shown.wait(240) == 0
         assert "not measured" in shown.communicate()[1]
 
 
 def test_what_is_no_tree_is_not_served(tmp_path: Path) -> None:
     command = [str(COMMAND), "demo", "--tree", str(tmp_path), "--exit"]
-    refused = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    refused = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "not a complete tree written by create" in refused.stderr

@@ -23,7 +23,7 @@ async def curl(home: House, *options: str) -> str:
     command = [program, "-sS", "--noproxy", "*", "-H", "Accept: image/jphc", "-w", "%{http_code}", *options]
     url = str(home.viewer.base_url.join(FRAME))
     done = await asyncio.to_thread(
-        subprocess.run, [*command, url], capture_output=True, timeout=30, check=True
+        subprocess.run, [*command, url], capture_output=True, timeout=240, check=True
     )
     return done.stdout.decode()
 

@@ -56,4 +56,4 @@ def write_by_creator(folder: Path, images: Sequence[Image]) -> None:
         (source / f"{image.name}.dcm").write_bytes(image.part10())
     made = str(folder / "dicomweb")
     command = [sys.executable, "-m", "static_dicomweb_creator", str(source), "/dicomweb/", made]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=240)

@@ -5,11 +5,13 @@ One origin and one listener serve all sequences. Each sequence has a new proxy.
 
 import asyncio
 import logging
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import httpx
 from starlette.types import Receive, Scope, Send
@@ -18,17 +20,17 @@ from proxy.origin.transport import Transport, TransportLimits
 from proxy.service.app import App
 from proxy.service.listeners import Listener, open_socket
 from proxy.settings.model import Settings
-from tests.house import PATIENCE, SlowLine
+from tests.house import PATIENCE, STORY, SlowLine
 from tests.scripted_origin import running
 from tests.sequences.origin import Scene, Stage
 from tests.sequences.play import SEATS, Play
 from tests.sequences.values import PROFILES, Sequence
 from tests.sequences.versions import FRAMES, versions
 
-HANGS_AFTER = 20.0
+HANGS_AFTER = float(STORY)
 """Seconds after which a sequence counts as hanging."""
-SILENCE, NO_SILENCE = 0.3, 10.0
-"""Seconds that the proxy waits for an origin, in sequences in which it stalls and in all others."""
+SILENCE, NO_SILENCE = 0.3, float(STORY)
+"""Seconds that the proxy waits for an origin: while the origin may fall silent, and otherwise."""
 COUNTED = (
     "frame_answers",
     "mismatches",
@@ -60,6 +62,20 @@ class Shared(httpx.AsyncBaseTransport):
         return self._between(request, await self._transport.handle_async_request(request))
 
 
+class Hasty(httpx.AsyncBaseTransport):
+    """Waits only a moment for a silent origin; after the end of the scene, as long as anybody needs."""
+
+    def __init__(self, scene: Scene, hasty: Shared, patient: Shared) -> None:
+        self._scene = scene
+        self._hasty = hasty
+        self._patient = patient
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """By one of the two."""
+        transport = self._patient if self._scene.is_over.is_set() else self._hasty
+        return await transport.handle_async_request(request)
+
+
 @dataclass
 class Theatre:
     """A running environment for sequences."""
@@ -80,7 +96,7 @@ class Theatre:
         """Plays a sequence. Raises `AssertionError` if a property does not hold."""
         name = f"s{next(self.names)}"
         scene = self.stage.scenes[name] = Scene(sequence)
-        app = await asyncio.to_thread(self._app, name, sequence)
+        app = await asyncio.to_thread(self._app, name, scene)
         play = self.plays[name] = Play(name, scene, app, self.viewer)
         playing = asyncio.create_task(_play(app, play))
         try:
@@ -99,14 +115,16 @@ class Theatre:
             del self.stage.scenes[name], self.plays[name]
         self._count(play, app)
 
-    def _app(self, name: str, sequence: Sequence) -> App:
+    def _app(self, name: str, scene: Scene) -> App:
+        sequence = scene.sequence
         profiles = {
             key: profile | {"validators": sequence.policies["complete" in profile]}
             for key, profile in PROFILES.items()
         }
         origin = {"name": name, "url": f"{self.stage.url}/{name}", "limits": {"in_flight": SEATS}}
         settings = {"origins": [origin], "profiles": profiles, "cache": {"bytes": "1MiB"}}
-        transport = self.hasty if sequence.has(end="silent") else self.patient
+        is_hasty = sequence.has(end="silent")
+        transport = Hasty(scene, self.hasty, self.patient) if is_hasty else self.patient
         # On a slow line the proxy needs two fetches for a whole frame, so more can go wrong.
         return App(Settings.model_validate(settings), lambda _: transport, SlowLine)
 
@@ -166,16 +184,28 @@ async def theatre(between: Between = as_it_is, hangs_after: float = HANGS_AFTER)
 
 @contextmanager
 def _told_of_faults(faults: list[str]) -> Iterator[None]:
+    """Hears what our code logs as an error, and what the loop itself reports.
+
+    The loop reports by its own handler. The logger `asyncio` speaks for all loops: when the garbage of an
+    earlier test is collected, the logger tells of tasks that this test left behind.
+    """
+
     class Listening(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             faults.append(logging.Formatter().format(record))
 
-    handler = Listening(logging.ERROR)
-    logs = [logging.getLogger(name) for name in ("proxy", "asyncio")]
-    for log in logs:
-        log.addHandler(handler)
+    def hear(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        faults.append("".join((context["message"], *_traceback_of(context.get("exception")))))
+
+    handler, log, loop = Listening(logging.ERROR), logging.getLogger("proxy"), asyncio.get_running_loop()
+    log.addHandler(handler)
+    loop.set_exception_handler(hear)
     try:
         yield
     finally:
-        for log in logs:
-            log.removeHandler(handler)
+        loop.set_exception_handler(None)
+        log.removeHandler(handler)
+
+
+def _traceback_of(error: BaseException | None) -> list[str]:
+    return ["\n", *traceback.format_exception(error)] if error is not None else []

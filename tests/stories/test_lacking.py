@@ -10,7 +10,7 @@ from tests.house import House, house
 from tests.scripted_origin import SERIES, Asked, Reply, ScriptedOrigin, frame_of
 from tests.stories.test_alternates import PIXELS, uncompressed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 JLS: dict[str, Any] = {"jls": {"path": "/jls/", "codec": "jpegls", "made": "if-missing"}}
 OURS: dict[str, Any] = {"alternates": JLS, "origin": {"rendered": "if-missing"}}

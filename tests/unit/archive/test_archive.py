@@ -214,13 +214,13 @@ def test_it_says_a_line_where_nobody_looks(tmp_path: Path) -> None:
     assert "%" not in said.getvalue()
 
 
-def test_sixty_megabytes_are_checked_well_within_a_second(tmp_path: Path) -> None:
+def test_sixty_megabytes_are_checked_in_less_than_a_second_of_processor_time(tmp_path: Path) -> None:
     content = np.random.default_rng(1).bytes(6_000_000)
     files: dict[str, Entry] = {}
     for name in map(str, range(10)):
         (tmp_path / name).write_bytes(content)
         files[name] = describe(content)
     (tmp_path / "manifest.json").write_text(Manifest("r", BOUNDARY, files).to_json())
-    before = time.perf_counter()
+    before = time.process_time()
     assert is_whole(tmp_path, "r")
-    assert time.perf_counter() - before < 0.9
+    assert time.process_time() - before < 0.9

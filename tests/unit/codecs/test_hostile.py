@@ -43,10 +43,10 @@ def refused(content: bytes, whole: Whole, why: str) -> None:
 
 @pytest.mark.parametrize(("syntax", "samples"), [(JPEG, 3), (JPEG_LS, 1), (JPEG_LS, 3)])
 def test_a_jpeg_that_was_cut_is_refused_at_once(syntax: str, samples: int) -> None:
-    whole, began = first(syntax, samples), time.perf_counter()
+    whole, began = first(syntax, samples), time.thread_time()
     for stop in range(len(whole.content) - 1):
         refused(whole.content[:stop], whole, "no end marker|no frame header")
-    assert time.perf_counter() - began < 5, "CharLS alone takes ten seconds for one of them"
+    assert time.thread_time() - began < 5, "CharLS alone takes ten seconds for one of them"
 
 
 @pytest.mark.parametrize("syntax", [JPEG, JPEG_LS, JPEG_2000, HTJ2K])

@@ -32,7 +32,7 @@ from proxy.errors import CodestreamError, NotMade
 from proxy.wire.pixels import ImagePixel, read_image_pixel
 from tests.codestreams import COLOUR, CORNER, GREY, HT, SIGNED, Pixels, made
 
-pytestmark = pytest.mark.demo
+pytestmark = [pytest.mark.demo, pytest.mark.slow]
 
 JPEG_12 = "1.2.840.10008.1.2.4.51"
 MEGAPIXEL = 1 << 20

@@ -119,8 +119,8 @@ def test_a_main_header_without_an_end_is_refused() -> None:
 
 def test_the_longest_header_is_read_in_a_moment() -> None:
     many = b"\xff\x64\x00\x02" * ((MAX_MAIN_HEADER - 400) // 4)
-    before = time.perf_counter()
+    before = time.thread_time()
     header = read_header(CODESTREAM[:SIZ_STOP] + many + CODESTREAM[SIZ_STOP:])
-    assert time.perf_counter() - before < 0.5
+    assert time.thread_time() - before < 2
     assert header is not None
     assert header.width == 300

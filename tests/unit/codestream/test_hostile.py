@@ -31,6 +31,8 @@ from tests.codestreams import (
     segment,
 )
 
+pytestmark = pytest.mark.slow
+
 MUTANTS = 10_000
 """`python -m tests.bench layout` makes ten times as many."""
 

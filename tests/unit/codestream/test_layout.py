@@ -28,6 +28,8 @@ from tests.codestreams import (
     picture,
 )  # fmt: skip
 
+pytestmark = pytest.mark.slow
+
 ZEROS = ("corner", "1x1", "1x300", "300x1", "5x7", "33x2", "imagecodecs-grey-6", "lossy")
 """Codestreams whose packets are empty or hold only zeros, so that any prefix decodes to zeros."""
 

@@ -18,8 +18,10 @@ from proxy.measure.series import Kind
 from proxy.measure.two_step import CUT, JLS_MADE, JLS_REDUCED
 from proxy.measure.viewer import WAYS
 
+pytestmark = pytest.mark.slow
+
 COMMAND = Path(sys.executable).parent / "progressive-proxy"
-PATIENCE = 60
+PATIENCE = 240
 """Seconds that a process may take for work of about one second."""
 
 ROW = {
@@ -33,7 +35,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         [COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         env=os.environ | environment,
         check=False,
     )
@@ -141,7 +143,7 @@ def hear_ctrl_c() -> None:
 
 def are_gone(pids: set[int]) -> bool:
     """True if all processes end soon by themselves; multiprocessing's tracker is the last one."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while any(is_running(pid) for pid in pids) and time.monotonic() < end:
         time.sleep(0.05)
     return not any(is_running(pid) for pid in pids)
@@ -157,7 +159,7 @@ def is_running(pid: int) -> bool:
 @pytest.mark.demo
 def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path) -> None:
     pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
-    arguments = ("demo", "--network", "local", "--exit", "--json")
+    arguments = ("demo", "--all", "--network", "local", "--exit", "--json")
     with subprocess.Popen(
         [COMMAND, *arguments],
         stdout=subprocess.PIPE,

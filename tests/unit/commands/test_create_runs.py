@@ -19,7 +19,10 @@ from tests.dicom_files import ALL, compressed, image, save, write
 from tests.unit.commands.test_cli import COMMAND
 from tests.unit.commands.test_create import JLS, create, only
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns about its own odd files
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # pydicom warns about its own odd files
+    pytest.mark.slow,
+]
 
 
 def test_the_order_of_files_and_how_often_it_runs_change_nothing(tmp_path: Path) -> None:
@@ -151,7 +154,7 @@ def test_whoever_is_stopped_leaves_only_whole_instances_and_goes_on_from_there(
     how: signal.Signals,
 ) -> None:
     running.send_signal(how)
-    running.communicate(timeout=60)
+    running.communicate(timeout=240)
     there = made(tmp_path)
     assert 3 <= len(there) < 24
     for folder in there:
@@ -168,7 +171,7 @@ def test_whoever_is_stopped_leaves_only_whole_instances_and_goes_on_from_there(
 def test_a_decoder_that_dies_costs_one_file_at_most(tmp_path: Path, running: subprocess.Popen[str]) -> None:
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
-    out, errors = running.communicate(timeout=60)
+    out, errors = running.communicate(timeout=240)
     lost = errors.count("the decoder crashed")  # none if it was between two of them
     assert (lost, running.returncode) in ((0, 0), (1, 1))
     assert out.startswith(f"{24 - lost} instances made, 0 already complete, {24 - lost} in the tree")

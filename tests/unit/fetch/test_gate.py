@@ -26,7 +26,7 @@ AFTER_FIRST = {
 FIRSTS = AFTER_FIRST.keys()
 LARGE = UNREAD + 1
 """Bytes of a completion that is held back."""
-STORY = 30
+STORY = 240
 """Seconds after which a story that hangs fails."""
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.simulation.grid import NETWORKS, play
 from tests.simulation.load import Load
 
+pytestmark = pytest.mark.slow
+
 SIZES = (8192, 27_648, 65_536, 93_312, 131_072, 173_000, 186_000, 234_000, 365_000, 1_000_000, 6_000_000)
 MOST_BYTES = 5_000_000
 

@@ -14,9 +14,10 @@ from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefuse
 from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, read_frames
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.client import Origin
-from proxy.origin.transport import Transport, TransportLimits
+from proxy.origin.transport import Transport
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
+from tests.house import PATIENCE, STORY
 from tests.scripted_origin import SERIES, UID, Asked, Reply, ScriptedOrigin, codestream, instance_of, running
 
 KEY = SeriesKey("pacs", b"", f"{UID}.1", f"{UID}.2")
@@ -141,13 +142,13 @@ def test_more_frames_than_are_taken_are_refused() -> None:
 
 async def site_at(url: str) -> Origin:
     telemetry = await asyncio.to_thread(Telemetry)  # reads its version from a file
-    return Origin("pacs", url, Transport(TransportLimits(5, 5)), telemetry, 1024 * 1024)
+    return Origin("pacs", url, Transport(PATIENCE), telemetry, 1024 * 1024)
 
 
 @asynccontextmanager
 async def lists_at(origin: ScriptedOrigin) -> AsyncIterator[SeriesLists]:
     """The lists that the proxy has of an origin on real sockets."""
-    async with asyncio.timeout(30), running(origin):
+    async with asyncio.timeout(STORY), running(origin):
         site = await site_at(origin.url)
         lists = SeriesLists({"pacs": site})
         try:
@@ -293,9 +294,8 @@ async def test_facts_that_could_not_be_had_are_asked_for_again() -> None:
             await lists.get(KEY, ())
         is_bad = False
         assert lists.facts(KEY, ()) is None
-        async with asyncio.timeout(2):
-            while lists.facts(KEY, ()) is None:
-                await asyncio.sleep(0.001)
+        while lists.facts(KEY, ()) is None:
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.anyio

@@ -24,7 +24,7 @@ from tests.raw_server import OK, Answer, Asked, client_of, says_ok, serving
 pytestmark = pytest.mark.anyio
 
 VIEWERS = {"authorization": "Bearer of-a-viewer", "cookie": "session=of-a-viewer", "accept": "image/jphc"}
-STORY = 10
+STORY = 240
 """Seconds after which a request that hangs fails."""
 REFUSED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno"
 

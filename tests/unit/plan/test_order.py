@@ -470,6 +470,7 @@ def test_a_plan_lists_no_image_when_it_is_made(name: str) -> None:
     assert peak < 200_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STOCK)
 def test_a_plan_holds_what_is_in_flight_however_long_the_series(name: str) -> None:
     dice = random.Random(1)

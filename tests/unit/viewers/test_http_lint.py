@@ -115,7 +115,7 @@ async def redbot(home: House, path: str, accept: dict[str, str]) -> Any:
         subprocess.run,
         [sys.executable, "-m", "tests.droid", url, accept["accept"]],
         capture_output=True,
-        timeout=30,
+        timeout=240,
         cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 0, done.stderr
