@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.bench.results import save
 
-COMMAND = ("progressive-proxy", "demo", "--exit", "--json")
+COMMAND = ("progressive-proxy", "demo", "--exit", "--all", "--json")
 
 
 def run() -> None:

@@ -88,7 +88,7 @@ def test_a_command_ends_quietly_when_its_reader_has_gone(
 
 
 def is_progress(line: str) -> bool:
-    return not line.strip() or line.startswith(("Converting", "Encoding", "Fetching"))
+    return not line.strip() or line.startswith(("Converting", "Encoding", "Fetching", "Measuring"))
 
 
 def test_a_command_does_its_work_when_the_shell_closed_its_output(tmp_path: Path) -> None:
