@@ -15,7 +15,7 @@ until no more than a window of it is left.
 
 Nothing starves: each `HELD_AT_MOST` the fetch that has waited longest is let go.
 
-Each event costs O(log n) for n waiting fetches. A fetch is ranked when it comes and when it is told to `move`.
+Each event costs O(log n) for n waiting fetches. It is ranked when it comes and when it is told to `move`.
 """
 
 import asyncio

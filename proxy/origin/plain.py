@@ -64,7 +64,7 @@ class PlainRequests:
             self.health.note(error)
             raise
         status = response.status_code
-        self.health.note(OriginBusy(status, None)) if status >= 500 else self._health.well()
+        self.health.note(OriginBusy(status, None)) if status >= 500 else self.health.well()
         self._metrics.origin_requests.labels(self._name, "pass", "ok" if status < 500 else "failed").inc()
         return response
 
