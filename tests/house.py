@@ -144,8 +144,8 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
                 httpx.AsyncClient(base_url=viewers, transport=Transport(PATIENCE), timeout=None) as viewer,
                 httpx.AsyncClient(base_url=admin, transport=Transport(PATIENCE), timeout=None) as desk,
             ):
-                while wait and app.readiness.unreached:
-                    await asyncio.sleep(0.001)
+                if wait and app.greeting is not None:
+                    await asyncio.shield(app.greeting)  # so that no greeting comes in the middle of a story
                 yield House(app, origin, viewer, desk, stop, door)
         except BaseException:
             for listener in listeners:  # do not wait for responses after a failure

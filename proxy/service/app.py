@@ -120,6 +120,8 @@ class App:
             self._via.after(None).encode(),
         )
         api = create_plans_api(self.plans, access, default)
+        self.greeting: asyncio.Task[None] | None = None
+        """Opens connections to the origins, while the service runs."""
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
         self.admin = create_admin(self.telemetry, self.readiness, self._origins, api)
         cors = settings.cors
@@ -192,12 +194,12 @@ class App:
         for origin in self.settings.origins:
             if origin.trust == "dicom":
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})
-        greeting = asyncio.create_task(self.readiness.greet_all())
+        self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             async with self.workers, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
-            greeting.cancel()
+            self.greeting.cancel()
             self._lists.close()
             for each in self.origins.values():
                 await each.aclose()

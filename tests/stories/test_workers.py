@@ -101,7 +101,7 @@ async def test_one_that_dies_over_its_job_costs_that_job_alone() -> None:
         pid = await stopped(workers)
         bad, good = await asked(workers.make(job()), workers.make(job()))
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(WorkerLost, match="died"):
+        with pytest.raises(WorkerLost, match="crashed"):
             await bad
         assert is_small(await good)
         assert pid not in workers.running
@@ -143,7 +143,7 @@ async def test_one_that_answers_nonsense_is_believed_nothing(answer: str) -> Non
     program = "sh", "-c", NONSENSE[answer]
     async with Workers(1, 2 * GIB, 30, program) as workers:
         for _ in range(3):
-            with pytest.raises(WorkerLost, match="died"):
+            with pytest.raises(WorkerLost, match="crashed"):
                 await workers.make(job())
     assert not workers.running
 

@@ -56,7 +56,7 @@ def test_json_has_the_form_the_ends_and_whether_it_is_whole(
     assert told == {
         "width": 512, "height": 300, "components": 1, "bit_depth": 16, "decompositions": 5,
         "progression": "RPCL", "tiles": 1, "tile_parts": 6, "have": len(BODY), "total": len(BODY),
-        "method": "tlm", "reason": "", "reasons": [], "conformant_202": True, "complete": True, "fault": "",
+        "method": "tlm", "reason": "", "reasons": [], "conformant_202": True, "whole": True, "fault": "",
     }  # fmt: skip
     assert [each["reduce"] for each in resolutions] == [5, 4, 3, 2, 1, 0]
     assert [(each["width"], each["height"]) for each in resolutions] == list(layout.sizes)
