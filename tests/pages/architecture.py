@@ -161,7 +161,7 @@ def _box(package: str, box: Box) -> Iterator[str]:
            'stroke="#4b5563"/>')  # fmt: skip
     yield (f'<text x="{box.x + 10:g}" y="{box.y + 20:g}" font-family="monospace" font-size="14" '
            f'font-weight="bold" fill="#111827">{package}</text>')  # fmt: skip
-    for number, words in enumerate(wrap(sentence_of(package), 28)[:4]):
+    for number, words in enumerate(wrap(sentence_of(package), 28)[:5]):
         y = box.y + 37 + 14 * number
         yield f'<text x="{box.x + 10:g}" y="{y:g}" fill="#374151">{escape(words)}</text>'
     yield "</g>"
