@@ -2,18 +2,18 @@
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from proxy.settings.model import load
-from tests.unit.commands.test_cli import COMMAND
+from proxy.cli import main
+from proxy.settings.model import Settings, load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGURATIONS = sorted(EXAMPLES.rglob("config.yaml"))
+CHART = EXAMPLES.parent / "charts" / "progressive-proxy"
 ORTHANC = EXAMPLES / "in-front-of-orthanc"
 
 
@@ -22,10 +22,21 @@ def services() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.parent.name)
-def test_check_finds_a_configuration_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_finds_a_configuration_valid(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ORTHANC_PASSWORD", "x")
-    done = subprocess.run([COMMAND, "check", path], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert main(["check", str(path)]) == 0
+    assert "is valid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("example", "below"), [("sidecar", "proxy"), ("standalone", "")])
+def test_the_chart_has_each_value_and_the_program_accepts_its_configuration(example: str, below: str) -> None:
+    """What `tests/chart` shows with helm, without it."""
+    values = yaml.safe_load((EXAMPLES / example / "values.yaml").read_text("utf-8"))
+    values = values[below] if below else values
+    assert set(values) <= set(yaml.safe_load((CHART / "values.yaml").read_text("utf-8")))
+    assert Settings(**values["config"]).origins
 
 
 def test_readme_describes_each_folder() -> None:
