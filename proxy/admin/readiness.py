@@ -68,7 +68,7 @@ class Readiness:
         pause = GREET_AGAIN
         while not origin.health.was_reached:
             try:
-                await origin.greet()
+                await origin.plain.greet()
             except ProxyError as error:
                 self._why[origin.name] = str(error)
                 _log.warning("origin not reached", extra={"origin": origin.name, "why": str(error)})

@@ -36,9 +36,11 @@ class Account:
         """Bytes to come on fetches of this turn."""
         return self._by_turn[turn]
 
-    def before(self, turn: Turn) -> int:
-        """Bytes to come on fetches of the turns before this one."""
-        return sum(self._by_turn[:turn])
+    def ahead_of(self, turn: Turn) -> int:
+        """Bytes to come that a fetch of this turn has to wait for."""
+        if turn is Turn.VIEWER_WHOLE:
+            return self._by_turn[turn]
+        return sum(self._by_turn[: Turn.PLAN_FIRST]) if turn < Turn.PLAN_FIRST else self.total
 
     @property
     def total(self) -> int:

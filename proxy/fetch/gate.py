@@ -4,18 +4,18 @@ A fetch takes a seat for as long as its answer runs. The last quarter of the sea
 no picture yet, so one of these finds a seat at any time; plans leave one half to viewers.
 
 How much is on its way is another question than which fetch goes next. The first bytes that a viewer asks for
-go out at once. Any other goes out when less than a *window* (`proxy.origin.window`) of bytes is to come on
-fetches that it has to wait for: a plan waits for all of them, a viewer for viewers, and a viewer that wants a
-whole frame only for others that do. So short frames that are wanted whole come one after another, a window of
-them at a time; if they shared the line, all of them would be late.
+go out at once. Any other fetch goes out if fewer run than the origin repays (`proxy.origin.concurrency`), or
+if less than a *window* of bytes (`proxy.origin.window`) is to come on fetches that it has to wait for. A plan
+waits for all of them, a viewer for viewers, and a viewer that wants a whole frame only for others that do. So
+short frames that are wanted whole come a window at a time; if they shared the line, all of them would be
+late.
 
 A large completion that runs is not read on while first bytes of a higher rank arrive (`proxy.fetch.firsts`),
 until no more than a window of it is left.
 
 Nothing starves: each `HELD_AT_MOST` the fetch that has waited longest is let go.
 
-Each event costs O(log n) for n fetches that wait. A fetch that waits is ranked when it comes and when it is
-told to `move`; the heap keeps its old place, which no longer counts.
+Each event costs O(log n) for n waiting fetches. It is ranked when it comes and when it is told to `move`.
 """
 
 import asyncio
@@ -43,16 +43,10 @@ class Seat:
     """A turn that was given or is waited for, and what is still to come on it."""
 
     def __init__(
-        self,
-        gate: "Gate",
-        account: Account,
-        demand: Ranked,
-        size: Callable[[], FetchSize],
-        *,
-        is_first: bool,
+        self, gate: "Gate", demand: Ranked, size: Callable[[], FetchSize], *, is_first: bool
     ) -> None:
         self._gate = gate
-        self._account = account
+        self._account = gate.account
         self._demand = demand
         self._size = size
         self._called: asyncio.Future[None] | None = None
@@ -191,7 +185,7 @@ class Gate:
 
         `size` tells how many bytes that will be about; it is asked when the request goes out.
         """
-        seat = Seat(self, self.account, demand, size, is_first=is_first)
+        seat = Seat(self, demand, size, is_first=is_first)
         came = self.clock()
         demand.followers.add(seat)
         try:
@@ -272,19 +266,13 @@ class Gate:
             return False
         if turn is Turn.VIEWER_FIRST or len(self._running) < self.concurrency.number:
             return True
-        return self._ahead_of(turn) < self.window.size
+        return self.account.ahead_of(turn) < self.window.size
 
     def _kept_from(self, turn: Turn) -> int:
         """Seats that fetches of this turn leave free."""
         if turn <= Turn.VIEWER_WHOLE:
             return 0
         return self._kept_for_first if turn < Turn.PLAN_FIRST else self._kept_for_viewers
-
-    def _ahead_of(self, turn: Turn) -> int:
-        """Bytes to come that a fetch of this turn waits for."""
-        if turn is Turn.VIEWER_WHOLE:
-            return self.account.of(turn)
-        return self.account.before(Turn.PLAN_FIRST) if turn < Turn.PLAN_FIRST else self.account.total
 
     def _is_over_quota(self) -> bool:
         """True if within a second as many were let go as the origin takes; then all are called later."""

@@ -205,7 +205,7 @@ class SeriesLists:
     async def _read(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
         path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
         headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
-        body = await self._origins[key.origin].read_whole(path, headers)
+        body = await self._origins[key.origin].plain.read_whole(path, headers)
         try:
             metadata = await asyncio.to_thread(read_json, body)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""One origin: a fetch of a span of a frame, checked and bounded, and everything else handed through.
+"""One origin: a fetch of a span of a frame, checked and bounded.
 
 The form is the one that works there (`proxy.origin.forms`). A single part is asked for by ranges, since
 there a range is one of the codestream (PS3.18 8.6). Multipart is asked for whole and taken apart; by
@@ -6,34 +6,30 @@ ranges only where the origin's answers are provably the same each time, and then
 the body around the codestream.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from time import perf_counter
 from urllib.parse import urlsplit
 
 import httpx
 
 from proxy.errors import (
-    OriginBusy,
     OriginError,
-    OriginFailed,
-    OriginHungUp,
     OriginMismatch,
     OriginRefused,
-    OriginTimeout,
 )
 from proxy.frame.identity import Claim, Lease
-from proxy.frame.supply import Answer, Headers, OriginRequest
-from proxy.origin.answer import Believed, believe, check_status, ends_with_connection, label_of
-from proxy.origin.codings import undone, without_false
-from proxy.origin.exchange import Exchange, encoded
+from proxy.frame.supply import Answer, OriginRequest
+from proxy.origin.answer import Believed, believe, ends_with_connection, label_of
+from proxy.origin.bodies import Bodies
+from proxy.origin.codings import without_false
+from proxy.origin.exchange import Exchange
 from proxy.origin.forms import Asking, OriginReport
 from proxy.origin.health import Health
 from proxy.origin.inquiry import WHOLE, Inquiry, Reply
 from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
+from proxy.origin.plain import PlainRequests
 from proxy.origin.signature import TELLING, kind_of
 from proxy.origin.window import Window
 from proxy.telemetry.telemetry import Telemetry
@@ -80,9 +76,12 @@ class Origin:
         self._has_told_of_lease = False
         self.health = Health(name, telemetry)
         """True if it is asked at all just now."""
-        self._window = window or Window()
-        self._is_own_proof = auth is not None
         self._exchange = Exchange(transport, auth, self.via)
+        self._bodies = Bodies(name, max_frame_bytes, telemetry)
+        self.plain = PlainRequests(
+            name, self._base, self._exchange, self._bodies, self.health, window or Window(), telemetry
+        )
+        """Everything that is not a frame."""
 
     def report(self) -> OriginReport:
         """The abilities that its responses showed."""
@@ -122,7 +121,7 @@ class Origin:
         except OriginRefused as error:
             outcome = "refused"
             self.health.note(error)
-            self._check_own_proof(error.status)
+            self.plain.check_own_proof(error.status)
             raise
         except OriginError as error:
             if isinstance(error, OriginMismatch) and error.reason == "multipart":
@@ -174,7 +173,7 @@ class Origin:
         """The response, in bytes of the codestream."""
         response, ranged, form = reply.response, reply.span, reply.form
         headers: Mapping[str, str] = response.headers
-        body = self._body(response, stage)
+        body = self._bodies.arriving(response, stage)
         if "content-encoding" in headers and response.status_code in (200, 206):
             headers, body = await without_false(headers, body, is_rest=held is not None)
         seen = believe(response.status_code, headers, ranged, held, is_trusted=self._is_trusted)
@@ -192,10 +191,10 @@ class Origin:
             return Answer(claim, start, stop, exactly(body, stop - start))
         is_open = ends_with_connection(headers, response.http_version)
         if seen.media.name == "multipart/related":
-            return await self._taken_apart(seen, self._bounded(body), form, is_open=is_open)
+            return await self._taken_apart(seen, self._bodies.bounded(body), form, is_open=is_open)
         label = label_of(seen.media)
         if seen.total is None or seen.stop is None:
-            whole = b"".join([chunk async for chunk in self._bounded(body)])
+            whole = b"".join([chunk async for chunk in self._bodies.bounded(body)])
             if is_open:
                 check_end(whole)
             return self._answered(seen, Part(seen.media, 0, len(whole), once(whole)), form, len(whole))
@@ -232,104 +231,6 @@ class Origin:
         claim = Claim(label, part.total, seen.validator, seen.lease, form, part.offset, tail)
         stop = part.total if have is None else min(have - part.offset, part.total)
         return Answer(claim, 0, stop, exactly(part.chunks, stop))
-
-    async def _bounded(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in body:
-            size += len(chunk)
-            if size > self._max_frame_bytes:
-                raise OriginMismatch("more bytes than a frame may have", "too_large")
-            yield chunk
-
-    async def _body(
-        self, response: httpx.Response, stage: str, *, is_raw: bool = False
-    ) -> AsyncIterator[bytes]:
-        """The body as it arrives; with its content coding undone unless it is handed through."""
-        received = self._metrics.origin_bytes.labels(self.name, stage)
-        raw = response.aiter_raw()
-        coding = "" if is_raw else response.headers.get("content-encoding", "")
-        try:
-            async for chunk in undone(raw, coding) if coding else raw:
-                received.inc(len(chunk))
-                yield chunk
-        except httpx.TimeoutException as error:
-            raise OriginTimeout("the origin fell silent inside a body") from error
-        except httpx.TransportError as error:
-            raise OriginHungUp("the body ended before its announced length") from error
-
-    async def forward(
-        self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
-    ) -> httpx.Response:
-        """Anything that is not a frame, answered as a stream that the caller closes. Raises `OriginError`."""
-        request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
-        response = await self._passed(self._exchange.send(request))
-        try:
-            self._check_own_proof(response.status_code)
-        except OriginFailed:
-            await response.aclose()
-            raise
-        return response
-
-    def _check_own_proof(self, status: int) -> None:
-        """Raises `OriginFailed` where credentials of our own are refused: no viewer can help that."""
-        if self._is_own_proof and status in (401, 403):
-            raise OriginFailed("the origin refuses the proxy's own credentials", status)
-
-    async def _passed(self, sent: Awaitable[httpx.Response]) -> httpx.Response:
-        """Counts what comes of something that is handed through, and how the origin fares with it."""
-        try:
-            response = await sent
-        except OriginError as error:
-            self.health.note(error)
-            raise
-        status = response.status_code
-        self.health.note(OriginBusy(status, None)) if status >= 500 else self.health.well()
-        self._metrics.origin_requests.labels(self.name, "pass", "ok" if status < 500 else "failed").inc()
-        return response
-
-    def body_of(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        """The body of what was handed through, as it arrives."""
-        return self._timed(self._body(response, "pass", is_raw=True))
-
-    def _timed(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """A body that is no frame, which tells the rate of the line if no frame has told it yet."""
-        return self._telling(body) if self._window.is_unknown else body
-
-    async def _telling(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        arrival = self._window.asked(perf_counter(), was_idle=False)
-        async for chunk in body:
-            self._window.came(arrival, len(chunk), perf_counter(), is_full=False, is_all=False)
-            yield chunk
-
-    async def read_whole(self, target: str, headers: Headers) -> bytes:
-        """The body of a GET, no larger than a frame may be. Raises `OriginError`."""
-        response, body = await self._read(target, headers)
-        self._check_own_proof(response.status_code)
-        check_status(response.status_code, response.headers)
-        return body
-
-    async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
-        response = await self._passed(self._exchange.get(f"{self._base}/{target}", headers))
-        try:
-            chunks = [chunk async for chunk in self._timed(self._bounded(self._body(response, "pass")))]
-        finally:
-            await response.aclose()
-        return response, b"".join(chunks)
-
-    async def greet(self) -> None:
-        """Opens connections and sees that somebody answers, whatever it is. Raises `OriginError`.
-
-        Two of them: the completion of the first frame is asked for before its first fetch has ended.
-        """
-        await asyncio.gather(self._greet(), self._greet())
-
-    async def _greet(self) -> None:
-        try:
-            response, _ = await self._read("studies?limit=1", ())
-        except OriginRefused:  # it redirects elsewhere, as to where people log in
-            return
-        if response.status_code >= 500:
-            raise OriginFailed(f"the origin answered {response.status_code}")
 
     async def aclose(self) -> None:
         """Closes every connection."""

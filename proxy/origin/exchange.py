@@ -30,6 +30,8 @@ class Exchange:
     def __init__(self, transport: httpx.AsyncBaseTransport, auth: httpx.Auth | None, via: Via) -> None:
         self._via = via
         # The transport has the limits of time; one more over all would cut long answers.
+        self.has_own_proof = auth is not None
+        """True if the proxy has credentials of its own there."""
         client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
         # Else it would keep each cookie that the origin ever set, though cookies are the viewers'.
         client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))

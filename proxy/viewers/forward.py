@@ -87,7 +87,7 @@ async def forward(
     )
     if not has_body:
         kept = [(name, value) for name, value in kept if name != "content-length"]
-    response = await origin.forward(method, target, kept, _body_of(receive) if has_body else None)
+    response = await origin.plain.forward(method, target, kept, _body_of(receive) if has_body else None)
     try:
         if response.status_code in unless:
             return response.status_code
@@ -99,7 +99,7 @@ async def forward(
         protocol = response.http_version.removeprefix("HTTP/")
         raw.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
         await send({"type": "http.response.start", "status": response.status_code, "headers": raw})
-        async for chunk in origin.body_of(response):
+        async for chunk in origin.plain.body_of(response):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:

@@ -27,7 +27,7 @@ from proxy.demo.origin import run
 from tests.dicom_files import ALL, KEPT, LOSSLESS, LOSSY, STUDY, write
 from tests.real.plain import taken_apart
 from tests.real.servers import _free_port, _needed, _running
-from tests.unit.commands.test_cli import COMMAND
+from tests.unit.commands.test_cli import COMMAND, hear_ctrl_c
 from tests.unit.commands.test_create import JLS, as_read
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns about its own files
@@ -264,7 +264,9 @@ def test_the_demo_measures_a_tree_that_is_given(made: tuple[Path, Path], tmp_pat
 
 def test_the_demo_serves_a_tree_that_it_can_not_measure(made: tuple[Path, Path]) -> None:
     command = [str(COMMAND), "demo", "--tree", str(made[1]), "--network", "local"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shown:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    ) as shown:
         assert shown.stdout is not None
         url = next(found[1] for line in shown.stdout if (found := re.match(r"Serving (http\S+),", line)))
         assert len(httpx.get(f"{url}/{STUDY}/series", trust_env=False).json()) == len(ALL)

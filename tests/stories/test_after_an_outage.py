@@ -49,7 +49,8 @@ async def after_failures() -> AsyncIterator[tuple[Outage, House, Clock]]:
     """A house whose origin is paused after failures, and the stopped clock of its health."""
     outage, clock = Outage(), Clock()
     async with house(outage.origin) as home:
-        home.app.origins["pacs"].health = Health("pacs", home.app.telemetry, clock)
+        origin = home.app.origins["pacs"]
+        origin.health = origin.plain.health = Health("pacs", home.app.telemetry, clock)
         while not home.app.origins["pacs"].health.is_resting:
             assert (await home.viewer.get(frame_of(0), headers=SINGLE)).status_code >= 502
         await home.until_idle()

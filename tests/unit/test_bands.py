@@ -87,7 +87,7 @@ DOORS = {
 
 MOST_ENTRIES = 25
 """Packages and modules on the top level; more is a list, not a picture."""
-MOST_LINES = 400
+MOST_LINES = 300
 """Lines a file. A longer one has probably two subjects."""
 
 

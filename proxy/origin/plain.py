@@ -1,0 +1,116 @@
+"""Requests to an origin that are not for frames: forwarded as streams, or read whole."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from time import perf_counter
+
+import httpx
+
+from proxy.errors import OriginBusy, OriginError, OriginFailed, OriginRefused
+from proxy.frame.supply import Headers
+from proxy.origin.answer import check_status
+from proxy.origin.bodies import Bodies
+from proxy.origin.exchange import Exchange, encoded
+from proxy.origin.health import Health
+from proxy.origin.window import Window
+from proxy.telemetry.telemetry import Telemetry
+
+
+class PlainRequests:
+    """Sends any request to one origin."""
+
+    def __init__(
+        self,
+        name: str,
+        base: str,
+        exchange: Exchange,
+        bodies: Bodies,
+        health: Health,
+        window: Window,
+        telemetry: Telemetry,
+    ) -> None:
+        """`base` is the origin's URL without a slash at its end."""
+        self._name = name
+        self._base = base
+        self._exchange = exchange
+        self._bodies = bodies
+        self.health = health
+        self._window = window
+        self._metrics = telemetry.metrics
+
+    async def forward(
+        self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
+    ) -> httpx.Response:
+        """The response to any request, as a stream that the caller closes. Raises `OriginError`."""
+        request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
+        response = await self._passed(self._exchange.send(request))
+        try:
+            self.check_own_proof(response.status_code)
+        except OriginFailed:
+            await response.aclose()
+            raise
+        return response
+
+    def check_own_proof(self, status: int) -> None:
+        """Raises `OriginFailed` if the origin refuses the proxy's own credentials."""
+        if self._exchange.has_own_proof and status in (401, 403):
+            raise OriginFailed("the origin refuses the proxy's own credentials", status)
+
+    async def _passed(self, sent: Awaitable[httpx.Response]) -> httpx.Response:
+        """Counts the outcome, and what it says about the origin's health."""
+        try:
+            response = await sent
+        except OriginError as error:
+            self.health.note(error)
+            raise
+        status = response.status_code
+        self.health.note(OriginBusy(status, None)) if status >= 500 else self.health.well()
+        self._metrics.origin_requests.labels(self._name, "pass", "ok" if status < 500 else "failed").inc()
+        return response
+
+    def body_of(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The body of a forwarded response, as it arrives."""
+        return self._timed(self._bodies.arriving(response, "pass", is_raw=True))
+
+    def _timed(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same body. It tells the rate of the line if no frame has told it yet."""
+        return self._telling(body) if self._window.is_unknown else body
+
+    async def _telling(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        arrival = self._window.asked(perf_counter(), was_idle=False)
+        async for chunk in body:
+            self._window.came(arrival, len(chunk), perf_counter(), is_full=False, is_all=False)
+            yield chunk
+
+    async def read_whole(self, target: str, headers: Headers) -> bytes:
+        """The body of a GET, no larger than a frame may be. Raises `OriginError`."""
+        response, body = await self._read(target, headers)
+        self.check_own_proof(response.status_code)
+        check_status(response.status_code, response.headers)
+        return body
+
+    async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
+        response = await self._passed(self._exchange.get(f"{self._base}/{target}", headers))
+        try:
+            chunks = [
+                chunk
+                async for chunk in self._timed(self._bodies.bounded(self._bodies.arriving(response, "pass")))
+            ]
+        finally:
+            await response.aclose()
+        return response, b"".join(chunks)
+
+    async def greet(self) -> None:
+        """Opens connections and sees that somebody answers, whatever it is. Raises `OriginError`.
+
+        Two of them: the completion of the first frame is asked for before its first fetch has ended.
+        """
+        await asyncio.gather(self._greet(), self._greet())
+
+    async def _greet(self) -> None:
+        try:
+            response, _ = await self._read("studies?limit=1", ())
+        except OriginRefused:  # it redirects elsewhere, as to where people log in
+            return
+        if response.status_code >= 500:
+            raise OriginFailed(f"the origin answered {response.status_code}")
