@@ -64,7 +64,7 @@ def test_the_helm_test_passes_and_says_what_fails(pod: Pod) -> None:
     configuration, answers = one("Pod", pod.manifest)["spec"]["containers"]
     assert (configuration["name"], answers["name"]) == ("configuration", "answers")
     checked, asked = status_of(pod.command(configuration)), status_of(pod.command(answers))
-    assert (checked.returncode, "good" in checked.stdout) == (0, True)
+    assert (checked.returncode, "is valid" in checked.stdout) == (0, True)
     assert (asked.returncode, asked.stderr) == (0, "")
     nobody = [word.replace(pod.viewers, f"http://127.0.0.1:{free_port()}") for word in pod.command(answers)]
     assert status_of(nobody).returncode != 0

@@ -89,6 +89,15 @@ def http2() -> str:
     return table(["link", "loading", "protocol", "cache", "first", "bytes"], lines) + _how("http2")
 
 
+def memory() -> str:
+    """Memory of a proxy with a full cache."""
+    _, rows = read("memory")
+    lines = [
+        [f"{row['frame_bytes']:,}", f"{row['before_mib']} MiB", f"{row['full_mib']} MiB"] for row in rows
+    ]
+    return table(["bytes of each frame", "empty cache", "full cache of 256 MiB"], lines) + _how("memory")
+
+
 def _whole(row: Row, *keys: str) -> list[str]:
     return [f"{row[key]:,.0f}" for key in keys]
 

@@ -89,6 +89,25 @@ def nginx(folder: Path, locations: str) -> Iterator[str]:
 
 
 @contextmanager
+def nginx_with(folder: Path, servers: str, listened: int | str) -> Iterator[str]:
+    """Runs nginx with these servers on a free port instead of the one they listen on, and yields its URL."""
+    program, port, user = _needed("nginx", "nginx-light"), _free_port(), pwd.getpwuid(os.getuid())
+    said = f"user {user.pw_name};" if user.pw_uid == 0 else ""
+    assert f"listen {listened};" in servers
+    servers = servers.replace(f"listen {listened};", f"listen 127.0.0.1:{port};")
+    (folder / "nginx.conf").write_text(
+        f"daemon off; worker_processes 1; pid nginx.pid; {said}\nevents {{ worker_connections 512; }}\n"
+        "http {\nclient_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;\n"
+        f"uwsgi_temp_path tmp; scgi_temp_path tmp; access_log off;\n{servers}\n}}\n"
+    )
+    url = f"http://127.0.0.1:{port}"
+    with _running(
+        [program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"], url, folder / "nginx.log"
+    ):
+        yield url
+
+
+@contextmanager
 def orthanc(folder: Path, images: Sequence[Storable], user: Mapping[str, str] | None = None) -> Iterator[str]:
     """Runs Orthanc with these images, with a login if `user` is given. Yields the base URL of DICOMweb."""
     program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), _free_port()
@@ -128,9 +147,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], url: str, log: Path) -> Iterator[None]:
+def _running(
+    command: Sequence[str], url: str, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Runs a program until the end of the block."""
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as program:
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as program:
         try:
             last = time.monotonic() + STARTS_WITHIN
             while not _answers(url):
