@@ -1,6 +1,7 @@
 """Bytes that are still to come from one origin, by the turn of the fetch that brings them.
 
-The gate's only book: seats enter what they expect, and the gate reads how much goes before a fetch.
+Seats enter the bytes that they expect, and the gate reads how many bytes go before a fetch. No other count
+of these bytes exists.
 """
 
 from typing import NamedTuple
@@ -9,12 +10,12 @@ from proxy.fetch.turns import Turn
 
 
 class FetchSize(NamedTuple):
-    """Bytes of a fetch, as far as is known."""
+    """The expected bytes of a fetch."""
 
     first: int
-    """First bytes among them."""
+    """First bytes of the frame among them."""
     rest: int
-    """Bytes behind those."""
+    """Bytes after the first bytes."""
 
 
 NOTHING = FetchSize(0, 0)
@@ -22,13 +23,13 @@ NOTHING = FetchSize(0, 0)
 
 
 class Account:
-    """Bytes to come on the fetches that went out."""
+    """Bytes to come on the fetches that have gone out."""
 
     def __init__(self) -> None:
         self._by_turn = [0] * len(Turn)
 
     def enter(self, turns: tuple[Turn, Turn], before: FetchSize, now: FetchSize) -> None:
-        """Replaces what one fetch expects; `turns` are those of its first bytes and of its rest."""
+        """Replaces the bytes that one fetch expects; `turns` are those of its first bytes and of its rest."""
         for turn, less, more in zip(turns, before, now, strict=True):
             self._by_turn[turn] += more - less
 

@@ -1,7 +1,7 @@
-"""The demand for a frame that is being fetched: who wants it, how much of it, and how urgently.
+"""The viewers and plans that want a frame while it is fetched: how much of it, and how urgently.
 
-A demand belongs to one fill. Viewers and plans change it. Its followers are the seats of the fill's fetches,
-and the frame that is fetched so that something can be made of it.
+A demand belongs to one fill. Viewers and plans change it. Its followers are the seats of the fill's fetches.
+If the frame is made from another frame, the fetch of that other frame is a follower too.
 """
 
 from typing import Protocol
@@ -10,17 +10,17 @@ from proxy.fetch.turns import Rank, Turn
 
 
 class Follower(Protocol):
-    """Something whose place depends on the demand."""
+    """A fetch whose rank depends on the demand."""
 
     def move(self) -> None:
-        """The demand is another one now."""
+        """The demand has changed."""
 
 
 class Ranked(Protocol):
-    """Something that is fetched, as the gate sees it."""
+    """A demand as the gate sees it."""
 
     followers: set[Follower]
-    """They are told to `move` when the rank may be another one."""
+    """Told to `move` when the rank may have changed."""
 
     def rank(self, is_first: bool) -> Rank:
         """The rank of a fetch now; `is_first` until its first bytes are in."""
@@ -33,25 +33,25 @@ class Demand:
         self.planned = planned
         """Rank of the plan that wants the frame, as long as no viewer has asked for it."""
         self.plans = 0
-        """Plans that want it now."""
+        """Number of plans that want the frame now."""
         self.readers = 0
-        """Viewers that read past its first bytes now."""
+        """Number of viewers that read past the first bytes now."""
         self.stop: int | None = 0
         """Bytes that are wanted, from 0; None is all."""
         self.is_short = False
-        """True if the rest behind the first bytes is less than a window, once the length is known."""
+        """True if the length is known, and fewer bytes than a window follow the first bytes."""
         self.followers: set[Follower] = set()
-        """They are told to `move` when the rank may be another one."""
+        """Told to `move` when the rank may have changed."""
         self._came = 0
         self._is_seen_early = False
-        """True if a viewer wants only a first picture, or it was there before any viewer read on."""
+        """True if a viewer wants only a first picture, or if that was in before any viewer read on."""
 
     def want(self, stop: int | None) -> None:
-        """Somebody needs the bytes before `stop`; None is all bytes."""
+        """Extends the demand to the bytes before `stop`; None is all bytes."""
         self.stop = None if stop is None or self.stop is None else max(self.stop, stop)
 
     def bytes_of(self, total: int) -> int:
-        """Bytes that are wanted of a frame of so many."""
+        """Bytes that are wanted of a frame of `total` bytes."""
         return total if self.stop is None else min(self.stop, total)
 
     def rank(self, is_first: bool) -> Rank:
@@ -66,16 +66,16 @@ class Demand:
         return Rank(Turn.VIEWER_WHOLE if is_whole else Turn.VIEWER_COMPLETION, self._came)
 
     def view(self, number: int, *, is_first_enough: bool, is_early: bool, has_first: bool) -> bool:
-        """A viewer wants the frame, so no longer only a plan does. True if the viewer counts as a reader.
+        """A viewer wants the frame, so it is no longer only planned. Returns True if the viewer is a reader.
 
-        `number` tells which of two viewers came first. A viewer for which the first bytes are enough is no
-        reader. `is_early` says that the viewer wants a first picture, `has_first` that its bytes are in.
+        A viewer for which the first bytes are enough is not a reader. The lower `number` of two viewers came
+        first. `is_early` is True if the viewer wants a first picture, `has_first` if the first bytes are in.
         """
         self.planned = None
         self._is_seen_early |= is_early
         if not is_first_enough:
             if not self.readers:
-                # The rest may have waited for long, because nobody had asked for it.
+                # The rest may have waited for long, because no viewer had asked for it.
                 self._came = number
                 self._is_seen_early |= has_first
             self.readers += 1
@@ -83,7 +83,7 @@ class Demand:
         return not is_first_enough
 
     def leave(self) -> None:
-        """A viewer that counts as a reader reads no more."""
+        """A reader has left."""
         self.readers -= 1
         self._move()
 

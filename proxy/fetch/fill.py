@@ -1,11 +1,12 @@
 """One fill: a frame while it is being fetched, read by any number of viewers.
 
-    asked ──► claimed ──► begun ─────────────► ended
-              headers     leading bytes are     whole, or as far as wanted, or with an error;
-              are there   there: readers answer its frame is in the store and it has left the table
+    asked ──► claimed ──────► identified ─────────► ended
+              the response's  the leading bytes     complete, or as far as wanted, or with an error;
+              headers are in  are in: readers       the frame is in the store, and the fill is no
+                              can be answered       longer in the table
 
-Bytes are only ever appended, so a reader needs nothing but its own position, and a slow one holds back
-nobody. State changes in one step; waiting comes after.
+Bytes are only ever appended. So a reader needs only its own position, and a slow reader delays no other
+reader. The state changes in one step, without waiting. Readers are woken afterwards.
 """
 
 import asyncio
@@ -29,34 +30,34 @@ from proxy.wire.ranges import Span
 from proxy.wire.text import is_text
 
 DEFAULT_FIRST = 65536
-"""Bytes counted as first where a frame is fetched by one plain request."""
+"""Bytes that count as first if a frame is fetched by one plain request."""
 
 
 @dataclass(frozen=True, slots=True)
 class FillOrder:
-    """How one frame is to be fetched."""
+    """How to fetch one frame."""
 
     source: GatedSupplier
-    """Where it comes from."""
+    """The supplier of the frame, with its gate."""
     asked: OriginRequest
-    """The request for the supplier."""
+    """The request to the supplier."""
     first: int | ResolutionTarget | None
-    """How far the first fetch goes; None is one plain request for the whole."""
+    """How far the first fetch goes; None is one plain request for the whole frame."""
     least: int = IDENTIFYING
-    """Bytes that the first fetch brings at least. A fill can't be answered from before it is identified."""
+    """Minimum size of the first fetch, in bytes. Viewers get no response before the frame is identified."""
     is_whole: bool = False
-    """True if a viewer began it who waits for all of it."""
+    """True if the viewer that started the fill wants the whole frame."""
     is_alone: bool = False
-    """True if nobody else may join it, and it is not kept."""
+    """True if no other request may join the fill, and its frame is not stored."""
 
     @property
     def key(self) -> FrameKey:
-        """The key under which the cache keeps it."""
+        """The key under which the frame is stored."""
         return self.asked.key
 
 
 class Fill:
-    """One frame in progress."""
+    """One frame while it is being fetched."""
 
     def __init__(
         self,
@@ -66,20 +67,20 @@ class Fill:
         on_told: Callable[[ResolutionTarget, TargetEnd], None],
         planned: Rank | None = None,
     ) -> None:
-        """`first` is the bytes of its first fetch; `on_told` hears how many bytes a reach takes."""
+        """`first` is the size of the first fetch in bytes; `on_told` is called with each target's end."""
         self.order = order
         self.first = None if held else first
-        """Bytes of the first fetch; None is one plain request for the whole."""
+        """Bytes of the first fetch; None is one plain request for the whole frame."""
         self.chunks: list[bytes] = list(held.pieces) if held else []
         self.size = held.size if held else 0
         self.claim: Claim | None = held.identity.claim if held else None
         self.seam = Seam(order.asked.validators, held)
-        """Checks that its bytes are of one version."""
+        """Checks that all bytes are of one version."""
         self.identity: Identity | None = held.identity.begun_anew(self.seam.copy) if held else None
         self.error: ProxyError | None = None
         self.has_resumed = False
         self.demand = Demand(planned)
-        """The viewers and plans that want it."""
+        """The viewers and plans that want the frame."""
         self._counted = self.size
         named = max(order.first, IDENTIFYING) if isinstance(order.first, int) else DEFAULT_FIRST
         self._first_piece = len(held.pieces[0]) if held else min(first or named, named)
@@ -89,7 +90,7 @@ class Fill:
             order.first if held is None and isinstance(order.first, ResolutionTarget) else None
         )
         self.answered = self.size
-        """Where the answer to its first fetch ends, once its headers are there."""
+        """End of the response to the first fetch, once its headers are in; exclusive, in bytes."""
         self._planned = self.size
         self._reaches = Reaches(on_told)
         if self._first_reach is not None:
@@ -97,7 +98,7 @@ class Fill:
         self._changed = asyncio.Event()
 
     def want(self, stop: int | ResolutionTarget | None) -> None:
-        """Somebody needs what is up to `stop`; None is to the end."""
+        """Extends the fill to `stop`; None is the end of the frame."""
         if isinstance(stop, ResolutionTarget):
             self._reaches.want(stop)
             self._look()
@@ -106,7 +107,7 @@ class Fill:
         self._notify()
 
     def view(self, stop: Stop | None) -> bool:
-        """A viewer wants it up to `stop`. True if the viewer counts as a reader until it leaves."""
+        """A viewer wants the frame up to `stop`. Returns True if it counts as a reader until it leaves."""
         is_first_enough = isinstance(stop, int) and stop <= self._first_piece
         return self.demand.view(
             next(self.order.source.gate.numbers),
@@ -116,20 +117,20 @@ class Fill:
         )
 
     def count_for_plan(self, stop: int) -> int:
-        """Bytes that were not held and that no plan has counted yet, now that those before `stop` are in."""
+        """Bytes before `stop` that were fetched and that no plan has counted yet; all of these are in."""
         first_stop = min(self.first or 0, self.claim.total if self.claim else 0)
         brought = max(0, max(stop, first_stop) - self._counted)
         self._counted += brought
         return brought
 
     async def describe(self) -> Identity:
-        """Which version this is, once its leading bytes are there. Raises what ended the fill before."""
+        """Returns the identity once the leading bytes are in. Raises the error that ended the fill."""
         while self.identity is None:
             await self._changed_next()
         return self.identity
 
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
-        """How many bytes a reach takes, once the first ones tell. Raises what ended the fill before."""
+        """Returns where a target ends, once the bytes tell. Raises the error that ended the fill."""
         self._reaches.want(reach)
         self._look()
         while (told := self._reaches.told(reach)) is None:
@@ -137,19 +138,22 @@ class Fill:
         return told
 
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """The bytes of `[start, stop)` that are there, at least one. Raises what ended the fill before."""
+        """Returns the bytes of `[start, stop)` that are in, at least one.
+
+        Raises the error that ended the fill.
+        """
         while self.size <= start:
             await self._changed_next()
         return tuple(cut(self.chunks, start, stop))
 
     def frame(self) -> Frame | None:
-        """The bytes that are there now, as a frame."""
+        """The bytes that are in, as a frame; None until the frame is identified."""
         if self.identity is None:
             return None
         return frame_of(self.identity, self.chunks, self._first_piece)
 
     def believe(self, answer: Answer, *, is_anew: bool = False) -> None:
-        """Takes an answer's claim, or sees that it is the same as before. Raises `OriginMismatch`."""
+        """Takes the claim of a response, or checks that it is the same as before. Raises `OriginMismatch`."""
         said = answer.claim
         lease = said.lease
         if lease.since is None:
@@ -175,13 +179,16 @@ class Fill:
                 self.identity = replace(self.identity, claim=self.claim)
 
     async def settle(self) -> Identity:
-        """Which version this is, by a name that no other has, for which all of it may have to be there."""
+        """Returns an identity that no other version has. It may be known only when the whole frame is in.
+
+        Raises the error that ended the fill.
+        """
         while self.identity is None or not self.identity.is_vouched:
             await self._changed_next()
         return self.identity
 
     def extend(self, chunk: bytes) -> None:
-        """Appends bytes as they came. Raises `OriginMismatch` for those that do not fit, or of no picture."""
+        """Appends the next bytes. Raises `OriginMismatch` if they do not fit, or if they are no image."""
         self.seam.check(self.identity, self.chunks, self.size, chunk)
         self.chunks.append(chunk)
         self.size += len(chunk)
@@ -196,13 +203,13 @@ class Fill:
         self._notify()
 
     def end(self, error: ProxyError) -> None:
-        """Ends it. Readers that still need bytes get the error."""
+        """Ends the fill. A reader that needs bytes that are missing gets the error."""
         self.error = error
         self._notify()
 
     @property
     def layout(self) -> None:
-        """Not known while bytes keep coming; whoever cuts a smaller picture reads it from the bytes."""
+        """None while the frame is being fetched. To cut a smaller picture, read the layout from the bytes."""
 
     @property
     def has_first(self) -> bool:
@@ -210,12 +217,12 @@ class Fill:
         return self.size >= self._first_piece
 
     def expect(self, total: int) -> None:
-        """The whole has so many bytes, or about so many."""
+        """The whole frame has about `total` bytes."""
         self.demand.is_short = total - self._first_piece < self.order.source.gate.window.size
 
     @property
     def is_enough(self) -> bool:
-        """True if all that is wanted is there."""
+        """True if all bytes that are wanted are in."""
         return (
             self.claim is not None
             and not self._reaches
@@ -227,7 +234,7 @@ class Fill:
         return span.start < self._first_piece and not (span.start == 0 and self.has_first)
 
     def size_of(self, span: Span, expected: int | None) -> FetchSize:
-        """Bytes of a span, as far as is known; `expected` is the most that frames of its series had."""
+        """Estimated bytes of a span; `expected` is the size of the largest recent frame of the series."""
         total = self.claim.total if self.claim else expected
         end = span.stop or total or DEFAULT_FIRST
         end = min(end, total or end)
@@ -235,7 +242,7 @@ class Fill:
         return FetchSize(first, max(0, end - span.start - first))
 
     async def next_span(self) -> Span | None:
-        """The next completion to ask for; None when all that is wanted is there."""
+        """Returns the next completion to request; None when all bytes that are wanted are in."""
         while True:
             if self.claim is not None:
                 stop = self.demand.bytes_of(self.claim.total)
@@ -255,12 +262,12 @@ class Fill:
         return self.seam.takes_all(claim, self.identity, is_begun=self.size >= self._planned)
 
     async def reached(self, start: int) -> None:
-        """Waits until all bytes before `start` are there."""
+        """Waits until all bytes before `start` are in. Raises the error that ended the fill."""
         while self.size < start:
             await self._changed_next()
 
     def _look(self) -> None:
-        """Asks the bytes that are there for what is still to be told."""
+        """Looks in the bytes for the ends of targets that are not known yet."""
         if not self._reaches or self.identity is None:
             return
         for reach, stop in self._reaches.look(self.chunks, self.size, self.identity.claim.total).items():

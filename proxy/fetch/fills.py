@@ -1,9 +1,9 @@
 """The fills under way, and the tasks that carry them out.
 
-A fill belongs to the app, never to a viewer: whoever leaves, it goes on. It has at most two fetches
-under way. The first fetch brings the bytes from 0. The completion is asked for as soon as the first
-answer's headers are there, since they carry the total and the validator that guard it; its body is
-read when the first bytes are in.
+A fill belongs to the app, not to a viewer. It goes on when viewers leave. At most two of its fetches run at
+once. The first fetch starts at byte 0. The completion is requested as soon as the headers of the first
+response are in, because they carry the total size and the validator that the completion is checked against.
+Its body is read once the first bytes are in.
 """
 
 import asyncio
@@ -36,17 +36,17 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
 
 AGAIN = 2
-"""Times that a viewer's fetch is asked again where the origin is busy."""
+"""Retries of a viewer's fetch if the origin is busy."""
 BACKOFF = 0.05
-"""Seconds before the first of these, about; four times as long before the next."""
+"""Seconds before the first retry, give or take half; four times as long before each next one."""
 LONGEST_PAUSE = 0.5
-"""Seconds that an origin may ask a viewer to wait for without his hearing of it."""
+"""Longest Retry-After, in seconds, that the proxy waits out for a viewer; beyond it the viewer is told."""
 
 _log = logging.getLogger(__name__)
 
 
 class Fills:
-    """The fills under way, and the tasks that carry them out, within the life of the app."""
+    """Starts fills and runs their fetches."""
 
     def __init__(self, store: Store, telemetry: Telemetry) -> None:
         self._store = store
@@ -65,11 +65,14 @@ class Fills:
     def start(
         self, order: FillOrder, held: Frame | None, stop: Stop | None, planned: Rank | None = None
     ) -> Fill:
-        """Begins a fill up to `stop`, from what is held, for a viewer or a plan. Raises `ShuttingDown`."""
+        """Starts a fill from the bytes in `held` up to `stop`. Raises `ShuttingDown`.
+
+        `planned` is the rank of the plan that asks; None if a viewer does.
+        """
         return self._start(order, held, stop, planned, self._heal)
 
     def cancel(self, key: FrameKey) -> None:
-        """Ends a fill that only plans wanted, and none does any more; what it brought is kept."""
+        """Ends a fill that only plans wanted, if no plan wants it now. The bytes that came are kept."""
         fill = self._table.get(key)
         if fill is not None and fill.demand.planned is not None and not fill.demand.plans:
             self._end(fill, PlanCancelled("the plan was cancelled"))
@@ -104,22 +107,26 @@ class Fills:
         return fill
 
     def _first_of(self, order: FillOrder, stop: Stop | None) -> tuple[bool, int | None]:
-        """True if the bytes of a first fetch were learned, and how many they are."""
+        """Returns True if the size of the first fetch was learned, and that size in bytes.
+
+        The size is None if the frame is fetched by one plain request.
+        """
         is_unguarded = order.asked.validators == "strict" and order.source.supplier.has_validators is False
         if order.first is None or is_unguarded or self._learned.is_apart(order.key):
             return False, None
         if isinstance(order.first, int):
             return False, self._in_time(order, max(order.first, order.least))
         guess = self._learned.guess(order.key, order.first)
-        # A completion that follows at once would bring what a small probe lacks only behind others' firsts.
+        # If the whole frame is wanted, the completion follows at once. It would bring the bytes that a small
+        # probe lacks, but only after the first fetches of other frames.
         size = (UNTOLD if stop is None else PROBE) if guess is None else guess
         return guess is not None, self._in_time(order, max(size, order.least))
 
     def _in_time(self, order: FillOrder, first: int) -> int | None:
-        """Bytes of the first fetch, so many that the line is not idle before a completion begins.
+        """Returns the bytes of the first fetch, enough to keep the link busy until the completion begins.
 
-        None is one plain request for all, if the first bytes take less than a round trip and the viewer wants
-        the whole. A frame that is only a little longer than its first bytes comes by one request, too.
+        If the viewer wants the whole frame and the first bytes would take less than a round trip, returns
+        None for one plain request. A frame only a little longer than its first bytes also takes one request.
         """
         window = order.source.gate.window
         if not order.is_whole:
@@ -130,14 +137,14 @@ class Fills:
         return max(first, total) if total is not None and total - first < window.size else first
 
     def _count(self, told: TargetEnd, first: int, *, is_learned: bool) -> None:
-        """A first fetch by resolution has been told its end."""
+        """Counts a first fetch by resolution, now that the end of the resolution is known."""
         self._metrics.first_fetches.labels("learned" if is_learned else told.method).inc()
         if told.stop > first:
             self._metrics.top_ups.inc()
         self._metrics.first_saved_bytes.inc(max(0, UNTOLD - max(told.stop, first)))
 
     async def _run(self, fill: Fill, heal: Callable[[Fill], None] | None) -> None:
-        # Nothing leaves this task but its own cancellation: an exception would end every other fill.
+        # This task lets no exception out except its own cancellation: any other would end all other fills.
         try:
             while not fill.is_enough:
                 await self._carry_out(fill)
@@ -149,11 +156,11 @@ class Fills:
             self._revoke(fill.order.key, error)
             self._end(fill, error)
         except* Exception as group:
-            _log.error("a fill ended by a fault of ours", exc_info=_cause(group))
+            _log.error("a fill ended because of a fault inside the proxy", exc_info=_cause(group))
             self._end(fill, OriginFailed("a fault inside the proxy"))
 
     def _end_if_left(self, fill: Fill) -> None:
-        """A fill whose task was cancelled ends too."""
+        """Ends a fill whose task was cancelled."""
         self._end(fill, ShuttingDown("the service is ending"))
 
     async def _carry_out(self, fill: Fill) -> None:
@@ -173,7 +180,7 @@ class Fills:
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
-        """One fetch: continued once where the origin hung up, asked again where it was busy for a moment."""
+        """Runs one fetch. Resumes it once if the origin hung up, and retries it if the origin was busy."""
         start, stop, attempt, origin = span.start, span.stop, 0, fill.order.key.origin
         is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
@@ -183,9 +190,9 @@ class Fills:
                 if is_anew:
                     raise
                 if span.start == 0 and fill.claim is not None:
-                    stop = fill.answered  # the origin may have answered by more or less than was asked
+                    stop = fill.answered  # the response may be longer or shorter than the request
                 if stop is not None and fill.size >= stop:
-                    return None  # it hung up in the envelope behind
+                    return None  # it hung up within the envelope after the frame
                 if fill.has_resumed or fill.claim is None or fill.claim.validator is None:
                     raise
                 fill.has_resumed = True
@@ -193,7 +200,7 @@ class Fills:
                 start = max(start, fill.size)
             except OriginBusy as error:
                 pause = error.retry_after or 0.0
-                # A plan waits by itself, and a viewer rather hears of a long pause than waits.
+                # A plan does its own waiting. A viewer is told of a long pause instead of waiting for it.
                 is_long = fill.demand.planned is not None or attempt >= AGAIN or pause > LONGEST_PAUSE
                 if is_long or not fill.order.source.supplier.may_ask_again():
                     raise
@@ -234,14 +241,14 @@ class Fills:
                     seat.end_first()
 
     def forget(self, named: FrameScope) -> None:
-        """Drops what is held under a name. Fills under way for it end with their readers."""
+        """Drops all that is held in a scope. Fills in it go on for their readers, but are not stored."""
         self._store.forget(named)
         self._learned.forget(named)
         for key in [key for key in self._table if named.has(key)]:
             del self._table[key]
 
     def _revoke(self, key: FrameKey, error: ProxyError) -> None:
-        """Drops what an origin takes back."""
+        """Drops what is held if the origin's error says that it no longer serves it."""
         status = error.status if isinstance(error, OriginRefused) else None
         if isinstance(error, OriginFailed):
             status = error.refused
@@ -259,8 +266,8 @@ class Fills:
 
     def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:
         if fill.error is not None:
-            return  # it has ended
-        # One step: nobody may find the table empty and the store not yet filled.
+            return  # it has ended already
+        # One step: no request may find the fill gone from the table and the frame not yet in the store.
         if is_kept:
             self._keep(fill)
         if self._is_current(fill):
@@ -271,7 +278,7 @@ class Fills:
         fill.end(error or OriginHungUp("the fill ended before these bytes"))
 
     def _refuse(self, fill: Fill, error: ProxyError, heal: Callable[[Fill], None] | None) -> None:
-        """Drops what can't be believed and, once, fetches the frame whole by one plain request."""
+        """Drops bytes that do not match. The first time, fetches the frame anew by one plain request."""
         reason = error.reason if isinstance(error, OriginMismatch) else "other"
         self._metrics.mismatches.labels(fill.order.key.origin, reason).inc()
         if reason == "markers":

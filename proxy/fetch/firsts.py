@@ -1,6 +1,7 @@
-"""First fetches that run, and completions that are not read on meanwhile.
+"""First fetches that run, and completions that pause for them.
 
-A first fetch that waits, or whose origin is silent, holds back nothing: then nothing would use the line.
+A first fetch that still waits, or whose origin is silent, does not pause a completion, because the link would
+be idle.
 """
 
 import asyncio
@@ -11,16 +12,16 @@ from proxy.fetch.turns import Rank
 from proxy.origin.window import Clock, Window
 
 SILENT = (4, 0.05, 1.0)
-"""Round trips without a byte after which a first fetch holds back nothing; seconds at least and at most."""
+"""Round trips without a byte after which a first fetch pauses nothing; least and most, in seconds."""
 
 
 class FirstFetch(Protocol):
-    """A fetch that went out and whose first bytes are still to come."""
+    """A fetch that has gone out and whose first bytes are still to come."""
 
     rank: Rank
-    """Its place now."""
+    """The rank of the fetch now."""
     heard_at: float
-    """When it was asked, or its last byte came."""
+    """When the request went out, or when the last bytes came, if they have."""
 
 
 class Firsts:
@@ -33,11 +34,11 @@ class Firsts:
         self._ended = asyncio.Event()
 
     def begin(self, fetch: FirstFetch) -> None:
-        """One goes out."""
+        """A first fetch goes out."""
         self._running.add(fetch)
 
     def end(self, fetch: FirstFetch) -> None:
-        """The first bytes of one are in, or will not come."""
+        """The first bytes of a fetch are in, or will not come."""
         self._running.discard(fetch)
         ended, self._ended = self._ended, asyncio.Event()
         ended.set()
@@ -52,7 +53,7 @@ class Firsts:
                 continue
 
     def _patience(self, rank: Rank) -> float:
-        """Seconds until all first fetches of a higher rank count as silent, unless bytes come before."""
+        """Seconds until all first fetches of a higher rank count as silent, if no more bytes come."""
         times, least, most = SILENT
         silent = min(most, max(least, times * (self._window.round_trip or 0.0)))
         heard = (each.heard_at for each in self._running if each.rank < rank)

@@ -1,21 +1,21 @@
-"""Whose turn it is at an origin: viewers before plans, first fetches before completions, and no idle line.
+"""Order of the fetches at one origin: viewers before plans, first fetches before completions.
 
-A fetch takes a seat for as long as its answer runs. The last quarter of the seats is for viewers that have
-no picture yet, so one of these finds a seat at any time; plans leave one half to viewers.
+A fetch holds a seat until its response has ended. The last quarter of the seats is reserved for viewers that
+have no picture yet, so such a viewer need not wait for one. Plans leave half of the seats to viewers.
 
-How much is on its way is another question than which fetch goes next. The first bytes that a viewer asks for
-go out at once. Any other fetch goes out if fewer run than the origin repays (`proxy.origin.concurrency`), or
-if less than a *window* of bytes (`proxy.origin.window`) is to come on fetches that it has to wait for. A plan
-waits for all of them, a viewer for viewers, and a viewer that wants a whole frame only for others that do. So
-short frames that are wanted whole come a window at a time; if they shared the line, all of them would be
-late.
+The gate also decides how many bytes are on their way at once. A fetch of the first bytes that a viewer wants
+goes out at once. Any other fetch goes out when less than a *window* (`proxy.origin.window`) of bytes is to
+come on the fetches ahead of it. Ahead of a plan are all fetches, ahead of a viewer those of viewers. Ahead of
+a viewer that wants a whole frame are only fetches of its own kind. So short frames are fetched one after
+another, at most one window of bytes at a time. If they shared the link, all of them would be late.
 
-A large completion that runs is not read on while first bytes of a higher rank arrive (`proxy.fetch.firsts`),
-until no more than a window of it is left.
+While first bytes of a higher rank arrive (`proxy.fetch.firsts`), the gate stops reading large completions,
+until only a window of the completion is left.
 
-Nothing starves: each `HELD_AT_MOST` the fetch that has waited longest is let go.
+No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out.
 
-Each event costs O(log n) for n waiting fetches. It is ranked when it comes and when it is told to `move`.
+Each event costs O(log n) for n waiting fetches. A waiting fetch gets its rank when it arrives and when it is
+told to `move`. Its former entry stays in the heap and is ignored.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ from proxy.origin.window import Clock, Quota, Window
 from proxy.telemetry.telemetry import Telemetry
 
 HELD_AT_MOST = 1.0
-"""Seconds between fetches that are let go, whatever goes before them."""
+"""Seconds after which the longest waiting fetch goes out, even if others are ahead of it."""
 UNREAD = 256 * 1024
-"""Bytes that sockets take without being read: to leave so few unread holds back nothing on the line."""
+"""Bytes that socket buffers hold. If no more than these are left unread, the link is not slowed down."""
 
 
 class Seat:
-    """A turn that was given or is waited for, and what is still to come on it."""
+    """The place of one fetch, which waits or runs, and the bytes that are still to come on it."""
 
     def __init__(
         self, gate: "Gate", demand: Ranked, size: Callable[[], FetchSize], *, is_first: bool
@@ -53,26 +53,26 @@ class Seat:
         self.number = next(gate.numbers)
         """The lower of two numbers came first."""
         self.is_first = is_first
-        """Until its first bytes are in."""
+        """True until the first bytes of the frame are in."""
         self.is_given = False
-        """True if its request may go out."""
+        """True once the request may go out."""
         self.size = NOTHING
-        """Bytes to come, once its request went out."""
+        """Bytes to come, once the request has gone out."""
         self.rank = demand.rank(is_first)
-        """Its place, as it was when it last moved."""
+        """The rank when the seat last moved."""
         self._turns = self.rank.turn, demand.rank(False).turn
         self.entry = 0
-        """The entry of the heap that counts."""
+        """Number of the current entry in the heap; others of this seat are ignored."""
         self.heard_at = 0.0
-        """When it was asked, or its last byte came."""
+        """When the request went out, or when the last bytes came, if they have."""
 
     @property
     def to_come(self) -> int:
-        """Bytes to come."""
+        """Bytes to come on this seat."""
         return sum(self.size)
 
     def move(self) -> None:
-        """Its rank may be another one now."""
+        """Updates the rank after the demand changed."""
         rank, rest = self._demand.rank(self.is_first), self._demand.rank(False)
         if (rank, rest.turn) != (self.rank, self._turns[1]):
             size = self.size
@@ -82,12 +82,12 @@ class Seat:
             self._gate.moved(self)
 
     async def wait(self) -> None:
-        """Waits to be called."""
+        """Waits until the gate gives the seat."""
         self._called = asyncio.get_running_loop().create_future()
         await self._called
 
     def give(self, now: float, *, was_idle: bool) -> None:
-        """Its request goes out now."""
+        """The request goes out now."""
         if self._called is not None and not self._called.done():
             self._called.set_result(None)
         self.is_given, self.heard_at = True, now
@@ -95,13 +95,13 @@ class Seat:
         self._arrival = self._gate.window.asked(now, was_idle=was_idle)
 
     def begun(self) -> None:
-        """Its answer's headers are there, and tell how much is to come."""
+        """The headers of the response are in, so its size is known."""
         self._gate.window.began(self._arrival, self._gate.clock())
         self._expect(self._size())
         self.move()
 
     def arrived(self, size: int) -> None:
-        """So many bytes came."""
+        """`size` bytes came."""
         self.heard_at = self._gate.clock()
         was_all = 0 < self.to_come <= size
         first = max(0, self.size.first - size)
@@ -110,7 +110,7 @@ class Seat:
         self._gate.bytes_came(size)
 
     def end_first(self) -> None:
-        """The first bytes are in: what follows on this seat is a completion like any other."""
+        """The first bytes are in. The rest on this seat counts as a completion."""
         if self.is_first:
             self.is_first = False
             self._expect(FetchSize(0, self.to_come))
@@ -118,12 +118,12 @@ class Seat:
             self._gate.firsts.end(self)
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """The fetch has ended."""
         self._expect(NOTHING)
         self.end_first()
 
     async def let_first_pass(self) -> None:
-        """Waits while first bytes of a higher rank arrive, unless this has little left."""
+        """Waits while first bytes of a higher rank arrive, unless this fetch has little left."""
         if not self.is_first and self.to_come > max(UNREAD, self._gate.window.size):
             await self._gate.firsts.until_none_before(self)
 
@@ -146,27 +146,27 @@ class Gate:
     ) -> None:
         self.clock = clock
         self.window = window or Window()
-        """How much may be on its way."""
+        """The number of bytes that may be on their way."""
         self.concurrency = Concurrency()
-        """How many fetches may run at once, if that is more."""
+        """The number of fetches that may run at once, if that allows more than the window."""
         self.numbers = count(1)
-        """Numbers for seats, in the order in which they come."""
+        """Numbers for viewers and seats, in the order in which they come."""
         self._free = seats
         self._kept_for_first = max(1, seats // 4)
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
         self._quota = Quota(per_second)
         self._waiting: dict[Seat, None] = {}
-        """In the order in which they came."""
+        """Waiting seats in the order in which they came."""
         self._heap: list[tuple[Rank, int, int, Seat]] = []
-        """Waiting seats by rank; an entry counts if it is its seat's last one."""
+        """Waiting seats by rank; an entry counts only if it is the last one of its seat."""
         self._entries = count(1)
         self._running: set[Seat] = set()
         self.account = Account()
-        """Bytes to come."""
+        """Bytes to come on all seats."""
         self.firsts = Firsts(self.window, clock)
         """First fetches that run."""
         self._blocked: Turn | None = None
-        """The turn of the seat that could not go when room was last looked for; None if none waited."""
+        """The turn of the first fetch in line, if it could not go out; None if no fetch waits."""
         self._alarm: asyncio.TimerHandle | None = None
         self._quota_alarm: asyncio.TimerHandle | None = None
         waits = telemetry.metrics.gate_wait
@@ -174,16 +174,16 @@ class Gate:
 
     @property
     def is_full(self) -> bool:
-        """True if a fetch waits for room."""
+        """True if a fetch waits."""
         return self._blocked is not None
 
     @asynccontextmanager
     async def seat(
         self, demand: Ranked, size: Callable[[], FetchSize], *, is_first: bool
     ) -> AsyncIterator[Seat]:
-        """A seat for one fetch, from its request to the last byte of its answer.
+        """Waits for a seat, and holds it from the request to the last byte of the response.
 
-        `size` tells how many bytes that will be about; it is asked when the request goes out.
+        `size` returns the expected bytes. It is called when the request goes out and when headers come in.
         """
         seat = Seat(self, demand, size, is_first=is_first)
         came = self.clock()
@@ -211,7 +211,7 @@ class Gate:
         self.call_next()
 
     def moved(self, seat: Seat) -> None:
-        """A seat has another rank now."""
+        """The rank of a seat has changed."""
         if seat in self._waiting:
             self._push(seat)
         self.call_next()
@@ -226,7 +226,7 @@ class Gate:
         return self._heap[0][3] if self._heap else None
 
     def call_next(self) -> None:
-        """Gives seats to those that wait, by rank, as far as there are any."""
+        """Lets waiting fetches go out by rank, as many as may go now."""
         self._blocked = None
         while (seat := self._next()) is not None:
             if not self._has_room(seat.rank.turn):
@@ -235,7 +235,7 @@ class Gate:
             self._give(seat)
 
     def bytes_came(self, size: int) -> None:
-        """Less is to come, which may make room for the next."""
+        """`size` bytes came, so the next fetch may be able to go out."""
         if self._blocked is None:
             self.concurrency.idle()
             return
@@ -269,13 +269,19 @@ class Gate:
         return self.account.ahead_of(turn) < self.window.size
 
     def _kept_from(self, turn: Turn) -> int:
-        """Seats that fetches of this turn leave free."""
+        """The number of seats that fetches of this turn leave free."""
         if turn <= Turn.VIEWER_WHOLE:
             return 0
         return self._kept_for_first if turn < Turn.PLAN_FIRST else self._kept_for_viewers
 
+    def _ahead_of(self, turn: Turn) -> int:
+        """Bytes to come on the fetches ahead of one of this turn."""
+        if turn is Turn.VIEWER_WHOLE:
+            return self.account.of(turn)
+        return self.account.before(Turn.PLAN_FIRST) if turn < Turn.PLAN_FIRST else self.account.total
+
     def _is_over_quota(self) -> bool:
-        """True if within a second as many were let go as the origin takes; then all are called later."""
+        """True if the origin's requests per second are used up. If so, an alarm is set for later."""
         left = self._quota.wait(self.clock())
         if left and self._quota_alarm is None:
             self._quota_alarm = asyncio.get_running_loop().call_later(left, self._call_after_quota)

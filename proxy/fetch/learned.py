@@ -1,8 +1,8 @@
-"""Where resolutions and frames of a series ended: how large the next first fetch there should be.
+"""Sizes of the frames and resolutions of a series, from which the size of the next first fetch is guessed.
 
 Slices of a series are alike, so they and their resolutions end at nearly the same byte. A guess is the
-farthest of the last `LAST` ends and `MARGIN` of it more: one that falls short costs a round trip, one that
-goes too far a few bytes that belong to the frame anyway.
+largest of the last `LAST` ends, plus `MARGIN` of it. A guess that is too small costs a round trip. One that
+is too large costs a few bytes, which belong to the frame anyway.
 """
 
 from collections import deque
@@ -12,24 +12,24 @@ from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 
 LAST = 16
-"""Frames that a guess rests on."""
+"""Number of recent frames on which a guess is based."""
 MARGIN = 1 / 32
-"""Part of the farthest end that is added to it."""
+"""Fraction of the largest end that is added to it."""
 MOST_KEPT = 4096
-"""Series and reaches that are remembered; the one that was learned of longest ago goes."""
+"""Series and targets that are remembered; the one noted longest ago is dropped first."""
 
 Key = tuple[str, str, str, str, str, ResolutionTarget | None]
 
 
 class Learned:
-    """Ends by series and reach, where None is all of a frame."""
+    """Ends by series and target; the target None is the whole frame."""
 
     def __init__(self) -> None:
         self._ends: dict[Key, deque[int]] = {}
         self._apart: dict[Key, None] = {}
 
     def note(self, key: FrameKey, reach: ResolutionTarget | None, stop: int) -> None:
-        """A reach took so many bytes of a frame."""
+        """Notes that a target ended at byte `stop` of a frame; exclusive."""
         series = _series_of(key, reach)
         ends = self._ends.pop(series, None) or deque(maxlen=LAST)
         ends.append(stop)
@@ -38,22 +38,22 @@ class Learned:
             del self._ends[next(iter(self._ends))]
 
     def guess(self, key: FrameKey, reach: ResolutionTarget | None) -> int | None:
-        """Bytes that a reach will hardly exceed; None where nothing is known of the series."""
+        """Bytes that a target will hardly exceed; None if nothing is known of the series."""
         ends = self._ends.get(_series_of(key, reach))
         return int(max(ends) * (1 + MARGIN)) if ends else None
 
     def note_apart(self, key: FrameKey) -> None:
-        """A frame could not be completed by another fetch: nothing would tell two versions apart."""
+        """Notes that a second fetch could not complete a frame, since versions can't be told apart."""
         self._apart[_series_of(key, None)] = None
         while len(self._apart) > MOST_KEPT:
             del self._apart[next(iter(self._apart))]
 
     def is_apart(self, key: FrameKey) -> bool:
-        """True if the frames of a series are fetched whole, each by one request."""
+        """True if frames of the series are fetched whole, each by one request."""
         return bool(self._apart) and _series_of(key, None) in self._apart
 
     def forget(self, named: FrameScope) -> None:
-        """Forgets what was learned of series, if all of a series is named."""
+        """Forgets the series in a scope, unless the scope is only an instance."""
         if named.instance:
             return
         for key in [key for key in {**self._apart, **self._ends} if named.touches(*key[:3])]:

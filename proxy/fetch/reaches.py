@@ -1,4 +1,4 @@
-"""The resolutions that are wanted of one frame in progress, until its bytes tell where they end."""
+"""The resolutions that are wanted of a frame while it is fetched, until its bytes show where they end."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,32 +8,32 @@ from proxy.frame.identity import IDENTIFYING
 
 
 class Reaches:
-    """Asked, and asked again when as many bytes are there as it takes to know more."""
+    """Targets whose ends are looked for again whenever enough new bytes are in."""
 
     def __init__(self, on_told: Callable[[ResolutionTarget, TargetEnd], None]) -> None:
-        """`on_told` hears of each reach once."""
+        """`on_told` is called once for each target, when its end is known."""
         self._on_told = on_told
         self._look_at: dict[ResolutionTarget, int] = {}
         self._told: dict[ResolutionTarget, TargetEnd] = {}
 
     def __bool__(self) -> bool:
-        """True if one is not told yet."""
+        """True if the end of a target is not known yet."""
         return bool(self._look_at)
 
     def want(self, reach: ResolutionTarget) -> None:
-        """One more."""
+        """Adds a target."""
         if reach not in self._told:
             self._look_at.setdefault(reach, IDENTIFYING)
 
     def told(self, reach: ResolutionTarget) -> TargetEnd | None:
-        """How many bytes one takes; None where it is not told yet."""
+        """The end of a target; None if it is not known yet."""
         return self._told.get(reach)
 
     def look(self, chunks: Sequence[bytes], size: int, total: int) -> dict[ResolutionTarget, int]:
-        """How far to fetch for those that are not told yet, now that these `size` bytes are there."""
+        """How far to fetch for each target whose end was not known, now that these `size` bytes are in."""
         due = [reach for reach, at in self._look_at.items() if size >= min(at, total)]
         layout = read_layout_leniently(b"".join(cut(chunks, 0, MOST_READ)), total) if due else None
-        stops = dict(self._look_at)  # what is held may be too little to tell anything
+        stops = dict(self._look_at)  # the bytes that are in may show no end
         for reach in due:
             told = locate(reach, layout, size, total)
             stops[reach] = self._look_at[reach] = told.stop

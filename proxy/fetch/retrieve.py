@@ -1,7 +1,7 @@
-"""The one path of a frame: held whole, or being fetched, or held in part, or to be fetched.
+"""Opens a frame for reading: from the store, from a fill that runs, or from a new fill.
 
-`open` decides in one step, without waiting. So if any number of viewers come at once, exactly one starts a
-fill and the others join it.
+`open` decides in one step, without waiting. So if several viewers come at once, exactly one starts a fill and
+the others join it.
 """
 
 from dataclasses import dataclass, replace
@@ -24,53 +24,56 @@ class Retrieval:
     """A request for a frame, ready to be carried out."""
 
     asked: OriginRequest
-    """The request for its supplier."""
+    """The request to the supplier, with the credentials of the caller."""
     first: Stop | None
-    """How far the first fetch goes if nothing is held; None is one plain request for the whole."""
+    """How far the first fetch goes if nothing is held; None is one plain request for the whole frame."""
     stop: Stop | None
     """How far the frame is read; None is to the end."""
     is_completed: bool
-    """True if the frame is fetched to its end, however far it is read."""
+    """True if the frame is fetched to its end, even if less of it is read."""
     planned: Rank | None = None
     """Rank of the plan that asks; None if a viewer does."""
     is_made: bool = False
-    """True if it is made here; otherwise the origin has it."""
+    """True if the proxy makes the frame; otherwise the origin has it."""
     is_alone: bool = False
-    """True if it is fetched for this request only."""
+    """True if the frame is fetched for this request only."""
 
     @property
     def key(self) -> FrameKey:
-        """Which frame, for whom."""
+        """The key of the frame, for this caller."""
         return self.asked.key
 
     def may_have(self, reading: "Reading", identity: Identity) -> bool:
-        """True if a response to another request may serve this one, too (RFC 9111 5.2.2.7)."""
+        """True if a response to another request may be used for this one too (RFC 9111 5.2.2.7)."""
         is_anothers = reading.outcome is CacheOutcome.COLLAPSED and not self.key.partition
         return not (is_anothers and identity.claim.lease.is_personal)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A source that was opened, and how it came about. It is left when it is read no more."""
+    """An open source. The reader leaves it when it needs no more bytes."""
 
     source: FrameSource
-    """To read from."""
+    """The source to read from."""
     outcome: CacheOutcome
-    """The outcome of the cache look-up."""
+    """How the cache handled the request."""
     fill: Fill | None = None
     """The fill that the bytes come from; None if all of them are held."""
     is_planned: bool = False
-    """True if a plan reads it, and only plans wanted it when it was opened."""
+    """True if a plan reads, and only plans wanted the frame when it was opened."""
     is_read: bool = False
-    """True if a viewer reads it past the first bytes of a fill."""
+    """True if a viewer reads past the first bytes of a fill."""
 
     def leave(self) -> None:
-        """A viewer reads no more."""
+        """A viewer needs no more bytes."""
         if self.is_read and self.fill is not None:
             self.fill.demand.leave()
 
     def count(self, stop: int) -> tuple[int, bool]:
-        """For a plan, once the bytes before `stop` are in: how many it brought, and if a viewer came."""
+        """For a plan, once the bytes before `stop` are in.
+
+        Returns the number of bytes that the plan brought, and True if a viewer has asked for the frame.
+        """
         if not self.is_planned or self.fill is None:
             return 0, False
         return self.fill.count_for_plan(stop), self.fill.demand.planned is None
@@ -85,7 +88,7 @@ class Retrieve:
         self._fills = fills
 
     def open(self, wanted: Retrieval) -> Reading:
-        """Where the bytes of a frame come from. Raises `UnknownName`, `ShuttingDown`."""
+        """Opens a frame, and starts a fill if needed. Raises `UnknownName`, `ShuttingDown`."""
         reading = self._open(wanted)
         fill = reading.fill
         if fill is None:
@@ -115,7 +118,7 @@ class Retrieve:
         return Reading(HeldFrame(frame), CacheOutcome.HIT) if is_held else started
 
     def leave(self, wanted: Retrieval, reading: Reading, *, is_cancelled: bool) -> None:
-        """A plan wants a frame no more; if it was cancelled, what nobody else wants is not fetched on."""
+        """A plan has done with a frame. If it was cancelled, a fill that nobody else wants ends."""
         if reading.fill is not None:
             reading.fill.demand.plans -= 1
             if is_cancelled:
@@ -124,7 +127,8 @@ class Retrieve:
     def _start(
         self, wanted: Retrieval, held: Frame | None, stop: Stop | None, outcome: CacheOutcome
     ) -> Reading:
-        # A viewer that reads a first range of its own waits for one fetch, however little a resolution takes.
+        # A viewer that asks for a first range of its own waits for only one fetch, however short a
+        # resolution is.
         read = wanted.stop if isinstance(wanted.stop, int) else 0
         least = max(IDENTIFYING, min(read, UNTOLD) if isinstance(wanted.first, ResolutionTarget) else 0)
         order = FillOrder(
@@ -140,7 +144,7 @@ class Retrieve:
 
 
 def _holds(frame: Frame, stop: Stop | None) -> bool:
-    """True if all bytes up to there are held. An end that only further bytes can tell is not held."""
+    """True if all bytes up to `stop` are held; False if more bytes are needed to know where it ends."""
     if isinstance(stop, ResolutionTarget):
         told = frame.told(stop)
         return told.is_final and told.stop <= frame.size

@@ -1,8 +1,8 @@
-"""Checks that the bytes of several fetches are of one version of a frame.
+"""Checks that the bytes of several fetches belong to one version of a frame.
 
-A completion is appended if a strong validator guards it, or if the frame is HTJ2K, whose markers have to
-lead to its end. If neither is so, the frame is fetched anew and whole, and has to begin with the bytes that
-are there. Bytes that no strong validator names are hashed as they come. In the end they name the frame.
+A completion is appended if a strong validator guards it. It is also appended if the frame is HTJ2K and its
+markers lead to its end. Otherwise the whole frame is fetched anew, and it has to begin with the bytes that
+are in already. A frame without a strong validator is digested as it arrives, and identified by that digest.
 """
 
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ from proxy.wire.ranges import Span
 
 
 class Seam:
-    """The seam of one fill."""
+    """The checks of one fill."""
 
     def __init__(self, policy: Validators, held: Frame | None) -> None:
         self.copy = token_hex(16)
-        """Names what the fill brings, if no strong validator of the origin does."""
+        """A random name for the fill's bytes, used if the origin gives no strong validator."""
         self.is_apart = False
-        """True if frames of its series can't be completed by another fetch."""
+        """True if frames of the series can't be completed by a second fetch."""
         self.is_unguarded = False
-        """True if several fetches bring it, and no strong validator says that they are of one version."""
+        """True if several fetches bring the frame and no strong validator guards them."""
         self.begun_at = 0
-        """Where the bytes end that were there, or on their way, before it was fetched anew."""
+        """End of the bytes that were requested before the frame was fetched anew; exclusive, in bytes."""
         self._policy = policy
         is_named = held is None or held.identity.claim.validator is not None
         self._was = held.identity if held and not is_named and held.identity.is_vouched else None
         self._seen = None if is_named or held is None else blake2b(b"".join(held.pieces))
 
     def begin(self, said: Claim, stop: int) -> str | None:
-        """Takes the first claim, whose answer ends at `stop`: the validator that guards it from then on.
+        """Takes the first claim, and returns the validator that guards later fetches, if any.
 
-        Raises `OriginMismatch`.
+        The response ends at `stop`. Raises `OriginMismatch`.
         """
         if self._policy == "strict" and said.validator is None and stop < said.total:
             raise OriginMismatch("nothing that a completion could be guarded by", "validator")
@@ -46,7 +46,7 @@ class Seam:
         return validator
 
     def join(self, held: Claim, said: Claim, identity: Identity | None) -> None:
-        """Takes the claim of a completion. Raises `OriginChanged`."""
+        """Checks the claim of a completion. Raises `OriginChanged`."""
         # A 206 has the ETag that a 200 would have, but may leave out Last-Modified (RFC 9110 15.3.7).
         is_bare = held.validator is not None and held.validator.startswith('"') and said.validator is None
         self.is_unguarded |= is_bare or held.validator is None
@@ -55,13 +55,13 @@ class Seam:
 
     @staticmethod
     def is_anew(span: Span, claim: Claim | None) -> bool:
-        """True if a span is all of the frame, of which some bytes are there or on their way already."""
+        """True if a span is the whole frame, some bytes of which are in or on their way already."""
         return span.start == 0 and claim is not None and claim.validator is None
 
     def takes_all(self, claim: Claim, identity: Identity | None, *, is_begun: bool) -> bool | None:
-        """True if what is missing has to be fetched with all the rest; None as long as that is not known.
+        """True if the frame has to be fetched anew; None if that is not known yet.
 
-        `is_begun` if all bytes are in that were asked for by now.
+        `is_begun` is True if all bytes requested so far are in.
         """
         if claim.validator is not None or self._policy == "off":
             return False
@@ -72,17 +72,17 @@ class Seam:
         return True if is_begun else None
 
     def beyond(self, chunk: bytes, at: int, chunks: Sequence[bytes]) -> bytes:
-        """New bytes of a chunk at offset `at` of the frame that is fetched anew. Raises `OriginChanged`."""
+        """Returns what is new in a chunk of a refetched frame, at offset `at`. Raises `OriginChanged`."""
         known = chunk[: max(0, self.begun_at - at)]
         if known != b"".join(cut(chunks, at, at + len(known))):
             raise OriginChanged("other bytes than before", "bytes")
         return chunk[len(known) :]
 
     def check(self, identity: Identity | None, chunks: Sequence[bytes], size: int, chunk: bytes) -> None:
-        """Before the last chunk: sees that it fits, if several fetches bring the frame and nothing guards it.
+        """Checks the frame before its last chunk, if several fetches bring it and no validator guards them.
 
-        A codestream's markers have to lead to its end, and what was held as a whole before has to be the
-        same again. Raises `OriginMismatch`. Bytes of a single fetch are as the origin has them, and pass.
+        The markers of a codestream have to lead to its end. A frame that was held whole has to have the same
+        bytes again. A frame that came by only one fetch passes. Raises `OriginMismatch`.
         """
         if not self.is_unguarded or self._policy == "off" or identity is None:
             return
@@ -97,7 +97,7 @@ class Seam:
             raise OriginMismatch("two fetches brought bytes that do not fit together", "markers")
 
     def name(self, identity: Identity | None, size: int, chunk: bytes) -> Identity | None:
-        """The identity when a chunk made it `size` bytes; all of its bytes name it once they are there."""
+        """Digests a chunk that ends at `size`. Returns the identity, with the digest once it is whole."""
         if self._seen is None:
             return identity
         self._seen.update(chunk)

@@ -1,7 +1,7 @@
 """The frames of a series, from its metadata, fetched once and kept for a short time (PS3.18 10.4).
 
-Kept apart for each credential like everything else, since an origin may show different instances to
-different users.
+The lists are kept apart for each credential, because an origin may show different instances to different
+users.
 """
 
 import asyncio
@@ -35,46 +35,46 @@ from proxy.wire.resource import FrameResource, is_uid
 KEPT = 60.0
 """Seconds for which a list of frames is kept."""
 MOST_KEPT = 64
-"""Lists that are kept."""
+"""Maximum number of lists that are kept."""
 MOST_FRAMES = 100_000
-"""Frames of a series; more are refused."""
+"""Maximum number of frames in a series; a longer series is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesFrames:
-    """The frames of a series in the order of its slices; counted from 0 here, frame numbers from 1."""
+    """The frames of a series in the order of its slices. Places count from 0, frame numbers from 1."""
 
     key: SeriesKey
-    """Which series."""
+    """The series."""
     instances: tuple[str, ...]
     """SOPInstanceUIDs, in order."""
     ends: tuple[int, ...]
-    """For each instance, frames up to and with it."""
+    """For each instance, the number of frames up to and including it."""
     modality: str
-    """Modality of its first instance; empty if the metadata does not say."""
+    """Modality of the first instance; empty if the metadata has none."""
     transfer_syntax: str
-    """Transfer syntax of its first instance; empty if the metadata does not say."""
+    """Transfer syntax UID of the first instance; empty if the metadata has none."""
     pixels: tuple[ImagePixel | None, ...] = ()
-    """For each instance, how its pixels are stored; None where it is not said."""
+    """For each instance, how its pixels are stored; None if the metadata does not say."""
     displays: tuple[tuple[Display, ...], ...] = ()
-    """For each instance, how its pixels are shown: frame by frame, or once for all of them."""
+    """For each instance, how its pixels are shown: one entry a frame, or one for all frames."""
 
     def __len__(self) -> int:
         return self.ends[-1] if self.ends else 0
 
     @property
     def facts(self) -> SeriesFacts:
-        """The facts by which a profile is chosen."""
+        """The facts by which profiles are chosen."""
         return SeriesFacts(self.modality, self.transfer_syntax, len(self))
 
     def resource(self, image: int) -> FrameResource:
-        """The frame at a place, from 0."""
+        """The frame at a place, counted from 0."""
         at = bisect_right(self.ends, image)
         before = self.ends[at - 1] if at else 0
         return FrameResource(self.key.study, self.key.series, self.instances[at], image - before + 1)
 
     def pixel_of(self, resource: FrameResource) -> ImagePixel | None:
-        """How the pixels of a frame are stored; None where it is not said."""
+        """How the pixels of a frame are stored; None if the metadata does not say."""
         by_instance = dict(zip(self.instances, self.pixels, strict=True))
         return by_instance.get(resource.instance)
 
@@ -84,14 +84,14 @@ class SeriesFrames:
         return by_frame[min(resource.frame_number, len(by_frame)) - 1]
 
     def frames_of(self, instance: str) -> int:
-        """How many frames an instance has; 0 where it is not of this series."""
+        """The number of frames of an instance; 0 if it is not in this series."""
         if instance not in self.instances:
             return 0
         at = self.instances.index(instance)
         return self.ends[at] - (self.ends[at - 1] if at else 0)
 
     def place_of(self, resource: FrameResource) -> int | None:
-        """The place of a frame, from 0; None where it is not of this series."""
+        """The place of a frame, counted from 0; None if it is not in this series."""
         if (resource.study, resource.series) != (self.key.study, self.key.series):
             return None
         try:
@@ -104,62 +104,62 @@ class SeriesFrames:
 
 @dataclass(frozen=True, slots=True)
 class ListedFrames:
-    """Frames that somebody named one by one."""
+    """Frames that a request named one by one."""
 
     key: SeriesKey
-    """The series that they are of."""
+    """The series of the frames."""
     resources: tuple[FrameResource, ...]
-    """In the order in which they were named."""
+    """The frames in the order in which they were named."""
     transfer_syntax: str = ""
-    """Not known."""
+    """Always empty, because it is not known."""
 
     def __len__(self) -> int:
         return len(self.resources)
 
     def resource(self, image: int) -> FrameResource:
-        """The frame at a place, from 0."""
+        """The frame at a place, counted from 0."""
         return self.resources[image]
 
 
 def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
-    """The frames that a series' metadata tells of. Raises `OriginMismatch` for what is none.
+    """Reads the frames of a series from its metadata. Raises `OriginMismatch` if it is not valid.
 
-    An instance whose UID can't stand in a path is left out, and costs the others nothing.
+    An instance whose UID can't be part of a path is left out. The other instances are read all the same.
     """
     if not isinstance(metadata, list):
-        raise OriginMismatch("the series' metadata is no list of instances", "metadata")
+        raise OriginMismatch("the series metadata is not a list of instances", "metadata")
     instances = [each for each in metadata if isinstance(each, dict) and is_uid(text_of(each, INSTANCE))]
     if not instances:
-        raise OriginMismatch("the series' metadata has no instance", "metadata")
+        raise OriginMismatch("the series metadata has no instances", "metadata")
     ordered = in_order(instances)
     uids = tuple(text_of(each, INSTANCE) for each in ordered)
     ends = tuple(accumulate(max(1, whole_of(each, FRAMES)) for each in ordered))
     if ends[-1] > MOST_FRAMES:
-        raise OriginMismatch(f"more than {MOST_FRAMES} frames in a series", "metadata")
+        raise OriginMismatch(f"the series has more than {MOST_FRAMES} frames", "metadata")
     syntax = next(filter(None, (text_of(ordered[0], tag) for tag in TRANSFER_SYNTAXES)), "")
     pixels = tuple(map(read_image_pixel, ordered))
-    once: dict[Display, Display] = {}  # most are the same, and palettes are large
+    once: dict[Display, Display] = {}  # most are equal, and palettes are large
     displays = tuple(tuple(once.setdefault(d, d) for d in read_displays(each)) for each in ordered)
     return SeriesFrames(key, uids, ends, text_of(ordered[0], MODALITY), syntax, pixels, displays)
 
 
 class SeriesLists:
-    """The lists that were asked for lately."""
+    """The lists of frames that were requested lately."""
 
     def __init__(self, origins: Mapping[str, Origin]) -> None:
         self._origins = origins
         self._kept: dict[SeriesKey, tuple[float, asyncio.Future[SeriesFrames]]] = {}
 
     def held(self, key: SeriesKey) -> SeriesFrames | None:
-        """A list that is there, without asking for it."""
+        """The list of a series, if it is held; else None. The origin is not asked."""
         _, kept = self._kept.get(key, (0.0, None))
         is_good = kept is not None and kept.done() and not kept.cancelled() and kept.exception() is None
         return kept.result() if kept is not None and is_good else None
 
     def has(self, key: FrameKey) -> bool | None:
-        """True if there is such a frame, by metadata that is held and not old; None if it does not say.
+        """True if a frame exists, according to metadata that is held and fresh; None if that is not known.
 
-        Metadata without a number of frames was taken for one frame, so one says nothing here.
+        Metadata without NumberOfFrames is read as one frame, so a count of one does not decide it.
         """
         series = key.series
         held = self.held(series)
@@ -169,7 +169,7 @@ class SeriesLists:
         return key.resource.frame_number <= number if number > 1 else None
 
     def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
-        """The facts that are known of a series. If none are, the list is asked for in the background."""
+        """The facts of a series; if they are not held, returns None and fetches them in the background."""
         held = self.held(key)
         until, kept = self._kept.get(key, (0.0, None))
         if kept is None or (kept.done() and (held is None or monotonic() > until)):
@@ -177,11 +177,11 @@ class SeriesLists:
         return None if held is None else held.facts
 
     async def get(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
-        """The frames of a series; asked for once, however many want it. Raises `OriginError`."""
+        """Returns the frames of a series. Callers that wait share one request. Raises `OriginError`."""
         until, kept = self._kept.get(key, (0.0, None))
         if kept is None or monotonic() > until or (kept.done() and self.held(key) is None):
             kept = self._ask(key, credentials)
-        return await asyncio.shield(kept)  # whoever leaves does not stop the others
+        return await asyncio.shield(kept)  # a caller that leaves does not stop the others
 
     def _ask(self, key: SeriesKey, credentials: Headers) -> asyncio.Future[SeriesFrames]:
         asked = asyncio.ensure_future(self._read(key, credentials))
@@ -193,12 +193,12 @@ class SeriesLists:
         return asked
 
     def forget(self, named: FrameScope) -> None:
-        """Drops the lists of series that have some of what is named; who waits for one gets it still."""
+        """Drops the lists of series that a scope touches. A caller that waits for one still gets it."""
         for key in [key for key in self._kept if named.touches(key.origin, key.study, key.series)]:
             del self._kept[key]
 
     def close(self) -> None:
-        """Ends what is being asked for."""
+        """Cancels the requests that run."""
         for _, kept in self._kept.values():
             kept.cancel()
 
@@ -209,5 +209,5 @@ class SeriesLists:
         try:
             metadata = await asyncio.to_thread(read_json, body)
         except ValueError as error:
-            raise OriginMismatch("the series' metadata is no JSON", "metadata") from error
+            raise OriginMismatch("the series metadata is not JSON", "metadata") from error
         return await asyncio.to_thread(read_frames, key, metadata)

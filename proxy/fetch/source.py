@@ -1,4 +1,4 @@
-"""The sources of a viewer's response: a frame in the cache, or one that is still being fetched."""
+"""The source of a viewer's response: a frame in the cache, or one that is still being fetched."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,47 +14,47 @@ from proxy.frame.reduced import cut_out
 
 
 class CacheOutcome(StrEnum):
-    """The outcome of a cache look-up (RFC 9211 2)."""
+    """How the cache handled a request (RFC 9211 2)."""
 
     HIT = "hit"
-    """Everything asked for was held."""
+    """The cache held all requested bytes."""
     PARTIAL = "partial"
-    """A prefix was held; the rest is fetched."""
+    """The cache held a prefix, and the proxy fetches the rest."""
     MISS = "miss"
-    """Nothing was held."""
+    """The cache held nothing of the frame."""
     COLLAPSED = "collapsed"
-    """Joined a fill that was under way."""
+    """The request joined a fill that was running."""
 
 
 class FrameSource(Protocol):
-    """The source of a viewer's response."""
+    """The bytes of one frame, as a response reads them."""
 
     async def describe(self) -> Identity:
-        """Which version of the frame this is."""
+        """Returns the identity of this version of the frame."""
 
     async def settle(self) -> Identity:
-        """The same, by a name that no other version has."""
+        """Returns an identity that no other version has."""
 
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """The bytes of `[start, stop)` of the codestream that are there, at least one."""
+        """Returns the bytes of `[start, stop)` of the codestream that are in, at least one."""
 
     async def reached(self, start: int) -> None:
-        """Returns when all bytes before `start` are there."""
+        """Returns when all bytes before `start` are in."""
 
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
-        """How many bytes a reach takes."""
+        """Returns where a target ends."""
 
     @property
     def layout(self) -> Layout | None:
-        """Where its resolutions end, if that is known at once."""
+        """The layout of the codestream; None if it is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldFrame:
-    """A source that has all its bytes."""
+    """A source whose bytes are all held."""
 
     frame: Frame
-    """Reaches as far as it is read."""
+    """Has at least the bytes that are read."""
 
     async def describe(self) -> Identity:
         """At once."""
@@ -82,10 +82,10 @@ class HeldFrame:
 
 
 async def reduced(source: FrameSource, reach: ResolutionTarget) -> tuple[TargetEnd, HeldFrame]:
-    """A smaller picture of a frame as a frame of its own. Raises `CodestreamError` where it can't be cut."""
+    """Cuts a smaller picture out of a frame, as a frame. Raises `CodestreamError` if it can't be cut."""
     told = await source.told(reach)
     if told.resolution is None:
-        raise CodestreamError("where its resolutions end can't be told")
+        raise CodestreamError("the ends of its resolutions are not known")
     await source.reached(told.stop)
     leading = b"".join(await source.take(0, told.stop))
     return told, HeldFrame(cut_out(leading, source.layout, told.resolution, await source.describe()))

@@ -1,4 +1,4 @@
-"""The suppliers of the bytes of frames: its origin, or a maker of what the origin lacks."""
+"""Suppliers of a frame's bytes: its origin, or a maker of forms that the origin lacks."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -19,19 +19,19 @@ class Supplier(Protocol):
 
     @property
     def keeps_labels(self) -> bool:
-        """True if HTJ2K is handed on under the label that it came with."""
+        """True if HTJ2K keeps the media type that the supplier gave it."""
 
     @property
     def has_validators(self) -> bool | None:
-        """True if its frames have strong validators; None as long as that is not known."""
+        """True if its frames have strong validators; None if that is not known yet."""
 
     def may_ask_again(self) -> bool:
-        """True if one request that failed may be sent again; counts it."""
+        """Counts a retry, and returns True if a failed request may be retried now."""
 
     def fetch(
         self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: Demand
     ) -> AbstractAsyncContextManager[Answer]:
-        """A span of a codestream; `held` guards it against another version. Raises `ProxyError`."""
+        """Fetches a span of a codestream, of the version in `held` if given. Raises `ProxyError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +39,25 @@ class GatedSupplier:
     """A supplier with its gate."""
 
     supplier: Supplier
-    """Where fetches go."""
+    """The supplier to which fetches go."""
     gate: Gate
-    """When each fetch may go."""
+    """The gate that decides when each fetch goes out."""
 
 
 class Suppliers:
     """Finds the supplier of a frame by its key."""
 
     def __init__(self, origins: Mapping[str, GatedSupplier]) -> None:
-        """`origins` are by name."""
+        """`origins` has the suppliers by the names of their origins."""
         self._origins = origins
         self._makers: dict[str, GatedSupplier] = {}
 
     def register(self, frames_path: str, maker: GatedSupplier) -> None:
-        """Lets a maker supply what has this path segment."""
+        """Registers the maker of frames with this path segment."""
         self._makers[frames_path] = maker
 
     def of(self, key: FrameKey, *, is_made: bool = False) -> GatedSupplier:
-        """The maker for what `is_made` here, else the origin. Raises `UnknownName`."""
+        """The maker if the frame `is_made` here, else the origin. Raises `UnknownName`."""
         found = self._makers.get(key.frames_path) if is_made else self._origins.get(key.origin)
         if found is None:
             raise UnknownName("no origin of that name")

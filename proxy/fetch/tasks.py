@@ -1,6 +1,6 @@
-"""Tasks that belong to the app and to no viewer: each under a key, all ended at the end of a `with`.
+"""Tasks that belong to the app, not to a viewer: each has a key, and all are ended with the `async with`.
 
-An exception that leaves a task would end all the others, so each task catches everything.
+An exception that leaves a task would end all other tasks, so a task has to catch every exception in it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ class Tasks(Generic[Key]):
 
     def __init__(self) -> None:
         self.is_closing = False
-        """From when on nothing new is started."""
+        """True if no new task may be started."""
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
 
@@ -28,7 +28,7 @@ class Tasks(Generic[Key]):
         work: Coroutine[object, object, None],
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Runs it, and `then` once it is over, even if it was cancelled before its first step.
+        """Runs `work`, and then `then`, even if the task was cancelled before its first step.
 
         Raises `ShuttingDown`.
         """
@@ -44,13 +44,13 @@ class Tasks(Generic[Key]):
         self._running[key].add_done_callback(over)
 
     def cancel(self, key: Key) -> None:
-        """Ends a task, if it runs."""
+        """Cancels a task, if it runs."""
         task = self._running.get(key)
         if task is not None:
             task.cancel()
 
     def close(self) -> None:
-        """Ends all, and starts nothing more."""
+        """Cancels all tasks. No task can be started from then on."""
         self.is_closing = True
         for task in tuple(self._running.values()):
             task.cancel()

@@ -1,4 +1,4 @@
-"""Which fetch goes first at an origin: the turns and the rank within a turn."""
+"""The order of fetches at an origin: the turns, and the rank within a turn."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -10,7 +10,7 @@ class Turn(IntEnum):
     VIEWER_FIRST = 0
     """A viewer waits for the first bytes."""
     VIEWER_WHOLE = 1
-    """A viewer waits for a whole frame: its first bytes, and its rest if that is short."""
+    """A viewer waits for a whole frame: its first bytes, and the rest if it is short."""
     VIEWER_COMPLETION = 2
     """A viewer reads on."""
     LEFT_COMPLETION = 3
@@ -22,12 +22,12 @@ class Turn(IntEnum):
 
 
 class Rank(NamedTuple):
-    """The place of a fetch among those that wait; the lowest goes first, equals go as they came."""
+    """The place of a fetch in the queue. The lowest goes first; equal ranks go in order of arrival."""
 
     turn: Turn
     """The purpose of the fetch."""
     came: int = 0
-    """Number of the plan, or of the viewer that reads on; the lower one is older."""
+    """Number of the plan, or of the viewer that reads on; a lower number is older."""
     request_type: int = 0
     """The place of its requestType: interaction 0, thumbnail 1, prefetch 2, compute 3."""
     priority: float = 0

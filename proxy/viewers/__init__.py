@@ -1,1 +1,1 @@
-"""The viewers' listener: requests read, frames and pictures answered, everything else forwarded."""
+"""The viewers' listener: it serves frames and pictures, and forwards every other request."""

@@ -1,7 +1,7 @@
-"""The viewers' ASGI application: each request read, and answered as a frame, as a picture, or by the origin.
+"""The viewers' ASGI application: it serves frames and pictures, and forwards every other request.
 
-It does without a framework, because requests for frames are many. Paths come from `raw_path`: a decoded path
-could differ from the one that the origin is asked for.
+It uses no framework, because viewers send many requests for frames. Paths are read from `raw_path`, because a
+decoded path could differ from the one that goes to the origin.
 """
 
 import asyncio
@@ -49,9 +49,9 @@ class ViewersApp:
         telemetry: Telemetry,
         via: bytes,
     ) -> None:
-        """`default` is the origin of paths that begin with no origin's name; `via` goes with each response.
+        """`default` is the origin of paths that begin with no origin's name; each response gets `via`.
 
-        `forget` drops all that is held under a name.
+        `forget` drops all that is held in a scope.
         """
         self._origins = origins
         self._default = default
@@ -65,7 +65,7 @@ class ViewersApp:
         self._via = via
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request of a viewer."""
+        """Answers one request of a viewer."""
         if scope["type"] != "http":
             return
         progress = DeliveryProgress(perf_counter(), self._via)
@@ -76,17 +76,18 @@ class ViewersApp:
             await self._answer(request, receive, send, progress)
         except ProxyError as error:
             if progress.has_started:
-                # The connection is closed before its announced length: the viewer sees that it was cut.
+                # The connection is closed before the announced length, so the viewer sees that the body was
+                # cut.
                 self._metrics.cut_answers.labels(type(error).__name__).inc()
             else:
                 await send_problem(send, error, _range_of(scope))
         except asyncio.CancelledError:
-            # At the end of grace the server itself would send a text, which viewers take for pixels.
+            # When the grace period ends, uvicorn itself would send a text, which viewers take for pixels.
             if not progress.has_started:
                 await send_problem(send, ShuttingDown("the service is ending"), _range_of(scope))
             raise
         except Exception:
-            _log.exception("a fault of ours")
+            _log.exception("a fault inside the proxy")
             if not progress.has_started:
                 await send_problem(send, InternalFault("a fault inside the proxy"), _range_of(scope))
 
@@ -101,7 +102,7 @@ class ViewersApp:
             await self._show(picture, request, caller, path, receive, send, progress)
         elif asked is not None:
             await self._frames.answer(asked, receive, send, progress)
-        else:  # among other things other forms of a frame
+        else:  # requests for other forms of a frame among them
             await self._hand_on(request, caller, path, receive, send, progress)
 
     async def _show(
@@ -114,7 +115,7 @@ class ViewersApp:
         send: Send,
         progress: DeliveryProgress,
     ) -> None:
-        """The origin's own picture, or else one that is made here."""
+        """Sends the origin's own picture, or else one that the proxy makes."""
         status = 0
         if self._pictures.is_origins(caller, picture):
             status = await self._hand_on(request, caller, path, receive, send, progress, REFUSALS)
@@ -125,7 +126,7 @@ class ViewersApp:
             self._pictures.note(request, caller, picture, status)
 
     def _origin_of(self, request: Request) -> tuple[str, str]:
-        """The origin that a path is for, and the path there. Raises `UnknownName`."""
+        """The origin that a path names, and the path there. Raises `UnknownName`."""
         first, _, rest = request.path.partition("/")
         if first in self._origins:
             return first, rest
@@ -143,7 +144,7 @@ class ViewersApp:
         progress: DeliveryProgress,
         unless: Collection[int] = (),
     ) -> int:
-        """Forwards a request to its origin, and the response back unless it has one of these statuses."""
+        """Forwards a request to its origin, and sends the response unless its status is in `unless`."""
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             progress.has_started = True
@@ -174,8 +175,8 @@ class ViewersApp:
         receive: Receive,
         served: str | None,
     ) -> None:
-        """Hands through what changes the origin, and drops what is held under its name."""
-        readable = [pair for pair in headers if pair[0] != "accept-encoding"]  # its answer is read
+        """Forwards a request that changes the origin, and drops what is held in its scope."""
+        readable = [pair for pair in headers if pair[0] != "accept-encoding"]  # the proxy reads the response
         try:
             await forward(origin, method, target, readable, receive, change.send, (), served)
         except OriginUnreachable:

@@ -1,9 +1,9 @@
-"""The changes that an unsafe request makes at an origin: all that is held under its name is dropped.
+"""Unsafe requests: when one changes an origin, the proxy drops what it holds of that scope (RFC 9111 4.4).
 
-The name is the study, series or instance in the path (RFC 9111 4.4). A STOW without a study names it in its
+The scope is the study, series or instance in the path. A STOW without a study names the study in its
 response, by the RetrieveURLs of the stored instances (PS3.18 10.5.3). If the response names none, or can't be
-read, it may be any study. The frames are dropped before the sender gets the response, so that the next
-request of the sender gets what it has stored.
+read, the proxy drops everything of the origin. It drops before it forwards the response, so the sender can't
+get stale frames afterwards.
 """
 
 import re
@@ -18,20 +18,20 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing (RFC 9110 9.2.1)."""
 LONGEST = 256
-"""Characters of an answer that are looked at once more with those that follow."""
+"""Bytes of a response that are searched again together with the next chunk."""
 
 _LEVELS = ("studies", "series", "instances")
 _STUDY = re.compile(rb"studies\\?/([^/\\\"'<>\s?#]{1,128})(?=[/\\\"'<>\s?#])")  # JSON may write \/
 
 
 def named_by(origin: str, path: str) -> FrameScope | None:
-    """The scope that a path of an origin names; all of it for `studies`, None for other resources.
+    """The scope that a path names; for `studies` the whole origin, and None for a path of another kind.
 
     >>> named_by("pacs", "studies/1/series/2/metadata").series
     '2'
     """
     segments = [segment for segment in unquote(path).split("/") if segment]
-    levels = [segment.lower() for segment in segments[::2]]  # some servers take them in any case
+    levels = [segment.lower() for segment in segments[::2]]  # some servers accept any case
     if not levels or levels[0] not in _LEVELS:
         return None
     uids = {level: uid for level, uid in zip(levels, segments[1::2], strict=False) if level in _LEVELS}
@@ -40,7 +40,7 @@ def named_by(origin: str, path: str) -> FrameScope | None:
 
 
 class Change:
-    """One unsafe request, as its answer comes."""
+    """One unsafe request while its response comes."""
 
     def __init__(self, named: FrameScope, forget: Callable[[FrameScope], None], send: Send) -> None:
         self._named = named
@@ -52,7 +52,7 @@ class Change:
         self._tail = b""
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """Sends the answer on, and drops before that what it names."""
+        """Forwards a message of the response, and before that drops what it names."""
         if message["type"] == "http.response.start":
             self._begin(message["status"], dict(message["headers"]))
         elif self._is_read:
@@ -78,14 +78,14 @@ class Change:
             self.forget()
 
     def forget(self) -> None:
-        """Drops what the request names; also if nobody hears what became of it."""
+        """Drops the scope of the request."""
         self._is_done = True
         self._forget(self._named)
 
     def lose(self, *, has_sender_left: bool) -> None:
-        """No more of the answer comes.
+        """The response broke off: drops the scope, since the origin may have changed.
 
-        A sender that leaves before there is any can't have all frames of an origin dropped by that.
+        A sender that leaves before the response begins can't make the proxy drop all frames of an origin.
         """
         is_begun = self._is_read or not self._is_any
         if self._is_read or (not self._is_done and (is_begun or not has_sender_left)):

@@ -1,7 +1,7 @@
-"""Pages from other origins: who may read answers here, and which headers of them (the Fetch standard's CORS).
+"""CORS: which pages from other origins may read responses, and which headers (the Fetch standard).
 
-A viewer needs `Content-Range` exposed by name: without it Cornerstone3D takes a frame for endless, and `*`
-does not count where credentials go along.
+`Content-Range` has to be exposed by name. Without it Cornerstone3D takes a frame to be endless, and `*` has
+no effect on requests with credentials.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ EXPOSED = (
     "Accept-Ranges", "Cache-Status", "Content-Length", "Content-Range", "ETag", "Not-Progressive",
     "Not-Reduced", "Problem", "Resolution", "Resolution-Ends", "Retry-After", "Server-Timing",
 )  # fmt: skip
-"""Headers of answers that pages may read."""
+"""Headers of responses that pages may read."""
 TAKEN = (
     "Accept", "Authorization", "Content-Type", "If-None-Match", "If-Range", "Range", "Retrieve-Profile",
     "traceparent", "tracestate",
 )  # fmt: skip
-"""Headers that pages may send."""
+"""Headers of requests that pages may send."""
 _OF_PAGES = (b"access-control-", b"timing-allow-origin")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
 class Sharing(CORSMiddleware):
-    """The same for the timing of answers, which a page may measure if it may read them (Resource Timing).
+    """CORS that also covers timing: a page may measure the responses that it may read (Resource Timing).
 
-    The origin's own CORS headers are left out: it knows who proves what to it, but not who may read here.
+    CORS headers from an origin are dropped. An origin knows its own users, but not which pages may read here.
     """
 
     async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
-        """Sends an answer with what we say of pages, and nothing else."""
+        """Sends a response with the proxy's own CORS headers only."""
         if message["type"] == "http.response.start":
             own = [pair for pair in message["headers"] if not pair[0].lower().startswith(_OF_PAGES)]
             message = {**message, "headers": own}
@@ -39,7 +39,7 @@ class Sharing(CORSMiddleware):
 
     @staticmethod
     def allow_explicit_origin(headers: MutableHeaders, origin: str) -> None:
-        """Says that this origin may."""
+        """Allows a page's origin to read and to measure the response."""
         CORSMiddleware.allow_explicit_origin(headers, origin)
         headers["Timing-Allow-Origin"] = origin
 
@@ -53,7 +53,10 @@ def shared(
     private_network: bool,
     max_age: int,
 ) -> ASGIApp:
-    """The app for pages of these origins, which may send further `headers`; as it is if there are none."""
+    """The app with CORS for pages of these `origins`, which may send more `headers`.
+
+    Returns the app itself if there are no origins. `max_age` is in seconds.
+    """
     if not origins:
         return app
     sharing = Sharing(

@@ -1,7 +1,7 @@
-"""The answers to viewers, sent as their bytes come.
+"""Responses to viewers, sent as their bytes arrive.
 
-Nothing is said before the first byte of the body is there: until then an answer can still become an error
-with a status. After it, an error can only end the connection.
+The proxy sends nothing before the first byte of the body is in. Until then it can still answer an error with
+a status. After that, an error can only end the connection.
 """
 
 import asyncio
@@ -40,29 +40,29 @@ def cache_status(outcome: CacheOutcome) -> str:
 
 @dataclass(slots=True)
 class DeliveryProgress:
-    """How far an answer has come; times are seconds from the request."""
+    """How far a response has come; times are in seconds from the request."""
 
     began: float
     """When the request came, by the clock of `perf_counter`."""
     via: bytes = b""
-    """The proxies through which its answer comes (RFC 9110 7.6.3)."""
+    """The value of the response's Via (RFC 9110 7.6.3)."""
     outcome: CacheOutcome = CacheOutcome.MISS
-    """The outcome of the cache look-up."""
+    """How the cache handled the request."""
     profile: str = ""
     """Name of the profile that was chosen."""
     status: int = 0
     """Status of the response, once it has started."""
     has_started: bool = False
-    """True if the status is on its way, so that no other can be given."""
+    """True if the status was sent, so that it can't change any more."""
     sent: int = 0
-    """Bytes of the codestream that the connection took."""
+    """Bytes of the codestream that were handed to the connection."""
     first: float | None = None
-    """When the first bytes of the picture were handed over; None in an answer that lacks them."""
+    """When the first bytes of the picture were handed over; None if the response lacks them."""
     final: float | None = None
-    """When the last byte of the frame was handed over; None in an answer that lacks it."""
+    """When the last byte of the frame was handed over; None if the response lacks it."""
 
     def count(self, size: int, composed: ResponseHead) -> None:
-        """Bytes of the codestream were handed over."""
+        """Counts `size` bytes of the codestream that were handed over."""
         self.sent += size
         at = composed.span.start + self.sent
         if composed.span.start == 0 and self.first is None and at >= min(FIRST, composed.stop):
@@ -74,10 +74,10 @@ class DeliveryProgress:
 async def send_frame(
     send: Send, composed: ResponseHead, source: FrameSource, progress: DeliveryProgress, pause: float
 ) -> None:
-    """Sends an answer as its bytes come. Raises what ended the source.
+    """Sends a response as its bytes arrive. Raises the error that ended the source.
 
-    A viewer that streams draws nothing while bytes keep coming: after the first ones of a large picture
-    it gets a `pause`, in seconds.
+    A viewer that streams draws nothing while bytes keep coming. So the proxy makes a `pause`, in seconds,
+    after the first bytes of a large picture.
     """
     at, stop = composed.span.start, composed.stop
     ready = await source.take(at, stop) if at < stop else ()
@@ -112,16 +112,17 @@ async def send_part(
     *,
     is_last: bool,
 ) -> None:
-    """Sends one frame of several, with the head of the answer before the first (PS3.18 8.6.1.2).
+    """Sends one frame of several; before the first also the head of the response (PS3.18 8.6.1.2).
 
-    `number` is the part's, from 0. The length of the answer is not told: frames are not waited for.
+    `number` is that of the part, counted from 0. The response has no Content-Length, because it begins before
+    the size of every frame is known.
     """
     wrapping, media = wrapping_of(identity, first, Envelope.MULTIPART)
     if number == 0:
         headers = [
             (b"content-type", media.encode()),
             (b"vary", b"Accept"),
-            (b"cache-control", b"no-store"),  # there is no ETag to ask with whether it is still so
+            (b"cache-control", b"no-store"),  # it has no ETag to revalidate it with
             *_cache_headers(progress, is_all_here=False),
         ]
         progress.has_started, progress.status = True, 200
@@ -136,7 +137,7 @@ async def send_part(
 
 
 def _cache_headers(progress: DeliveryProgress, *, is_all_here: bool) -> Headers:
-    """Cache-Status, Server-Timing (with the final bytes if they are here) and `Via`."""
+    """Cache-Status, Via and Server-Timing, which has the final bytes too if they are all here."""
     waited = perf_counter() - progress.began
     timing = f"first;dur={waited * 1000:.1f}" + (f", final;dur={waited * 1000:.1f}" if is_all_here else "")
     return [
@@ -151,9 +152,9 @@ def _body(piece: bytes, *, is_last: bool) -> dict[str, object]:
 
 
 async def until_gone(receive: Receive, work: Coroutine[object, object, None]) -> bool:
-    """Does the work, unless the viewer leaves first; whether it was done.
+    """Does the work unless the viewer leaves first; returns True if it was done.
 
-    A response that only sends never hears that its viewer left, so somebody has to listen.
+    A task that only sends is not told that the viewer left, so a second task listens.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_gone(receive))

@@ -1,8 +1,8 @@
-"""Everything that is not a frame, handed through to the origin and back as a stream.
+"""Requests that are not for frames, forwarded to the origin, with the response streamed back.
 
-Headers that belong to one connection are dropped both ways, with those that `Connection` names
-(RFC 9110 7.6.1). A GET's body means nothing and is dropped too (RFC 9110 9.3.1). The path goes on as it
-came, unless it could climb out of the origin's base.
+The proxy drops hop-by-hop headers both ways, and those that `Connection` names (RFC 9110 7.6.1). It also
+drops the body of a GET, which has no meaning (RFC 9110 9.3.1). The path is forwarded unchanged. A path that
+could lead out of the origin's base is refused.
 """
 
 import re
@@ -16,7 +16,7 @@ from proxy.origin.client import Origin
 from proxy.wire.cookies import narrowed
 
 MOST_RANGES = 3
-"""Ranges of one request that are handed on; of more the origin gives the whole (RFC 9110 14.2)."""
+"""Most ranges that a forwarded request may have; if it has more, the Range is dropped (RFC 9110 14.2)."""
 
 _ONE_CONNECTION = frozenset(
     {
@@ -40,7 +40,7 @@ _NO_CONTENT = frozenset({204, 304})
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers that are meant for the other end; names in lower case.
+    """The headers without hop-by-hop ones; names in lower case.
 
     >>> end_to_end([("accept", "*/*"), ("connection", "close, x-hop"), ("x-hop", "1")])
     [('accept', '*/*')]
@@ -53,14 +53,14 @@ def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def checked_target(path: str, query: str) -> str:
-    """Path and query below the origin's base. Raises `BadResource` for one that could leave it."""
-    # As the most careless of origins would read it: unquoted, with backslashes and parameters.
+    """Path and query below the origin's base. Raises `BadResource` if the path could leave the base."""
+    # Read as the most careless origin would: unquoted, with backslashes and parameters as separators.
     for segment in _BETWEEN.split(unquote_to_bytes(path)):
         if segment in (b".", b".."):
-            raise BadResource("path: dot segments are not taken")
-    # In a query a backslash is one character of many, and browsers leave it as it is.
+            raise BadResource("path: dot segments are not allowed")
+    # A backslash in a query has no special meaning, and browsers send it unquoted.
     if "\\" in path or any(ord(c) <= 0x20 or ord(c) >= 0x7F or c == "#" for c in path + query):
-        raise BadResource("path: a character that no URL may hold")
+        raise BadResource("path: has a character that is not allowed in a URL")
     return f"{path}?{query}" if query else path
 
 
@@ -74,10 +74,10 @@ async def forward(
     unless: Collection[int] = (),
     served: str | None = None,
 ) -> int:
-    """Sends a request on, and its answer back unless it has one of these statuses; its status.
+    """Forwards a request, and sends the response unless its status is in `unless`. Returns the status.
 
-    `served` is the path of the request here; None if there is no other origin that this one's cookies must be
-    kept from. Raises `OriginError`, or `BadRequest` if the viewer ends inside the body.
+    `served` is the path of the request at the proxy. It is None if there is only one origin, so that cookies
+    need not be kept apart. Raises `OriginError`, and `BadRequest` if the viewer leaves before the body ends.
     """
     kept = [(name, value) for name, value in end_to_end(headers) if name not in _OURS_TO_SAY]
     if sum(value.count(",") + 1 for name, value in kept if name == "range") > MOST_RANGES:
@@ -110,10 +110,10 @@ async def forward(
 def _with_own_cookies(
     headers: Iterable[tuple[str, str]], origin: Origin, served: str
 ) -> Iterator[tuple[str, str]]:
-    """The headers, with cookies that a browser returns to this origin and to no other.
+    """The headers, with cookies narrowed so that a browser returns them to this origin only.
 
-    A cookie of the default origin, set at a path without its name, is limited to the first segment of that
-    path, which is no other origin's.
+    If the default origin sets a cookie at a path without its name, the cookie is narrowed to the first
+    segment of that path. No other origin has that segment as its name.
     """
     base, first = origin.base_path, served.partition("/")[0] or origin.name
     if first != origin.name:
@@ -128,7 +128,7 @@ async def _body_of(receive: Receive) -> AsyncIterator[bytes]:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise BadRequest("the body ended before it was whole")
+            raise BadRequest("the body ended before it was complete")
         if message.get("body"):
             yield message["body"]
         if not message.get("more_body"):

@@ -1,8 +1,8 @@
-"""A viewer's request for one frame, answered: who asks, how it is to be fetched, what came of it.
+"""Answers requests for frames: chooses the profile, opens the frame, sends it, and records the outcome.
 
-Where an answer turns out to be another version than the bytes held, and nothing was said yet, it is
-opened once more: by then the fill that heals the frame is under way. Only from byte 0 on, though: a
-viewer that asks for a rest has the old version's first bytes, and must not get the new one's rest.
+If a fetch brings another version than the bytes held, and no byte has been sent, the proxy opens the frame
+once more. By then a fill is fetching the new version. It does so only for requests from byte 0. A viewer that
+asks for a later range has the first bytes of the old version, and must not get the rest of the new one.
 """
 
 import logging
@@ -27,35 +27,35 @@ from proxy.wire.problem import status_of
 from proxy.wire.resource import FrameResource
 
 AT_ONCE = 1024 * 1024
-"""Bytes that are held and sent without listening whether the viewer is still there."""
+"""Bytes in the cache that are sent without checking if the viewer has left."""
 
 _log = logging.getLogger(__name__)
 
 
 class _Otherwise(Exception):
-    """Nothing was sent yet, and the request is to be opened again, in another way."""
+    """Nothing was sent yet, and the request has to be opened again in another way."""
 
     def of(self, asked: FrameRequest) -> FrameRequest:
-        """The request as it is to be opened."""
+        """The request to open instead."""
         raise NotImplementedError
 
 
 class _NoRange(_Otherwise):
-    """If-Range names another version, so the whole is given, and more is to be opened than the range has."""
+    """If-Range names another version, so the viewer gets the whole frame instead of the range."""
 
     def of(self, asked: FrameRequest) -> FrameRequest:
         return replace(asked, conditions=replace(asked.conditions, range=None, if_range=None))
 
 
 class _NotNamed(_Otherwise):
-    """Only all the bytes of the frame can tell if it is the version that the viewer has."""
+    """Only a digest of the whole frame can show if it is the version that the viewer has."""
 
     def of(self, asked: FrameRequest) -> FrameRequest:
         return replace(asked, is_settled=True)
 
 
 class _NotShared(_Otherwise):
-    """The frame that is on its way may be given only to the viewer that asked for it first."""
+    """The response on its way may be used only for the viewer that asked for it first."""
 
     def of(self, asked: FrameRequest) -> FrameRequest:
         return replace(asked, is_alone=True)
@@ -88,7 +88,7 @@ class Frames:
     async def answer(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> None:
-        """Sends the answer. Raises `ProxyError`; whether anything was said by then is in `progress`."""
+        """Sends the response. Raises `ProxyError`; `progress` shows if anything was sent by then."""
         try:
             deliver = self._deliver_listed if asked.address.listed else self._deliver
             is_done = await deliver(asked, receive, send, progress)
@@ -112,7 +112,7 @@ class Frames:
             self._alternates,
             first=choice.firsts[progress.profile],
             stop=stop,
-            # A viewer that reads no byte (HEAD) completes nothing either.
+            # A HEAD reads no byte, so it does not complete the frame either.
             is_completed=profile.complete == "always" and stop != 0,
             validators=profile.validators,
             is_made=bool(asked.refused),
@@ -212,7 +212,7 @@ class Frames:
         is_range = asked.conditions.range is not None and not asked.conditions.is_head
         if is_range and told is None and composed.status == 200:
             raise _NoRange
-        if told is not None:  # nothing of it is the frame's last byte
+        if told is not None:  # the smaller picture does not have the last byte of the frame
             size = (b"resolution", b"%dx%d" % told.size)
             composed = replace(composed, headers=[*composed.headers, size], is_final=False)
         elif asked.not_reduced:
@@ -221,7 +221,7 @@ class Frames:
         await send_frame(send, composed, source, progress, self._pause)
 
     def _record(self, asked: FrameRequest, progress: DeliveryProgress, status: int, why: str) -> None:
-        """Counts and logs what became of a request."""
+        """Counts and logs the outcome of a request."""
         outcome = str(progress.outcome)
         self._metrics.frame_answers.labels(str(status), outcome).inc()
         self._metrics.served_bytes.labels(outcome).inc(progress.sent)
@@ -253,7 +253,7 @@ def _milliseconds(seconds: float | None) -> float | None:
 
 
 def _stop(conditions: Conditions) -> int | None:
-    """How far the codestream is read; a range of the representation reaches no further into it."""
+    """How far the codestream is read. A range of the representation needs no more of it than its own end."""
     if conditions.is_head:
         return 0
     return None if conditions.range is None else conditions.range.stop_wanted

@@ -7,7 +7,7 @@ from proxy.wire.problem import answer_to
 
 
 async def send_problem(send: Send, error: errors.ProxyError, wanted_range: str | None = None) -> None:
-    """Answers with an error, before anything else was said."""
+    """Sends an error as the whole response."""
     status, headers, body = answer_to(error, wanted_range)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

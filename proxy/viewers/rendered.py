@@ -1,9 +1,9 @@
 """Rendered pictures and thumbnails of frames, instances and series (PS3.18 10.4.1.1.3 and 4).
 
 If the origin has none, or should not be asked, the proxy makes them. Each response is one picture. For an
-instance that is its first frame, since JPEG and PNG hold a single frame (PS3.18 table 8.7.4-1). For a series
-the standard would have every instance as a part of its own; the proxy gives the image in the middle. A
-thumbnail is "a meaningful representation" (PS3.18 10.4.3.3.4): the image in the middle, too.
+instance it is the first frame, because JPEG and PNG hold a single frame (PS3.18 table 8.7.4-1). For a series
+the standard asks for a part for every instance, but the proxy gives only the image in the middle. A thumbnail
+is "a meaningful representation" (PS3.18 10.4.3.3.4), and is the image in the middle, too.
 """
 
 from collections.abc import Mapping
@@ -25,22 +25,22 @@ from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource, RenderedResource, parse_rendered_path
 
 THUMBNAIL = "/thumbnail/"
-"""Path segment under which it is remembered that an origin lacks thumbnails."""
+"""Path segment of the keys under which the proxy remembers that an origin lacks thumbnails."""
 UNCLEAR = frozenset({400, 406, 415})
-"""Refusals that may be about the arguments or the accepted types, so that nothing is learned of them."""
+"""Statuses that may refuse only the arguments or the accepted types, so nothing is learned from them."""
 
 
 class Pictures:
     """Reads requests for rendered pictures, and remembers which origins lack them."""
 
     def __init__(self, rendered_by: Mapping[str, RenderedBy], lists: SeriesLists) -> None:
-        """`rendered_by` says for each origin, by its name, who renders."""
+        """`rendered_by` says for each origin, by name, if the origin or the proxy renders."""
         self._rendered_by = rendered_by
         self._lists = lists
         self._lacking = Lacking()
 
     def named(self, request: Request, origin: str, path: str) -> RenderedResource | None:
-        """The picture that a request is for, if it may be made here; else None. Raises `BadResource`."""
+        """The picture that a request names, if the proxy may make it; else None. Raises `BadResource`."""
         is_ours = request.method in ("GET", "HEAD") and self._rendered_by[origin] != "origin"
         return parse_rendered_path(path) if is_ours else None
 
@@ -50,7 +50,7 @@ class Pictures:
         return is_first and _key(caller, resource) not in self._lacking
 
     def note(self, request: Request, caller: Caller, resource: RenderedResource, status: int) -> None:
-        """The viewer got the picture, after the origin had answered with a status."""
+        """Notes the status of the origin's response, once the viewer got the picture."""
         is_there = status == 200
         if is_there or (status in REFUSALS - UNCLEAR and request.method == "GET"):
             self._lacking.note(_key(caller, resource), is_there=is_there)
@@ -77,7 +77,7 @@ class Pictures:
 
 
 def _key(caller: Caller, resource: RenderedResource) -> FrameKey:
-    """The name of the caller's pictures of an instance, or of a series."""
+    """The key under which is noted if the origin has the caller's pictures of an instance or a series."""
     frame = FrameResource(resource.study, resource.series, resource.instance, resource.frame_number)
     path = THUMBNAIL if resource.is_thumbnail else RENDERED
     return FrameKey(caller.origin, caller.partition, frame, frames_path=path)

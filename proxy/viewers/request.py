@@ -14,33 +14,35 @@ from proxy.wire.resource import FrameResource
 
 @dataclass(frozen=True, slots=True)
 class FrameRequest:
-    """A viewer's request for a frame."""
+    """A request for one frame, or for a list of frames."""
 
     address: FrameAddress
-    """The frame, or what is made of it."""
+    """The frame, and the form in which it is wanted."""
     caller: Caller
-    """The caller that asks."""
+    """The caller."""
     profile: str | None
-    """Name of the profile that the request asks for."""
+    """Name of the profile that the request asks for; None if it names none."""
     conditions: Conditions
     """Envelope, range and validators."""
     not_reduced: str = ""
-    """Why the frame itself is given instead of the smaller picture that was asked for."""
+    """Why the response is the frame itself instead of the smaller picture; empty if it is not."""
     refused: int = 0
-    """The status by which the origin refused to give the alternate, so that it is made; 0 if it did not."""
+    """The status with which the origin refused the alternate, so that the proxy makes it; 0 if it did not."""
     is_alone: bool = False
-    """True if it is fetched for this request only."""
+    """True if the frame is fetched for this request only."""
     is_settled: bool = False
-    """True if it waits until nothing but its own bytes names the version, for which all are fetched."""
+    """True if the response waits for the whole frame, so that a digest of its bytes names the version."""
 
     def part(self, resource: FrameResource) -> "FrameRequest":
-        """The request for one frame of the list."""
+        """The request for one frame of a list."""
         plain = replace(self.conditions, range=None, if_none_match=None, if_range=None)
         return replace(self, address=replace(self.address, resource=resource), conditions=plain)
 
 
 def frame_request(request: Request, caller: Caller, path: str, alternates: Alternates) -> FrameRequest | None:
-    """The request for a frame, a smaller picture or an alternate of it, at a path of an origin; else None.
+    """The request for a frame, or a smaller picture or alternate of it; None if it is not for one.
+
+    `path` is below the origin.
 
     Raises `BadResource`, `NotAcceptable`.
     """
@@ -51,5 +53,5 @@ def frame_request(request: Request, caller: Caller, path: str, alternates: Alter
     if address is None or envelope is None:
         return None  # the origin answers requests for other forms of a frame
     if address.listed and envelope is Envelope.SINGLE:
-        raise NotAcceptable("several frames are given only as multipart/related")
+        raise NotAcceptable("several frames are sent only as multipart/related")
     return FrameRequest(address, caller, request.wanted_profile, conditions_of(request, envelope))

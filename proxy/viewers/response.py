@@ -1,6 +1,6 @@
 """The head of a response for a frame: 200, 206, 304 or 416, single part or multipart. Pure.
 
-All of it follows at once from the identity and the request, before the rest of the frame is there.
+It follows from the identity and the request only, so it is known before the rest of the frame is in.
 """
 
 from dataclasses import dataclass
@@ -17,30 +17,30 @@ from proxy.wire.resource import FrameResource
 Headers = list[tuple[bytes, bytes]]
 
 SEEN = 131072
-"""Bytes of a codestream of which a viewer that streams draws something, by Cornerstone3D's own defaults."""
+"""Bytes of a codestream after which a viewer that streams draws, by the defaults of Cornerstone3D."""
 LARGE = 2 * 1024 * 1024
-"""Bytes of a codestream that, coming all at once, keep a viewer that streams from drawing."""
+"""Bytes of a codestream that keep a viewer that streams from drawing if they come without a pause."""
 _NO_BYTE = Span(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The parts of a request besides its path."""
+    """The parts of a request beside its path."""
 
     envelope: Envelope
-    """How the codestream is to be wrapped."""
+    """The envelope that the viewer wants around the codestream."""
     range: RangeRequest | None = None
-    """Which bytes of the representation; None is all."""
+    """The bytes of the representation that are wanted; None is all."""
     if_none_match: str | None = None
-    """As it came."""
+    """The value of If-None-Match."""
     if_range: str | None = None
-    """As it came."""
+    """The value of If-Range."""
     is_head: bool = False
-    """Headers alone are wanted."""
+    """True if only the headers are wanted."""
 
     @property
     def is_guarded_rest(self) -> bool:
-        """True if a later range is wanted, if it is of a version that an ETag names."""
+        """True if a range after byte 0 is wanted, of a version that an ETag names."""
         is_rest = self.range is not None and self.range.first != 0 and not self.is_head
         return is_rest and (self.if_none_match is not None or (self.if_range or "").startswith('"'))
 
@@ -58,12 +58,12 @@ def conditions_of(request: Request, envelope: Envelope) -> Conditions:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """An answer whose body is still to come."""
+    """A response whose body is still to come."""
 
     status: int
     """200, 206, 304 or 416."""
     headers: Headers
-    """All but those that tell of time and cache."""
+    """All headers but Cache-Status, Server-Timing and Via."""
     before: bytes = b""
     """Bytes of the envelope before the codestream."""
     span: Span = _NO_BYTE
@@ -71,27 +71,27 @@ class ResponseHead:
     after: bytes = b""
     """Bytes of the envelope after the codestream."""
     is_final: bool = False
-    """True if it includes the last byte of the frame."""
+    """True if the response has the last byte of the frame."""
     is_progressive: bool = False
-    """True if its first bytes are a picture."""
+    """True if the first bytes of the frame already show a picture."""
 
     @property
     def stop(self) -> int:
-        """Where its span ends."""
+        """End of the span; exclusive."""
         return self.span.stop or 0
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Where a pause is due, and where its span ends."""
+        """The offset at which a pause is due, if any, and the end of the span."""
         is_large = self.span.start == 0 and self.stop >= LARGE
         return (SEEN, self.stop) if is_large and self.is_progressive else (self.stop,)
 
 
 def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> ResponseHead:
-    """The answer to a request for a frame of which this is the identity.
+    """Composes the response to a request for a frame with this identity.
 
-    If-None-Match goes before Range (RFC 9110 13.2.2): browsers ask for a whole that they hold by a
-    range with If-None-Match, and a viewer takes only a 304 or a 200 for an answer to that.
+    If-None-Match takes precedence over Range (RFC 9110 13.2.2). A browser that holds the whole frame
+    revalidates it by a range with If-None-Match. A viewer accepts only a 304 or a 200 as the response.
     """
     total, etag = identity.claim.total, identity.etag(asked.envelope)
     wrapping, media = wrapping_of(identity, resource, asked.envelope)
@@ -99,7 +99,7 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> R
         (b"etag", etag.encode()),
         (b"vary", b"Accept"),
         (b"cache-control", b"private, no-cache"),
-        # A 304 has these too: a browser answers its page from it, and by a 416 if the range lies behind.
+        # A 304 has these too. A browser answers its page from them, with a 416 if the range is past the end.
         (b"content-type", media.encode()),
         (b"accept-ranges", b"bytes"),
     ]
@@ -113,11 +113,12 @@ def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> R
         return ResponseHead(304, headers)
     size, status = wrapping.total(total), 200
     span = Span(0, size)
-    if asked.is_head:  # ranges are for GET alone (RFC 9110 14.2)
+    if asked.is_head:  # ranges are defined for GET only (RFC 9110 14.2)
         return ResponseHead(200, [*headers, _length(size)])
-    # A range that is guarded by another version's ETag is no range (RFC 9110 13.1.5); nor is one by which a
-    # browser asks whether the whole that it holds is still this. But whoever asks for a rest puts what comes
-    # behind the first bytes that he has, whatever its status: he gets nothing. A weak ETag guards no range.
+    # A range whose If-Range names another version is ignored (RFC 9110 13.1.5). A range with If-None-Match is
+    # ignored too: a browser sends it to revalidate a complete copy. Exception: a viewer that resumes from a
+    # later offset would append any body, whatever the status, so it gets a 416 without one. A weak ETag
+    # guards no range.
     is_same = asked.if_range == etag and identity.is_vouched
     is_other = asked.if_none_match is not None or not (asked.if_range is None or is_same)
     if asked.range is not None and is_other and asked.range.first != 0:
@@ -140,11 +141,11 @@ def _length(size: int) -> tuple[bytes, bytes]:
 
 
 def wrapping_of(identity: Identity, resource: FrameResource, envelope: Envelope) -> tuple[Wrapping, str]:
-    """The envelope of a codestream, and the media type of the whole."""
+    """The envelope around a codestream, and the media type of the response."""
     label = identity.label
     if envelope is Envelope.SINGLE:
         return SINGLE_PART, label
-    # The same at every request and in every process, and in no codestream but by a chance of 2**-128.
+    # The same for every request and in every process. It occurs in a codestream with a chance of 2**-128.
     boundary = blake2b(resource.path.encode(), digest_size=16).hexdigest()
     media = f'multipart/related; type="{label.partition(";")[0]}"; boundary={boundary}'
     return wrap(boundary, label), media

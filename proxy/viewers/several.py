@@ -1,8 +1,9 @@
-"""Several frames in one answer (PS3.18 10.4.1.1.6): each is a part, in order, sent as soon as it is whole.
+"""Several frames in one response (PS3.18 10.4.1.1.6): each is a part, in order, sent once it is complete.
 
-An answer that has begun can only be cut, so nothing is sent before the last frame is known to be there.
-Frames are numbered without gaps: the last speaks for all. The metadata of the series tells if it is at hand;
-else the first bytes of that frame do, which are fetched while the first frame comes.
+A response that has begun can only be cut off, so the proxy sends nothing before it knows that every frame
+exists. Frames are numbered without gaps, so it is enough that the last one exists. The proxy looks it up in
+the metadata of the series, if that is held. Otherwise it fetches the first bytes of the last frame while the
+first frame comes.
 """
 
 from collections import deque
@@ -18,7 +19,7 @@ from proxy.viewers.delivery import DeliveryProgress, send_part
 from proxy.wire.resource import FrameResource
 
 AHEAD = 6
-"""Frames of a list that are fetched at once."""
+"""Number of frames of a list that are fetched at once."""
 
 
 async def send_several(
@@ -31,12 +32,12 @@ async def send_several(
     is_head: bool,
     is_last_there: bool | None,
 ) -> None:
-    """Sends the answer. Raises `UnknownFrame`, and what ended a fetch.
+    """Sends the response. Raises `UnknownFrame`, and the error that ended a fetch.
 
-    `is_last_there` is what the metadata says of the frame with the highest number; None if it says nothing.
+    `is_last_there` is True if the metadata has the frame with the highest number; None if it does not say.
     """
     if is_last_there is False:
-        raise UnknownFrame("frames: the instance has fewer, as the metadata of its series says")
+        raise UnknownFrame("frames: the instance has fewer frames, according to the metadata of its series")
     opened: deque[tuple[Retrieval, Reading]] = deque()
     numbers = range(1 if is_head else len(listed))
     left = iter(listed[: len(numbers)])
@@ -68,7 +69,7 @@ async def send_several(
 
 
 async def _see(opened: Reading) -> None:
-    """Returns once the first bytes of a frame are there."""
+    """Returns once the first bytes of a frame are in."""
     try:
         await opened.source.describe()
     finally:

@@ -99,7 +99,7 @@ def test_modality_and_transfer_syntax_are_those_of_the_first_slice() -> None:
     ],
 )
 def test_what_lists_no_instance_is_refused(metadata: object) -> None:
-    with pytest.raises(OriginMismatch, match="the series' metadata"):
+    with pytest.raises(OriginMismatch, match="the series metadata"):
         read_frames(KEY, metadata)
 
 

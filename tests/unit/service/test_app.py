@@ -424,7 +424,7 @@ async def test_a_fault_of_ours_is_500_and_logged_without_what_was_asked(
         await home.app.viewers(scope, receive, send)  # a server that left out the path
     assert said[0]["status"] == 500
     assert json.loads(said[1]["body"])["title"] == "InternalFault"
-    assert "a fault of ours" in caplog.text
+    assert "a fault inside the proxy" in caplog.text
     assert "SENTINEL" not in caplog.text
 
 

@@ -486,7 +486,7 @@ async def test_a_body_that_breaks_is_told_of_and_never_whole_at_the_origin(
     await asyncio.gather(*filter(None, reading), return_exceptions=True)
     assert b"\r\n0\r\n" not in seen
     assert b"DELETE" not in seen
-    assert "a fault of ours" not in caplog.text
+    assert "a fault inside the proxy" not in caplog.text
 
 
 @asynccontextmanager
