@@ -4,8 +4,9 @@ A fetch holds a seat until its response has ended. The last quarter of the seats
 have no picture yet, so such a viewer need not wait for one. Plans leave half of the seats to viewers.
 
 The gate also decides how many bytes are on their way at once. A fetch of the first bytes that a viewer wants
-goes out at once. Any other fetch goes out when less than a *window* (`proxy.origin.window`) of bytes is to
-come on the fetches ahead of it. Ahead of a plan are all fetches, ahead of a viewer those of viewers. Ahead of
+goes out at once. Any other fetch goes out if fewer fetches run than the origin repays
+(`proxy.origin.concurrency`), or if less than a *window* of bytes (`proxy.origin.window`) is to come on the
+fetches ahead of it. Ahead of a plan are all fetches, ahead of a viewer those of viewers. Ahead of
 a viewer that wants a whole frame are only fetches of its own kind. So short frames are fetched one after
 another, at most one window of bytes at a time. If they shared the link, all of them would be late.
 
@@ -14,8 +15,7 @@ until only a window of the completion is left.
 
 No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out.
 
-Each event costs O(log n) for n waiting fetches. A waiting fetch gets its rank when it arrives and when it is
-told to `move`. Its former entry stays in the heap and is ignored.
+Each event costs O(log n) for n waiting fetches. A fetch gets its rank when it arrives and when it is to `move`.
 """
 
 import asyncio
@@ -273,12 +273,6 @@ class Gate:
         if turn <= Turn.VIEWER_WHOLE:
             return 0
         return self._kept_for_first if turn < Turn.PLAN_FIRST else self._kept_for_viewers
-
-    def _ahead_of(self, turn: Turn) -> int:
-        """Bytes to come on the fetches ahead of one of this turn."""
-        if turn is Turn.VIEWER_WHOLE:
-            return self.account.of(turn)
-        return self.account.before(Turn.PLAN_FIRST) if turn < Turn.PLAN_FIRST else self.account.total
 
     def _is_over_quota(self) -> bool:
         """True if the origin's requests per second are used up. If so, an alarm is set for later."""
