@@ -15,7 +15,7 @@ until only a window of the completion is left.
 
 No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out.
 
-Each event costs O(log n) for n waiting fetches. A fetch gets its rank when it arrives and when told to `move`.
+Each event costs O(log n) for n waiting fetches. A fetch gets its rank when it comes and when told to `move`.
 """
 
 import asyncio
