@@ -1,9 +1,9 @@
-"""One origin: a fetch of a span of a frame, checked and bounded, and everything else handed through.
+"""One origin: it fetches spans of frames, checked and bounded, and forwards all other requests.
 
-The form is the one that works there (`proxy.origin.forms`). A single part is asked for by ranges, since
-there a range is one of the codestream (PS3.18 8.6). Multipart is asked for whole and taken apart; by
-ranges only where the origin's answers are provably the same each time, and then these are ranges of
-the body around the codestream.
+A fetch uses the form that works at the origin (`proxy.origin.forms`). A single part is requested by ranges,
+because a range of it is a range of the codestream (PS3.18 8.6). A multipart response is requested whole and
+parsed. It is requested by ranges only if the origin's responses are known to be the same each time. These are
+ranges of the body, which includes the envelope.
 """
 
 import asyncio
@@ -65,45 +65,45 @@ class Origin:
     ) -> None:
         self.name = name
         self.via = via or Via()
-        """Written into each request, and looked for in each answer."""
+        """The proxy's Via entry. It is added to each request, and a response that has it is a loop."""
         self._base = base_url.rstrip("/")
         self.base_path = urlsplit(self._base).path
-        """The path of its base there, without a slash at its end."""
+        """Path of the base URL, without a trailing slash."""
         self._metrics = telemetry.metrics
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name)
-        """Which form of asking for frames works there."""
+        """The forms in which the origin serves frames."""
         self._elsewhere: dict[str, Asking] = {}
         self.keeps_labels = keeps_labels
-        """Whether HTJ2K is handed on under its label there, true or not."""
+        """True if HTJ2K keeps the media type that the origin gave it, even if that is wrong."""
         self._is_trusted = is_trusted
         self._has_told_of_lease = False
         self.health = Health(name, telemetry)
-        """Whether it is asked at all just now."""
+        """Decides if the origin is asked now."""
         self._window = window or Window()
         self._is_own_proof = auth is not None
         self._exchange = Exchange(transport, auth, self.via)
 
     def report(self) -> OriginReport:
-        """What it was seen to do."""
+        """Reports what is known of the origin."""
         return self.asking.report(is_resting=self.health.is_resting)
 
     @property
     def has_validators(self) -> bool | None:
-        """Whether its frames have strong validators; None where that is not known yet."""
+        """True if its frames have strong validators; None if that is not known yet."""
         return self.asking.has_validators
 
     def may_ask_again(self) -> bool:
-        """Whether one request that failed may be asked again; counts it."""
+        """Counts a retry, and returns True if a failed request may be retried now."""
         return self.health.may_ask_again()
 
     @asynccontextmanager
     async def fetch(
         self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: object = None
     ) -> AsyncIterator[Answer]:
-        """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`.
+        """Fetches a span of a codestream. Raises `OriginError`, also if it is of another version than `held`.
 
-        Who else wants the frame, the `demand`, makes no difference to an origin.
+        The `demand` makes no difference to an origin.
         """
         del demand
         outcome, reply = "ok", None
@@ -138,23 +138,23 @@ class Origin:
                 await reply.response.aclose()
 
     def _asking(self, asked: OriginRequest) -> tuple[str, Asking]:
-        """The series, and which forms work at the path of frames, or at that of an alternate."""
+        """The series, and the forms that work for its frames, or for the alternate that is asked for."""
         path, series = asked.key.frames_path, asked.path.partition("/instances/")[0]
         if not path:
             return series, self.asking
-        if path not in self._elsewhere:  # there are no more than the configuration names
+        if path not in self._elsewhere:  # no more than the configuration names
             self._elsewhere[path] = Asking(self.name, self.asking.known)
         return series, self._elsewhere[path]
 
     async def _as_stored(
         self, inquiry: Inquiry, free: Reply, came: Answer, stage: str
     ) -> tuple[Reply, Answer]:
-        """The same frame as it is stored, if it came decompressed and another form gives it so."""
+        """Replaces a frame that came decompressed by its stored form, if another request gives that."""
         leading, chunks = await begun(came.chunks, TELLING)
         came = replace(came, chunks=chunks)
         if transfer_syntax_of(came.claim.label) not in UNCOMPRESSED or kind_of(leading):
             return free, came
-        # A 500 may tell of a moment only.
+        # A 500 may be only temporary.
         forms = [form for form in inquiry.asking.stored() if free.refusals.get(form, 500) == 500]
         for form in forms:
             with suppress(OriginError):
@@ -171,7 +171,7 @@ class Origin:
         return free, came
 
     async def _answer(self, reply: Reply, held: Claim | None, stage: str) -> Answer:
-        """What came, in bytes of the codestream."""
+        """Checks a response, and returns it in bytes of the codestream."""
         response, ranged, form = reply.response, reply.span, reply.form
         headers: Mapping[str, str] = response.headers
         body = self._body(response, stage)
@@ -179,7 +179,7 @@ class Origin:
             headers, body = await without_false(headers, body, is_rest=held is not None)
         seen = believe(response.status_code, headers, ranged, held, is_trusted=self._is_trusted)
         self._tell_of(seen.lease)
-        if seen.stop is not None and seen.start < ranged.start:  # all of it, where its rest was asked for
+        if seen.stop is not None and seen.start < ranged.start:  # the whole frame instead of a later range
             stop = min(seen.stop, ranged.stop or seen.stop)
             seen, body = replace(seen, start=ranged.start, stop=stop), within(body, ranged.start, stop)
         if held is not None and held.offset:
@@ -201,7 +201,7 @@ class Origin:
         return Answer(claim, seen.start, seen.stop, exactly(body, seen.stop - seen.start))
 
     def _tell_of(self, lease: Lease) -> None:
-        """Says once that the origin does not let frames be kept."""
+        """Warns once if the origin does not allow frames to be stored."""
         if min(lease.own, lease.shared) <= 0 and not self._has_told_of_lease:
             self._has_told_of_lease = True
             told = {"origin": self.name, "own": lease.own, "shared": lease.shared}
@@ -218,11 +218,11 @@ class Origin:
         return self._answered(seen, part, form, seen.stop)
 
     def _answered(self, seen: Believed, part: Part, form: int, have: int | None) -> Answer:
-        """The answer of a part, of whose body so many bytes arrive; None is all of them."""
+        """The answer for a part of a body, of which the first `have` bytes arrive; None is all bytes."""
         if part.total == 0 or part.total > self._max_frame_bytes:
             raise OriginMismatch("no frame has that many bytes", "too_large" if part.total else "length")
         label, ends = label_of(part.media), part.offset + part.total
-        # Only an envelope may hide behind a part; a single part is all of its body.
+        # Only an envelope may follow a part. A single part is the whole body.
         unknown = None if part.offset else 0
         tail = unknown if seen.total is None else max(0, seen.total - ends)
         claim = Claim(label, part.total, seen.validator, seen.lease, form, part.offset, tail)
@@ -240,7 +240,7 @@ class Origin:
     async def _body(
         self, response: httpx.Response, stage: str, *, is_raw: bool = False
     ) -> AsyncIterator[bytes]:
-        """The body as it arrives; with its content coding undone unless it is handed through."""
+        """The body as it arrives; decoded, unless `is_raw`."""
         received = self._metrics.origin_bytes.labels(self.name, stage)
         try:
             async for chunk in response.aiter_raw() if is_raw else response.aiter_bytes():
@@ -256,7 +256,7 @@ class Origin:
     async def forward(
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
     ) -> httpx.Response:
-        """Anything that is not a frame, answered as a stream that the caller closes. Raises `OriginError`."""
+        """Forwards a request. The caller closes the response, which is a stream. Raises `OriginError`."""
         request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
         response = await self._passed(self._exchange.send(request))
         try:
@@ -267,12 +267,12 @@ class Origin:
         return response
 
     def _check_own_proof(self, status: int) -> None:
-        """Raises `OriginFailed` where credentials of our own are refused: no viewer can help that."""
+        """Raises `OriginFailed` if the proxy's own credentials are refused, since no viewer can mend that."""
         if self._is_own_proof and status in (401, 403):
             raise OriginFailed("the origin refuses the proxy's own credentials", status)
 
     async def _passed(self, sent: Awaitable[httpx.Response]) -> httpx.Response:
-        """Counts what comes of something that is handed through, and how the origin fares with it."""
+        """Counts the outcome of a forwarded request, and notes it for the health of the origin."""
         try:
             response = await sent
         except OriginError as error:
@@ -284,11 +284,11 @@ class Origin:
         return response
 
     def body_of(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        """The body of what was handed through, as it arrives."""
+        """The body of a forwarded response, as it arrives."""
         return self._timed(self._body(response, "pass", is_raw=True))
 
     def _timed(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """A body that is no frame, which tells the rate of the line if no frame has told it yet."""
+        """A body that is not a frame. It measures the rate of the link if no frame has done so yet."""
         return self._telling(body) if self._window.is_unknown else body
 
     async def _telling(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -298,7 +298,7 @@ class Origin:
             yield chunk
 
     async def read_whole(self, target: str, headers: Headers) -> bytes:
-        """The body of a GET, no larger than a frame may be. Raises `OriginError`."""
+        """Returns the body of a GET, which may not be larger than a frame. Raises `OriginError`."""
         response, body = await self._read(target, headers)
         self._check_own_proof(response.status_code)
         check_status(response.status_code, response.headers)
@@ -313,16 +313,16 @@ class Origin:
         return response, b"".join(chunks)
 
     async def greet(self) -> None:
-        """Opens connections and sees that somebody answers, whatever it is. Raises `OriginError`.
+        """Opens connections and checks that the origin responds at all. Raises `OriginError`.
 
-        Two of them: the completion of the first frame is asked for before its first fetch has ended.
+        It opens two, because the completion of a frame is requested before its first fetch has ended.
         """
         await asyncio.gather(self._greet(), self._greet())
 
     async def _greet(self) -> None:
         try:
             response, _ = await self._read("studies?limit=1", ())
-        except OriginRefused:  # it redirects elsewhere, as to where people log in
+        except OriginRefused:  # it redirects to another host, for example to a login page
             return
         if response.status_code >= 500:
             raise OriginFailed(f"the origin answered {response.status_code}")

@@ -1,4 +1,4 @@
-"""Content codings that an origin names and that are none, as `aws-chunked`, which S3 keeps of an upload."""
+"""False content codings, such as `aws-chunked`, which S3 keeps from an upload."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -9,15 +9,16 @@ CODINGS = frozenset(
     {"br", "compress", "dcb", "dcz", "deflate", "exi", "gzip", "identity", "pack200-gzip", "zstd"}
     | {"x-compress", "x-gzip"}
 )
-"""Those that are registered (RFC 9110 16.6.1): what is named by them is believed."""
+"""Registered content codings (RFC 9110 16.6.1). The proxy believes an origin that names one of these."""
 
 
 async def without_false(
     headers: Mapping[str, str], body: AsyncIterator[bytes], *, is_rest: bool
 ) -> tuple[Mapping[str, str], AsyncIterator[bytes]]:
-    """Headers and body of an answer, without codings that nobody knows if the body begins with a codestream.
+    """Removes unknown codings from the headers of a response if its body begins with a codestream.
 
-    Of a rest (`is_rest`) the first bytes, which are held, have told.
+    If `is_rest`, they are removed without a look at the body, because the first bytes are held already.
+    Returns the headers and the body.
     """
     tokens = [token.strip().lower() for token in headers["content-encoding"].split(",")]
     known = [token for token in tokens if token in CODINGS]

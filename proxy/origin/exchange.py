@@ -1,7 +1,8 @@
-"""Requests to one origin, and the heads of its answers; errors of the transport become the house's own here.
+"""Requests to one origin, and the heads of its responses. Errors of the transport become the proxy's errors.
 
-The transport itself reads past interim answers (RFC 9110 15.2), and refuses two lengths that differ, a length
-that is no number, and a status that has not three digits. What it lets through against HTTP is refused here.
+The transport itself skips interim responses (RFC 9110 15.2). It refuses two lengths that differ, a length
+that is not a number, and a status that does not have three digits. This module refuses other responses that
+break HTTP.
 """
 
 from contextlib import suppress
@@ -15,7 +16,7 @@ from proxy.origin.faults import CertificateRefused
 from proxy.wire.via import Via
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""Statuses that say where a GET is answered instead (RFC 9110 15.4)."""
+"""Statuses that redirect a GET (RFC 9110 15.4)."""
 MOST_HOPS = 5
 """Redirects that are followed for one request."""
 _PORTS = {"http": 80, "https": 443}
@@ -26,16 +27,17 @@ class Exchange:
 
     def __init__(self, transport: httpx.AsyncBaseTransport, auth: httpx.Auth | None, via: Via) -> None:
         self._via = via
-        # The transport has the limits of time; one more over all would cut long answers.
+        # The transport has the time limits. A limit on the whole request would cut long responses.
         client = httpx.AsyncClient(transport=transport, auth=auth, timeout=None, trust_env=False)  # noqa: S113
-        # Else it would keep each cookie that the origin ever set, though cookies are the viewers'.
+        # Otherwise httpx would store every cookie that the origin sets, but cookies belong to the viewers.
         client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._client = client
 
     async def get(self, url: str, headers: Headers) -> httpx.Response:
-        """A GET, followed where the same host redirects it; its answer is a stream that the caller closes.
+        """Sends a GET, and follows redirects to the same host. The caller closes the response, a stream.
 
-        Raises `OriginError`; a redirect to another host, which may not see these headers, is `OriginRefused`.
+        Raises `OriginError`. A redirect to another host raises `OriginRefused`, because that host may not see
+        these headers.
         """
         request = httpx.Request("GET", url, headers=encoded(headers))
         for _ in range(MOST_HOPS + 1):
@@ -50,7 +52,7 @@ class Exchange:
         raise OriginFailed(f"the origin redirected more than {MOST_HOPS} times")
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """Any request; its answer is a stream that the caller closes. Raises `OriginError`, `Loop`."""
+        """Sends a request. The caller closes the response, a stream. Raises `OriginError`, `Loop`."""
         request.headers["via"] = self._via.after(request.headers.get("via"))
         try:
             response = await self._client.send(request, stream=True)
@@ -82,8 +84,8 @@ def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 
 def _fault(response: httpx.Response) -> str:
-    """Why an answer can't be handed on, whatever it is to; empty if it can."""
-    if not 200 <= response.status_code <= 599:  # RFC 9110 15; nobody asked for another protocol (15.2.2)
+    """Why a response breaks HTTP, so that no viewer may get it; empty if it does not."""
+    if not 200 <= response.status_code <= 599:  # RFC 9110 15; no request asked for another protocol (15.2.2)
         return f"the origin answered {response.status_code}"
     if "transfer-encoding" in response.headers and "content-length" in response.headers:  # RFC 9112 6.3
         return "the origin's answer has both Content-Length and Transfer-Encoding"
@@ -99,7 +101,7 @@ def _target(url: httpx.URL, location: str) -> httpx.URL:
 
 
 def _is_same_host(url: httpx.URL, target: httpx.URL) -> bool:
-    """Whether what was sent to one URL may be sent to another: the same server, or its TLS port instead."""
+    """True if two URLs lead to the same server, or the second one to its TLS port."""
     if target.userinfo or target.host != url.host:
         return False
     is_upgrade = (_address(url), _address(target)) == (("http", 80), ("https", 443))
