@@ -1,9 +1,9 @@
-"""Which requests are let in: by their Host, by the page that sends them, and by their way here. Pure.
+"""Admission of requests by their Host, by the page that sends them, and by their Via. Pure.
 
-A page on the Internet can have its reader's browser send requests to a proxy on that machine or network.
-DNS rebinding makes the page's own name lead to the proxy; `Host` then says that name. Loopback names and IP
-addresses can't be rebound, so they are let in; Kubernetes sends its probes by the pod's address. A form may
-be posted to any site without leave; `Sec-Fetch-Site` and `Origin` then tell whose page it is on.
+A page on the Internet can make its reader's browser send requests to a proxy on that machine or network. With
+DNS rebinding, the page's own name leads to the proxy, and `Host` has that name. Loopback names and IP
+addresses can't be rebound, so they are let in. Kubernetes sends its probes to the pod's address. A page may
+post a form to any site without permission. `Sec-Fetch-Site` and `Origin` then show the site of the page.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,17 +16,17 @@ from proxy.errors import CrossSite, WrongHost
 from proxy.wire.via import Via
 
 ANY = "*"
-"""Lets in every name, or every page."""
+"""Matches every name, or every page."""
 LOOPBACK = "localhost"
 UPSTREAM = "progressive_proxy"
-"""What nginx calls us, configured as in our documentation; no name that a stranger could own."""
+"""Host that nginx sends, if configured as in the documentation; no one can register that name."""
 
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")  # RFC 9110 9.2.1
 
 
 @lru_cache(maxsize=256)
 def name_of(authority: bytes) -> str:
-    """The name in an authority, without its port; that of loopback for what leads to one place only.
+    """The name in an authority, without its port; `localhost` for an address or a name of loopback.
 
     >>> name_of(b"Viewer.example:8080"), name_of(b"[::1]:80"), name_of(b"a.localhost")
     ('viewer.example', 'localhost', 'localhost')
@@ -48,43 +48,44 @@ class Admission:
     """Admits requests by their method and headers."""
 
     via: Via
-    """Tells a request that has been here."""
+    """Recognizes a request that has passed the proxy before."""
     own: frozenset[str]
-    """Names that need not be configured."""
+    """Names that are accepted without configuration."""
     hosts: frozenset[str]
     """Names by which viewers and their pages reach the proxy, in lower case."""
     pages: frozenset[str]
-    """Origins whose pages may change something here."""
+    """Origins whose pages may send unsafe requests."""
     is_guarded: bool
-    """Whether Host and pages are looked at."""
+    """True if Host and pages are checked."""
 
     def admit(self, method: bytes, fields: Mapping[bytes, bytes]) -> None:
-        """Raises `Loop`, `WrongHost`, `CrossSite`."""
+        """Checks a request. Raises `Loop`, `WrongHost` or `CrossSite`."""
         if b"via" in fields:
             self.via.check(fields[b"via"].decode("latin-1"))
         if not self.is_guarded:
             return
-        host = fields.get(b"host")  # HTTP/1.0 may have none, and no browser speaks that
+        host = fields.get(b"host")  # HTTP/1.0 may have none, but no browser uses it
         if host is not None and not self._is_ours(name_of(host)):
             raise WrongHost(
-                "Host: neither loopback nor an address, nor a name that `listen.hosts` has; add it there"
+                "Host: neither loopback, nor an address, nor a name in `listen.hosts`; add it there"
             )
         if method not in _SAFE and not self._is_let_in(fields):
             raise CrossSite(
-                "a page of another site: let it in by `cors.origins`, or by its host in `listen.hosts`"
+                "a page of another site sent this; add it to `cors.origins`, or its host to `listen.hosts`"
             )
 
     def _is_ours(self, name: str) -> bool:
         return name in self.own or name in self.hosts
 
     def _is_let_in(self, fields: Mapping[bytes, bytes]) -> bool:
-        """Whether no page asks, or one that may change something."""
+        """True if no page sends the request, or a page that may send unsafe requests."""
         site, origin = fields.get(b"sec-fetch-site"), fields.get(b"origin")
         if site in (b"same-origin", b"none") or (site is None and origin is None):
             return True
         page = (origin or b"null").decode("latin-1")
         authority = page.partition("://")[2].encode("latin-1")
-        # Over plain HTTP a browser tells no site. Without leave a page can't set X-Forwarded-Host.
+        # Over plain HTTP a browser sends no Sec-Fetch-Site. A page can't set X-Forwarded-Host without
+        # permission.
         same = (fields.get(b"host"), fields.get(b"x-forwarded-host"))
         if site is None and authority and authority in same:
             return True
@@ -96,8 +97,9 @@ def admission_of(
 ) -> Admission:
     """The admission to a proxy that listens on these names or addresses.
 
-    Host and pages are looked at if strangers could do harm, and if somebody named hosts: a proxy on loopback
-    counts on nobody else to get there, and one with credentials of its own reads for whoever gets there.
+    Host and pages are checked if `hosts` has names, or if a stranger's page could do harm. It could if the
+    proxy listens on loopback, because such a proxy relies on being unreachable from elsewhere. It also could
+    if the proxy `has_own_proof`, because the proxy then reads for every caller with its own credentials.
     """
     listened = tuple(listened)
     names = frozenset(each.lower() for each in listened)
@@ -107,7 +109,7 @@ def admission_of(
 
 
 def leads_to(url: str, host: str, port: int) -> bool:
-    """Whether a URL surely leads to the listener at this host and port; names are not looked up.
+    """True if a URL surely leads to the listener at this host and port. Names are not looked up.
 
     >>> leads_to("http://localhost:8080/x", "0.0.0.0", 8080), leads_to("http://pacs:8080", "0.0.0.0", 8080)
     (True, False)
