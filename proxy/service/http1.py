@@ -1,22 +1,22 @@
-"""HTTP/1.1 as viewers speak it: uvicorn's protocol, made safe to be pooled and bounded. A door to httptools.
+"""The HTTP/1.1 protocol of the listeners: that of uvicorn, made safe for pooled connections, and bounded.
 
-Servers in front of the proxy pool their connections to it. If bytes of one caller were taken for the next
-caller's request, they would travel under that caller's token. So uvicorn's protocol is changed in this:
+Servers in front of the proxy pool their connections to it. If bytes of one caller were parsed as the next
+caller's request, they would be sent with that caller's token. So this protocol differs from uvicorn's:
 
 - After a request with `Upgrade`, httptools takes the body for another protocol, and uvicorn parses its later
-  bytes as the next request (uvicorn 2722, httptools 124). Here a second parser reads that body. The answer
-  ends the connection, and nothing behind the body is parsed. The same holds for `Expect`: a viewer that gets
-  its final answer at once may send the body or leave it out.
-- Trailers are dropped (RFC 9110 6.5.1); httptools reports them as it reports headers.
+  bytes as the next request (uvicorn 2722, httptools 124). Here a second parser reads that body. The response
+  ends the connection, and nothing after the body is parsed. The same holds for `Expect`: a viewer that gets
+  its final response at once may send the body or leave it out.
+- Trailers are dropped (RFC 9110 6.5.1). httptools reports them in the same way as headers.
 - URL, headers, chunk extensions and trailers are bounded while they arrive, and headers have a deadline. The
-  parser gets `SLICE` bytes at once, so it holds `header_bytes` and a slice of an endless header.
-- HTTP/1.0 knows no chunks: the end of the connection ends the body. If an answer is cut, a reset ends the
-  connection, because the answer would look whole otherwise.
+  parser gets `SLICE` bytes at once, so of an endless header it holds only `header_bytes` and a slice.
+- HTTP/1.0 has no chunks, so the end of the connection ends the body. If a response is cut off, a reset ends
+  the connection, because otherwise the response would look complete.
 
-A connection is between two requests, in a head, in a body, or deaf. A deaf connection parses nothing more,
-and stays deaf. Each fault makes it deaf; the viewer is told of the fault after the answers to all its
-earlier requests. Then the connection ends in two steps: with unread bytes it would be reset at once, and the
-viewer would lose that last answer (RFC 9112 9.6).
+A connection is between two requests, in a head, in a body, or deaf. A deaf connection parses no more bytes,
+and stays deaf. Each error makes it deaf. The viewer gets the error after the responses to all its earlier
+requests. Then the connection ends in two steps. If it ended with unread bytes, it would be reset at once, and
+the viewer would lose that last response (RFC 9112 9.6). Only this module imports httptools.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ from proxy.wire.problem import answer_to
 SLICE = 4096
 """Bytes that the parser gets at once."""
 A_CHUNK = 16
-"""Bytes that a chunk may have beside its content, free of the bound (RFC 9112 7.1)."""
+"""Bytes of a chunk besides its content that do not count towards the bound (RFC 9112 7.1)."""
 LINGER = 2.0
-"""Seconds in which what a viewer still sends is read and dropped, so that it gets its last answer."""
+"""Seconds for which later bytes of a viewer are read and dropped, so that it gets its last response."""
 
 _RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 
@@ -58,16 +58,16 @@ def _uncounted(reason: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a request has to keep before anybody is asked."""
+    """The rules that a request has to keep before the application sees it."""
 
     url_bytes: int = 16 * 1024
-    """Bytes of the longest URL."""
+    """Maximum bytes of a URL."""
     header_bytes: int = 32 * 1024
-    """Bytes of all headers; of chunk extensions and trailers likewise."""
+    """Maximum bytes of all headers; also of chunk extensions and trailers."""
     header_seconds: float = 10.0
-    """Seconds from the first byte of a request to the last one of its headers."""
+    """Maximum seconds from the first byte of a request to the last byte of its headers."""
     admit: Callable[[bytes, Fields], None] = _everybody
-    """Raises `ProxyError` for the method and headers of a request that is not to be answered."""
+    """Checks the method and headers of a request. Raises `ProxyError` if it is not admitted."""
     count: Callable[[str], None] = _uncounted
     """Counts a refusal by the name of its error."""
 
@@ -89,25 +89,25 @@ class Http1(HttpToolsProtocol):
         self._rules = rules
         self._is_in_head = self._is_in_body = self._is_deaf = False
         self._arrived = 0
-        """Bytes of the head so far; in a body, of what is no content."""
+        """Bytes of the head so far; in a body, bytes that are not content."""
         self._deadline: asyncio.TimerHandle | None = None
         self._fault: ProxyError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """A connection of which nothing is heard is idle."""
+        """Starts the timeout of an idle connection."""
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends what waits for more."""
+        """Ends the timers of the connection."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._unset_deadline()
 
     def data_received(self, data: bytes) -> None:
-        """Parses what came, unless the connection is deaf."""
+        """Parses the bytes, unless the connection is deaf."""
         self._unset_keepalive_if_required()
         at = 0
         while at < len(data) and not self._is_deaf:
@@ -129,27 +129,27 @@ class Http1(HttpToolsProtocol):
             self._deadline = self.loop.call_later(self._rules.header_seconds, self._expire)
 
     def on_message_begin(self) -> None:
-        """A request begins, unless the one before was the last."""
+        """A request begins. It is refused if the connection is deaf."""
         if self._is_deaf:
             raise BadRequest("nothing is read behind the last request")
         self._is_in_head = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the URL."""
+        """A part of the URL is in."""
         self.url += url
         if len(self.url) > self._rules.url_bytes:
             raise UrlTooLong(f"URL: {self._rules.url_bytes} bytes at most")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer, which is dropped."""
+        """A header is complete, or a trailer, which is dropped."""
         if self._is_in_head:
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Begins the answer, or refuses it; in uvicorn's stead, since each hit comes this way."""
+        """Starts the application, or refuses the request. Replaces uvicorn's, for faster hits."""
         limit = self._rules.header_bytes
-        if self._arrived > limit and size_of(self.headers) > limit:  # else a body came with it
+        if self._arrived > limit and size_of(self.headers) > limit:  # otherwise a body came with it
             raise TooLarge(f"headers: {limit} bytes at most")
         version, method = self.parser.get_http_version(), self.parser.get_method()
         fields = joined(self.headers, b", ".join)
@@ -184,7 +184,7 @@ class Http1(HttpToolsProtocol):
         self._unset_deadline()
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
+        """A part of the body is in."""
         self._arrived = max(0, self._arrived - len(body))
         super().on_body(body)
 
@@ -193,7 +193,7 @@ class Http1(HttpToolsProtocol):
         self._arrived = max(0, self._arrived - A_CHUNK)
 
     def on_message_complete(self) -> None:
-        """The request is whole, unless it carries Upgrade: then its head is."""
+        """The request is complete; with Upgrade, only its head."""
         if self.parser.should_upgrade():
             return
         self._is_in_body, self._arrived = False, 0
@@ -203,14 +203,14 @@ class Http1(HttpToolsProtocol):
         self._is_deaf = not cycle.keep_alive
 
     def on_response_complete(self) -> None:
-        """An answer has ended: the next one begins, or the viewer hears of a fault."""
+        """A response has ended. The next one begins, or the viewer gets the error."""
         if self._fault is not None and not self.pipeline:
             self._answer_refusal(self._fault)
         else:
             super().on_response_complete()
 
     def _read_body_apart(self) -> None:
-        """Has a parser of its own read the body of a request with Upgrade; framed as the request said."""
+        """Reads the body of a request with Upgrade by a second parser, with the framing of the request."""
         framing = (b"content-length", b"transfer-encoding")
         lines = [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] in framing]
         told = SimpleNamespace(
@@ -223,7 +223,7 @@ class Http1(HttpToolsProtocol):
 
     def _expire(self) -> None:
         self._deadline = None
-        if self.flow.read_paused:  # for an earlier answer's sake, which is not the viewer's fault
+        if self.flow.read_paused:  # because an earlier response runs, which is not the viewer's fault
             self._deadline = self.loop.call_later(self._rules.header_seconds, self._expire)
         elif not self._is_deaf:
             self._refuse(TooSlow(f"headers: all of them within {self._rules.header_seconds:g} s"))
@@ -234,7 +234,7 @@ class Http1(HttpToolsProtocol):
             self._deadline = None
 
     def _refuse(self, error: ProxyError) -> None:
-        """Hears nothing any more, and tells why as soon as earlier requests are answered."""
+        """Makes the connection deaf, and sends the error once earlier requests are answered."""
         self._is_deaf, self._fault = True, error
         self._unset_deadline()
         self._rules.count(type(error).__name__)
@@ -242,9 +242,9 @@ class Http1(HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             self._answer_refusal(error)
         elif not self._is_in_body:
-            pass  # the answers under way come first
+            pass  # the responses that run come first
         elif self.pipeline and self.pipeline[0][0] is cycle:
-            self.pipeline.popleft()  # its own body is broken, and nobody has read of it
+            self.pipeline.popleft()  # its own body is broken, and the application has not started
         else:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -268,7 +268,7 @@ class Http1(HttpToolsProtocol):
         self.loop.call_later(LINGER, self.transport.close)
 
     async def _until_closed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers HTTP/1.0: a body whose length is not told ends with the connection (RFC 9112 6.3)."""
+        """Answers HTTP/1.0. A body without a length ends with the connection (RFC 9112 6.3)."""
         cycle, is_open = self.cycle, False
 
         async def sending(message: MutableMapping[str, Any]) -> None:
@@ -294,7 +294,7 @@ class Http1(HttpToolsProtocol):
 
 
 def _fault_in(error: HttpParserError) -> ProxyError:
-    """What a parser's error says; one of ours that a callback raised is its context."""
+    """The error for a parser's error. If a callback raised a `ProxyError`, that is its context."""
     if isinstance(error.__context__, ProxyError):
         return error.__context__
     return BadRequest(f"no request of HTTP/1.1: {error}")

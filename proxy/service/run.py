@@ -1,4 +1,4 @@
-"""Serving: the process's signals, sockets and event loop."""
+"""Runs the service: the signals, sockets and event loop of the process."""
 
 import asyncio
 import gc
@@ -26,14 +26,14 @@ def run(
 ) -> None:
     """Serves until SIGTERM or SIGINT, on these sockets or on those of the settings. Raises `OSError`.
 
-    With the path of its configuration it takes changes of that into force.
+    If `path` is given, it applies changes of that configuration file.
     """
     logs.configure(settings.log.level, settings.log.format)
     listen = settings.listen
     viewers = viewers or open_socket(*split_address(listen.viewers))
     admin = admin or open_socket(*split_address(listen.admin))
     app = create_app(settings)
-    # All this stays. Each time that the collector went through it, nobody was served for 13 to 53 ms.
+    # These objects stay for good. Each collection that went through them stopped the service for 13 to 53 ms.
     gc.collect()
     gc.freeze()
     uvloop.run(_serve(app, viewers, admin, path))
@@ -54,6 +54,6 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
         rules = app.rules
         both = Listener(app.viewers, viewers, grace, rules), Listener(app.admin, admin, grace, rules)
-        await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
+        await serve(*both, stop, app.plans.tasks.close)  # clients that follow a plan are told of its end
         if looking is not None:
             looking.cancel()
