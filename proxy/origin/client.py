@@ -138,7 +138,7 @@ class Origin:
                 await reply.response.aclose()
 
     def _asking(self, asked: OriginRequest) -> tuple[str, Asking]:
-        """The series, and the forms that work for its frames, or for the alternate that is asked for."""
+        """The series, and the forms that work for its frames, or for the requested alternate."""
         path, series = asked.key.frames_path, asked.path.partition("/instances/")[0]
         if not path:
             return series, self.asking

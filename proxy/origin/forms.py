@@ -76,7 +76,7 @@ _OTHER_KIND = (2, 0)
 
 @dataclass(frozen=True, slots=True)
 class OriginReport:
-    """What is known of an origin; None if a fact is not known yet."""
+    """The known facts of an origin; None if a fact is not known yet."""
 
     form: str | None
     """The form that worked last."""

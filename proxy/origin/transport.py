@@ -1,4 +1,4 @@
-"""httpx over the Rust transport of pyreqwest, so that bytes are handed on as they arrive.
+"""httpx over the Rust transport of pyreqwest, so that bytes are passed on as they arrive.
 
 The transport that pyreqwest ships for httpx collects 64 KiB before it returns a response, and again before
 each chunk. A first picture must not wait for that. This transport returns the response as soon as its headers
