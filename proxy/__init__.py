@@ -10,6 +10,6 @@ Packages in five bands, from the top down. A package imports from its own band a
     facts                  frame  plan  codestream  wire  telemetry  errors
 
 A viewer's request for a frame goes through `viewers`, `access` and `fetch`. If the cache does not hold the
-bytes, a fill asks the frame's supplier, `origin` or `alternates`, when the gate gives it a turn. A plan in
-`prefetch` takes the same way from `fetch` on.
+bytes, a fill fetches them from the frame's supplier, `origin` or `alternates`, when the gate lets it. A plan
+in `prefetch` opens frames through `fetch` too.
 """

@@ -1,1 +1,1 @@
-"""Decides who may ask for what: hosts and pages that are let in, and the credentials that prove a caller."""
+"""Access control: the hosts and pages that are let in, and the credentials of a caller."""

@@ -1,9 +1,9 @@
-"""Decides who may read what: what one credential fetched is found by that credential alone.
+"""Callers and their partitions: a frame that was fetched with a credential is served only with that one.
 
-A credential is what is forwarded to the origin, and nothing else: a cookie that stays here proves nothing
-there. The partition of a request is an HMAC of it under a key made at start, so neither a token nor anything
-that could be tried against a list of tokens is ever stored. `access: shared` says that the origin has no
-users of its own.
+Only headers that are forwarded to the origin are a credential. A cookie that is not forwarded proves nothing
+to the origin. The partition of a request is an HMAC of the credential, with a key made at start. So the proxy
+stores neither a token nor a digest that could be compared with a list of tokens. `access: shared` means that
+the origin does not tell users apart.
 """
 
 import hmac
@@ -18,10 +18,10 @@ from proxy.wire.cookies import named
 from proxy.wire.trace import trace_of
 
 CREDENTIALS = ("authorization", "cookie")
-"""Headers that prove who asks."""
+"""Headers that prove the identity of the caller."""
 
 PROXY = b"proxy"
-"""The partition of an origin that knows the proxy only: it answers one caller, as a private cache has."""
+"""The partition for an origin that knows only the proxy, so that all viewers are one caller."""
 
 Policy = Literal["credential", "shared"]
 Pairs = tuple[tuple[str, str], ...]
@@ -29,17 +29,17 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Which of a viewer's credentials an origin gets."""
+    """The credentials of a viewer that are forwarded to an origin."""
 
     authorization: bool = True
-    """True if it gets `Authorization`."""
+    """True if `Authorization` is forwarded."""
     cookies: frozenset[str] | None = None
-    """Names of the cookies that it gets; None is all of them."""
+    """Names of the cookies that are forwarded; None is all cookies."""
     is_own: bool = False
-    """True if it gets credentials of the proxy's own instead, so that all viewers are one caller."""
+    """True if the origin gets the proxy's own credentials instead, so that all viewers are one caller."""
 
     def credentials(self, headers: Iterable[tuple[str, str]]) -> Pairs:
-        """The headers that it gets, of all of a request's, names in lower case.
+        """The headers of a request that prove the caller to the origin. Names are in lower case.
 
         >>> Forward(cookies=frozenset({"a"})).credentials([("cookie", "a=1; b=2"), ("accept", "*/*")])
         (('cookie', 'a=1'),)
@@ -58,23 +58,23 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of an origin; made once for each request by `Access.admit`, and handed on."""
+    """The sender of a request to an origin. `Access.admit` makes it, once for each request."""
 
     origin: str
     """Name of the origin."""
     credentials: Pairs
-    """The headers that prove to the origin who asks; never logged, never part of a key."""
+    """Headers that prove the caller to the origin; never logged, never part of a key."""
     partition: bytes
-    """Digest of the credentials; empty if there are none, or if everybody may read."""
+    """Digest of the credentials; empty if there are none, or if all callers may read all frames."""
     trace: Pairs = ()
-    """Headers by which the request is followed: its trace, and the proxies that it came through."""
+    """Headers that trace the request: its trace context, and the proxies that it came through."""
 
 
 class Access:
-    """Decides who asks, for every request at either listener."""
+    """Finds the caller of each request at both listeners."""
 
     def __init__(self, policy: Policy, forward: Mapping[str, Forward] = MappingProxyType({})) -> None:
-        """`forward` says for each origin, by its name, what it gets."""
+        """`forward` has the credentials that are forwarded to each origin, by its name."""
         self._is_shared = policy == "shared"
         self._forward = forward
         self._key = secrets.token_bytes(32)
@@ -88,7 +88,7 @@ class Access:
         return Caller(origin, credentials, self.partition(credentials), trace)
 
     def partition(self, credentials: Iterable[tuple[str, str]]) -> bytes:
-        """Where frames of these credentials are kept; empty if there are none, or if all may read."""
+        """The partition of frames for these credentials; empty if there are none, or if all may read."""
         proof = [f"{name}:{len(value)}:{value}" for name, value in credentials]
         if self._is_shared or not proof:
             return b""

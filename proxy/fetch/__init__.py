@@ -1,1 +1,1 @@
-"""The one path of a frame: from the cache, from a fill under way, or from a supplier through its gate."""
+"""Opens frames: from the cache, from a fill that runs, or from a supplier through its gate."""

@@ -130,7 +130,7 @@ class Fill:
         return self.identity
 
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
-        """Returns where a target ends, once the bytes tell. Raises the error that ended the fill."""
+        """Returns the end of a target, once the bytes show it. Raises the error that ended the fill."""
         self._reaches.want(reach)
         self._look()
         while (told := self._reaches.told(reach)) is None:

@@ -40,7 +40,7 @@ AGAIN = 2
 BACKOFF = 0.05
 """Seconds before the first retry, give or take half; four times as long before each next one."""
 LONGEST_PAUSE = 0.5
-"""Longest Retry-After, in seconds, that the proxy waits out for a viewer; beyond it the viewer is told."""
+"""Longest Retry-After, in seconds, that the proxy waits for a viewer; for longer ones it sends the error."""
 
 _log = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class Fills:
                 start = max(start, fill.size)
             except OriginBusy as error:
                 pause = error.retry_after or 0.0
-                # A plan does its own waiting. A viewer is told of a long pause instead of waiting for it.
+                # A plan waits by itself. A viewer gets the error instead of waiting for a long pause.
                 is_long = fill.demand.planned is not None or attempt >= AGAIN or pause > LONGEST_PAUSE
                 if is_long or not fill.order.source.supplier.may_ask_again():
                     raise

@@ -118,7 +118,7 @@ class Retrieve:
         return Reading(HeldFrame(frame), CacheOutcome.HIT) if is_held else started
 
     def leave(self, wanted: Retrieval, reading: Reading, *, is_cancelled: bool) -> None:
-        """A plan has done with a frame. If it was cancelled, a fill that nobody else wants ends."""
+        """A plan has finished with a frame. If it was cancelled, the fill ends unless others want it."""
         if reading.fill is not None:
             reading.fill.demand.plans -= 1
             if is_cancelled:
@@ -144,7 +144,7 @@ class Retrieve:
 
 
 def _holds(frame: Frame, stop: Stop | None) -> bool:
-    """True if all bytes up to `stop` are held; False if more bytes are needed to know where it ends."""
+    """True if all bytes up to `stop` are held; False if that needs more bytes to know."""
     if isinstance(stop, ResolutionTarget):
         told = frame.told(stop)
         return told.is_final and told.stop <= frame.size

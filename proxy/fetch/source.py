@@ -42,7 +42,7 @@ class FrameSource(Protocol):
         """Returns when all bytes before `start` are in."""
 
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
-        """Returns where a target ends."""
+        """Returns the end of a target."""
 
     @property
     def layout(self) -> Layout | None:

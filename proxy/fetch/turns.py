@@ -18,7 +18,7 @@ class Turn(IntEnum):
     PLAN_FIRST = 4
     """No viewer has asked yet."""
     PLAN_COMPLETION = 5
-    """No viewer has asked yet, and the first bytes are there already."""
+    """No viewer has asked yet, and the first bytes are in already."""
 
 
 class Rank(NamedTuple):

@@ -1,1 +1,1 @@
-"""One request to one origin, with its response checked and bounded."""
+"""Requests to one origin, with each response checked and bounded."""

@@ -1,9 +1,8 @@
-"""Decides if an origin's response to a fetch can be believed; pure.
+"""Checks of an origin's response to a fetch; pure.
 
-A 206 counts only if its status, its Content-Range, the total, the validator and the length agree with
-what was asked and with what is held. A 200 to a later range counts if a strong validator says that it is
-the same version. It also counts if there is no validator: then it has to begin with the bytes that are
-held. Doubt is an error with a reason, never a guess.
+A 206 is accepted only if its Content-Range, total, validator and length agree with the request and with the
+bytes held. A 200 to a later range is accepted only if a strong validator shows that it is the same version,
+because then it contains that range. A response in doubt is an error with a reason; the proxy never guesses.
 """
 
 import re
@@ -28,38 +27,38 @@ _DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """The part of an answer that is known before its body."""
+    """The facts of a response that are known before its body."""
 
     media: MediaType
-    """Its Content-Type."""
+    """The Content-Type of the response."""
     start: int
-    """First byte of the body, in the representation."""
+    """Offset of the first byte of the body in the representation."""
     stop: int | None
-    """One past its last byte; None where the origin did not say."""
+    """One past the last byte; None if the origin did not say."""
     total: int | None
-    """Bytes of the whole; None where the origin did not say."""
+    """Bytes of the whole representation; None if the origin did not say."""
     validator: str | None
-    """Fit for If-Range."""
+    """A validator fit for If-Range (RFC 9110 13.1.5); None if there is none."""
     lease: Lease
-    """For how long it may be used again."""
+    """How long the response may be reused."""
     has_ranges: bool = False
-    """True if it says that it answers ranges (RFC 9110 14.3)."""
+    """True if the origin says that it supports ranges (RFC 9110 14.3)."""
 
 
 def believe(
     status: int, headers: Mapping[str, str], span: Span, held: Claim | None, *, is_trusted: bool = False
 ) -> Believed:
-    """Checks status and headers against the span asked for, of the representation, and the claim held.
+    """Checks status and headers against the requested span of the representation, and against the claim held.
 
-    An origin may be trusted that its frames do not change, whatever its Cache-Control says.
+    If the origin `is_trusted`, its frames do not change, even if its Cache-Control says that they may.
 
-    Raises `OriginRefused`, `OriginFailed`, `OriginMismatch`, or `OriginChanged` where the bytes held
-    are of another version.
+    Raises `OriginRefused`, `OriginFailed`, `OriginMismatch`, or `OriginChanged` if the bytes held are of
+    another version.
     """
     check_status(status, headers, held)
     coding = headers.get("content-encoding", "identity").lower()
     is_coded = coding != "identity"
-    # A range of a coded body has bytes of the code; whole ones are undone, if we can.
+    # A range of a coded body can't be decoded. A whole coded body is decoded if the proxy knows the coding.
     if is_coded and (status == 206 or coding not in _UNDONE):
         raise OriginMismatch("a content coding where none was accepted", "encoding")
     validator = strong_validator(headers)
@@ -106,7 +105,7 @@ def check_status(status: int, headers: Mapping[str, str], held: Claim | None = N
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, as a number or until a date (RFC 9110 10.2.3)."""
+    """Seconds, from a number or until a date (RFC 9110 10.2.3); None if the header has neither."""
     value = headers.get("retry-after", "")
     if re.fullmatch(r"[0-9]{1,6}", value, re.ASCII):
         return float(value)
@@ -134,7 +133,7 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 
 def ends_with_connection(headers: Mapping[str, str], version: str) -> bool:
-    """True if nothing but the end of its connection ends a body, as when it was cut (RFC 9112 6.3).
+    """True if only the end of the connection ends the body, so a cut can't be seen (RFC 9112 6.3).
 
     >>> ends_with_connection({"connection": "close"}, "HTTP/1.1"), ends_with_connection({}, "HTTP/2")
     (True, False)
@@ -144,7 +143,7 @@ def ends_with_connection(headers: Mapping[str, str], version: str) -> bool:
 
 
 def strong_validator(headers: Mapping[str, str]) -> str | None:
-    """The validator for If-Range: a strong ETag, else a Last-Modified that is strong (RFC 9110 8.8.2.2).
+    """The validator for If-Range: a strong ETag, else a strong Last-Modified (RFC 9110 8.8.2.2).
 
     >>> strong_validator({"etag": '"a"'}), strong_validator({"etag": 'W/"a"'})
     ('"a"', None)
@@ -161,7 +160,7 @@ def strong_validator(headers: Mapping[str, str]) -> str | None:
 
 
 def label_of(media: MediaType) -> str:
-    """The media type as it stands in our part headers: one parameter, no space. Raises `OriginMismatch`.
+    """The media type as the proxy writes it: one parameter, no space. Raises `OriginMismatch`.
 
     >>> label_of(parse_media_type('image/jphc; transfer-syntax="1.2.840.10008.1.2.4.202"'))
     'image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202'

@@ -1,43 +1,43 @@
-"""How many fetches at once an origin repays; pure, told the time by its caller.
+"""The number of fetches that an origin should serve at once; pure, the caller gives the time.
 
-A line that all fetches share is full with a window of bytes on their way (`proxy.origin.window`), and more
-fetches at once only make each of them late. But some origins limit each connection, are far away, or are many
-machines behind one name: there twice as many fetches bring twice as many bytes in the same time. Nobody can
-tell the two kinds apart but by trying.
+If all fetches share one link, it is full with a window of bytes on their way (`proxy.origin.window`). More
+fetches at once then only delay each other. But some origins limit each connection, are far away, or are many
+machines behind one name. There twice as many fetches bring twice as many bytes in the same time. Only a trial
+can tell the two kinds apart.
 
-So the concurrency is tried. As long as fetches wait for room, the bytes that arrive are counted in
-*rounds*. If a round with `STEP` times as many fetches brings `WORTH` times the bytes a second, the larger
-number stays and the next one is tried. If it does not, the smaller number comes back, and the next trial
-waits twice as long as the one before. Now and then half the number is tried, and stays if it brings as
-much. First fetches of viewers are never held back, so they show for free what more fetches at once bring.
-While they run, a number is tried only if it has brought more before, in proportion.
+So the proxy tries. While fetches wait, the bytes that arrive are counted in *rounds*. If a round with `STEP`
+times as many fetches brings `WORTH` times the bytes a second, the larger number stays, and the next larger
+one is tried. If it does not, the smaller number returns, and the pause before the next trial doubles. Now and
+then half the number is tried, and stays if it brings about as much. First fetches of viewers are never
+delayed, so they show what more fetches at once bring. While they run, a larger number is tried only if it
+brought more before, in proportion.
 """
 
 from math import ceil
 from typing import NamedTuple
 
 STEP = 4
-"""How many times as many fetches a trial lets go."""
+"""Factor by which a trial raises the number of fetches."""
 WORTH = 1.25
-"""How many times the rate a trial has to bring."""
+"""Factor by which the rate has to rise in a trial for the larger number to stay."""
 SAME = 0.9
-"""Part of the rate that half the number must bring to stay."""
+"""Fraction of the rate that half the number has to bring to stay."""
 LINEAR = 0.7
-"""Part of a rise in proportion that a trial has to bring, so that the next one follows at once."""
+"""Fraction of a proportional rise that a trial has to bring for the next trial to follow at once."""
 LEAST_ROUND = 0.02
-"""Seconds that a round lasts at least; one round trip if that is longer."""
+"""Minimum length of a round in seconds; one round trip if that is longer."""
 CHUNKS = 8
-"""Chunks that a round has at least."""
+"""Minimum number of chunks in a round."""
 PAUSE = 0.5
-"""Seconds after a trial in vain until the next one, at first."""
+"""Seconds from a failed trial to the next, at first; they double with each failure."""
 MOST_PAUSE = 60.0
-"""Seconds between trials at most."""
+"""Maximum number of seconds between trials."""
 MOST = 1024
-"""Fetches at once that are ever tried."""
+"""Maximum number of fetches at once that is tried."""
 
 
 class Point(NamedTuple):
-    """The rate that some number of fetches at once brought."""
+    """The rate that a number of fetches at once brought."""
 
     number: int
     """Fetches at once."""
@@ -51,13 +51,13 @@ class Point(NamedTuple):
 
 
 class Concurrency:
-    """The number of fetches at once that an origin repays."""
+    """Finds the number of fetches at once by trials."""
 
     def __init__(self) -> None:
         self.number = 1
-        """Fetches that may run at once, however many bytes are on their way."""
+        """Fetches that may run at once, even if more than a window of bytes is on their way."""
         self._settled: Point | None = None
-        """The point before the trial, while there is one."""
+        """The rate before the trial; None if no trial runs."""
         self._before = 1
         """The number before the trial."""
         self._best = Point(1, 0.0)
@@ -70,13 +70,14 @@ class Concurrency:
         self._fetches = 0
 
     def idle(self) -> None:
-        """No fetch waits for room: the round says nothing."""
+        """No fetch waits, so the round is dropped."""
         self._begins_at = None
 
     def came(self, size: int, now: float, *, running: int, round_trip: float, has_first: bool) -> bool:
-        """A chunk is there while fetches wait; whether the number is another one now.
+        """A chunk came while fetches wait. Returns True if the number has changed.
 
-        `running` fetches are under way; `has_first` if a viewer waits for first bytes among them.
+        `size` is in bytes. `running` fetches run now; `has_first` is True if one brings a viewer's first
+        bytes.
         """
         if self._begins_at is None:
             self._begin(now, round_trip)
@@ -91,7 +92,7 @@ class Concurrency:
             return False
         before = self.number
         self._judge(Point(round(self._fetches / self._chunks), self._bytes / took), now, has_first=has_first)
-        # Fetches that a new number lets go begin to arrive a round trip later.
+        # Bytes of fetches that a new number allows begin to arrive a round trip later.
         self._begin(now, round_trip if self.number != before else 0.0)
         return self.number != before
 
@@ -123,7 +124,7 @@ class Concurrency:
 
     def _try(self, point: Point, now: float, *, has_first: bool) -> None:
         best = self._best
-        # More fetches brought more in proportion, so they do not share a line.
+        # More fetches brought more in proportion, so they do not share one link.
         if best.rate >= WORTH * point.rate and best.each >= LINEAR * point.each:
             self._start_trial(point, max(best.number, STEP * point.number))
         elif now >= self._next_at and not has_first:

@@ -1,9 +1,10 @@
-"""Credentials of our own towards an origin: a bearer token, a password, AWS keys. The door to botocore.
+"""The proxy's own credentials for an origin: a bearer token, a password, or AWS keys.
 
-They stand in for the viewers': once an origin has some, no viewer's Authorization or Cookie goes there,
-and whoever reaches the proxy reads what they may read. Secrets come from files, the environment or
-botocore's chain of providers, never from the configuration, and are in no message, log line or `repr`.
-A certificate of our own belongs to the connection: see `transport`.
+They replace those of the viewers. If an origin has them, no viewer's Authorization or Cookie is forwarded to
+it, and every caller of the proxy can read what these credentials may read. Secrets come from files, the
+environment or botocore's chain of providers, never from the configuration. They occur in no message, log line
+or `repr`. Only this module imports botocore. The proxy's own certificate belongs to the connection: see
+`transport`.
 """
 
 import logging
@@ -21,7 +22,7 @@ from proxy.errors import ConfigurationError
 from proxy.origin.rotation import Files, Rotating
 
 VIEWERS_OWN = ("authorization", "cookie")
-"""Headers of a viewer that stay here."""
+"""Headers of a viewer that are not forwarded."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _PASSWORD = re.compile(r"[^\x00-\x1f\x7f]+")
@@ -31,14 +32,14 @@ Secret = TypeVar("Secret", bound=Hashable)
 
 
 class OwnCredentials(httpx.Auth, Generic[Secret]):
-    """Puts a secret on each request; after a 401 once more, if there is a newer one by then."""
+    """Puts a secret on each request. After a 401 it retries once, if there is a newer secret by then."""
 
     def __init__(self, secret: Rotating[Secret], put: Callable[[httpx.Request, Secret], None]) -> None:
         self._secret = secret
         self._put = put
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """The one request, or two where the secret was changed beneath the first (RFC 9110 11.6.1)."""
+        """Sends the request, and once more if the secret changed meanwhile (RFC 9110 11.6.1)."""
         secret = await self._secret.current()
         self._put_alone(request, secret)
         response = yield request
@@ -57,7 +58,7 @@ class OwnCredentials(httpx.Auth, Generic[Secret]):
 
 
 def bearer(path: Path) -> httpx.Auth:
-    """The token in a file (RFC 6750 2.1). Raises `ConfigurationError`."""
+    """Credentials with the token in a file (RFC 6750 2.1). Raises `ConfigurationError`."""
 
     def token_of(contents: Sequence[bytes]) -> str:
         return _line_of(contents[0], str(path), _TOKEN, "a token is printable ASCII without spaces")
@@ -66,7 +67,7 @@ def bearer(path: Path) -> httpx.Auth:
 
 
 def basic(user: str, password_file: Path) -> httpx.Auth:
-    """A user and the password in a file (RFC 7617). Raises `ConfigurationError`."""
+    """Credentials of a user, with the password in a file (RFC 7617). Raises `ConfigurationError`."""
 
     def password_of(contents: Sequence[bytes]) -> str:
         return _password_of(contents[0], str(password_file))
@@ -75,7 +76,7 @@ def basic(user: str, password_file: Path) -> httpx.Auth:
 
 
 def basic_from_environment(user: str, variable: str) -> httpx.Auth:
-    """A user and the password in an environment variable. Raises `ConfigurationError`."""
+    """Credentials of a user, with the password in a variable. Raises `ConfigurationError`."""
     if variable not in os.environ:
         raise ConfigurationError(f"environment variable {variable}: not set")
     password = _password_of(os.environb[variable.encode()], f"environment variable {variable}")
@@ -83,15 +84,16 @@ def basic_from_environment(user: str, variable: str) -> httpx.Auth:
 
 
 def aws(region: str, service: str) -> httpx.Auth:
-    """Keys of botocore's chain of providers, AWS Signature Version 4. Raises `ConfigurationError`.
+    """Credentials with AWS Signature Version 4. Raises `ConfigurationError`.
 
-    A body that is not at hand is not signed, as a stream can be read only once: `UNSIGNED-PAYLOAD`.
+    The keys come from botocore's chain of providers. A streamed body is not signed, because it can be read
+    only once; it is sent as `UNSIGNED-PAYLOAD`.
     """
     return OwnCredentials(Rotating(_AwsKeys()), _put_signature(region, service))
 
 
 class _AwsKeys:
-    """The result of botocore's providers: keys, and a token with keys that expire."""
+    """Keys from botocore's providers, with a token if the keys expire."""
 
     can_change = True
 
@@ -101,24 +103,24 @@ class _AwsKeys:
         except ImportError as error:
             words = "AWS credentials need botocore: pip install 'progressive-proxy[aws]'"
             raise ConfigurationError(words) from error
-        # At level debug it writes tokens and whole answers.
+        # At level DEBUG, botocore logs tokens and whole responses.
         logging.getLogger("botocore").setLevel(logging.INFO)
         self._session = Session()
 
     def mark(self) -> Hashable:
-        """The keys themselves: asking for them renews those that expire."""
+        """The keys themselves. Reading them renews keys that expire."""
         keys: Hashable = self.read()
         return keys
 
     def read(self) -> Any:  # noqa: ANN401  # botocore publishes no types
-        """Frozen keys: `access_key`, `secret_key`, `token`."""
+        """The keys now: `access_key`, `secret_key` and `token`. Raises `ConfigurationError`."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             found = self._session.get_credentials()
             keys = found and found.get_frozen_credentials()
         except (BotoCoreError, ClientError) as error:
-            # The words of an error of theirs may quote an answer.
+            # The message of a botocore error may quote a response.
             raise ConfigurationError(f"AWS credentials: {type(error).__name__}") from error
         if not keys or not keys.access_key or not keys.secret_key:
             raise ConfigurationError("AWS credentials: no provider has any")
@@ -143,9 +145,9 @@ def _put_signature(region: str, service: str) -> Callable[[httpx.Request, Any], 
 
     def put(request: httpx.Request, keys: Any) -> None:  # noqa: ANN401  # botocore publishes no types
         for name in [name for name in request.headers if name.startswith("x-amz-")]:
-            del request.headers[name]  # a viewer's, which would not be signed
+            del request.headers[name]  # it is a viewer's and would not be signed
         url = request.url
-        # Written anew as they are signed: a server reads them before it checks.
+        # Arguments are sent exactly as they are signed, because a server parses them before it checks.
         query = parse_qsl(url.query.decode("ascii"), keep_blank_values=True)
         kind = {name: request.headers[name] for name in ("content-type",) if name in request.headers}
         at_hand = _has_body_at_hand(request)
@@ -159,12 +161,12 @@ def _put_signature(region: str, service: str) -> Callable[[httpx.Request, Any], 
 
 
 def _has_body_at_hand(request: httpx.Request) -> bool:
-    """True if its body can be read twice."""
+    """True if the body can be read twice."""
     return isinstance(request.stream, httpx.ByteStream)
 
 
 async def _leave_unread(response: httpx.Response) -> None:
-    """Lets go of a body that httpx would read whole before it sends again: it has no bound."""
+    """Closes a body that httpx would otherwise read before the retry, with no bound on its size."""
     if isinstance(response.stream, httpx.AsyncByteStream):
         await response.stream.aclose()
     response.stream = httpx.ByteStream(b"")
@@ -175,7 +177,7 @@ def _password_of(content: bytes, where: str) -> str:
 
 
 def _line_of(content: bytes, where: str, form: re.Pattern[str], words: str) -> str:
-    """The one line that a secret is; nothing of it is in an error."""
+    """The secret, which is one line. No part of it is in an error. Raises `ConfigurationError`."""
     try:
         line = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:

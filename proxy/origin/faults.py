@@ -1,8 +1,8 @@
-"""Maps faults of the Rust client beneath `transport` to httpx's exceptions; pure.
+"""Errors of pyreqwest, mapped to those of httpx; pure.
 
-pyreqwest calls it a connect error, too, when a connection ends after a request was written, and a
-connect timeout when headers are late: only the causes tell where it was. Messages name no path: an URL
-holds UIDs.
+pyreqwest also raises a connect error if a connection ends after a request was written, and a connect timeout
+if the headers are late. Only the causes of the error tell these apart. Messages contain no path, because a
+URL holds UIDs.
 """
 
 import re
@@ -32,16 +32,16 @@ _ALERT = re.compile(r"received fatal alert: (\w+)")
 
 
 class CertificateRefused(httpx.ConnectError):
-    """Its certificate can't be trusted, or ours was not: nothing was sent, or nothing is answered."""
+    """The server's certificate was refused, so no request was sent, or the server refused the proxy's."""
 
 
 def was_cut(error: PyreqwestError) -> bool:
-    """True if a connection that stood ended after a request went out on it, and before its answer."""
+    """True if an open connection ended after a request went out on it and before the response."""
     return isinstance(error, NetworkError) and _SENDING in _causes(error)
 
 
 def mapped(error: PyreqwestError, request: httpx.Request) -> httpx.TransportError:
-    """The same error as httpx would have it."""
+    """The error of httpx for an error of pyreqwest."""
     for cause in _causes(error):
         if match := _CERTIFICATE.search(cause):
             return CertificateRefused(f"its certificate was refused: {match[1]}", request=request)

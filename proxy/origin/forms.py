@@ -1,10 +1,11 @@
-"""The ways to ask an origin for a frame, and which of them works there.
+"""The forms in which a frame can be requested, and which of them work at an origin.
 
-Archives differ: some know the single part form, in which a range is a range of the codestream (PS3.18 8.6),
-some multipart only, and each spells types and transfer syntaxes its own way. Some answer one form or another
-by how a frame is stored, so a form is learned for a series. In some forms the choice is left to the origin,
-and many origins then decompress what is stored: such a form is asked only if no other gives the frame, and no
-more in a series of which another gives one. All of this is learned anew after `LEARNED_FOR`.
+Archives differ. Some support the single part form, in which a range is a range of the codestream (PS3.18
+8.6). Others support only multipart, and each spells media types and transfer syntaxes its own way. At some
+origins the form that works depends on how a frame is stored, so a form is learned for each series. Free forms
+leave the choice of the transfer syntax to the origin, and many origins then decompress a stored frame. So a
+free form is used only if no other form gives the frame, and no longer once another form gives a frame of the
+series. All of this is learned anew after `LEARNED_FOR` seconds.
 """
 
 import logging
@@ -18,37 +19,37 @@ from proxy.frame.identity import Claim
 from proxy.wire.media import is_htj2k
 
 RELEARN = 3
-"""Frames of a series for which another form worked, the known one not once, until that one is asked first."""
+"""Frames in a row for which another form worked and the known one did not, until the other is tried first."""
 LEARNED_FOR = 600.0
-"""Seconds after which what was learned is tried anew, by one request."""
+"""Seconds after which one request tries anew what was learned."""
 MOST_SERIES = 4096
-"""Series whose form is remembered; the one that was learned first goes."""
+"""Series whose form is remembered; the one that was learned first is dropped first."""
 NO_RANGES = frozenset({403, 405, 412, 501})
-"""Statuses by which some origins refuse a range, and give the whole to who asks without one."""
+"""Statuses with which some origins refuse a range; they send the whole frame without one."""
 ELSEWISE = frozenset({400, 406, 415})
-"""Statuses that say "not like that"."""
+"""Statuses that refuse the form of a request."""
 PERHAPS = frozenset({404, 500})
-"""Statuses that some origins mean the same by, and most do not."""
+"""Statuses with which some origins refuse the form of a request, but most do not."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way to ask."""
+    """One way to request a frame."""
 
     accept: str
-    """The value of Accept."""
+    """Value of the Accept header."""
     query: str = ""
-    """An argument for the URL (PS3.18 8.3.3.1)."""
+    """Query argument of the URL (PS3.18 8.3.3.1); empty if there is none."""
 
     def __str__(self) -> str:
-        """For people."""
+        """The form as logs and reports show it."""
         return f"?{self.query}" if self.query else self.accept
 
     @property
     def is_multipart(self) -> bool:
-        """True if the body is to be an envelope around the codestream, not the codestream itself."""
+        """True if the form asks for an envelope around the codestream."""
         return "multipart" in self.accept
 
 
@@ -66,64 +67,64 @@ FORMS = (
     Form('multipart/related; type="application/octet-stream"'),
     Form("multipart/related"),
 )
-"""In the order in which they are tried."""
+"""All forms, in the order in which they are tried."""
 FREE = (7, 8, 9)
-"""Those that leave the choice to the origin, as the first of them does if the origin reads no arguments."""
+"""Forms that leave the choice to the origin. The first one does so only if the origin ignores arguments."""
 _OTHER_KIND = (2, 0)
-"""The form to try of the other kind: for a single part, and for multipart."""
+"""The form of the other kind to try instead of a single part form, and instead of a multipart form."""
 
 
 @dataclass(frozen=True, slots=True)
 class OriginReport:
-    """The abilities that an origin's responses showed; None if not known."""
+    """The known facts of an origin; None if a fact is not known yet."""
 
     form: str | None
-    """The form in which it is asked."""
+    """The form that worked last."""
     ranges: bool | None
-    """True if it answers ranges."""
+    """True if the origin supports ranges."""
     validators: bool | None
-    """True if its answers carry a strong validator."""
+    """True if its responses have a strong validator."""
     stable_multipart: bool
-    """True if ranges inside its multipart answers fit together."""
+    """True if ranges of its multipart responses fit together."""
     resting: bool
-    """True if it failed again and again, and is left alone."""
+    """True if it failed several times in a row, and is not asked for a while."""
 
 
 @dataclass(slots=True)
 class _Learned:
-    """The knowledge about one series."""
+    """The facts learned of one series."""
 
     form: int
-    """Which form works."""
+    """The form that works."""
     since: float
-    """When that was learned, or tried anew."""
+    """When the form was learned, or tried anew; in seconds."""
     worked: float
-    """When the form worked last."""
+    """When the form worked last; in seconds."""
     is_doubted: bool = False
-    """True if it was tried anew, so that one frame which another form gives is enough to learn that."""
+    """True if the form was tried anew, so that a single frame by another form replaces it."""
     instead: Counter[int] = field(default_factory=Counter)
-    """Frames for which another form worked, by form."""
+    """By form, the number of frames for which that other form worked."""
     in_vain: int = 0
-    """Frames that came decompressed, and for which no other form gave what is stored."""
+    """Frames that came decompressed and that no other form gave as stored."""
 
 
 class Asking:
-    """Which form works at one origin, series by series."""
+    """Learns which form works at one origin for each series."""
 
     def __init__(self, origin: str, known: int | None = None, clock: Callable[[], float] = monotonic) -> None:
         self._origin = origin
         self._clock = clock
         self.known = known
-        """Which one was learned last, here or for frames; None as long as none was."""
+        """The form that was learned last, here or for frames; None if no form was."""
         self._hint = known
         self.has_envelope = False
-        """True if its last answer was multipart, in whichever form it was asked."""
+        """True if the last response was multipart, in any form of request."""
         self.has_stable_parts = False
-        """True if its multipart answers are the same each time, so that ranges of them fit together."""
+        """True if multipart responses are the same each time, so that ranges of them fit together."""
         self.has_ranges: bool | None = None
-        """True if it answered a range by a range; None where none was asked."""
+        """True if the origin answered a range with a range; None if no range was requested yet."""
         self.has_validators: bool | None = None
-        """True if its answers carry a validator that is fit for If-Range; None where there was no answer."""
+        """True if responses have a validator fit for If-Range; None if there was no response yet."""
         self._no_ranges_until = 0.0
         self._series: dict[str, _Learned] = {}
         self._worked: dict[int, float] = {}
@@ -131,22 +132,22 @@ class Asking:
         self._in_vain = 0
 
     def first(self, series: str) -> int:
-        """The form to begin with."""
+        """The form to try first."""
         learned = self._series.get(series)
         if learned is not None and self._clock() - learned.since <= LEARNED_FOR:
             return learned.form
-        if learned is not None:  # this request tries anew; others go on meanwhile
+        if learned is not None:  # this request tries anew; others use the known form meanwhile
             learned.since, learned.is_doubted = self._clock(), True
         return self._tried(self._ranked()[0] if self._hint is None else self._hint)
 
     def others(self, series: str, first: int, status: int) -> Iterator[int]:
-        """The forms to try after a refusal of the first one by this status."""
+        """The forms to try after the first one was refused with this status."""
         left = [form for form in self._ranked() if form != first]
         if status in PERHAPS and self.known is not None:
-            # An origin in trouble, or a frame that is not there, is not asked ten times.
+            # The origin may be in trouble, or the frame may not exist, so only a few forms are tried.
             learned = self._series.get(series)
             wanted = {_OTHER_KIND[FORMS[first].is_multipart], self.known, learned.form if learned else None}
-            if status == 500:  # Orthanc says so to `transfer-syntax=*`, but not for every frame
+            if status == 500:  # Orthanc answers `transfer-syntax=*` with it, but not for every frame
                 wanted.update(range(len(FORMS)) if first in FREE else FREE)
             left = [form for form in left if form in wanted and (form in FREE or self._is_stored(form))]
         elif status not in ELSEWISE | PERHAPS:
@@ -158,27 +159,27 @@ class Asking:
         return map(self._tried, [form for form in self._ranked() if self._is_stored(form)])
 
     def may_be_decompressed(self, series: str, form: int) -> bool:
-        """True if a frame that came uncompressed in this form may be stored compressed."""
+        """True if a frame that came in this form, and not compressed, may be stored compressed."""
         learned = self._series.get(series)
         return form in FREE and (learned is None or learned.in_vain < RELEARN)
 
     def was_stored_so(self, series: str) -> None:
-        """No other form gave a frame that came in a free form and not compressed."""
+        """Notes that a frame came not compressed in a free form, and that no other form gave it."""
         if series in self._series:
             self._series[series].in_vain += 1
 
     @property
     def takes_ranges(self) -> bool:
-        """True if ranges are to be asked for: for a time not, if it refused one and gave the whole."""
+        """True if ranges are requested; False for a while if the origin refused one and gave the whole."""
         return not self._no_ranges_until or self._clock() > self._no_ranges_until
 
     def note_no_ranges(self) -> None:
-        """It refused a range and gave the whole."""
+        """Notes that the origin refused a range and gave the whole frame."""
         self.has_ranges = False
         self._no_ranges_until = self._clock() + LEARNED_FOR
 
     def _ranked(self) -> list[int]:
-        """All: those that worked, those that may, those that leave the choice, those that were refused."""
+        """All forms: those that worked, those that may work, the free ones, and those that were refused."""
         return sorted(range(len(FORMS)), key=self._rank)
 
     def _rank(self, form: int) -> int:
@@ -189,12 +190,12 @@ class Asking:
         return 1 if self._is_stored(form) else 4
 
     def _is_stored(self, form: int) -> bool:
-        """True if it may give frames as they are stored: it leaves no choice, and was not refused."""
+        """True if a form may give frames as they are stored: it is not free, and it was not refused."""
         age = self._clock() - self._refused.get(form, -inf)
         return form not in FREE and (form in self._worked or age >= LEARNED_FOR)
 
     def _tried(self, form: int) -> int:
-        """A form that is tried now: if it was refused long ago, by this request only."""
+        """Notes that a form is tried now, so that only this request retries a form refused long ago."""
         if form in self._refused:
             self._refused[form] = self._clock()
         return form
@@ -202,7 +203,7 @@ class Asking:
     def learn(
         self, series: str, claim: Claim, status: int, headers: Mapping[str, str], *, is_ranged: bool
     ) -> None:
-        """An answer was believed; `is_ranged` if a range was asked for."""
+        """Learns from a response that was accepted; `is_ranged` is True if a range was requested."""
         self.worked(series, claim.form)
         self.has_validators = claim.validator is not None
         if is_ranged:
@@ -211,26 +212,28 @@ class Asking:
         if self.has_envelope:
             self._in_vain = 0 if status == 206 else self._in_vain
             says_ranges = status == 206 or headers.get("accept-ranges") == "bytes"
-            # Formats other than HTJ2K do not tell their own length: a range would be in vain.
+            # Only HTJ2K shows its own length. A range of another codestream, such as JPEG-LS, would be
+            # useless.
             is_told = is_htj2k(claim.label) or claim.label.startswith("application/octet-stream")
             is_fit = is_told and self._in_vain < RELEARN
             self.has_stable_parts = self.has_validators and says_ranges and is_fit
 
     def note_unfit_range(self) -> None:
-        """A range of a multipart body told nothing of its part, as with what does not know its own length."""
+        """Notes that a range of a multipart body did not show the length of its part."""
         self._in_vain += 1
         self.has_stable_parts = False
 
     def refused(self, refusals: Mapping[int, int]) -> None:
-        """Forms that were refused by these statuses for a frame that another form gave."""
+        """Notes the forms that were refused, by status, for a frame that another form gave."""
         now = self._clock()
-        for form in (form for form, status in refusals.items() if status != 500):  # that tells of one frame
+        # A 500 may concern only one frame.
+        for form in (form for form, status in refusals.items() if status != 500):
             self._refused[form] = now
             if now - self._worked.get(form, now) > LEARNED_FOR:
                 del self._worked[form]
 
     def worked(self, series: str, form: int) -> None:
-        """An answer to a form was believed."""
+        """Notes that a response to a form was accepted."""
         now, learned = self._clock(), self._series.get(series)
         self._hint = None
         self._worked[form] = now
@@ -252,12 +255,12 @@ class Asking:
             return True
         if form in FREE and learned.form not in FREE:
             return now - learned.worked > LEARNED_FOR
-        # One frame that is not HTJ2K must not change how the others are asked for.
+        # One frame that is not HTJ2K must not change the form for the others.
         learned.instead[form] += 1
         return learned.is_doubted or learned.instead[form] >= RELEARN
 
     def report(self, *, is_resting: bool) -> OriginReport:
-        """The abilities that the origin's responses showed."""
+        """Reports what is known of the origin."""
         return OriginReport(
             form=None if self.known is None else str(FORMS[self.known]),
             ranges=self.has_ranges,

@@ -1,7 +1,7 @@
-"""For how long an origin lets its answer be used again (RFC 9111 4.2, 5.2.2); pure.
+"""How long an origin allows its response to be reused (RFC 9111 4.2, 5.2.2); pure.
 
-If a response does not say, the cache's own time holds. Two kinds of callers are told apart: to those who
-prove nothing together this is a shared cache, to each credential it is a private one.
+If a response does not say, the cache's own limit applies. The proxy is a private cache to each credential,
+and a shared cache to all callers without credentials.
 """
 
 import re
@@ -18,7 +18,7 @@ _FOR_ONE = Lease(own=0.0, shared=0.0, is_personal=True)
 
 
 def lease_of(headers: Mapping[str, str], *, is_trusted: bool = False) -> Lease:
-    """The lease that the headers of a 200 or 206 grant. If the origin is trusted, only `no-store` counts.
+    """The lease from the headers of a 200 or 206. If the origin `is_trusted`, only `no-store` counts.
 
     >>> lease_of({"cache-control": "private, max-age=60", "age": "20"})
     Lease(own=60.0, shared=0.0, is_personal=True, age=20.0, since=None)
@@ -41,7 +41,7 @@ def lease_of(headers: Mapping[str, str], *, is_trusted: bool = False) -> Lease:
 
 
 def directives(value: str) -> dict[str, list[str]]:
-    """The directives of Cache-Control, names in lower case, each with the values that it was given.
+    """The directives of Cache-Control, by name in lower case, each with all its values.
 
     >>> directives('Private="set-cookie", max-age=5')
     {'private': ['set-cookie'], 'max-age': ['5']}
@@ -53,12 +53,12 @@ def directives(value: str) -> dict[str, list[str]]:
 
 
 def _least(values: list[str]) -> float:
-    """The least of several numbers of seconds. Any other text counts as 0 (RFC 9111 4.2.1)."""
+    """The least of several values; a value that is not a number counts as 0 seconds (RFC 9111 4.2.1)."""
     return min(float(value) if _SECONDS.fullmatch(value) else 0.0 for value in values)
 
 
 def _until_expires(headers: Mapping[str, str]) -> float:
-    """Seconds from Date to Expires, of which one that is no date has passed (RFC 9111 5.3)."""
+    """Seconds from Date to Expires; 0 if Expires is not a date (RFC 9111 5.3), infinite without Expires."""
     if "expires" not in headers:
         return inf
     try:

@@ -1,12 +1,14 @@
-"""How an origin fares: whether it is asked for frames just now, and whether it may be asked again.
+"""The health of an origin: it decides if the origin is asked for frames now, and if a request may be retried.
 
     well ── FAILURES in a row ──► resting ── REST seconds ──► one request tries it ──► well, or resting again
-                                     └── anything handed through is answered ─────────► well
+                                     └── a forwarded request is answered ─────────────► well
 
-While the origin rests, a viewer that needs it hears so at once, instead of waiting for a timeout; what is
-held is served. While one request tries it, all others wait for the outcome, `LONGEST_TRY` at most. Forwarded
-requests count as well, and are never held back.
-Asking again is for a few: a tenth of what went well, so that an origin in trouble is not asked twice as much.
+While the origin rests, a viewer that needs it gets an error at once, instead of waiting for a timeout. Frames
+that are held are still served. While one request tries the origin, all others wait for its outcome, for
+`LONGEST_TRY` seconds at most. Forwarded requests count as successes and failures too, and are never delayed.
+
+Retries are limited to a tenth of the requests that succeeded, so that an origin in trouble does not get twice
+the load.
 """
 
 import asyncio
@@ -17,17 +19,17 @@ from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, 
 from proxy.telemetry.telemetry import Telemetry
 
 FAILURES = 5
-"""Requests in a row that found no origin, or one in trouble, until it rests."""
+"""Failures in a row after which the origin rests."""
 REST = 5.0
-"""Seconds for which it is left alone."""
+"""Seconds for which the origin rests."""
 LONGEST_TRY = 10.0
-"""Seconds from the start of a request that tries a resting origin, for which others wait for its outcome."""
+"""Seconds for which others wait for a request that tries a resting origin, from its start."""
 PAUSE = 1.0
-"""Seconds after which whoever did not wait for that outcome may come again."""
+"""Retry-After, in seconds, for a request that did not get the outcome of a try."""
 MOST_AGAIN = 10.0
-"""Requests that may be asked again before any went well."""
+"""Retries that are allowed before any request has succeeded, and the most that can be saved up."""
 AGAIN_FOR_EACH = 0.1
-"""How many more for each that went well."""
+"""Retries that each success adds."""
 
 
 class Health:
@@ -44,17 +46,17 @@ class Health:
         self._up = telemetry.metrics.origin_up.labels(origin)
         self._reached = telemetry.metrics.origin_reached.labels(origin)
         self.was_reached = False
-        """True if it has answered since the start."""
+        """True if the origin has answered since the start."""
 
     @property
     def is_resting(self) -> bool:
-        """True if it has failed so often that it is left alone."""
+        """True if the origin has failed so often that it is not asked."""
         return self._failures >= FAILURES
 
     async def admit(self) -> asyncio.Event | None:
-        """Returns once it may be asked; if this request tries it, with what is to be given to `tried`.
+        """Waits until the origin may be asked. If this request tries it, returns the event for `tried`.
 
-        Raises `OriginBusy` while it rests, and if the request that tries it finds nobody or takes too long.
+        Raises `OriginBusy` while the origin rests, and if the request that tries it fails or takes too long.
         """
         while self.is_resting and self._trying is not None:
             try:
@@ -65,7 +67,7 @@ class Health:
         return self.ask()
 
     def ask(self) -> asyncio.Event | None:
-        """The same without waiting: while one request tries it, this raises `OriginBusy` too."""
+        """Like `admit`, but does not wait: also raises `OriginBusy` while another request tries it."""
         if not self.is_resting:
             return None
         left = PAUSE if self._trying is not None else self._rests_until - self._clock()
@@ -76,20 +78,21 @@ class Health:
         return self._trying
 
     def tried(self, trying: asyncio.Event) -> None:
-        """A request that tried it is over; if it has no outcome, as it was cancelled, the next one tries."""
+        """A request that tried the origin has ended. If it was cancelled, the next request tries."""
         if self._trying is trying:
             self._end_try()
 
     def well(self) -> None:
-        """It answered."""
+        """The origin answered."""
         self._again = min(MOST_AGAIN, self._again + AGAIN_FOR_EACH)
         self._reach()
         self._is_there()
 
     def note(self, error: OriginError, trying: asyncio.Event | None = None) -> None:
-        """It failed; that counts if it was not there or is in trouble, not if it keeps a limit (429).
+        """A request failed. That counts if the origin is down or in trouble, but not if it limits (429).
 
-        `trying` is what `admit` gave: only such a failure makes a rest longer, or callers could keep it up.
+        `trying` is the event from `admit`. Only a failure of such a request makes a rest longer. Otherwise
+        callers could prolong the rest for ever.
         """
         is_trouble = isinstance(error, OriginBusy) and error.status in (502, 504)
         if not is_trouble and not isinstance(error, OriginUnreachable | OriginTimeout):
@@ -119,7 +122,7 @@ class Health:
             self._trying = None
 
     def may_ask_again(self) -> bool:
-        """True if one request that failed may be asked again; counts it."""
+        """Counts a retry, and returns True if a failed request may be retried now."""
         if self._again < 1:
             return False
         self._again -= 1

@@ -1,4 +1,4 @@
-"""The requests for one span of one frame, until the origin gives it in one of the forms that there are."""
+"""The requests for one span of one frame, form after form, until the origin sends it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,49 +17,49 @@ WHOLE = Span(0, None)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An origin's answer, not yet believed."""
+    """An origin's response, not yet checked."""
 
     form: int
-    """In which it was asked."""
+    """The form of the request, as an index into `FORMS`."""
     span: Span
-    """The span that was asked for, in bytes of the origin's representation."""
+    """The requested bytes of the origin's representation."""
     response: httpx.Response
-    """Its body is still to come, and it has to be closed."""
+    """The response, with its body still to come. The caller closes it."""
     refusals: Mapping[int, int] = field(default_factory=dict)
-    """Statuses by which other forms were refused before."""
+    """For each form that was refused before, the status."""
 
     @property
     def status(self) -> int:
-        """Status of the response."""
+        """The status of the response."""
         return self.response.status_code
 
     @property
     def is_good(self) -> bool:
-        """True if it gives bytes."""
+        """True if the response has bytes of the frame."""
         return self.status in (200, 206)
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """A question to an origin. Each method raises `OriginError`."""
+    """One span of one frame to ask an origin for. Each method raises `OriginError`."""
 
     exchange: Exchange
-    """With the origin."""
+    """The connection to the origin."""
     base: str
     """The origin's URL."""
     asking: Asking
-    """Which form works there."""
+    """The forms that work at the origin."""
     series: str
     """The path of the frame's series."""
     asked: OriginRequest
-    """The frame."""
+    """The request for the frame."""
     span: Span
-    """Bytes of its codestream."""
+    """The wanted bytes of the codestream."""
     held: Claim | None
     """The version whose first bytes are held; None if none are."""
 
     async def reply(self) -> Reply:
-        """Asks in the form that worked, then in others. If all refuse, returns a 404 or the first one."""
+        """Asks in the form that worked, then in others. If all are refused, prefers a 404 to the first."""
         form = self.asking.first(self.series) if self.held is None else self.held.form
         reply = await self.ask(form)
         if self.held is not None or reply.is_good:
@@ -82,7 +82,7 @@ class Inquiry:
         return reply
 
     async def ask(self, form: int) -> Reply:
-        """In one form; if the origin refuses a range there, without one."""
+        """Asks in one form; if the origin refuses a range, asks once more without it."""
         ranged = in_envelope(self.span, self.held, has_envelope=self.asking.has_envelope)
         is_fit = not FORMS[form].is_multipart or self.asking.has_stable_parts
         if self.held is None and not (is_fit and self.asking.takes_ranges):
@@ -94,7 +94,7 @@ class Inquiry:
         whole = await self._send(form, WHOLE)
         if whole.is_good:
             self.asking.note_no_ranges()
-        # The rest that was asked for is in the whole of the same version.
+        # If it is the same version, the whole frame contains the requested rest.
         return whole if self.held is None else replace(whole, span=ranged)
 
     async def _send(self, form: int, ranged: Span) -> Reply:

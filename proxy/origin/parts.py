@@ -1,11 +1,11 @@
-"""An origin's multipart answer, taken apart while it arrives, so that its first picture leaves at once.
+"""Parses an origin's multipart response while it arrives, so that the first picture leaves at once.
 
-A part may hold its own delimiter, so the first delimiter does not tell where the part ends. Its length is
-what the part's own Content-Length says, or what the codestream says of itself, if the body's length agrees:
-some origins leave out the closing dashes of the last delimiter, some write a line break after them, and some
-codestreams have a few bytes of padding. If nothing agrees, the body is read to its end first, and the
-delimiter that ends it ends the part. A doubt is an error, and no last byte leaves before a delimiter is seen
-behind it.
+A part may contain its own delimiter, so the first delimiter need not be the end of the part. The length comes
+from the part's Content-Length or from the codestream itself, if the length of the body agrees. Some origins
+leave out the closing dashes of the last delimiter, some write a line break after them, and some codestreams
+have a few bytes of padding. If no length agrees, the whole body is read first, and the delimiter at its end
+ends the part. A part in doubt is an error. Its last byte is not passed on before the delimiter after it is
+in.
 """
 
 import re
@@ -23,15 +23,15 @@ from proxy.wire.multipart import PartHead, read_part_head
 from proxy.wire.ranges import Span
 
 ENVELOPE = 512
-"""Bytes that a first fetch is longer by where it has an envelope around it."""
+"""Bytes that are added to a first fetch if the body has an envelope."""
 LEADING = 16384
-"""Bytes of a codestream in which it has to say how long it is; else its part is read to its end."""
+"""Bytes within which a codestream has to show its length; if it does not, the whole part is read first."""
 MOST_AROUND = 16384
-"""Bytes of an envelope at most."""
+"""Maximum bytes of an envelope."""
 MOST_PADDING = 3
-"""Zero bytes behind a codestream that told its length, where a delimiter is looked for."""
+"""Zero bytes that are skipped after a codestream to find the delimiter, if it showed its own length."""
 _END = re.compile(rb"-{0,2}[ \t\r\n]*")
-"""Bytes that may follow the delimiter that ends a body."""
+"""Bytes that may follow the delimiter at the end of a body."""
 _HEAD = re.compile(rb"[ \t]*\r\n(?:(?!--)[!-9;-~]+:[^\r\n]*\r\n)*\r\n")
 """Bytes that follow a delimiter if another part begins."""
 
@@ -41,13 +41,13 @@ class Part:
     """One part of a multipart body, as far as it has arrived."""
 
     media: MediaType
-    """Its own Content-Type; what the bytes or the whole body's type tell if it has none."""
+    """Content-Type of the part; if it has none, derived from its bytes or from the type of the body."""
     offset: int
-    """Bytes of the body before it."""
+    """Bytes of the body before the part."""
     total: int
-    """Bytes of all of it."""
+    """Bytes of the whole part."""
     chunks: AsyncIterator[bytes]
-    """The bytes as they arrive; no more than the range has if the body is a range."""
+    """The bytes of the part as they arrive; if the body is a range, only those in the range."""
 
 
 async def take_apart(
@@ -58,11 +58,11 @@ async def take_apart(
     *,
     is_open: bool = False,
 ) -> Part:
-    """The first part of a body of `total` bytes, of which the first `have` arrive; None is not told.
+    """The first part of a body of `total` bytes, of which the first `have` arrive; None if not known.
 
-    `outer` is the type of the whole body; with `is_open` nothing but its connection's end ends it. Raises
-    `OriginMismatch` for what is no multipart, for a range that does not tell its part's length, and for a
-    part whose end is in doubt.
+    `outer` is the type of the whole body. `is_open` is True if only the end of the connection ends it. Raises
+    `OriginMismatch` if the body is not multipart, if it is a range that does not show the length of its part,
+    or if the end of the part is in doubt. Raises `OriginHungUp` if the body was cut.
     """
     head, leading, length = None, b"", None
     async for chunk in body:
@@ -84,12 +84,12 @@ async def take_apart(
         leading = b"".join([leading, *[chunk async for chunk in body]])
         length = _end(head, leading, is_open=is_open)
     media = head.media_type if head.media_type.name else _untold(leading[:length], outer)
-    padding = MOST_PADDING if is_told_by_bytes else 0  # which a codestream does not count
+    padding = MOST_PADDING if is_told_by_bytes else 0  # a codestream does not count it
     return Part(media, head.offset, length, _raw(leading, body, length, head.delimiter, padding))
 
 
 def _length(head: PartHead, leading: bytes, total: int | None) -> int | None:
-    """Bytes of the part, if they can be told by now."""
+    """Length of the part in bytes; None if it is not known yet."""
     if total is None:
         return head.length
     most = total - head.offset - len(head.delimiter)
@@ -101,7 +101,7 @@ def _length(head: PartHead, leading: bytes, total: int | None) -> int | None:
 
 
 def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
-    """Bytes of the part in all that is behind its head. Raises `OriginMismatch`, `OriginHungUp`."""
+    """Length of the part in all the bytes after its head. Raises `OriginMismatch`, `OriginHungUp`."""
     delimiter, told = head.delimiter, _length_of(whole)
     for length in (head.length, told, told and told + 1):
         if length is not None and whole.startswith(delimiter, length):
@@ -110,7 +110,7 @@ def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
     if last < 0:
         if is_open and not whole.startswith(
             SOC.to_bytes(2, "big")
-        ):  # only markers could tell that it is whole
+        ):  # only markers could show that it is complete
             raise OriginHungUp("a multipart body that does not tell its end, and has no delimiter there")
         if whole.startswith(delimiter.lstrip()):
             raise OriginMismatch("a multipart body whose part is empty", "length")
@@ -127,14 +127,14 @@ def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
 
 
 def _untold(leading: bytes, outer: MediaType | None) -> MediaType:
-    """The type of a part that has no Content-Type: by its bytes, else by that of the whole body."""
+    """The type of a part without a Content-Type: from its bytes, else from the type of the body."""
     said = dict(outer.parameters) if outer else {}
     inner = MediaType(said.pop("type", "").lower() or "application/octet-stream", said)
     return parse_media_type(kind_of(leading)) if kind_of(leading) else inner
 
 
 def _length_of(leading: bytes) -> int | None:
-    """The length that a codestream gives for itself."""
+    """Length in bytes that a codestream shows of itself; None if it does not."""
     try:
         layout = read_layout(leading)
     except CodestreamError:
@@ -145,7 +145,7 @@ def _length_of(leading: bytes) -> int | None:
 async def _raw(
     leading: bytes, body: AsyncIterator[bytes], length: int, delimiter: bytes, padding: int
 ) -> AsyncIterator[bytes]:
-    """The part's bytes; its last ones once a delimiter is seen behind them. Raises `OriginMismatch`."""
+    """The bytes of the part; the last ones once the delimiter after them is in. Raises `OriginMismatch`."""
     left = length - len(leading)
     last, behind = (leading[:length], leading[length:]) if left <= 0 else (b"", b"")
     if left > 0 and leading:
@@ -177,7 +177,7 @@ def _check_behind(behind: bytes, delimiter: bytes, padding: int) -> None:
 
 
 async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """A body that has to have so many bytes. Raises `OriginMismatch` for more, `OriginHungUp` for fewer."""
+    """A body of `size` bytes. Raises `OriginMismatch` if it has more, `OriginHungUp` if it has fewer."""
     left = size
     async for chunk in body:
         left -= len(chunk)
@@ -189,7 +189,7 @@ async def exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]
 
 
 def check_end(whole: bytes) -> None:
-    """For a body whose end nothing tells: sees that no codestream or JPEG was cut. Raises `OriginHungUp`."""
+    """Checks a body without a length: raises `OriginHungUp` if a codestream or JPEG in it was cut."""
     may_be_one = SOC.to_bytes(2, "big").startswith(whole[:2])
     if may_be_one and (fault := fault_of(whole)):
         raise OriginHungUp(f"a body that does not tell its end, and a codestream that was cut: {fault}")
@@ -199,7 +199,7 @@ def check_end(whole: bytes) -> None:
 
 
 async def within(body: AsyncIterator[bytes], start: int, stop: int) -> AsyncIterator[bytes]:
-    """The bytes `[start, stop)` of a body, which is not read further. Raises `OriginHungUp` for fewer."""
+    """The bytes `[start, stop)` of a body; the rest is not read. Raises `OriginHungUp` if it has fewer."""
     at = 0
     async for chunk in body:
         if at + len(chunk) > start:
@@ -211,7 +211,7 @@ async def within(body: AsyncIterator[bytes], start: int, stop: int) -> AsyncIter
 
 
 async def begun(body: AsyncIterator[bytes], least: int) -> tuple[bytes, AsyncIterator[bytes]]:
-    """The first bytes of a body, so many at least if it has them, and all of it."""
+    """Reads at least `least` first bytes of a body, if it has them. Returns them, and the whole body."""
     leading = b""
     async for chunk in body:
         leading += chunk
@@ -228,12 +228,12 @@ async def _joined(leading: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[b
 
 
 async def once(whole: bytes) -> AsyncIterator[bytes]:
-    """A body that is there."""
+    """A body in one chunk."""
     yield whole
 
 
 def in_envelope(span: Span, held: Claim | None, *, has_envelope: bool) -> Span:
-    """A span of the codestream as one of the origin's representation."""
+    """A span of the codestream as a span of the origin's representation, which may have an envelope."""
     if held is not None and held.offset:
         return Span(span.start + held.offset, (held.total if span.stop is None else span.stop) + held.offset)
     if span.stop is None or not has_envelope or span.start:

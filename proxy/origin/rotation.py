@@ -1,9 +1,9 @@
-"""A value that changes under a running service: a secret in a file, a certificate, keys that expire.
+"""Values that change while the service runs: a secret in a file, a certificate, keys that expire.
 
-It is read at start, where a fault is the operator's, and looked at again beside the requests: a mark
-that is cheap to take says whether it has changed. A change that can't be used is logged once, and the
-last good value stays in force until there is a better one. Kubernetes changes a mounted secret by
-swapping a link above it: the file behind the path is another one then, which its mark tells.
+A value is read at start, and an error then ends the start. While the service runs, the proxy checks a cheap
+mark to see if the value has changed. If the new value can't be used, the proxy logs that once, and keeps the
+last good value until there is a better one. Kubernetes changes a mounted secret by swapping a link above it.
+The path then leads to another file, and the mark changes.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from typing import Generic, Protocol, TypeVar
 from proxy.errors import ConfigurationError
 
 LOOK_EVERY = 2.0
-"""Seconds between looks."""
+"""Seconds between checks of the mark."""
 MAX_BYTES = 1024 * 1024
-"""Bytes of a file; the system's bundle of authorities has a fifth of them."""
+"""Maximum bytes of a file; the system's bundle of authorities has a fifth of that."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,41 +30,41 @@ Value_co = TypeVar("Value_co", covariant=True)
 
 
 class SecretSource(Protocol[Value_co]):
-    """Where a value comes from. Both calls may block and raise `ConfigurationError`."""
+    """The source of a value. `mark` and `read` may block, and raise `ConfigurationError`."""
 
     @property
     def can_change(self) -> bool:
-        """True if it is worth a look at all."""
+        """True if the value can change."""
         ...
 
     def mark(self) -> Hashable:
-        """Another one than before once the value may have changed."""
+        """A mark, which differs from the one before if the value may have changed."""
         ...
 
     def read(self) -> Value_co:
-        """The value now."""
+        """Reads the value."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Files(SecretSource[Value]):
-    """A value made from the contents of files; from none it is made once, and stays."""
+    """A value made from the contents of files. Without files it never changes."""
 
     paths: tuple[Path, ...]
     make: Callable[[Sequence[bytes]], Value]
-    """Raises `ConfigurationError` for contents that are no good."""
+    """Makes the value. Raises `ConfigurationError` if the contents can't be used."""
 
     @property
     def can_change(self) -> bool:
-        """Where there is a file."""
+        """True if there are files."""
         return bool(self.paths)
 
     def mark(self) -> Hashable:
-        """Which files these are, links followed, and when each was written."""
+        """Identity, time and size of each file, with links followed."""
         return tuple(_mark_of(path) for path in self.paths)
 
     def read(self) -> Value:
-        """The value of what the files hold now."""
+        """Makes the value from what the files hold now."""
         return self.make([_content_of(path) for path in self.paths])
 
 
@@ -81,21 +81,21 @@ class Rotating(Generic[Value]):
     """The newest good value of a source."""
 
     def __init__(self, source: SecretSource[Value]) -> None:
-        """Reads it; blocking. Raises `ConfigurationError`."""
+        """Reads the value, which blocks. Raises `ConfigurationError`."""
         self._source = source
         self._held = self._read()
         self._look_at = monotonic() + LOOK_EVERY if source.can_change else inf
         self._fault = ""
 
     async def current(self) -> Value:
-        """The value; at most every `LOOK_EVERY` one caller waits for a look at its source."""
+        """Returns the value. At most every `LOOK_EVERY` seconds, one caller waits for a check of the mark."""
         if monotonic() >= self._look_at:
             self._look_at = monotonic() + LOOK_EVERY
             await asyncio.to_thread(self._look)
         return self._held.value
 
     async def after(self, refused: Value) -> Value:
-        """The value once one was refused: read at once, whatever its mark, unless somebody already did."""
+        """Returns a value that may be newer than `refused`. Reads it now, unless a caller has done so."""
         if self._held.value == refused:
             await asyncio.to_thread(self._look, is_doubted=True)
         return self._held.value
@@ -114,7 +114,7 @@ class Rotating(Generic[Value]):
         self._fault = ""
 
     def _read(self) -> _Held[Value]:
-        mark = self._source.mark()  # before the value: what changes in between is seen at the next look
+        mark = self._source.mark()  # before the value, so that a change in between is seen at the next check
         return _Held(mark, self._source.read())
 
 

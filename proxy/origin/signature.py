@@ -1,4 +1,4 @@
-"""The kind of a frame as its own first bytes tell it, if nobody says it or the saying can't be true; pure."""
+"""The media type of a frame from its first bytes, if the headers have none or a wrong one; pure."""
 
 from proxy.codestream.header import read_header
 from proxy.errors import CodestreamError, OriginMismatch
@@ -6,7 +6,7 @@ from proxy.wire.media import HTJ2K_RPCL, JPHC
 from proxy.wire.multipart import read_part_head
 
 TELLING = 4096
-"""First bytes that tell the kind of nearly every frame."""
+"""First bytes of a frame that are enough to tell nearly every media type."""
 _UID = "1.2.840.10008.1.2.4."
 _JPEG = {
     0xC0: f"image/jpeg;transfer-syntax={_UID}50",
@@ -14,11 +14,11 @@ _JPEG = {
     0xC3: f"image/jpeg;transfer-syntax={_UID}70",
     0xF7: f"image/jls;transfer-syntax={_UID}80",
 }
-"""By the marker that begins the frame (T.81 table B.1, T.87 C.1.1)."""
+"""Media types by the start-of-frame marker (T.81 table B.1, T.87 C.1.1)."""
 
 
 def kind_of(leading: bytes) -> str:
-    """Media type and transfer syntax of a codestream by its first bytes; empty if they tell neither.
+    """Media type and transfer syntax of a codestream from its first bytes; empty if they are unknown.
 
     >>> kind_of(bytes.fromhex("ffd8 fff7 000b 10")), kind_of(bytes(64))
     ('image/jls;transfer-syntax=1.2.840.10008.1.2.4.80', '')
@@ -39,7 +39,7 @@ def kind_of(leading: bytes) -> str:
 
 
 def has_codestream(leading: bytes) -> bool:
-    """True if a body, of a single part or multipart, begins with a codestream."""
+    """True if a body, single part or multipart, begins with a codestream."""
     if leading.startswith((b"--", b"\r\n--")):
         try:
             head = read_part_head(leading)

@@ -1,19 +1,20 @@
-"""httpx over the Rust transport of pyreqwest, so that bytes are handed on as they arrive.
+"""httpx over the Rust transport of pyreqwest, so that bytes are passed on as they arrive.
 
-The transport that pyreqwest ships for httpx collects 64 KiB before it gives an answer at all, and
-again before each chunk; a first picture must not wait for that. This one gives the answer with its
-headers and each chunk as the socket gave it. An answer that is not read is not received either: the
-kernel's buffers fill and the sender stops; over HTTP/2 a stream's window does.
+The transport that pyreqwest ships for httpx collects 64 KiB before it returns a response, and again before
+each chunk. A first picture must not wait for that. This transport returns the response as soon as its headers
+are in, and each chunk as the socket gave it. If a response is not read, it is not received either: the
+kernel's buffers fill, or the window of an HTTP/2 stream, and the sender stops.
 
-A server may close an idle connection in the moment in which a request goes out on it. hyper itself
-repeats what it had not begun to write; a GET that was written and not answered is repeated here, once,
-on a connection of its own (RFC 9110 9.2.2, RFC 9112 9.3.1). An upload can't be repeated, so it never
-goes out on an idle connection at all.
+A server may close an idle connection just when a request goes out on it. hyper itself repeats a request that
+it had not begun to write. If a GET was written and not answered, this transport repeats it once, on a
+connection of its own (RFC 9110 9.2.2, RFC 9112 9.3.1). An upload can't be repeated, so it never uses an idle
+connection.
 
-pyreqwest goes on waiting for the headers of a request whose caller was cancelled. Its own limit ends
-that: the longer one of `first_byte` and `stall`, so that it cuts nothing else. Where what was waited for
-comes, or breaks off, in the moment of a cancellation, pyreqwest gives that and the cancellation is lost;
-but a task that goes on after its end is waited for for ever, so its end is asked after here.
+If a caller is cancelled, pyreqwest goes on waiting for the headers of its request, until its own time limit.
+The limit is the longer of `first_byte` and `stall`, so that it cuts off nothing else. If a result or an error
+arrives at the moment of a cancellation, pyreqwest returns it and the cancellation is lost. The task would
+then go on, and whatever waits for its end would wait for ever. So this transport checks for a lost
+cancellation.
 """
 
 import asyncio
@@ -36,14 +37,15 @@ from proxy.origin.faults import mapped, was_cut
 from proxy.origin.rotation import Files, Rotating
 
 STREAM_WINDOW = 2 * 1024 * 1024
-"""Bytes of one answer that may lie here unread, over HTTP/2."""
+"""Bytes of one response that may be unread over HTTP/2."""
 CONNECTION_WINDOW = 32 * STREAM_WINDOW
-"""Bytes of all answers of one connection; each that nobody reads takes its part, and none may take all."""
+"""Bytes of all responses of one connection that may be unread, so that one response can't use up all."""
 UPLOAD = timedelta(hours=1)
-"""The longest request with a body that is a stream, its answer included."""
+"""Time limit of a request with a streamed body, including its response."""
 PING_EVERY = timedelta(seconds=10)
-"""Over HTTP/2, where one dead connection would hold up every request."""
+"""Interval of pings over HTTP/2, because one dead connection would delay every request."""
 PING_TIMEOUT = timedelta(seconds=5)
+"""Time for the response to a ping; after it the connection counts as dead."""
 
 
 Value = TypeVar("Value")
@@ -51,28 +53,28 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class TransportLimits:
-    """How long to wait, in seconds, and how many answers to have open."""
+    """Time limits, in seconds, and the number of open responses."""
 
     connect: float = 5.0
-    """For a connection, TLS included."""
+    """Time for a connection, including TLS."""
     first_byte: float = 30.0
-    """For the headers, a connection included; counted anew with each chunk of a request's body."""
+    """Time for the headers, including the connection; it starts anew with each chunk of a request body."""
     stall: float = 30.0
-    """For each chunk after them."""
+    """Time for each chunk of the body."""
     connections: int | None = None
-    """Answers open at once, others wait for their turn; None is no limit."""
+    """Responses open at once; further requests wait. None is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a server is known, and how we are. PEM files; what changes in them is taken up."""
+    """Certificates of the server and of the proxy, as PEM files. The proxy rereads files that change."""
 
     ca_file: Path | None = None
-    """Authorities that are trusted beside the system's own."""
+    """Certificate authorities that are trusted besides those of the system."""
     certificate_file: Path | None = None
-    """Our certificate and its chain, for a server that asks for one."""
+    """The proxy's own certificate and its chain, for a server that asks for one."""
     key_file: Path | None = None
-    """Its private key, not encrypted; goes with `certificate_file`."""
+    """Private key of the certificate, not encrypted; required with `certificate_file`."""
     http2: bool = True
     """True if HTTP/2 is offered (ALPN, RFC 7301)."""
 
@@ -83,14 +85,14 @@ class _Clients:
     fresh: Client
     """Opens a connection for each request."""
     upload: Client
-    """The same, without a limit between chunks: pyreqwest would count an upload as silence."""
+    """The same without a limit between chunks, because pyreqwest would take an upload for silence."""
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Sends one request and streams its answer. Redirects are not followed, bodies not decoded."""
+    """Sends one request and streams the response. It follows no redirects and decodes no bodies."""
 
     def __init__(self, limits: TransportLimits, tls: Tls | None = None) -> None:
-        """Reads the files of `tls`; blocking. Raises `ConfigurationError`."""
+        """Reads the files of `tls`, which blocks. Raises `ConfigurationError`."""
         tls = tls or Tls()
         named = (tls.ca_file, tls.certificate_file, tls.key_file)
 
@@ -102,7 +104,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._room = asyncio.Semaphore(limits.connections) if limits.connections else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, as soon as its headers are there. Raises httpx's own errors."""
+        """Returns the response as soon as its headers are in. Raises the errors of httpx."""
         if self._room is not None:
             await self._room.acquire()
         try:
@@ -137,7 +139,7 @@ class Transport(httpx.AsyncBaseTransport):
     async def _send(
         self, client: Client, request: httpx.Request, timer: asyncio.Timeout
     ) -> tuple[StreamRequest, Response]:
-        # The URL says the host; in HTTP/2 one more Host is refused as a double (RFC 9113 8.3.1).
+        # The URL has the host already. Over HTTP/2 a second Host is refused (RFC 9113 8.3.1).
         headers = [(name, value) for name, value in request.headers.multi_items() if name != "host"]
         builder = client.request(request.method, str(request.url)).headers(headers)
         if isinstance(request.stream, httpx.ByteStream):
@@ -196,7 +198,7 @@ class _Body(httpx.AsyncByteStream):
 async def _unless_cancelled(
     work: Awaitable[Value], undo: Callable[[], Awaitable[None]] | None = None
 ) -> Value:
-    """The result of the work. If the task was cancelled meanwhile, the result is undone and the task ends."""
+    """Returns the result of the work. If its task was cancelled meanwhile, undoes it and ends the task."""
     task = asyncio.current_task()
     assert task is not None
     before = task.cancelling()
@@ -214,7 +216,7 @@ async def _unless_cancelled(
 
 
 def _clients(limits: TransportLimits, tls: Tls, contents: Sequence[bytes]) -> _Clients:
-    """Clients with what the files of `tls` hold, in the order of its fields. Raises `ConfigurationError`."""
+    """Clients with the `contents` of the files of `tls`, in field order. Raises `ConfigurationError`."""
     left = iter(contents)
     authorities = next(left) if tls.ca_file else None
     identity = b"\n".join(left)
@@ -251,7 +253,7 @@ def _builder(limits: TransportLimits, tls: Tls, authorities: bytes | None, ident
 
 
 def _may_be_repeated(request: httpx.Request) -> bool:
-    """True if sending it twice asks for no more than sending it once (RFC 9110 9.2.2)."""
+    """True if the request is idempotent and can be sent again (RFC 9110 9.2.2)."""
     return request.method in ("GET", "HEAD") and _has_body_at_hand(request) and not request.content
 
 
@@ -262,16 +264,16 @@ def _has_body_at_hand(request: httpx.Request) -> bool:
 async def _prolonging(
     stream: httpx.SyncByteStream | httpx.AsyncByteStream, timer: asyncio.Timeout, seconds: float
 ) -> AsyncIterator[bytes]:
-    """A request's body; with each of its chunks the time to an answer begins anew."""
+    """The body of a request. Each chunk restarts the time limit for the response."""
     assert isinstance(stream, httpx.AsyncByteStream)
     async for chunk in stream:
-        with suppress(RuntimeError):  # the answer is there already, or late
+        with suppress(RuntimeError):  # the response is in already, or late
             timer.reschedule(asyncio.get_running_loop().time() + seconds)
         yield chunk
 
 
 def _headers_of(response: Response) -> list[tuple[str, str]]:
-    """All headers whose values are text; one that is not is dropped, and nothing else is."""
+    """All headers whose values are text. Other headers are dropped, so that the response is not lost."""
     try:
         return list(response.headers.items())
     except ValueError:

@@ -1,1 +1,1 @@
-"""The assembled service: its life span, its listeners, and its HTTP/1.1 protocol."""
+"""The assembled service: its lifespan, its listeners, and its HTTP/1.1 protocol."""

@@ -1,4 +1,4 @@
-"""The service: its parts put together, and its life span."""
+"""The service: its parts, and its lifespan."""
 
 import asyncio
 import logging
@@ -56,7 +56,7 @@ def rust_transport(origin: OriginSettings) -> Transport:
 
 
 def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
-    """The credentials that an origin gets instead of the viewers', if any. Raises `ConfigurationError`."""
+    """The proxy's own credentials for an origin; None if it has none. Raises `ConfigurationError`."""
     own = origin.credentials
     if own.bearer_file is not None:
         return bearer(own.bearer_file)
@@ -150,7 +150,7 @@ class App:
 
     @property
     def rules(self) -> Rules:
-        """The rules for requests at the viewers' listener."""
+        """The rules that a request has to keep at both listeners."""
         listen = self.settings.listen
         return Rules(
             listen.url_bytes,
@@ -170,7 +170,7 @@ class App:
         return GatedSupplier(self.origins[origin.name], gate)
 
     def _register_makers(self, suppliers: Suppliers, retrieve: Retrieve) -> None:
-        # Making takes none of the origin's bytes and has a queue of its own, so the gate holds nothing back.
+        # Makers use no bandwidth of the origin and have their own queue, so this gate delays nothing.
         gates = {
             name: Gate(name, IN_FLIGHT, self.telemetry, window=Window(IN_FLIGHT << 20))
             for name in ("alternates", "rendered")
@@ -185,12 +185,12 @@ class App:
         return {name: origin.report() for name, origin in self.origins.items()}
 
     async def keep_looking(self, path: Path) -> None:
-        """Takes changes of the configuration file into force, until cancelled."""
+        """Applies changes of the configuration file until it is cancelled."""
         await Reload(path, self.settings, self.chosen, self.telemetry).keep_looking()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The life span: inside it fills can be carried out."""
+        """The lifespan, within which fills can run."""
         for origin in self.settings.origins:
             if origin.trust == "dicom":
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})
@@ -205,12 +205,12 @@ class App:
                 await each.aclose()
 
     def forget(self, named: FrameScope) -> None:
-        """Drops all that is held under a name, and lets nothing that is on its way come back under it."""
+        """Drops all that is held in a scope. Responses on their way are not stored either."""
         self.fills.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
 
 
 def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:
-    """The service with these settings, not yet running."""
+    """The service with these settings; it does not run yet."""
     return App(settings, window_of=window_of)

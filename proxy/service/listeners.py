@@ -1,7 +1,8 @@
-"""The two listeners, for viewers and for the admin, and their orderly end. A door to uvicorn.
+"""The listeners for viewers and for administrators, and their orderly shutdown, by uvicorn.
 
-At the end the viewers' listener goes first: it takes no new connection, and running answers have the
-time of grace. The admin's goes last, so that it can say until then that we are not ready.
+At shutdown the viewers' listener ends first. It accepts no new connection, and running responses have the
+grace period to finish. The admin listener ends last, so that until then it can report that the service is not
+ready.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ KEEP_ALIVE = 75
 
 
 class Listener(uvicorn.Server):
-    """One uvicorn server on a socket that is open already; signals are not its business."""
+    """A uvicorn server on a socket that is open already. It does not handle signals."""
 
     def __init__(
         self,
@@ -47,11 +48,11 @@ class Listener(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves them to whoever runs us."""
+        """Leaves signals to the caller."""
         yield
 
     async def until_ended(self) -> None:
-        """Serves until it is told to end and running answers have finished."""
+        """Serves until it is told to end and running responses have finished."""
         await self.serve(sockets=[self._listener])
 
 
@@ -59,13 +60,13 @@ def open_socket(host: str, port: int) -> socket.socket:
     """A listening socket. Raises `OSError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=2048)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else small answers wait 40 ms for an ACK
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or small responses wait 40 ms for an ACK
     listener.setblocking(False)
     return listener
 
 
 async def serve(viewers: Listener, admin: Listener, stop: asyncio.Event, between: Callable[[], None]) -> None:
-    """Serves both until `stop` is set; then ends the viewers', does what is `between`, ends the admin's."""
+    """Serves both until `stop` is set. Then ends `viewers`, calls `between`, and ends `admin`."""
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(viewers.until_ended())
         group.create_task(admin.until_ended())
