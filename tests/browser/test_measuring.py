@@ -86,7 +86,7 @@ def test_a_load_that_never_became_whole_has_no_times(left_out: str) -> None:
         "its drawing": replace(SERIES, renders=SERIES.renders[:-1]),
         "any light": replace(SERIES, renders=[render(200, 6, lit=0)]),
     }[left_out]
-    with pytest.raises(ValueError, match="not every image"):
+    with pytest.raises(ValueError, match="some images are not complete"):
         shown(seen, began=100, arrivals=[180, 105], count=2)
 
 

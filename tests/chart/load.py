@@ -138,7 +138,8 @@ async def rounds(home: House, file: Path) -> AsyncIterator[int]:
 async def behind_a_link() -> AsyncIterator[House]:
     """Runs the proxy with a shaped link in front of its origin."""
     origin = origin_in_trouble()
-    with Children() as children:
+    # Off the loop: the constructor writes to the process that tracks resources, if that runs already.
+    with await asyncio.to_thread(Children) as children:
         async with running(origin):
             port = int(origin.url.rpartition(":")[2])
             with listen() as listener:  # the child process inherits it
