@@ -8,6 +8,9 @@ import pytest
 from proxy.origin.concurrency import MOST, Concurrency
 
 CHUNK = 2048
+"""Least bytes of a chunk."""
+CHUNK_TIME = 0.001
+"""Seconds from one chunk to the next on a line that is faster than that."""
 Rate = Callable[[int], float]
 """Bytes a second that so many fetches at once bring together."""
 
@@ -35,8 +38,9 @@ def played(
     concurrency, now, numbers = concurrency or Concurrency(), began, []
     while now < began + seconds:
         running = min(waiting, max(alone, concurrency.number))
-        now += CHUNK / rate(running)
-        concurrency.came(CHUNK, now, running=running, round_trip=round_trip, has_first=has_first)
+        chunk = max(CHUNK, int(rate(running) * CHUNK_TIME))
+        now += chunk / rate(running)
+        concurrency.came(chunk, now, running=running, round_trip=round_trip, has_first=has_first)
         numbers.append(concurrency.number)
     return concurrency, numbers
 
