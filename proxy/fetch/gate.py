@@ -6,12 +6,13 @@ have no picture yet, so such a viewer need not wait for one. Plans leave half of
 The gate also decides how many bytes are on their way at once. A fetch of the first bytes that a viewer wants
 goes out at once. Any other fetch goes out if fewer fetches run than the origin repays
 (`proxy.origin.concurrency`), or if less than a *window* of bytes (`proxy.origin.window`) is to come on the
-fetches ahead of it. Ahead of a plan are all fetches, ahead of a viewer those of viewers. Ahead of
-a viewer that wants a whole frame are only fetches of its own kind. So short frames are fetched one after
-another, at most one window of bytes at a time. If they shared the link, all of them would be late.
+fetches ahead of it. Ahead of a plan are all fetches, ahead of a viewer those of viewers, with the first
+fetches that viewers are about to ask for (`proxy.fetch.firsts`). Ahead of a viewer that wants a whole frame
+are only fetches of its own kind. So short frames are fetched one after another, at most one window of bytes
+at a time. If they shared the link, all of them would be late.
 
-While first bytes of a higher rank arrive (`proxy.fetch.firsts`), the gate stops reading large completions,
-until only a window of the completion is left.
+While first bytes of a higher rank arrive, the gate stops reading large completions, until only a window of
+the completion is left.
 
 No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out.
 
@@ -58,6 +59,8 @@ class Seat:
         """True once the request may go out."""
         self.size = NOTHING
         """Bytes to come, once the request has gone out."""
+        self.first_size = 0
+        """First bytes that were expected when the request went out."""
         self.rank = demand.rank(is_first)
         """The rank when the seat last moved."""
         self._turns = self.rank.turn, demand.rank(False).turn
@@ -92,6 +95,7 @@ class Seat:
             self._called.set_result(None)
         self.is_given, self.heard_at = True, now
         self._expect(self._size())
+        self.first_size = self.size.first
         self._arrival = self._gate.window.asked(now, was_idle=was_idle)
 
     def begun(self) -> None:
@@ -114,8 +118,8 @@ class Seat:
         if self.is_first:
             self.is_first = False
             self._expect(FetchSize(0, self.to_come))
-            self.move()
             self._gate.firsts.end(self)
+            self.move()
 
     def end(self) -> None:
         """The fetch has ended."""
@@ -162,8 +166,7 @@ class Gate:
         self._entries = count(1)
         self._running: set[Seat] = set()
         self.account = Account()
-        """Bytes to come on all seats."""
-        self.firsts = Firsts(self.window, clock)
+        self.firsts = Firsts(self.window, clock, self.call_next)
         """First fetches that run."""
         self._blocked: Turn | None = None
         """The turn of the first fetch in line, if it could not go out; None if no fetch waits."""
@@ -239,13 +242,9 @@ class Gate:
         if self._blocked is None:
             self.concurrency.idle()
             return
-        self.concurrency.came(
-            size,
-            self.clock(),
-            running=len(self._running),
-            round_trip=self.window.round_trip or 0.0,
-            has_first=self.account.of(Turn.VIEWER_FIRST) > 0,
-        )
+        now, running, round_trip = self.clock(), len(self._running), self.window.round_trip or 0.0
+        has_first = self.firsts.soon > 0 or self.account.of(Turn.VIEWER_FIRST) > 0
+        self.concurrency.came(size, now, running=running, round_trip=round_trip, has_first=has_first)
         if self._has_room(self._blocked):
             self.call_next()
 
@@ -264,9 +263,12 @@ class Gate:
         """True if a fetch of this turn may go out now."""
         if self._free <= self._kept_from(turn) or self._is_over_quota():
             return False
-        if turn is Turn.VIEWER_FIRST or len(self._running) < self.concurrency.number:
+        if turn is Turn.VIEWER_FIRST or len(self._running) + self.firsts.soon < self.concurrency.number:
             return True
-        return self.account.ahead_of(turn) < self.window.size
+        ahead = self.account.ahead_of(turn)
+        if turn is not Turn.VIEWER_WHOLE and ahead < self.window.size:
+            ahead += self.firsts.expected() - self.account.of(Turn.VIEWER_FIRST)
+        return ahead < self.window.size
 
     def _kept_from(self, turn: Turn) -> int:
         """The number of seats that fetches of this turn leave free."""
@@ -291,10 +293,8 @@ class Gate:
 
     def _let_one_go(self) -> None:
         self._alarm = None
-        able = (seat for seat in self._waiting if self._free > self._kept_from_alarm(seat))
+        kept = self._kept_for_first
+        able = (seat for seat in self._waiting if self._free > max(kept, self._kept_from(seat.rank.turn)))
         if not self._is_over_quota() and (longest := next(able, None)) is not None:
             self._give(longest)
         self._set_alarm()
-
-    def _kept_from_alarm(self, seat: Seat) -> int:
-        return max(self._kept_for_first, self._kept_from(seat.rank.turn))

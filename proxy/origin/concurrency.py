@@ -13,6 +13,7 @@ delayed, so they show what more fetches at once bring. While they run, a larger 
 brought more before, in proportion.
 """
 
+from collections import deque
 from math import ceil
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ PAUSE = 0.5
 """Seconds from a failed trial to the next, at first; they double with each failure."""
 MOST_PAUSE = 60.0
 """Maximum number of seconds between trials."""
+ROUNDS = 32
+"""Number of last rounds that count."""
 MOST = 1024
 """Maximum number of fetches at once that is tried."""
 
@@ -60,7 +63,7 @@ class Concurrency:
         """The rate before the trial; None if no trial runs."""
         self._before = 1
         """The number before the trial."""
-        self._best = Point(1, 0.0)
+        self._seen: deque[Point] = deque(maxlen=ROUNDS)
         self._pause = PAUSE
         self._next_at = 0.0
         self._goes_down = False
@@ -101,12 +104,15 @@ class Concurrency:
         self._bytes = self._chunks = self._fetches = 0
 
     def _judge(self, point: Point, now: float, *, has_first: bool) -> None:
-        if point.rate > self._best.rate:
-            self._best = point
+        self._seen.append(point)
         if self._settled is not None:
             self._judge_trial(self._settled, point, now)
         else:
-            self._try(point, now, has_first=has_first)
+            self._try(self._best(point.number), now, has_first=has_first)
+
+    def _best(self, number: int) -> Point:
+        """The best of the last rounds with at most so many fetches. A round may be slow by chance."""
+        return max((each for each in self._seen if each.number <= number), key=lambda each: each.rate)
 
     def _judge_trial(self, settled: Point, point: Point, now: float) -> None:
         is_up, self._settled = self.number > self._before, None
@@ -123,9 +129,10 @@ class Concurrency:
                 self._start_trial(point, STEP * max(self.number, point.number))
 
     def _try(self, point: Point, now: float, *, has_first: bool) -> None:
-        best = self._best
+        best = self._best(MOST)
         # More fetches brought more in proportion, so they do not share one link.
-        if best.rate >= WORTH * point.rate and best.each >= LINEAR * point.each:
+        is_wider = best.number >= 2 * point.number
+        if is_wider and best.rate >= WORTH * point.rate and best.each >= LINEAR * point.each:
             self._start_trial(point, max(best.number, STEP * point.number))
         elif now >= self._next_at and not has_first:
             is_down = self._goes_down and self.number > 1

@@ -17,6 +17,8 @@ from proxy.wire.ranges import Span
 
 BUFFER = 256 * 1024
 """Most bytes of one connection that can be on the line or unread."""
+TICK = 1e-6
+"""Seconds that count as none; the loop runs timers up to its clock's resolution early."""
 LABEL = "image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202"
 
 
@@ -93,7 +95,7 @@ class Line:
             if not connection.left:
                 continue
             self._turns.append(connection)
-            if connection.free_at > now:
+            if connection.free_at - now > TICK:
                 asyncio.get_running_loop().call_at(connection.free_at, self._has_some.set)
             elif connection.unread < BUFFER:
                 return connection
