@@ -266,9 +266,9 @@ class Gate:
         if turn is Turn.VIEWER_FIRST or len(self._running) + self.firsts.soon < self.concurrency.number:
             return True
         ahead = self.account.ahead_of(turn)
-        if turn is not Turn.VIEWER_WHOLE and ahead < self.window.size:
-            ahead += self.firsts.expected() - self.account.of(Turn.VIEWER_FIRST)
-        return ahead < self.window.size
+        if turn is Turn.VIEWER_WHOLE or ahead >= self.window.size or not (expected := self.firsts.expected()):
+            return ahead < self.window.size
+        return ahead - self.account.of(Turn.VIEWER_FIRST) + expected < self.window.least_size
 
     def _kept_from(self, turn: Turn) -> int:
         """The number of seats that fetches of this turn leave free."""

@@ -131,8 +131,7 @@ class Concurrency:
     def _try(self, point: Point, now: float, *, has_first: bool) -> None:
         best = self._best(MOST)
         # More fetches brought more in proportion, so they do not share one link.
-        is_wider = best.number >= 2 * point.number
-        if is_wider and best.rate >= WORTH * point.rate and best.each >= LINEAR * point.each:
+        if best.number >= 2 * point.number and best.rate >= 2 * point.rate:
             self._start_trial(point, max(best.number, STEP * point.number))
         elif now >= self._next_at and not has_first:
             is_down = self._goes_down and self.number > 1

@@ -76,6 +76,8 @@ class Window:
         self._rates: deque[float] = deque(maxlen=LAST)
         self.size = least
         """The size of the window in bytes."""
+        self.least_size = least
+        """The size without `GAIN`: just what the link carries in one round trip."""
 
     @property
     def round_trip(self) -> float | None:
@@ -126,7 +128,9 @@ class Window:
 
     def _resize(self) -> None:
         if self._rates and self._round_trips:
-            self.size = max(self._least, min(MOST_WINDOW, int(GAIN * self.in_one_round_trip)))
+            carried = self.in_one_round_trip
+            self.size = max(self._least, min(MOST_WINDOW, int(GAIN * carried)))
+            self.least_size = max(self._least, min(MOST_WINDOW, carried))
 
 
 def _upper_quartile(values: Sequence[float]) -> float:
