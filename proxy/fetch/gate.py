@@ -14,9 +14,8 @@ at a time. If they shared the link, all of them would be late.
 While first bytes of a higher rank arrive, the gate stops reading large completions, until only a window of
 the completion is left.
 
-No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out.
-
-Each event costs O(log n) for n waiting fetches. A fetch gets its rank when it comes and when told to `move`.
+No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out. Each event costs
+O(log n) for n waiting fetches. A fetch gets its rank when it comes and when told to `move`.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ from proxy.fetch.account import NOTHING, Account, FetchSize
 from proxy.fetch.demand import Ranked
 from proxy.fetch.firsts import Firsts
 from proxy.fetch.turns import Rank, Turn
-from proxy.origin.concurrency import Concurrency
+from proxy.origin.concurrency import GENTLE, STEP, Concurrency
 from proxy.origin.window import Clock, Quota, Window
 from proxy.telemetry.telemetry import Telemetry
 
@@ -51,8 +50,7 @@ class Seat:
         self._demand = demand
         self._size = size
         self._called: asyncio.Future[None] | None = None
-        self.number = next(gate.numbers)
-        """The lower of two numbers came first."""
+        self.number = next(gate.numbers)  # the lower of two came first
         self.is_first = is_first
         """True until the first bytes of the frame are in."""
         self.is_given = False
@@ -163,8 +161,7 @@ class Gate:
         """Waiting seats in the order in which they came."""
         self._heap: list[tuple[Rank, int, int, Seat]] = []
         """Waiting seats by rank; an entry counts only if it is the last one of its seat."""
-        self._entries = count(1)
-        self._running: set[Seat] = set()
+        self._entries, self._running = count(1), set[Seat]()
         self.account = Account()
         self.firsts = Firsts(self.window, clock, self.call_next)
         """First fetches that run."""
@@ -243,8 +240,9 @@ class Gate:
             self.concurrency.idle()
             return
         now, running, round_trip = self.clock(), len(self._running), self.window.round_trip or 0.0
-        has_first = self.firsts.soon > 0 or self.account.of(Turn.VIEWER_FIRST) > 0
-        self.concurrency.came(size, now, running=running, round_trip=round_trip, has_first=has_first)
+        has_first = self.firsts.soon or self.account.of(Turn.VIEWER_FIRST)
+        step = 1 if has_first else STEP if self._blocked < Turn.PLAN_FIRST else GENTLE
+        self.concurrency.came(size, now, running=running, round_trip=round_trip, step=step)
         if self._has_room(self._blocked):
             self.call_next()
 
@@ -265,10 +263,12 @@ class Gate:
             return False
         if turn is Turn.VIEWER_FIRST or len(self._running) + self.firsts.soon < self.concurrency.number:
             return True
-        ahead = self.account.ahead_of(turn)
-        if turn is Turn.VIEWER_WHOLE or ahead >= self.window.size or not (expected := self.firsts.expected()):
-            return ahead < self.window.size
-        return ahead - self.account.of(Turn.VIEWER_FIRST) + expected < self.window.least_size
+        ahead, window = self.account.ahead_of(turn), self.window
+        if turn is Turn.VIEWER_WHOLE:
+            return ahead < window.size
+        expected = self.firsts.expected()
+        room = window.plan_size if turn >= Turn.PLAN_FIRST else window.filled if expected else window.size
+        return ahead - self.account.of(Turn.VIEWER_FIRST) + expected < room
 
     def _kept_from(self, turn: Turn) -> int:
         """The number of seats that fetches of this turn leave free."""

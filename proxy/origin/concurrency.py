@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 STEP = 4
 """Factor by which a trial raises the number of fetches."""
+GENTLE = 2
+"""The same if only plans wait, because a trial delays a viewer that comes in the middle of it."""
 WORTH = 1.25
 """Factor by which the rate has to rise in a trial for the larger number to stay."""
 SAME = 0.9
@@ -76,11 +78,11 @@ class Concurrency:
         """No fetch waits, so the round is dropped."""
         self._begins_at = None
 
-    def came(self, size: int, now: float, *, running: int, round_trip: float, has_first: bool) -> bool:
+    def came(self, size: int, now: float, *, running: int, round_trip: float, step: int = STEP) -> bool:
         """A chunk came while fetches wait. Returns True if the number has changed.
 
-        `size` is in bytes. `running` fetches run now; `has_first` is True if one brings a viewer's first
-        bytes.
+        `size` is in bytes. `running` fetches run now. A trial may raise the number by the factor `step`.
+        With a factor of 1 no trial begins, as is right while a viewer's first bytes come.
         """
         if self._begins_at is None:
             self._begin(now, round_trip)
@@ -94,7 +96,8 @@ class Concurrency:
         if took < max(LEAST_ROUND, round_trip) or self._chunks < CHUNKS:
             return False
         before = self.number
-        self._judge(Point(round(self._fetches / self._chunks), self._bytes / took), now, has_first=has_first)
+        point = Point(round(self._fetches / self._chunks), self._bytes / took)
+        self._judge(point, now, step=step)
         # Bytes of fetches that a new number allows begin to arrive a round trip later.
         self._begin(now, round_trip if self.number != before else 0.0)
         return self.number != before
@@ -103,12 +106,12 @@ class Concurrency:
         self._begins_at = now + later
         self._bytes = self._chunks = self._fetches = 0
 
-    def _judge(self, point: Point, now: float, *, has_first: bool) -> None:
+    def _judge(self, point: Point, now: float, *, step: int) -> None:
         self._seen.append(point)
         if self._settled is not None:
             self._judge_trial(self._settled, point, now)
         else:
-            self._try(self._best(point.number), now, has_first=has_first)
+            self._try(self._best(point.number), now, step=step)
 
     def _best(self, number: int) -> Point:
         """The best of the last rounds with at most so many fetches. A round may be slow by chance."""
@@ -128,14 +131,14 @@ class Concurrency:
             if gain >= LINEAR * point.number / settled.number:
                 self._start_trial(point, STEP * max(self.number, point.number))
 
-    def _try(self, point: Point, now: float, *, has_first: bool) -> None:
+    def _try(self, point: Point, now: float, *, step: int) -> None:
         best = self._best(MOST)
         # More fetches brought more in proportion, so they do not share one link.
         if best.number >= 2 * point.number and best.rate >= 2 * point.rate:
             self._start_trial(point, max(best.number, STEP * point.number))
-        elif now >= self._next_at and not has_first:
+        elif now >= self._next_at and step > 1:
             is_down = self._goes_down and self.number > 1
-            number = self.number // 2 if is_down else STEP * max(self.number, point.number)
+            number = self.number // 2 if is_down else step * max(self.number, point.number)
             self._start_trial(point, number)
 
     def _start_trial(self, settled: Point, number: int) -> None:

@@ -27,6 +27,8 @@ from math import inf
 
 LEAST_WINDOW = 96 * 1024
 """Bytes that may always be on their way: one and a half first fetches."""
+LEAST_FOR_PLANS = 32 * 1024
+"""Bytes that plans may always have on their way."""
 MOST_WINDOW = 64 * 1024 * 1024
 """Maximum bytes that may be on their way, even on a very long link."""
 GAIN = 1.25
@@ -76,8 +78,10 @@ class Window:
         self._rates: deque[float] = deque(maxlen=LAST)
         self.size = least
         """The size of the window in bytes."""
-        self.least_size = least
-        """The size without `GAIN`: just what the link carries in one round trip."""
+        self.plan_size = least
+        """The size for plans; smaller, because a viewer that comes suddenly has to wait for it."""
+        self.filled = least
+        """The least size, or the bytes that just fill the link."""
 
     @property
     def round_trip(self) -> float | None:
@@ -130,7 +134,8 @@ class Window:
         if self._rates and self._round_trips:
             carried = self.in_one_round_trip
             self.size = max(self._least, min(MOST_WINDOW, int(GAIN * carried)))
-            self.least_size = max(self._least, min(MOST_WINDOW, carried))
+            self.plan_size = max(LEAST_FOR_PLANS, min(MOST_WINDOW, int(GAIN * carried)))
+            self.filled = max(self._least, min(MOST_WINDOW, carried))
 
 
 def _upper_quartile(values: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from proxy.origin.concurrency import MOST, Concurrency
+from proxy.origin.concurrency import GENTLE, MOST, STEP, Concurrency
 
 CHUNK = 2048
 """Least bytes of a chunk."""
@@ -30,7 +30,7 @@ def played(
     waiting: int = 1000,
     round_trip: float = 0.01,
     alone: int = 1,
-    has_first: bool = False,
+    step: int = STEP,
     concurrency: Concurrency | None = None,
     began: float = 0.0,
 ) -> tuple[Concurrency, list[int]]:
@@ -40,7 +40,7 @@ def played(
         running = min(waiting, max(alone, concurrency.number))
         chunk = max(CHUNK, int(rate(running) * CHUNK_TIME))
         now += chunk / rate(running)
-        concurrency.came(chunk, now, running=running, round_trip=round_trip, has_first=has_first)
+        concurrency.came(chunk, now, running=running, round_trip=round_trip, step=step)
         numbers.append(concurrency.number)
     return concurrency, numbers
 
@@ -63,15 +63,15 @@ def test_a_shared_line_is_tried_ever_more_seldom(line: float) -> None:
 def test_what_first_fetches_showed_is_used_at_once() -> None:
     """Twenty-four of them ran, each at its own limit; then completions wait behind one."""
     rate = each_limited(2e6)
-    concurrency, _ = played(rate, 0.2, alone=24, has_first=True)
+    concurrency, _ = played(rate, 0.2, alone=24, step=1)
     concurrency, numbers = played(rate, 0.2, concurrency=concurrency, began=0.2)
     assert max(numbers) >= 24
 
 
 def test_first_fetches_over_a_shared_line_let_nothing_else_go() -> None:
-    concurrency, numbers = played(shared(3.75e6), 2.0, alone=6, has_first=True)
+    concurrency, numbers = played(shared(3.75e6), 2.0, alone=6, step=1)
     assert set(numbers) == {1}
-    _, numbers = played(shared(3.75e6), 2.0, alone=3, has_first=True, concurrency=concurrency, began=2.0)
+    _, numbers = played(shared(3.75e6), 2.0, alone=3, step=1, concurrency=concurrency, began=2.0)
     assert set(numbers) == {1}
 
 
@@ -82,10 +82,15 @@ def test_a_limit_that_is_lifted_brings_the_number_down_again() -> None:
     assert min(numbers) <= 4
 
 
+def test_plans_alone_try_gently() -> None:
+    _, numbers = played(shared(3.75e6), 60.0, step=GENTLE)
+    assert max(numbers) == GENTLE
+
+
 def test_a_line_that_is_not_full_is_no_reason_to_try() -> None:
     concurrency = Concurrency()
     for step in range(1000):
-        concurrency.came(CHUNK, step * 0.001, running=1, round_trip=0.01, has_first=False)
+        concurrency.came(CHUNK, step * 0.001, running=1, round_trip=0.01, step=STEP)
         concurrency.idle()
     assert concurrency.number == 1
 
