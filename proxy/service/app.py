@@ -167,7 +167,7 @@ class App:
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
-        return GatedSupplier(self.origins[origin.name], gate)
+        return GatedSupplier(self.origins[origin.name], gate, origin.timeouts.stall)
 
     def _register_makers(self, suppliers: Suppliers, retrieve: Retrieve) -> None:
         # Makers use no bandwidth of the origin and have their own queue, so this gate delays nothing.
