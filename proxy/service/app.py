@@ -207,6 +207,8 @@ class App:
     def forget(self, named: FrameScope) -> None:
         """Drops all that is held in a scope. Responses on their way are not stored either."""
         self.fills.forget(named)
+        for origin in self.origins.values():
+            origin.missing.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
 
