@@ -4,6 +4,8 @@ A demand belongs to one fill. Viewers and plans change it. Its followers are the
 If the frame is made from another frame, the fetch of that other frame is a follower too.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from proxy.fetch.turns import Rank, Turn
@@ -42,6 +44,8 @@ class Demand:
         """True if the length is known, and fewer bytes than a window follow the first bytes."""
         self.followers: set[Follower] = set()
         """Told to `move` when the rank may have changed."""
+        self._sent: list[tuple[int, int | None]] = []
+        """For each response that is being sent, the bytes from which it begins and up to which it goes."""
         self._came = 0
         self._is_seen_early = False
         """True if a viewer wants only a first picture, or if that was in before any viewer read on."""
@@ -81,6 +85,23 @@ class Demand:
             self.readers += 1
         self._move()
         return not is_first_enough
+
+    @contextmanager
+    def sending(self, start: int, stop: int | None) -> Iterator[None]:
+        """A response is being sent, which begins with the byte at `start`; -1 if it has begun without any.
+
+        `stop` is the end of the bytes that it needs; None is the end of the frame.
+        """
+        sent = start, stop
+        self._sent.append(sent)
+        try:
+            yield
+        finally:
+            self._sent.remove(sent)
+
+    def is_sent_beyond(self, size: int) -> bool:
+        """True if a response has begun with some of the first `size` bytes, and needs more than these."""
+        return any(start < size and (stop is None or stop > size) for start, stop in self._sent)
 
     def leave(self) -> None:
         """A reader has left."""

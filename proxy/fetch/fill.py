@@ -11,6 +11,7 @@ reader. The state changes in one step, without waiting. Readers are woken afterw
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -115,6 +116,10 @@ class Fill:
             is_early=is_first_enough or isinstance(stop, ResolutionTarget),
             has_first=self.has_first,
         )
+
+    def sending(self, start: int, stop: int | None) -> AbstractContextManager[None]:
+        """A response is being sent, which begins with the byte at `start`. See `Demand.sending`."""
+        return self.demand.sending(start, stop)
 
     def count_for_plan(self, stop: int) -> int:
         """Bytes before `stop` that were fetched and that no plan has counted yet; all of these are in."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from random import uniform
 
 from proxy.cache.store import Store
 from proxy.codestream.reach import PROBE, UNTOLD, ResolutionTarget, Stop, TargetEnd
@@ -27,6 +26,7 @@ from proxy.errors import (
 from proxy.fetch.account import FetchSize
 from proxy.fetch.fill import Fill, FillOrder
 from proxy.fetch.learned import Learned
+from proxy.fetch.patience import Patience
 from proxy.fetch.tasks import Tasks
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
@@ -34,13 +34,6 @@ from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope, revoked
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
-
-AGAIN = 2
-"""Retries of a viewer's fetch if the origin is busy."""
-BACKOFF = 0.05
-"""Seconds before the first retry, give or take half; four times as long before each next one."""
-LONGEST_PAUSE = 0.5
-"""Longest Retry-After, in seconds, that the proxy waits for a viewer; for longer ones it sends the error."""
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +174,7 @@ class Fills:
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """Runs one fetch. Resumes it once if the origin hung up, and retries it if the origin was busy."""
-        start, stop, attempt, origin = span.start, span.stop, 0, fill.order.key.origin
+        start, stop, origin, patience = span.start, span.stop, fill.order.key.origin, Patience(fill)
         is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
             try:
@@ -199,14 +192,11 @@ class Fills:
                 self._metrics.resumes.labels(origin).inc()
                 start = max(start, fill.size)
             except OriginBusy as error:
-                pause = error.retry_after or 0.0
-                # A plan waits by itself. A viewer gets the error instead of waiting for a long pause.
-                is_long = fill.demand.planned is not None or attempt >= AGAIN or pause > LONGEST_PAUSE
-                if is_long or not fill.order.source.supplier.may_ask_again():
-                    raise
+                await fill.reached(start)
+                await asyncio.sleep(0)  # responses that these bytes begin have begun
+                pause = patience.pause(error)
                 self._metrics.asked_again.labels(origin).inc()
-                await asyncio.sleep(max(pause, BACKOFF * 4**attempt * uniform(0.5, 1.5)))  # noqa: S311
-                attempt += 1
+                await asyncio.sleep(pause)
 
     async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool, is_anew: bool) -> None:
         order, stage = fill.order, "first" if is_first else "completion"

@@ -6,7 +6,7 @@ users.
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from time import monotonic
@@ -18,19 +18,12 @@ from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Headers
 from proxy.origin.client import Origin
 from proxy.plan.choice import SeriesFacts
-from proxy.wire.dicomjson import (
-    FRAMES,
-    INSTANCE,
-    MODALITY,
-    TRANSFER_SYNTAXES,
-    in_order,
-    read_json,
-    text_of,
-    whole_of,
-)
-from proxy.wire.display import Display, read_displays
-from proxy.wire.pixels import ImagePixel, read_image_pixel
-from proxy.wire.resource import FrameResource, is_uid
+from proxy.wire.dicomjson import order_of
+from proxy.wire.display import Display
+from proxy.wire.instance import InstanceFacts, InstanceReader, without_others
+from proxy.wire.json_in_windows import read_in_windows
+from proxy.wire.pixels import ImagePixel
+from proxy.wire.resource import FrameResource
 
 KEPT = 60.0
 """Seconds for which a list of frames is kept."""
@@ -126,21 +119,32 @@ def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
 
     An instance whose UID can't be part of a path is left out. The other instances are read all the same.
     """
-    if not isinstance(metadata, list):
+    reader = InstanceReader()
+    return frames_of(
+        key, [reader.read(each) for each in metadata] if isinstance(metadata, list) else metadata
+    )
+
+
+def frames_of(key: SeriesKey, read: object) -> SeriesFrames:
+    """The frames of a series from its instances as `read`. Raises `OriginMismatch` if it is not valid."""
+    if not isinstance(read, list):
         raise OriginMismatch("the series metadata is not a list of instances", "metadata")
-    instances = [each for each in metadata if isinstance(each, dict) and is_uid(text_of(each, INSTANCE))]
+    instances: list[InstanceFacts] = [each for each in read if each is not None]
     if not instances:
         raise OriginMismatch("the series metadata has no instances", "metadata")
-    ordered = in_order(instances)
-    uids = tuple(text_of(each, INSTANCE) for each in ordered)
-    ends = tuple(accumulate(max(1, whole_of(each, FRAMES)) for each in ordered))
+    ordered = [instances[at] for at in order_of([each.place for each in instances])]
+    ends = tuple(accumulate(each.frames for each in ordered))
     if ends[-1] > MOST_FRAMES:
         raise OriginMismatch(f"the series has more than {MOST_FRAMES} frames", "metadata")
-    syntax = next(filter(None, (text_of(ordered[0], tag) for tag in TRANSFER_SYNTAXES)), "")
-    pixels = tuple(map(read_image_pixel, ordered))
-    once: dict[Display, Display] = {}  # most are equal, and palettes are large
-    displays = tuple(tuple(once.setdefault(d, d) for d in read_displays(each)) for each in ordered)
-    return SeriesFrames(key, uids, ends, text_of(ordered[0], MODALITY), syntax, pixels, displays)
+    return SeriesFrames(
+        key,
+        tuple(each.uid for each in ordered),
+        ends,
+        ordered[0].modality,
+        ordered[0].transfer_syntax,
+        tuple(each.pixel for each in ordered),
+        tuple(each.displays for each in ordered),
+    )
 
 
 class SeriesLists:
@@ -205,9 +209,14 @@ class SeriesLists:
     async def _read(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
         path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
         headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
-        body = await self._origins[key.origin].plain.read_whole(path, headers)
-        try:
-            metadata = await asyncio.to_thread(read_json, body)
-        except ValueError as error:
-            raise OriginMismatch("the series metadata is not JSON", "metadata") from error
-        return await asyncio.to_thread(read_frames, key, metadata)
+        chunks = await self._origins[key.origin].plain.read_whole(path, headers)
+        return await asyncio.to_thread(read_body, key, chunks)
+
+
+def read_body(key: SeriesKey, chunks: Sequence[bytes]) -> SeriesFrames:
+    """Reads the frames of a series from the body of its metadata. Raises `OriginMismatch`."""
+    try:
+        read = read_in_windows(chunks, InstanceReader().read, without_others)
+    except ValueError as error:
+        raise OriginMismatch("the series metadata is not JSON", "metadata") from error
+    return frames_of(key, read)

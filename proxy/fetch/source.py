@@ -1,6 +1,7 @@
 """The source of a viewer's response: a frame in the cache, or one that is still being fetched."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -44,6 +45,9 @@ class FrameSource(Protocol):
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
         """Returns the end of a target."""
 
+    def sending(self, start: int, stop: int | None) -> AbstractContextManager[None]:
+        """A response is being sent, which begins with the byte at `start`. See `Demand.sending`."""
+
     @property
     def layout(self) -> Layout | None:
         """The layout of the codestream; None if it is not known yet."""
@@ -74,6 +78,11 @@ class HeldFrame:
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
         """At once."""
         return self.frame.told(reach)
+
+    def sending(self, start: int, stop: int | None) -> AbstractContextManager[None]:
+        """Makes no difference, because all bytes are held."""
+        del start, stop
+        return nullcontext()
 
     @property
     def layout(self) -> Layout | None:

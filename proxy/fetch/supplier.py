@@ -42,6 +42,8 @@ class GatedSupplier:
     """The supplier to which fetches go."""
     gate: Gate
     """The gate that decides when each fetch goes out."""
+    stall: float = 30.0
+    """Seconds for which a response that has begun waits if the supplier is busy."""
 
 
 class Suppliers:

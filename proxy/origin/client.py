@@ -28,6 +28,7 @@ from proxy.origin.exchange import Exchange
 from proxy.origin.forms import Asking, OriginReport
 from proxy.origin.health import Health
 from proxy.origin.inquiry import WHOLE, Inquiry, Reply
+from proxy.origin.missing import Missing
 from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
 from proxy.origin.plain import PlainRequests
 from proxy.origin.signature import TELLING, kind_of
@@ -76,6 +77,8 @@ class Origin:
         self._has_told_of_lease = False
         self.health = Health(name, telemetry)
         """True if it is asked at all just now."""
+        self.missing = Missing()
+        """The frames that it lacks, as it said a moment ago."""
         self._exchange = Exchange(transport, auth, self.via)
         self._bodies = Bodies(name, max_frame_bytes, telemetry)
         self.plain = PlainRequests(
@@ -105,7 +108,8 @@ class Origin:
         The `demand` makes no difference to an origin.
         """
         del demand
-        outcome, reply = "ok", None
+        self.missing.check(asked)
+        outcome, reply, changes = "ok", None, self.missing.changes
         series, asking = self._asking(asked)
         inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held)
         trying = await self.health.admit()
@@ -120,6 +124,7 @@ class Origin:
             yield answer
         except OriginRefused as error:
             outcome = "refused"
+            self.missing.note(asked, error.status, changes)
             self.health.note(error)
             self.plain.check_own_proof(error.status)
             raise

@@ -82,14 +82,14 @@ class PlainRequests:
             self._window.came(arrival, len(chunk), perf_counter(), is_full=False, is_all=False)
             yield chunk
 
-    async def read_whole(self, target: str, headers: Headers) -> bytes:
-        """The body of a GET, no larger than a frame may be. Raises `OriginError`."""
+    async def read_whole(self, target: str, headers: Headers) -> list[bytes]:
+        """The body of a GET in chunks, no larger than a frame may be. Raises `OriginError`."""
         response, body = await self._read(target, headers)
         self.check_own_proof(response.status_code)
         check_status(response.status_code, response.headers)
         return body
 
-    async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, bytes]:
+    async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, list[bytes]]:
         response = await self._passed(self._exchange.get(f"{self._base}/{target}", headers))
         try:
             chunks = [
@@ -98,7 +98,7 @@ class PlainRequests:
             ]
         finally:
             await response.aclose()
-        return response, b"".join(chunks)
+        return response, chunks
 
     async def greet(self) -> None:
         """Opens connections and sees that somebody answers, whatever it is. Raises `OriginError`.

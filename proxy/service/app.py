@@ -167,7 +167,7 @@ class App:
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
-        return GatedSupplier(self.origins[origin.name], gate)
+        return GatedSupplier(self.origins[origin.name], gate, origin.timeouts.stall)
 
     def _register_makers(self, suppliers: Suppliers, retrieve: Retrieve) -> None:
         # Makers use no bandwidth of the origin and have their own queue, so this gate delays nothing.
@@ -207,6 +207,8 @@ class App:
     def forget(self, named: FrameScope) -> None:
         """Drops all that is held in a scope. Responses on their way are not stored either."""
         self.fills.forget(named)
+        for origin in self.origins.values():
+            origin.missing.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
 

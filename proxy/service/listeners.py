@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from proxy.service.accepting import Accepting
 from proxy.service.http1 import Http1
 from proxy.service.rules import Rules
 
@@ -50,6 +51,22 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leaves signals to the caller."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to accept connections, in uvicorn's stead."""
+        self.servers: list[Any] = [Accepting(each, self._protocol) for each in sockets or ()]
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends as uvicorn does, but first lets each accepted connection get its protocol, to be ended too."""
+        for accepting in self.servers:
+            accepting.close()
+            await accepting.wait_closed()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: Any = self.config.http_protocol_class
+        return made(self.config, self.server_state, self.lifespan.state)  # type: ignore[no-any-return]
 
     async def until_ended(self) -> None:
         """Serves until it is told to end and running responses have finished."""

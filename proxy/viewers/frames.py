@@ -218,7 +218,8 @@ class Frames:
         elif asked.not_reduced:
             why = (b"not-reduced", asked.not_reduced.encode("ascii", "replace"))
             composed = replace(composed, headers=[*composed.headers, why])
-        await send_frame(send, composed, source, progress, self._pause)
+        with source.sending(composed.span.start, composed.stop):
+            await send_frame(send, composed, source, progress, self._pause)
 
     def _record(self, asked: FrameRequest, progress: DeliveryProgress, status: int, why: str) -> None:
         """Counts and logs the outcome of a request."""

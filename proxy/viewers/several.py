@@ -8,6 +8,7 @@ first frame comes.
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 
@@ -41,11 +42,12 @@ async def send_several(
     opened: deque[tuple[Retrieval, Reading]] = deque()
     numbers = range(1 if is_head else len(listed))
     left = iter(listed[: len(numbers)])
+    begun = _Begun()
     try:
         for number in numbers:
             for resource in islice(left, AHEAD - len(opened)):
                 wanted = wanted_of(resource)
-                opened.append((wanted, retrieve.open(wanted)))
+                opened.append((wanted, begun.joined(retrieve.open(wanted))))
             if number == 0 and is_last_there is None:
                 last = max(listed, key=lambda each: each.frame_number)
                 await _see(retrieve.open(wanted_of(last)))
@@ -53,7 +55,7 @@ async def send_several(
             identity = await first.source.describe()
             if not wanted.may_have(first, identity):
                 first.leave()
-                first = retrieve.open(replace(wanted, is_alone=True))
+                first = begun.joined(retrieve.open(replace(wanted, is_alone=True)))
                 opened[0] = wanted, first
                 identity = await first.source.describe()
             source, progress.outcome = first.source, first.outcome
@@ -63,9 +65,41 @@ async def send_several(
             is_last = number == numbers[-1]
             await send_part(send, listed[0], identity, pieces, progress, number, is_last=is_last)
             opened.popleft()[1].leave()
+            begun.begin()
     finally:
+        begun.close()
         for _, each in opened:
             each.leave()
+
+
+class _Begun:
+    """Tells the frames that a response has begun: from then on, an error of theirs could only cut it."""
+
+    def __init__(self) -> None:
+        self._readings: list[Reading] = []
+        self._sending = ExitStack()
+        self._is_begun = False
+
+    def joined(self, reading: Reading) -> Reading:
+        """One more frame is open."""
+        self._readings.append(reading)
+        if self._is_begun:
+            self._tell()
+        return reading
+
+    def begin(self) -> None:
+        """The response has begun."""
+        self._is_begun = True
+        self._tell()
+
+    def _tell(self) -> None:
+        for reading in self._readings:
+            self._sending.enter_context(reading.source.sending(-1, None))
+        self._readings.clear()
+
+    def close(self) -> None:
+        """The response has ended."""
+        self._sending.close()
 
 
 async def _see(opened: Reading) -> None:

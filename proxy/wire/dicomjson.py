@@ -4,6 +4,8 @@ Reading an attribute never raises, whatever the origin wrote. A malformed attrib
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -39,9 +41,31 @@ def read_json(body: bytes) -> object:
 
 def in_order(instances: list[Instance]) -> list[Instance]:
     """Sorts by position along the slice normal if every instance has one, else by InstanceNumber."""
-    numbered = sorted(instances, key=lambda each: whole_of(each, _NUMBER))
-    across = _vector(instances[0], _ORIENTATION, 6)
-    positions = [_vector(each, _POSITION, 3) for each in numbered]
+    return [instances[at] for at in order_of([place_of(each) for each in instances])]
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePlace:
+    """The attributes of an instance that give its place in the series."""
+
+    number: int
+    """InstanceNumber; 0 if there is none."""
+    position: tuple[float, ...] | None
+    """ImagePositionPatient; None if there is none."""
+    orientation: tuple[float, ...] | None
+    """ImageOrientationPatient; None if there is none."""
+
+
+def place_of(instance: Instance) -> SlicePlace:
+    """Reads the place of an instance."""
+    position, orientation = _vector(instance, _POSITION, 3), _vector(instance, _ORIENTATION, 6)
+    return SlicePlace(whole_of(instance, _NUMBER), position, orientation)
+
+
+def order_of(places: Sequence[SlicePlace]) -> list[int]:
+    """Returns the indices of the places in the order of the slices; see `in_order`."""
+    numbered = sorted(range(len(places)), key=lambda at: places[at].number)
+    across, positions = places[0].orientation, [places[at].position for at in numbered]
     if across is None or any(position is None for position in positions):
         return numbered
     (a, b, c), (d, e, f) = across[:3], across[3:]

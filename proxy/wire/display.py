@@ -27,6 +27,25 @@ _SEGMENTED = ("00281221", "00281222", "00281223")
 _MODALITY, _VOI, _TABLE_DESCRIPTOR, _TABLE_DATA = "00283000", "00283010", "00283002", "00283006"
 _PADDING, _PADDING_LIMIT = "00280120", "00280121"
 _SHARED, _EACH, _TRANSFORMATION, _WINDOW = "52009229", "52009230", "00289145", "00289132"
+DISPLAYING = frozenset(
+    {
+        *(
+            _CENTER,
+            _WIDTH,
+            _FUNCTION,
+            _INTERCEPT,
+            _SLOPE,
+            _DESCRIPTOR,
+            *_TABLES,
+            *_SEGMENTED,
+            _MODALITY,
+            _VOI,
+        ),
+        *(_TABLE_DESCRIPTOR, _TABLE_DATA, _PADDING, _PADDING_LIMIT),
+        *(_SHARED, _EACH, _TRANSFORMATION, _WINDOW),
+    }
+)
+"""All attributes that are read here, beside those of `ImagePixel`."""
 
 
 @dataclass(frozen=True, slots=True)

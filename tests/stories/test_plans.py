@@ -119,7 +119,7 @@ async def test_a_failed_stage_leads_on_to_the_next_and_is_counted() -> None:
     images = bodies(3, 200_000)
     origin = ScriptedOrigin().with_series(images)
     origin.script = lambda asked: (
-        Reply(410, {}) if asked.path == frame_of(1) and asked.range == FIRST_RANGE else None
+        Reply(422, {}) if asked.path == frame_of(1) and asked.range == FIRST_RANGE else None
     )
     async with house(origin) as home:
         events = await home.events(await home.begin_plan("sequential"))

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefused, OriginUnreachable
-from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, read_frames
+from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, read_body, read_frames
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.client import Origin
 from proxy.origin.transport import Transport
 from proxy.telemetry.telemetry import Telemetry
+from proxy.wire.display import DisplayWindow
+from proxy.wire.json_in_windows import WINDOW
 from proxy.wire.resource import FrameResource
 from tests.house import PATIENCE, STORY
 from tests.scripted_origin import SERIES, UID, Asked, Reply, ScriptedOrigin, codestream, instance_of, running
@@ -44,6 +46,33 @@ def test_without_positions_they_come_by_instance_number_and_not_as_text() -> Non
 
 def test_without_either_they_come_as_the_origin_lists_them() -> None:
     assert read(*(instance_of(f"1.{number}") for number in (3, 1, 2))).instances == ("1.3", "1.1", "1.2")
+
+
+def test_a_long_body_is_read_in_windows_with_the_same_result() -> None:
+    """The first instance alone is longer than a window. It has a window of its own for each frame."""
+    other = {f"0010{number:04X}": {"vr": "LO", "Value": ["x" * 40]} for number in range(20)}
+
+    def group(number: int) -> dict[str, Any]:
+        shown = {
+            "00281050": {"vr": "DS", "Value": [number]},
+            "00281051": {"vr": "DS", "Value": [400 + number]},
+        }
+        return {"00289132": {"vr": "SQ", "Value": [shown | other]}} | other
+
+    groups = {"52009230": {"vr": "SQ", "Value": [group(number) for number in range(200)]}}
+    pixel = {tag: {"vr": "US", "Value": [16]} for tag in ("00280010", "00280011", "00280100")}
+    long = instance_of("1.1", number=9, frames=200) | other | groups | pixel
+    instances = [
+        long,
+        *(instance_of(f"1.{number}", number=number) | other for number in range(200, 2, -1)),
+        7,
+    ]
+    body = json.dumps(instances).encode()
+    chunks = [body[at : at + 50_000] for at in range(0, len(body), 50_000)]
+    found = read_body(KEY, chunks)
+    assert len(body) > 3 * WINDOW
+    assert found == read_frames(KEY, instances)
+    assert found.display_of(FrameResource(KEY.study, KEY.series, "1.1", 3)).window == DisplayWindow(2, 402)
 
 
 def test_an_instance_of_several_frames_has_as_many_places() -> None:

@@ -1,0 +1,54 @@
+"""The pauses before a fetch is retried because the origin was busy.
+
+If the response to a viewer has not begun, the viewer can be told that the origin is busy. So the proxy makes
+only a few retries, after short pauses. If the response has begun, an error could only cut it. So the proxy
+waits as long as the origin says, up to `stall` seconds in which no bytes come.
+
+A plan waits by itself.
+"""
+
+from random import uniform
+
+from proxy.errors import OriginBusy
+from proxy.fetch.fill import Fill
+
+AGAIN = 2
+"""Retries of a fetch for viewers whose responses have not begun."""
+LONGEST_PAUSE = 0.5
+"""Longest Retry-After, in seconds, that the proxy waits for them; for longer ones it sends the error."""
+BACKOFF = 0.05
+"""Seconds before the first retry, give or take half; four times as long before each next one."""
+LONGEST_BACKOFF = 4.0
+"""Longest pause, in seconds, if the origin names none."""
+
+
+class Patience:
+    """Counts the retries of one fetch."""
+
+    def __init__(self, fill: Fill) -> None:
+        self._fill = fill
+        self._begin()
+
+    def _begin(self) -> None:
+        self._size = self._fill.size
+        self._retries = 0
+        self._left = self._fill.order.source.stall
+
+    def pause(self, error: OriginBusy) -> float:
+        """Seconds to wait before the next try. Raises the error if there is to be none."""
+        if self._fill.size > self._size:
+            self._begin()
+        wanted = error.retry_after or 0.0
+        backoff = min(BACKOFF * 4**self._retries, LONGEST_BACKOFF) * uniform(0.5, 1.5)  # noqa: S311
+        pause: float = max(wanted, backoff)
+        is_begun = self._fill.demand.is_sent_beyond(self._fill.size)
+        if not (pause <= self._left if is_begun else self._may_retry(wanted)):
+            raise error
+        self._retries += 1
+        self._left -= pause
+        return pause
+
+    def _may_retry(self, wanted: float) -> bool:
+        is_short = self._retries < AGAIN and wanted <= LONGEST_PAUSE
+        is_planned = self._fill.demand.planned is not None
+        return is_short and not is_planned and self._fill.order.source.supplier.may_ask_again()
