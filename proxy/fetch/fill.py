@@ -11,49 +11,22 @@ reader. The state changes in one step, without waiting. Readers are woken afterw
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 
 from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fetch.account import FetchSize
 from proxy.fetch.demand import Demand
+from proxy.fetch.order import DEFAULT_FIRST, FillOrder
 from proxy.fetch.reaches import Reaches
 from proxy.fetch.seam import Seam
-from proxy.fetch.supplier import GatedSupplier
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame, cut, frame_of
 from proxy.frame.identity import IDENTIFYING, Claim, Identity, Lease, identify
-from proxy.frame.key import FrameKey
-from proxy.frame.supply import Answer, OriginRequest
+from proxy.frame.supply import Answer
 from proxy.wire.ranges import Span
 from proxy.wire.text import is_text
-
-DEFAULT_FIRST = 65536
-"""Bytes that count as first if a frame is fetched by one plain request."""
-
-
-@dataclass(frozen=True, slots=True)
-class FillOrder:
-    """How to fetch one frame."""
-
-    source: GatedSupplier
-    """The supplier of the frame, with its gate."""
-    asked: OriginRequest
-    """The request to the supplier."""
-    first: int | ResolutionTarget | None
-    """How far the first fetch goes; None is one plain request for the whole frame."""
-    least: int = IDENTIFYING
-    """Minimum size of the first fetch, in bytes. Viewers get no response before the frame is identified."""
-    is_whole: bool = False
-    """True if the viewer that started the fill wants the whole frame."""
-    is_alone: bool = False
-    """True if no other request may join the fill, and its frame is not stored."""
-
-    @property
-    def key(self) -> FrameKey:
-        """The key under which the frame is stored."""
-        return self.asked.key
 
 
 class Fill:
@@ -82,7 +55,7 @@ class Fill:
         self.demand = Demand(planned)
         """The viewers and plans that want the frame."""
         self._counted = self.size
-        named = max(order.first, IDENTIFYING) if isinstance(order.first, int) else DEFAULT_FIRST
+        named = order.named_first
         self._first_piece = len(held.pieces[0]) if held else min(first or named, named)
         if held:
             self.expect(held.identity.claim.total)

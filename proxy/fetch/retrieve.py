@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
-from proxy.fetch.fill import Fill, FillOrder
+from proxy.fetch.fill import Fill
 from proxy.fetch.fills import Fills
+from proxy.fetch.order import FillOrder
 from proxy.fetch.source import CacheOutcome, FrameSource, HeldFrame
 from proxy.fetch.supplier import Suppliers
 from proxy.fetch.turns import Rank
