@@ -92,8 +92,8 @@ class Fills:
         def note(reach: ResolutionTarget, told: TargetEnd) -> None:
             if told.resolution is not None:
                 self._learned.note(order.key, reach, told.stop)
-            if held is None and first is not None and reach == order.first:
-                self._count(told, first, is_learned=is_learned)
+            if fill.first is not None and reach == order.first:
+                self._count(told, fill.first, is_learned=is_learned)
 
         fill = Fill(order, held, first, note, planned)
         fill.seam.is_apart = self._learned.is_apart(order.key)
@@ -188,8 +188,11 @@ class Fills:
 
         async with (
             order.source.gate.seat(fill.demand, size, is_first=is_first) as seat,
-            order.source.supplier.fetch(order.asked, span, held, stage, fill.demand) as answer,
+            order.source.supplier.fetch(order.asked, span, held, stage, fill.demand, fill.stale) as answer,
         ):
+            if answer.is_unchanged:
+                fill.renew(answer.claim.lease)
+                return
             if answer.start < span.start:  # the whole, without a validator: its bytes are compared
                 is_anew, fill.seam.begun_at = True, span.start
                 self._learned.note_apart(order.key)
@@ -260,7 +263,7 @@ class Fills:
             heal(fill)
 
     def _heal(self, fill: Fill) -> None:
-        self._start(replace(fill.order, first=None), None, None, fill.demand.planned, None)
+        self._start(replace(fill.order, first=None, stale=None), None, None, fill.demand.planned, None)
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from proxy.codestream.reach import PROBE, UNTOLD, ResolutionTarget, Stop
 from proxy.fetch.learned import Learned
 from proxy.fetch.supplier import GatedSupplier
+from proxy.frame.frame import Frame
 from proxy.frame.identity import IDENTIFYING
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
@@ -29,6 +30,8 @@ class FillOrder:
     """True if the viewer that started the fill wants the whole frame."""
     is_alone: bool = False
     """True if no other request may join the fill, and its frame is not stored."""
+    stale: Frame | None = None
+    """A frame or prefix in the cache that the supplier may revalidate. None if there is none."""
 
     @property
     def key(self) -> FrameKey:
