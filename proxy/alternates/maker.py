@@ -9,6 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -54,20 +55,27 @@ class Maker(ABC):
 
     @asynccontextmanager
     async def fetch(
-        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: Demand
+        self,
+        asked: OriginRequest,
+        span: Span,
+        held: Claim | None,
+        stage: str,
+        demand: Demand,
+        stale: Claim | None = None,
     ) -> AsyncIterator[Answer]:
         """Makes the representation and yields the bytes of `span`.
 
         Raises `NotMade` if the metadata does not describe the pixels, `CodestreamError` if the frame cannot
         be decoded, `OriginChanged` if `held` is of another version, and any error of fetching the frame.
         """
-        del stage
+        del stage, stale
         material = await self._material(asked, demand)
         identity, made = await self._make(asked.key, material)
         version = json.dumps([identity.digest, self._recipe(asked.key, material)])
         validator = f'"{blake2b(version.encode(), digest_size=16).hexdigest()}"'
         size = "{}x{}".format(*made.size)
-        claim = Claim(made.label, len(made.content), validator, identity.claim.lease, resolution=size)
+        lease = replace(identity.claim.lease, condition=None)  # the origin cannot revalidate the result
+        claim = Claim(made.label, len(made.content), validator, lease, resolution=size)
         if held is not None and (held.label, held.total, held.validator) != (
             made.label,
             claim.total,

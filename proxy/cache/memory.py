@@ -8,12 +8,15 @@ goes back to the end of the queue. When it reaches the front with nothing left t
 dropped and only its first piece stays. First pieces have a share of the budget. If they exceed it when space
 runs out, the least recently used one is evicted, together with the rest of its frame.
 
+A frame whose lease has ended is stale. If the origin can revalidate it, it stays until the store's own time
+limit, and `stale` returns it instead of `get`.
+
 A frame that grows is put again, because cachetools measures a value only when it is put.
 """
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from cachetools import TLRUCache
@@ -33,8 +36,10 @@ class _Kept:
     """A frame, or only its first piece."""
 
     frame: Frame
+    fresh_until: float
+    """Time on the store's clock from which the origin has to revalidate the frame."""
     expires: float
-    """Time on the store's clock. A frame that is evicted in part keeps its time."""
+    """Time on the store's clock. A frame that is evicted in part keeps its times."""
 
 
 def _first_size(kept: _Kept) -> int:
@@ -110,20 +115,27 @@ class MemoryStore:
         telemetry.metrics.cache_bytes.labels("rest").set_function(self._rest_bytes)
 
     def get(self, key: FrameKey) -> Frame | None:
-        """The frame or its prefix, None if neither is held. Both parts count as used."""
+        """The fresh frame or its prefix, None if neither is held. Both parts count as used."""
+        kept = self._kept(key)
+        return kept.frame if kept is not None and self._clock() < kept.fresh_until else None
+
+    def stale(self, key: FrameKey) -> Frame | None:
+        """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
+        kept = self._kept(key)
+        return kept.frame if kept is not None and kept.frame.can_be_revalidated else None
+
+    def _kept(self, key: FrameKey) -> _Kept | None:
         first = self._firsts.get(key)
-        if first is None:
-            return None
-        return self._rests.get(key, first).frame
+        return None if first is None else self._rests.get(key, first)
 
     def put(self, key: FrameKey, frame: Frame) -> None:
         """Keeps a frame until its lease ends. If the whole does not fit, only its first piece is kept.
 
+        A frame that the origin can revalidate is kept longer, as stale.
         A frame with an empty partition was fetched without a credential, so the shared lifetime applies.
         """
         self.drop(key)
-        now, lease = self._clock(), frame.identity.claim.lease
-        kept = _Kept(frame, lease.until(self._ttl, now, is_shared=not key.partition))
+        kept = self._with_times(frame, now := self._clock(), is_shared=not key.partition)
         first, rest = _first_size(kept), _rest_size(kept)
         if first > self._budget or kept.expires <= now:
             return
@@ -131,12 +143,18 @@ class MemoryStore:
             self._metrics.cache_evictions.labels("rest").inc()
             rest = 0
         self._make_room(first + rest)
-        self._firsts[key] = _Kept(frame.prefix, kept.expires)
+        self._firsts[key] = replace(kept, frame=frame.prefix)
         self._names.add(key)
         if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # keys of evicted frames pile up in it
             self._names = _Names(self._firsts)
         if rest:
             self._rests[key] = kept
+
+    def _with_times(self, frame: Frame, now: float, *, is_shared: bool) -> _Kept:
+        lease = frame.identity.claim.lease
+        fresh_until = lease.until(self._ttl, now, is_shared=is_shared)
+        is_kept_on = frame.can_be_revalidated and lease.may_be_kept(is_shared=is_shared)
+        return _Kept(frame, fresh_until, lease.after(self._ttl, now) if is_kept_on else fresh_until)
 
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""
@@ -168,7 +186,7 @@ class MemoryStore:
             key, kept = self._rests.popitem()
             coarser = kept.frame.coarser
             if coarser is not None:
-                self._rests[key] = _Kept(coarser, kept.expires)
+                self._rests[key] = replace(kept, frame=coarser)
                 self._metrics.cache_evictions.labels("finest").inc()
                 return
         self._metrics.cache_evictions.labels("rest").inc()

@@ -11,7 +11,10 @@ class Store(Protocol):
     """A cache of frames, complete or prefixes, within a budget of bytes."""
 
     def get(self, key: FrameKey) -> Frame | None:
-        """The frame or its prefix, None if the cache holds nothing of it."""
+        """The fresh frame or its prefix, None if the cache holds nothing of it."""
+
+    def stale(self, key: FrameKey) -> Frame | None:
+        """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
 
     def put(self, key: FrameKey, frame: Frame) -> None:
         """Replaces what the cache holds of a frame, as far as the budget allows."""

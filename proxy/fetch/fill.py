@@ -5,6 +5,8 @@
               headers are in  are in: readers       the frame is in the store, and the fill is no
                               can be answered       longer in the table
 
+If the supplier still has the stale version in the cache, the fill goes from asked to identified at once.
+
 Bytes are only ever appended. So a reader needs only its own position, and a slow reader delays no other
 reader. The state changes in one step, without waiting. Readers are woken afterwards.
 """
@@ -12,49 +14,22 @@ reader. The state changes in one step, without waiting. Readers are woken afterw
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 
 from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
-from proxy.fetch.account import FetchSize
+from proxy.fetch.account import NOTHING, FetchSize
 from proxy.fetch.demand import Demand
+from proxy.fetch.order import DEFAULT_FIRST, FillOrder
 from proxy.fetch.reaches import Reaches
 from proxy.fetch.seam import Seam
-from proxy.fetch.supplier import GatedSupplier
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame, cut, frame_of
 from proxy.frame.identity import IDENTIFYING, Claim, Identity, Lease, identify
-from proxy.frame.key import FrameKey
-from proxy.frame.supply import Answer, OriginRequest
+from proxy.frame.supply import Answer
 from proxy.wire.ranges import Span
 from proxy.wire.text import is_text
-
-DEFAULT_FIRST = 65536
-"""Bytes that count as first if a frame is fetched by one plain request."""
-
-
-@dataclass(frozen=True, slots=True)
-class FillOrder:
-    """How to fetch one frame."""
-
-    source: GatedSupplier
-    """The supplier of the frame, with its gate."""
-    asked: OriginRequest
-    """The request to the supplier."""
-    first: int | ResolutionTarget | None
-    """How far the first fetch goes; None is one plain request for the whole frame."""
-    least: int = IDENTIFYING
-    """Minimum size of the first fetch, in bytes. Viewers get no response before the frame is identified."""
-    is_whole: bool = False
-    """True if the viewer that started the fill wants the whole frame."""
-    is_alone: bool = False
-    """True if no other request may join the fill, and its frame is not stored."""
-
-    @property
-    def key(self) -> FrameKey:
-        """The key under which the frame is stored."""
-        return self.asked.key
 
 
 class Fill:
@@ -70,33 +45,56 @@ class Fill:
     ) -> None:
         """`first` is the size of the first fetch in bytes; `on_told` is called with each target's end."""
         self.order = order
-        self.first = None if held else first
-        """Bytes of the first fetch; None is one plain request for the whole frame."""
-        self.chunks: list[bytes] = list(held.pieces) if held else []
-        self.size = held.size if held else 0
-        self.claim: Claim | None = held.identity.claim if held else None
+        self.first = first
+        """Bytes of the first fetch; None is one plain request for the whole frame, or no first fetch."""
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.claim: Claim | None = None
         self.seam = Seam(order.asked.validators, held)
         """Checks that all bytes are of one version."""
-        self.identity: Identity | None = held.identity.begun_anew(self.seam.copy) if held else None
+        self.identity: Identity | None = None
         self.error: ProxyError | None = None
         self.has_resumed = False
         self.demand = Demand(planned)
         """The viewers and plans that want the frame."""
-        self._counted = self.size
-        named = max(order.first, IDENTIFYING) if isinstance(order.first, int) else DEFAULT_FIRST
-        self._first_piece = len(held.pieces[0]) if held else min(first or named, named)
-        if held:
-            self.expect(held.identity.claim.total)
+        self._counted = 0
+        self._first_piece = min(first or order.named_first, order.named_first)
         self._first_reach = (
             order.first if held is None and isinstance(order.first, ResolutionTarget) else None
         )
-        self.answered = self.size
+        self.answered = 0
         """End of the response to the first fetch, once its headers are in; exclusive, in bytes."""
-        self._planned = self.size
+        self._planned = 0
+        if held:
+            self._begin_with(held, held.identity.begun_anew(self.seam.copy))
         self._reaches = Reaches(on_told)
         if self._first_reach is not None:
             self._reaches.want(self._first_reach)
         self._changed = asyncio.Event()
+
+    def _begin_with(self, held: Frame, identity: Identity) -> None:
+        """Takes the bytes that are held, under this identity."""
+        self.first = None
+        self.chunks, self.size = list(held.pieces), held.size
+        self.claim, self.identity = identity.claim, identity
+        self._first_piece = len(held.pieces[0])
+        self._counted = self.answered = self._planned = self.size
+        self.expect(identity.claim.total)
+
+    @property
+    def stale(self) -> Claim | None:
+        """The version that the supplier may revalidate; None if there is none, or once a response is in."""
+        stale = self.order.stale
+        return stale.identity.claim if stale is not None and self.claim is None else None
+
+    def renew(self, lease: Lease) -> None:
+        """The supplier still has the stale version. Its bytes are in now, under a new lease."""
+        stale = self.order.stale
+        assert stale is not None
+        claim = replace(stale.identity.claim, lease=_dated(lease))
+        self._begin_with(stale, replace(stale.identity, claim=claim))
+        self._look()
+        self._notify()
 
     def want(self, stop: int | ResolutionTarget | None) -> None:
         """Extends the fill to `stop`; None is the end of the frame."""
@@ -159,10 +157,7 @@ class Fill:
 
     def believe(self, answer: Answer, *, is_anew: bool = False) -> None:
         """Takes the claim of a response, or checks that it is the same as before. Raises `OriginMismatch`."""
-        said = answer.claim
-        lease = said.lease
-        if lease.since is None:
-            lease = replace(lease, since=monotonic() - lease.age)
+        said, lease = answer.claim, _dated(answer.claim.lease)
         if self.claim is None:
             validator = self.seam.begin(said, answer.stop)
             self.claim = replace(said, validator=validator, lease=lease)
@@ -239,7 +234,12 @@ class Fill:
         return span.start < self._first_piece and not (span.start == 0 and self.has_first)
 
     def size_of(self, span: Span, expected: int | None) -> FetchSize:
-        """Estimated bytes of a span; `expected` is the size of the largest recent frame of the series."""
+        """Estimated bytes of a span; `expected` is the size of the largest recent frame of the series.
+
+        A revalidation is expected to bring none.
+        """
+        if self.stale is not None:
+            return NOTHING
         total = self.claim.total if self.claim else expected
         end = span.stop or total or DEFAULT_FIRST
         end = min(end, total or end)
@@ -288,3 +288,8 @@ class Fill:
         if self.error is not None:
             raise self.error
         await self._changed.wait()
+
+
+def _dated(lease: Lease) -> Lease:
+    """The lease of a response that came now, with the time at which the response was made."""
+    return lease if lease.since is not None else replace(lease, since=monotonic() - lease.age)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from proxy.cache.store import Store
-from proxy.codestream.reach import PROBE, UNTOLD, ResolutionTarget, Stop, TargetEnd
+from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop, TargetEnd
 from proxy.errors import (
     OriginBusy,
     OriginFailed,
@@ -24,8 +24,9 @@ from proxy.errors import (
     ShuttingDown,
 )
 from proxy.fetch.account import FetchSize
-from proxy.fetch.fill import Fill, FillOrder
+from proxy.fetch.fill import Fill
 from proxy.fetch.learned import Learned
+from proxy.fetch.order import FillOrder, first_fetch
 from proxy.fetch.patience import Patience
 from proxy.fetch.tasks import Tasks
 from proxy.fetch.turns import Rank
@@ -79,13 +80,13 @@ class Fills:
         planned: Rank | None,
         heal: Callable[[Fill], None] | None,
     ) -> Fill:
-        is_learned, first = self._first_of(order, stop)
+        first, is_learned = first_fetch(order, stop, self._learned)
 
         def note(reach: ResolutionTarget, told: TargetEnd) -> None:
             if told.resolution is not None:
                 self._learned.note(order.key, reach, told.stop)
-            if held is None and first is not None and reach == order.first:
-                self._count(told, first, is_learned=is_learned)
+            if fill.first is not None and reach == order.first:
+                self._count(told, fill.first, is_learned=is_learned)
 
         fill = Fill(order, held, first, note, planned)
         fill.seam.is_apart = self._learned.is_apart(order.key)
@@ -98,36 +99,6 @@ class Fills:
             self._table[order.key] = fill
         self._metrics.fills_in_flight.inc()
         return fill
-
-    def _first_of(self, order: FillOrder, stop: Stop | None) -> tuple[bool, int | None]:
-        """Returns True if the size of the first fetch was learned, and that size in bytes.
-
-        The size is None if the frame is fetched by one plain request.
-        """
-        is_unguarded = order.asked.validators == "strict" and order.source.supplier.has_validators is False
-        if order.first is None or is_unguarded or self._learned.is_apart(order.key):
-            return False, None
-        if isinstance(order.first, int):
-            return False, self._in_time(order, max(order.first, order.least))
-        guess = self._learned.guess(order.key, order.first)
-        # If the whole frame is wanted, the completion follows at once. It would bring the bytes that a small
-        # probe lacks, but only after the first fetches of other frames.
-        size = (UNTOLD if stop is None else PROBE) if guess is None else guess
-        return guess is not None, self._in_time(order, max(size, order.least))
-
-    def _in_time(self, order: FillOrder, first: int) -> int | None:
-        """Returns the bytes of the first fetch, enough to keep the link busy until the completion begins.
-
-        If the viewer wants the whole frame and the first bytes would take less than a round trip, returns
-        None for one plain request. A frame only a little longer than its first bytes also takes one request.
-        """
-        window = order.source.gate.window
-        if not order.is_whole:
-            return first
-        if first <= window.in_one_round_trip:
-            return None
-        total = self._learned.guess(order.key, None)
-        return max(first, total) if total is not None and total - first < window.size else first
 
     def _count(self, told: TargetEnd, first: int, *, is_learned: bool) -> None:
         """Counts a first fetch by resolution, now that the end of the resolution is known."""
@@ -207,8 +178,11 @@ class Fills:
 
         async with (
             order.source.gate.seat(fill.demand, size, is_first=is_first) as seat,
-            order.source.supplier.fetch(order.asked, span, held, stage, fill.demand) as answer,
+            order.source.supplier.fetch(order.asked, span, held, stage, fill.demand, fill.stale) as answer,
         ):
+            if answer.is_unchanged:
+                fill.renew(answer.claim.lease)
+                return
             if answer.start < span.start:  # the whole, without a validator: its bytes are compared
                 is_anew, fill.seam.begun_at = True, span.start
                 self._learned.note_apart(order.key)
@@ -279,7 +253,7 @@ class Fills:
             heal(fill)
 
     def _heal(self, fill: Fill) -> None:
-        self._start(replace(fill.order, first=None), None, None, fill.demand.planned, None)
+        self._start(replace(fill.order, first=None, stale=None), None, None, fill.demand.planned, None)
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:

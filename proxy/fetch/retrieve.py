@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
-from proxy.fetch.fill import Fill, FillOrder
+from proxy.fetch.fill import Fill
 from proxy.fetch.fills import Fills
+from proxy.fetch.order import FillOrder
 from proxy.fetch.source import CacheOutcome, FrameSource, HeldFrame
 from proxy.fetch.supplier import Suppliers
 from proxy.fetch.turns import Rank
@@ -108,7 +109,9 @@ class Retrieve:
             return Reading(fill, CacheOutcome.COLLAPSED, fill)
         frame = self._store.get(wanted.key)
         if frame is None:
-            return self._start(wanted, None, stop, CacheOutcome.MISS)
+            stale = self._store.stale(wanted.key)
+            outcome = CacheOutcome.MISS if stale is None else CacheOutcome.STALE
+            return self._start(wanted, None, stop, outcome, stale)
         if frame.is_whole:
             return Reading(HeldFrame(frame), CacheOutcome.HIT)
         is_held = _holds(frame, wanted.stop)
@@ -125,7 +128,12 @@ class Retrieve:
                 self._fills.cancel(wanted.key)
 
     def _start(
-        self, wanted: Retrieval, held: Frame | None, stop: Stop | None, outcome: CacheOutcome
+        self,
+        wanted: Retrieval,
+        held: Frame | None,
+        stop: Stop | None,
+        outcome: CacheOutcome,
+        stale: Frame | None = None,
     ) -> Reading:
         # A viewer that asks for a first range of its own waits for only one fetch, however short a
         # resolution is.
@@ -138,6 +146,7 @@ class Retrieve:
             least,
             is_whole=wanted.stop is None and wanted.planned is None,
             is_alone=wanted.is_alone,
+            stale=stale,
         )
         fill = self._fills.start(order, held, stop, wanted.planned)
         return Reading(fill, outcome, fill)

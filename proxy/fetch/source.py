@@ -21,6 +21,8 @@ class CacheOutcome(StrEnum):
     """The cache held all requested bytes."""
     PARTIAL = "partial"
     """The cache held a prefix, and the proxy fetches the rest."""
+    STALE = "stale"
+    """The cache held bytes that the origin has to revalidate."""
     MISS = "miss"
     """The cache held nothing of the frame."""
     COLLAPSED = "collapsed"

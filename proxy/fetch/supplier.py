@@ -29,9 +29,18 @@ class Supplier(Protocol):
         """Counts a retry, and returns True if a failed request may be retried now."""
 
     def fetch(
-        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: Demand
+        self,
+        asked: OriginRequest,
+        span: Span,
+        held: Claim | None,
+        stage: str,
+        demand: Demand,
+        stale: Claim | None = None,
     ) -> AbstractAsyncContextManager[Answer]:
-        """Fetches a span of a codestream, of the version in `held` if given. Raises `ProxyError`."""
+        """Fetches a span of a codestream, of the version in `held` if given. Raises `ProxyError`.
+
+        If the supplier still has the version in `stale`, it may answer that instead.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,15 @@ class Frame:
         """True if the frame holds every byte of the codestream."""
         return self.size == self.identity.claim.total
 
+    @property
+    def can_be_revalidated(self) -> bool:
+        """True if the origin can say whether it still has this version.
+
+        A prefix needs a strong validator for that, because a weak ETag could not guard its completion.
+        """
+        claim = self.identity.claim
+        return claim.lease.condition is not None and (self.is_whole or claim.validator is not None)
+
     @cached_property
     def layout(self) -> Layout | None:
         """The end of each resolution, as far as the bytes held show. None if they are not a codestream."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import inf
+from typing import NamedTuple
 
 from proxy.codestream.header import Header, read_header
 from proxy.errors import CodestreamError
@@ -25,6 +26,20 @@ MOST_TAIL = 1024
 """Most bytes that an origin's envelope, such as a multipart boundary, may have after the codestream."""
 
 
+class Condition(NamedTuple):
+    """A header of a request that is answered by 304 if the version is still the same (RFC 9110 13.1)."""
+
+    name: str
+    """`if-none-match` or `if-modified-since`."""
+    value: str
+    """The ETag, strong or weak, or a strong Last-Modified."""
+
+    @property
+    def is_by_date(self) -> bool:
+        """True if the condition is a date."""
+        return self.name == "if-modified-since"
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """How long the proxy may reuse a response, in seconds (RFC 9111 4.2). 0 allows no other request."""
@@ -39,16 +54,38 @@ class Lease:
     """Age of the response in seconds when it arrived."""
     since: float | None = None
     """Monotonic time at which the response was made. None means now, less `age`."""
+    is_storable: bool = True
+    """False if the proxy must not keep the response, not even to revalidate it."""
+    condition: Condition | None = None
+    """The condition under which the origin revalidates the response. None if nothing names its version."""
 
     def within(self, other: "Lease") -> "Lease":
         """The lease for bytes of two responses: `self` arrived first, and the stricter limits apply."""
-        own, shared = min(self.own, other.own), min(self.shared, other.shared)
-        return replace(self, own=own, shared=shared, is_personal=self.is_personal or other.is_personal)
+        return replace(
+            self,
+            own=min(self.own, other.own),
+            shared=min(self.shared, other.shared),
+            is_personal=self.is_personal or other.is_personal,
+            is_storable=self.is_storable and other.is_storable,
+            condition=self._condition_with(other),
+        )
+
+    def _condition_with(self, other: "Lease") -> Condition | None:
+        # A 206 has the ETag that a 200 would have, but may leave out Last-Modified (RFC 9110 15.3.7).
+        is_left_out = other.condition is None and self.condition is not None and self.condition.is_by_date
+        return self.condition if is_left_out or self.condition == other.condition else None
+
+    def may_be_kept(self, *, is_shared: bool) -> bool:
+        """True if the response may be stored, for all callers without a credential if `is_shared`."""
+        return self.is_storable and not (is_shared and self.is_personal)
 
     def until(self, ttl: float, now: float, *, is_shared: bool) -> float:
         """The time at which the lease ends, at most `ttl` seconds after it began. `now` is the time now."""
-        since = now - self.age if self.since is None else self.since
-        return since + min(ttl, self.shared if is_shared else self.own)
+        return self.after(min(ttl, self.shared if is_shared else self.own), now)
+
+    def after(self, seconds: float, now: float) -> float:
+        """The time so many seconds after the lease began."""
+        return (now - self.age if self.since is None else self.since) + seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,3 +42,5 @@ class Answer:
     """One past the offset of the body's last byte."""
     chunks: AsyncIterator[bytes]
     """The body as it arrives, exactly `stop - start` bytes. Raises `OriginHungUp` if it is shorter."""
+    is_unchanged: bool = False
+    """True if the supplier still has the stale version that it was asked about. The body is empty then."""

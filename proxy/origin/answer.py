@@ -7,14 +7,14 @@ because then it contains that range. A response in doubt is an error with a reas
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from time import time
 
 from proxy.errors import Loop, OriginBusy, OriginChanged, OriginFailed, OriginMismatch, OriginRefused
 from proxy.frame.identity import Claim, Lease
-from proxy.origin.freshness import lease_of
+from proxy.origin.freshness import condition_of, lease_of
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span, parse_content_range
 
@@ -62,7 +62,8 @@ def believe(
     if is_coded and (status == 206 or coding not in _UNDONE):
         raise OriginMismatch("a content coding where none was accepted", "encoding")
     validator = strong_validator(headers)
-    lease = lease_of(headers, is_trusted=is_trusted)
+    condition = condition_of(headers, validator)
+    lease = replace(lease_of(headers, is_trusted=is_trusted), condition=condition)
     media = parse_media_type(headers.get("content-type", ""))
     length = None if is_coded else _length(headers)
     if status == 200:

@@ -26,8 +26,9 @@ from proxy.origin.bodies import Bodies
 from proxy.origin.codings import without_false
 from proxy.origin.exchange import Exchange
 from proxy.origin.forms import Asking, OriginReport
+from proxy.origin.freshness import renewed
 from proxy.origin.health import Health
-from proxy.origin.inquiry import WHOLE, Inquiry, Reply
+from proxy.origin.inquiry import Inquiry, Reply
 from proxy.origin.missing import Missing
 from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
 from proxy.origin.plain import PlainRequests
@@ -101,25 +102,34 @@ class Origin:
 
     @asynccontextmanager
     async def fetch(
-        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: object = None
+        self,
+        asked: OriginRequest,
+        span: Span,
+        held: Claim | None,
+        stage: str,
+        demand: object = None,
+        stale: Claim | None = None,
     ) -> AsyncIterator[Answer]:
         """Asks for a span of a codestream; `held` guards it against another version. Raises `OriginError`.
 
-        The `demand` makes no difference to an origin.
+        If the origin still has the version in `stale`, it says so and sends no bytes. The `demand` makes no
+        difference to an origin.
         """
         del demand
         self.missing.check(asked)
         outcome, reply, changes = "ok", None, self.missing.changes
         series, asking = self._asking(asked)
-        inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held)
+        inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held, stale)
         trying = await self.health.admit()
         try:
             reply = await inquiry.reply()
             answer = await self._answer(reply, held, stage)
-            if held is None and asking.may_be_decompressed(series, reply.form):
-                reply, answer = await self._as_stored(inquiry, reply, answer, stage)
-            response, is_ranged = reply.response, reply.span != WHOLE
-            asking.learn(series, answer.claim, response.status_code, response.headers, is_ranged=is_ranged)
+            is_bytes = not answer.is_unchanged
+            if is_bytes and held is None and asking.may_be_decompressed(series, reply.form):
+                unconditional = replace(inquiry, stale=None)
+                reply, answer = await self._as_stored(unconditional, reply, answer, stage)
+            headers = reply.response.headers
+            asking.learn(series, answer.claim, reply.status, headers, is_ranged=reply.is_ranged)
             self.health.well()
             yield answer
         except OriginRefused as error:
@@ -178,6 +188,10 @@ class Origin:
         """The response, in bytes of the codestream."""
         response, ranged, form = reply.response, reply.span, reply.form
         headers: Mapping[str, str] = response.headers
+        if reply.unchanged is not None:
+            lease = renewed(reply.unchanged.lease, headers, is_trusted=self._is_trusted)
+            claim = replace(reply.unchanged, lease=lease)
+            return Answer(claim, 0, 0, once(b""), is_unchanged=True)
         body = self._bodies.arriving(response, stage)
         if "content-encoding" in headers and response.status_code in (200, 206):
             headers, body = await without_false(headers, body, is_rest=held is not None)
@@ -209,11 +223,11 @@ class Origin:
         return Answer(claim, seen.start, seen.stop, exactly(body, seen.stop - seen.start))
 
     def _tell_of(self, lease: Lease) -> None:
-        """Says once that the origin does not let frames be kept."""
+        """Logs once that the origin does not let frames be reused without a request."""
         if min(lease.own, lease.shared) <= 0 and not self._has_told_of_lease:
             self._has_told_of_lease = True
             told = {"origin": self.name, "own": lease.own, "shared": lease.shared}
-            _log.warning("the origin's Cache-Control keeps its frames from being kept", extra=told)
+            _log.warning("the origin's Cache-Control costs a request for each use of a frame", extra=told)
 
     async def _taken_apart(
         self, seen: Believed, body: AsyncIterator[bytes], form: int, *, is_open: bool

@@ -210,6 +210,8 @@ class Asking:
     ) -> None:
         """Learns from a response that was accepted; `is_ranged` is True if a range was requested."""
         self.worked(series, claim.form)
+        if status == 304:
+            return
         self.has_validators = claim.validator is not None
         if is_ranged:
             self.has_ranges = status == 206

@@ -1,4 +1,4 @@
-"""How long an origin allows its response to be reused (RFC 9111 4.2, 5.2.2); pure.
+"""How long an origin lets its response be reused, and how a 304 renews that (RFC 9111 4.2, 4.3, 5.2.2); pure.
 
 If a response does not say, the cache's own limit applies. The proxy is a private cache to each credential,
 and a shared cache to all callers without credentials.
@@ -6,38 +6,70 @@ and a shared cache to all callers without credentials.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from math import inf
 
-from proxy.frame.identity import Lease
+from proxy.frame.identity import Condition, Lease
 
 _DIRECTIVE = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*)))?')
 _SECONDS = re.compile(r"[0-9]+", re.ASCII)
-_NEVER = Lease(own=0.0, shared=0.0)
-_FOR_ONE = Lease(own=0.0, shared=0.0, is_personal=True)
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
+_NO_STORE = Lease(own=0.0, shared=0.0, is_personal=True, is_storable=False)
 
 
 def lease_of(headers: Mapping[str, str], *, is_trusted: bool = False) -> Lease:
     """The lease from the headers of a 200 or 206. If the origin `is_trusted`, only `no-store` counts.
 
-    >>> lease_of({"cache-control": "private, max-age=60", "age": "20"})
-    Lease(own=60.0, shared=0.0, is_personal=True, age=20.0, since=None)
+    >>> lease_of({"cache-control": "private, max-age=60"})
+    Lease(own=60.0, shared=0.0, is_personal=True, age=0.0, since=None, is_storable=True, condition=None)
     """
     said = directives(headers.get("cache-control", ""))
     if "no-store" in said:
-        return _FOR_ONE
+        return _NO_STORE
     if is_trusted:
         return Lease()
     varies = [name.strip() for name in headers.get("vary", "").split(",")]
     is_personal = "private" in said
     if "no-cache" in said or "*" in varies:
-        return _FOR_ONE if is_personal else _NEVER
+        # A response that varies by everything fits no other request, not even revalidated (RFC 9111 4.1).
+        return Lease(own=0.0, shared=0.0, is_personal=is_personal, is_storable="*" not in varies)
     own = _least(said["max-age"]) if "max-age" in said else _until_expires(headers)
     shared = _least(said["s-maxage"]) if "s-maxage" in said else own
     age = headers.get("age", "").partition(",")[0].strip()
     is_age = _SECONDS.fullmatch(age) is not None
     shared = 0.0 if is_personal else shared
     return Lease(own, shared, is_personal, min(float(age), 2.0**31) if is_age else 0.0)
+
+
+def condition_of(headers: Mapping[str, str], validator: str | None) -> Condition | None:
+    """The condition that revalidates a response (RFC 9111 4.3.1). `validator` is its strong one, if any.
+
+    >>> condition_of({"etag": 'W/"a"'}, None)
+    Condition(name='if-none-match', value='W/"a"')
+    """
+    etag = headers.get("etag", "")
+    if etag:
+        return Condition("if-none-match", etag) if _ETAG.fullmatch(etag) else None
+    return Condition("if-modified-since", validator) if validator is not None else None
+
+
+def is_same(headers: Mapping[str, str], condition: Condition) -> bool:
+    """True if a 304 can concern the version that the request named (RFC 9111 4.3.4).
+
+    >>> [is_same({"etag": tag}, Condition("if-none-match", 'W/"a"')) for tag in ('"a"', '"b"')]
+    [True, False]
+    """
+    if "etag" in headers:
+        is_equal = headers["etag"].removeprefix("W/") == condition.value.removeprefix("W/")
+        return is_equal and not condition.is_by_date
+    return not condition.is_by_date or headers.get("last-modified", condition.value) == condition.value
+
+
+def renewed(lease: Lease, headers: Mapping[str, str], *, is_trusted: bool = False) -> Lease:
+    """The lease after a 304, whose headers replace those of the stored response (RFC 9111 3.2)."""
+    said = replace(lease_of(headers, is_trusted=is_trusted), condition=lease.condition)
+    return said if "cache-control" in headers else said.within(lease)
 
 
 def directives(value: str) -> dict[str, list[str]]:

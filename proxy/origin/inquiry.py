@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import httpx
 
-from proxy.frame.identity import Claim
+from proxy.frame.identity import Claim, Condition
 from proxy.frame.supply import OriginRequest
 from proxy.origin.exchange import Exchange
 from proxy.origin.forms import FORMS, NO_RANGES, Asking
+from proxy.origin.freshness import is_same
 from proxy.origin.parts import in_envelope
 from proxy.wire.ranges import Span
 
@@ -27,11 +28,18 @@ class Reply:
     """The response, with its body still to come. The caller closes it."""
     refusals: Mapping[int, int] = field(default_factory=dict)
     """For each form that was refused before, the status."""
+    unchanged: Claim | None = None
+    """The stale version, if the origin says that it still has it."""
 
     @property
     def status(self) -> int:
         """The status of the response."""
         return self.response.status_code
+
+    @property
+    def is_ranged(self) -> bool:
+        """True if the request had a range."""
+        return self.span != WHOLE
 
     @property
     def is_good(self) -> bool:
@@ -57,11 +65,22 @@ class Inquiry:
     """The wanted bytes of the codestream."""
     held: Claim | None
     """The version whose first bytes are held; None if none are."""
+    stale: Claim | None = None
+    """The version to revalidate; None if there is none."""
 
     async def reply(self) -> Reply:
-        """Asks in the form that worked, then in others. If all are refused, prefers a 404 to the first."""
-        form = self.asking.first(self.series) if self.held is None else self.held.form
+        """Asks in the form that worked, then in others. If all are refused, prefers a 404 to the first.
+
+        If a 304 concerns another version than the stale one, asks again without a condition.
+        """
+        known = self.held or self.stale
+        form = self.asking.first(self.series) if known is None else known.form
         reply = await self.ask(form)
+        if reply.status == 304 and (condition := self._condition(form)) is not None:
+            if is_same(reply.response.headers, condition):
+                return replace(reply, unchanged=self.stale)
+            await reply.response.aclose()
+            return await replace(self, stale=None).reply()
         if self.held is not None or reply.is_good:
             return reply
         refusals = {form: reply.status}
@@ -104,6 +123,12 @@ class Inquiry:
             headers.append(("range", ranged.to_header()))
             if self.held is not None and self.held.validator is not None:
                 headers.append(("if-range", self.held.validator))
+        if (condition := self._condition(form)) is not None:
+            headers.append(condition)
         if how.query:
             url += ("&" if "?" in asked.path else "?") + how.query
         return Reply(form, ranged, await self.exchange.get(url, headers))
+
+    def _condition(self, form: int) -> Condition | None:
+        """The condition of a request in a form. The validator of one form says nothing about others."""
+        return self.stale.lease.condition if self.stale is not None and form == self.stale.form else None

@@ -40,6 +40,8 @@ class Missing:
 
     def check(self, asked: OriginRequest) -> None:
         """Raises `OriginRefused` if this caller was told a moment ago that the frame is missing."""
+        if not self._told:
+            return
         until, status = self._told.get(self._key(asked), (0.0, 0))
         if status and self._clock() < until:
             raise OriginRefused(status)

@@ -2,7 +2,8 @@
 
 Labels that several metrics share or that need an explanation:
 
-- `cache` is what the cache did for a request, in the terms of RFC 9211: hit, partial, miss or collapsed.
+- `cache` is what the cache did for a request, in the terms of RFC 9211: hit, partial, stale, miss or
+  collapsed.
 - `stage` is the kind of request to the origin: first, completion, or pass for a request that the proxy
   forwards unchanged.
 - `method` is how the proxy found where a resolution ends: tlm or plt (marker segments), walk (it read the
@@ -17,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 _DELIVERY = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 
-CACHE = ("hit", "partial", "miss", "collapsed")
+CACHE = ("hit", "partial", "stale", "miss", "collapsed")
 STAGES = ("first", "completion", "pass")
 PARTS = ("first", "rest")
 METHODS = ("tlm", "plt", "walk", "learned", "unknown")

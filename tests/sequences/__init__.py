@@ -6,6 +6,7 @@ what the viewers do. Each one is played against a complete proxy on real sockets
 - All bytes of a response belong to one version of the frame. So do all responses with the same ETag.
 - A response has as many bytes as it announced, or ends with an error. Only faults of the origin cause errors.
 - At the end nothing is in progress, all seats are free, and frames of a correct origin are served correctly.
+  If the origin requires revalidation, they are the frames that it stores at that time.
 
 Frames are HTJ2K, JPEG-LS, JPEG or plain octets. The last three do not contain their own length. Their
 versions can agree in length and in their first bytes, whichever validator the origin gives.

@@ -12,7 +12,7 @@ from proxy.wire.multipart import wrap
 from proxy.wire.ranges import Span, parse_range
 from tests.scripted_origin import HANG_UP, Asked, Piece, Reply, ScriptedOrigin, _read, write_pieces
 from tests.sequences.values import Deed, Sequence
-from tests.sequences.versions import LABELS, versions
+from tests.sequences.versions import LABELS, VERSIONS, versions
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -59,6 +59,10 @@ class Scene:
             return Reply(deed.status, {"retry-after": "0", "content-length": "2"}, (b"no",))
         file = self._file(frame)
         guard, headers = self._guarded(deed, file, asked)
+        if self.sequence.cache_control:
+            headers["cache-control"] = self.sequence.cache_control
+        if deed.heeds_if_range and _condition(asked) == guard:
+            return Reply(304, headers)
         is_same = not deed.heeds_if_range or asked.headers.get("if-range", guard) == guard
         wanted = parse_range(asked.range)
         status, span = 200, Span(0, len(file))
@@ -72,18 +76,22 @@ class Scene:
         headers |= _framing(deed, body)
         return Reply(status, headers, self._pieces(deed, body))
 
+    def stored(self, frame: int) -> bytes:
+        """The version that the origin has now."""
+        known = versions(frame, are_twins=self.sequence.has_twins, form=self.sequence.form)
+        return known[self._stored[frame] % VERSIONS]
+
     def _file(self, frame: int) -> bytes:
         """The stored bytes, in the origin's envelope."""
-        known = versions(frame, are_twins=self.sequence.has_twins, form=self.sequence.form)
-        number = self._stored[frame] % len(known)
+        stored = self.stored(frame)
         if self.sequence.envelope == "single":
-            return known[number]
-        boundary = f"boundary-{number}"
+            return stored
+        boundary = f"boundary-{self._stored[frame] % VERSIONS}"
         if self.sequence.envelope == "anew":
             self._boundaries += 1
             boundary = f"boundary-{self._boundaries:03}" + "x" * (self._boundaries % 3)
         wrapping = wrap(boundary, LABELS[self.sequence.form].replace(" ", ""))
-        return wrapping.before + known[number] + wrapping.after
+        return wrapping.before + stored + wrapping.after
 
     def _guarded(self, deed: Deed, file: bytes, asked: Asked) -> tuple[str, dict[str, str]]:
         """The validator that If-Range is compared with, even if the response omits it, and the headers."""
@@ -112,6 +120,11 @@ class Scene:
         barrier = asyncio.Event()
         self._barriers.append(barrier)
         return body[:at], barrier, body[at:]
+
+
+def _condition(asked: Asked) -> str:
+    """The validator that the request names in its condition. Empty if it has no condition."""
+    return asked.headers.get("if-none-match", asked.headers.get("if-modified-since", ""))
 
 
 def _ranged(deed: Deed, span: Span, total: int) -> tuple[Span, str]:

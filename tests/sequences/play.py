@@ -134,11 +134,19 @@ class Play:
         """Requests each frame twice from a correct origin. Only the second response has to be correct."""
         for frame in sorted({step.frame for step in self._scene.sequence.steps if isinstance(step, Ask)}):
             for _ in range(2):
-                await self._ask(Ask(frame), "")
-                await self._until(self._is_at_rest)
-            heard = self.heard[-1]
+                heard = await self._ask_at_rest(frame)
             is_good = (heard.status, heard.how) == (200, "whole")
+            if is_good and self._scene.sequence.is_never_stale:
+                assert heard.body == self._scene.stored(frame), f"not the stored version: {heard}"
             assert is_good or self._app.origins[self._name].health.is_resting, f"not served: {heard}"
+
+    async def _ask_at_rest(self, frame: int) -> Heard:
+        while True:
+            await self._ask(Ask(frame), "")
+            await self._until(self._is_at_rest)
+            # On a busy machine a correct origin can exceed the short time limit of a sequence about silence.
+            if self.heard[-1].status != 504 or not self._scene.sequence.has(end="silent"):
+                return self.heard[-1]
 
     async def _ask(self, ask: Ask, tag: str) -> None:
         heard = Heard(ask, tag)

@@ -101,6 +101,8 @@ class Sequence(Told):
     deeds: tuple[Deed, ...] = ()
     """The origin's deeds in order. After the last one it behaves correctly."""
     steps: tuple[Ask | Act, ...] = ()
+    cache_control: str = ""
+    """Cache-Control of all frames. Empty for none."""
 
     @property
     def is_tame(self) -> bool:
@@ -113,6 +115,12 @@ class Sequence(Told):
         if self.envelope == "anew" or is_replaced or ("strict" in self.policies and not is_guarded):
             return False
         return all(deed.is_good for deed in self.deeds)
+
+    @property
+    def is_never_stale(self) -> bool:
+        """True if every response has to be the version that the origin stores."""
+        # In these sequences a weak ETag is the same for all versions.
+        return self.cache_control != "" and self.guard != "weak"
 
     def has(self, ranges: Ranges | None = None, end: End | None = None) -> bool:
         """True if one of the deeds has these ranges or this end."""
@@ -203,4 +211,5 @@ def sequence_of(chance: Random) -> Sequence:
     deeds = tuple(deed() for _ in range(chance.randrange(10)))
     steps = tuple(step() for _ in range(chance.randrange(1, 13)))
     envelope = pick(0.4, envelopes[0], envelopes)
-    return Sequence(guard, envelope, has_twins, form, policies, deeds, steps)
+    cache_control = pick(0.5, "", ("no-cache", "max-age=0", "max-age=0, must-revalidate"))
+    return Sequence(guard, envelope, has_twins, form, policies, deeds, steps, cache_control)

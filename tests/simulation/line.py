@@ -149,7 +149,13 @@ class LineOrigin:
 
     @asynccontextmanager
     async def fetch(
-        self, asked: OriginRequest, span: Span, held: Claim | None, stage: str, demand: Demand
+        self,
+        asked: OriginRequest,
+        span: Span,
+        held: Claim | None,
+        stage: str,
+        demand: Demand,
+        stale: Claim | None = None,
     ) -> AsyncIterator[Answer]:
         """Fetches a span of a frame."""
         stop = min(span.stop or self._size, self._size)

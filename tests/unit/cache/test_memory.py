@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.cache.memory import MemoryStore
 from proxy.frame.frame import PIECE, Frame, cut, frame_of
-from proxy.frame.identity import IDENTIFYING, Claim, identify
+from proxy.frame.identity import IDENTIFYING, Claim, Condition, Lease, identify
 from proxy.frame.key import FrameKey
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.media import Envelope
@@ -381,3 +381,52 @@ def test_what_is_made_smaller_does_not_become_younger() -> None:
     now[0] = 11.0
     assert store.get(key(1)) is None
     assert store.size == 600
+
+
+CONDITION = Condition("if-none-match", '"1"')
+
+
+def lent(lease: Lease, first: int = 100, rest: int = 200, *, is_strong: bool = True) -> Frame:
+    body = bytes(first + rest)
+    claim = Claim("image/jphc", len(body), '"1"' if is_strong else None, lease)
+    return frame_of(identify(claim, body), [body], first)
+
+
+def test_a_stale_frame_is_kept_if_the_origin_can_revalidate_it() -> None:
+    now = [0.0]
+    store = MemoryStore(1000, 0.5, 10.0, Telemetry(), lambda: now[0])
+    frame = lent(Lease(own=5.0, shared=5.0, condition=CONDITION))
+    store.put(key(1), frame)
+    assert store.get(key(1)) == frame
+    now[0] = 5.0
+    assert store.get(key(1)) is None
+    assert store.stale(key(1)) == frame
+    now[0] = 10.0
+    assert store.stale(key(1)) is None
+    assert store.size == 0
+
+
+@pytest.mark.parametrize(
+    "lease",
+    [
+        Lease(0.0, 0.0),
+        Lease(0.0, 0.0, is_storable=False, condition=CONDITION),
+        Lease(60.0, 0.0, is_personal=True, condition=CONDITION),
+    ],
+    ids=["no validator", "no-store", "private"],
+)
+def test_a_frame_that_may_not_be_stored_is_not_kept_as_stale(lease: Lease) -> None:
+    cache = Cache()
+    cache.store.put(key(1), lent(lease))
+    assert cache.store.stale(key(1)) is None
+    assert cache.store.size == 0
+
+
+def test_a_prefix_is_stale_only_under_a_strong_validator() -> None:
+    lease = Lease(0.0, 0.0, condition=CONDITION)
+    for is_strong in (True, False):
+        cache = Cache()
+        cache.store.put(key(1), lent(lease, is_strong=is_strong))
+        cache.put(2, 100, 800)  # evicts the rest of the first frame
+        found = cache.store.stale(key(1))
+        assert (found.size if found else 0) == (100 if is_strong else 0)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import OriginBusy, OriginChanged, OriginError, OriginFailed, OriginMismatch, OriginRefused
-from proxy.frame.identity import Claim, Lease
+from proxy.frame.identity import Claim, Condition, Lease
 from proxy.origin.answer import Believed, believe, label_of, strong_validator
 from proxy.origin.freshness import lease_of
 from proxy.wire.media import MediaType, parse_media_type
@@ -27,7 +27,8 @@ def partial(content_range: str, **more: str) -> dict[str, str]:
 
 def test_a_first_fetch_tells_the_total_the_validator_and_the_type() -> None:
     headers = partial("bytes 0-39/100", content_length="40", etag='"v"')
-    seen = Believed(parse_media_type(LABEL), 0, 40, 100, '"v"', lease=Lease(), has_ranges=True)
+    lease = Lease(condition=Condition("if-none-match", '"v"'))
+    seen = Believed(parse_media_type(LABEL), 0, 40, 100, '"v"', lease, has_ranges=True)
     assert believe(206, headers, FIRST, None) == seen
 
 
