@@ -6,10 +6,10 @@ have no picture yet, so such a viewer need not wait for one. Plans leave half of
 The gate also decides how many bytes are on their way at once. A fetch of the first bytes that a viewer wants
 goes out at once. Any other fetch goes out if fewer fetches run than the origin repays
 (`proxy.origin.concurrency`), or if less than a *window* of bytes (`proxy.origin.window`) is to come on the
-fetches ahead of it. Ahead of a plan are all fetches, ahead of a viewer those of viewers, with the first
-fetches that viewers are about to ask for (`proxy.fetch.firsts`). Ahead of a viewer that wants a whole frame
-are only fetches of its own kind. So short frames are fetched one after another, at most one window of bytes
-at a time. If they shared the link, all of them would be late.
+fetches ahead of it. Ahead of a plan are all fetches, ahead of a viewer those of viewers. Ahead of a viewer
+that wants a whole frame are only fetches of its own kind. So short frames are fetched one after another, at
+most one window of bytes at a time. If they shared the link, all of them would be late. Ahead of a fetch for
+which no viewer waits are also the first fetches that viewers are about to ask for (`proxy.fetch.firsts`).
 
 While first bytes of a higher rank arrive, the gate stops reading large completions, until only a window of
 the completion is left.
@@ -264,7 +264,7 @@ class Gate:
         if turn is Turn.VIEWER_FIRST or len(self._running) + self.firsts.soon < self.concurrency.number:
             return True
         ahead, window = self.account.ahead_of(turn), self.window
-        if turn is Turn.VIEWER_WHOLE:
+        if turn <= Turn.VIEWER_COMPLETION:
             return ahead < window.size
         expected = self.firsts.expected()
         room = window.plan_size if turn >= Turn.PLAN_FIRST else window.filled if expected else window.size

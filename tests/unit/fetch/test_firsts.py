@@ -26,7 +26,8 @@ class Ranks(Ranked):
         self._turn = turn
 
     def rank(self, is_first: bool) -> Rank:
-        return Rank(self._turn if is_first else max(self._turn, Turn.VIEWER_COMPLETION))
+        is_done = self._turn in FIRSTS and not is_first
+        return Rank(Turn.LEFT_COMPLETION if is_done else self._turn)
 
 
 class Told:
@@ -64,7 +65,7 @@ def out(story: Callable[[Told], Awaitable[None]]) -> dict[str, float]:
     return virtual.run(told())
 
 
-@pytest.mark.parametrize("turn", [Turn.VIEWER_COMPLETION, Turn.LEFT_COMPLETION, Turn.PLAN_FIRST])
+@pytest.mark.parametrize("turn", [Turn.LEFT_COMPLETION, Turn.PLAN_FIRST])
 def test_a_viewer_with_a_first_picture_is_expected_to_ask_for_the_next_one(turn: Turn) -> None:
     async def story(told: Told) -> None:
         async with asyncio.TaskGroup() as group:
@@ -86,7 +87,7 @@ def test_one_that_does_not_come_is_waited_for_a_moment_only() -> None:
                 group.create_task(told.fetch(name, Turn.VIEWER_FIRST, [(0.02, FIRST)]))
             await asyncio.sleep(0.005)
             for name in ("rest", "another rest"):
-                group.create_task(told.fetch(name, Turn.VIEWER_COMPLETION, [(0.02, FIRST // 2)]))
+                group.create_task(told.fetch(name, Turn.LEFT_COMPLETION, [(0.02, FIRST // 2)]))
 
     soon = 20 + 1000 * SOON
     assert out(story) == {"1": 0, "2": 0, "rest": soon, "another rest": soon}
@@ -97,7 +98,7 @@ def test_one_first_fetch_leaves_room_for_the_rest_of_its_frame() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(told.fetch("first", Turn.VIEWER_FIRST, [(0.02, FIRST)]))
             await asyncio.sleep(0.005)
-            group.create_task(told.fetch("rest", Turn.VIEWER_COMPLETION, [(0.02, FIRST)]))
+            group.create_task(told.fetch("rest", Turn.LEFT_COMPLETION, [(0.02, FIRST)]))
 
     assert FIRST < LEAST_WINDOW
     assert out(story) == {"first": 0, "rest": 5}
@@ -112,17 +113,18 @@ def test_a_running_first_fetch_counts_until_all_of_it_is_in() -> None:
                 chunks = [(0.01, FIRST - 1000), (0.01, 1000)]
                 group.create_task(told.fetch(name, Turn.VIEWER_FIRST, chunks))
             await asyncio.sleep(0.015)
-            group.create_task(told.fetch("rest", Turn.VIEWER_COMPLETION, [(0.01, FIRST)]))
+            group.create_task(told.fetch("rest", Turn.LEFT_COMPLETION, [(0.01, FIRST)]))
 
     assert out(story) == {"1": 0, "2": 0, "rest": 20 + 1000 * SOON}
 
 
-def test_a_viewer_that_wants_whole_frames_waits_for_no_first_fetch() -> None:
+@pytest.mark.parametrize("turn", [Turn.VIEWER_WHOLE, Turn.VIEWER_COMPLETION])
+def test_a_fetch_for_which_a_viewer_waits_expects_no_first_fetch(turn: Turn) -> None:
     async def story(told: Told) -> None:
         async with asyncio.TaskGroup() as group:
             for name in ("1", "2"):
                 group.create_task(told.fetch(name, Turn.VIEWER_FIRST, [(0.02, FIRST)]))
             await asyncio.sleep(0.021)
-            group.create_task(told.fetch("whole", Turn.VIEWER_WHOLE, [(0.01, FIRST)]))
+            group.create_task(told.fetch("now", turn, [(0.01, FIRST)]))
 
-    assert out(story) == {"1": 0, "2": 0, "whole": 21}
+    assert out(story) == {"1": 0, "2": 0, "now": 21}
