@@ -14,6 +14,7 @@ from tests.bench import (
     hostile,
     layout,
     lines,
+    load,
     memory,
     plan,
     sequences,
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "twenty": twenty.run,
     "grid": grid.run,
     "cells": cells.run,
+    "load": load.run,
     "lines": lines.run,
     "hits": hits.run,
     "memory": memory.run,
@@ -36,7 +38,7 @@ BENCHMARKS = {
     "browser": browser.run,
     "http2": browser_http2.run,
 }
-LONG = {"browser", "http2", "sequences"}
+LONG = {"browser", "http2", "lines", "sequences"}
 """Benchmarks that take many minutes. They run only if they are named."""
 
 

@@ -58,12 +58,13 @@ def _measured(network: Network, load: Load) -> Cell:
         origin = start(children, "origin", run_origin)
         host, _, port = origin.removeprefix("http://").rpartition(":")
         link = start(children, "link", run_link, host, int(port), shaped)
-        direct = uvloop.run(_loaded(link, load))
+        direct = uvloop.run(loaded(link, load))
         with proxy(link) as url:
-            return Cell(network, load, direct, uvloop.run(_loaded(url, load)))
+            return Cell(network, load, direct, uvloop.run(loaded(url, load)))
 
 
-async def _loaded(url: str, load: Load) -> Times:
+async def loaded(url: str, load: Load) -> Times:
+    """Loads a series over real sockets."""
     study = f"1.{time.time_ns()}"
     async with Server(url, connections=load.connections) as server:
         # A viewer has just read metadata over its connections.

@@ -3,6 +3,7 @@
 Everything runs on loopback. Each server is a process of its own and ends with the `with` that started it.
 """
 
+import asyncio
 import os
 import random
 import shutil
@@ -19,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from proxy.commands.processes import Children, address, listen
 from proxy.service.listeners import Listener
@@ -30,6 +31,8 @@ FIRST = 65536
 """Bytes of a first range."""
 PIECE = 256 * 1024
 """Bytes that the origin writes to its socket at once."""
+SLICE = 16 * 1024
+"""Bytes after which a paced origin waits."""
 LABEL = b"image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
 WIDTH = 80
 """Most columns of a table."""
@@ -107,6 +110,29 @@ def _headers(label: bytes, body: bytes) -> Headers:
 
 def run_origin(listener: socket.socket) -> None:
     uvloop.run(Listener(Counting(), listener, 1).until_ended())
+
+
+class Paced(Counting):
+    """An origin that limits the bytes a second of each connection."""
+
+    def __init__(self, each: float) -> None:
+        super().__init__()
+        self._each = each
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def paced(message: Message) -> None:
+            body = message.get("body", b"")
+            for at in range(0, max(1, len(body)), SLICE):
+                piece = body[at : at + SLICE]
+                is_more = message.get("more_body", False) or at + SLICE < len(body)
+                await asyncio.sleep(len(piece) / self._each)
+                await send({**message, "body": piece, "more_body": is_more} if piece else message)
+
+        await super().__call__(scope, receive, paced)
+
+
+def run_paced_origin(listener: socket.socket, each: float) -> None:
+    uvloop.run(Listener(Paced(each), listener, 1).until_ended())
 
 
 def start(children: Children, name: str, target: Callable[..., None], *arguments: Any) -> str:

@@ -1,0 +1,151 @@
+"""Many viewers, origins that limit each connection, jumps, and the cost of a gate at which many wait."""
+
+import asyncio
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from statistics import median
+
+import uvloop
+
+from proxy.commands.processes import Children
+from proxy.measure.link import run_link
+from proxy.measure.network import Network as Shaped
+from proxy.measure.server import Server
+from proxy.telemetry.telemetry import Telemetry
+from tests.bench.cells import loaded
+from tests.bench.shared import (
+    FIRST,
+    RIVALS,
+    Front,
+    NotInstalled,
+    frame_path,
+    print_row,
+    proxy,
+    run_origin,
+    run_paced_origin,
+    start,
+    versions,
+)
+from tests.simulation.clock import run as in_virtual_time
+from tests.simulation.jumps import jumps
+from tests.simulation.line import Network
+from tests.simulation.load import Load, through
+
+WAITING = (10, 100, 1_000, 10_000)
+"""Frames that are asked for at once."""
+EACH, TRIP = 2e6, 0.020
+"""Bytes a second of each connection, and seconds of a round trip."""
+SLICES, SLICE = 174, 131_072
+VIEWERS, VOLUMES, FRAMES, WITHIN = 300, 30, 40, 20.0
+"""Viewers that come within so many seconds, the volumes that they open, and the frames of each."""
+WIDTHS = (46, 12, 12)
+
+
+def run() -> None:
+    print(f"({versions()})\n")
+    _gate()
+    _limited()
+    _jumps()
+    _many()
+
+
+def _gate() -> None:
+    print("First fetches of 64 KiB of so many frames at once, each of which leaves a completion that waits.")
+    print("Processor time for each frame, in microseconds, with the store, the fills and a simulated line.\n")
+    line = Network("fast", 1.25e9, 0.001)
+    for count in WAITING:
+        load = Load(2 * FIRST, count, count, "ranged")
+        rounds = []
+        for _ in range(3 if count < 10_000 else 1):
+            began = time.process_time()
+            in_virtual_time(through(load, line, Telemetry()))
+            rounds.append((time.process_time() - began) / count)
+        print_row((f"{count:,} at once", f"{median(rounds) * 1e6:.0f}"), WIDTHS)
+
+
+def _limited() -> None:
+    print(
+        f"\nAn origin that sends {EACH / 1e6:g} MB a second over each connection, {TRIP * 1000:g} ms away."
+        f" {SLICES} frames of\n{SLICE:,} bytes, cold; seconds until all are complete.\n"
+    )
+    whole = Load(SLICE, SLICES, 6, "whole")
+    print_row(("", "6", "24"), WIDTHS)
+    shaped = Shaped("far", 1e9, 1e9, TRIP)
+    fronts: dict[str, Front] = {"directly": nullcontext, "progressive-proxy": proxy, **RIVALS}
+    for way in ("whole", "ranged"):
+        for name, front in fronts.items():
+            cells = [f"{name}, {'whole frames' if way == 'whole' else '64 KiB, then rests'}"]
+            for connections in (6, 24):
+                load = replace(whole, way=way, connections=connections)
+                try:
+                    cells.append(f"{_loaded(front, load, shaped):.2f}")
+                except NotInstalled as missing:
+                    cells.append(str(missing))
+            print_row(cells, WIDTHS)
+
+
+def _loaded(front: Front, load: Load, shaped: Shaped) -> float:
+    with Children() as children:
+        origin = start(children, "origin", run_paced_origin, EACH)
+        host, _, port = origin.removeprefix("http://").rpartition(":")
+        link = start(children, "link", run_link, host, int(port), shaped)
+        with front(link) as url:
+            return uvloop.run(loaded(url, load)).final
+
+
+def _jumps() -> None:
+    print(
+        "\nA jump to a random slice while a plan loads the volume over 4g: its time, divided by latency and"
+    )
+    print("bytes of the slice. In virtual time.\n")
+    print_row(("slice, first bytes", "p50", "p95"), WIDTHS)
+    line = Network("4g", 3.75e6, 0.010)
+    for size, first in ((SLICE, SLICE // 4), (200_000, 50_000)):
+        seen = jumps(line, Load(size, SLICES, 6, "whole"), first)
+        middle, late = seen[len(seen) // 2], seen[int(len(seen) * 0.95)]
+        print_row((f"{size:,}, {first:,}", f"{middle.ratio:.2f}", f"{late.ratio:.2f}"), WIDTHS)
+
+
+def _many() -> None:
+    print(
+        f"\n{VIEWERS} viewers come within {WITHIN:g} s. Each asks for the first 64 KiB of the {FRAMES} frames\n"
+        f"of one of {VOLUMES} volumes over six connections. Milliseconds until the first byte of a response.\n"
+    )
+    print_row(("", "p50", "p95"), WIDTHS)
+    fronts: dict[str, Front] = {"directly": nullcontext, "progressive-proxy": proxy, **RIVALS}
+    for name, front in fronts.items():
+        try:
+            with Children() as children, front(start(children, "origin", run_origin)) as url:
+                seen = sorted(uvloop.run(_viewed(url)))
+        except NotInstalled as missing:
+            print(f"{name:{WIDTHS[0]}}{missing}")
+        else:
+            shown = [f"{1000 * seen[int(len(seen) * share)]:.1f}" for share in (0.5, 0.95)]
+            print_row((name, *shown), WIDTHS)
+
+
+async def _viewed(url: str) -> list[float]:
+    seen: list[float] = []
+    headers = {"Accept": "image/jphc", "Range": f"bytes=0-{FIRST - 1}"}
+
+    async def view(number: int) -> None:
+        await asyncio.sleep(number * WITHIN / VIEWERS)
+        frames = iter(range(FRAMES))
+        async with Server(url) as server:
+
+            async def connection() -> None:
+                for frame in frames:
+                    began = time.perf_counter()
+                    path = frame_path(f"2.{number % VOLUMES}", frame, SLICE)
+                    async with server.ask(path, headers) as response:
+                        chunks = response.aiter_raw()
+                        await anext(chunks)
+                        seen.append(time.perf_counter() - began)
+                        async for _ in chunks:
+                            pass
+
+            await asyncio.gather(*(connection() for _ in range(6)))
+
+    await asyncio.gather(*(view(number) for number in range(VIEWERS)))
+    return seen
