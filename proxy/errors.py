@@ -5,6 +5,7 @@ ProxyError
 │   ├── BadResource           the path names no frame: UID, frame number, several frames
 │   ├── NotAcceptable         the viewer accepts none of the representations
 │   ├── RangeNotSatisfiable   no such bytes, or not a range at all; carries the total
+│   ├── PreconditionFailed    If-Match names only other versions
 │   ├── UnknownName           no such origin or profile
 │   ├── UnknownFrame          the series metadata says that the instance has fewer frames
 │   ├── NotMade               the alternate can't be made from this frame; says why
@@ -59,6 +60,10 @@ class RangeNotSatisfiable(RequestError):
         super().__init__(message)
         self.total = total
         """Bytes of the whole representation."""
+
+
+class PreconditionFailed(RequestError):
+    """If-Match names only other versions (RFC 9110 15.5.13)."""
 
 
 class UnknownName(RequestError):

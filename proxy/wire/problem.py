@@ -25,6 +25,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.Loop: 508,
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,
+    errors.PreconditionFailed: 412,
     errors.OriginRefused: 502,  # unless the origin's own status is passed on
     errors.OriginBusy: 503,  # likewise
     errors.OriginUnreachable: 502,

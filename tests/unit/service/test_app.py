@@ -80,6 +80,14 @@ async def test_if_none_match_goes_before_range() -> None:
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
 
 
+async def test_if_unmodified_since_is_ignored_because_a_frame_has_no_date() -> None:
+    async with house(one_frame()) as home:
+        headers = SINGLE | {"if-unmodified-since": "Sat, 01 Jan 2000 00:00:00 GMT"}
+        answer = await home.viewer.get(FRAME, headers=headers)
+        assert (answer.status_code, answer.content) == (200, BODY)
+        assert "last-modified" not in answer.headers
+
+
 async def test_if_range_of_another_version_gives_the_whole() -> None:
     async with house(one_frame()) as home:
         etag = (await home.viewer.get(FRAME, headers=SINGLE)).headers["etag"]
