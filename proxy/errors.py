@@ -11,6 +11,7 @@ ProxyError
 │   ├── NotMade               the alternate can't be made from this frame; says why
 │   ├── BadRequest            not HTTP/1.1, or two servers could read it in two ways
 │   ├── BadMethod             TRACE and CONNECT
+│   ├── ExpectationFailed     Expect asks for more than 100-continue
 │   ├── TooLarge              headers or chunk extensions over the limit
 │   ├── BodyTooLong           a body over the limit
 │   ├── UrlTooLong            a URL over the limit
@@ -84,6 +85,10 @@ class BadRequest(RequestError):
 
 class BadMethod(RequestError):
     """TRACE and CONNECT, which no client needs here (RFC 9110 15.5.6)."""
+
+
+class ExpectationFailed(RequestError):
+    """`Expect` asks for more than 100-continue (RFC 9110 10.1.1)."""
 
 
 class TooLarge(RequestError):

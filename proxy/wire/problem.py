@@ -16,6 +16,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.UnknownFrame: 404,
     errors.BadRequest: 400,
     errors.BadMethod: 405,
+    errors.ExpectationFailed: 417,
     errors.TooLarge: 431,
     errors.BodyTooLong: 413,
     errors.UrlTooLong: 414,

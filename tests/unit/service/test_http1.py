@@ -341,6 +341,8 @@ REFUSED = {
     "HTTP/0.9 by name": (400, b"GET / HTTP/0.9\r\n\r\n"),
     "HTTP/2.0": (400, b"GET / HTTP/2.0\r\n" + HEAD + b"\r\n"),
     "no HTTP": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+    "another expectation": (417, b"POST / HTTP/1.1\r\n" + HEAD + b"Expect: a=b\r\nContent-Length: 1\r\n\r\n"),
+    "one expectation more": (417, b"GET / HTTP/1.1\r\n" + HEAD + b"Expect: 100-continue, a=b\r\n\r\n"),
     "TRACE": (405, b"TRACE / HTTP/1.1\r\n" + HEAD + b"\r\n"),
     "CONNECT": (405, b"CONNECT localhost:80 HTTP/1.1\r\n" + HEAD + b"\r\n"),
     "long chunk extension": (431, b"POST / HTTP/1.1\r\n" + HEAD + TE + b"\r\n1;" + b"x" * 60_000),
@@ -392,6 +394,8 @@ GOOD = {
     "no Host in HTTP/1.0": b"GET /studies/1 HTTP/1.0\r\n",
     "lines before it": b"\r\n\r\nGET /studies/1 HTTP/1.1\r\n" + HEAD,
     "31 kB of headers": b"GET /studies/1 HTTP/1.1\r\n" + HEAD + b"X: " + b"x" * 31_000 + b"\r\n",
+    "an expectation in capitals": b"GET /studies/1 HTTP/1.1\r\n" + HEAD + b"Expect: 100-Continue\r\n",
+    "no expectation": b"GET /studies/1 HTTP/1.1\r\n" + HEAD + b"Expect: \r\n",
     "15 kB of URL": b"GET /studies/1?" + b"x" * 15_000 + b" HTTP/1.1\r\n" + HEAD,
 }
 
