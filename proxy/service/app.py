@@ -156,6 +156,7 @@ class App:
             listen.url_bytes,
             listen.header_bytes,
             listen.header_seconds,
+            listen.body_rate,
             admit=self.settings.admission(self._via).admit,
             count=lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
         )

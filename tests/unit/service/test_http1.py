@@ -549,6 +549,40 @@ async def test_a_body_that_nobody_reads_keeps_no_connection_open_byte_by_byte(be
             assert statuses(await answer) == [200]
 
 
+@pytest.mark.parametrize("begun", ["by length", "by chunks", "up to its trailers", "with Upgrade"])
+async def test_a_body_byte_by_byte_holds_no_handler_for_ever(begun: str) -> None:
+    rules = Rules(body_rate=1_000_000)
+    async with listening(reads_all, rules, silence=0.2) as url, line_to(url) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + BEGUN[begun])
+        answer = asyncio.ensure_future(reader.read())
+        while not answer.done():
+            writer.write(BEGUN[begun][-6:] if begun == "by chunks" else b"x")
+            await asyncio.sleep(0.02)
+        with suppress(ConnectionError):  # it may come while the last byte goes out
+            assert statuses(await answer) == [408]
+
+
+async def test_a_body_that_waits_for_its_turn_is_not_late() -> None:
+    """Its time begins when the request before it is answered."""
+    gates = iter((gate := asyncio.Event(), None))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if waits := next(gates):
+            await waits.wait()
+        await reads_all(scope, receive, send)
+
+    rules = Rules(body_rate=1_000_000)
+    async with listening(app, rules, silence=0.05) as url, line_to(url) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n")
+        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 1\r\n\r\n")
+        await asyncio.sleep(0.2)
+        writer.write(b"x")
+        await writer.drain()
+        gate.set()
+        assert statuses(await reader.readuntil(b"ok")) == [200]
+        assert statuses(await reader.readuntil(b"ok")) == [200]
+
+
 async def test_a_body_that_arrives_late_holds_nobody_behind_it() -> None:
     async with listening(says_done, silence=75) as url, line_to(url) as (reader, writer):
         for _ in range(3):
