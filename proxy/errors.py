@@ -23,6 +23,7 @@ ProxyError
 │   ├── OriginTimeout         silent for longer than its limit
 │   ├── OriginRefused         a 4xx status, or a redirect to another host; carries it
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
+│   ├── OriginFull            as many forwarded requests as are allowed at once
 │   ├── OriginFailed          another 5xx, or a status that means nothing for a frame
 │   ├── Loop                  the origin leads back to this proxy
 │   ├── OriginHungUp          the body ended too early
@@ -149,6 +150,10 @@ class OriginBusy(OriginError):
         """The origin's own status, which the viewer gets too."""
         self.retry_after = retry_after
         """Seconds to wait; None if the origin did not say (RFC 9110 10.2.3)."""
+
+
+class OriginFull(OriginError):
+    """The proxy already forwards as many requests to the origin as are allowed at once."""
 
 
 class OriginFailed(OriginError):

@@ -54,11 +54,13 @@ class Origin:
         max_frame_bytes: int,
         auth: httpx.Auth | None = None,
         *,
+        forwards: int,
         keeps_labels: bool = False,
         window: Window | None = None,
         is_trusted: bool = False,
         via: Via | None = None,
     ) -> None:
+        """The proxy forwards `forwards` requests at once that are not for frames."""
         self.name = name
         self.via = via or Via()
         """Written into each request, and looked for in each answer."""
@@ -79,7 +81,14 @@ class Origin:
         self._exchange = Exchange(transport, auth, self.via)
         self._bodies = Bodies(name, max_frame_bytes, telemetry)
         self.plain = PlainRequests(
-            name, self._base, self._exchange, self._bodies, self.health, window or Window(), telemetry
+            name,
+            self._base,
+            self._exchange,
+            self._bodies,
+            self.health,
+            window or Window(),
+            telemetry,
+            forwards,
         )
         """Everything that is not a frame."""
 

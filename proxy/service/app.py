@@ -142,6 +142,7 @@ class App:
             self.telemetry,
             origin.limits.frame_bytes,
             own_credentials(origin),
+            forwards=origin.limits.forwarded,
             keeps_labels=origin.labels == "origin",
             window=window,
             is_trusted=origin.trust == "dicom",

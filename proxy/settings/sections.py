@@ -85,6 +85,8 @@ class Limits(FrozenModel):
     """Maximum concurrent fetches: 1/4 is reserved for viewers without a picture; plans use at most 1/2."""
     per_second: int | None = Field(None, ge=1)
     """Maximum frame fetches started per second; none means no limit."""
+    forwarded: int = Field(256, ge=1)
+    """Maximum concurrent requests that are forwarded, such as searches and uploads; one more gets 503."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)
     """Maximum bytes of a frame; a larger frame is refused."""
 

@@ -29,6 +29,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.PreconditionFailed: 412,
     errors.OriginRefused: 502,  # unless the origin's own status is passed on
     errors.OriginBusy: 503,  # likewise
+    errors.OriginFull: 503,
     errors.OriginUnreachable: 502,
     errors.OriginFailed: 502,
     errors.OriginHungUp: 502,
@@ -70,7 +71,7 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
         headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
     if isinstance(error, errors.BadMethod):
         headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-    if isinstance(error, errors.ShuttingDown):
+    if isinstance(error, errors.ShuttingDown | errors.OriginFull):
         headers.append((b"retry-after", b"1"))
     return headers
 

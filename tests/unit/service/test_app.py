@@ -446,3 +446,25 @@ async def test_a_range_guarded_by_another_version_gets_all_though_nothing_is_com
         rest = await home.viewer.get(FRAME, headers=guard | {"range": "bytes=100-"})
         assert (rest.status_code, rest.content) == (416, b"")  # it would be put behind another version's part
         assert rest.headers["content-range"] == f"bytes */{len(BODY)}"
+
+
+async def test_one_forwarded_request_too_many_is_refused_at_once_and_a_place_is_given_back() -> None:
+    gate = asyncio.Event()
+
+    def script(asked: Asked) -> Reply | None:
+        if asked.path == "/studies/1/series":
+            return Reply(200, {"content-length": "2"}, (b"o", gate, b"k"))
+        return None
+
+    origin = ScriptedOrigin({FRAME: BODY}, script)
+    async with house(origin, origin={"limits": {"forwarded": 1}}) as home:
+        async with home.viewer.stream("GET", "/studies/1/series") as first:
+            full = await home.viewer.get("/studies")
+            assert (full.status_code, full.json()["title"]) == (503, "OriginFull")
+            assert full.headers["retry-after"] == "1"
+            assert home.metric("origin_requests_total", origin="pacs", stage="pass", outcome="full") == 1
+            assert (await home.viewer.get(FRAME, headers=SINGLE)).content == BODY
+            gate.set()
+            assert b"".join([chunk async for chunk in first.aiter_raw()]) == b"ok"
+        await home.until_inside(0)
+        assert (await home.viewer.get("/studies/2")).status_code == 404
