@@ -72,6 +72,7 @@ class Exchange:
             raise OriginFailed("the origin redirected to what is no URL of the web") from error
         try:
             self._via.check(response.headers.get("via", ""))
+            _join_lengths(response.headers)
             if fault := _fault(response):
                 raise OriginFailed(fault)
         except ProxyError:
@@ -87,6 +88,13 @@ class Exchange:
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Headers as they go over the wire; cookies may be UTF-8."""
     return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
+
+
+def _join_lengths(headers: httpx.Headers) -> None:
+    """Joins lengths that are repeated and equal, so that nobody reads two (RFC 9112 6.3)."""
+    lengths = {length.strip() for length in headers.get("content-length", "").split(",")}
+    if len(lengths) == 1 and "content-length" in headers:
+        headers["content-length"] = lengths.pop()
 
 
 def _fault(response: httpx.Response) -> str:
