@@ -17,7 +17,7 @@ from proxy.origin.faults import CertificateRefused
 from proxy.wire.via import Via
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""Statuses that say where a GET is answered instead (RFC 9110 15.4)."""
+"""Statuses that send a GET elsewhere (RFC 9110 15.4)."""
 MOST_HOPS = 5
 """Redirects that are followed for one request."""
 _PORTS = {"http": 80, "https": 443}
@@ -38,7 +38,7 @@ class Exchange:
         self._client = client
 
     async def get(self, url: str, headers: Headers) -> httpx.Response:
-        """A GET, followed where the same host redirects it; its answer is a stream that the caller closes.
+        """A GET that follows redirects on the same host; its response is a stream that the caller closes.
 
         Raises `OriginError`; a redirect to another host, which may not see these headers, is `OriginRefused`.
         """
@@ -63,7 +63,9 @@ class Exchange:
         except httpx.TimeoutException as error:
             raise OriginTimeout("the origin did not answer in time") from error
         except CertificateRefused as error:
-            raise OriginUnreachable("the origin's certificate can't be trusted, or ours was not") from error
+            raise OriginUnreachable(
+                "the proxy does not trust the origin's certificate, or the origin not the proxy's"
+            ) from error
         except httpx.ConnectError as error:
             raise OriginUnreachable("no connection to the origin") from error
         except httpx.TransportError as error:

@@ -123,7 +123,7 @@ def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
     at = whole.find(delimiter)
     while at < last:
         if _HEAD.match(whole, at + len(delimiter), at + MOST_AROUND):
-            raise OriginMismatch("a multipart body with another part where there is to be one", "delimiter")
+            raise OriginMismatch("a multipart body with more than one part", "delimiter")
         at = whole.find(delimiter, at + 1)
     return last
 

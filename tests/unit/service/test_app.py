@@ -416,7 +416,7 @@ async def test_server_timing_tells_the_first_and_on_a_hit_the_final() -> None:
         assert re.fullmatch(r"first;dur=[0-9.]+, final;dur=[0-9.]+", held.headers["server-timing"])
 
 
-async def test_a_fault_of_ours_is_500_and_logged_without_what_was_asked(
+async def test_a_fault_of_the_proxy_is_500_and_logged_without_what_was_asked(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     said: list[dict[str, Any]] = []
