@@ -5,11 +5,13 @@ ProxyError
 │   ├── BadResource           the path names no frame: UID, frame number, several frames
 │   ├── NotAcceptable         the viewer accepts none of the representations
 │   ├── RangeNotSatisfiable   no such bytes, or not a range at all; carries the total
+│   ├── PreconditionFailed    If-Match names only other versions
 │   ├── UnknownName           no such origin or profile
 │   ├── UnknownFrame          the series metadata says that the instance has fewer frames
 │   ├── NotMade               the alternate can't be made from this frame; says why
 │   ├── BadRequest            not HTTP/1.1, or two servers could read it in two ways
 │   ├── BadMethod             TRACE and CONNECT
+│   ├── ExpectationFailed     Expect asks for more than 100-continue
 │   ├── TooLarge              headers or chunk extensions over the limit
 │   ├── BodyTooLong           a body over the limit
 │   ├── UrlTooLong            a URL over the limit
@@ -21,6 +23,7 @@ ProxyError
 │   ├── OriginTimeout         silent for longer than its limit
 │   ├── OriginRefused         a 4xx status, or a redirect to another host; carries it
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
+│   ├── OriginFull            as many forwarded requests as are allowed at once
 │   ├── OriginFailed          another 5xx, or a status that means nothing for a frame
 │   ├── Loop                  the origin leads back to this proxy
 │   ├── OriginHungUp          the body ended too early
@@ -61,6 +64,10 @@ class RangeNotSatisfiable(RequestError):
         """Bytes of the whole representation."""
 
 
+class PreconditionFailed(RequestError):
+    """If-Match names only other versions (RFC 9110 15.5.13)."""
+
+
 class UnknownName(RequestError):
     """No origin or profile of that name is configured."""
 
@@ -79,6 +86,10 @@ class BadRequest(RequestError):
 
 class BadMethod(RequestError):
     """TRACE and CONNECT, which no client needs here (RFC 9110 15.5.6)."""
+
+
+class ExpectationFailed(RequestError):
+    """`Expect` asks for more than 100-continue (RFC 9110 10.1.1)."""
 
 
 class TooLarge(RequestError):
@@ -139,6 +150,10 @@ class OriginBusy(OriginError):
         """The origin's own status, which the viewer gets too."""
         self.retry_after = retry_after
         """Seconds to wait; None if the origin did not say (RFC 9110 10.2.3)."""
+
+
+class OriginFull(OriginError):
+    """The proxy already forwards as many requests to the origin as are allowed at once."""
 
 
 class OriginFailed(OriginError):

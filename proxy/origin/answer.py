@@ -60,7 +60,7 @@ def believe(
     is_coded = coding != "identity"
     # A range of a coded body can't be decoded. A whole coded body is decoded if the proxy knows the coding.
     if is_coded and (status == 206 or coding not in _UNDONE):
-        raise OriginMismatch("a content coding where none was accepted", "encoding")
+        raise OriginMismatch("a content coding that the proxy did not accept", "encoding")
     validator = strong_validator(headers)
     condition = condition_of(headers, validator)
     lease = replace(lease_of(headers, is_trusted=is_trusted), condition=condition)
@@ -76,7 +76,7 @@ def believe(
         is_ranged = span != Span(0, None)
         is_other = held is not None and length is not None and not held.is_of(length)
         if held is not None and (is_ranged or validator != held.validator or is_other):
-            raise OriginChanged("the whole frame where a part was asked for, or another one", "validator")
+            raise OriginChanged("another version, or the whole frame instead of a part", "validator")
         has_ranges = not is_coded and headers.get("accept-ranges", "").lower() == "bytes"
         return Believed(media, 0, length, length, validator, lease, has_ranges)
     start, stop, total = _partial(headers, span, length)
@@ -99,7 +99,7 @@ def check_status(status: int, headers: Mapping[str, str], held: Claim | None = N
     if status in (429, 502, 503, 504):
         raise OriginBusy(status, _retry_after(headers))
     if status == 508:
-        raise Loop("the origin, or a proxy before it, met a ring")
+        raise Loop("the origin, or a proxy in front of it, found a loop")
     if 400 <= status < 500:
         raise OriginRefused(status, headers.get("www-authenticate"))
     raise OriginFailed(f"the origin answered {status}")

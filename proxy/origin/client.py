@@ -1,9 +1,9 @@
 """One origin: a fetch of a span of a frame, checked and bounded.
 
-The form is the one that works there (`proxy.origin.forms`). A single part is asked for by ranges, since
-there a range is one of the codestream (PS3.18 8.6). Multipart is asked for whole and taken apart; by
-ranges only where the origin's answers are provably the same each time, and then these are ranges of
-the body around the codestream.
+A request has the form that works at the origin (`proxy.origin.forms`). A single part is fetched by ranges,
+because they are ranges of the codestream (PS3.18 8.6). A multipart body is fetched whole and taken apart. It
+is fetched by ranges only if a validator proves that the origin's body is the same each time, because these
+are ranges of the body around the codestream.
 """
 
 import logging
@@ -56,11 +56,13 @@ class Origin:
         max_frame_bytes: int,
         auth: httpx.Auth | None = None,
         *,
+        forwards: int,
         keeps_labels: bool = False,
         window: Window | None = None,
         is_trusted: bool = False,
         via: Via | None = None,
     ) -> None:
+        """The proxy forwards `forwards` requests at once that are not for frames."""
         self.name = name
         self.via = via or Via()
         """Written into each request, and looked for in each answer."""
@@ -83,7 +85,14 @@ class Origin:
         self._exchange = Exchange(transport, auth, self.via)
         self._bodies = Bodies(name, max_frame_bytes, telemetry)
         self.plain = PlainRequests(
-            name, self._base, self._exchange, self._bodies, self.health, window or Window(), telemetry
+            name,
+            self._base,
+            self._exchange,
+            self._bodies,
+            self.health,
+            window or Window(),
+            telemetry,
+            forwards,
         )
         """Everything that is not a frame."""
 
@@ -93,7 +102,7 @@ class Origin:
 
     @property
     def has_validators(self) -> bool | None:
-        """True if its frames have strong validators; None where that is not known yet."""
+        """True if its frames have strong validators; None if that is not known yet."""
         return self.asking.has_validators
 
     def may_ask_again(self) -> bool:
@@ -233,7 +242,9 @@ class Origin:
         self, seen: Believed, body: AsyncIterator[bytes], form: int, *, is_open: bool
     ) -> Answer:
         if seen.start != 0:
-            raise OriginMismatch("a range of a multipart body that was not begun", "multipart")
+            raise OriginMismatch(
+                "a range of a multipart body whose start the proxy does not have", "multipart"
+            )
         if seen.stop != seen.total and seen.validator is None:
             raise OriginMismatch("a range of a multipart body that may be another next time", "multipart")
         part = await take_apart(body, seen.stop, seen.total, seen.media, is_open=is_open)

@@ -17,7 +17,7 @@ from proxy.origin.faults import CertificateRefused
 from proxy.wire.via import Via
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""Statuses that say where a GET is answered instead (RFC 9110 15.4)."""
+"""Statuses that send a GET elsewhere (RFC 9110 15.4)."""
 MOST_HOPS = 5
 """Redirects that are followed for one request."""
 _PORTS = {"http": 80, "https": 443}
@@ -38,7 +38,7 @@ class Exchange:
         self._client = client
 
     async def get(self, url: str, headers: Headers) -> httpx.Response:
-        """A GET, followed where the same host redirects it; its answer is a stream that the caller closes.
+        """A GET that follows redirects on the same host; its response is a stream that the caller closes.
 
         Raises `OriginError`; a redirect to another host, which may not see these headers, is `OriginRefused`.
         """
@@ -63,7 +63,9 @@ class Exchange:
         except httpx.TimeoutException as error:
             raise OriginTimeout("the origin did not answer in time") from error
         except CertificateRefused as error:
-            raise OriginUnreachable("the origin's certificate can't be trusted, or ours was not") from error
+            raise OriginUnreachable(
+                "the proxy does not trust the origin's certificate, or the origin not the proxy's"
+            ) from error
         except httpx.ConnectError as error:
             raise OriginUnreachable("no connection to the origin") from error
         except httpx.TransportError as error:
@@ -72,6 +74,7 @@ class Exchange:
             raise OriginFailed("the origin redirected to what is no URL of the web") from error
         try:
             self._via.check(response.headers.get("via", ""))
+            _join_lengths(response.headers)
             if fault := _fault(response):
                 raise OriginFailed(fault)
         except ProxyError:
@@ -87,6 +90,13 @@ class Exchange:
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Headers as they go over the wire; cookies may be UTF-8."""
     return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
+
+
+def _join_lengths(headers: httpx.Headers) -> None:
+    """Joins lengths that are repeated and equal, so that nobody reads two (RFC 9112 6.3)."""
+    lengths = {length.strip() for length in headers.get("content-length", "").split(",")}
+    if len(lengths) == 1 and "content-length" in headers:
+        headers["content-length"] = lengths.pop()
 
 
 def _fault(response: httpx.Response) -> str:

@@ -5,7 +5,7 @@ from the part's Content-Length or from the codestream itself, if the length of t
 leave out the closing dashes of the last delimiter, some write a line break after them, and some codestreams
 have a few bytes of padding. If no length agrees, the whole body is read first, and the delimiter at its end
 ends the part. A part in doubt is an error. Its last byte is not passed on before the delimiter after it is
-in.
+in. If the origin announces the boundary, a preamble before the first delimiter is skipped.
 """
 
 import re
@@ -32,6 +32,8 @@ MOST_PADDING = 3
 """Zero bytes that are skipped after a codestream to find the delimiter, if it showed its own length."""
 _END = re.compile(rb"-{0,2}[ \t\r\n]*")
 """Bytes that may follow the delimiter at the end of a body."""
+_AFTER = re.compile(rb"-{0,2}[ \t]*(?:[\r\n].*)?", re.DOTALL)
+"""Bytes that may follow any delimiter."""
 _HEAD = re.compile(rb"[ \t]*\r\n(?:(?!--)[!-9;-~]+:[^\r\n]*\r\n)*\r\n")
 """Bytes that follow a delimiter if another part begins."""
 
@@ -65,9 +67,10 @@ async def take_apart(
     or if the end of the part is in doubt. Raises `OriginHungUp` if the body was cut.
     """
     head, leading, length = None, b"", None
+    boundary = outer.parameters.get("boundary", "") if outer else ""
     async for chunk in body:
         leading += chunk
-        if head is None and (head := read_part_head(leading)) is not None:
+        if head is None and (head := read_part_head(leading, boundary)) is not None:
             leading = leading[head.offset :]
         if head is not None:
             length = _length(head, leading, total)
@@ -102,10 +105,9 @@ def _length(head: PartHead, leading: bytes, total: int | None) -> int | None:
 
 def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
     """Length of the part in all the bytes after its head. Raises `OriginMismatch`, `OriginHungUp`."""
-    delimiter, told = head.delimiter, _length_of(whole)
-    for length in (head.length, told, told and told + 1):
-        if length is not None and whole.startswith(delimiter, length):
-            return length
+    delimiter, told = head.delimiter, _told_end(head, whole)
+    if told is not None:
+        return told
     last = whole.rfind(delimiter)
     if last < 0:
         if is_open and not whole.startswith(
@@ -121,9 +123,27 @@ def _end(head: PartHead, whole: bytes, *, is_open: bool) -> int:
     at = whole.find(delimiter)
     while at < last:
         if _HEAD.match(whole, at + len(delimiter), at + MOST_AROUND):
-            raise OriginMismatch("a multipart body with another part where there is to be one", "delimiter")
+            raise OriginMismatch("a multipart body with more than one part", "delimiter")
         at = whole.find(delimiter, at + 1)
     return last
+
+
+def _told_end(head: PartHead, whole: bytes) -> int | None:
+    """The told length of a part with its delimiter behind it; None if there is none. Raises `OriginMismatch`.
+
+    Markers leave no doubt. A Content-Length may end at a delimiter inside the part by chance, if that is
+    neither the last one nor that of another part.
+    """
+    delimiter, told = head.delimiter, _length_of(whole)
+    for length in (told, told and told + 1):
+        if length is not None and whole.startswith(delimiter, length):
+            return length
+    if head.length is None or not whole.startswith(delimiter, head.length):
+        return None
+    behind = head.length + len(delimiter)
+    if _END.fullmatch(whole, behind) or _HEAD.match(whole, behind, behind + MOST_AROUND):
+        return head.length
+    raise OriginMismatch("a part's Content-Length ends before the last delimiter", "length")
 
 
 def _untold(leading: bytes, outer: MediaType | None) -> MediaType:
@@ -161,7 +181,7 @@ async def _raw(
             raise OriginMismatch("more bytes than were announced", "length")
         else:
             behind += chunk
-        if last and len(behind) >= padding + len(delimiter):
+        if last and len(behind) >= padding + len(delimiter) + 4:
             _check_behind(behind, delimiter, padding)
             yield last
             last = b""
@@ -172,7 +192,8 @@ async def _raw(
 
 def _check_behind(behind: bytes, delimiter: bytes, padding: int) -> None:
     zeros = len(behind[:padding]) - len(behind[:padding].lstrip(b"\0"))
-    if not delimiter.startswith(behind[zeros : zeros + len(delimiter)]):
+    said, after = behind[zeros : zeros + len(delimiter)], behind[zeros + len(delimiter) :][:4]
+    if not delimiter.startswith(said) or _AFTER.fullmatch(after) is None:
         raise OriginMismatch("bytes behind a part's announced length that are no delimiter", "length")
 
 

@@ -1,12 +1,18 @@
-"""Requests to an origin that are not for frames: forwarded as streams, or read whole."""
+"""Requests to an origin that are not for frames: forwarded as streams, or read whole.
+
+The number of requests that are forwarded at once has a limit, and one more is refused instead of waiting. So
+a loop ends even if a server in it drops the headers that name the proxy (`proxy.wire.via`): each round takes
+one more place, until the last one is refused, and the refusal goes back all the way.
+"""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from time import perf_counter
 
 import httpx
 
-from proxy.errors import OriginBusy, OriginError, OriginFailed, OriginRefused
+from proxy.errors import OriginBusy, OriginError, OriginFailed, OriginFull, OriginRefused
 from proxy.frame.supply import Headers
 from proxy.origin.answer import check_status
 from proxy.origin.bodies import Bodies
@@ -28,8 +34,9 @@ class PlainRequests:
         health: Health,
         window: Window,
         telemetry: Telemetry,
+        at_once: int,
     ) -> None:
-        """`base` is the origin's URL without a slash at its end."""
+        """`base` is the origin's URL without a slash at its end. `at_once` requests are forwarded at once."""
         self._name = name
         self._base = base
         self._exchange = exchange
@@ -37,19 +44,24 @@ class PlainRequests:
         self.health = health
         self._window = window
         self._metrics = telemetry.metrics
+        self._room = asyncio.Semaphore(at_once)
 
+    @asynccontextmanager
     async def forward(
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
-    ) -> httpx.Response:
-        """The response to any request, as a stream that the caller closes. Raises `OriginError`."""
+    ) -> AsyncIterator[httpx.Response]:
+        """The response to any request, as a stream. Raises `OriginError`."""
+        if self._room.locked():
+            self._metrics.origin_requests.labels(self._name, "pass", "full").inc()
+            raise OriginFull("as many requests are being forwarded to the origin as limits.forwarded allows")
         request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
-        response = await self._passed(self._exchange.send(request))
-        try:
-            self.check_own_proof(response.status_code)
-        except OriginFailed:
-            await response.aclose()
-            raise
-        return response
+        async with self._room:
+            response = await self._passed(self._exchange.send(request))
+            try:
+                self.check_own_proof(response.status_code)
+                yield response
+            finally:
+                await response.aclose()
 
     def check_own_proof(self, status: int) -> None:
         """Raises `OriginFailed` if the origin refuses the proxy's own credentials."""

@@ -142,6 +142,7 @@ class App:
             self.telemetry,
             origin.limits.frame_bytes,
             own_credentials(origin),
+            forwards=origin.limits.forwarded,
             keeps_labels=origin.labels == "origin",
             window=window,
             is_trusted=origin.trust == "dicom",
@@ -156,6 +157,7 @@ class App:
             listen.url_bytes,
             listen.header_bytes,
             listen.header_seconds,
+            listen.body_rate,
             admit=self.settings.admission(self._via).admit,
             count=lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
         )

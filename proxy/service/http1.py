@@ -10,8 +10,8 @@ caller's request, they would travel under that caller's token. So uvicorn's prot
 - Trailers are dropped (RFC 9110 6.5.1); httptools reports them as it reports headers.
 - URL, headers, chunk extensions and trailers are bounded while they arrive, and headers have a deadline. The
   parser gets `SLICE` bytes at once, so it holds `header_bytes` and a slice of an endless header.
-- A body of which nothing comes any more ends the connection, as silence between two requests does. If its
-  request is answered already, nobody reads it, and all of it has to arrive in that time.
+- A body of which nothing comes any more, or too little, ends the connection (`proxy.service.body`). If its
+  request is answered already, nobody reads it, and all of it has to arrive in the time of one silence.
 - Requests that are sent before the answers to earlier ones are read one slice at a time.
 - HTTP/1.0 knows no chunks: the end of the connection ends the body. If an answer is cut, a reset ends the
   connection, because the answer would look whole otherwise.
@@ -23,16 +23,16 @@ viewer would lose that last answer (RFC 9112 9.6).
 """
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from proxy.errors import BadRequest, BodyTooLong, ProxyError, TooLarge, TooSlow, UrlTooLong
+from proxy.service.body import Pace, parser_of_body
 from proxy.service.closing import until_closed
 from proxy.service.rules import Rules
 from proxy.wire.head import check_head, joined, size_of, split_target
@@ -51,7 +51,7 @@ class Http1(HttpToolsProtocol):
 
     __slots__ = (
         "_answering", "_arrived", "_deadline", "_fault", "_is_deaf", "_is_in_body", "_is_in_head", "_left",
-        "_pieces", "_rules", "_taken",
+        "_pace", "_pieces", "_rules", "_taken",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,7 @@ class Http1(HttpToolsProtocol):
         """The request whose turn it is; uvicorn knows of the last one that came."""
         self._taken = 0
         """Bytes of the body so far."""
+        self._pace = Pace(self.timeout_keep_alive, rules.body_rate)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection of which nothing is heard is idle."""
@@ -118,7 +119,7 @@ class Http1(HttpToolsProtocol):
             if self._arrived > self._rules.header_bytes and not self._is_deaf:
                 self._refuse(TooLarge(f"headers, chunk extensions: {self._rules.header_bytes} bytes at most"))
         self._left = b"" if self._is_deaf else data[at:]
-        self._watch_body()
+        self._watch_body(len(data))
         is_begun = self._is_in_head or (self._arrived and not self._is_in_body)
         if is_begun and self._deadline is None and not self._is_deaf:
             self._deadline = self.loop.call_later(self._rules.header_seconds, self._expire)
@@ -214,6 +215,7 @@ class Http1(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # ASGI
         self._answering = cycle
+        self._pace.begin(self.loop.time())
         super()._start_asgi_task(cycle, app)
 
     def _hand_pieces(self) -> None:
@@ -222,29 +224,23 @@ class Http1(HttpToolsProtocol):
             body, self._pieces = b"".join(self._pieces), []
             super().on_body(body)
 
-    def _watch_body(self) -> None:
-        """Ends the connection if nothing more comes of a body."""
+    def _watch_body(self, size: int) -> None:
+        """Ends the connection if a body, of which `size` bytes came now, is late with the next ones."""
         if self._is_in_body and not (self._is_deaf or self.pipeline or self.cycle.response_complete):
             self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._miss_body)
+            left = self._pace.left_after(size, self.loop.time())
+            self.timeout_keep_alive_task = self.loop.call_later(left, self._miss_body)
 
     def _miss_body(self) -> None:
         if self.flow.read_paused:  # it is not taken, which is not the viewer's fault
-            self._watch_body()
+            self._pace.begin(self.loop.time())
+            self._watch_body(0)
         else:
-            self._refuse(TooSlow(f"body: some of it every {self.timeout_keep_alive:g} s"))
+            self._refuse(self._pace.fault)
 
     def _read_body_apart(self) -> None:
         """Has a parser of its own read the body of a request with Upgrade; framed as the request said."""
-        framing = (b"content-length", b"transfer-encoding")
-        lines = [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] in framing]
-        told = SimpleNamespace(
-            on_body=self.on_body,
-            on_chunk_header=self.on_chunk_header,
-            on_message_complete=self.on_message_complete,
-        )
-        self.parser = HttpRequestParser(told)
-        self.parser.feed_data(b"".join((b"POST / HTTP/1.1\r\n", *lines, b"\r\n")))
+        self.parser = parser_of_body(self.headers, self)
 
     def _expire(self) -> None:
         self._deadline = None

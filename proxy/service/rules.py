@@ -24,6 +24,8 @@ class Rules:
     """Bytes of all headers; of chunk extensions and trailers likewise."""
     header_seconds: float = 10.0
     """Seconds from the first byte of a request to the last one of its headers."""
+    body_rate: int = 500
+    """Least bytes per second of a body on average; 0 is any rate."""
     body_bytes: int | None = None
     """Bytes of the longest body; None is any, for a body that is handed on as it arrives."""
     admit: Callable[[bytes, Fields], None] = _everybody

@@ -61,6 +61,8 @@ class Listen(FrozenModel):
     """Maximum bytes of all headers of a request; also of its chunk extensions and trailers."""
     header_seconds: float = Field(10.0, gt=0)
     """Maximum seconds from a request's first byte to the end of its headers."""
+    body_rate: ByteCount = Field(500, ge=0)
+    """Minimum bytes per second of a request's body, on average; 0 is no minimum."""
     pause: float = Field(0.03, ge=0)
     """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""
 
@@ -83,6 +85,8 @@ class Limits(FrozenModel):
     """Maximum concurrent fetches: 1/4 is reserved for viewers without a picture; plans use at most 1/2."""
     per_second: int | None = Field(None, ge=1)
     """Maximum frame fetches started per second; none means no limit."""
+    forwarded: int = Field(256, ge=1)
+    """Maximum concurrent requests that are forwarded, such as searches and uploads; one more gets 503."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)
     """Maximum bytes of a frame; a larger frame is refused."""
 

@@ -16,8 +16,8 @@ EXPOSED = (
 )  # fmt: skip
 """Headers of responses that pages may read."""
 TAKEN = (
-    "Accept", "Authorization", "Content-Type", "If-None-Match", "If-Range", "Range", "Retrieve-Profile",
-    "traceparent", "tracestate",
+    "Accept", "Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range",
+    "Retrieve-Profile", "traceparent", "tracestate",
 )  # fmt: skip
 """Headers of requests that pages may send."""
 _OF_PAGES = (b"access-control-", b"timing-allow-origin")

@@ -87,8 +87,8 @@ async def forward(
     )
     if not has_body:
         kept = [(name, value) for name, value in kept if name != "content-length"]
-    response = await origin.plain.forward(method, target, kept, _body_of(receive) if has_body else None)
-    try:
+    body = _body_of(receive) if has_body else None
+    async with origin.plain.forward(method, target, kept, body) as response:
         if response.status_code in unless:
             return response.status_code
         back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
@@ -102,8 +102,6 @@ async def forward(
         async for chunk in origin.plain.body_of(response):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-    finally:
-        await response.aclose()
     return response.status_code
 
 

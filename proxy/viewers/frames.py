@@ -188,7 +188,7 @@ class Frames:
             self._retrieve,
             send,
             progress,
-            is_head=asked.conditions.is_head,
+            asked.conditions,
             is_last_there=self._lists.has(wanted(last).key),
         )
         return await until_gone(receive, sending)
@@ -205,9 +205,11 @@ class Frames:
         if asked.address.target is not None:
             told, source = await reduced(source, asked.address.target)
         identity = await (source.settle() if asked.is_settled else source.describe())
+        may_be_named = not (identity.is_vouched or asked.is_settled)
+        if may_be_named and asked.conditions.needs_strong:
+            raise _NotNamed
         composed = compose(identity, asked.address.resource, asked.conditions)
-        is_unknown = composed.status == 416 and asked.conditions.is_guarded_rest and not identity.is_vouched
-        if is_unknown and not asked.is_settled:
+        if may_be_named and composed.status == 416 and asked.conditions.is_guarded_rest:
             raise _NotNamed
         is_range = asked.conditions.range is not None and not asked.conditions.is_head
         if is_range and told is None and composed.status == 200:

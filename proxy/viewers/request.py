@@ -35,7 +35,7 @@ class FrameRequest:
 
     def part(self, resource: FrameResource) -> "FrameRequest":
         """The request for one frame of a list."""
-        plain = replace(self.conditions, range=None, if_none_match=None, if_range=None)
+        plain = replace(self.conditions, range=None, if_none_match=None, if_range=None, if_match=None)
         return replace(self, address=replace(self.address, resource=resource), conditions=plain)
 
 

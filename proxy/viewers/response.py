@@ -1,12 +1,13 @@
 """The head of a response for a frame: 200, 206, 304 or 416, single part or multipart. Pure.
 
 It follows from the identity and the request only, so it is known before the rest of the frame is in.
+If-Unmodified-Since has no effect, because frames have no modification date here (RFC 9110 13.1.4).
 """
 
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from proxy.errors import RangeNotSatisfiable
+from proxy.errors import PreconditionFailed, RangeNotSatisfiable
 from proxy.frame.identity import Identity
 from proxy.wire.media import Envelope
 from proxy.wire.multipart import SINGLE_PART, Wrapping, wrap
@@ -37,12 +38,29 @@ class Conditions:
     """The value of If-Range."""
     is_head: bool = False
     """True if only the headers are wanted."""
+    if_match: str | None = None
+    """The value of If-Match."""
 
     @property
     def is_guarded_rest(self) -> bool:
         """True if a range after byte 0 is wanted, of a version that an ETag names."""
         is_rest = self.range is not None and self.range.first != 0 and not self.is_head
         return is_rest and (self.if_none_match is not None or (self.if_range or "").startswith('"'))
+
+    @property
+    def needs_strong(self) -> bool:
+        """True if If-Match has a strong ETag, which a weak one of the frame would never match."""
+        return any(tag.startswith('"') for tag in _tags(self.if_match))
+
+    def check_match(self, etag: str) -> None:
+        """Raises `PreconditionFailed` if If-Match does not name this ETag; empty if there is none.
+
+        The comparison is strong: a weak ETag on either side matches nothing (RFC 9110 13.1.1).
+        """
+        tags = _tags(self.if_match)
+        is_strong = etag.startswith('"')
+        if self.if_match is not None and tags != ["*"] and not (is_strong and etag in tags):
+            raise PreconditionFailed("If-Match names only other versions")
 
 
 def conditions_of(request: Request, envelope: Envelope) -> Conditions:
@@ -53,6 +71,7 @@ def conditions_of(request: Request, envelope: Envelope) -> Conditions:
         request.header("if-none-match"),
         request.header("if-range"),
         is_head=request.method == "HEAD",
+        if_match=request.header("if-match"),
     )
 
 
@@ -88,12 +107,13 @@ class ResponseHead:
 
 
 def compose(identity: Identity, resource: FrameResource, asked: Conditions) -> ResponseHead:
-    """Composes the response to a request for a frame with this identity.
+    """Composes the response to a request for a frame with this identity. Raises `PreconditionFailed`.
 
     If-None-Match takes precedence over Range (RFC 9110 13.2.2). A browser that holds the whole frame
     revalidates it by a range with If-None-Match. A viewer accepts only a 304 or a 200 as the response.
     """
     total, etag = identity.claim.total, identity.etag(asked.envelope)
+    asked.check_match(etag)  # before all other conditions (RFC 9110 13.2.2)
     wrapping, media = wrapping_of(identity, resource, asked.envelope)
     headers = [
         (b"etag", etag.encode()),
@@ -152,7 +172,10 @@ def wrapping_of(identity: Identity, resource: FrameResource, envelope: Envelope)
 
 
 def _matches(if_none_match: str | None, identity: Identity, envelope: Envelope) -> bool:
-    if if_none_match is None:
-        return False
-    tags = [tag.strip() for tag in if_none_match.split(",")]
+    tags = _tags(if_none_match)
     return tags == ["*"] or any(identity.is_named(tag, envelope) for tag in tags)
+
+
+def _tags(value: str | None) -> list[str]:
+    """The ETags of If-Match or If-None-Match; no ETag of the proxy has a comma."""
+    return [] if value is None else [tag.strip() for tag in value.split(",")]

@@ -17,6 +17,7 @@ from starlette.types import Send
 from proxy.errors import UnknownFrame
 from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
 from proxy.viewers.delivery import DeliveryProgress, send_part
+from proxy.viewers.response import Conditions
 from proxy.wire.resource import FrameResource
 
 AHEAD = 6
@@ -29,18 +30,18 @@ async def send_several(
     retrieve: Retrieve,
     send: Send,
     progress: DeliveryProgress,
+    conditions: Conditions,
     *,
-    is_head: bool,
     is_last_there: bool | None,
 ) -> None:
-    """Sends the response. Raises `UnknownFrame`, and the error that ended a fetch.
+    """Sends the response. Raises `UnknownFrame`, `PreconditionFailed`, and the error that ended a fetch.
 
     `is_last_there` is True if the metadata has the frame with the highest number; None if it does not say.
     """
     if is_last_there is False:
         raise UnknownFrame("frames: the instance has fewer frames, according to the metadata of its series")
     opened: deque[tuple[Retrieval, Reading]] = deque()
-    numbers = range(1 if is_head else len(listed))
+    numbers = range(1 if conditions.is_head else len(listed))
     left = iter(listed[: len(numbers)])
     begun = _Begun()
     try:
@@ -58,8 +59,10 @@ async def send_several(
                 first = begun.joined(retrieve.open(replace(wanted, is_alone=True)))
                 opened[0] = wanted, first
                 identity = await first.source.describe()
+            if number == 0:
+                conditions.check_match("")  # a list has no ETag
             source, progress.outcome = first.source, first.outcome
-            stop = 0 if is_head else identity.claim.total
+            stop = 0 if conditions.is_head else identity.claim.total
             await source.reached(stop)
             pieces = await source.take(0, stop) if stop else ()
             is_last = number == numbers[-1]

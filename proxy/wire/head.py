@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from proxy.errors import BadMethod, BadRequest
+from proxy.errors import BadMethod, BadRequest, ExpectationFailed
 
 Fields = Mapping[bytes, bytes]
 """Headers by lower-case name; values of a repeated name are joined (RFC 9110 5.3)."""
@@ -39,7 +39,7 @@ def size_of(headers: Sequence[tuple[bytes, bytes]]) -> int:
 
 
 def check_head(version: str, method: bytes, url: bytes, fields: Fields) -> None:
-    """Raises `BadRequest` or `BadMethod` if the proxy must not answer the request.
+    """Raises `BadRequest`, `BadMethod` or `ExpectationFailed` if the proxy must not answer the request.
 
     Another server could find a different end, or a different host, in a request that is refused here (RFC
     9112 11.2).
@@ -53,6 +53,8 @@ def check_head(version: str, method: bytes, url: bytes, fields: Fields) -> None:
         raise BadRequest("the Host header is missing")
     if host is not None and not _is_host(host):  # a repeated Host fails too
         raise BadRequest("Host must be one name or address, with an optional port")
+    if fields.get(b"expect", b"").strip().lower() not in (b"", b"100-continue"):  # RFC 9110 10.1.1
+        raise ExpectationFailed("Expect must be 100-continue")
     coding = fields.get(b"transfer-encoding")
     if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
         raise BadRequest("Transfer-Encoding must be chunked, and only in HTTP/1.1")

@@ -14,7 +14,7 @@ from proxy.wire.ranges import Span
 _DIGITS = re.compile(rb"[0-9]{1,15}")
 
 MAX_PART_HEADER = 8192
-"""Bytes of an origin's part header up to its blank line; a longer one is refused."""
+"""Bytes of an origin's body up to the blank line of its first part; a longer start is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +78,20 @@ class PartHead:
     """The bytes that end the part, without the closing dashes."""
 
 
-def read_part_head(body: bytes) -> PartHead | None:
+def read_part_head(body: bytes, boundary: str = "") -> PartHead | None:
     """Reads the head of the first part from the start of a body; None if more bytes are needed.
 
-    The delimiter comes from the body, because headers often omit it or get it wrong. Raises `OriginMismatch`
-    if the body does not start with a part.
+    The delimiter comes from the body, because headers often omit it or get it wrong. Only a body that starts
+    with something else may have a preamble, which ends at the announced `boundary` (RFC 2046 5.1.1). Raises
+    `OriginMismatch` if the body does not start with a part.
     """
-    end = body.find(b"\r\n\r\n")
+    start = _start(body, boundary)
+    end = -1 if start is None else body.find(b"\r\n\r\n", start)
     if end < 0:
         if len(body) > MAX_PART_HEADER:
             raise OriginMismatch("the multipart body starts without a part header", "multipart")
         return None
-    first, _, lines = body[:end].lstrip(b"\r\n").partition(b"\r\n")
+    first, _, lines = body[start:end].partition(b"\r\n")
     if not first.startswith(b"--") or len(first) < 3 or end > MAX_PART_HEADER:
         raise OriginMismatch("the multipart body does not start with a delimiter", "multipart")
     pairs = (line.partition(b":") for line in lines.split(b"\r\n"))
@@ -101,6 +103,16 @@ def read_part_head(body: bytes) -> PartHead | None:
         end + 4,
         b"\r\n" + first.rstrip(b" \t"),
     )
+
+
+def _start(body: bytes, boundary: str) -> int | None:
+    """Offset of the first delimiter; None if it has not arrived yet."""
+    start = len(body) - len(body.lstrip(b"\r\n"))
+    if not boundary or b"--".startswith(body[start : start + 2]):
+        return start
+    line = re.compile(rb"\r\n(--%b[ \t]*\r\n)" % re.escape(boundary.encode()))
+    found = line.search(body, 0, MAX_PART_HEADER)
+    return found.start(1) if found else None
 
 
 class PartReader:

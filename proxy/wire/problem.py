@@ -16,6 +16,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.UnknownFrame: 404,
     errors.BadRequest: 400,
     errors.BadMethod: 405,
+    errors.ExpectationFailed: 417,
     errors.TooLarge: 431,
     errors.BodyTooLong: 413,
     errors.UrlTooLong: 414,
@@ -25,8 +26,10 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.Loop: 508,
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,
+    errors.PreconditionFailed: 412,
     errors.OriginRefused: 502,  # unless the origin's own status is passed on
     errors.OriginBusy: 503,  # likewise
+    errors.OriginFull: 503,
     errors.OriginUnreachable: 502,
     errors.OriginFailed: 502,
     errors.OriginHungUp: 502,
@@ -68,7 +71,7 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
         headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
     if isinstance(error, errors.BadMethod):
         headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-    if isinstance(error, errors.ShuttingDown):
+    if isinstance(error, errors.ShuttingDown | errors.OriginFull):
         headers.append((b"retry-after", b"1"))
     return headers
 

@@ -1,7 +1,9 @@
 """Detects loops by `Via`, the header that lists the proxies a message passed (RFC 9110 7.6.3). Pure.
 
 Some servers drop `Via` from requests. A loop that leads through one of them is found by `CDN-Loop`, which has
-no other purpose and which nobody may drop (RFC 8586).
+no other purpose and which nobody may drop (RFC 8586). If a server drops both, the limit of forwarded requests
+ends the loop (`proxy.origin.plain`). The time limit of a fetch ends a loop of frames: the request that comes
+back waits for the very fetch that waits for it.
 
 Each process creates its own pseudonym. Two proxies in a chain therefore differ even if their configuration is
 the same, and in a loop a request returns under a name that one of its proxies gave it. If a service has

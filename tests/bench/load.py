@@ -109,8 +109,9 @@ def _jumps() -> None:
 
 def _many() -> None:
     print(
-        f"\n{VIEWERS} viewers come within {WITHIN:g} s. Each asks for the first 64 KiB of the {FRAMES} frames\n"
-        f"of one of {VOLUMES} volumes over six connections. Milliseconds until the first byte of a response.\n"
+        f"\n{VIEWERS} viewers come within {WITHIN:g} s. Each asks for the first 64 KiB of the\n"
+        f"{FRAMES} frames of one of {VOLUMES} volumes over six connections. Milliseconds until the first\n"
+        "byte of a response.\n"
     )
     print_row(("", "p50", "p95"), WIDTHS)
     fronts: dict[str, Front] = {"directly": nullcontext, "progressive-proxy": proxy, **RIVALS}

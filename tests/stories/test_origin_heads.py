@@ -133,8 +133,13 @@ async def test_what_http_does_not_allow_is_502_with_its_reason(
         assert [asked.path for asked in home.origin.asked].count(path) == 1
 
 
+LENGTHS = ("content-length", "Content-Length")
+"""One name in two spellings, for a header that is sent twice."""
 UNFRAMED = [
-    *({"content-length": length} for length in ("5, 5", "5, 6", "-5", "+5", "0x5", "18446744073709551616")),
+    *(
+        {"content-length": length}
+        for length in ("5, 05", "5, 6", "5,", "-5", "+5", "0x5", "18446744073709551616")
+    ),
     *({"transfer-encoding": coding} for coding in ("gzip", "gzip, chunked", "identity, chunked")),
     *({"location": location} for location in ("javascript:alert(1)", "http://[::1", "weasis:a")),
 ]
@@ -157,6 +162,21 @@ async def test_an_answer_that_can_be_framed_or_followed_in_no_way_is_502(
             assert answer.status_code == 502, headers
             assert (await home.viewer.get(SEARCH)).status_code == 200  # else the origin would be left alone
     assert "a fault inside the proxy" not in caplog.text
+
+
+@pytest.mark.parametrize("path", [FRAME, SEARCH])
+@pytest.mark.parametrize("is_joined", [True, False], ids=["in one line", "in two lines"])
+async def test_a_length_that_is_said_twice_is_one(path: str, is_joined: bool) -> None:
+    size = str(len(BODY))
+    lengths = {"content-length": f"{size}, {size}"} if is_joined else dict.fromkeys(LENGTHS, size)
+
+    def script(asked: Asked) -> Reply | None:
+        return Reply(200, {"content-type": LABEL} | lengths, (BODY,)) if asked.path == path else None
+
+    async with house(ScriptedOrigin(script=script)) as home:
+        answer = await home.viewer.get(path, headers=SINGLE)
+        assert (answer.status_code, answer.content) == (200, BODY)
+        assert answer.headers.get_list("content-length") == [size]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])

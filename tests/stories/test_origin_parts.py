@@ -6,6 +6,7 @@ import pytest
 
 from proxy.errors import OriginError
 from proxy.origin.parts import take_apart
+from proxy.wire.media import parse_media_type
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import house
 from tests.scripted_origin import FRAME, LABEL, Asked, Reply, ScriptedOrigin, honest
@@ -17,6 +18,8 @@ ELE = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
 HTJ2K = htj2k(picture(256, 256), **PARTS)
 DELIMITER = b"\r\n--B"
 PIXELS = bytes(range(256)) * 300
+BOUNDARY = 'multipart/related; boundary="B"'
+WITH_BOUNDARY = parse_media_type(BOUNDARY)
 WITH_DELIMITERS = {
     "the delimiter": PIXELS + DELIMITER + PIXELS,
     "the delimiter at its start": DELIMITER + PIXELS,
@@ -85,6 +88,76 @@ async def test_a_part_whose_end_is_in_doubt_is_refused(whole: bytes) -> None:
         for size in (len(whole), 1000):
             with pytest.raises(OriginError):
                 await part_of(whole, total, size)
+
+
+FALSE_ENDS = {
+    "bytes": DELIMITER + PIXELS,
+    "dashes": DELIMITER + b"--" + PIXELS,
+    "dashes and a line break": DELIMITER + b"--\r\n" + PIXELS,
+    "a line break": DELIMITER + b"\r\n" + PIXELS,
+}
+
+
+@pytest.mark.parametrize("rest", FALSE_ENDS.values(), ids=FALSE_ENDS)
+async def test_a_content_length_that_ends_at_a_delimiter_inside_the_part_is_a_doubt(rest: bytes) -> None:
+    whole = wrapped(PIXELS + rest, f"Content-Type: {ELE}", f"Content-Length: {len(PIXELS)}")
+    for size in (len(whole), 1000, 7):
+        with pytest.raises(OriginError):
+            await part_of(whole, len(whole), size)
+    async with house(multipart(whole, length=len(whole))) as home:
+        assert (await home.viewer.get(FRAME, headers=SINGLE)).status_code == 502
+
+
+@pytest.mark.parametrize("rest", [DELIMITER + PIXELS, DELIMITER + b"--" + PIXELS], ids=["bytes", "dashes"])
+async def test_without_a_length_of_the_body_no_delimiter_goes_on_in_the_middle_of_a_line(rest: bytes) -> None:
+    whole = wrapped(PIXELS + rest, f"Content-Type: {ELE}", f"Content-Length: {len(PIXELS)}")
+    for size in (len(whole), 1000, 7):
+        with pytest.raises(OriginError):
+            await part_of(whole, None, size)
+
+
+async def test_markers_settle_what_a_content_length_leaves_in_doubt() -> None:
+    for said in (len(HTJ2K), len(HTJ2K) // 2):
+        whole = wrapped(HTJ2K, f"Content-Type: {LABEL}", f"Content-Length: {said}") + b"\r\nan epilogue"
+        assert await part_of(whole, len(whole), 1000) == HTJ2K
+
+
+PREAMBLES = {
+    "a line": b"This is a multipart message.\r\n",
+    "several lines": b"\r\nFor mail readers\r\n\r\n  -- \r\nthat know no MIME\r\n\r\n",
+    "another boundary's line": b"x\r\n--Bee\r\n",
+    "half a boundary": b"x--B\r\n",
+}
+
+
+@pytest.mark.parametrize("preamble", PREAMBLES.values(), ids=PREAMBLES)
+@pytest.mark.parametrize("body", [PIXELS, HTJ2K], ids=["pixels", "HTJ2K"])
+async def test_a_preamble_before_the_announced_boundary_is_skipped(body: bytes, preamble: bytes) -> None:
+    whole = preamble + wrapped(body, f"Content-Type: {ELE}")
+    for size in (len(whole), 1000, 7):
+        for total in (len(whole), None):
+            part = await take_apart(pieces_of(whole, size), total, total, WITH_BOUNDARY)
+            assert b"".join([each async for each in part.chunks]) == body
+    for length in (len(whole), None):
+        async with house(multipart(whole, media=BOUNDARY, length=length)) as home:
+            answer = await home.viewer.get(FRAME, headers=SINGLE)
+            assert (answer.status_code, answer.content) == (200, body)
+
+
+NO_PREAMBLES = {
+    "no boundary is announced": (b"a line\r\n" + wrapped(PIXELS), "multipart/related"),
+    "another boundary is announced": (b"a line\r\n" + wrapped(PIXELS), 'multipart/related; boundary="C"'),
+    "a codestream, no part": (HTJ2K + DELIMITER + b"--", "multipart/related; boundary=B"),
+    "too long": (b"a line\r\n" * 1100 + wrapped(PIXELS), "multipart/related; boundary=B"),
+    "a delimiter too late": (PIXELS + b"\r\n" + wrapped(PIXELS), "multipart/related; boundary=B"),
+}
+
+
+@pytest.mark.parametrize(("whole", "media"), NO_PREAMBLES.values(), ids=NO_PREAMBLES)
+async def test_nothing_else_is_a_preamble(whole: bytes, media: str) -> None:
+    for length in (len(whole), None):
+        async with house(multipart(whole, media=media, length=length)) as home:
+            assert (await home.viewer.get(FRAME, headers=SINGLE)).status_code == 502
 
 
 async def test_a_part_of_its_own_length_leaves_no_doubt() -> None:

@@ -108,6 +108,26 @@ async def test_a_ring_is_found_whatever_a_server_in_between_makes_of_via(changed
         assert len(asked) == 1
 
 
+@pytest.mark.parametrize("path", [FRAME, SEARCH, f"{FRAME}/rendered"])
+async def test_a_ring_that_nothing_names_ends_all_the_same(path: str) -> None:
+    """Each round takes one more place, until the last one is refused. That answer names the proxy.
+
+    A frame's request that comes back waits for its own fetch, until the time for that is over.
+    """
+
+    def said(name: str, value: str) -> str | None:
+        return None if name in ("via", "cdn-loop") else value
+
+    async with bent_back(said) as (way, ports):
+        here = {"url": way.url, "limits": {"forwarded": 20}, "timeouts": {"first_byte": 2}}
+        async with house(ScriptedOrigin(), wait=False, origin=here) as home:
+            ports.append(home.viewer.base_url.port or 0)
+            answer = await home.viewer.get(path, headers={"accept": "*/*"})
+            assert answer.status_code in ((503, 504) if path == FRAME else (508,))
+            await home.until_inside(0)
+            assert len([each for each in way.asked if each.target != "/studies?limit=1"]) <= 20
+
+
 async def test_in_a_chain_each_proxy_is_named_once_in_order_both_ways() -> None:
     async with house(ScriptedOrigin({FRAME: BODY})) as far:
         site = {"url": str(far.viewer.base_url)}

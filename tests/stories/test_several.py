@@ -42,6 +42,16 @@ async def test_frames_come_in_the_order_in_which_they_are_asked(numbers: list[in
             assert rest == ([] if stop >= len(BODIES[number]) else [f"bytes={stop}-"])
 
 
+async def test_a_list_matches_no_etag() -> None:
+    async with house(origin()) as home:
+        tag = (await home.viewer.get(path_of("1"), headers=MULTIPART)).headers["etag"]
+        for value, status in ((tag, 412), ("*", 200), ("", 412)):
+            answer = await home.viewer.get(path_of("1,2"), headers=MULTIPART | {"if-match": value})
+            assert answer.status_code == status
+        missing = await home.viewer.get(path_of("1,99"), headers=MULTIPART | {"if-match": tag})
+        assert missing.status_code == 404  # conditions of a request that fails are ignored (RFC 9110 13.2.1)
+
+
 async def test_a_part_leaves_as_soon_as_it_is_whole() -> None:
     barrier, given = asyncio.Event(), origin()
 

@@ -296,6 +296,30 @@ async def test_a_rest_that_a_strong_etag_guards_waits_until_the_bytes_name_the_v
             assert rest.status_code == right
 
 
+@pytest.mark.parametrize("asked", [{}, FIRST, REST, {"method": "HEAD"}], ids=["GET", "FIRST", "REST", "HEAD"])
+async def test_if_match_waits_until_the_bytes_name_the_version(asked: dict[str, str]) -> None:
+    kind = KINDS["JPEG-LS"]
+    old, new = (kind.version(seed, alike=100_000) for seed in (1, 2))
+    origin = Stored(kind, "", old)
+    method, headers = asked.get("method", "GET"), {k: v for k, v in asked.items() if k != "method"}
+    async with house(origin) as home:
+        await got(home)
+        await home.until_idle()
+        held = await home.viewer.get(FRAME)
+        for body in (old, new):
+            home.app.fills._store.drop(KEY)
+            origin.body = body
+            condition = {"if-match": held.headers["etag"]}
+            answer = await home.viewer.request(method, FRAME, headers=headers | condition)
+            await home.until_idle()
+            if body is new:
+                assert (answer.status_code, answer.headers["cache-control"]) == (412, "no-store")
+                assert ("content-range" in answer.headers) == (asked == REST)
+                assert bool(answer.content) == (asked == {})
+            else:
+                assert answer.status_code == (206 if "range" in asked else 200)
+
+
 async def test_a_weak_etag_guards_no_range() -> None:
     kind, barrier = KINDS["JPEG-LS"], asyncio.Event()
     body = kind.version(1)
@@ -313,6 +337,7 @@ async def test_a_weak_etag_guards_no_range() -> None:
         assert (await home.viewer.get(FRAME, headers={"if-none-match": tag})).status_code == 304
         for name in ("bytes=65536-", "bytes=65536-69999"):
             assert (await home.viewer.get(FRAME, headers={"range": name, "if-range": tag})).status_code == 416
+        assert (await home.viewer.get(FRAME, headers={"if-match": tag})).status_code == 412
         rest = await home.viewer.get(FRAME, headers={"range": "bytes=65536-69999"})
         assert (rest.status_code, rest.headers["etag"]) == (206, tag)  # of the copy being fetched
         barrier.set()

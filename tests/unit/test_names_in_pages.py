@@ -1,8 +1,9 @@
-"""Everything that a page names exists: metrics, options, settings, tests, log messages, headers, links."""
+"""All that a page names exists: metrics, options, settings, tests, panels, messages, headers, links"""
 
 import ast
 import contextlib
 import io
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -21,6 +22,7 @@ from tests.unit.test_docs import _leads as leads
 PAGES = [*pages(), *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"))]
 PAGES += sorted((ROOT / "examples").rglob("*.md"))
 TROUBLESHOOTING = (DOCS / "operate" / "troubleshooting.md").read_text("utf-8")
+DASHBOARD = ROOT / "charts" / "progressive-proxy" / "dashboards" / "progressive-proxy.json"
 COMMANDS = ("serve", "demo", "measure", "plan", "check", "inspect", "create")
 OTHERS_OPTIONS = {"--set", "--install", "--etag"}
 """Of helm, pip and curl, up to the next hyphen."""
@@ -125,6 +127,15 @@ def test_each_statement_of_semantics_names_its_test() -> None:
     # Those about caching at the viewer share one story.
     assert len(bare) == 2
     assert text.count("::test_") > 40
+
+
+def test_each_panel_exists() -> None:
+    """On the pages for people on call, italics with a capital letter name a panel or a row."""
+    titles = {panel["title"] for panel in json.loads(DASHBOARD.read_text("utf-8"))["panels"]}
+    pages_ = [path.read_text("utf-8") for path in (DOCS / "operate").glob("*.md")]
+    named = [name for text in pages_ for name in re.findall(r"(?<!\*)\*([A-Z][^*]*)\*(?!\*)", unfenced(text))]
+    assert len(named) > 4
+    assert {name for name in named if name not in titles} == set()
 
 
 def test_each_log_message_is_one_that_the_program_writes() -> None:

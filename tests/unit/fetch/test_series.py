@@ -171,7 +171,7 @@ def test_more_frames_than_are_taken_are_refused() -> None:
 
 async def site_at(url: str) -> Origin:
     telemetry = await asyncio.to_thread(Telemetry)  # reads its version from a file
-    return Origin("pacs", url, Transport(PATIENCE), telemetry, 1024 * 1024)
+    return Origin("pacs", url, Transport(PATIENCE), telemetry, 1024 * 1024, forwards=1)
 
 
 @asynccontextmanager

@@ -80,6 +80,14 @@ async def test_if_none_match_goes_before_range() -> None:
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
 
 
+async def test_if_unmodified_since_is_ignored_because_a_frame_has_no_date() -> None:
+    async with house(one_frame()) as home:
+        headers = SINGLE | {"if-unmodified-since": "Sat, 01 Jan 2000 00:00:00 GMT"}
+        answer = await home.viewer.get(FRAME, headers=headers)
+        assert (answer.status_code, answer.content) == (200, BODY)
+        assert "last-modified" not in answer.headers
+
+
 async def test_if_range_of_another_version_gives_the_whole() -> None:
     async with house(one_frame()) as home:
         etag = (await home.viewer.get(FRAME, headers=SINGLE)).headers["etag"]
@@ -408,7 +416,7 @@ async def test_server_timing_tells_the_first_and_on_a_hit_the_final() -> None:
         assert re.fullmatch(r"first;dur=[0-9.]+, final;dur=[0-9.]+", held.headers["server-timing"])
 
 
-async def test_a_fault_of_ours_is_500_and_logged_without_what_was_asked(
+async def test_a_fault_of_the_proxy_is_500_and_logged_without_what_was_asked(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     said: list[dict[str, Any]] = []
@@ -438,3 +446,25 @@ async def test_a_range_guarded_by_another_version_gets_all_though_nothing_is_com
         rest = await home.viewer.get(FRAME, headers=guard | {"range": "bytes=100-"})
         assert (rest.status_code, rest.content) == (416, b"")  # it would be put behind another version's part
         assert rest.headers["content-range"] == f"bytes */{len(BODY)}"
+
+
+async def test_one_forwarded_request_too_many_is_refused_at_once_and_a_place_is_given_back() -> None:
+    gate = asyncio.Event()
+
+    def script(asked: Asked) -> Reply | None:
+        if asked.path == "/studies/1/series":
+            return Reply(200, {"content-length": "2"}, (b"o", gate, b"k"))
+        return None
+
+    origin = ScriptedOrigin({FRAME: BODY}, script)
+    async with house(origin, origin={"limits": {"forwarded": 1}}) as home:
+        async with home.viewer.stream("GET", "/studies/1/series") as first:
+            full = await home.viewer.get("/studies")
+            assert (full.status_code, full.json()["title"]) == (503, "OriginFull")
+            assert full.headers["retry-after"] == "1"
+            assert home.metric("origin_requests_total", origin="pacs", stage="pass", outcome="full") == 1
+            assert (await home.viewer.get(FRAME, headers=SINGLE)).content == BODY
+            gate.set()
+            assert b"".join([chunk async for chunk in first.aiter_raw()]) == b"ok"
+        await home.until_inside(0)
+        assert (await home.viewer.get("/studies/2")).status_code == 404

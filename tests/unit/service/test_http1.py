@@ -341,6 +341,8 @@ REFUSED = {
     "HTTP/0.9 by name": (400, b"GET / HTTP/0.9\r\n\r\n"),
     "HTTP/2.0": (400, b"GET / HTTP/2.0\r\n" + HEAD + b"\r\n"),
     "no HTTP": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+    "another expectation": (417, b"POST / HTTP/1.1\r\n" + HEAD + b"Expect: a=b\r\nContent-Length: 1\r\n\r\n"),
+    "one expectation more": (417, b"GET / HTTP/1.1\r\n" + HEAD + b"Expect: 100-continue, a=b\r\n\r\n"),
     "TRACE": (405, b"TRACE / HTTP/1.1\r\n" + HEAD + b"\r\n"),
     "CONNECT": (405, b"CONNECT localhost:80 HTTP/1.1\r\n" + HEAD + b"\r\n"),
     "long chunk extension": (431, b"POST / HTTP/1.1\r\n" + HEAD + TE + b"\r\n1;" + b"x" * 60_000),
@@ -392,6 +394,8 @@ GOOD = {
     "no Host in HTTP/1.0": b"GET /studies/1 HTTP/1.0\r\n",
     "lines before it": b"\r\n\r\nGET /studies/1 HTTP/1.1\r\n" + HEAD,
     "31 kB of headers": b"GET /studies/1 HTTP/1.1\r\n" + HEAD + b"X: " + b"x" * 31_000 + b"\r\n",
+    "an expectation in capitals": b"GET /studies/1 HTTP/1.1\r\n" + HEAD + b"Expect: 100-Continue\r\n",
+    "no expectation": b"GET /studies/1 HTTP/1.1\r\n" + HEAD + b"Expect: \r\n",
     "15 kB of URL": b"GET /studies/1?" + b"x" * 15_000 + b" HTTP/1.1\r\n" + HEAD,
 }
 
@@ -543,6 +547,40 @@ async def test_a_body_that_nobody_reads_keeps_no_connection_open_byte_by_byte(be
             await asyncio.sleep(0.02)
         with suppress(ConnectionError):  # it may come while the last byte goes out
             assert statuses(await answer) == [200]
+
+
+@pytest.mark.parametrize("begun", ["by length", "by chunks", "up to its trailers", "with Upgrade"])
+async def test_a_body_byte_by_byte_holds_no_handler_for_ever(begun: str) -> None:
+    rules = Rules(body_rate=1_000_000)
+    async with listening(reads_all, rules, silence=0.2) as url, line_to(url) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + BEGUN[begun])
+        answer = asyncio.ensure_future(reader.read())
+        while not answer.done():
+            writer.write(BEGUN[begun][-6:] if begun == "by chunks" else b"x")
+            await asyncio.sleep(0.02)
+        with suppress(ConnectionError):  # it may come while the last byte goes out
+            assert statuses(await answer) == [408]
+
+
+async def test_a_body_that_waits_for_its_turn_is_not_late() -> None:
+    """Its time begins when the request before it is answered."""
+    gates = iter((gate := asyncio.Event(), None))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if waits := next(gates):
+            await waits.wait()
+        await reads_all(scope, receive, send)
+
+    rules = Rules(body_rate=1_000_000)
+    async with listening(app, rules, silence=0.05) as url, line_to(url) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n")
+        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 1\r\n\r\n")
+        await asyncio.sleep(0.2)
+        writer.write(b"x")
+        await writer.drain()
+        gate.set()
+        assert statuses(await reader.readuntil(b"ok")) == [200]
+        assert statuses(await reader.readuntil(b"ok")) == [200]
 
 
 async def test_a_body_that_arrives_late_holds_nobody_behind_it() -> None:

@@ -75,7 +75,9 @@ async def test_a_preflight_is_answered_here_and_kept() -> None:
     async with house(origin(), cors={"origins": [PAGE], "private_network": True, "max_age": 86400}) as home:
         before = len(home.origin.asked)
         private = {"access-control-request-private-network": "true"}
-        status, headers = await preflight(home, PAGE, "authorization, range, if-none-match", **private)
+        status, headers = await preflight(
+            home, PAGE, "authorization, range, if-match, if-none-match", **private
+        )
         assert (status, headers["access-control-max-age"]) == (200, "86400")
         assert headers["access-control-allow-private-network"] == "true"
         assert {"authorization", "range"} <= set(headers["access-control-allow-headers"].lower().split(", "))

@@ -54,6 +54,7 @@ ASKED: dict[str, tuple[int, str, str, dict[str, str]]] = {
     "beyond": (416, "GET", FRAME, SINGLE | BEYOND),
     "beyond multipart": (416, "GET", FRAME, MULTIPART | BEYOND),
     "another version's rest": (416, "GET", FRAME, SINGLE | {"range": "bytes=9-", "if-range": '"x"'}),
+    "another version": (412, "GET", FRAME, SINGLE | {"if-match": '"x"'}),
     "missing": (404, "GET", MISSING, SINGLE),
     "first bytes of missing": (404, "GET", MISSING, SINGLE | FIRST),
     "rest of missing": (404, "GET", MISSING, MULTIPART | {"range": "bytes=65536-"}),

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.frame.identity import Claim, identify
+from proxy.errors import PreconditionFailed
+from proxy.frame.identity import Claim, Identity, identify
 from proxy.viewers.response import Conditions, ResponseHead, compose
 from proxy.wire.media import Envelope
 from proxy.wire.ranges import RangeRequest, parse_range
@@ -28,9 +29,12 @@ def asked(
     if_none_match: str | None = None,
     if_range: str | None = None,
     is_head: bool = False,
+    if_match: str | None = None,
+    identity: Identity = IDENTITY,
 ) -> ResponseHead:
     chosen = None if bytes_ is None else parse_range(f"bytes={bytes_}")
-    return compose(IDENTITY, RESOURCE, Conditions(envelope, chosen, if_none_match, if_range, is_head))
+    conditions = Conditions(envelope, chosen, if_none_match, if_range, is_head, if_match)
+    return compose(identity, RESOURCE, conditions)
 
 
 def header(composed: ResponseHead, name: str) -> str | None:
@@ -140,6 +144,34 @@ def test_if_none_match_goes_before_if_range_and_head(envelope: Envelope) -> None
     etag = IDENTITY.etag(envelope)
     assert asked(envelope, "0-9", if_none_match=etag, if_range='"old"').status == 304
     assert asked(envelope, if_none_match=etag, is_head=True).status == 304
+
+
+@BOTH
+def test_if_match_goes_before_everything_else(envelope: Envelope) -> None:
+    etag, other = IDENTITY.etag(envelope), OTHER.etag(envelope)
+    for value in (etag, f"{other}, {etag}", f'{etag} ,W/"x"', "*", " * "):
+        assert asked(envelope, if_match=value) == asked(envelope), value
+        assert asked(envelope, "5-9", if_match=value) == asked(envelope, "5-9"), value
+        assert asked(envelope, "5-4", if_match=value).status == 416
+        assert asked(envelope, if_match=value, if_none_match=etag).status == 304
+    for value in (other, f"W/{etag}", f"{other}, W/{etag}", etag.strip('"'), "", ",", '"*"'):
+        for bytes_ in (None, "0-9", "5-4"):
+            for none_match in (None, etag):
+                with pytest.raises(PreconditionFailed):
+                    asked(envelope, bytes_, if_match=value, if_none_match=none_match, if_range=etag)
+        with pytest.raises(PreconditionFailed):
+            asked(envelope, if_match=value, is_head=True)
+
+
+@BOTH
+def test_a_weak_etag_fails_every_if_match_but_the_asterisk(envelope: Envelope) -> None:
+    weak = identify(Claim(LABEL, SIZE, None), CODESTREAM, copy="a")
+    etag = weak.etag(envelope)
+    assert etag.startswith("W/")
+    assert asked(envelope, if_match="*", identity=weak).status == 200
+    for value in (etag, etag.removeprefix("W/"), ""):
+        with pytest.raises(PreconditionFailed):
+            asked(envelope, if_match=value, identity=weak)
 
 
 @BOTH
