@@ -18,8 +18,10 @@ from proxy.origin.window import Clock, Window
 
 SILENT = (4, 0.05, 1.0)
 """Round trips without a byte after which a first fetch pauses nothing; least and most, in seconds."""
-SOON = 0.01
+SOON = 0.03
 """Seconds in which a viewer with a first picture is expected to ask for the next one."""
+LATELY = 0.25
+"""Seconds after a viewer's first picture in which no experiment delays its next one."""
 
 
 class FirstFetch(Protocol):
@@ -46,6 +48,7 @@ class Firsts:
         self._soon: deque[tuple[float, int]] = deque()
         """Until when a fetch is expected, and its bytes."""
         self._alarm: asyncio.TimerHandle | None = None
+        self._ended_at = -inf
 
     def begin(self, fetch: FirstFetch) -> None:
         """A first fetch goes out."""
@@ -58,6 +61,11 @@ class Firsts:
         """Number of fetches that are expected, because their viewers have a first picture."""
         return len(self._soon)
 
+    @property
+    def was_lately(self) -> bool:
+        """True if a viewer got a first picture within the last `LATELY` seconds."""
+        return self._clock() < self._ended_at + LATELY
+
     def expected(self) -> int:
         """Bytes of all viewers' first fetches that run, and of those that are expected.
 
@@ -69,7 +77,8 @@ class Firsts:
     def end(self, fetch: FirstFetch) -> None:
         """The first bytes of a fetch are in, or will not come."""
         if fetch in self._running and fetch.rank.turn is Turn.VIEWER_FIRST:
-            self._soon.append((self._clock() + SOON, fetch.first_size))
+            self._ended_at = self._clock()
+            self._soon.append((self._ended_at + SOON, fetch.first_size))
             self._set_alarm()
         self._running.discard(fetch)
         ended, self._ended = self._ended, asyncio.Event()

@@ -50,7 +50,7 @@ class Seat:
         self._demand = demand
         self._size = size
         self._called: asyncio.Future[None] | None = None
-        self.number = next(gate.numbers)  # the lower of two came first
+        self.number = next(gate.numbers)
         self.is_first = is_first
         """True until the first bytes of the frame are in."""
         self.is_given = False
@@ -74,9 +74,8 @@ class Seat:
 
     def move(self) -> None:
         """Updates the rank after the demand changed."""
-        rank, rest = self._demand.rank(self.is_first), self._demand.rank(False)
+        rank, rest, size = self._demand.rank(self.is_first), self._demand.rank(False), self.size
         if (rank, rest.turn) != (self.rank, self._turns[1]):
-            size = self.size
             self._expect(NOTHING)
             self.rank, self._turns = rank, (rank.turn, rest.turn)
             self._expect(size)
@@ -169,8 +168,8 @@ class Gate:
         """The turn of the first fetch in line, if it could not go out; None if no fetch waits."""
         self._alarm: asyncio.TimerHandle | None = None
         self._quota_alarm: asyncio.TimerHandle | None = None
-        waits = telemetry.metrics.gate_wait
-        self._wait = {stage: waits.labels(origin, stage) for stage in ("first", "completion")}
+        wait = telemetry.metrics.gate_wait.labels
+        self._wait = {stage: wait(origin, stage) for stage in ("first", "completion")}
 
     @property
     def is_full(self) -> bool:
@@ -239,10 +238,11 @@ class Gate:
         if self._blocked is None:
             self.concurrency.idle()
             return
-        now, running, round_trip = self.clock(), len(self._running), self.window.round_trip or 0.0
-        has_first = self.firsts.soon or self.account.of(Turn.VIEWER_FIRST)
+        now, running, to_come = self.clock(), len(self._running), self.account.total
+        has_first = self.firsts.was_lately or self.account.of(Turn.VIEWER_FIRST)
         step = 1 if has_first else STEP if self._blocked < Turn.PLAN_FIRST else GENTLE
-        self.concurrency.came(size, now, running=running, round_trip=round_trip, step=step)
+        round_trip = self.window.round_trip or 0.0
+        self.concurrency.came(size, now, running=running, to_come=to_come, round_trip=round_trip, step=step)
         if self._has_room(self._blocked):
             self.call_next()
 

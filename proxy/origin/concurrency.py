@@ -78,11 +78,14 @@ class Concurrency:
         """No fetch waits, so the round is dropped."""
         self._begins_at = None
 
-    def came(self, size: int, now: float, *, running: int, round_trip: float, step: int = STEP) -> bool:
+    def came(
+        self, size: int, now: float, *, running: int, to_come: int, round_trip: float, step: int
+    ) -> bool:
         """A chunk came while fetches wait. Returns True if the number has changed.
 
-        `size` is in bytes. `running` fetches run now. A trial may raise the number by the factor `step`.
-        With a factor of 1 no trial begins, as is right while a viewer's first bytes come.
+        `size` is in bytes. `running` fetches run now, with `to_come` bytes to come. A trial may raise the
+        number by the factor `step`. With a factor of 1 no trial begins, as is right while a viewer's first
+        bytes come.
         """
         if self._begins_at is None:
             self._begin(now, round_trip)
@@ -97,7 +100,7 @@ class Concurrency:
             return False
         before = self.number
         point = Point(round(self._fetches / self._chunks), self._bytes / took)
-        self._judge(point, now, step=step)
+        self._judge(point, now, to_come=to_come, step=step)
         # Bytes of fetches that a new number allows begin to arrive a round trip later.
         self._begin(now, round_trip if self.number != before else 0.0)
         return self.number != before
@@ -106,10 +109,10 @@ class Concurrency:
         self._begins_at = now + later
         self._bytes = self._chunks = self._fetches = 0
 
-    def _judge(self, point: Point, now: float, *, step: int) -> None:
+    def _judge(self, point: Point, now: float, *, to_come: int, step: int) -> None:
         self._seen.append(point)
         if self._settled is not None:
-            self._judge_trial(self._settled, point, now)
+            self._judge_trial(self._settled, point, now, to_come)
         else:
             self._try(self._best(point.number), now, step=step)
 
@@ -117,13 +120,14 @@ class Concurrency:
         """The best of the last rounds with at most so many fetches. A round may be slow by chance."""
         return max((each for each in self._seen if each.number <= number), key=lambda each: each.rate)
 
-    def _judge_trial(self, settled: Point, point: Point, now: float) -> None:
+    def _judge_trial(self, settled: Point, point: Point, now: float, to_come: int) -> None:
         is_up, self._settled = self.number > self._before, None
         gain = point.rate / settled.rate
         if gain < (WORTH if is_up else SAME):
             self.number = self._before
             self._goes_down = is_up
-            self._next_at = now + self._pause
+            # The fetches of this trial go on. While they do, the next trial would add to them.
+            self._next_at = now + max(self._pause, 2 * to_come / point.rate)
             self._pause = min(MOST_PAUSE, 2 * self._pause)
         elif is_up:
             self._pause = PAUSE

@@ -131,7 +131,7 @@ class Window:
         self._resize()
 
     def _resize(self) -> None:
-        if self._rates and self._round_trips:
+        if len(self._rates) > 1 and self._round_trips:  # one alone may be of a pause of this process
             carried = self.in_one_round_trip
             self.size = max(self._least, min(MOST_WINDOW, int(GAIN * carried)))
             self.plan_size = max(LEAST_FOR_PLANS, min(MOST_WINDOW, int(GAIN * carried)))
@@ -139,7 +139,7 @@ class Window:
 
 
 def _upper_quartile(values: Sequence[float]) -> float:
-    return sorted(values)[3 * len(values) // 4] if values else 0.0
+    return sorted(values)[3 * (len(values) - 1) // 4] if values else 0.0
 
 
 class Quota:

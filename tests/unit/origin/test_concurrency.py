@@ -40,7 +40,7 @@ def played(
         running = min(waiting, max(alone, concurrency.number))
         chunk = max(CHUNK, int(rate(running) * CHUNK_TIME))
         now += chunk / rate(running)
-        concurrency.came(chunk, now, running=running, round_trip=round_trip, step=step)
+        concurrency.came(chunk, now, running=running, to_come=0, round_trip=round_trip, step=step)
         numbers.append(concurrency.number)
     return concurrency, numbers
 
@@ -90,7 +90,7 @@ def test_plans_alone_try_gently() -> None:
 def test_a_line_that_is_not_full_is_no_reason_to_try() -> None:
     concurrency = Concurrency()
     for step in range(1000):
-        concurrency.came(CHUNK, step * 0.001, running=1, round_trip=0.01, step=STEP)
+        concurrency.came(CHUNK, step * 0.001, running=1, to_come=0, round_trip=0.01, step=STEP)
         concurrency.idle()
     assert concurrency.number == 1
 
