@@ -10,7 +10,7 @@ import uvloop
 
 from proxy.codestream.header import read_header
 from proxy.codestream.whole import fault_of
-from proxy.errors import CodestreamError, MeasureError, OriginError, OriginMismatch
+from proxy.errors import CodestreamError, MeasureError, OriginError
 from proxy.measure.find import find_subjects
 from proxy.measure.picture import MAX_FRAME
 from proxy.measure.server import Server
@@ -84,7 +84,7 @@ async def _try(server: Server, path: str, form: Form, headers: Mapping[str, str]
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > MAX_FRAME:
-                    raise MeasureError("the frame is larger than {MAX_FRAME} bytes")
+                    raise MeasureError(f"the frame is larger than {MAX_FRAME} bytes")
             tried = Tried(response.status_code, response.headers, b"".join(chunks))
     except OriginError as error:
         return Tried(0, {}, b"", kind=str(error))
@@ -98,7 +98,7 @@ async def _taken_out(tried: Tried) -> Tried:
             part = await take_apart(_once(tried.body), len(tried.body), len(tried.body), media)
             codestream = b"".join([chunk async for chunk in part.chunks])
             media = part.media
-        except OriginMismatch as error:
+        except OriginError as error:
             return Tried(tried.status, tried.headers, tried.body, kind=str(error))
     try:
         header = read_header(codestream)

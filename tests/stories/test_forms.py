@@ -97,6 +97,22 @@ async def read(home: House, archive: Archive) -> None:
         await home.until_idle()
 
 
+async def test_if_all_other_forms_are_refused_no_frame_is_asked_for_again() -> None:
+    def script(asked: Asked) -> Reply | None:
+        if "/frames/" not in asked.path:
+            return None
+        is_free = asked.headers["accept"] == "multipart/related" and "?" not in asked.path
+        return _part(LABELS["raw"], DECOMPRESSED) if is_free else Reply(406, {})
+
+    async with house(ScriptedOrigin(script=script)) as home:
+        for image in range(3):
+            answer = await home.viewer.get(frame_of(image), headers=SINGLE)
+            assert (answer.status_code, answer.content) == (200, DECOMPRESSED)
+            await home.until_idle()
+        asked = [asked.path.partition("?")[0] for asked in home.origin.frame_requests]
+        assert [asked.count(frame_of(image)) for image in (1, 2)] == [1, 1]
+
+
 @pytest.mark.parametrize("first", ["htj2k", "jpeg", "rle", "raw"])
 async def test_each_series_is_asked_as_it_is_stored_whatever_came_first(first: str) -> None:
     kinds = [first, "htj2k", "jpeg", "rle", "htj2k", "raw", "jpeg"]

@@ -48,6 +48,12 @@ def test_without_the_argument_the_header_counts(query: str) -> None:
     assert read(query).accept is None
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+def test_a_cookie_beyond_ascii_is_read_as_its_browser_wrote_it(coding: str) -> None:
+    headers = [(b"Cookie", "name=Ärztin".encode(coding))]
+    assert read_request("get", b"/a", b"", headers).header("cookie") == "name=Ärztin"
+
+
 def test_several_headers_are_one_list() -> None:
     request = read("", "image/png", "image/jphc;q=0.5")
     assert request.accept == "image/png, image/jphc;q=0.5"

@@ -1,0 +1,154 @@
+"""The report of `check --origin` about origins of many kinds, on real sockets."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from proxy.commands.check import probe
+from proxy.errors import MeasureError
+from proxy.wire.via import Via
+from tests.codestreams import PARTS, htj2k, picture
+from tests.house import STORY
+from tests.scripted_origin import (
+    HANG_UP,
+    SERIES,
+    Asked,
+    Reply,
+    ScriptedOrigin,
+    codestream,
+    frame_of,
+    honest,
+    running,
+)  # fmt: skip
+from tests.stories.test_alternates import described
+
+pytestmark = pytest.mark.anyio
+
+Answering = Callable[[Asked], Reply]
+BODY = codestream(200_000)
+HTJ2K = htj2k(picture(300, 300), **PARTS)
+STUDY = SERIES.split("/")[2]
+LISTED = json.dumps([{"0020000E": {"vr": "UI", "Value": [SERIES.rpartition("/")[2]]}}]).encode()
+JSON = {"content-type": "application/dicom+json"}
+JPHC = {"content-type": "image/jphc"}
+
+
+@dataclass(frozen=True)
+class Case:
+    answer: Answering
+    """Answers each request for the frame."""
+    said: tuple[str, ...]
+    """Words of the report."""
+    code: int = 0
+    """The code with which the command ends."""
+
+
+def whole(body: bytes, media: str = "image/jphc", **more: str) -> Answering:
+    return lambda asked: Reply(200, {"content-type": media, **more}, (body,))
+
+
+def other_range(asked: Asked) -> Reply:
+    if asked.range is None:
+        return whole(BODY)(asked)
+    return Reply(206, JPHC | {"content-range": f"bytes 1-10/{len(BODY)}"}, (BODY[1:11],))
+
+
+def no_rest(asked: Asked) -> Reply:
+    """Has first bytes, but answers a later range with all of it."""
+    plain = Asked(asked.method, asked.path, {})
+    return honest(BODY, asked if asked.range in (None, "bytes=0-65535") else plain)
+
+
+def through_a_proxy(asked: Asked) -> Reply:
+    reply = honest(BODY, asked)
+    return Reply(reply.status, reply.headers | {"via": Via().after(None)}, reply.pieces)
+
+
+def first_form_hangs_up(asked: Asked) -> Reply:
+    if asked.headers["accept"] == "image/jphc":
+        return Reply(200, JPHC | {"content-length": "9"}, (b"abc", HANG_UP))
+    return whole(b"", "text/plain")(asked) if "multipart" in asked.headers["accept"] else honest(BODY, asked)
+
+
+WRAPPED = b"--B\r\nContent-Type: image/jphc\r\n\r\n" + HTJ2K + b"\r\n--B--"
+CUT = b"--B\r\nContent-Type: image/jphc\r\n\r\n" + HTJ2K[: len(HTJ2K) // 2]
+CASES = {
+    "ranges and an ETag": Case(
+        lambda asked: honest(BODY, asked),
+        (
+            "206 with the requested bytes",
+            "strong",
+            "the same each time",
+            "guarded by If-Range",
+            "is not HTJ2K",
+        ),
+    ),
+    "ranges and no ETag": Case(
+        lambda asked: honest(BODY, asked, etag=""),
+        ("no strong one", "guarded by length and the codestream's markers"),
+    ),
+    "HTJ2K without ranges": Case(
+        whole(HTJ2K), ("none: 200 with the whole frame", "one request per frame", "plans fetch whole frames")
+    ),
+    "HTJ2K with ranges": Case(lambda asked: honest(HTJ2K, asked), ("bytes, HTJ2K", "guarded by If-Range")),
+    "multipart": Case(
+        whole(WRAPPED, "multipart/related"), ("requests image/jphc", f"{len(HTJ2K):,} bytes, HTJ2K")
+    ),
+    "another range": Case(other_range, ("wrong: 206 with other bytes", "one request per frame")),
+    "a rest that is the whole": Case(
+        no_rest, ("remainder requested with If-Range does not fit the first bytes", "one request per frame")
+    ),
+    "a proxy of this kind": Case(through_a_proxy, ("through a progressive-proxy",)),
+    "one form that hangs up": Case(
+        first_form_hangs_up, ("– 127.0.0.1:", "ended its response", "requests application/octet-stream")
+    ),
+    "no part": Case(
+        whole(BODY, "multipart/related"),
+        ("200 the multipart body starts", "the proxy can't serve it"),
+        1,
+    ),
+    "a part that was cut": Case(
+        whole(CUT, "multipart/related"),
+        ("200 a body that does not tell its end", "the proxy can't serve it"),
+        1,
+    ),
+    "refusals": Case(lambda asked: Reply(404, {}), ("404", "the proxy can't serve it"), 1),
+}
+
+
+def origin_of(answer: Answering) -> ScriptedOrigin:
+    def script(asked: Asked) -> Reply | None:
+        if asked.path.startswith(frame_of(0)):
+            return answer(asked)
+        return (
+            Reply(200, JSON, (LISTED,))
+            if asked.path.partition("?")[0] == f"/studies/{STUDY}/series"
+            else None
+        )
+
+    return described(ScriptedOrigin(script=script).with_series([b""]))
+
+
+async def probed(answer: Answering) -> int:
+    async with asyncio.timeout(STORY), running(origin := origin_of(answer)):
+        return await asyncio.to_thread(probe, argparse.Namespace(origin=origin.url, header=[], study=STUDY))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_the_report_says_how_the_proxy_uses_an_origin(
+    case: Case, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await probed(case.answer) == case.code
+    printed = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in printed.splitlines()[1:])
+    assert [words for words in case.said if words not in " ".join(printed.split())] == []
+
+
+async def test_a_frame_that_is_too_large_ends_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.commands.check.MAX_FRAME", 100_000)
+    with pytest.raises(MeasureError, match="larger than 100000 bytes"):
+        await probed(whole(BODY))
