@@ -155,6 +155,7 @@ async def test_one_with_too_little_time_answers_that() -> None:
     assert not workers.running
 
 
+@pytest.mark.slow
 async def test_a_picture_that_needs_more_memory_than_there_is_costs_itself_alone() -> None:
     edge = int(MOST_SAMPLES**0.5) // 2
     large = np.zeros((edge, edge), np.uint16)  # 64 MiB of pixels in a few hundred bytes of codestream
@@ -242,6 +243,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_workers_end_with_a_service_that_was_killed() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]

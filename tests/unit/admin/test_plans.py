@@ -132,6 +132,7 @@ async def test_late_listeners_get_what_is_kept() -> None:
         assert len(first) == 9
 
 
+@pytest.mark.slow
 async def test_of_a_long_plan_the_last_thousand_events_are_kept() -> None:
     uids = [f"{UID}.2.{number}" for number in range(1200)]
     origin = ScriptedOrigin()

@@ -15,6 +15,8 @@ from proxy.demo.origin import run
 from proxy.errors import ConfigurationError
 from tests.small_tree import small_instances
 
+pytestmark = pytest.mark.slow
+
 SERIES = "/studies/1.2.1/series/1.2.1.1"
 FRAME = f"{SERIES}/instances/1.2.1.1.1/frames/1"
 SINGLE = {"accept": "image/jphc"}

@@ -21,7 +21,7 @@ from tests.house import House, house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, frame_of, honest
 from tests.stories.test_alternates import described
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 BODIES = [htj2k(picture(512, 512, seed=seed), **PARTS) for seed in range(3)]
 PATHS = tuple(frame_of(image).removeprefix("/") for image in range(3))

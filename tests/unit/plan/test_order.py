@@ -301,6 +301,7 @@ OPTIONS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(FAST, max_examples=300)
 @given(STAGES, OPTIONS, st.integers(3, 12), st.integers(1, 5), st.integers(0, 9))
 def test_any_configuration_runs_as_the_pseudo_code_does(

@@ -17,7 +17,7 @@ from tests.codestreams import PARTS, htj2k, picture
 from tests.house import House, house
 from tests.scripted_origin import FRAME, SERIES, Asked, Reply, ScriptedOrigin, honest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 BODY = htj2k(picture(400, 400), **PARTS)
 METADATA, RENDERED, MISSING = f"{SERIES}/metadata", f"{FRAME}/rendered", FRAME.replace("/1.", "/9.")
