@@ -141,6 +141,10 @@ class OriginRefused(OriginError):
         """The origin's Location if it redirected, which the viewer gets too (RFC 9110 10.2.2)."""
 
 
+class OriginRefusedBefore(OriginRefused):
+    """The origin refused the same a moment ago, and was not asked again."""
+
+
 class OriginBusy(OriginError):
     """The origin answered 429, 502, 503 or 504; a retry may succeed."""
 

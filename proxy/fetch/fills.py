@@ -19,6 +19,7 @@ from proxy.errors import (
     OriginHungUp,
     OriginMismatch,
     OriginRefused,
+    OriginRefusedBefore,
     PlanCancelled,
     ProxyError,
     ShuttingDown,
@@ -213,6 +214,8 @@ class Fills:
 
     def _revoke(self, key: FrameKey, error: ProxyError) -> None:
         """Drops what is held if the origin's error says that it no longer serves it."""
+        if isinstance(error, OriginRefusedBefore):
+            return  # the refusal itself has dropped what it concerns
         status = error.status if isinstance(error, OriginRefused) else None
         if isinstance(error, OriginFailed):
             status = error.refused

@@ -8,6 +8,7 @@ A plan waits by itself.
 """
 
 from random import uniform
+from time import monotonic
 
 from proxy.errors import OriginBusy
 from proxy.fetch.fill import Fill
@@ -32,20 +33,19 @@ class Patience:
     def _begin(self) -> None:
         self._size = self._fill.size
         self._retries = 0
-        self._left = self._fill.order.source.stall
+        self._until = monotonic() + self._fill.order.source.stall
 
     def pause(self, error: OriginBusy) -> float:
         """Seconds to wait before the next try. Raises the error if there is to be none."""
         if self._fill.size > self._size:
             self._begin()
         wanted = error.retry_after or 0.0
-        backoff = min(BACKOFF * 4**self._retries, LONGEST_BACKOFF) * uniform(0.5, 1.5)  # noqa: S311
+        backoff = min(BACKOFF * 4 ** min(self._retries, 8), LONGEST_BACKOFF) * uniform(0.5, 1.5)  # noqa: S311
         pause: float = max(wanted, backoff)
         is_begun = self._fill.demand.is_sent_beyond(self._fill.size)
-        if not (pause <= self._left if is_begun else self._may_retry(wanted)):
+        if not (monotonic() + pause <= self._until if is_begun else self._may_retry(wanted)):
             raise error
         self._retries += 1
-        self._left -= pause
         return pause
 
     def _may_retry(self, wanted: float) -> bool:

@@ -16,7 +16,6 @@ from math import inf
 from time import monotonic
 
 from proxy.frame.identity import Claim
-from proxy.origin.absence import Absence
 from proxy.wire.media import is_htj2k
 
 RELEARN = 3
@@ -131,7 +130,6 @@ class Asking:
         self._worked: dict[int, float] = {}
         self._refused: dict[int, float] = {}
         self._in_vain = 0
-        self._absence = Absence(LEARNED_FOR, clock)
 
     def first(self, series: str) -> int:
         """The form to try first."""
@@ -142,12 +140,9 @@ class Asking:
             learned.since, learned.is_doubted = self._clock(), True
         return self._tried(self._ranked()[0] if self._hint is None else self._hint)
 
-    def others(self, series: str, first: int, status: int, path: str = "") -> Iterator[int]:
-        """The forms to try after the first one was refused with this status, for the frame at a path."""
+    def others(self, series: str, first: int, status: int) -> Iterator[int]:
+        """The forms to try after the first one was refused with this status."""
         learned = self._series.get(series)
-        is_known = learned is not None and learned.form == first and not learned.is_doubted
-        if status == 404 and self._absence.is_certain(path, has_worked=is_known, is_first=self.known is None):
-            return
         left = [form for form in self._ranked() if form != first]
         if status in PERHAPS and self.known is not None:
             # The origin may be in trouble, or the frame may not exist, so only a few forms are tried.
@@ -233,7 +228,6 @@ class Asking:
     def refused(self, refusals: Mapping[int, int]) -> None:
         """Notes the forms that were refused, by status, for a frame that another form gave."""
         now = self._clock()
-        self._absence.note(refusals.values())
         # A 500 may concern only one frame.
         for form in (form for form, status in refusals.items() if status != 500):
             self._refused[form] = now

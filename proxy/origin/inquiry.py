@@ -84,7 +84,7 @@ class Inquiry:
         if self.held is not None or reply.is_good:
             return reply
         refusals = {form: reply.status}
-        for other in self.asking.others(self.series, form, reply.status, self.asked.path):
+        for other in self.asking.others(self.series, form, reply.status):
             try:
                 another = await self.ask(other)
             except BaseException:

@@ -44,24 +44,26 @@ class PlainRequests:
         self.health = health
         self._window = window
         self._metrics = telemetry.metrics
-        self._room = asyncio.Semaphore(at_once)
+        # A request with a body holds its place while the body comes, so it has places of its own.
+        self._rooms = {False: asyncio.Semaphore(at_once), True: asyncio.Semaphore(max(1, at_once // 2))}
 
     @asynccontextmanager
     async def forward(
         self, method: str, target: str, headers: Headers, body: AsyncIterable[bytes] | None
     ) -> AsyncIterator[httpx.Response]:
         """The response to any request, as a stream. Raises `OriginError`."""
-        if self._room.locked():
+        room = self._rooms[body is not None]
+        if room.locked():
             self._metrics.origin_requests.labels(self._name, "pass", "full").inc()
             raise OriginFull("as many requests are being forwarded to the origin as limits.forwarded allows")
         request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
-        async with self._room:
+        async with room:  # until the headers are in, which ends each ring; a slow reader keeps no place
             response = await self._passed(self._exchange.send(request))
-            try:
-                self.check_own_proof(response.status_code)
-                yield response
-            finally:
-                await response.aclose()
+        try:
+            self.check_own_proof(response.status_code)
+            yield response
+        finally:
+            await response.aclose()
 
     def check_own_proof(self, status: int) -> None:
         """Raises `OriginFailed` if the origin refuses the proxy's own credentials."""

@@ -32,15 +32,16 @@ def origin_without(status: int = 404) -> ScriptedOrigin:
     return origin
 
 
-@pytest.mark.parametrize("status", [404, 410])
-async def test_ten_viewers_of_one_caller_cost_one_request(status: int) -> None:
+@pytest.mark.parametrize(("status", "times"), [(404, 2), (410, 1)])
+async def test_ten_viewers_of_one_caller_ask_once(status: int, times: int) -> None:
+    """A 404 may refuse the form of the request only, so the proxy asks in one other form."""
     origin = origin_without(status)
     async with house(origin) as home:
         remember(home)
         assert await get(home, THERE) == 200
         assert [await get(home) for _ in range(5)] == [status] * 5
         assert await asyncio.gather(*(get(home) for _ in range(5))) == [status] * 5
-        assert origin.requests_of(LACKING) == 1
+        assert origin.requests_of(LACKING) == times
 
 
 async def test_another_caller_asks_for_itself() -> None:
@@ -64,9 +65,10 @@ async def test_a_plan_does_not_ask_again_either() -> None:
         remember(home)
         assert await get(home, THERE) == 200
         assert await get(home) == 404
+        before = origin.requests_of(LACKING)
         plan = await home.ask_plan("sequential", headers={"authorization": "one"})
         await home.events(plan.headers["location"])
-        assert origin.requests_of(LACKING) == 1
+        assert origin.requests_of(LACKING) == before
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
@@ -88,17 +90,39 @@ async def test_a_change_through_the_proxy_makes_it_ask_again(method: str) -> Non
         assert await get(home) == 200
 
 
-async def test_a_frame_that_is_stored_in_another_form_is_found_when_it_is_asked_for_again() -> None:
-    """A tree of files answers 404 to a form in which it has no file."""
-    origin = ScriptedOrigin().with_series([BODY, BODY, BODY])
-    others = (LACKING, frame_of(2))
+async def test_a_refusal_that_is_remembered_drops_nothing_of_others() -> None:
+    """The origin's own 404 drops a frame for all; what the proxy repeats is not the origin's word."""
+    origin = ScriptedOrigin().with_series([BODY, BODY])
 
     def script(asked: Asked) -> Reply | None:
-        is_other = asked.path in others
-        return Reply(404, {}) if is_other and asked.headers["accept"] == "image/jphc" else None
+        is_hidden = asked.path == LACKING and asked.headers.get("authorization") == "one"
+        return Reply(404, {}) if is_hidden else None
 
     origin.script = script
     async with house(origin) as home:
-        home.app.origins["pacs"].missing.kept = 0.0
-        assert [await get(home, THERE), await get(home), await get(home)] == [200, 404, 200]
-        assert await get(home, frame_of(2)) == 200  # by now the proxy knows what a 404 means there
+        remember(home)
+        assert [await get(home, THERE), await get(home)] == [200, 404]
+        assert await get(home, caller="two") == 200
+        before = origin.requests_of(LACKING)
+        assert [await get(home), await get(home, caller="two")] == [404, 200]
+        assert origin.requests_of(LACKING) == before
+
+
+async def test_a_frame_that_is_stored_in_another_form_is_found_whoever_asked_before() -> None:
+    """A tree of files answers 404 to a form in which it has no file."""
+    origin = ScriptedOrigin().with_series([BODY, BODY, BODY])
+
+    def script(asked: Asked) -> Reply | None:
+        if asked.path == LACKING and asked.headers.get("authorization") in ("x", "y"):
+            return Reply(404, {})
+        return Reply(404, {}) if asked.path == LACKING and asked.headers["accept"] == "image/jphc" else None
+
+    origin.script = script
+    async with house(origin) as home:
+        remember(home)
+        assert [await get(home, THERE), await get(home, caller="x"), await get(home, caller="y")] == [
+            200,
+            404,
+            404,
+        ]
+        assert await get(home) == 200
