@@ -156,11 +156,11 @@ def test_whoever_is_stopped_leaves_only_whole_instances_and_goes_on_from_there(
     running.send_signal(how)
     running.communicate(timeout=240)
     there = made(tmp_path)
-    assert 3 <= len(there) < 24
+    assert 3 <= len(there) <= 24  # all of them if the machine was busy when the signal was sent
     for folder in there:
         assert is_whole(folder, parse_manifest((folder / "manifest.json").read_text()).recipe)
     if how == signal.SIGINT:
-        assert running.returncode == 130
+        assert running.returncode in ((130,) if len(there) < 24 else (130, 0))
         assert not (tmp_path / ".tree.making").exists()
     assert create(tmp_path / "in", "-o", tmp_path / "tree", *JLS) == 0
     first = capsys.readouterr().out.splitlines()[0]
