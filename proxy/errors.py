@@ -131,7 +131,14 @@ class OriginTimeout(OriginError):
 class OriginRefused(OriginError):
     """The origin answered with a 4xx status, or redirected to another host."""
 
-    def __init__(self, status: int, challenge: str | None = None, *, location: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        challenge: str | None = None,
+        *,
+        location: str | None = None,
+        is_repeated: bool = False,
+    ) -> None:
         super().__init__(f"the origin answered {status}")
         self.status = status
         """The origin's own status, which the viewer gets too."""
@@ -139,10 +146,8 @@ class OriginRefused(OriginError):
         """The origin's WWW-Authenticate, if any, which the viewer gets too (RFC 9110 11.6.1)."""
         self.location = location
         """The origin's Location if it redirected, which the viewer gets too (RFC 9110 10.2.2)."""
-
-
-class OriginRefusedBefore(OriginRefused):
-    """The origin refused the same a moment ago, and was not asked again."""
+        self.is_repeated = is_repeated
+        """True if the origin refused the same a moment ago, and was not asked again."""
 
 
 class OriginBusy(OriginError):

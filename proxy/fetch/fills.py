@@ -19,7 +19,6 @@ from proxy.errors import (
     OriginHungUp,
     OriginMismatch,
     OriginRefused,
-    OriginRefusedBefore,
     PlanCancelled,
     ProxyError,
     ShuttingDown,
@@ -214,7 +213,7 @@ class Fills:
 
     def _revoke(self, key: FrameKey, error: ProxyError) -> None:
         """Drops what is held if the origin's error says that it no longer serves it."""
-        if isinstance(error, OriginRefusedBefore):
+        if isinstance(error, OriginRefused) and error.is_repeated:
             return  # the refusal itself has dropped what it concerns
         status = error.status if isinstance(error, OriginRefused) else None
         if isinstance(error, OriginFailed):

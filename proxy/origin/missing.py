@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from time import monotonic
 
-from proxy.errors import OriginRefusedBefore
+from proxy.errors import OriginRefused
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 from proxy.frame.supply import OriginRequest
@@ -39,12 +39,12 @@ class Missing:
         return len(self._told)
 
     def check(self, asked: OriginRequest) -> None:
-        """Raises `OriginRefusedBefore` if this caller was told a moment ago that the frame is missing."""
+        """Raises `OriginRefused` if this caller was told a moment ago that the frame is missing."""
         if not self._told:
             return
         until, status = self._told.get(self._key(asked), (0.0, 0))
         if status and self._clock() < until:
-            raise OriginRefusedBefore(status)
+            raise OriginRefused(status, is_repeated=True)
 
     def note(self, asked: OriginRequest, status: int, changes: int) -> None:
         """The origin refused a frame. `changes` is the number from before the request."""

@@ -85,7 +85,7 @@ async def test_a_frame_that_is_not_there_is_not_asked_for_ten_times() -> None:
         await home.viewer.get(frame_of(0), headers=SINGLE)
         missing = frame_of(9)
         assert (await home.viewer.get(missing, headers=SINGLE)).status_code == 404
-        assert origin.requests_of(missing) == 1
+        assert origin.requests_of(missing) == 2
 
 
 async def test_what_stops_working_is_learned_anew_and_not_by_one_frame() -> None:

@@ -449,22 +449,33 @@ async def test_a_range_guarded_by_another_version_gets_all_though_nothing_is_com
 
 
 async def test_one_forwarded_request_too_many_is_refused_at_once_and_a_place_is_given_back() -> None:
-    gate = asyncio.Event()
+    """Uploads and other requests have places of their own, and a place is held until the headers are in."""
+    gate, sent = asyncio.Event(), asyncio.Event()
 
     def script(asked: Asked) -> Reply | None:
         if asked.path == "/studies/1/series":
             return Reply(200, {"content-length": "2"}, (b"o", gate, b"k"))
-        return None
+        return Reply(200, {}) if asked.method == "POST" else None
+
+    async def upload() -> AsyncIterator[bytes]:
+        yield b"o"
+        sent.set()
+        await gate.wait()
+        yield b"k"
 
     origin = ScriptedOrigin({FRAME: BODY}, script)
-    async with house(origin, origin={"limits": {"forwarded": 1}}) as home:
-        async with home.viewer.stream("GET", "/studies/1/series") as first:
-            full = await home.viewer.get("/studies")
-            assert (full.status_code, full.json()["title"]) == (503, "OriginFull")
-            assert full.headers["retry-after"] == "1"
-            assert home.metric("origin_requests_total", origin="pacs", stage="pass", outcome="full") == 1
-            assert (await home.viewer.get(FRAME, headers=SINGLE)).content == BODY
+    async with house(origin, origin={"limits": {"forwarded": 1}}) as home, asyncio.TaskGroup() as group:
+        uploading = group.create_task(home.viewer.post("/studies", content=upload()))
+        await sent.wait()
+        while (full := await home.viewer.post("/studies", content=b"more")).status_code != 503:
+            pass  # the first upload is not in yet
+        assert full.json()["title"] == "OriginFull"
+        assert full.headers["retry-after"] == "1"
+        assert home.metric("origin_requests_total", origin="pacs", stage="pass", outcome="full") == 1
+        assert (await home.viewer.get(FRAME, headers=SINGLE)).content == BODY
+        async with home.viewer.stream("GET", "/studies/1/series") as slow:
+            assert (await home.viewer.get("/studies/2")).status_code == 404
             gate.set()
-            assert b"".join([chunk async for chunk in first.aiter_raw()]) == b"ok"
-        await home.until_inside(0)
-        assert (await home.viewer.get("/studies/2")).status_code == 404
+            assert b"".join([chunk async for chunk in slow.aiter_raw()]) == b"ok"
+        assert (await uploading).status_code == 200
+        assert (await home.viewer.post("/studies", content=b"more")).status_code == 200
