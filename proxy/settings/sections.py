@@ -86,7 +86,7 @@ class Limits(FrozenModel):
     per_second: int | None = Field(None, ge=1)
     """Maximum frame fetches started per second; none means no limit."""
     forwarded: int = Field(256, ge=1)
-    """Maximum forwarded requests that wait for the origin; half as many uploads besides. One more gets 503."""
+    """Maximum forwarded requests that wait for the origin, and half as many uploads; one more gets 503."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)
     """Maximum bytes of a frame; a larger frame is refused."""
 
