@@ -114,15 +114,16 @@ class ListedFrames:
         return self.resources[image]
 
 
-def read_frames(key: SeriesKey, metadata: object) -> SeriesFrames:
-    """Reads the frames of a series from its metadata. Raises `OriginMismatch` if it is not valid.
+def read_frames(key: SeriesKey, chunks: Sequence[bytes]) -> SeriesFrames:
+    """Reads the frames of a series from the body of its metadata. Raises `OriginMismatch` if it is not valid.
 
     An instance whose UID can't be part of a path is left out. The other instances are read all the same.
     """
-    reader = InstanceReader()
-    return frames_of(
-        key, [reader.read(each) for each in metadata] if isinstance(metadata, list) else metadata
-    )
+    try:
+        read = read_in_windows(chunks, InstanceReader().read, without_others)
+    except ValueError as error:
+        raise OriginMismatch("the series metadata is not JSON", "metadata") from error
+    return frames_of(key, read)
 
 
 def frames_of(key: SeriesKey, read: object) -> SeriesFrames:
@@ -210,13 +211,4 @@ class SeriesLists:
         path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
         headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
         chunks = await self._origins[key.origin].plain.read_whole(path, headers)
-        return await asyncio.to_thread(read_body, key, chunks)
-
-
-def read_body(key: SeriesKey, chunks: Sequence[bytes]) -> SeriesFrames:
-    """Reads the frames of a series from the body of its metadata. Raises `OriginMismatch`."""
-    try:
-        read = read_in_windows(chunks, InstanceReader().read, without_others)
-    except ValueError as error:
-        raise OriginMismatch("the series metadata is not JSON", "metadata") from error
-    return frames_of(key, read)
+        return await asyncio.to_thread(read_frames, key, chunks)

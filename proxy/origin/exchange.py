@@ -94,8 +94,8 @@ def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 def _join_lengths(headers: httpx.Headers) -> None:
     """Joins lengths that are repeated and equal, so that nobody reads two (RFC 9112 6.3)."""
-    lengths = {length.strip() for length in headers.get("content-length", "").split(",")}
-    if len(lengths) == 1 and "content-length" in headers:
+    said = headers.get("content-length", "")
+    if "," in said and len(lengths := {length.strip() for length in said.split(",")}) == 1:
         headers["content-length"] = lengths.pop()
 
 

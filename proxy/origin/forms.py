@@ -142,10 +142,10 @@ class Asking:
 
     def others(self, series: str, first: int, status: int) -> Iterator[int]:
         """The forms to try after the first one was refused with this status."""
-        learned = self._series.get(series)
         left = [form for form in self._ranked() if form != first]
         if status in PERHAPS and self.known is not None:
             # The origin may be in trouble, or the frame may not exist, so only a few forms are tried.
+            learned = self._series.get(series)
             wanted = {_OTHER_KIND[FORMS[first].is_multipart], self.known, learned.form if learned else None}
             if status == 500:  # Orthanc answers `transfer-syntax=*` with it, but not for every frame
                 wanted.update(range(len(FORMS)) if first in FREE else FREE)

@@ -57,7 +57,7 @@ class PlainRequests:
             self._metrics.origin_requests.labels(self._name, "pass", "full").inc()
             raise OriginFull("as many requests are being forwarded to the origin as limits.forwarded allows")
         request = httpx.Request(method, f"{self._base}/{target}", headers=encoded(headers), content=body)
-        async with room:  # until the headers are in, which ends each ring; a slow reader keeps no place
+        async with room:  # until the headers are in: that ends each loop, and a slow reader keeps no place
             response = await self._passed(self._exchange.send(request))
         try:
             self.check_own_proof(response.status_code)

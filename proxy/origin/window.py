@@ -131,7 +131,7 @@ class Window:
         self._resize()
 
     def _resize(self) -> None:
-        if len(self._rates) > 1 and self._round_trips:  # one alone may be of a pause of this process
+        if len(self._rates) > 1 and self._round_trips:  # a single rate may come from a pause of this process
             carried = self.in_one_round_trip
             self.size = max(self._least, min(MOST_WINDOW, int(GAIN * carried)))
             self.plan_size = max(LEAST_FOR_PLANS, min(MOST_WINDOW, int(GAIN * carried)))

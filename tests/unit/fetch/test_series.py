@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefused, OriginUnreachable
-from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, read_body, read_frames
+from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, frames_of, read_frames
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.client import Origin
 from proxy.origin.transport import Transport
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.display import DisplayWindow
+from proxy.wire.instance import InstanceReader
 from proxy.wire.json_in_windows import WINDOW
 from proxy.wire.resource import FrameResource
 from tests.house import PATIENCE, STORY
@@ -27,7 +28,7 @@ AXIAL = [1, 0, 0, 0, 1, 0]
 
 
 def read(*instances: dict[str, Any]) -> SeriesFrames:
-    return read_frames(KEY, list(instances))
+    return read_frames(KEY, [json.dumps(instances).encode()])
 
 
 def test_slices_come_along_their_normal_and_not_by_number() -> None:
@@ -69,9 +70,9 @@ def test_a_long_body_is_read_in_windows_with_the_same_result() -> None:
     ]
     body = json.dumps(instances).encode()
     chunks = [body[at : at + 50_000] for at in range(0, len(body), 50_000)]
-    found = read_body(KEY, chunks)
+    found = read_frames(KEY, chunks)
     assert len(body) > 3 * WINDOW
-    assert found == read_frames(KEY, instances)
+    assert found == frames_of(KEY, list(map(InstanceReader().read, instances)))
     assert found.display_of(FrameResource(KEY.study, KEY.series, "1.1", 3)).window == DisplayWindow(2, 402)
 
 
@@ -129,7 +130,7 @@ def test_modality_and_transfer_syntax_are_those_of_the_first_slice() -> None:
 )
 def test_what_lists_no_instance_is_refused(metadata: object) -> None:
     with pytest.raises(OriginMismatch, match="the series metadata"):
-        read_frames(KEY, metadata)
+        read_frames(KEY, [json.dumps(metadata).encode()])
 
 
 @pytest.mark.parametrize("uid", ["", "a~", "1..2", "..", "../1", "1/2", "1" * 65, "1?x", "1.2%2f", "1 2", {}])
