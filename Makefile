@@ -11,8 +11,9 @@ BIN := $(VENV)/bin
 NETWORK ?= 4g
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
 	--constraint constraints.txt --editable
-# Tests wait half of their time, so they run in twice as many processes as there are cores, eight at most.
-PARALLEL = --numprocesses $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())') --maxprocesses 8
+# Tests wait for more than half of their time, so they run in three processes for each core, twelve at most.
+PARALLEL = --dist worksteal --numprocesses $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())') \
+	--maxprocesses 12
 
 .PHONY: demo test test-all test-chart lint docs bench clean
 
