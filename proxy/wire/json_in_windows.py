@@ -14,9 +14,11 @@ converts each item of the outermost list before the next one is read. If such an
 """
 
 import json
+import re
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from contextlib import suppress
+from typing import Any, Literal, TypeAlias
 
 WINDOW = 64 * 1024
 """Characters that the standard library's parser gets at once."""
@@ -24,9 +26,13 @@ WINDOW = 64 * 1024
 Change: TypeAlias = Callable[[Any], Any]
 """Converts a value."""
 
-_SPACE = " \t\n\r"
-_AFTER = frozenset(_SPACE + ",]}")
+SHORT = 64
+"""Characters of a value after which the ones that follow it are read together."""
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_AFTER = frozenset(" \t\n\r,]}")
 """Characters that can follow a value."""
+_CLOSING = frozenset('"]}')
 _scan: Callable[[str, int], tuple[Any, int]]
 _scan = json.JSONDecoder(strict=False).scan_once  # type: ignore[attr-defined]  # the stubs lack it
 
@@ -58,6 +64,8 @@ class _Text:
         """The place in the window up to which the text is read."""
         self.is_last = False
         """True if the window ends with the text."""
+        self.tried = ""
+        """The window in which short values were tried together."""
 
     def move(self, size: int = 0) -> None:
         """Moves the window to `at`. Unless the text ends, the window is at least `size` long then."""
@@ -73,10 +81,9 @@ class _Text:
     def next(self) -> str:
         """The next character that is no space; empty at the end."""
         while True:
-            while self.at < len(self.window):
-                if self.window[self.at] not in _SPACE:
-                    return self.window[self.at]
-                self.at += 1
+            self.at = _SPACE.match(self.window, self.at).end()  # type: ignore[union-attr]  # it always matches
+            if self.at < len(self.window):
+                return self.window[self.at]
             if self.is_last:
                 return ""
             self.move()
@@ -134,7 +141,10 @@ def _list(text: _Text, kept: Change, of_item: Change) -> list[Any]:
         text.at += 1
         return found
     while True:
+        begin, window = text.at, text.window
         found.append(of_item(_value(text, kept)))
+        if text.window is window and text.at - begin < SHORT:
+            found.extend(map(of_item, _together(text, "[]")))
         if text.take(",]") == "]":
             return found
 
@@ -146,10 +156,32 @@ def _object(text: _Text, kept: Change) -> dict[str, Any]:
         text.at += 1
         return found
     while True:
+        begin, window = text.at, text.window
         if text.next() != '"':
             raise ValueError("a name is missing")
         name = _value(text, kept)
         text.take(":")
         found[name] = _value(text, kept)
+        if text.window is window and text.at - begin < SHORT:
+            found.update(_together(text, "{}"))
         if text.take(",}") == "}":
             return found
+
+
+def _together(text: _Text, brackets: Literal["[]", "{}"]) -> Any:  # noqa: ANN401  # a list or a dict
+    """Reads the values between here and the last comma of the window, if they are short and many.
+
+    One by one, each would cost as much as a long one. Returns none of them if one does not end before that
+    comma; that is tried once for each window.
+    """
+    ends = text.window[text.at - 1]  # as the values to come may do; a comma may be inside of a string
+    last = text.window.rfind(f"{ends},") + 1 if ends in _CLOSING else text.window.rfind(",")
+    if text.window is not text.tried and text.next() == "," and text.at < last:
+        text.tried = text.window
+        values = brackets[0] + text.window[text.at + 1 : last] + brackets[1]
+        with suppress(ValueError, StopIteration):
+            found, end = _scan(values, 0)
+            if found and end == len(values):
+                text.at = last
+                return found
+    return {} if brackets == "{}" else []
