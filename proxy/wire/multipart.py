@@ -108,11 +108,22 @@ def read_part_head(body: bytes, boundary: str = "") -> PartHead | None:
 def _start(body: bytes, boundary: str) -> int | None:
     """Offset of the first delimiter; None if it has not arrived yet."""
     start = len(body) - len(body.lstrip(b"\r\n"))
-    if not boundary or b"--".startswith(body[start : start + 2]):
+    if not boundary or _may_be_head(body[start : start + MAX_PART_HEADER], b"--" + boundary.encode()):
         return start
     line = re.compile(rb"\r\n(--%b[ \t]*\r\n)" % re.escape(boundary.encode()))
     found = line.search(body, 0, MAX_PART_HEADER)
     return found.start(1) if found else None
+
+
+def _may_be_head(leading: bytes, announced: bytes) -> bool:
+    """True if no line shows that this is a preamble, which may begin with hyphens, too."""
+    head, is_whole, _ = leading.partition(b"\r\n\r\n")
+    first, *fields = head.split(b"\r\n")
+    if not fields or first.rstrip(b" \t") == announced:
+        return b"--".startswith(first[:2])
+    complete = fields if is_whole else fields[:-1]
+    is_delimiter = first.startswith(b"--") and len(first.rstrip(b" \t")) > 2
+    return is_delimiter and all(b":" in line or line[:1] in (b" ", b"\t") for line in complete)
 
 
 class PartReader:

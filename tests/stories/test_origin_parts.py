@@ -127,6 +127,10 @@ PREAMBLES = {
     "several lines": b"\r\nFor mail readers\r\n\r\n  -- \r\nthat know no MIME\r\n\r\n",
     "another boundary's line": b"x\r\n--Bee\r\n",
     "half a boundary": b"x--B\r\n",
+    "hyphens": b"--\r\n",
+    "a line of hyphens": b"----------\r\nA message: in several parts\r\nthat few read\r\n\r\n",
+    "a signature": b"-- \r\nan archive\r\n\r\n",
+    "a line like a delimiter": b"--Bee\r\nis not what begins here\r\n",
 }
 
 
