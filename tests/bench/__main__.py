@@ -6,6 +6,7 @@ import signal
 from tests.bench import (
     browser,
     browser_http2,
+    busy,
     cells,
     demo,
     encode,
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "grid": grid.run,
     "cells": cells.run,
     "load": load.run,
+    "busy": busy.run,
     "lines": lines.run,
     "hits": hits.run,
     "memory": memory.run,

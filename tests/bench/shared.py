@@ -145,11 +145,18 @@ def start(children: Children, name: str, target: Callable[..., None], *arguments
 @contextmanager
 def proxy(origin: str) -> Iterator[str]:
     """Runs the proxy with one worker and the default settings."""
+    with proxy_and_admin(origin) as (url, _):
+        yield url
+
+
+@contextmanager
+def proxy_and_admin(origin: str) -> Iterator[tuple[str, str]]:
+    """The same. Yields the URLs of both listeners."""
     settings = Settings(_env_prefix="NOTHING_", origins=[{"url": origin}], log={"level": "error"})
     with Children() as children:
         viewers, admin = listen(), listen()
         children.start("proxy", run, settings, viewers, admin)
-        yield "http://{}:{}".format(*address(viewers))
+        yield "http://{}:{}".format(*address(viewers)), "http://{}:{}".format(*address(admin))
 
 
 @contextmanager

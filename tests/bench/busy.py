@@ -1,0 +1,145 @@
+"""A server that others keep busy: first bytes over new and over kept connections, and `/livez` meanwhile."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from statistics import median
+from urllib.parse import urlsplit
+
+import uvloop
+
+from proxy.commands.processes import Children
+from tests.bench.shared import (
+    FIRST,
+    RIVALS,
+    NotInstalled,
+    frame_path,
+    installed,
+    print_row,
+    proxy_and_admin,
+    run_origin,
+    start,
+)
+
+BUSY, LARGE = 40, 10_000_000
+"""Connections that fetch a frame again and again, and its bytes."""
+NEW, SMALL = 100, 1_000_000
+"""Connections that ask at once for the first 64 KiB of a frame, and its bytes."""
+ROUNDS = 20
+EVERY = 0.02
+"""Seconds between two requests for `/livez`."""
+WIDTHS = (22, 12, 12, 12, 12, 10)
+
+
+def run() -> None:
+    print(
+        f"{BUSY} connections of wrk fetch a warm frame of 10 MB. {NEW} more ask at once for 64 KiB of a\n"
+        "warm frame; then the same connections ask again. Milliseconds from a request to its first\n"
+        f"byte, medians of {ROUNDS} rounds.\n"
+    )
+    print_row(("", "new, p50", "new, max", "kept, p50", "kept, max", "new/kept"), WIDTHS)
+    with Children() as children:
+        origin = start(children, "origin", run_origin)
+        with proxy_and_admin(origin) as (url, admin):
+            _show("progressive-proxy", url, admin)
+        for name, front in RIVALS.items():
+            try:
+                with front(origin) as url:
+                    _show(name, url)
+            except NotInstalled as missing:
+                print(f"{name:{WIDTHS[0]}}{missing}")
+
+
+def _show(name: str, url: str, admin: str = "") -> None:
+    with _kept_busy(url):
+        rounds, alive = uvloop.run(_measured(url, admin))
+    cells = [median(each) for each in zip(*rounds, strict=True)]
+    print_row((name, *(f"{1000 * each:.0f}" for each in cells), f"{cells[1] / cells[3]:.2f}"), WIDTHS)
+    if alive:
+        print(f"  {livez(alive)}")
+
+
+def livez(alive: list[float]) -> str:
+    """One line on the times of `/livez`, in seconds and in order."""
+    p99, most = alive[int(0.99 * len(alive))], alive[-1]
+    return f"/livez meanwhile: p99 {1000 * p99:.0f} ms, max {1000 * most:.0f} ms"
+
+
+@contextmanager
+def _kept_busy(url: str) -> Iterator[None]:
+    target = f"{url}/{frame_path('1', 0, LARGE)}"
+    command = [installed("wrk", "wrk"), "-t1", f"-c{BUSY}", "-d600s", "-H", "Accept: image/jphc", target]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as busy:
+        try:
+            time.sleep(2)
+            yield
+        finally:
+            busy.kill()
+
+
+async def _measured(url: str, admin: str) -> tuple[list[tuple[float, ...]], list[float]]:
+    """For each round p50 and maximum over new and over kept connections; and the times of `/livez`."""
+    rounds = []
+    async with probed(admin) as alive:
+        for _ in range(ROUNDS):
+            found: list[float] = []
+            connections = [_Connection(url) for _ in range(NEW)]
+            for _ in ("new", "kept"):
+                seen = sorted(await asyncio.gather(*(each.first_byte() for each in connections)))
+                found += (median(seen), seen[-1])
+            rounds.append(tuple(found))
+            for each in connections:
+                each.close()
+    return rounds, sorted(alive)
+
+
+@asynccontextmanager
+async def probed(admin: str) -> AsyncIterator[list[float]]:
+    """Asks for `/livez` until the end of the `with`, if there is an admin listener; yields the times."""
+    alive: list[float] = []
+
+    async def probe() -> None:
+        while True:
+            began, near = time.perf_counter(), _Connection(admin, "livez")
+            await near.first_byte()
+            alive.append(time.perf_counter() - began)
+            near.close()
+            await asyncio.sleep(EVERY)
+
+    task = asyncio.create_task(probe()) if admin else None
+    try:
+        yield alive
+    finally:
+        if task is not None:
+            task.cancel()
+
+
+class _Connection:
+    """Sends the same request again and again over one connection, which is opened when it is needed."""
+
+    def __init__(self, url: str, path: str = "") -> None:
+        self._at = urlsplit(url)
+        target, span = path or frame_path("1", 1, SMALL), "" if path else f"Range: bytes=0-{FIRST - 1}\r\n"
+        accept = "" if path else "Accept: image/jphc\r\n"
+        self._head = f"GET /{target} HTTP/1.1\r\nHost: {self._at.netloc}\r\n{accept}{span}\r\n".encode()
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def first_byte(self) -> float:
+        """Seconds until the first byte of the response; reads all of it."""
+        if self._open is None:  # the kernel opens it; the server has still to accept it
+            self._open = await asyncio.open_connection(self._at.hostname, self._at.port)
+        reader, writer = self._open
+        began = time.perf_counter()
+        writer.write(self._head)
+        head = await reader.readexactly(1)
+        seen = time.perf_counter() - began
+        head += await reader.readuntil(b"\r\n\r\n")
+        length = head.lower().split(b"content-length:")[1].split(b"\r\n")[0]
+        await reader.readexactly(int(length))
+        return seen
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
