@@ -183,6 +183,8 @@ def _check(options: argparse.Namespace) -> int:
             raise ConfigurationError(f"{options.file}: origins: the url of {back} leads back to this proxy")
         origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
         print(f"{options.file} is valid; origins: {origins}")
+        if not (settings.admin.open or settings.admin.token_file):
+            print("plans, purges and /origins on the admin listener are off: admin.token_file is not set")
     return 0
 
 

@@ -17,7 +17,9 @@ ProxyError
 │   ├── UrlTooLong            a URL over the limit
 │   ├── TooSlow               headers or a body that did not arrive in time
 │   ├── WrongHost             a Host that is not a name of this proxy
-│   └── CrossSite             a page of another site tried to change something
+│   ├── CrossSite             a page of another site tried to change something
+│   ├── AdminLocked           the request lacks the operator's token
+│   └── AdminOff              a part of the admin listener that is off, as no token is configured
 ├── OriginError               the origin failed
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
@@ -114,6 +116,14 @@ class WrongHost(RequestError):
 
 class CrossSite(RequestError):
     """A page of another site tried to change something."""
+
+
+class AdminLocked(RequestError):
+    """The request lacks the operator's token (RFC 9110 15.5.2)."""
+
+
+class AdminOff(RequestError):
+    """No token is configured, so this part of the admin listener is off."""
 
 
 class OriginError(ProxyError):

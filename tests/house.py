@@ -127,7 +127,8 @@ async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any
 async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool) -> AsyncIterator[House]:
     window_of = settings.pop("window_of", SlowLine)
     first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
-    app = await asyncio.to_thread(lambda: create_app(Settings(**{"origins": [first], **settings}), window_of))
+    given = {"origins": [first], "admin": {"open": True}, **settings}
+    app = await asyncio.to_thread(lambda: create_app(Settings(**given), window_of))
     grace = app.settings.listen.grace
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]
     viewers, admin = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in sockets)

@@ -104,7 +104,7 @@ def admission_of(
     listened = tuple(listened)
     names = frozenset(each.lower() for each in listened)
     known = frozenset(host.lower() for host in hosts)
-    is_guarded = ANY not in known and (bool(known) or has_own_proof or any(map(_is_loopback, listened)))
+    is_guarded = ANY not in known and (bool(known) or has_own_proof or any(map(is_loopback, listened)))
     return Admission(via, names | {LOOPBACK, UPSTREAM}, known, frozenset(pages), is_guarded)
 
 
@@ -118,7 +118,7 @@ def leads_to(url: str, host: str, port: int) -> bool:
     if (parts.port or {"https": 443}.get(parts.scheme, 80)) != port:
         return False
     named, at = _addresses(parts.hostname or ""), _addresses(host)
-    return bool(named & at) or (host in ("0.0.0.0", "::") and any(map(_is_loopback, named)))  # noqa: S104
+    return bool(named & at) or (host in ("0.0.0.0", "::") and any(map(is_loopback, named)))  # noqa: S104
 
 
 def _addresses(host: str) -> set[str]:
@@ -126,7 +126,8 @@ def _addresses(host: str) -> set[str]:
     return {"127.0.0.1", "::1"} if is_near else {host.lower()}
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True if a host is surely this machine; names are not looked up."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,14 +1,15 @@
-"""The admin app: metrics, health, origins and plans, on another listener than the viewers'.
+"""The admin app: metrics, health, origins, plans and purges, on another listener than the viewers'.
 
-It uses FastAPI, because none of these routes is performance-critical.
+It uses FastAPI, because none of these routes is performance-critical. All but metrics and health are locked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from proxy.admin.lock import Lock
 from proxy.admin.readiness import Readiness
 from proxy.errors import ProxyError
 from proxy.origin.forms import OriginReport
@@ -22,16 +23,20 @@ def create_admin(
     telemetry: Telemetry,
     readiness: Readiness,
     origins: Callable[[], dict[str, OriginReport]],
-    plans: APIRouter,
+    locked: Iterable[APIRouter],
+    lock: Lock,
 ) -> FastAPI:
     """Builds the admin app. `origins` returns a report for each origin, by name."""
     app = FastAPI(
         title="progressive-proxy",
-        summary="Metrics, health, origins and plans.",
+        summary="Metrics, health, origins, plans and purges.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
-    app.include_router(plans)
+    only_operators = [Depends(lock.admit)]
+    for routes in locked:
+        app.include_router(routes, dependencies=only_operators)
 
     @app.exception_handler(ProxyError)
     async def problem(_: Request, error: ProxyError) -> JSONResponse:
@@ -67,7 +72,11 @@ def create_admin(
             return PlainTextResponse("".join(f"{line}\n" for line in readiness.lines()), status)
         return JSONResponse({"status": reason or "ok"}, status)
 
-    @app.get("/origins", summary="How the proxy queries each origin, and how the origin has behaved.")
+    @app.get(
+        "/origins",
+        summary="How the proxy queries each origin, and how the origin has behaved.",
+        dependencies=only_operators,
+    )
     async def origins_page() -> dict[str, OriginReport]:
         return origins()
 

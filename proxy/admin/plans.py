@@ -1,7 +1,7 @@
 """Plans over HTTP, on the admin listener: create a plan, get its status, follow its events, cancel it.
 
-The proxy forwards the caller's `Authorization` and `Cookie` to the origin, as it does for a viewer. Only
-requests with the same credential can use the frames that the plan fetched.
+The proxy forwards the caller's `Authorization` and `Cookie` to the origin, as it does for a viewer, but never
+the operator's token. Only requests with the same credential can use the frames that the plan fetched.
 """
 
 from collections.abc import AsyncIterator
@@ -13,6 +13,7 @@ from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from proxy.access.caller import Access, Caller
+from proxy.admin.lock import Lock
 from proxy.errors import BadResource, ConfigurationError, UnknownName
 from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.frame.key import SeriesKey
@@ -95,7 +96,7 @@ def status_of_run(run: Run) -> PlanStatus:
     )
 
 
-def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRouter:
+def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | None) -> APIRouter:
     """Builds the routes. `default` is the origin of requests that name none. None if there is no default."""
     router = APIRouter(prefix="/plans", tags=["plans"])
 
@@ -111,7 +112,8 @@ def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRo
         choice, origin = plans.chosen.now, wanted.origin or default
         if origin is None or origin not in choice.by_origin:
             raise UnknownName(f"no origin has that name; the origins are {', '.join(choice.by_origin)}")
-        caller = await access.admit(origin, read_headers(request.scope["headers"]))
+        headers = await lock.without_token(read_headers(request.scope["headers"]))
+        caller = await access.admit(origin, headers)
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
         frames = await _frames(plans, key, wanted, caller)

@@ -131,6 +131,7 @@ def _start_proxy(children: Children, origin: str) -> tuple[str, str]:
     # Environment variables are meant for `serve`.
     settings = Settings(
         _env_prefix="NOTHING_",
+        admin={"open": True},
         origins=[{"url": origin}],
         log={"level": "error"},
         profiles=profiles(),

@@ -11,7 +11,9 @@ import httpx
 
 from proxy.access.caller import Access
 from proxy.admin.app import create_admin
+from proxy.admin.lock import lock_of
 from proxy.admin.plans import PLAN_BYTES, create_plans_api
+from proxy.admin.purge import create_purge_api
 from proxy.admin.readiness import Readiness
 from proxy.alternates.maker import IN_FLIGHT
 from proxy.alternates.offered import Alternates
@@ -119,11 +121,15 @@ class App:
             self.telemetry,
             self._via.after(None).encode(),
         )
-        api = create_plans_api(self.plans, access, default)
+        lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
+        locked = (
+            create_plans_api(self.plans, access, lock, default),
+            create_purge_api(self.forget, self.origins),
+        )
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
-        self.admin = create_admin(self.telemetry, self.readiness, self._origins, api)
+        self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock)
         cors = settings.cors
         self.viewers = shared(
             viewers,

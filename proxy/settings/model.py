@@ -10,13 +10,14 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from proxy.access.admission import Admission, admission_of, leads_to
+from proxy.access.admission import Admission, admission_of, is_loopback, leads_to
 from proxy.access.caller import Forward, Policy
 from proxy.codecs.jobs import Offered
 from proxy.plan.choice import ProfileChoice, Rule
 from proxy.plan.profile import STOCK, Profile, stock_profile
 from proxy.settings.reading import read
 from proxy.settings.sections import (
+    AdminSettings,
     AlternateSettings,
     CacheSettings,
     CorsSettings,
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
 
     listen: Listen = Listen()
     """The two listeners."""
+    admin: AdminSettings = AdminSettings()
+    """The lock of the admin listener."""
     ready: Ready = "started"
     """When `/readyz` answers 200: once the proxy has `started`, or reached `any-origin` or `each-origin`."""
     origins: tuple[OriginSettings, ...] = Field(min_length=1)
@@ -85,6 +88,8 @@ class Settings(BaseSettings):
         paths = [each.path for each in self.alternates.values()]
         if len(set(paths)) < len(paths):
             raise ValueError("alternates: each alternate needs a different path")
+        if self.admin.open and not is_loopback(split_address(self.listen.admin)[0]):
+            raise ValueError("admin: open is possible only if listen.admin is a loopback address")
         for rule in self.choose:
             if rule.origin is not None and rule.origin not in names:
                 raise ValueError(f"choose: there is no origin {rule.origin!r}")

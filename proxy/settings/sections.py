@@ -67,6 +67,21 @@ class Listen(FrozenModel):
     """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""
 
 
+class AdminSettings(FrozenModel):
+    """Access to plans, purges and `/origins` on the admin listener; by default, nobody has it."""
+
+    token_file: Path | None = None
+    """File with the token that requests have to show as a bearer; read again when the file changes."""
+    open: bool = False
+    """Admit everybody. Possible only if `listen.admin` is a loopback address; for trials on one machine."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.open and self.token_file is not None:
+            raise ValueError("admin: set either token_file or open")
+        return self
+
+
 class Timeouts(FrozenModel):
     """Time limits for an origin."""
 

@@ -23,6 +23,8 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.TooSlow: 408,
     errors.WrongHost: 421,
     errors.CrossSite: 403,
+    errors.AdminLocked: 401,
+    errors.AdminOff: 404,
     errors.Loop: 508,
     errors.NotAcceptable: 406,
     errors.RangeNotSatisfiable: 416,
@@ -69,6 +71,8 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
         headers.append((b"location", error.location.encode("ascii")))
     if isinstance(error, errors.OriginBusy) and error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
+    if isinstance(error, errors.AdminLocked):
+        headers.append((b"www-authenticate", b'Bearer realm="progressive-proxy admin"'))
     if isinstance(error, errors.BadMethod):
         headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
     if isinstance(error, errors.ShuttingDown | errors.OriginFull):

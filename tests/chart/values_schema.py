@@ -45,6 +45,11 @@ class Image(FrozenModel):
     pullPolicy: Literal["Always", "IfNotPresent", "Never"]  # noqa: N815  # Kubernetes' word
 
 
+class Admin(FrozenModel):
+    secret: str
+    create: bool
+
+
 class Autoscaling(FrozenModel):
     enabled: bool
     min: int = Field(ge=1)
@@ -106,6 +111,7 @@ class Values(FrozenModel):
     image: Image
     config: Settings
     secrets: list[Name]
+    admin: Admin
     env: list[Kubernetes]
     resources: Kubernetes
     startupSeconds: int = Field(ge=1)  # noqa: N815  # as Kubernetes spells

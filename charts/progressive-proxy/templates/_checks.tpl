@@ -26,6 +26,9 @@ once. */}}
 {{- if and .Values.serviceAccount.name .Values.serviceAccount.annotations -}}
 {{- $faults = append $faults "serviceAccount.annotations: have no effect with serviceAccount.name, because the chart then creates no account" -}}
 {{- end -}}
+{{- if and .Values.admin.secret .Values.admin.create -}}
+{{- $faults = append $faults "admin: set secret, or create it, not both" -}}
+{{- end -}}
 {{- $own := include "progressive-proxy.metadata" . | fromYaml -}}
 {{- range $place := list "monitoring" "dashboards" -}}
 {{- range $label, $_ := (get $.Values $place).labels -}}

@@ -7,7 +7,27 @@
 {{- $space := printf "%s.%s" $name .Release.Namespace -}}
 {{- $_ := set $listen "hosts" (list $name $space (printf "%s.svc" $space) (printf "%s.svc.cluster.local" $space)) -}}
 {{- end -}}
-{{- mergeOverwrite (dict "listen" $listen) (deepCopy .Values.config) | toYaml -}}
+{{- $ours := dict "listen" $listen -}}
+{{- with include "progressive-proxy.adminSecret" . -}}
+{{- $_ := set $ours "admin" (dict "token_file" (printf "/etc/progressive-proxy/secrets/%s/token" .)) -}}
+{{- end -}}
+{{- mergeOverwrite $ours (deepCopy .Values.config) | toYaml -}}
+{{- end }}
+
+{{/* Name of the Secret with the operator's token; empty if there is none. */}}
+{{- define "progressive-proxy.adminSecret" -}}
+{{- if .Values.admin.create -}}
+{{- printf "%s-admin" (include "progressive-proxy.fullname" .) -}}
+{{- else -}}
+{{- .Values.admin.secret -}}
+{{- end -}}
+{{- end }}
+
+{{/* Names of all Secrets that are mounted, as a JSON object with a list. */}}
+{{- define "progressive-proxy.secrets" -}}
+{{- $names := .Values.secrets -}}
+{{- with include "progressive-proxy.adminSecret" . }}{{ $names = append $names . | uniq }}{{ end -}}
+{{- dict "list" $names | toJson -}}
 {{- end }}
 
 {{/* "true" if the proxy has its own credentials at an origin, and so checks `Host`; otherwise empty. */}}

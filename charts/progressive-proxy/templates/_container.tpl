@@ -48,7 +48,7 @@ seccompProfile: {type: RuntimeDefault}
 {{/* Mounts directories instead of single files (subPath), because only directories change in a running pod. */}}
 {{- define "progressive-proxy.mounts" -}}
 - {name: progressive-proxy-config, mountPath: /etc/progressive-proxy/config, readOnly: true}
-{{- range .Values.secrets }}
+{{- range (include "progressive-proxy.secrets" . | fromJson).list }}
 - {name: progressive-proxy-secret-{{ . }}, mountPath: /etc/progressive-proxy/secrets/{{ . }}, readOnly: true}
 {{- end }}
 {{- end }}

@@ -26,7 +26,7 @@ For a viewer's chart that depends on this chart, with the alias `proxy`:
 {{- define "progressive-proxy.volumes" -}}
 - name: progressive-proxy-config
   configMap: {name: {{ include "progressive-proxy.fullname" . }}}
-{{- range .Values.secrets }}
+{{- range (include "progressive-proxy.secrets" . | fromJson).list }}
 - name: progressive-proxy-secret-{{ . }}
   secret: {secretName: {{ . }}, defaultMode: 0444}
 {{- end }}

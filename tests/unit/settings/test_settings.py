@@ -19,7 +19,7 @@ ORIGIN_KEYS = (
     "name, url, default, profile, labels, rendered, trust, timeouts, limits, tls, credentials, forward"
 )
 SETTINGS_KEYS = (
-    "listen, ready, origins, access, cors, profiles, profile, choose, alternates, workers, cache, log"
+    "listen, admin, ready, origins, access, cors, profiles, profile, choose, alternates, workers, cache, log"
 )
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -482,3 +482,20 @@ def test_an_origin_with_credentials_of_our_own_gets_no_viewers() -> None:
 @pytest.mark.parametrize("name", ["", "a b", "a=b", "a;b", "a,b", "ä"])
 def test_what_no_cookie_is_called_is_refused(name: str) -> None:
     assert len(faults(f"origins: [{{url: http://a, forward: {{cookies: ['{name}']}}}}]")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "listen: {admin: '0.0.0.0:1'}\nadmin: {open: true}",
+            "open is possible only",
+        ),
+        ("admin: {open: true, token_file: /t}", "set either token_file or open"),
+    ],
+)
+def test_the_admin_listener_is_never_open_to_a_network(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"origins: [{{url: http://a}}]\n{text}\n")
+    with pytest.raises(ConfigurationError, match=words):
+        load(path)

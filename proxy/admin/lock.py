@@ -1,0 +1,89 @@
+"""The lock of the admin listener: plans, purges and the origins' reports need the operator's token.
+
+Without a token these routes are off. Health and metrics stay open, because the kubelet and Prometheus ask for
+them.
+
+The token comes as a bearer in `Proxy-Authorization` (RFC 9110 11.7.1) or in `Authorization` (RFC 6750 2.1). A
+request for a plan may carry both headers: its `Authorization` then belongs to the origin, as for a viewer.
+"""
+
+import hmac
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request
+
+from proxy.errors import AdminLocked, AdminOff, ConfigurationError
+from proxy.origin.rotation import Files, Rotating
+
+FEWEST = 16
+"""Characters of the shortest token that is accepted."""
+
+_TOKEN = re.compile(rb"[\x21-\x7e]+")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Admits requests to what is not open to everybody."""
+
+    token: Rotating[bytes] | None
+    """The operator's token; None if there is none."""
+    is_open: bool = False
+    """True if everybody is admitted, on loopback."""
+
+    @property
+    def is_off(self) -> bool:
+        """True if nobody can be admitted."""
+        return self.token is None and not self.is_open
+
+    async def admit(self, request: Request) -> None:
+        """Raises `AdminOff`, `AdminLocked`."""
+        if self.is_open:
+            return
+        if self.token is None:
+            raise AdminOff("set admin.token_file to use this")
+        token = await self.token.current()
+        if not any(hmac.compare_digest(shown, token) for shown in _shown(request)):
+            raise AdminLocked("a bearer with the admin token is required")
+
+    async def without_token(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The headers of an admitted request without the operator's token, which no origin may see."""
+        token = None if self.token is None else await self.token.current()
+        return [
+            pair
+            for pair in headers
+            if pair[0] != "proxy-authorization" and not (pair[0] == "authorization" and _is(pair[1], token))
+        ]
+
+
+def lock_of(token_file: Path | None, *, is_open: bool) -> Lock:
+    """Reads the token, which blocks. Raises `ConfigurationError`."""
+    if token_file is None:
+        if not is_open:
+            _log.info("plans, purges and /origins are off: no admin.token_file is set")
+        return Lock(None, is_open)
+
+    def token_of(contents: Sequence[bytes]) -> bytes:
+        token = contents[0].strip()
+        if len(token) < FEWEST or not _TOKEN.fullmatch(token):
+            words = f"a token has at least {FEWEST} characters, printable ASCII without spaces"
+            raise ConfigurationError(f"{token_file}: {words}")
+        return token
+
+    return Lock(Rotating(Files((token_file,), token_of)))
+
+
+def _shown(request: Request) -> list[bytes]:
+    names = (b"proxy-authorization", b"authorization")
+    values = (value for name, value in request.scope["headers"] if name in names)
+    return [value[7:].strip() for value in values if value[:7].lower() == b"bearer "]
+
+
+def _is(value: str, token: bytes | None) -> bool:
+    shown = value.encode("utf-8", "surrogateescape")
+    is_bearer = token is not None and shown[:7].lower() == b"bearer "
+    return is_bearer and hmac.compare_digest(shown[7:].strip(), token or b"")

@@ -1,0 +1,43 @@
+"""Purges over HTTP, on the admin listener: drop all that is held of a study, a series or an instance."""
+
+from collections.abc import Callable, Iterable
+
+from fastapi import APIRouter
+
+from proxy.errors import UnknownName
+from proxy.frame.scope import FrameScope
+from proxy.wire.resource import FrameResource, parse_frame_path
+
+
+def create_purge_api(forget: Callable[[FrameScope], None], origins: Iterable[str]) -> APIRouter:
+    """Builds the routes. `forget` drops a scope; `origins` are the names of all origins."""
+    router = APIRouter(prefix="/cache", tags=["cache"])
+    names = tuple(origins)
+
+    at_study, at_series = "/studies/{study}", "/studies/{study}/series/{series}"
+
+    @router.delete(at_study, status_code=204, summary="Drop all that is held of a study.")
+    async def purge_study(study: str, origin: str | None = None) -> None:
+        purge(origin, study)
+
+    @router.delete(at_series, status_code=204, summary="Drop all that is held of a series.")
+    async def purge_series(study: str, series: str, origin: str | None = None) -> None:
+        purge(origin, study, series)
+
+    @router.delete(
+        f"{at_series}/instances/{{instance}}",
+        status_code=204,
+        summary="Drop all that is held of an instance.",
+    )
+    async def purge_instance(study: str, series: str, instance: str, origin: str | None = None) -> None:
+        purge(origin, study, series, instance)
+
+    def purge(origin: str | None, study: str, series: str = "", instance: str = "") -> None:
+        """Drops a scope at one origin, or at all of them. Raises `UnknownName`, `BadResource`."""
+        if origin is not None and origin not in names:
+            raise UnknownName(f"no origin has that name; the origins are {', '.join(names)}")
+        parse_frame_path(FrameResource(study, series or study, instance or study, 1).path)  # are these UIDs?
+        for name in names if origin is None else (origin,):
+            forget(FrameScope(name, study, series, instance))
+
+    return router
