@@ -13,6 +13,7 @@ from proxy.measure.link import run_link
 from proxy.measure.network import Network as Shaped
 from proxy.measure.server import Server
 from proxy.telemetry.telemetry import Telemetry
+from tests.bench.busy import livez, probed
 from tests.bench.cells import loaded
 from tests.bench.shared import (
     FIRST,
@@ -22,6 +23,7 @@ from tests.bench.shared import (
     frame_path,
     print_row,
     proxy,
+    proxy_and_admin,
     run_origin,
     run_paced_origin,
     start,
@@ -114,19 +116,28 @@ def _many() -> None:
         "byte of a response.\n"
     )
     print_row(("", "p50", "p95"), WIDTHS)
-    fronts: dict[str, Front] = {"directly": nullcontext, "progressive-proxy": proxy, **RIVALS}
-    for name, front in fronts.items():
-        try:
-            with Children() as children, front(start(children, "origin", run_origin)) as url:
-                seen = sorted(uvloop.run(_viewed(url)))
-        except NotInstalled as missing:
-            print(f"{name:{WIDTHS[0]}}{missing}")
-        else:
-            shown = [f"{1000 * seen[int(len(seen) * share)]:.1f}" for share in (0.5, 0.95)]
-            print_row((name, *shown), WIDTHS)
+    with Children() as children:
+        origin = start(children, "origin", run_origin)
+        _show("directly", origin)
+        with proxy_and_admin(origin) as (url, admin):
+            _show("progressive-proxy", url, admin)
+        for name, front in RIVALS.items():
+            try:
+                with front(origin) as url:
+                    _show(name, url)
+            except NotInstalled as missing:
+                print(f"{name:{WIDTHS[0]}}{missing}")
 
 
-async def _viewed(url: str) -> list[float]:
+def _show(name: str, url: str, admin: str = "") -> None:
+    seen, alive = uvloop.run(_viewed(url, admin))
+    print_row((name, *(f"{1000 * seen[int(len(seen) * share)]:.1f}" for share in (0.5, 0.95))), WIDTHS)
+    if alive:
+        print(f"  {livez(alive)}")
+
+
+async def _viewed(url: str, admin: str) -> tuple[list[float], list[float]]:
+    """Seconds until the first byte of each response, and those of `/livez` meanwhile; both in order."""
     seen: list[float] = []
     headers = {"Accept": "image/jphc", "Range": f"bytes=0-{FIRST - 1}"}
 
@@ -148,5 +159,6 @@ async def _viewed(url: str) -> list[float]:
 
             await asyncio.gather(*(connection() for _ in range(6)))
 
-    await asyncio.gather(*(view(number) for number in range(VIEWERS)))
-    return seen
+    async with probed(admin) as alive:
+        await asyncio.gather(*(view(number) for number in range(VIEWERS)))
+    return sorted(seen), sorted(alive)
