@@ -118,7 +118,10 @@ def events_in(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @asynccontextmanager
 async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any) -> AsyncIterator[House]:
-    """Runs an origin and the proxy, and provides a viewer that is connected to the proxy."""
+    """Runs an origin and the proxy, and provides a viewer that is connected to the proxy.
+
+    `client` has the certificates of the viewer, if the proxy's settings say that it speaks TLS.
+    """
     async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings, wait=wait) as built:
         yield built
 
@@ -127,23 +130,26 @@ async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any
 async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool) -> AsyncIterator[House]:
     window_of = settings.pop("window_of", SlowLine)
     first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
+    client = settings.pop("client", None)
     given = {"origins": [first], "admin": {"open": True}, **settings}
     app = await asyncio.to_thread(lambda: create_app(Settings(**given), window_of))
     grace = app.settings.listen.grace
+    near, nearer = await asyncio.to_thread(lambda: [Transport(PATIENCE, client) for _ in range(2)])
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]
-    viewers, admin = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in sockets)
+    scheme = "http" if app.tls is None else "https"
+    viewers, admin = (f"{scheme}://127.0.0.1:{s.getsockname()[1]}" for s in sockets)
     stop = asyncio.Event()
     door = Door(app)
     listeners = (
-        Listener(door, sockets[0], grace, app.rules),
-        Listener(app.admin, sockets[1], grace, app.admin_rules),
+        Listener(door, sockets[0], grace, app.rules, app.tls),
+        Listener(app.admin, sockets[1], grace, app.admin_rules, app.admin_tls),
     )
     async with app.running(), asyncio.TaskGroup() as group:
         serving = group.create_task(serve(*listeners, stop, app.plans.tasks.close))
         try:
             async with (
-                httpx.AsyncClient(base_url=viewers, transport=Transport(PATIENCE), timeout=None) as viewer,
-                httpx.AsyncClient(base_url=admin, transport=Transport(PATIENCE), timeout=None) as desk,
+                httpx.AsyncClient(base_url=viewers, transport=near, timeout=None) as viewer,
+                httpx.AsyncClient(base_url=admin, transport=nearer, timeout=None) as desk,
             ):
                 if wait and app.greeting is not None:
                     await asyncio.shield(app.greeting)  # so that no greeting comes in the middle of a story

@@ -41,8 +41,8 @@ class Lock:
         return self.token is None and not self.is_open
 
     async def admit(self, request: Request) -> None:
-        """Raises `AdminOff`, `AdminLocked`."""
-        if self.is_open:
+        """Lets in a client with a certificate, or with the token. Raises `AdminOff`, `AdminLocked`."""
+        if self.is_open or getattr(request.state, "certificate", None):
             return
         if self.token is None:
             raise AdminOff("set admin.token_file to use this")

@@ -10,8 +10,12 @@ readable. So that the loop does not spin, the socket is then not watched for a m
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
+
+from proxy.origin.rotation import Rotating
 
 AT_ONCE = 32
 """Maximum number of connections that are accepted before others have their turn."""
@@ -22,16 +26,31 @@ _NO_ROOM = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """TLS of the connections."""
+
+    contexts: Rotating[ssl.SSLContext]
+    """The newest certificate; a connection keeps the one with which it began."""
+    within: float
+    """Seconds for the handshake."""
+
+
 class Accepting:
     """Accepts connections until it is closed. The socket itself stays open."""
 
     def __init__(
-        self, listener: socket.socket, protocol_of: Callable[[], asyncio.Protocol], pause: float = PAUSE
+        self,
+        listener: socket.socket,
+        protocol_of: Callable[[], asyncio.Protocol],
+        tls: Handshake | None = None,
+        pause: float = PAUSE,
     ) -> None:
         """Starts at once. The socket must not block. Each connection gets its own protocol."""
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._protocol_of = protocol_of
+        self._tls = tls
         self._seconds = pause
         self._connecting: set[asyncio.Task[None]] = set()
         self._resting: asyncio.TimerHandle | None = None
@@ -67,9 +86,14 @@ class Accepting:
             _log.warning("no room for new connections", extra={"why": error.strerror})
 
     async def _connect(self, accepted: socket.socket) -> None:
+        connect = self._loop.connect_accepted_socket
         try:
-            await self._loop.connect_accepted_socket(self._protocol_of, accepted)
-        except OSError:
+            if self._tls is None:
+                await connect(self._protocol_of, accepted)
+            else:
+                context, within = await self._tls.contexts.current(), self._tls.within
+                await connect(self._protocol_of, accepted, ssl=context, ssl_handshake_timeout=within)
+        except OSError:  # errors of TLS, too
             accepted.close()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -30,11 +31,14 @@ from proxy.frame.scope import FrameScope
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
 from proxy.origin.forms import OriginReport
+from proxy.origin.rotation import Rotating
 from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
 from proxy.service.rules import Rules
+from proxy.service.tls import contexts
+from proxy.settings.listening import ListenTls
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.settings.sections import OriginSettings
@@ -69,6 +73,13 @@ def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
     return aws(own.aws_region, own.aws_service) if own.aws_region is not None else None
 
 
+def tls_of(tls: ListenTls, *, is_required: bool) -> Rotating[ssl.SSLContext] | None:
+    """The certificates of a listener; None if it speaks plain HTTP. Raises `ConfigurationError`."""
+    if tls.certificate_file is None or tls.key_file is None:
+        return None
+    return contexts(tls.certificate_file, tls.key_file, tls.client_ca_file, is_required=is_required)
+
+
 class App:
     """One service: an application for viewers, and one for administrators."""
 
@@ -81,6 +92,10 @@ class App:
         self.telemetry = Telemetry()
         self.settings = settings
         self._via = Via()
+        self.tls = tls_of(settings.listen.tls, is_required=True)
+        """Certificates of the viewers' listener; None if it speaks plain HTTP."""
+        self.admin_tls = tls_of(settings.listen.tls, is_required=False)
+        """The same for the admin listener."""
         cache = settings.cache
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}

@@ -82,6 +82,8 @@ class Http1(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection of which nothing is heard is idle."""
         super().connection_made(transport)
+        if certificate := transport.get_extra_info("peercert"):  # TLS has verified it
+            self.app_state = {**self.app_state, "certificate": certificate}
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )

@@ -8,13 +8,15 @@ ready.
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import uvicorn
 
-from proxy.service.accepting import Accepting
+from proxy.origin.rotation import Rotating
+from proxy.service.accepting import Accepting, Handshake
 from proxy.service.http1 import Http1
 from proxy.service.rules import Rules
 
@@ -31,6 +33,7 @@ class Listener(uvicorn.Server):
         listener: socket.socket,
         grace: float,
         rules: Rules = Rules(),  # noqa: B008  # a frozen value
+        tls: Rotating[ssl.SSLContext] | None = None,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -46,6 +49,8 @@ class Listener(uvicorn.Server):
         )
         super().__init__(config)
         self._listener = listener
+        self._rules = rules
+        self._tls = tls
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -54,7 +59,8 @@ class Listener(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to accept connections, in uvicorn's stead."""
-        self.servers: list[Any] = [Accepting(each, self._protocol) for each in sockets or ()]
+        tls = None if self._tls is None else Handshake(self._tls, self._rules.header_seconds)
+        self.servers: list[Any] = [Accepting(each, self._protocol, tls) for each in sockets or ()]
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

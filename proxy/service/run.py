@@ -11,8 +11,8 @@ import uvloop
 
 from proxy.service.app import App, create_app
 from proxy.service.listeners import Listener, open_socket, serve
+from proxy.settings.listening import split_address
 from proxy.settings.model import Settings
-from proxy.settings.sections import split_address
 from proxy.telemetry import logs
 
 _log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     async with app.running():
         _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        ours = Listener(app.viewers, viewers, grace, app.rules)
-        both = ours, Listener(app.admin, admin, grace, app.admin_rules)
+        ours = Listener(app.viewers, viewers, grace, app.rules, app.tls)
+        both = ours, Listener(app.admin, admin, grace, app.admin_rules, app.admin_tls)
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

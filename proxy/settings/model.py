@@ -15,18 +15,16 @@ from proxy.access.caller import Forward, Policy
 from proxy.codecs.jobs import Offered
 from proxy.plan.choice import ProfileChoice, Rule
 from proxy.plan.profile import STOCK, Profile, stock_profile
+from proxy.settings.listening import AdminSettings, Listen, split_address
 from proxy.settings.reading import read
 from proxy.settings.sections import (
-    AdminSettings,
     AlternateSettings,
     CacheSettings,
     CorsSettings,
-    Listen,
     Log,
     OriginSettings,
     Ready,
     WorkersSettings,
-    split_address,
 )
 from proxy.wire.via import Via
 

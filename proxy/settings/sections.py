@@ -1,10 +1,9 @@
 """The sections of the configuration as frozen values. Imports pydantic."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from proxy.codecs.jobs import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan import values
@@ -14,72 +13,11 @@ KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 
-_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", re.ASCII)
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """Splits an address into host and port. Raises `ValueError`.
-
-    >>> split_address("127.0.0.1:8080"), split_address("[::1]:0")
-    (('127.0.0.1', 8080), ('::1', 0))
-    """
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[3]) > 65535:
-        raise ValueError("must be host:port, such as 127.0.0.1:8080")
-    return match[1] or match[2], int(match[3])
-
-
-def _checked_address(text: str) -> str:
-    split_address(text)
-    return text
-
-
 Scale = Annotated[tuple[int, int], BeforeValidator(values.scale), PlainSerializer(values.scale_written)]
 """The divisor of width and height, or the maximum pixels of a side."""
 
-Address = Annotated[str, AfterValidator(_checked_address)]
-"""The address of a listener; port 0 takes a free port."""
-
 Ready = Literal["started", "any-origin", "each-origin"]
 """Condition for the proxy to be ready."""
-
-
-class Listen(FrozenModel):
-    """The two listeners."""
-
-    viewers: Address = "127.0.0.1:8080"
-    """Address of the listener for viewers, as host:port."""
-    admin: Address = "127.0.0.1:8081"
-    """Address of the listener for metrics, health and plans, as host:port."""
-    grace: float = Field(30.0, ge=0)
-    """Seconds for running responses to finish after SIGTERM."""
-    hosts: tuple[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+)$")], ...] = ()
-    """Host names of the proxy, without ports, besides loopback and IP addresses; `*` is any name."""
-    url_bytes: ByteCount = Field(16 * KIB, ge=KIB)
-    """Maximum bytes of a request's URL."""
-    header_bytes: ByteCount = Field(32 * KIB, ge=KIB)
-    """Maximum bytes of all headers of a request; also of its chunk extensions and trailers."""
-    header_seconds: float = Field(10.0, gt=0)
-    """Maximum seconds from a request's first byte to the end of its headers."""
-    body_rate: ByteCount = Field(500, ge=0)
-    """Minimum bytes per second of a request's body, on average; 0 is no minimum."""
-    pause: float = Field(0.03, ge=0)
-    """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""
-
-
-class AdminSettings(FrozenModel):
-    """Access to plans, purges and `/origins` on the admin listener; by default, nobody has it."""
-
-    token_file: Path | None = None
-    """File with the token that requests have to show as a bearer; read again when the file changes."""
-    open: bool = False
-    """Admit everybody. Possible only if `listen.admin` is a loopback address; for trials on one machine."""
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        if self.open and self.token_file is not None:
-            raise ValueError("admin: set either token_file or open")
-        return self
 
 
 class Timeouts(FrozenModel):

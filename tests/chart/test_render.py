@@ -2,6 +2,7 @@
 
 import json
 import os
+from base64 import b64decode
 from itertools import pairwise
 from pathlib import Path
 
@@ -218,3 +219,40 @@ def test_nothing_names_a_registry() -> None:
     assert len(texts) > 20
     for host in ("docker.io", "ghcr.io", "quay.io", "gcr.io", "registry.k8s.io", os.sep + "work" + os.sep):
         assert not any(host in text for text in texts)
+
+
+def test_tls_reaches_whoever_asks_the_pods() -> None:
+    manifest = rendered("helm4", "tls")
+    container = one("Deployment", manifest)["spec"]["template"]["spec"]["containers"][0]
+    probes = [container[f"{name}Probe"]["httpGet"]["scheme"] for name in ("startup", "readiness", "liveness")]
+    assert probes == ["HTTPS"] * 3
+    endpoint = one("ServiceMonitor", manifest)["spec"]["endpoints"][0]
+    assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", {"serverName": "imaging.example"})
+    answers = one("Pod", manifest, "-test")["spec"]["containers"][1]
+    assert answers["command"][-1].startswith("https://")
+    clients = ("--set", "config.listen.tls.client_ca_file=/etc/ca.pem")
+    assert [
+        each["name"] for each in one("Pod", rendered("helm4", "tls", *clients), "-test")["spec"]["containers"]
+    ] == ["configuration"]
+
+
+def test_the_operator_s_token_is_taken_or_made() -> None:
+    for more, name in (
+        ((), "operator"),
+        (("--set", "admin.secret=,admin.create=true"), "imaging-progressive-proxy-admin"),
+    ):
+        manifest = rendered("helm4", "tls", *more)
+        config = yaml.safe_load(one("ConfigMap", manifest)["data"]["config.yaml"])
+        folder = f"/etc/progressive-proxy/secrets/{name}"
+        assert config["admin"] == {"token_file": f"{folder}/token"}
+        spec = one("Deployment", manifest)["spec"]["template"]["spec"]
+        mounts = {each["mountPath"]: each["name"] for each in spec["containers"][0]["volumeMounts"]}
+        volumes = {each["name"]: each.get("secret", {}).get("secretName") for each in spec["volumes"]}
+        assert volumes[mounts[folder]] == name
+    made = one("Secret", manifest)
+    assert made["metadata"]["name"] == "imaging-progressive-proxy-admin"
+    assert len(b64decode(made["data"]["token"])) == 43
+    done = tried(
+        "helm4", "template", *RELEASE, CHART, "--values", values_of("tls"), "--set", "admin.create=true"
+    )
+    assert "admin: set secret, or create it, not both" in done.stderr

@@ -78,6 +78,7 @@ class NetworkPolicy(FrozenModel):
 class Monitoring(FrozenModel):
     enabled: bool
     labels: dict[str, str]
+    tlsConfig: Kubernetes  # noqa: N815  # the operator's word
     interval: Annotated[str, Field(pattern="^[0-9]+(s|m)$")]
 
 

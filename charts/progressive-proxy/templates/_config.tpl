@@ -37,6 +37,11 @@
 {{- end -}}
 {{- end }}
 
+{{/* The scheme of both listeners: http or https. */}}
+{{- define "progressive-proxy.scheme" -}}
+{{- ternary "https" "http" (not (empty (dig "listen" "tls" "certificate_file" "" .Values.config))) -}}
+{{- end }}
+
 {{/* The port of a listener: viewers or admin. */}}
 {{- define "progressive-proxy.port" -}}
 {{- $config := include "progressive-proxy.config" .context | fromYaml -}}

@@ -1,19 +1,20 @@
 {{/* The proxy's container: the part that a sidecar and a pod of its own have in common. */}}
 {{- define "progressive-proxy.container" -}}
+{{- $scheme := ternary ", scheme: HTTPS" "" (eq (include "progressive-proxy.scheme" .) "https") -}}
 name: progressive-proxy
 image: {{ include "progressive-proxy.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [serve, --config, /etc/progressive-proxy/config/config.yaml]
 env: {{- include "progressive-proxy.env" . | nindent 2 }}
 startupProbe: # the viewer starts after it succeeds; it waits for no origin
-  httpGet: {path: /livez, port: proxy-admin}
+  httpGet: {path: /livez, port: proxy-admin{{ $scheme }}}
   periodSeconds: 1
   failureThreshold: {{ .Values.startupSeconds }}
 readinessProbe:
-  httpGet: {path: /readyz, port: proxy-admin}
+  httpGet: {path: /readyz, port: proxy-admin{{ $scheme }}}
   periodSeconds: 5
 livenessProbe:
-  httpGet: {path: /livez, port: proxy-admin}
+  httpGet: {path: /livez, port: proxy-admin{{ $scheme }}}
   periodSeconds: 10
   timeoutSeconds: 5
 resources: {{- toYaml .Values.resources | nindent 2 }}

@@ -26,7 +26,7 @@ upstream progressive_proxy {
 
 {{/* For the `location` in the viewer's nginx: passes bytes on as they arrive, and leaves caching to the proxy. */}}
 {{- define "progressive-proxy.nginxLocation" -}}
-proxy_pass http://progressive_proxy/;
+proxy_pass {{ include "progressive-proxy.scheme" . }}://progressive_proxy/;
 proxy_http_version 1.1;
 proxy_set_header Connection "";
 proxy_set_header X-Forwarded-Host $http_host;

@@ -10,9 +10,9 @@ from proxy.access.caller import Forward
 from proxy.errors import ConfigurationError
 from proxy.plan.profile import STOCK
 from proxy.plan.stages import FetchPart, parts_of_frame
+from proxy.settings.listening import split_address
 from proxy.settings.model import Settings, load
 from proxy.settings.reading import MAX_BYTES, MAX_NODES, parse
-from proxy.settings.sections import split_address
 from tests.unit.plan.test_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
 ORIGIN_KEYS = (
