@@ -5,7 +5,7 @@ a status. After that, an error can only end the connection.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -15,12 +15,11 @@ from proxy.fetch.source import CacheOutcome, FrameSource
 from proxy.frame.frame import cut
 from proxy.frame.identity import Identity
 from proxy.viewers.response import Headers, ResponseHead, wrapping_of
+from proxy.viewers.turns import A_WRITE
 from proxy.wire.media import Envelope
 from proxy.wire.resource import FrameResource
 
 NAME = "progressive-proxy"
-A_TURN = 1024 * 1024
-"""Bytes of one response that are written before others have their turn in the event loop."""
 FIRST = 65536
 """Bytes of a codestream that count as a first picture in the metrics."""
 
@@ -93,7 +92,7 @@ async def send_frame(
     ready = tuple(cut(ready, 0, steps[0] - at))
     for step in steps:
         while at < step:
-            async for piece in _in_turns(ready or await source.take(at, step)):
+            for piece in _parts(ready or await source.take(at, step)):
                 at += len(piece)
                 await send(_body(piece, is_last=at == stop and not composed.after))
                 progress.count(len(piece), composed)
@@ -131,28 +130,20 @@ async def send_part(
         await send({"type": "http.response.start", "status": 200, "headers": headers})
     delimiter = wrapping.before if number == 0 else b"\r\n" + wrapping.before
     await send(_body(delimiter, is_last=False))
-    async for piece in _in_turns(pieces):
+    for piece in _parts(pieces):
         progress.sent += len(piece)
         await send(_body(piece, is_last=False))
     if is_last:
         await send(_body(wrapping.after, is_last=True))
 
 
-async def _in_turns(pieces: Sequence[bytes]) -> AsyncIterator[bytes | memoryview]:
-    """The same bytes, with a pause after each `A_TURN` of them in which others are served.
-
-    A connection on a fast line takes megabytes at once. Turns of 128 KiB cost a fifth to a third of the rate
-    of whole frames of 11 MB (`python -m tests.bench hits`).
-    """
-    written = 0
+def _parts(pieces: Sequence[bytes]) -> Iterator[bytes | memoryview]:
+    """The same bytes, at most `A_WRITE` of them at once."""
     for piece in pieces:
-        for at in range(0, len(piece), A_TURN):
-            if written >= A_TURN:
-                await asyncio.sleep(0)
-                written = 0
-            part = memoryview(piece)[at : at + A_TURN] if len(piece) > A_TURN else piece
-            written += len(part)
-            yield part
+        if len(piece) <= A_WRITE:
+            yield piece
+        else:
+            yield from (memoryview(piece)[at : at + A_WRITE] for at in range(0, len(piece), A_WRITE))
 
 
 def _cache_headers(progress: DeliveryProgress, *, is_all_here: bool) -> Headers:

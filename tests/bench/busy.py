@@ -82,6 +82,9 @@ def _kept_busy(url: str) -> Iterator[None]:
 async def _measured(url: str, admin: str) -> tuple[list[tuple[float, ...]], list[float]]:
     """For each round p50 and maximum over new and over kept connections; and the times of `/livez`."""
     rounds = []
+    for warmed in (_Connection(url), _Connection(admin or url, "livez" if admin else "")):
+        await warmed.first_byte()  # a server that is still starting has a queue
+        warmed.close()
     async with probed(admin) as alive:
         for _ in range(ROUNDS):
             found: list[float] = []
