@@ -115,6 +115,7 @@ def create_plans_api(plans: Plans, access: Access, default: str | None) -> APIRo
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
         frames = await _frames(plans, key, wanted, caller)
+        caller = await plans.admit(frames, caller)
         facts = frames.facts if isinstance(frames, SeriesFrames) else None
         try:
             run = plans.start(frames, caller, choice.choose(wanted.profile, origin, facts))
