@@ -11,6 +11,7 @@ caller whose yes is gone is asked about again.
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from proxy.access.caller import ASKED
 from proxy.errors import OriginRefused
@@ -49,11 +50,14 @@ class Proofs:
         self._clock = clock
         self._yes: dict[Name, Yes] = {}
         self._refused: dict[tuple[bytes, object], tuple[float, OriginRefused]] = {}
+        self._ended: dict[Name, int] = {}
+        self.refusals = 0
+        """Number of refusals so far. A request notes it when the head of its answer is in."""
         self.refused_for = REFUSED_FOR
         """Seconds for which a refusal is repeated."""
 
     def __len__(self) -> int:
-        return len(self._yes) + len(self._refused)
+        return len(self._yes) + len(self._refused) + len(self._ended)
 
     def yes(self, name: Name) -> Yes | None:
         """The yes that counts now, if there is one."""
@@ -64,27 +68,35 @@ class Proofs:
         """True if a yes should be renewed, since it is used and ends soon."""
         return self._clock() >= yes.renewed_from
 
-    def allow(self, name: Name, partition: bytes = ASKED) -> Yes:
-        """The origin let the caller read. A partition of its own stays its own while the yes counts."""
+    def allow(self, name: Name, partition: bytes = ASKED, refusals: int | None = None) -> Yes:
+        """The origin let the caller read. A partition of its own stays its own while the yes counts.
+
+        `refusals` is the number from when the answer came. If the caller was refused since, the yes counts
+        for nothing but the request that asked.
+        """
+        if refusals is not None and self._ended.get(name, 0) > refusals:
+            return Yes(0.0, 0.0, partition)
         before, now = self._yes.pop(name, None), self._clock()
         if before is not None and now < before.until and before.partition != ASKED:
             partition = before.partition
         yes = Yes(now + self._ttl, now + self._ttl * RENEWED_FROM, partition)
         self._yes[name] = yes
-        if len(self._yes) > MOST_KEPT:
-            del self._yes[next(iter(self._yes))]
+        _bound(self._yes)
         return yes
 
     def refuse(self, name: Name, what: object, error: OriginRefused) -> None:
         """The origin refused the caller; `what` is what was asked for. The yes for the study ends."""
         if error.status in GONE:
             return
+        self.refusals += 1
         self._yes.pop(name, None)
+        self._ended.pop(name, None)
+        self._ended[name] = self.refusals
         key = (name[0], what)
         self._refused.pop(key, None)
         self._refused[key] = self._clock() + self.refused_for, error
-        if len(self._refused) > MOST_KEPT:
-            del self._refused[next(iter(self._refused))]
+        _bound(self._ended)
+        _bound(self._refused)
 
     def check(self, identity: bytes, what: object) -> None:
         """Raises `OriginRefused` in the origin's own words if it refused the same a moment ago."""
@@ -93,3 +105,9 @@ class Proofs:
         until, error = self._refused.get((identity, what), (0.0, None))
         if error is not None and self._clock() < until:
             raise OriginRefused(error.status, error.challenge, location=error.location, is_repeated=True)
+
+
+def _bound(kept: dict[Any, Any]) -> None:
+    """Drops the oldest entry of a table that is too long."""
+    if len(kept) > MOST_KEPT:
+        del kept[next(iter(kept))]

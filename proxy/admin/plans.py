@@ -1,7 +1,7 @@
 """Plans over HTTP, on the admin listener: create a plan, get its status, follow its events, cancel it.
 
-The proxy forwards the caller's `Authorization` and `Cookie` to the origin, as it does for a viewer. The frames
-that the plan fetched serve those whom the origin lets read them. A maker whom it refuses gets no plan.
+The proxy forwards the caller's `Authorization` and `Cookie` to the origin, as it does for a viewer. The
+frames of a plan serve those whom the origin lets read them. A maker whom it refuses gets no plan.
 """
 
 from collections.abc import AsyncIterator

@@ -5,8 +5,8 @@
     held, or being fetched ─► a probe asks, and all requests of this caller for the study wait for it
 
 A probe asks for the first bytes of the very frame, in the form that works at the origin, and leaves the rest
-unread. Metadata would be cheaper at an origin without ranges, but they say nothing about pixels. If the
-origin shows this caller another version than the one held, the caller gets a partition of its own.
+unread. Metadata would be cheaper at an origin without ranges, but they say nothing about pixels. If they
+differ from the copy held, or if validator or length do, the caller gets a partition of its own.
 """
 
 import asyncio
@@ -17,15 +17,17 @@ from dataclasses import dataclass, replace
 from proxy.access.caller import Caller
 from proxy.access.proofs import GONE, Name, Proofs, Yes
 from proxy.cache.store import Store
-from proxy.errors import OriginRefused, ProxyError, ShuttingDown
+from proxy.errors import OriginMismatch, OriginRefused, ProxyError, ShuttingDown
 from proxy.fetch.fills import Fills
 from proxy.fetch.tasks import Tasks
+from proxy.frame.frame import Frame, cut
 from proxy.frame.identity import IDENTIFYING, Claim
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
 from proxy.origin.client import Origin
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
+from proxy.wire.text import is_text
 
 AT_ONCE = 64
 """Most probes that ask an origin at once; others wait."""
@@ -127,6 +129,7 @@ class Permits:
 
     async def _ask(self, name: Name, asked: OriginRequest, probe: _Probe) -> None:
         """Asks, and notes what the origin says."""
+        refusals = self.proofs.refusals
         try:
             is_other = await self._is_other(asked)
         except OriginRefused as error:
@@ -140,30 +143,40 @@ class Permits:
             self._end(name, probe).set_exception(error)
         else:
             self._probed.labels("other" if is_other else "yes").inc()
-            yes = self.proofs.allow(name, name[0] if is_other else asked.key.partition)
+            yes = self.proofs.allow(name, name[0] if is_other else asked.key.partition, refusals)
             self._end(name, probe).set_result(yes)
 
     async def _is_other(self, asked: OriginRequest) -> bool:
         """True if the origin shows this caller another version than the one held. Raises `OriginError`."""
-        origin = self._origins[asked.key.origin]
+        origin, leading = self._origins[asked.key.origin], b""
         async with (
             self._places[asked.key.origin],
             origin.fetch(asked, Span(0, IDENTIFYING), None, "probe") as answer,
         ):
             claim = answer.claim
+            async for chunk in answer.chunks:
+                leading += chunk
+                if len(leading) >= IDENTIFYING:
+                    break
+        if is_text(claim.label, leading[:IDENTIFYING], claim.total):
+            raise OriginMismatch("a text that is labelled as a frame", "text")
         held = await self._held(asked.key)
-        if held is None:
-            return False
-        if held.form == claim.form and held.validator is not None and claim.validator is not None:
-            return held.validator != claim.validator
-        return held.total != claim.total
+        return held is not None and not _is_same(held, claim, leading)
 
-    async def _held(self, key: FrameKey) -> Claim | None:
+    async def _held(self, key: FrameKey) -> Frame | None:
         fill = self._fills.get(key)
-        if fill is not None and fill.claim is None:
-            with suppress(ProxyError):
-                await fill.describe()
-        if fill is not None and fill.claim is not None:
-            return fill.claim
-        frame = self._store.get(key)
-        return None if frame is None else frame.identity.claim
+        if fill is None:
+            return self._store.get(key)
+        with suppress(ProxyError):
+            await fill.describe()
+        return fill.frame()
+
+
+def _is_same(held: Frame, claim: Claim, leading: bytes) -> bool:
+    """True if an answer with this claim and these first bytes can be of the version held."""
+    known = held.identity.claim
+    is_named = known.form == claim.form and None not in (known.validator, claim.validator)
+    if known.total != claim.total or (is_named and known.validator != claim.validator):
+        return False
+    size = min(IDENTIFYING, held.size, len(leading))
+    return b"".join(cut(held.pieces, 0, size)) == leading[:size]

@@ -8,7 +8,7 @@ from proxy.wire.multipart import wrap
 from proxy.wire.ranges import Span
 from tests.guarded_origin import BODIES, OTHER_STUDY, SERIES, SINGLE, GuardedOrigin, guarded, who_asks
 from tests.house import cache_did, house
-from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest, running
+from tests.scripted_origin import LABEL, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest, running
 
 pytestmark = pytest.mark.anyio
 
@@ -256,3 +256,29 @@ async def test_what_is_missing_says_nothing_about_other_frames() -> None:
             await at.ask("a", path)
         answers = await asyncio.gather(*(at.did("b", path) for path in FRAMES))
         assert answers == [(404, ""), HIT, HIT, HIT]
+
+
+async def test_a_page_to_log_in_is_no_yes_whatever_its_label() -> None:
+    origin, page = GuardedOrigin("a"), b"<!doctype html><title>Log in</title>" + b" " * 5000
+    origin.refusal = Reply(200, {"content-type": LABEL, "etag": '"page"'}, (page,))
+    async with guarded(origin) as at:
+        assert await at.did("a", FRAMES[0]) == MISS
+        for path in (FRAMES[1], FRAMES[0], FRAMES[0]):
+            refused = await at.ask("b", path)
+            assert (refused.status_code, refused.json()["title"]) == (502, "OriginMismatch")
+        assert (at.probes(), at.probes("failed")) == (0, 2)
+
+
+async def test_other_first_bytes_are_another_version_without_any_validator() -> None:
+    origin, masked = GuardedOrigin("a", "b"), codestream(len(BODIES[0]), seed=99)
+
+    def then(asked: Asked) -> Reply | None:
+        shown = masked if who_asks(asked) == "b" else origin.frames.get(asked.path)
+        return honest(shown, asked, etag="") if shown and "/frames/" in asked.path else None
+
+    origin.then = then
+    async with guarded(origin) as at:
+        assert (await at.ask("a", FRAMES[0])).content == BODIES[0]
+        assert (await at.ask("b", FRAMES[0])).content == masked
+        assert (await at.ask("a", FRAMES[0])).content == BODIES[0]
+        assert at.probes("other") == 1

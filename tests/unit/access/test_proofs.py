@@ -89,6 +89,19 @@ def test_a_partition_of_its_own_stays_its_own_while_the_yes_counts(clock: Clock)
     assert book.allow(ANNE).partition == ASKED
 
 
+def test_a_yes_that_a_refusal_has_overtaken_does_not_count(clock: Clock) -> None:
+    book = Proofs(60, clock)
+    refusals = book.refusals
+    book.refuse(ANNE, "frame", FORBIDDEN)
+    assert book.allow(ANNE, ASKED, refusals).partition == ASKED
+    assert book.yes(ANNE) is None
+    for name in OTHERS:
+        book.allow(name, ASKED, refusals)
+        assert book.yes(name) is not None
+    book.allow(ANNE, ASKED, book.refusals)
+    assert book.yes(ANNE) is not None
+
+
 def test_the_book_has_a_bound(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proofs, "MOST_KEPT", 10)
     book = Proofs(60, clock)
@@ -96,6 +109,6 @@ def test_the_book_has_a_bound(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> 
     for name in names:
         book.allow(name)
         book.refuse((name[0], "pacs", "2"), "frame", FORBIDDEN)
-    assert len(book) == 20
+    assert len(book) == 30
     assert book.yes(names[0]) is None
     assert book.yes(names[-1]) is not None
