@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from proxy.access.proofs import GONE
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import ResolutionTarget, TargetEnd
 from proxy.errors import OriginRefused
@@ -29,7 +30,10 @@ class Askers:
         self._refused: dict[bytes, OriginRefused] = {}
 
     def join(self, asked: OriginRequest) -> None:
-        """One more caller wants the frame."""
+        """One more caller wants the frame, and may read the study now."""
+        error = self._refused.get(asked.identity)
+        if error is not None and error.status not in GONE:
+            del self._refused[asked.identity]  # the origin changed its mind
         if asked.identity and asked.identity != self.now.identity and asked.identity not in self._refused:
             self._waiting[asked.identity] = asked
 

@@ -155,6 +155,7 @@ class Fills:
                 return await self._fetch_once(fill, asked, part, is_first=is_first, is_anew=is_anew)
             except OriginRefused as error:
                 if not fill.askers.pass_on(asked, error):
+                    self._close(fill, asked)
                     raise
             except OriginHungUp:
                 if is_anew:
@@ -234,6 +235,12 @@ class Fills:
 
     def _is_current(self, fill: Fill) -> bool:
         return self._table.get(fill.order.key) is fill
+
+    def _close(self, fill: Fill, asked: OriginRequest) -> None:
+        """All who asked were refused. In the same step, so that nobody else joins and gets their refusal."""
+        if asked.identity and self._is_current(fill):
+            self._keep(fill)
+            del self._table[fill.order.key]
 
     def _keep(self, fill: Fill) -> None:
         frame = fill.frame()
