@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from proxy.access.proofs import GONE
+from proxy.access.proofs import is_of_caller
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import ResolutionTarget, TargetEnd
 from proxy.errors import OriginRefused
@@ -32,14 +32,17 @@ class Askers:
     def join(self, asked: OriginRequest) -> None:
         """One more caller wants the frame, and may read the study now."""
         error = self._refused.get(asked.identity)
-        if error is not None and error.status not in GONE:
+        if error is not None and is_of_caller(error.status):
             del self._refused[asked.identity]  # the origin changed its mind
         if asked.identity and asked.identity != self.now.identity and asked.identity not in self._refused:
             self._waiting[asked.identity] = asked
 
     def pass_on(self, asked: OriginRequest, error: OriginRefused) -> bool:
-        """The origin refused a request. Returns True if another caller's may be tried instead."""
-        if not asked.identity:
+        """The origin refused a request. Returns True if another caller's may be tried instead.
+
+        The origin may lack for one caller a frame that it has for another. Other refusals are for all.
+        """
+        if not asked.identity or not (is_of_caller(error.status) or error.status in (404, 410)):
             return False
         self._refused[asked.identity] = error
         if asked is not self.now:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from proxy.access.caller import Caller
-from proxy.access.proofs import GONE, Name, Proofs, Yes
+from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
 from proxy.cache.store import Store
 from proxy.errors import OriginMismatch, OriginRefused, ProxyError, ShuttingDown
 from proxy.fetch.fills import Fills
@@ -82,6 +82,10 @@ class Permits:
             if not is_asked_first and self._is_asked_by_its_fetch(caller, key):
                 return caller
             yes = await self._asked(name, caller, key.plain)
+        elif not self.proofs.may_read_others(name, yes):
+            # A fetch compares nothing, so the first frame that another caller fetched is compared.
+            if not self._is_asked_by_its_fetch(caller, key):
+                yes = await self._asked(name, caller, key.plain)
         elif self.proofs.is_due(yes) and name not in self._probes:
             self._renew(name, caller, replace(key.plain, partition=yes.partition))
         return caller if caller.partition == yes.partition else replace(caller, partition=yes.partition)
@@ -101,7 +105,7 @@ class Permits:
             try:
                 return await asyncio.shield(probe.said)
             except OriginRefused as error:
-                if probe.key == key or error.status not in GONE:
+                if probe.key == key or is_of_caller(error.status):
                     raise  # what is missing says nothing about another frame
 
     def _renew(self, name: Name, caller: Caller, key: FrameKey) -> None:
@@ -143,7 +147,8 @@ class Permits:
             self._end(name, probe).set_exception(error)
         else:
             self._probed.labels("other" if is_other else "yes").inc()
-            yes = self.proofs.allow(name, name[0] if is_other else asked.key.partition, refusals)
+            partition = name[0] if is_other else asked.key.partition
+            yes = self.proofs.allow(name, partition, refusals, is_compared=True)
             self._end(name, probe).set_result(yes)
 
     async def _is_other(self, asked: OriginRequest) -> bool:

@@ -56,7 +56,7 @@ class Proving:
                 yield self._noting(name, asked, answer) if asked.identity else answer
         except OriginRefused as error:
             if asked.identity and not error.is_repeated:
-                self._proofs.refuse(name, asked.key.plain, error)
+                self._proofs.refuse(name, asked.key, error)
             raise
 
     def _noting(self, name: Name, asked: OriginRequest, answer: Answer) -> Answer:

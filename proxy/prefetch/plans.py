@@ -10,7 +10,7 @@ import logging
 import secrets
 
 from proxy.access.caller import Caller
-from proxy.access.proofs import GONE
+from proxy.access.proofs import is_of_caller
 from proxy.alternates.offered import Alternates
 from proxy.errors import OriginRefused, ProxyError, UnknownName
 from proxy.fetch.permits import Permits
@@ -75,7 +75,7 @@ class Plans:
         try:
             return await self._permits.admit(caller, key, is_asked_first=True)
         except OriginRefused as error:
-            if error.status not in GONE:
+            if is_of_caller(error.status):
                 raise
         return caller  # each fetch asks for itself
 

@@ -282,3 +282,23 @@ async def test_other_first_bytes_are_another_version_without_any_validator() -> 
         assert (await at.ask("b", FRAMES[0])).content == masked
         assert (await at.ask("a", FRAMES[0])).content == BODIES[0]
         assert at.probes("other") == 1
+
+
+async def test_a_caller_whose_fetch_was_its_proof_is_compared_before_it_reads_what_others_fetched() -> None:
+    origin, masked = GuardedOrigin("a", "b"), codestream(len(BODIES[0]), seed=99)
+    origin.then = lambda asked: (
+        honest(masked, asked) if who_asks(asked) == "b" and "/frames/" in asked.path else None
+    )
+    async with guarded(origin) as at:
+        assert (await at.ask("a", FRAMES[0])).content == BODIES[0]
+        assert (await at.ask("b", FRAMES[1])).content == masked
+        assert (await at.ask("b", FRAMES[0])).content == masked
+        assert at.probes("other") == 1
+
+
+async def test_the_only_reader_of_a_study_costs_no_probe() -> None:
+    origin = GuardedOrigin("a")
+    async with guarded(origin) as at:
+        for did in (MISS, HIT, HIT):
+            assert [await at.did("a", path) for path in FRAMES] == [did] * len(FRAMES)
+        assert len(origin.frame_requests) == len(FRAMES)

@@ -57,8 +57,8 @@ def test_a_refusal_ends_the_yes_of_that_caller_and_study(clock: Clock) -> None:
     assert all(book.yes(other) for other in OTHERS)
 
 
-@pytest.mark.parametrize("status", [404, 410])
-def test_a_frame_that_is_missing_tells_nothing_of_its_caller(status: int, clock: Clock) -> None:
+@pytest.mark.parametrize("status", [400, 404, 406, 410, 415])
+def test_what_is_about_the_frame_or_its_form_tells_nothing_of_the_caller(status: int, clock: Clock) -> None:
     book = Proofs(60, clock)
     book.allow(ANNE)
     book.refuse(ANNE, "frame", OriginRefused(status))
@@ -102,6 +102,19 @@ def test_a_yes_that_a_refusal_has_overtaken_does_not_count(clock: Clock) -> None
     assert book.yes(ANNE) is not None
 
 
+def test_the_only_reader_of_a_study_is_compared_with_nobody(clock: Clock) -> None:
+    book = Proofs(60, clock)
+    anne = book.allow(ANNE)
+    assert book.may_read_others(ANNE, anne)
+    bob = book.allow(OTHERS[0])
+    assert not book.may_read_others(ANNE, anne)
+    assert not book.may_read_others(OTHERS[0], bob)
+    assert book.may_read_others(OTHERS[0], book.allow(OTHERS[0], is_compared=True))
+    assert book.allow(OTHERS[0]).is_compared
+    clock.now += 60
+    assert not book.allow(OTHERS[0]).is_compared
+
+
 def test_the_book_has_a_bound(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proofs, "MOST_KEPT", 10)
     book = Proofs(60, clock)
@@ -109,6 +122,6 @@ def test_the_book_has_a_bound(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> 
     for name in names:
         book.allow(name)
         book.refuse((name[0], "pacs", "2"), "frame", FORBIDDEN)
-    assert len(book) == 30
+    assert len(book) == 31
     assert book.yes(names[0]) is None
     assert book.yes(names[-1]) is not None

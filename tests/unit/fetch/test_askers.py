@@ -64,6 +64,13 @@ def test_a_caller_who_may_read_again_reads_the_same_fill() -> None:
     assert askers.now is ANNE
 
 
+def test_a_form_that_is_refused_is_refused_for_all() -> None:
+    askers = Askers(ANNE)
+    askers.join(BOB)
+    assert not askers.pass_on(ANNE, OriginRefused(406))
+    askers.check(b"anne")
+
+
 def test_without_an_identity_nothing_is_passed_on() -> None:
     askers = Askers(NOBODY)
     askers.join(NOBODY)
