@@ -1,7 +1,8 @@
 """Plans over HTTP, on the admin listener: create a plan, get its status, follow its events, cancel it.
 
 The proxy forwards the caller's `Authorization` and `Cookie` to the origin, as it does for a viewer, but never
-the operator's token. Only requests with the same credential can use the frames that the plan fetched.
+the operator's token. The frames of a plan serve those whom the origin lets read them. A maker whom it refuses
+gets no plan.
 """
 
 from collections.abc import AsyncIterator
@@ -117,6 +118,7 @@ def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | No
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
         frames = await _frames(plans, key, wanted, caller)
+        caller = await plans.admit(frames, caller)
         facts = frames.facts if isinstance(frames, SeriesFrames) else None
         try:
             run = plans.start(frames, caller, choice.choose(wanted.profile, origin, facts))

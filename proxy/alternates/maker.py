@@ -87,7 +87,7 @@ class Maker(ABC):
 
     async def _material(self, asked: OriginRequest, demand: Demand) -> Material:
         key = asked.key.plain
-        plain = OriginRequest(key, asked.credentials, asked.trace, asked.validators)
+        plain = replace(asked, key=key)
         frames = await self._lists.get(key.series, asked.credentials)
         pixel = frames.pixel_of(key.resource)
         if pixel is None:

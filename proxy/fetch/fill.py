@@ -20,6 +20,7 @@ from time import monotonic
 from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fetch.account import NOTHING, FetchSize
+from proxy.fetch.askers import Askers
 from proxy.fetch.demand import Demand
 from proxy.fetch.order import DEFAULT_FIRST, FillOrder
 from proxy.fetch.reaches import Reaches
@@ -45,6 +46,7 @@ class Fill:
     ) -> None:
         """`first` is the size of the first fetch in bytes; `on_told` is called with each target's end."""
         self.order = order
+        self.askers = Askers(order.asked)
         self.first = first
         """Bytes of the first fetch; None is one plain request for the whole frame, or no first fetch."""
         self.chunks: list[bytes] = []

@@ -33,6 +33,7 @@ from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope, revoked
+from proxy.frame.supply import OriginRequest
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
 
@@ -117,7 +118,7 @@ class Fills:
             self._refuse(fill, _cause(group), heal)
         except* ProxyError as group:
             error = _cause(group)
-            self._revoke(fill.order.key, error)
+            self._revoke(fill.order.asked, error)
             self._end(fill, error)
         except* Exception as group:
             _log.error("a fill ended because of a fault inside the proxy", exc_info=_cause(group))
@@ -148,8 +149,14 @@ class Fills:
         start, stop, origin, patience = span.start, span.stop, fill.order.key.origin, Patience(fill)
         is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
+            asked = fill.askers.now
             try:
-                return await self._fetch_once(fill, Span(start, stop), is_first=is_first, is_anew=is_anew)
+                part = Span(start, stop)
+                return await self._fetch_once(fill, asked, part, is_first=is_first, is_anew=is_anew)
+            except OriginRefused as error:
+                if not fill.askers.pass_on(asked, error):
+                    self._close(fill, asked)
+                    raise
             except OriginHungUp:
                 if is_anew:
                     raise
@@ -169,7 +176,9 @@ class Fills:
                 self._metrics.asked_again.labels(origin).inc()
                 await asyncio.sleep(pause)
 
-    async def _fetch_once(self, fill: Fill, span: Span, *, is_first: bool, is_anew: bool) -> None:
+    async def _fetch_once(
+        self, fill: Fill, asked: OriginRequest, span: Span, *, is_first: bool, is_anew: bool
+    ) -> None:
         order, stage = fill.order, "first" if is_first else "completion"
         held = None if is_anew else fill.claim
 
@@ -178,7 +187,7 @@ class Fills:
 
         async with (
             order.source.gate.seat(fill.demand, size, is_first=is_first) as seat,
-            order.source.supplier.fetch(order.asked, span, held, stage, fill.demand, fill.stale) as answer,
+            order.source.supplier.fetch(asked, span, held, stage, fill.demand, fill.stale) as answer,
         ):
             if answer.is_unchanged:
                 fill.renew(answer.claim.lease)
@@ -211,19 +220,27 @@ class Fills:
         for key in [key for key in self._table if named.has(key)]:
             del self._table[key]
 
-    def _revoke(self, key: FrameKey, error: ProxyError) -> None:
+    def _revoke(self, asked: OriginRequest, error: ProxyError) -> None:
         """Drops what is held if the origin's error says that it no longer serves it."""
         if isinstance(error, OriginRefused) and error.is_repeated:
             return  # the refusal itself has dropped what it concerns
         status = error.status if isinstance(error, OriginRefused) else None
         if isinstance(error, OriginFailed):
             status = error.refused
-        named = revoked(key, status) if status is not None else None
+        if asked.identity not in (b"", asked.key.partition) and status in (401, 403):
+            return  # others may read it all the same
+        named = revoked(asked.key, status) if status is not None else None
         if named is not None:
             self.forget(named)
 
     def _is_current(self, fill: Fill) -> bool:
         return self._table.get(fill.order.key) is fill
+
+    def _close(self, fill: Fill, asked: OriginRequest) -> None:
+        """All who asked were refused. In the same step, so that nobody else joins and gets their refusal."""
+        if asked.identity and self._is_current(fill):
+            self._keep(fill)
+            del self._table[fill.order.key]
 
     def _keep(self, fill: Fill) -> None:
         frame = fill.frame()
@@ -255,7 +272,8 @@ class Fills:
             heal(fill)
 
     def _heal(self, fill: Fill) -> None:
-        self._start(replace(fill.order, first=None, stale=None), None, None, fill.demand.planned, None)
+        order = replace(fill.order, asked=fill.askers.now, first=None, stale=None)
+        self._start(order, None, None, fill.demand.planned, None)
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:

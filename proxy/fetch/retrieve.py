@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
+from proxy.fetch.askers import OwnView
 from proxy.fetch.fill import Fill
 from proxy.fetch.fills import Fills
 from proxy.fetch.order import FillOrder
@@ -43,6 +44,12 @@ class Retrieval:
     def key(self) -> FrameKey:
         """The key of the frame, for this caller."""
         return self.asked.key
+
+    def within(self, partition: bytes) -> "Retrieval":
+        """The same request in a partition."""
+        if partition == self.key.partition:
+            return self
+        return replace(self, asked=replace(self.asked, key=replace(self.key, partition=partition)))
 
     def may_have(self, reading: "Reading", identity: Identity) -> bool:
         """True if a response to another request may be used for this one too (RFC 9111 5.2.2.7)."""
@@ -94,6 +101,10 @@ class Retrieve:
         fill = reading.fill
         if fill is None:
             return reading
+        if wanted.asked.identity:
+            fill.askers.join(wanted.asked)
+            view = OwnView(fill, fill.askers, wanted.asked.identity)
+            reading = replace(reading, source=view)
         if wanted.planned is not None:
             fill.demand.plans += 1
             return replace(reading, is_planned=fill.demand.planned is not None)

@@ -1,7 +1,7 @@
 """The frames of a series, from its metadata, fetched once and kept for a short time (PS3.18 10.4).
 
-The lists are kept apart for each credential, because an origin may show different instances to different
-users.
+The lists are kept apart for each partition of callers, because an origin may show different instances to
+different users. A caller whom the origin did not let read yet asks for itself.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from itertools import accumulate
 from time import monotonic
 from urllib.parse import quote
 
-from proxy.errors import OriginMismatch
+from proxy.access.caller import ASKED
+from proxy.errors import OriginMismatch, OriginRefused
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Headers
@@ -181,12 +182,23 @@ class SeriesLists:
             self._ask(key, credentials)
         return None if held is None else held.facts
 
-    async def get(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
-        """Returns the frames of a series. Callers that wait share one request. Raises `OriginError`."""
+    async def get(self, key: SeriesKey, credentials: Headers, *, may_share: bool = True) -> SeriesFrames:
+        """Returns the frames of a series. Callers that wait share one request. Raises `OriginError`.
+
+        A caller that may not `share` gets only what the origin sends to these credentials.
+        """
         until, kept = self._kept.get(key, (0.0, None))
-        if kept is None or monotonic() > until or (kept.done() and self.held(key) is None):
-            kept = self._ask(key, credentials)
-        return await asyncio.shield(kept)  # a caller that leaves does not stop the others
+        is_free = kept is None or monotonic() > until or (kept.done() and self.held(key) is None)
+        if not (may_share or is_free):
+            return await self._read(key, credentials)
+        if kept is None or is_free:
+            return await asyncio.shield(self._ask(key, credentials))
+        try:
+            return await asyncio.shield(kept)  # a caller that leaves does not stop the others
+        except OriginRefused:
+            if key.partition != ASKED:
+                raise
+        return await self.get(key, credentials, may_share=may_share)  # the refusal was another caller's
 
     def _ask(self, key: SeriesKey, credentials: Headers) -> asyncio.Future[SeriesFrames]:
         asked = asyncio.ensure_future(self._read(key, credentials))

@@ -23,6 +23,8 @@ class OriginRequest:
     """Tracing headers of the viewer's request, and the list of proxies that it came through."""
     validators: Validators = None
     """The check that a completion must pass. None means strict if there is a strong validator."""
+    identity: bytes = b""
+    """The caller by a digest, if the origin has to let it read first; else empty."""
 
     @property
     def path(self) -> str:

@@ -10,8 +10,10 @@ import logging
 import secrets
 
 from proxy.access.caller import Caller
+from proxy.access.proofs import is_of_caller
 from proxy.alternates.offered import Alternates
-from proxy.errors import ProxyError, UnknownName
+from proxy.errors import OriginRefused, ProxyError, UnknownName
+from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesLists
 from proxy.fetch.tasks import Tasks
@@ -39,12 +41,14 @@ class Plans:
         lists: SeriesLists,
         chosen: CurrentChoice,
         alternates: Alternates,
+        permits: Permits,
         telemetry: Telemetry,
     ) -> None:
         self.chosen = chosen
         self._retrieve = retrieve
         self._lists = lists
         self._alternates = alternates
+        self._permits = permits
         self._telemetry = telemetry
         self._metrics = telemetry.metrics
         self._runs: dict[str, Run] = {}
@@ -61,8 +65,19 @@ class Plans:
         return run
 
     async def series(self, key: SeriesKey, caller: Caller) -> SeriesFrames:
-        """The frames of a series. Raises `OriginError`."""
-        return await self._lists.get(key, caller.credentials)
+        """The frames of a series, as the caller may read them. Raises `OriginError`."""
+        may_share = self._permits.knows(caller, key.study)
+        return await self._lists.get(key, caller.credentials, may_share=may_share)
+
+    async def admit(self, frames: SeriesFrames | ListedFrames, caller: Caller) -> Caller:
+        """The caller as it may read the first of these frames. Raises `OriginError`."""
+        key = FrameKey(caller.origin, caller.partition, frames.resource(0))
+        try:
+            return await self._permits.admit(caller, key, is_asked_first=True)
+        except OriginRefused as error:
+            if is_of_caller(error.status):
+                raise
+        return caller  # each fetch asks for itself
 
     def start(
         self,
@@ -88,6 +103,7 @@ class Plans:
             caller,
             self._retrieve,
             self._alternates,
+            self._permits,
             self._telemetry,
             lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
         )
@@ -123,8 +139,10 @@ class Plans:
         if prefetch.trigger == "none" or key.query or not is_trigger:
             return
         run = self._set_off.get(series)
-        if is_missed and run is not None and run.is_over and run.number != -self._latest:
-            del self._set_off[series]  # the viewer is back from a newer series that evicted this one
+        is_evicted = is_missed and run is not None and run.is_over and run.number != -self._latest
+        if is_evicted or (run is not None and run.is_refused):
+            # The viewer is back from a newer series that evicted this one, or the maker may read no longer.
+            del self._set_off[series]
         self.set_off(series, caller, profile, key.resource)
 
     def metadata_read(self, key: SeriesKey, caller: Caller) -> None:
@@ -154,7 +172,7 @@ class Plans:
         self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None, number: int
     ) -> None:
         try:
-            frames = await self._lists.get(key, caller.credentials)
+            frames = await self.series(key, caller)
             images = _window(frames, self.chosen.now.profile(profile).prefetch.window, last)
             before = self._set_off.get(key)
             if before is not None and not _has_moved(before.images, images):

@@ -20,6 +20,7 @@ from proxy.alternates.offered import Alternates
 from proxy.alternates.request import read_address, retrieval_of
 from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
+from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.fetch.source import FrameSource
@@ -31,6 +32,7 @@ from proxy.plan.queue import REQUEST_TYPES, StageCount
 from proxy.plan.stages import parts_of_frame
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.media import wanted_envelope
+from proxy.wire.problem import status_of
 from proxy.wire.request import split_url
 
 IN_FLIGHT = 16
@@ -87,6 +89,8 @@ class Run:
     """Fetches each frame."""
     alternates: Alternates
     """The alternates that stages can name by path."""
+    permits: Permits
+    """Lets the caller read what the origin lets it read."""
     telemetry: Telemetry
     """The metrics that the run updates."""
     on_fetched: Callable[[FrameKey, int, bool], None]
@@ -97,6 +101,8 @@ class Run:
     """Bytes that the run has fetched from the origin."""
     error: str = ""
     """Class name of the last error. Empty if there was none."""
+    is_refused: bool = False
+    """True if the origin lets the caller read no longer, so that each further fetch would be in vain."""
     plan: Plan = field(init=False)
     """The order of the fetches."""
     times: dict[str, StageTimes] = field(default_factory=dict)
@@ -127,13 +133,13 @@ class Run:
         self.state, self._began = State.RUNNING, perf_counter()
         running: set[asyncio.Task[None]] = set()
         try:
-            while self.fetched < self.profile.prefetch.budget:
+            while self.fetched < self.profile.prefetch.budget and not self.is_refused:
                 while len(running) < self._at_once and (fetch := self.plan.next()) is not None:
                     running.add(asyncio.create_task(self._carry_out(fetch)))
                 if not running:
                     break
                 _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            has_failed = self.error and not self.fetched
+            has_failed = self.is_refused or (self.error and not self.fetched)
             self.end(State.FAILED if has_failed else State.DONE if self.plan.is_done else State.SPENT)
         finally:
             # If the budget is spent or the run is cancelled, the fetches still in flight end with the run.
@@ -166,6 +172,7 @@ class Run:
             is_ok = False
         except ProxyError as error:
             is_ok, self.error = False, type(error).__name__
+            self.is_refused |= bool(self.caller.identity) and status_of(error) in (401, 403)
         told = {
             "stageId": fetch.stage,
             "image": fetch.image + self.images.start,
@@ -199,6 +206,8 @@ class Run:
         raise AssertionError("unreachable")
 
     async def _fetch_once(self, wanted: Retrieval) -> tuple[int, bool]:
+        self.caller = await self.permits.admit(self.caller, wanted.key)
+        wanted = wanted.within(self.caller.partition)
         opened = self.retrieve.open(wanted)
         is_cancelled = False
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from proxy.access.caller import Access
+from proxy.access.proofs import Proofs
 from proxy.admin.app import create_admin
 from proxy.admin.lock import lock_of
 from proxy.admin.plans import PLAN_BYTES, create_plans_api
@@ -24,6 +25,8 @@ from proxy.cache.memory import MemoryStore
 from proxy.codecs.workers import Workers
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
+from proxy.fetch.permits import Permits
+from proxy.fetch.proving import Proving
 from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.fetch.supplier import GatedSupplier, Suppliers
@@ -100,10 +103,12 @@ class App:
         store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
+        self.proofs = Proofs(settings.access.ttl)
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
-        access = Access(settings.access, settings.forward)
+        self._permits = Permits(self.proofs, self.origins, store, self.fills, self.telemetry)
+        access = Access(settings.access.policy, settings.forward, settings.access.counted_cookies)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
         self._lists = SeriesLists(self.origins)
@@ -111,19 +116,21 @@ class App:
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
         self._register_makers(suppliers, retrieve)
         alternates = Alternates(settings.offered, self.chosen)
-        self.plans = Plans(retrieve, self._lists, self.chosen, alternates, self.telemetry)
+        permits = self._permits
+        self.plans = Plans(retrieve, self._lists, self.chosen, alternates, permits, self.telemetry)
         frames = Frames(
             retrieve,
             self.chosen,
             self._lists,
             self.plans,
             alternates,
+            permits,
             self.telemetry,
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
         )
         default = settings.default_origin.name if settings.default_origin else None
-        pictures = Pictures({origin.name: origin.rendered for origin in settings.origins}, self._lists)
+        pictures = Pictures({o.name: o.rendered for o in settings.origins}, self._lists, permits)
         viewers = ViewersApp(
             self.origins,
             default,
@@ -190,7 +197,8 @@ class App:
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
-        return GatedSupplier(self.origins[origin.name], gate, origin.timeouts.stall)
+        proving = Proving(self.origins[origin.name], self.proofs)
+        return GatedSupplier(proving, gate, origin.timeouts.stall)
 
     def _register_makers(self, suppliers: Suppliers, retrieve: Retrieve) -> None:
         # Makers use no bandwidth of the origin and have their own queue, so this gate delays nothing.
@@ -219,7 +227,7 @@ class App:
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})
         self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
-            async with self.workers, self.fills.tasks, self.plans.tasks:
+            async with self.workers, self._permits.tasks, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
             self.greeting.cancel()

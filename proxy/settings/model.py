@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.access.admission import Admission, admission_of, is_loopback, leads_to
-from proxy.access.caller import Forward, Policy
+from proxy.access.caller import Forward
 from proxy.codecs.jobs import Offered
 from proxy.plan.choice import ProfileChoice, Rule
 from proxy.plan.profile import STOCK, Profile, stock_profile
+from proxy.settings.access import AccessSettings, WhoMayRead
 from proxy.settings.listening import AdminSettings, Listen, split_address
 from proxy.settings.reading import read
 from proxy.settings.sections import (
@@ -49,8 +50,8 @@ class Settings(BaseSettings):
     """When `/readyz` answers 200: once the proxy has `started`, or reached `any-origin` or `each-origin`."""
     origins: tuple[OriginSettings, ...] = Field(min_length=1)
     """The DICOMweb servers; at least one."""
-    access: Policy = "credential"
-    """Readers of a cached frame: only the credential that fetched the frame, or everybody (`shared`)."""
+    access: WhoMayRead = AccessSettings()
+    """The readers of a cached frame; the policy alone may stand in place of the section."""
     cors: CorsSettings = CorsSettings()
     """Cross-origin access for viewers' pages."""
     profiles: dict[str, Profile] = Field(default_factory=dict)

@@ -152,7 +152,7 @@ class ViewersApp:
 
         target = checked_target(path, request.query)
         origin = self._origins[caller.origin]
-        headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.credentials]
+        headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.forwarded]
         served = request.path if len(self._origins) > 1 else None
         named = None if request.method in SAFE else named_by(caller.origin, path)
         if named is not None:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Send
 from proxy.alternates.offered import Alternates
 from proxy.alternates.request import retrieval_of
 from proxy.errors import CodestreamError, OriginMismatch, OriginRefused, ProxyError
+from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.fetch.source import CacheOutcome, FrameSource, reduced
@@ -72,6 +73,7 @@ class Frames:
         lists: SeriesLists,
         plans: Plans,
         alternates: Alternates,
+        permits: Permits,
         telemetry: Telemetry,
         *,
         pause: float,
@@ -82,6 +84,7 @@ class Frames:
         self._lists = lists
         self._plans = plans
         self._alternates = alternates
+        self._permits = permits
         self._metrics = telemetry.metrics
         self._pause = pause
         self._log_uids = log_uids
@@ -122,6 +125,15 @@ class Frames:
             is_alone=asked.is_alone,
         )
 
+    async def _admitted(self, asked: FrameRequest, *, is_asked_first: bool = False) -> FrameRequest:
+        """The request of a caller who may read now. Raises `OriginError`. See `Permits.admit`."""
+        caller = asked.caller
+        if not caller.identity:
+            return asked
+        key = asked.address.key(caller)
+        admitted = await self._permits.admit(caller, key, is_asked_first=is_asked_first)
+        return asked if admitted is caller else replace(asked, caller=admitted)
+
     async def _deliver(
         self,
         asked: FrameRequest,
@@ -131,6 +143,7 @@ class Frames:
         *,
         is_again: bool = False,
     ) -> bool:
+        asked = await self._admitted(asked)
         wanted = self._wanted(asked, progress)
         try:
             is_done = await self._deliver_once(asked, wanted, receive, send, progress)
@@ -163,9 +176,11 @@ class Frames:
         reading = self._retrieve.open(wanted)
         progress.outcome = reading.outcome
         try:
-            is_missed = reading.outcome is CacheOutcome.MISS
-            self._plans.viewed(wanted.key, asked.caller, progress.profile, is_missed=is_missed)
-            sending = self._send(asked, wanted, reading, send, progress)
+            if self._permits.knows(asked.caller, wanted.key.resource.study):
+                self._view(asked, wanted, progress)
+                sending = self._send(asked, wanted, reading, send, progress)
+            else:
+                sending = self._send_proven(asked, wanted, reading, send, progress)
             if (
                 reading.outcome is CacheOutcome.HIT
                 and isinstance(wanted.stop, int)
@@ -177,12 +192,25 @@ class Frames:
         finally:
             reading.leave()
 
+    def _view(self, asked: FrameRequest, wanted: Retrieval, progress: DeliveryProgress) -> None:
+        is_missed = progress.outcome is CacheOutcome.MISS
+        self._plans.viewed(wanted.key, asked.caller, progress.profile, is_missed=is_missed)
+
+    async def _send_proven(
+        self, asked: FrameRequest, wanted: Retrieval, reading: Reading, send: Send, progress: DeliveryProgress
+    ) -> None:
+        """Sends a frame whose fetch asks if the caller may read; until then it starts no plan."""
+        await reading.source.describe()
+        self._view(asked, wanted, progress)
+        await self._send(asked, wanted, reading, send, progress)
+
     async def _deliver_listed(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> bool:
-        def wanted(resource: FrameResource) -> Retrieval:
-            return self._wanted(asked.part(resource), progress)
+        async def wanted(resource: FrameResource) -> Retrieval:
+            return self._wanted(await self._admitted(asked.part(resource)), progress)
 
+        asked = await self._admitted(asked, is_asked_first=True)  # metadata that is held tells of the list
         listed = asked.address.listed
         last = max(listed, key=lambda each: each.frame_number)
         sending = send_several(
@@ -192,7 +220,7 @@ class Frames:
             send,
             progress,
             asked.conditions,
-            is_last_there=self._lists.has(wanted(last).key),
+            is_last_there=self._lists.has(asked.part(last).address.key(asked.caller)),
         )
         return await until_gone(receive, sending)
 

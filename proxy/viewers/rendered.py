@@ -15,6 +15,7 @@ from proxy.alternates.request import FrameAddress
 from proxy.cache.lacking import Lacking
 from proxy.codecs.jobs import RenderedBy
 from proxy.errors import NotMade
+from proxy.fetch.permits import Permits
 from proxy.fetch.series import SeriesLists
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.viewers.request import FrameRequest
@@ -33,10 +34,11 @@ UNCLEAR = frozenset({400, 406, 415})
 class Pictures:
     """Reads requests for rendered pictures, and remembers which origins lack them."""
 
-    def __init__(self, rendered_by: Mapping[str, RenderedBy], lists: SeriesLists) -> None:
+    def __init__(self, rendered_by: Mapping[str, RenderedBy], lists: SeriesLists, permits: Permits) -> None:
         """`rendered_by` says for each origin, by name, if the origin or the proxy renders."""
         self._rendered_by = rendered_by
         self._lists = lists
+        self._permits = permits
         self._lacking = Lacking()
 
     def named(self, request: Request, origin: str, path: str) -> RenderedResource | None:
@@ -67,7 +69,8 @@ class Pictures:
         if wanted.frame_number:
             return FrameResource(study, series, instance, wanted.frame_number)
         key = SeriesKey(caller.origin, caller.partition, study, series)
-        frames = await self._lists.get(key, caller.credentials)
+        may_share = self._permits.knows(caller, study)
+        frames = await self._lists.get(key, caller.credentials, may_share=may_share)
         if not instance:
             return frames.resource(len(frames) // 2)
         there = frames.frames_of(instance)

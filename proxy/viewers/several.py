@@ -7,7 +7,7 @@ first frame comes.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -26,7 +26,7 @@ AHEAD = 6
 
 async def send_several(
     listed: Sequence[FrameResource],
-    wanted_of: Callable[[FrameResource], Retrieval],
+    wanted_of: Callable[[FrameResource], Awaitable[Retrieval]],
     retrieve: Retrieve,
     send: Send,
     progress: DeliveryProgress,
@@ -47,11 +47,11 @@ async def send_several(
     try:
         for number in numbers:
             for resource in islice(left, AHEAD - len(opened)):
-                wanted = wanted_of(resource)
+                wanted = await wanted_of(resource)
                 opened.append((wanted, begun.joined(retrieve.open(wanted))))
             if number == 0 and is_last_there is None:
                 last = max(listed, key=lambda each: each.frame_number)
-                await _see(retrieve.open(wanted_of(last)))
+                await _see(retrieve.open(await wanted_of(last)))
             wanted, first = opened[0]
             identity = await first.source.describe()
             if not wanted.may_have(first, identity):

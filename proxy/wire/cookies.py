@@ -1,6 +1,6 @@
 """Filters cookies by name and narrows their path, so that each origin gets only its own (RFC 6265). Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 
 def named(cookies: str, names: Collection[str]) -> str:
@@ -11,6 +11,20 @@ def named(cookies: str, names: Collection[str]) -> str:
     """
     pairs = (pair.strip() for pair in cookies.split(";"))
     return "; ".join(pair for pair in pairs if pair.partition("=")[0].strip() in names)
+
+
+def sorted_by_name(headers: Iterable[str], names: Collection[str] | None) -> str:
+    """The cookies of all `Cookie` headers in the order of their names; only those in `names`, if given.
+
+    Two cookies of one name keep their order, because a server may take the first of them.
+
+    >>> sorted_by_name(["b=2; a=1", "b=1"], None), sorted_by_name(["b=2; a=1"], {"a"})
+    ('a=1; b=2; b=1', 'a=1')
+    """
+    pairs = [pair.strip() for header in headers for pair in header.split(";")]
+    named_pairs = [(pair.partition("=")[0].strip(), pair) for pair in pairs if pair]
+    kept = [each for each in named_pairs if names is None or each[0] in names]
+    return "; ".join(pair for _, pair in sorted(kept, key=lambda each: each[0]))
 
 
 def narrowed(set_cookie: str, base: str, prefix: str) -> str | None:

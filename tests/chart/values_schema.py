@@ -142,7 +142,8 @@ class AsWritten(GenerateJsonSchema):
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         function = schema["function"]["function"]
-        if ismethod(function):  # a model's own validator, which accepts no other type
+        # A model's own validator accepts no other type. A field may say what its validator accepts.
+        if ismethod(function) or "json_schema_input_schema" in schema:
             return super().function_before_schema(schema)
         return dict(self.READ_FROM.get(function, {}))
 

@@ -69,7 +69,7 @@ def got(origin: ScriptedOrigin) -> set[tuple[str | None, str | None]]:
 @pytest.mark.parametrize("prefix", ["", "/pacs"])
 async def test_the_only_origin_gets_all_that_a_viewer_has(prefix: str) -> None:
     origin = of_two()
-    async with house(origin, origin={"rendered": "proxy"}, alternates=ALTERNATE) as home:
+    async with house(origin, origin={"rendered": "proxy"}, alternates=ALTERNATE, access="credential") as home:
         origin.asked.clear()
         await everything(home, prefix)
         assert got(origin) == {("Bearer viewers", JAR)}
@@ -88,7 +88,8 @@ async def test_of_several_the_named_one_gets_the_token_and_no_cookie(prefix: str
 async def test_each_gets_the_cookies_that_are_named_for_it() -> None:
     pacs, cloud = of_two(), of_two()
     forward = {"pacs": {"cookies": ["pacs"]}, "cloud": {"authorization": False, "cookies": ["cloud", "x"]}}
-    async with two(pacs, cloud, {"rendered": "proxy"}, alternates=ALTERNATE, forward=forward) as home:
+    settings: dict[str, Any] = {"alternates": ALTERNATE, "access": "credential"}
+    async with two(pacs, cloud, {"rendered": "proxy"}, forward=forward, **settings) as home:
         await everything(home, "")
         await everything(home, "/cloud")
         assert got(pacs) == {("Bearer viewers", "pacs=1")}
@@ -97,7 +98,7 @@ async def test_each_gets_the_cookies_that_are_named_for_it() -> None:
 
 async def test_all_cookies_go_where_a_star_says_so() -> None:
     pacs, cloud = of_two(), of_two()
-    async with two(pacs, cloud, forward={"pacs": {"cookies": ["*"]}}) as home:
+    async with two(pacs, cloud, forward={"pacs": {"cookies": ["*"]}}, access="credential") as home:
         for prefix in ("/pacs", "/cloud"):
             await home.viewer.get(f"{prefix}{frame_of(0)}", headers=VIEWER | SINGLE)
         assert {asked.headers.get("cookie") for asked in pacs.asked} == {JAR}
@@ -106,7 +107,7 @@ async def test_all_cookies_go_where_a_star_says_so() -> None:
 
 async def test_a_cookie_that_stays_here_does_not_split_the_cache() -> None:
     pacs, cloud = of_two(), of_two()
-    async with two(pacs, cloud, forward={"pacs": {"cookies": ["pacs"]}}) as home:
+    async with two(pacs, cloud, forward={"pacs": {"cookies": ["pacs"]}}, access="credential") as home:
         found = []
         for cookie in ("pacs=1; tracking=3", "tracking=4; pacs=1", "pacs=2; tracking=3", "tracking=3"):
             answer = await home.viewer.get(frame_of(0), headers=SINGLE | {"cookie": cookie})

@@ -222,7 +222,7 @@ async def test_a_refused_completion_gives_what_is_held_no_new_lifetime() -> None
 async def test_what_an_origin_takes_back_is_dropped(status: int) -> None:
     """401 and 403 drop the frames of that caller, 404 and 410 those of all."""
     origin = Saying()
-    async with house(origin, **LAZY) as home:
+    async with house(origin, access="credential", **LAZY) as home:
         for who in (ANNE, BOB):
             await home.viewer.get(FRAME, headers=FIRST | who)
             await home.viewer.get(FRAME + "?x=1", headers=FIRST | who)

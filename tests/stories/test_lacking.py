@@ -71,7 +71,7 @@ def asked_for(home: House, kind: str) -> set[str]:
     ],
 )
 async def test_a_refusal_of_one_caller_changes_nothing_for_another(kind: str, status: int) -> None:
-    async with house(origin_of([("one", status)]), **OURS) as home:
+    async with house(origin_of([("one", status)]), **OURS, access="credential") as home:
         ours = await get(home, path_of(kind))
         assert (ours.status_code, ours.content == THEIRS) == (200, False)
         assert (await get(home, path_of(kind), "two")).content == THEIRS
@@ -157,7 +157,7 @@ async def test_the_next_200_unlearns_it(kind: str) -> None:
 
 
 async def test_a_plan_learns_it_for_its_own_caller_alone() -> None:
-    async with house(origin_of([("one", 404)], images=3), **OURS) as home:
+    async with house(origin_of([("one", 404)], images=3), **OURS, access="credential") as home:
         for caller, is_theirs in (("one", False), ("two", True)):
             made = await home.ask_plan("jlsReduced", headers={"authorization": caller})
             assert (await home.events(made.headers["location"]))[-1][1]["state"] == "done"

@@ -99,7 +99,7 @@ async def test_a_refusal_that_is_remembered_drops_nothing_of_others() -> None:
         return Reply(404, {}) if is_hidden else None
 
     origin.script = script
-    async with house(origin) as home:
+    async with house(origin, access="credential") as home:
         remember(home)
         assert [await get(home, THERE), await get(home)] == [200, 404]
         assert await get(home, caller="two") == 200

@@ -477,7 +477,7 @@ async def test_a_plan_fetches_only_what_is_not_held() -> None:
 
 async def test_one_credentials_plan_is_not_found_by_another() -> None:
     origin = ScriptedOrigin().with_series(bodies(2))
-    async with house(origin) as home:
+    async with house(origin, access="credential") as home:
         plan = await home.begin_plan("sequential", headers={"authorization": "Bearer a"})
         await home.events(plan)
         tokens = {asked.headers.get("authorization") for asked in origin.asked if SERIES in asked.path}

@@ -224,7 +224,7 @@ async def test_a_busy_origin_is_asked_again_with_the_condition() -> None:
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 async def test_a_refused_revalidation_drops_the_frame_for_those_it_concerns(status: int) -> None:
     origin = RevalidatingOrigin()
-    async with house(origin) as home:
+    async with house(origin, access="credential") as home:
         home.app.origins["pacs"].missing.kept = 0.0
         for who in (ANNE, BERT):
             await asks(home, **who)
@@ -239,7 +239,7 @@ async def test_a_refused_revalidation_drops_the_frame_for_those_it_concerns(stat
 
 async def test_viewers_with_other_credentials_are_revalidated_apart() -> None:
     origin = RevalidatingOrigin()
-    async with house(origin) as home:
+    async with house(origin, access="credential") as home:
         for who in (ANNE, BERT):
             await asks(home, **who)
         before = len(origin.seen)

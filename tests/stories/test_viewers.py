@@ -146,7 +146,7 @@ async def test_one_credential_never_finds_what_another_fetched() -> None:
             None if is_known or "/frames/" not in asked.path else Reply(401, {"www-authenticate": "Bearer"})
         )
 
-    async with house(ScriptedOrigin({FRAME: BODY}, script)) as home:
+    async with house(ScriptedOrigin({FRAME: BODY}, script), access="credential") as home:
         for token, requests in (("a", 2), ("a", 2), ("b", 4)):
             answer = await home.viewer.get(FRAME, headers=SINGLE | {"authorization": f"Bearer {token}"})
             assert answer.content == BODY

@@ -46,7 +46,7 @@ MAY_IMPORT = {
         *("fetch", "origin", "cache", "codecs", "access"),
         *("frame", "plan", "codestream", "wire", "errors"),
     },
-    "fetch": {"origin", "cache", "frame", "plan", "codestream", "wire", "telemetry", "errors"},
+    "fetch": {"origin", "cache", "access", "frame", "plan", "codestream", "wire", "telemetry", "errors"},
     "origin": {"frame", "codestream", "wire", "telemetry", "errors"},
     "cache": {"frame", "wire", "telemetry"},
     "codecs": {"codestream", "wire", "errors"},

@@ -1,10 +1,11 @@
+import asyncio
 from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.access.caller import CREDENTIALS, Access
+from proxy.access.caller import ASKED, CREDENTIALS, Access, Caller, Forward
 
 FAST = settings(deadline=None, database=None)
 TOKEN = "Bearer eyJhbGciOiJIUzI1NiJ9.ZZSENTINEL"
@@ -78,3 +79,66 @@ def test_a_partition_can_not_be_computed_outside_of_the_process() -> None:
 
 def test_a_token_of_a_megabyte_has_a_partition_of_32_bytes() -> None:
     assert len(Access("credential").partition((("cookie", "x" * 1024 * 1024),))) == 32
+
+
+def asked(*headers: tuple[str, str], cookies: frozenset[str] | None = None) -> Caller:
+    """The caller of a request with these headers, by the default policy."""
+    return asyncio.run(ASKING[cookies].admit("pacs", headers))
+
+
+ASKING = {
+    cookies: Access("ask-origin", {"pacs": Forward()}, cookies)
+    for cookies in (None, frozenset[str](), frozenset({"session"}))
+}
+SESSION = frozenset({"session"})
+BEARER = ("authorization", TOKEN)
+
+
+def test_callers_with_a_credential_read_one_partition_and_stay_apart() -> None:
+    callers = [asked(BEARER), asked(("authorization", "other")), asked(("cookie", "a=1"))]
+    assert {caller.partition for caller in callers} == {ASKED}
+    assert len({caller.identity for caller in callers}) == 3
+    assert all(len(caller.identity) == 32 for caller in callers)
+
+
+def test_callers_without_a_credential_have_no_identity() -> None:
+    caller = asked(("accept", "*/*"))
+    assert (caller.partition, caller.identity, caller.credentials) == (b"", b"", ())
+
+
+def test_with_a_token_cookies_neither_count_nor_are_sent_with_a_frame() -> None:
+    plain, more = asked(BEARER), asked(BEARER, ("cookie", "tracking=1"))
+    assert more.identity == plain.identity
+    assert more.credentials == (BEARER,)
+    assert more.forwarded == (BEARER, ("cookie", "tracking=1"))
+
+
+def test_without_a_token_all_cookies_count_in_any_order() -> None:
+    one, same, other = (asked(("cookie", jar)) for jar in ("a=1; b=2", "b=2; a=1", "a=1; b=3"))
+    assert one.identity == same.identity != other.identity
+    assert same.credentials == (("cookie", "a=1; b=2"),)
+
+
+def test_of_two_cookies_with_one_name_the_first_stays_first() -> None:
+    assert asked(("cookie", "a=1; a=2")).identity != asked(("cookie", "a=2; a=1")).identity
+
+
+def test_named_cookies_count_beside_a_token() -> None:
+    one, same, other = (
+        asked(BEARER, ("cookie", jar), cookies=SESSION)
+        for jar in ("session=1; t=1", "t=2; session=1", "session=2; t=1")
+    )
+    assert one.identity == same.identity != other.identity
+    assert one.credentials == (BEARER, ("cookie", "session=1"))
+
+
+def test_a_cookie_that_does_not_count_is_no_credential() -> None:
+    caller = asked(("cookie", "tracking=1"), cookies=frozenset())
+    assert (caller.partition, caller.identity, caller.credentials) == (b"", b"", ())
+    assert caller.forwarded == (("cookie", "tracking=1"),)
+
+
+@given(credentials, credentials)
+def test_callers_with_one_identity_send_the_same(one: Credentials, other: Credentials) -> None:
+    first, second = asked(*one), asked(*other)
+    assert (first.identity == second.identity) is (first.credentials == second.credentials)

@@ -4,12 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.access.caller import ASKED
 from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefused, OriginUnreachable
 from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, frames_of, read_frames
 from proxy.frame.key import FrameKey, SeriesKey
@@ -343,3 +345,30 @@ async def test_whether_a_frame_is_there_is_said_by_metadata_that_is_at_hand(
         await lists.get(KEY, ())
         assert (lists.has(fourth), lists.has(other)) == (has, None)
         assert len(origin.asked) == 1
+
+
+@pytest.mark.anyio
+async def test_a_refusal_of_one_caller_is_none_of_another_that_waited() -> None:
+    origin = three()
+    origin.script = lambda asked: Reply(403, {}) if asked.headers.get("authorization") == "a" else None
+    key = replace(KEY, partition=ASKED)
+    async with lists_at(origin) as lists:
+        refused, read = await asyncio.gather(
+            lists.get(key, [("authorization", "a")]),
+            lists.get(key, [("authorization", "b")]),
+            return_exceptions=True,
+        )
+        assert isinstance(refused, OriginRefused)
+        assert isinstance(read, SeriesFrames)
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_may_not_share_asks_for_itself() -> None:
+    origin = three()
+    key = replace(KEY, partition=ASKED)
+    async with lists_at(origin) as lists:
+        await lists.get(key, [("authorization", "a")])
+        origin.script = lambda asked: Reply(403, {}) if asked.headers.get("authorization") == "b" else None
+        with pytest.raises(OriginRefused):
+            await lists.get(key, [("authorization", "b")], may_share=False)
+        assert lists.held(key) is not None

@@ -10,6 +10,7 @@ from proxy.access.caller import Forward
 from proxy.errors import ConfigurationError
 from proxy.plan.profile import STOCK
 from proxy.plan.stages import FetchPart, parts_of_frame
+from proxy.settings.access import AccessSettings
 from proxy.settings.listening import split_address
 from proxy.settings.model import Settings, load
 from proxy.settings.reading import MAX_BYTES, MAX_NODES, parse
@@ -52,7 +53,8 @@ def test_an_origins_url_is_enough() -> None:
     assert [origin.url for origin in settings.origins] == ["http://pacs/dicom-web"]
     assert settings.default_origin is settings.origins[0]
     assert (settings.listen.viewers, settings.listen.admin) == ("127.0.0.1:8080", "127.0.0.1:8081")
-    assert (settings.access, settings.profile, settings.cache.bytes) == ("credential", "sequential", GIB)
+    assert (settings.profile, settings.cache.bytes) == ("sequential", GIB)
+    assert settings.access == AccessSettings(policy="ask-origin", ttl=60.0, cookies=None)
     assert sorted(settings.all_profiles()) == sorted(STOCK)
 
 
@@ -195,7 +197,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "a policy that is none": (
         ORIGIN + "access: everybody",
-        ["f.yaml:2: access: Input should be 'credential' or 'shared'"],
+        ["f.yaml:2: access.policy: Input should be 'ask-origin', 'credential' or 'shared'"],
     ),
     "a number that is too small": (
         ORIGIN + "cache:\n  bytes: 64KiB\n",
@@ -241,7 +243,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "two faults": (
         ORIGIN + "access: nobody\nlog: {uids: perhaps}\n",
         [
-            "f.yaml:2: access: Input should be 'credential' or 'shared'",
+            "f.yaml:2: access.policy: Input should be 'ask-origin', 'credential' or 'shared'",
             "f.yaml:3: log.uids: Input should be a valid boolean, unable to interpret input",
         ],
     ),
@@ -376,7 +378,7 @@ def test_a_viewers_json_is_a_profile_as_it_is() -> None:
 
 
 def test_a_whole_file_may_be_json() -> None:
-    assert read(json.dumps({"origins": [{"url": "http://a"}], "access": "shared"})).access == "shared"
+    assert read(json.dumps({"origins": [{"url": "http://a"}], "access": "shared"})).access.policy == "shared"
 
 
 def test_a_configured_profile_goes_before_a_stock_one() -> None:
@@ -399,7 +401,7 @@ def test_the_environment_goes_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(f"PROGRESSIVE_PROXY_{name}", value)
     settings = read(ORIGIN + "access: credential\ncache: {bytes: 1GiB, ttl: 60}\n")
     assert (settings.cache.bytes, settings.cache.ttl) == (2 * GIB, 60)
-    assert (settings.access, settings.log.level, settings.listen.grace) == ("shared", "debug", 3)
+    assert (settings.access.policy, settings.log.level, settings.listen.grace) == ("shared", "debug", 3)
     assert settings.listen.viewers == "0.0.0.0:9000"
     assert [origin.url for origin in settings.origins] == ["http://b"]
     assert settings.all_profiles()[settings.profile].first == 128 * KIB

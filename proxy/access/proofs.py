@@ -1,0 +1,141 @@
+"""The book of proofs: which caller the origin let read which study, and for how long that counts. Pure.
+
+A proof is for one credential, one origin and one study. The origin's yes counts for `ttl` seconds. Its no is
+remembered for one frame and for a few seconds, so that a viewer that asks in a loop does not reach the
+origin each time, and it ends the yes.
+
+Most callers that ask now and then never come back, so the book has a bound. The oldest entry goes first. A
+caller whose yes is gone is asked about again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from proxy.access.caller import ASKED
+from proxy.errors import OriginRefused
+
+MOST_KEPT = 65536
+"""Most proofs that are kept, and most refusals."""
+REFUSED_FOR = 3.0
+"""Seconds for which a refusal is repeated without a request to the origin."""
+RENEWED_FROM = 2 / 3
+"""Share of its time after which a yes is renewed if the caller still asks."""
+Name = tuple[bytes, str, str]
+"""A caller by the digest of the credential, an origin by its name, and a study by its UID."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yes:
+    """The origin let a caller read a study."""
+
+    until: float
+    """Time on the book's clock from which the yes does not count."""
+    renewed_from: float
+    """Time on the book's clock from which the yes should be renewed."""
+    partition: bytes = ASKED
+    """The part of the cache that the caller reads: that of all, or one for this caller alone."""
+    is_compared: bool = False
+    """True if the origin showed the caller the same version of a frame as others."""
+
+
+def is_of_caller(status: int) -> bool:
+    """True if a refusal is about the caller: 401, 403, or a redirect, such as to a page to log in.
+
+    Other statuses are about the frame or the form of the request.
+    """
+    return status in (401, 403) or 300 <= status < 400
+
+
+class Proofs:
+    """The answers of the origins about callers."""
+
+    def __init__(self, ttl: float, clock: Callable[[], float] = monotonic) -> None:
+        """A yes counts for `ttl` seconds; with 0 it counts for nothing but the request that asked."""
+        self._ttl = ttl
+        self._clock = clock
+        self._yes: dict[Name, Yes] = {}
+        self._refused: dict[tuple[bytes, object], tuple[float, OriginRefused]] = {}
+        self._ended: dict[Name, int] = {}
+        self._sole: dict[tuple[str, str], bytes] = {}
+        self.refusals = 0
+        """Number of refusals so far. A request notes it when the head of its answer is in."""
+        self.refused_for = REFUSED_FOR
+        """Seconds for which a refusal is repeated."""
+
+    def __len__(self) -> int:
+        return len(self._yes) + len(self._refused) + len(self._ended) + len(self._sole)
+
+    def yes(self, name: Name) -> Yes | None:
+        """The yes that counts now, if there is one."""
+        yes = self._yes.get(name)
+        return yes if yes is not None and self._clock() < yes.until else None
+
+    def is_due(self, yes: Yes) -> bool:
+        """True if a yes should be renewed, since it is used and ends soon."""
+        return self._clock() >= yes.renewed_from
+
+    def may_read_others(self, name: Name, yes: Yes) -> bool:
+        """True if the caller may read what others fetched of the study, or if there are no others."""
+        return yes.is_compared or self._sole.get(name[1:]) == name[0]
+
+    def allow(
+        self,
+        name: Name,
+        partition: bytes = ASKED,
+        refusals: int | None = None,
+        *,
+        is_compared: bool = False,
+    ) -> Yes:
+        """The origin let the caller read. A partition of its own stays its own while the yes counts.
+
+        `refusals` is the number from when the answer came. If the caller was refused since, the yes counts
+        for nothing but the request that asked.
+        """
+        if refusals is not None and self._ended.get(name, 0) > refusals:
+            return Yes(0.0, 0.0, partition)
+        before, now = self._yes.pop(name, None), self._clock()
+        if before is not None and now < before.until:
+            is_compared |= before.is_compared
+            partition = partition if before.partition == ASKED else before.partition
+        yes = Yes(now + self._ttl, now + self._ttl * RENEWED_FROM, partition, is_compared)
+        self._yes[name] = yes
+        _bound(self._yes)
+        if partition == ASKED:
+            self._note_reader(name)
+        return yes
+
+    def _note_reader(self, name: Name) -> None:
+        """Notes who is the only caller that ever read a study; empty if there were several."""
+        study = name[1:]
+        self._sole[study] = name[0] if self._sole.pop(study, name[0]) == name[0] else b""
+        _bound(self._sole)
+
+    def refuse(self, name: Name, what: object, error: OriginRefused) -> None:
+        """The origin refused the caller; `what` is what was asked for. The yes for the study ends."""
+        if not is_of_caller(error.status):
+            return
+        self.refusals += 1
+        self._yes.pop(name, None)
+        self._ended.pop(name, None)
+        self._ended[name] = self.refusals
+        key = (name[0], what)
+        self._refused.pop(key, None)
+        self._refused[key] = self._clock() + self.refused_for, error
+        _bound(self._ended)
+        _bound(self._refused)
+
+    def check(self, identity: bytes, what: object) -> None:
+        """Raises `OriginRefused` in the origin's own words if it refused the same a moment ago."""
+        if not self._refused:
+            return
+        until, error = self._refused.get((identity, what), (0.0, None))
+        if error is not None and self._clock() < until:
+            raise OriginRefused(error.status, error.challenge, location=error.location, is_repeated=True)
+
+
+def _bound(kept: dict[Any, Any]) -> None:
+    """Drops the oldest entry of a table that is too long."""
+    if len(kept) > MOST_KEPT:
+        del kept[next(iter(kept))]

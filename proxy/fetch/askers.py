@@ -1,0 +1,109 @@
+"""The callers whose credentials a fill may use, one after the other.
+
+Callers join a fill that another one started. If the origin refuses that one, the fill goes on with the
+credentials of the next. The one who was refused gets the origin's refusal, and nothing that others brought.
+"""
+
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from proxy.access.proofs import is_of_caller
+from proxy.codestream.layout import Layout
+from proxy.codestream.reach import ResolutionTarget, TargetEnd
+from proxy.errors import OriginRefused
+from proxy.fetch.source import FrameSource
+from proxy.frame.identity import Identity
+from proxy.frame.supply import OriginRequest
+
+Read = TypeVar("Read")
+
+
+class Askers:
+    """The requests of all who want one frame while it is fetched; at most one of each caller."""
+
+    def __init__(self, first: OriginRequest) -> None:
+        self.now = first
+        """The request that fetches use now."""
+        self._waiting: dict[bytes, OriginRequest] = {}
+        self._refused: dict[bytes, OriginRefused] = {}
+
+    def join(self, asked: OriginRequest) -> None:
+        """One more caller wants the frame, and may read the study now."""
+        error = self._refused.get(asked.identity)
+        if error is not None and is_of_caller(error.status):
+            del self._refused[asked.identity]  # the origin changed its mind
+        if asked.identity and asked.identity != self.now.identity and asked.identity not in self._refused:
+            self._waiting[asked.identity] = asked
+
+    def pass_on(self, asked: OriginRequest, error: OriginRefused) -> bool:
+        """The origin refused a request. Returns True if another caller's may be tried instead.
+
+        The origin may lack for one caller a frame that it has for another. Other refusals are for all.
+        """
+        if not asked.identity or not (is_of_caller(error.status) or error.status in (404, 410)):
+            return False
+        self._refused[asked.identity] = error
+        if asked is not self.now:
+            return True  # the other fetch of the fill has passed it on
+        if not self._waiting:
+            return False
+        self.now = self._waiting.pop(next(iter(self._waiting)))
+        return True
+
+    def check(self, identity: bytes) -> None:
+        """Raises the refusal of a caller, if the origin refused it."""
+        error = self._refused.get(identity)
+        if error is not None:
+            raise error
+
+
+@dataclass(frozen=True, slots=True)
+class OwnView:
+    """A fill as one caller reads it."""
+
+    fill: FrameSource
+    """The fill."""
+    askers: Askers
+    """The callers of the fill."""
+    identity: bytes
+    """The caller who reads."""
+
+    async def _checked(self, read: Awaitable[Read]) -> Read:
+        try:
+            found = await read
+        except OriginRefused:
+            self.askers.check(self.identity)
+            raise
+        self.askers.check(self.identity)
+        return found
+
+    async def describe(self) -> Identity:
+        """Returns the identity of this version of the frame."""
+        return await self._checked(self.fill.describe())
+
+    async def settle(self) -> Identity:
+        """Returns an identity that no other version has."""
+        return await self._checked(self.fill.settle())
+
+    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+        """Returns the bytes of `[start, stop)` that are in, at least one."""
+        return await self._checked(self.fill.take(start, stop))
+
+    async def reached(self, start: int) -> None:
+        """Returns when all bytes before `start` are in."""
+        await self._checked(self.fill.reached(start))
+
+    async def told(self, reach: ResolutionTarget) -> TargetEnd:
+        """Returns the end of a target."""
+        return await self._checked(self.fill.told(reach))
+
+    def sending(self, start: int, stop: int | None) -> AbstractContextManager[None]:
+        """A response is being sent. See `Demand.sending`."""
+        return self.fill.sending(start, stop)
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout of the codestream."""
+        return self.fill.layout

@@ -1,0 +1,187 @@
+"""Asks the origin whether a caller may read, before the proxy gives out what another caller fetched.
+
+    yes known ──────────────► read; near its end it is renewed in the background
+    nothing held ───────────► the fetch itself asks, with the caller's own credentials
+    held, or being fetched ─► a probe asks, and all requests of this caller for the study wait for it
+
+A probe asks for the first bytes of the very frame, in the form that works at the origin, and leaves the rest
+unread. Metadata would be cheaper at an origin without ranges, but they say nothing about pixels. If they
+differ from the copy held, or if validator or length do, the caller gets a partition of its own.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from proxy.access.caller import Caller
+from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
+from proxy.cache.store import Store
+from proxy.errors import OriginMismatch, OriginRefused, ProxyError, ShuttingDown
+from proxy.fetch.fills import Fills
+from proxy.fetch.tasks import Tasks
+from proxy.frame.frame import Frame, cut
+from proxy.frame.identity import IDENTIFYING, Claim
+from proxy.frame.key import FrameKey
+from proxy.frame.supply import OriginRequest
+from proxy.origin.client import Origin
+from proxy.telemetry.telemetry import Telemetry
+from proxy.wire.ranges import Span
+from proxy.wire.text import is_text
+
+AT_ONCE = 64
+"""Most probes that ask an origin at once; others wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A probe under way."""
+
+    key: FrameKey
+    """The frame that it asks for."""
+    said: asyncio.Future[Yes]
+    """The origin's answer, once it is in."""
+
+
+class Permits:
+    """Lets callers read what the origin lets them read."""
+
+    def __init__(
+        self,
+        proofs: Proofs,
+        origins: Mapping[str, Origin],
+        store: Store,
+        fills: Fills,
+        telemetry: Telemetry,
+    ) -> None:
+        self.proofs = proofs
+        self._origins = origins
+        self._store = store
+        self._fills = fills
+        self._probed = telemetry.metrics.access_probes
+        self._probes: dict[Name, _Probe] = {}
+        self._places = {name: asyncio.Semaphore(AT_ONCE) for name in origins}
+        self.tasks: Tasks[asyncio.Future[Yes]] = Tasks()
+
+    def knows(self, caller: Caller, study: str) -> bool:
+        """True if a caller may read what is held of a study, as far as is known now."""
+        return not caller.identity or self.proofs.yes((caller.identity, caller.origin, study)) is not None
+
+    async def admit(self, caller: Caller, key: FrameKey, *, is_asked_first: bool = False) -> Caller:
+        """Returns the caller as it may read a frame now. Raises `OriginError`.
+
+        If nothing of the frame is held, the fetch is to ask; not so if it `is_asked_first`. The frame has to
+        be opened without waiting in between.
+        """
+        if not caller.identity:
+            return caller
+        name = caller.identity, key.origin, key.resource.study
+        yes = self.proofs.yes(name)
+        if yes is None:
+            self.proofs.check(caller.identity, key.plain)
+            if not is_asked_first and self._is_asked_by_its_fetch(caller, key):
+                return caller
+            yes = await self._asked(name, caller, key.plain)
+        elif not self.proofs.may_read_others(name, yes):
+            # A fetch compares nothing, so the first frame that another caller fetched is compared.
+            if not self._is_asked_by_its_fetch(caller, key):
+                yes = await self._asked(name, caller, key.plain)
+        elif self.proofs.is_due(yes) and name not in self._probes:
+            self._renew(name, caller, replace(key.plain, partition=yes.partition))
+        return caller if caller.partition == yes.partition else replace(caller, partition=yes.partition)
+
+    def _is_asked_by_its_fetch(self, caller: Caller, key: FrameKey) -> bool:
+        """True if the frame comes only once the origin has answered to this caller's own credentials."""
+        if key != key.plain:
+            return False  # it may be made from what is held
+        fill = self._fills.get(key)
+        if fill is not None:
+            return fill.claim is None and fill.askers.now.identity == caller.identity
+        return self._store.get(key) is None
+
+    async def _asked(self, name: Name, caller: Caller, key: FrameKey) -> Yes:
+        while True:
+            probe = self._probes.get(name) or self._start(name, caller, key)
+            try:
+                return await asyncio.shield(probe.said)
+            except OriginRefused as error:
+                if probe.key == key or is_of_caller(error.status):
+                    raise  # what is missing says nothing about another frame
+
+    def _renew(self, name: Name, caller: Caller, key: FrameKey) -> None:
+        if self._store.get(key) is not None:  # else the fetch renews it
+            with suppress(ShuttingDown):
+                self._start(name, caller, key)
+
+    def _start(self, name: Name, caller: Caller, key: FrameKey) -> _Probe:
+        probe = _Probe(key, asyncio.get_running_loop().create_future())
+        probe.said.add_done_callback(lambda said: said.cancelled() or said.exception())
+        asked = OriginRequest(key, caller.credentials, caller.trace, None, caller.identity)
+
+        def over() -> None:
+            if not probe.said.done():  # the task was cancelled
+                self._end(name, probe).set_exception(ShuttingDown("the service is ending"))
+
+        self.tasks.start(probe.said, self._ask(name, asked, probe), over)
+        self._probes[name] = probe
+        return probe
+
+    def _end(self, name: Name, probe: _Probe) -> asyncio.Future[Yes]:
+        """Ends a probe in one step with its answer, so that nobody waits for one that is over."""
+        del self._probes[name]
+        return probe.said
+
+    async def _ask(self, name: Name, asked: OriginRequest, probe: _Probe) -> None:
+        """Asks, and notes what the origin says."""
+        refusals = self.proofs.refusals
+        try:
+            is_other = await self._is_other(asked)
+        except OriginRefused as error:
+            self._probed.labels("no").inc()
+            self.proofs.refuse(name, asked.key, error)
+            self._end(name, probe).set_exception(error)
+        except ProxyError as error:
+            self._probed.labels("failed").inc()
+            self._end(name, probe).set_exception(error)
+        except Exception as error:
+            self._end(name, probe).set_exception(error)
+        else:
+            self._probed.labels("other" if is_other else "yes").inc()
+            partition = name[0] if is_other else asked.key.partition
+            yes = self.proofs.allow(name, partition, refusals, is_compared=True)
+            self._end(name, probe).set_result(yes)
+
+    async def _is_other(self, asked: OriginRequest) -> bool:
+        """True if the origin shows this caller another version than the one held. Raises `OriginError`."""
+        origin, leading = self._origins[asked.key.origin], b""
+        async with (
+            self._places[asked.key.origin],
+            origin.fetch(asked, Span(0, IDENTIFYING), None, "probe") as answer,
+        ):
+            claim = answer.claim
+            async for chunk in answer.chunks:
+                leading += chunk
+                if len(leading) >= IDENTIFYING:
+                    break
+        if is_text(claim.label, leading[:IDENTIFYING], claim.total):
+            raise OriginMismatch("a text that is labelled as a frame", "text")
+        held = await self._held(asked.key)
+        return held is not None and not _is_same(held, claim, leading)
+
+    async def _held(self, key: FrameKey) -> Frame | None:
+        fill = self._fills.get(key)
+        if fill is None:
+            return self._store.get(key)
+        with suppress(ProxyError):
+            await fill.describe()
+        return fill.frame()
+
+
+def _is_same(held: Frame, claim: Claim, leading: bytes) -> bool:
+    """True if an answer with this claim and these first bytes can be of the version held."""
+    known = held.identity.claim
+    is_named = known.form == claim.form and None not in (known.validator, claim.validator)
+    if known.total != claim.total or (is_named and known.validator != claim.validator):
+        return False
+    size = min(IDENTIFYING, held.size, len(leading))
+    return b"".join(cut(held.pieces, 0, size)) == leading[:size]
