@@ -7,53 +7,32 @@
 
 Bytes are only ever appended. So a reader needs only its own position, and a slow reader delays no other
 reader. The state changes in one step, without waiting. Readers are woken afterwards.
+
+If room is short (`proxy.cache.room`), a fill that can go on by ranges stays close to its readers: it fetches
+a piece at a time and lets go of bytes that all readers have passed. Without readers it ends.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 
+from proxy.cache.room import Room
 from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fetch.account import FetchSize
+from proxy.fetch.arrived import Arrived
 from proxy.fetch.demand import Demand
+from proxy.fetch.order import DEFAULT_FIRST, FillOrder
+from proxy.fetch.pace import Pace
 from proxy.fetch.reaches import Reaches
 from proxy.fetch.seam import Seam
-from proxy.fetch.supplier import GatedSupplier
 from proxy.fetch.turns import Rank
-from proxy.frame.frame import Frame, cut, frame_of
+from proxy.frame.frame import PIECE, Frame
 from proxy.frame.identity import IDENTIFYING, Claim, Identity, Lease, identify
-from proxy.frame.key import FrameKey
-from proxy.frame.supply import Answer, OriginRequest
+from proxy.frame.supply import Answer
 from proxy.wire.ranges import Span
 from proxy.wire.text import is_text
-
-DEFAULT_FIRST = 65536
-"""Bytes that count as first if a frame is fetched by one plain request."""
-
-
-@dataclass(frozen=True, slots=True)
-class FillOrder:
-    """How to fetch one frame."""
-
-    source: GatedSupplier
-    """The supplier of the frame, with its gate."""
-    asked: OriginRequest
-    """The request to the supplier."""
-    first: int | ResolutionTarget | None
-    """How far the first fetch goes; None is one plain request for the whole frame."""
-    least: int = IDENTIFYING
-    """Minimum size of the first fetch, in bytes. Viewers get no response before the frame is identified."""
-    is_whole: bool = False
-    """True if the viewer that started the fill wants the whole frame."""
-    is_alone: bool = False
-    """True if no other request may join the fill, and its frame is not stored."""
-
-    @property
-    def key(self) -> FrameKey:
-        """The key under which the frame is stored."""
-        return self.asked.key
 
 
 class Fill:
@@ -62,6 +41,7 @@ class Fill:
     def __init__(
         self,
         order: FillOrder,
+        room: Room,
         held: Frame | None,
         first: int | None,
         on_told: Callable[[ResolutionTarget, TargetEnd], None],
@@ -71,8 +51,10 @@ class Fill:
         self.order = order
         self.first = None if held else first
         """Bytes of the first fetch; None is one plain request for the whole frame."""
-        self.chunks: list[bytes] = list(held.pieces) if held else []
-        self.size = held.size if held else 0
+        self.arrived = Arrived(room, held)
+        """The bytes that are in."""
+        self.pace = Pace(room, self._notify)
+        """Its readers, and how far it may go for them."""
         self.claim: Claim | None = held.identity.claim if held else None
         self.seam = Seam(order.asked.validators, held)
         """Checks that all bytes are of one version."""
@@ -86,14 +68,11 @@ class Fill:
         self._first_piece = len(held.pieces[0]) if held else min(first or named, named)
         if held:
             self.expect(held.identity.claim.total)
-        self._first_reach = (
-            order.first if held is None and isinstance(order.first, ResolutionTarget) else None
-        )
-        self.answered = self.size
+        self._first_reach = order.first if held is None else None
+        self.answered = self._planned = self.size
         """End of the response to the first fetch, once its headers are in; exclusive, in bytes."""
-        self._planned = self.size
         self._reaches = Reaches(on_told)
-        if self._first_reach is not None:
+        if isinstance(self._first_reach, ResolutionTarget):
             self._reaches.want(self._first_reach)
         self._changed = asyncio.Event()
 
@@ -137,20 +116,14 @@ class Fill:
             await self._changed_next()
         return told
 
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """Returns the bytes of `[start, stop)` that are in, at least one.
-
-        Raises the error that ended the fill.
-        """
-        while self.size <= start:
-            await self._changed_next()
-        return tuple(cut(self.chunks, start, stop))
+    @property
+    def size(self) -> int:
+        """End of the bytes that are in, exclusive."""
+        return self.arrived.size
 
     def frame(self) -> Frame | None:
-        """The bytes that are in, as a frame; None until the frame is identified."""
-        if self.identity is None:
-            return None
-        return frame_of(self.identity, self.chunks, self._first_piece)
+        """The bytes that are in, as a frame; None until it is identified, or if some bytes were let go."""
+        return self.arrived.frame(self.identity, self._first_piece) if self.identity is not None else None
 
     def believe(self, answer: Answer, *, is_anew: bool = False) -> None:
         """Takes the claim of a response, or checks that it is the same as before. Raises `OriginMismatch`."""
@@ -189,11 +162,10 @@ class Fill:
 
     def extend(self, chunk: bytes) -> None:
         """Appends the next bytes. Raises `OriginMismatch` if they do not fit, or if they are no image."""
-        self.seam.check(self.identity, self.chunks, self.size, chunk)
-        self.chunks.append(chunk)
-        self.size += len(chunk)
+        self.seam.check(self.identity, self.arrived.pieces, self.size, chunk)
+        self.arrived.append(chunk, self._first_piece)
         if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
-            leading = b"".join(cut(self.chunks, 0, IDENTIFYING))
+            leading = b"".join(self.arrived.cut(0, IDENTIFYING))
             if is_text(self.claim.label, leading, self.claim.total):
                 raise OriginMismatch("a text that is labelled as a frame", "text")
             keeps_label = self.order.source.supplier.keeps_labels
@@ -205,11 +177,16 @@ class Fill:
     def end(self, error: ProxyError) -> None:
         """Ends the fill. A reader that needs bytes that are missing gets the error."""
         self.error = error
+        self.pace.end()
+        self.reader_moved()
         self._notify()
 
-    @property
-    def layout(self) -> None:
-        """None while the frame is being fetched. To cut a smaller picture, read the layout from the bytes."""
+    def reader_moved(self) -> None:
+        """A reader has come on, waits for bytes, or has left."""
+        if self.error is not None and not self.pace.readers:
+            self.arrived.release()
+        elif self.pace.is_by_pieces:
+            self._notify()
 
     @property
     def has_first(self) -> bool:
@@ -223,11 +200,36 @@ class Fill:
     @property
     def is_enough(self) -> bool:
         """True if all bytes that are wanted are in."""
-        return (
-            self.claim is not None
-            and not self._reaches
-            and self.size >= self.demand.bytes_of(self.claim.total)
-        )
+        if self.claim is None:
+            return False
+        if self.pace.is_left and self._may_be_split and self.size >= self._planned:
+            return True  # it can go on when somebody wants it again
+        return not self._reaches and self.size >= self.demand.bytes_of(self.claim.total)
+
+    @property
+    def _may_be_split(self) -> bool:
+        """True if the rest can come by several ranges that a strong validator guards."""
+        if self.claim is None or self.claim.validator is None or self.seam.is_unguarded:
+            return False
+        has_ranges = self.order.source.supplier.has_ranges
+        return has_ranges or (has_ranges is None and self.answered < self.claim.total)
+
+    def within_room(self, span: Span) -> Span:
+        """The span; only its first bytes if it is the whole frame, room is short, and the rest can follow."""
+        supplier = self.order.source.supplier
+        may = self.order.first is not None and supplier.has_ranges and supplier.has_validators
+        if span != Span(0, None) or self.claim or not may or self.seam.is_apart or not self.pace.is_short:
+            return span
+        self.first = self._first_piece
+        return Span(0, self.first)
+
+    def breaks_off(self, stop: int) -> bool:
+        """True if a response that ends at `stop` is not read on for now, because room is short."""
+        is_long = stop - self.size > PIECE and stop == self._planned and self.has_first
+        if not (is_long and self._may_be_split and self.pace.has_to_wait(self.size)):
+            return False
+        self._planned, self.pace.is_by_pieces = self.size, True
+        return True
 
     def is_first(self, span: Span) -> bool:
         """True if a span has bytes of the first picture."""
@@ -250,16 +252,28 @@ class Fill:
                 if takes_all:
                     self.seam.begun_at, self._planned = self._planned, self.claim.total
                     return Span(0, None)
-                if takes_all is not None:
-                    span = Span(self._planned, None if stop == self.claim.total else stop)
-                    self._planned = stop
+                end = self._within_room(stop) if takes_all is not None else None
+                if end is not None:
+                    span = Span(self._planned, None if end == self.claim.total else end)
+                    self._planned = end
                     return span
-                if self.size >= max(stop, self._planned) and not self._reaches:
+                if self.is_enough or (self.size >= max(stop, self._planned) and not self._reaches):
                     return None
             await self._changed_next()
 
     def _takes_all(self, claim: Claim) -> bool | None:
         return self.seam.takes_all(claim, self.identity, is_begun=self.size >= self._planned)
+
+    def _within_room(self, stop: int) -> int | None:
+        """How far the next completion may go, at most to `stop`; None if it has to wait for room."""
+        self.pace.is_by_pieces |= self._may_be_split and self.pace.is_short
+        if not self.pace.is_by_pieces:
+            return stop
+        if self._planned > self.size or not self.pace.goes_on(self.size):  # one piece at a time
+            return None
+        if self.pace.is_short and not self._reaches:
+            self.arrived.let_go(self.pace.passed, self._first_piece)
+        return min(stop, self._planned + PIECE)
 
     async def reached(self, start: int) -> None:
         """Waits until all bytes before `start` are in. Raises the error that ended the fill."""
@@ -270,7 +284,8 @@ class Fill:
         """Looks in the bytes for the ends of targets that are not known yet."""
         if not self._reaches or self.identity is None:
             return
-        for reach, stop in self._reaches.look(self.chunks, self.size, self.identity.claim.total).items():
+        found = self._reaches.look(self.arrived.pieces, self.size, self.identity.claim.total)
+        for reach, stop in found.items():
             self.demand.want(stop)
             if reach == self._first_reach:
                 self._first_piece = stop

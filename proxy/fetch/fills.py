@@ -13,7 +13,7 @@ from dataclasses import replace
 from random import uniform
 
 from proxy.cache.store import Store
-from proxy.codestream.reach import PROBE, UNTOLD, ResolutionTarget, Stop, TargetEnd
+from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop, TargetEnd
 from proxy.errors import (
     OriginBusy,
     OriginFailed,
@@ -25,13 +25,17 @@ from proxy.errors import (
     ShuttingDown,
 )
 from proxy.fetch.account import FetchSize
-from proxy.fetch.fill import Fill, FillOrder
+from proxy.fetch.fill import Fill
+from proxy.fetch.first_size import first_size
+from proxy.fetch.gate import Seat
 from proxy.fetch.learned import Learned
+from proxy.fetch.order import FillOrder
 from proxy.fetch.tasks import Tasks
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope, revoked
+from proxy.frame.supply import Answer
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
 
@@ -58,9 +62,15 @@ class Fills:
     def __len__(self) -> int:
         return len(self._table)
 
+    @property
+    def waiting(self) -> int:
+        """Number of fills that wait for room in memory."""
+        return self._store.room.waiting
+
     def get(self, key: FrameKey) -> Fill | None:
-        """The fill of a frame, if one is under way."""
-        return self._table.get(key)
+        """The fill of a frame, if one is under way that others may join."""
+        fill = self._table.get(key)
+        return fill if fill is not None and not fill.arrived.gone else None
 
     def start(
         self, order: FillOrder, held: Frame | None, stop: Stop | None, planned: Rank | None = None
@@ -86,7 +96,7 @@ class Fills:
         planned: Rank | None,
         heal: Callable[[Fill], None] | None,
     ) -> Fill:
-        is_learned, first = self._first_of(order, stop)
+        is_learned, first = first_size(order, stop, self._learned)
 
         def note(reach: ResolutionTarget, told: TargetEnd) -> None:
             if told.resolution is not None:
@@ -94,7 +104,7 @@ class Fills:
             if held is None and first is not None and reach == order.first:
                 self._count(told, first, is_learned=is_learned)
 
-        fill = Fill(order, held, first, note, planned)
+        fill = Fill(order, self._store.room, held, first, note, planned)
         fill.seam.is_apart = self._learned.is_apart(order.key)
         expected = self._learned.guess(order.key, None)
         if held is None and expected is not None:
@@ -105,36 +115,6 @@ class Fills:
             self._table[order.key] = fill
         self._metrics.fills_in_flight.inc()
         return fill
-
-    def _first_of(self, order: FillOrder, stop: Stop | None) -> tuple[bool, int | None]:
-        """Returns True if the size of the first fetch was learned, and that size in bytes.
-
-        The size is None if the frame is fetched by one plain request.
-        """
-        is_unguarded = order.asked.validators == "strict" and order.source.supplier.has_validators is False
-        if order.first is None or is_unguarded or self._learned.is_apart(order.key):
-            return False, None
-        if isinstance(order.first, int):
-            return False, self._in_time(order, max(order.first, order.least))
-        guess = self._learned.guess(order.key, order.first)
-        # If the whole frame is wanted, the completion follows at once. It would bring the bytes that a small
-        # probe lacks, but only after the first fetches of other frames.
-        size = (UNTOLD if stop is None else PROBE) if guess is None else guess
-        return guess is not None, self._in_time(order, max(size, order.least))
-
-    def _in_time(self, order: FillOrder, first: int) -> int | None:
-        """Returns the bytes of the first fetch, enough to keep the link busy until the completion begins.
-
-        If the viewer wants the whole frame and the first bytes would take less than a round trip, returns
-        None for one plain request. A frame only a little longer than its first bytes also takes one request.
-        """
-        window = order.source.gate.window
-        if not order.is_whole:
-            return first
-        if first <= window.in_one_round_trip:
-            return None
-        total = self._learned.guess(order.key, None)
-        return max(first, total) if total is not None and total - first < window.size else first
 
     def _count(self, told: TargetEnd, first: int, *, is_learned: bool) -> None:
         """Counts a first fetch by resolution, now that the end of the resolution is known."""
@@ -177,6 +157,7 @@ class Fills:
         while (span := await fill.next_span()) is not None:
             if fill.seam.is_anew(span, fill.claim):
                 self._learned.note_apart(fill.order.key)
+            fill.has_resumed &= not fill.pace.is_by_pieces  # each piece may be resumed once
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
@@ -215,30 +196,34 @@ class Fills:
         def size() -> FetchSize:
             return fill.size_of(span, self._learned.guess(fill.order.key, None))
 
-        async with (
-            order.source.gate.seat(fill.demand, size, is_first=is_first) as seat,
-            order.source.supplier.fetch(order.asked, span, held, stage, fill.demand) as answer,
-        ):
-            if answer.start < span.start:  # the whole, without a validator: its bytes are compared
-                is_anew, fill.seam.begun_at = True, span.start
-                self._learned.note_apart(order.key)
-            was_unguarded = fill.seam.is_unguarded
-            fill.believe(answer, is_anew=is_anew)
-            seat.begun()
-            if span.start == 0:
-                self._learned.note(fill.order.key, None, answer.claim.total)
-            if fill.seam.is_unguarded and not was_unguarded:
-                self._metrics.unguarded.labels(fill.order.key.origin).inc()
-            at = answer.start
-            await fill.reached(fill.seam.begun_at if is_anew else at)
-            async for chunk in answer.chunks:
-                await seat.let_first_pass()
-                new, at = fill.seam.beyond(chunk, at, fill.chunks) if is_anew else chunk, at + len(chunk)
-                if new:
-                    fill.extend(new)
-                seat.arrived(len(chunk))
-                if fill.has_first:
-                    seat.end_first()
+        async with order.source.gate.seat(fill.demand, size, is_first=is_first) as seat:
+            span = fill.within_room(span)
+            async with order.source.supplier.fetch(order.asked, span, held, stage, fill.demand) as answer:
+                await self._read(fill, answer, seat, span, is_anew=is_anew)
+
+    async def _read(self, fill: Fill, answer: Answer, seat: Seat, span: Span, *, is_anew: bool) -> None:
+        if answer.start < span.start:  # the whole, without a validator: its bytes are compared
+            is_anew, fill.seam.begun_at = True, span.start
+            self._learned.note_apart(fill.order.key)
+        was_unguarded = fill.seam.is_unguarded
+        fill.believe(answer, is_anew=is_anew)
+        seat.begun()
+        if span.start == 0:
+            self._learned.note(fill.order.key, None, answer.claim.total)
+        if fill.seam.is_unguarded and not was_unguarded:
+            self._metrics.unguarded.labels(fill.order.key.origin).inc()
+        at = answer.start
+        await fill.reached(fill.seam.begun_at if is_anew else at)
+        async for chunk in answer.chunks:
+            await seat.let_first_pass()
+            new, at = fill.seam.beyond(chunk, at, fill.arrived.pieces) if is_anew else chunk, at + len(chunk)
+            if new:
+                fill.extend(new)
+            seat.arrived(len(chunk))
+            if fill.has_first:
+                seat.end_first()
+            if fill.breaks_off(answer.stop):
+                return
 
     def forget(self, named: FrameScope) -> None:
         """Drops all that is held in a scope. Fills in it go on for their readers, but are not stored."""
@@ -262,6 +247,7 @@ class Fills:
     def _keep(self, fill: Fill) -> None:
         frame = fill.frame()
         if frame is not None and self._is_current(fill):
+            fill.arrived.share(frame)
             self._store.put(fill.order.key, frame)
 
     def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:

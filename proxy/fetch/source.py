@@ -38,11 +38,18 @@ class FrameSource(Protocol):
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
         """Returns the bytes of `[start, stop)` of the codestream that are in, at least one."""
 
+    async def next(self, start: int, stop: int) -> bytes:
+        """Returns the first bytes of `[start, stop)`, at most a piece. Nothing before is read again."""
+
     async def reached(self, start: int) -> None:
         """Returns when all bytes before `start` are in."""
 
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
         """Returns the end of a target."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that are in."""
 
     @property
     def layout(self) -> Layout | None:
@@ -68,12 +75,21 @@ class HeldFrame:
         """At once, all of it."""
         return tuple(cut(self.frame.pieces, start, stop))
 
+    async def next(self, start: int, stop: int) -> bytes:
+        """At once."""
+        return next(cut(self.frame.pieces, start, stop))
+
     async def reached(self, start: int) -> None:
         """At once."""
 
     async def told(self, reach: ResolutionTarget) -> TargetEnd:
         """At once."""
         return self.frame.told(reach)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held."""
+        return self.frame.size
 
     @property
     def layout(self) -> Layout | None:

@@ -12,7 +12,6 @@ from time import perf_counter
 from starlette.types import Receive, Send
 
 from proxy.fetch.source import CacheOutcome, FrameSource
-from proxy.frame.frame import cut
 from proxy.frame.identity import Identity
 from proxy.viewers.response import Headers, ResponseHead, wrapping_of
 from proxy.wire.media import Envelope
@@ -80,22 +79,21 @@ async def send_frame(
     after the first bytes of a large picture.
     """
     at, stop = composed.span.start, composed.stop
-    ready = await source.take(at, stop) if at < stop else ()
-    is_all_here = composed.is_final and sum(map(len, ready)) == stop - at
+    steps = composed.steps if pause else (stop,)
+    piece = await source.next(at, steps[0]) if at < stop else b""
+    is_all_here = composed.is_final and source.size >= stop
     headers = [*composed.headers, *_cache_headers(progress, is_all_here=is_all_here)]
     progress.has_started, progress.status = True, composed.status
     await send({"type": "http.response.start", "status": composed.status, "headers": headers})
     if composed.before:
         await send(_body(composed.before, is_last=False))
-    steps = composed.steps if pause else (stop,)
-    ready = tuple(cut(ready, 0, steps[0] - at))
     for step in steps:
         while at < step:
-            for piece in ready or await source.take(at, step):
-                at += len(piece)
-                await send(_body(piece, is_last=at == stop and not composed.after))
-                progress.count(len(piece), composed)
-            ready = ()
+            piece = piece or await source.next(at, step)
+            at += len(piece)
+            await send(_body(piece, is_last=at == stop and not composed.after))
+            progress.count(len(piece), composed)
+            piece = b""
         if step < stop:
             await asyncio.sleep(pause)
     if composed.after or composed.span.start == stop:
