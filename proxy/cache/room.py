@@ -13,7 +13,10 @@ and is woken when there is room again.
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from proxy.frame.frame import PIECE, Frame
+from proxy.frame.frame import Frame
+
+STRETCH = 256 * 1024
+"""Bytes that a fill fetches at a time if room is short."""
 
 
 @dataclass(slots=True)
@@ -50,8 +53,8 @@ class Room:
 
     @property
     def is_short(self) -> bool:
-        """True if another piece would not fit, even if the cache evicted all that it may evict for a fill."""
-        return self.filling + self.in_use + self._fixed() + PIECE > self._budget
+        """True if another stretch would not fit, even if the cache evicted all that it may."""
+        return self.filling + self.in_use + self._fixed() + STRETCH > self._budget
 
     @property
     def waiting(self) -> int:

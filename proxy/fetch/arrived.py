@@ -77,6 +77,7 @@ class Arrived:
     def release(self) -> None:
         """Nobody reads these bytes any more."""
         self._unshare()
+        self.pieces = []
         self._room.hold(self, 0)
 
     def _unshare(self) -> None:

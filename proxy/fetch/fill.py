@@ -9,7 +9,7 @@ Bytes are only ever appended. So a reader needs only its own position, and a slo
 reader. The state changes in one step, without waiting. Readers are woken afterwards.
 
 If room is short (`proxy.cache.room`), a fill that can go on by ranges stays close to its readers: it fetches
-a piece at a time and lets go of bytes that all readers have passed. Without readers it ends.
+a stretch at a time and lets go of bytes that all readers have passed. Without readers it ends.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 
-from proxy.cache.room import Room
+from proxy.cache.room import STRETCH, Room
 from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fetch.account import FetchSize
@@ -28,7 +28,7 @@ from proxy.fetch.pace import Pace
 from proxy.fetch.reaches import Reaches
 from proxy.fetch.seam import Seam
 from proxy.fetch.turns import Rank
-from proxy.frame.frame import PIECE, Frame
+from proxy.frame.frame import Frame
 from proxy.frame.identity import IDENTIFYING, Claim, Identity, Lease, identify
 from proxy.frame.supply import Answer
 from proxy.wire.ranges import Span
@@ -53,7 +53,7 @@ class Fill:
         """Bytes of the first fetch; None is one plain request for the whole frame."""
         self.arrived = Arrived(room, held)
         """The bytes that are in."""
-        self.pace = Pace(room, self._notify)
+        self.pace = Pace(room)
         """Its readers, and how far it may go for them."""
         self.claim: Claim | None = held.identity.claim if held else None
         self.seam = Seam(order.asked.validators, held)
@@ -185,7 +185,7 @@ class Fill:
         """A reader has come on, waits for bytes, or has left."""
         if self.error is not None and not self.pace.readers:
             self.arrived.release()
-        elif self.pace.is_by_pieces:
+        elif self.pace.is_by_stretches:
             self._notify()
 
     @property
@@ -209,15 +209,13 @@ class Fill:
     @property
     def _may_be_split(self) -> bool:
         """True if the rest can come by several ranges that a strong validator guards."""
-        if self.claim is None or self.claim.validator is None or self.seam.is_unguarded:
-            return False
-        has_ranges = self.order.source.supplier.has_ranges
-        return has_ranges or (has_ranges is None and self.answered < self.claim.total)
+        is_guarded = self.claim is not None and self.claim.validator and not self.seam.is_unguarded
+        return bool(is_guarded) and self.order.source.supplier.has_ranges is not False
 
     def within_room(self, span: Span) -> Span:
         """The span; only its first bytes if it is the whole frame, room is short, and the rest can follow."""
         supplier = self.order.source.supplier
-        may = self.order.first is not None and supplier.has_ranges and supplier.has_validators
+        may = self.order.first is not None and supplier.has_ranges is not False and supplier.has_validators
         if span != Span(0, None) or self.claim or not may or self.seam.is_apart or not self.pace.is_short:
             return span
         self.first = self._first_piece
@@ -225,10 +223,10 @@ class Fill:
 
     def breaks_off(self, stop: int) -> bool:
         """True if a response that ends at `stop` is not read on for now, because room is short."""
-        is_long = stop - self.size > PIECE and stop == self._planned and self.has_first
+        is_long = stop - self.size > STRETCH and stop == self._planned and self.has_first
         if not (is_long and self._may_be_split and self.pace.has_to_wait(self.size)):
             return False
-        self._planned, self.pace.is_by_pieces = self.size, True
+        self._planned, self.pace.is_by_stretches = self.size, True
         return True
 
     def is_first(self, span: Span) -> bool:
@@ -266,14 +264,14 @@ class Fill:
 
     def _within_room(self, stop: int) -> int | None:
         """How far the next completion may go, at most to `stop`; None if it has to wait for room."""
-        self.pace.is_by_pieces |= self._may_be_split and self.pace.is_short
-        if not self.pace.is_by_pieces:
+        self.pace.is_by_stretches |= self._may_be_split and self.pace.is_short
+        if not self.pace.is_by_stretches:
             return stop
-        if self._planned > self.size or not self.pace.goes_on(self.size):  # one piece at a time
-            return None
+        if self._planned > self.size or not self.pace.goes_on(self.size, self._notify):
+            return None  # one stretch at a time
         if self.pace.is_short and not self._reaches:
             self.arrived.let_go(self.pace.passed, self._first_piece)
-        return min(stop, self._planned + PIECE)
+        return min(stop, self._planned + STRETCH)
 
     async def reached(self, start: int) -> None:
         """Waits until all bytes before `start` are in. Raises the error that ended the fill."""

@@ -157,7 +157,7 @@ class Fills:
         while (span := await fill.next_span()) is not None:
             if fill.seam.is_anew(span, fill.claim):
                 self._learned.note_apart(fill.order.key)
-            fill.has_resumed &= not fill.pace.is_by_pieces  # each piece may be resumed once
+            fill.has_resumed &= not fill.pace.is_by_stretches  # each stretch may be resumed once
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:

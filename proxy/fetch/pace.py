@@ -1,6 +1,7 @@
 """The readers of a fill, and how far it may go for them if room is short.
 
-If there is room, a fill goes on to the end of what was ever wanted. If room is short, it goes on by pieces,
+If there is room, a fill goes on to the end of what was ever wanted. If room is short, it goes on by
+stretches,
 and only while a reader needs the next one soon.
 """
 
@@ -22,18 +23,16 @@ class FillPosition(Protocol):
 class Pace:
     """How far one fill may go."""
 
-    def __init__(self, room: Room, wake: Callable[[], None]) -> None:
-        """`wake` is called when there may be room again for a fill that waits."""
+    def __init__(self, room: Room) -> None:
         self.readers: set[FillPosition] = set()
         """The viewers, plans and makers that read."""
-        self.is_by_pieces = False
-        """True once room was short: from then on the fill asks for a piece at a time."""
+        self.is_by_stretches = False
+        """True once room was short: from then on the fill asks for a stretch at a time."""
         self._room = room
-        self._wake = wake
 
     @property
     def is_short(self) -> bool:
-        """True if there is no room for another piece."""
+        """True if there is no room for another stretch."""
         return self._room.is_short
 
     @property
@@ -50,10 +49,10 @@ class Pace:
         """True if room is short, and no reader needs more than the first `size` bytes soon."""
         return self._room.is_short and all(reader.until <= size for reader in self.readers)
 
-    def goes_on(self, size: int) -> bool:
-        """True if the fill may go beyond `size` now. If not, it is woken when there is room."""
+    def goes_on(self, size: int, wake: Callable[[], None]) -> bool:
+        """True if the fill may go beyond `size` now. If not, `wake` is called when there is room."""
         if self.has_to_wait(size):
-            self._room.wait(self, self._wake)
+            self._room.wait(self, wake)
             return False
         self._room.leave(self)
         return True

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 
+from proxy.cache.room import STRETCH
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import ResolutionTarget, TargetEnd
 from proxy.fetch.fill import Fill
-from proxy.frame.frame import PIECE
 from proxy.frame.identity import Identity
 
 
@@ -47,7 +47,7 @@ class FillReader:
 
     async def next(self, start: int, stop: int) -> bytes:
         """Returns the first bytes of `[start, stop)`, at most a piece. Nothing before is read again."""
-        self.at, self.until = start, min(stop, start + PIECE)
+        self.at, self.until = start, min(stop, start + STRETCH)
         self._fill.reader_moved()
         await self._fill.reached(start + 1)
         return next(self._fill.arrived.cut(start, stop))

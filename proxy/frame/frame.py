@@ -12,8 +12,8 @@ from proxy.codestream.layout import Layout
 from proxy.codestream.reach import MOST_READ, ResolutionTarget, TargetEnd, locate, read_layout_leniently
 from proxy.frame.identity import Identity
 
-PIECE = 256 * 1024
-"""Largest piece, in bytes, that a frame holds after its first piece."""
+PIECE = 128 * 1024 - 64
+"""Largest piece, in bytes, after the first piece of a frame. With its headers it fills whole pages."""
 
 
 @dataclass(frozen=True)

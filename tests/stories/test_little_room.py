@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from starlette.types import Message
 
-from proxy.frame.frame import PIECE
+from proxy.cache.room import STRETCH
 from proxy.frame.scope import FrameScope
 from tests.house import House, house
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, honest
@@ -19,7 +19,7 @@ FIRST = 65536
 SINGLE = {"accept": "image/jphc"}
 PATHS = [FRAME.replace("frames/1", f"frames/{n}") for n in range(1, 7)]
 BODIES = {path: codestream(3_000_000, seed) for seed, path in enumerate(PATHS)}
-FLOOR = FIRST + 3 * PIECE
+FLOOR = FIRST + 3 * STRETCH
 """Bytes that a reader needs in any case: a first piece, the piece that is sent, and the next two."""
 PARTS = ("first", "rest", "overhead", "filling", "lent")
 

@@ -2,7 +2,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.cache.memory import MOST_SPARED, OVERHEAD, MemoryStore
-from proxy.frame.frame import PIECE, Frame
+from proxy.cache.room import STRETCH
+from proxy.frame.frame import Frame
 from proxy.telemetry.telemetry import Telemetry
 from tests.unit.cache.test_memory import frame_with, key
 
@@ -106,9 +107,9 @@ def test_the_overhead_of_small_frames_counts() -> None:
 
 
 def test_room_is_short_when_what_is_in_use_and_what_is_first_leave_no_piece() -> None:
-    store = store_of(4 * PIECE)
+    store = store_of(4 * STRETCH)
     assert not store.room.is_short
-    kept(store, 1, 1000, 3 * PIECE)
+    kept(store, 1, 1000, 3 * STRETCH)
     assert not store.room.is_short  # the rest can be evicted
     frame = store.get(key(1))
     assert frame is not None
@@ -117,9 +118,9 @@ def test_room_is_short_when_what_is_in_use_and_what_is_first_leave_no_piece() ->
 
 
 def test_fills_are_woken_one_after_another_when_there_is_room() -> None:
-    store = store_of(4 * PIECE)
+    store = store_of(4 * STRETCH)
     woken: list[str] = []
-    store.room.hold("large", 4 * PIECE)
+    store.room.hold("large", 4 * STRETCH)
     for name in ("one", "two"):
         store.room.wait(name, lambda name=name: woken.append(name))  # type: ignore[misc]  # a loop's name
     store.room.wake()
