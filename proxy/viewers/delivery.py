@@ -12,7 +12,6 @@ from time import perf_counter
 from starlette.types import Receive, Send
 
 from proxy.fetch.source import CacheOutcome, FrameSource
-from proxy.frame.frame import cut
 from proxy.frame.identity import Identity
 from proxy.viewers.response import Headers, ResponseHead, wrapping_of
 from proxy.wire.media import Envelope
@@ -82,22 +81,22 @@ async def send_frame(
     after the first bytes of a large picture.
     """
     at, stop = composed.span.start, composed.stop
-    ready = await source.take(at, stop) if at < stop else ()
-    is_all_here = composed.is_final and sum(map(len, ready)) == stop - at
+    steps = composed.steps if pause else (stop,)
+    piece = await source.next(at, steps[0]) if at < stop else b""
+    is_all_here = composed.is_final and source.size >= stop
     headers = [*composed.headers, *_cache_headers(progress, is_all_here=is_all_here)]
     progress.has_started, progress.status = True, composed.status
     await send({"type": "http.response.start", "status": composed.status, "headers": headers})
     if composed.before:
         await send(_body(composed.before, is_last=False))
-    steps = composed.steps if pause else (stop,)
-    ready = tuple(cut(ready, 0, steps[0] - at))
+    turns = _Turns()
     for step in steps:
         while at < step:
-            async for piece in _in_turns(ready or await source.take(at, step)):
-                at += len(piece)
-                await send(_body(piece, is_last=at == stop and not composed.after))
-                progress.count(len(piece), composed)
-            ready = ()
+            async for part in turns.of(piece or await source.next(at, step)):
+                at += len(part)
+                await send(_body(part, is_last=at == stop and not composed.after))
+                progress.count(len(part), composed)
+            piece = b""
         if step < stop:
             await asyncio.sleep(pause)
     if composed.after or composed.span.start == stop:
@@ -131,26 +130,32 @@ async def send_part(
         await send({"type": "http.response.start", "status": 200, "headers": headers})
     delimiter = wrapping.before if number == 0 else b"\r\n" + wrapping.before
     await send(_body(delimiter, is_last=False))
-    async for piece in _in_turns(pieces):
-        progress.sent += len(piece)
-        await send(_body(piece, is_last=False))
+    turns = _Turns()
+    for piece in pieces:
+        async for part in turns.of(piece):
+            progress.sent += len(part)
+            await send(_body(part, is_last=False))
     if is_last:
         await send(_body(wrapping.after, is_last=True))
 
 
-async def _in_turns(pieces: Sequence[bytes]) -> AsyncIterator[bytes | memoryview]:
-    """The same bytes, with a pause after each `A_TURN` of them in which others are served.
+class _Turns:
+    """The turns of one response in the event loop: after `A_TURN` bytes, others are served.
 
     A connection on a fast line takes megabytes at once. With 40 of them, a turn took 40 ms.
     """
-    written = 0
-    for piece in pieces:
+
+    def __init__(self) -> None:
+        self._written = 0
+
+    async def of(self, piece: bytes) -> AsyncIterator[bytes | memoryview]:
+        """The bytes of the next piece, with pauses."""
         for at in range(0, len(piece), A_TURN):
-            if written >= A_TURN:
-                await asyncio.sleep(0)
-                written = 0
             part = memoryview(piece)[at : at + A_TURN] if len(piece) > A_TURN else piece
-            written += len(part)
+            if self._written + len(part) > A_TURN:
+                await asyncio.sleep(0)
+                self._written = 0
+            self._written += len(part)
             yield part
 
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from proxy.frame.key import FrameKey
+from proxy.frame.scope import FrameScope
 from proxy.wire.resource import parse_frame_path
 from tests.codestreams import htj2k
 from tests.house import House, cache_did, house
@@ -278,6 +279,41 @@ async def test_a_frame_that_loses_its_rest_during_its_revalidation_is_served_who
         assert [answer.content for answer in await asyncio.gather(*asking)] == [OLD, OLD[65536:]]
         await home.until_idle()
         assert (await asks(home))[2] == [(True, "bytes=0-65535")]
+
+
+@pytest.mark.parametrize("body", [OLD, NEW], ids=["304", "200"])
+async def test_a_frame_counts_once_while_it_is_revalidated(body: bytes) -> None:
+    async with house(origin := RevalidatingOrigin()) as home:
+        await asks(home)
+        store = home.app.fills._store
+        key = FrameKey("pacs", b"", parse_frame_path(FRAME[1:]))
+        frame, room = store.stale(key), store.room
+        assert frame is not None
+        asking = await until_asked(home, {}, REST)
+        assert (room.in_use, room.lent, room.filling) == (len(OLD), 0, 0)
+        origin.body = body
+        origin.barrier.set()
+        await asyncio.gather(*asking)
+        await home.until_idle()
+        assert (room.in_use, room.lent, room.filling) == (0, 0, 0)
+        renewed = store.stale(key)
+        assert renewed is not None
+        assert b"".join(renewed.pieces) == body
+        pairs = zip(renewed.pieces, frame.pieces, strict=False)
+        assert all((new is old) == (body == OLD) for new, old in pairs)
+
+
+async def test_a_frame_that_is_dropped_during_its_revalidation_counts_until_it_is_read() -> None:
+    async with house(RevalidatingOrigin()) as home:
+        await asks(home)
+        asking = await until_asked(home, {}, {})
+        home.app.forget(FrameScope("pacs"))
+        room = home.app.fills._store.room
+        assert (room.in_use, room.lent, room.filling) == (len(OLD), len(OLD), 0)
+        origin_of(home).barrier.set()
+        assert [answer.content for answer in await asyncio.gather(*asking)] == [OLD, OLD]
+        await home.until_idle()
+        assert (room.in_use, room.lent, room.filling) == (0, 0, 0)
 
 
 class StaleSeries(HoldsBack):
