@@ -77,8 +77,9 @@ class Fills:
         """Ends a fill that only plans wanted, if no plan wants it now. The bytes that came are kept."""
         fill = self._table.get(key)
         if fill is not None and fill.demand.planned is not None and not fill.demand.plans:
-            self._end(fill, PlanCancelled("the plan was cancelled"))
-            self.tasks.cancel(fill)
+            self._keep(fill)
+            del self._table[key]
+            self.tasks.cancel(fill)  # it may take one more step, and ends after that
 
     def _start(
         self,
@@ -133,7 +134,10 @@ class Fills:
 
     def _end_if_left(self, fill: Fill) -> None:
         """Ends a fill whose task was cancelled."""
-        self._end(fill, ShuttingDown("the service is ending"))
+        if self.tasks.is_closing:
+            self._end(fill, ShuttingDown("the service is ending"))
+        else:
+            self._end(fill, PlanCancelled("the plan was cancelled"))
 
     async def _carry_out(self, fill: Fill) -> None:
         async with asyncio.TaskGroup() as both:
