@@ -3,7 +3,7 @@
 If room is short, a fill goes on only for a reader that is close behind it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import inf
 
@@ -47,17 +47,23 @@ class FillReader:
         return self._fill.identity
 
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """Returns the bytes of `[start, stop)` that are in, at least one, if no byte was read by `next`."""
+        """Returns the bytes of `[start, stop)` that are in, at least one, if no byte was read by `read`."""
         with self._needs(stop):
             await self._fill.reached(start + 1)
         return tuple(self._fill.arrived.cut(start, stop))
 
-    async def next(self, start: int, stop: int) -> bytes:
-        """Returns the first bytes of `[start, stop)`, at most a piece. Nothing before is read again."""
-        self.at, self.until = start, min(stop, start + STRETCH)
-        self._fill.reader_moved()
-        await self._fill.reached(start + 1)
-        return next(self._fill.arrived.cut(start, stop))
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yields the bytes of `[start, stop)` as they come. Nothing before the last piece is read again.
+
+        Raises the error that ended the fill.
+        """
+        while start < stop:
+            self.at, self.until = start, min(stop, start + STRETCH)
+            self._fill.reader_moved()
+            await self._fill.reached(start + 1)
+            piece = next(self._fill.arrived.cut(start, stop))
+            start += len(piece)
+            yield piece
 
     async def reached(self, start: int) -> None:
         """Waits until all bytes before `start` are in. Raises the error that ended the fill."""

@@ -1,6 +1,6 @@
 """The source of a viewer's response: a frame in the cache, or one that is still being fetched."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,8 +41,8 @@ class FrameSource(Protocol):
     async def take(self, start: int, stop: int) -> Sequence[bytes]:
         """Returns the bytes of `[start, stop)` of the codestream that are in, at least one."""
 
-    async def next(self, start: int, stop: int) -> bytes:
-        """Returns the first bytes of `[start, stop)`, at most a piece. Nothing before is read again."""
+    def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yields the bytes of `[start, stop)` as they come. Nothing before the last piece is read again."""
 
     async def reached(self, start: int) -> None:
         """Returns when all bytes before `start` are in."""
@@ -81,9 +81,10 @@ class HeldFrame:
         """At once, all of it."""
         return tuple(cut(self.frame.pieces, start, stop))
 
-    async def next(self, start: int, stop: int) -> bytes:
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """At once."""
-        return next(cut(self.frame.pieces, start, stop))
+        for piece in cut(self.frame.pieces, start, stop):
+            yield piece
 
     async def reached(self, start: int) -> None:
         """At once."""

@@ -5,7 +5,7 @@ a status. After that, an error can only end the connection.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -82,21 +82,19 @@ async def send_frame(
     """
     at, stop = composed.span.start, composed.stop
     steps = composed.steps if pause else (stop,)
-    piece = await source.next(at, steps[0]) if at < stop else b""
+    if at < stop:
+        await source.reached(at + 1)
     is_all_here = composed.is_final and source.size >= stop
     headers = [*composed.headers, *_cache_headers(progress, is_all_here=is_all_here)]
     progress.has_started, progress.status = True, composed.status
     await send({"type": "http.response.start", "status": composed.status, "headers": headers})
     if composed.before:
         await send(_body(composed.before, is_last=False))
-    turns = _Turns()
     for step in steps:
-        while at < step:
-            async for part in turns.of(piece or await source.next(at, step)):
-                at += len(part)
-                await send(_body(part, is_last=at == stop and not composed.after))
-                progress.count(len(part), composed)
-            piece = b""
+        async for piece in _in_turns(source.read(at, step)):
+            at += len(piece)
+            await send(_body(piece, is_last=at == stop and not composed.after))
+            progress.count(len(piece), composed)
         if step < stop:
             await asyncio.sleep(pause)
     if composed.after or composed.span.start == stop:
@@ -107,7 +105,7 @@ async def send_part(
     send: Send,
     first: FrameResource,
     identity: Identity,
-    pieces: Sequence[bytes],
+    pieces: AsyncIterator[bytes],
     progress: DeliveryProgress,
     number: int,
     *,
@@ -130,32 +128,26 @@ async def send_part(
         await send({"type": "http.response.start", "status": 200, "headers": headers})
     delimiter = wrapping.before if number == 0 else b"\r\n" + wrapping.before
     await send(_body(delimiter, is_last=False))
-    turns = _Turns()
-    for piece in pieces:
-        async for part in turns.of(piece):
-            progress.sent += len(part)
-            await send(_body(part, is_last=False))
+    async for piece in _in_turns(pieces):
+        progress.sent += len(piece)
+        await send(_body(piece, is_last=False))
     if is_last:
         await send(_body(wrapping.after, is_last=True))
 
 
-class _Turns:
-    """The turns of one response in the event loop: after `A_TURN` bytes, others are served.
+async def _in_turns(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes | memoryview]:
+    """The same bytes, with a pause after each `A_TURN` of them in which others are served.
 
     A connection on a fast line takes megabytes at once. With 40 of them, a turn took 40 ms.
     """
-
-    def __init__(self) -> None:
-        self._written = 0
-
-    async def of(self, piece: bytes) -> AsyncIterator[bytes | memoryview]:
-        """The bytes of the next piece, with pauses."""
+    written = 0
+    async for piece in pieces:
         for at in range(0, len(piece), A_TURN):
             part = memoryview(piece)[at : at + A_TURN] if len(piece) > A_TURN else piece
-            if self._written + len(part) > A_TURN:
+            if written + len(part) > A_TURN:
                 await asyncio.sleep(0)
-                self._written = 0
-            self._written += len(part)
+                written = 0
+            written += len(part)
             yield part
 
 
