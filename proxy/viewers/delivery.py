@@ -5,14 +5,13 @@ a status. After that, an error can only end the connection.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from time import perf_counter
 
 from starlette.types import Receive, Send
 
 from proxy.fetch.source import CacheOutcome, FrameSource
-from proxy.frame.frame import cut
 from proxy.frame.identity import Identity
 from proxy.viewers.response import Headers, ResponseHead, wrapping_of
 from proxy.wire.media import Envelope
@@ -82,22 +81,20 @@ async def send_frame(
     after the first bytes of a large picture.
     """
     at, stop = composed.span.start, composed.stop
-    ready = await source.take(at, stop) if at < stop else ()
-    is_all_here = composed.is_final and sum(map(len, ready)) == stop - at
+    steps = composed.steps if pause else (stop,)
+    if at < stop:
+        await source.reached(at + 1)
+    is_all_here = composed.is_final and source.size >= stop
     headers = [*composed.headers, *_cache_headers(progress, is_all_here=is_all_here)]
     progress.has_started, progress.status = True, composed.status
     await send({"type": "http.response.start", "status": composed.status, "headers": headers})
     if composed.before:
         await send(_body(composed.before, is_last=False))
-    steps = composed.steps if pause else (stop,)
-    ready = tuple(cut(ready, 0, steps[0] - at))
     for step in steps:
-        while at < step:
-            async for piece in _in_turns(ready or await source.take(at, step)):
-                at += len(piece)
-                await send(_body(piece, is_last=at == stop and not composed.after))
-                progress.count(len(piece), composed)
-            ready = ()
+        async for piece in _in_turns(source.read(at, step)):
+            at += len(piece)
+            await send(_body(piece, is_last=at == stop and not composed.after))
+            progress.count(len(piece), composed)
         if step < stop:
             await asyncio.sleep(pause)
     if composed.after or composed.span.start == stop:
@@ -108,7 +105,7 @@ async def send_part(
     send: Send,
     first: FrameResource,
     identity: Identity,
-    pieces: Sequence[bytes],
+    pieces: AsyncIterator[bytes],
     progress: DeliveryProgress,
     number: int,
     *,
@@ -138,19 +135,19 @@ async def send_part(
         await send(_body(wrapping.after, is_last=True))
 
 
-async def _in_turns(pieces: Sequence[bytes]) -> AsyncIterator[bytes | memoryview]:
+async def _in_turns(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes | memoryview]:
     """The same bytes, with a pause after each `A_TURN` of them in which others are served.
 
     A connection on a fast line takes megabytes at once. Turns of 128 KiB cost a fifth to a third of the rate
     of whole frames of 11 MB (`python -m tests.bench hits`).
     """
     written = 0
-    for piece in pieces:
+    async for piece in pieces:
         for at in range(0, len(piece), A_TURN):
-            if written >= A_TURN:
+            part = memoryview(piece)[at : at + A_TURN] if len(piece) > A_TURN else piece
+            if written + len(part) > A_TURN:
                 await asyncio.sleep(0)
                 written = 0
-            part = memoryview(piece)[at : at + A_TURN] if len(piece) > A_TURN else piece
             written += len(part)
             yield part
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import pytest
@@ -19,7 +19,11 @@ pytestmark = pytest.mark.anyio
 async def test_a_response_writes_a_bounded_number_of_bytes_at_each_turn(sizes: list[int]) -> None:
     body = codestream(sum(sizes))
     ends = [sum(sizes[: at + 1]) for at in range(len(sizes))]
-    pieces = [body[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for size, end in zip(sizes, ends, strict=True):
+            yield body[end - size : end]
+
     turn, by_turn, sent = 0, Counter[int](), []
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -36,7 +40,7 @@ async def test_a_response_writes_a_bounded_number_of_bytes_at_each_turn(sizes: l
     counting = asyncio.create_task(count())
     identity = identify(Claim(LABEL, len(body), '"1"', Lease()), body[:65536])
     resource = FrameResource("1", "2", "3", 1)
-    await send_part(send, resource, identity, pieces, DeliveryProgress(0.0), 0, is_last=True)
+    await send_part(send, resource, identity, pieces(), DeliveryProgress(0.0), 0, is_last=True)
     counting.cancel()
     assert body in b"".join(sent)
-    assert max(by_turn.values()) < 2 * A_TURN + 1024
+    assert max(by_turn.values()) <= A_TURN + 1024
