@@ -15,6 +15,7 @@ from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.row import Link
 from proxy.plan.profile import STOCK, stock_text
+from proxy.service.memory import memory_limit, warning
 from proxy.service.run import run
 from proxy.settings.model import Settings, load
 
@@ -183,6 +184,8 @@ def _check(options: argparse.Namespace) -> int:
             raise ConfigurationError(f"{options.file}: origins: the url of {back} leads back to this proxy")
         origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
         print(f"{options.file} is valid; origins: {origins}")
+        if (misfit := warning(settings, memory_limit())) is not None:
+            print(f"warning: {misfit}", file=sys.stderr)
     return 0
 
 

@@ -32,6 +32,7 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
+from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.rules import Rules
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
@@ -80,7 +81,10 @@ class App:
         self.settings = settings
         self._via = Via()
         cache = settings.cache
-        store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.telemetry)
+        limit = memory_limit()
+        self.memory_warning = warning(settings, limit)
+        """Why `cache.bytes` does not fit the container; None if it does."""
+        store = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
@@ -196,6 +200,8 @@ class App:
         for origin in self.settings.origins:
             if origin.trust == "dicom":
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})
+        if self.memory_warning is not None:
+            _log.warning(self.memory_warning)
         self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             async with self.workers, self.fills.tasks, self.plans.tasks:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -28,12 +27,6 @@ OVER = 1.25
 """How many times its budget is fetched."""
 VIEWERS = 6
 """Requests at once."""
-GLIBC = {
-    "MALLOC_MMAP_THRESHOLD_": "65536",
-    "MALLOC_TOP_PAD_": "16777216",
-    "MALLOC_TRIM_THRESHOLD_": "33554432",
-}
-"""What image and chart set."""
 WIDTHS = (14, 12, 16, 16)
 RADIOGRAPH = 10_000_000
 """Bytes of the frame that each slow viewer reads."""
@@ -118,7 +111,7 @@ def _proxy(budget: int = BUDGET) -> Iterator[tuple[str, int]]:
         }
         path = Path(folder, "config.yaml")
         path.write_text(json.dumps(config), "utf-8")  # which is YAML too
-        with Popen([PROGRAM, "serve", "--config", path], env=os.environ | GLIBC) as process:
+        with Popen([PROGRAM, "serve", "--config", path]) as process:
             try:
                 _wait(port)
                 yield f"http://127.0.0.1:{port}", process.pid
