@@ -4,6 +4,9 @@
     own      the cache does not have them
     stale    the cache has them, and the supplier is asked whether they are still right
 
+Small pieces keep memory whole: chunks of a network's size would leave holes in it, and a fill can let go of
+small pieces one by one. A frame in the cache has larger ones, which are faster to send.
+
 If room is short, bytes that every reader has passed are let go, except the first piece. Then the fill can't
 give the cache a longer frame any more, and nobody else may join it.
 """
@@ -11,7 +14,7 @@ give the cache a longer frame any more, and nobody else may join it.
 from collections.abc import Iterator
 
 from proxy.cache.room import Room
-from proxy.frame.frame import PIECE, Frame, cut, frame_of, pieces_of
+from proxy.frame.frame import SMALL_PIECE, Frame, cut, frame_of, pieces_of
 from proxy.frame.identity import Claim, Identity
 
 
@@ -29,27 +32,28 @@ class Arrived:
         """Number of bytes after the first piece that were let go."""
         self._room = room
         self._shared: Frame | None = None
-        self._loose = 0
+        self._packed = self._loose = 0  # number of pieces as they stay, and bytes of the chunks after them
         if stale is not None:
             room.borrow(stale)
 
     def append(self, chunk: bytes, first: int) -> None:
-        """Adds the next bytes. Small chunks become pieces; the first piece has `first` bytes."""
+        """Adds the next bytes. Chunks become small pieces, after a first piece of `first` bytes."""
         self.pieces.append(chunk)
         self.size += len(chunk)
         self._loose += len(chunk)
-        if self._loose >= 2 * PIECE and self.size > first:
+        if self._loose >= 2 * SMALL_PIECE and self.size > first:
             self._pack(first)
         self._count()
 
-    def cut(self, start: int, stop: int) -> Iterator[bytes]:
+    def views(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yields the bytes of `[start, stop)` that are in. Bytes that were let go can't be read."""
+        pieces = (memoryview(piece) for piece in self.pieces)
         if not self.gone:
-            return cut(self.pieces, start, stop)
+            return cut(pieces, start, stop)
         first = len(self.pieces[0])
         if start < first:
-            return cut(self.pieces, start, min(stop, first))
-        return cut(self.pieces, start - self.gone, stop - self.gone)
+            return cut(pieces, start, min(stop, first))
+        return cut(pieces, start - self.gone, stop - self.gone)
 
     def frame(self, identity: Identity, first: int) -> Frame | None:
         """The bytes as a frame; None if some were let go."""
@@ -82,7 +86,8 @@ class Arrived:
         """Has exactly the bytes of a frame that is borrowed already."""
         self._unshare()
         self._shared = frame
-        self.pieces, self.size, self._loose = list(frame.pieces), frame.size, 0
+        self.pieces, self.size = list(frame.pieces), frame.size
+        self._packed, self._loose = len(self.pieces), 0
         self._count()
 
     def let_go(self, stop: int, first: int) -> None:
@@ -90,6 +95,8 @@ class Arrived:
         self._pack(first)
         while len(self.pieces) > 1 and len(self.pieces[0]) + self.gone + len(self.pieces[1]) <= stop:
             self.gone += len(self.pieces.pop(1))
+            self._packed = max(1, self._packed - 1)
+        self._measure()
         if self.gone and self._shared is not None:
             prefix = self._shared.prefix
             self._unshare()
@@ -110,7 +117,14 @@ class Arrived:
             self._shared = None
 
     def _pack(self, first: int) -> None:
-        self.pieces, self._loose = list(pieces_of(self.pieces, first)), 0
+        """Makes pieces of the chunks. The last one may be short, so it is packed again with later chunks."""
+        if chunks := self.pieces[self._packed :]:
+            self.pieces[self._packed :] = pieces_of(chunks, 0 if self._packed else first, SMALL_PIECE)
+            self._packed = max(1, len(self.pieces) - 1)
+            self._measure()
+
+    def _measure(self) -> None:
+        self._loose = sum(map(len, self.pieces[self._packed :]))
 
     def _count(self) -> None:
         shared = self._shared.size if self._shared is not None else 0

@@ -161,7 +161,7 @@ class Fill:
         self.seam.check(self.identity, self.arrived.pieces, self.size, chunk)
         self.arrived.append(chunk, self._first_piece)
         if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
-            leading = b"".join(self.arrived.cut(0, IDENTIFYING))
+            leading = b"".join(self.arrived.views(0, IDENTIFYING))
             if is_text(self.claim.label, leading, self.claim.total):
                 raise OriginMismatch("a text that is labelled as a frame", "text")
             keeps_label = self.order.source.supplier.keeps_labels

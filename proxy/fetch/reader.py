@@ -46,13 +46,13 @@ class FillReader:
                 await self._fill.changed()
         return self._fill.identity
 
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+    async def take(self, start: int, stop: int) -> Sequence[memoryview]:
         """Returns the bytes of `[start, stop)` that are in, at least one, if no byte was read by `read`."""
         with self._needs(stop):
             await self._fill.reached(start + 1)
-        return tuple(self._fill.arrived.cut(start, stop))
+        return tuple(self._fill.arrived.views(start, stop))
 
-    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def read(self, start: int, stop: int) -> AsyncIterator[memoryview]:
         """Yields the bytes of `[start, stop)` as they come. Nothing before the last piece is read again.
 
         Raises the error that ended the fill.
@@ -61,7 +61,7 @@ class FillReader:
             self.at, self.until = start, min(stop, start + STRETCH)
             self._fill.reader_moved()
             await self._fill.reached(start + 1)
-            piece = next(self._fill.arrived.cut(start, stop))
+            piece = next(self._fill.arrived.views(start, stop))
             start += len(piece)
             yield piece
 

@@ -38,10 +38,10 @@ class FrameSource(Protocol):
     async def settle(self) -> Identity:
         """Returns an identity that no other version has."""
 
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+    async def take(self, start: int, stop: int) -> Sequence[bytes | memoryview]:
         """Returns the bytes of `[start, stop)` of the codestream that are in, at least one."""
 
-    def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+    def read(self, start: int, stop: int) -> AsyncIterator[bytes | memoryview]:
         """Yields the bytes of `[start, stop)` as they come. Nothing before the last piece is read again."""
 
     async def reached(self, start: int) -> None:

@@ -105,7 +105,7 @@ async def send_part(
     send: Send,
     first: FrameResource,
     identity: Identity,
-    pieces: AsyncIterator[bytes],
+    pieces: AsyncIterator[bytes | memoryview],
     progress: DeliveryProgress,
     number: int,
     *,
@@ -135,7 +135,7 @@ async def send_part(
         await send(_body(wrapping.after, is_last=True))
 
 
-async def _in_turns(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes | memoryview]:
+async def _in_turns(pieces: AsyncIterator[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
     """The same bytes, with a pause after each `A_TURN` of them in which others are served.
 
     A connection on a fast line takes megabytes at once. Turns of 128 KiB cost a fifth to a third of the rate
