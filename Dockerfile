@@ -18,8 +18,6 @@ RUN python3 -m venv --without-pip /opt/progressive-proxy \
 FROM ${PYTHON}
 COPY --from=build /opt/progressive-proxy /opt/progressive-proxy
 ENV PATH=/opt/progressive-proxy/bin:/usr/local/bin:/usr/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# So that glibc gives memory back when readers have left; the first 16 MiB of an arena stay for what is in flight.
-ENV MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TOP_PAD_=16777216 MALLOC_TRIM_THRESHOLD_=33554432
 USER 65532:65532
 EXPOSE 8080 8081
 ENTRYPOINT ["progressive-proxy"]

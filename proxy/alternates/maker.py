@@ -35,6 +35,7 @@ class Maker(ABC):
 
     keeps_labels = False
     has_validators = True
+    has_ranges = False
 
     def __init__(self, retrieve: Retrieve, lists: SeriesLists, workers: Workers) -> None:
         self._retrieve = retrieve

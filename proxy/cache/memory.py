@@ -12,6 +12,9 @@ A frame whose lease has ended is stale. If the origin can revalidate it, it stay
 limit, and `stale` returns it instead of `get`.
 
 A frame that grows is put again, because cachetools measures a value only when it is put.
+
+The budget also covers what each frame costs beside its bytes, and the bytes outside the cache
+(`proxy.cache.room`): frames are evicted to make room for fills.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,12 +24,17 @@ from time import monotonic
 
 from cachetools import TLRUCache
 
+from proxy.cache.room import Room
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
 
+OVERHEAD = 2500
+"""Bytes that a frame costs beside its own: its key, its identity and the indexes (1.8 to 2.5 kB measured)."""
+MOST_SPARED = 8
+"""Frames in use that are passed over at once when space runs out. They go back to the end of the queue."""
 NAMES_LEFT = 1024
 """Number of keys of evicted frames that `_Names` may hold before it is rebuilt."""
 
@@ -101,6 +109,8 @@ class MemoryStore:
         ttl: float,
         telemetry: Telemetry,
         clock: Callable[[], float] = monotonic,
+        *,
+        overhead: int = OVERHEAD,
     ) -> None:
         self._budget = budget
         self._first_budget = int(budget * first_share)
@@ -111,8 +121,18 @@ class MemoryStore:
         self._names = _Names()
         self._ttl = ttl
         self._clock = clock
-        telemetry.metrics.cache_bytes.labels("first").set_function(self._first_bytes)
-        telemetry.metrics.cache_bytes.labels("rest").set_function(self._rest_bytes)
+        self._overhead = overhead
+        self.room = Room(budget, self._fixed, self._make_room)
+        """The bytes outside the cache, which count too."""
+        parts = {
+            "first": self._first_bytes,
+            "rest": self._rest_bytes,
+            "overhead": self._overhead_bytes,
+            "filling": lambda: self.room.filling,
+            "lent": lambda: self.room.lent,
+        }
+        for part, count in parts.items():
+            telemetry.metrics.cache_bytes.labels(part).set_function(count)
 
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, None if neither is held. Both parts count as used."""
@@ -137,12 +157,15 @@ class MemoryStore:
         self.drop(key)
         kept = self._with_times(frame, now := self._clock(), is_shared=not key.partition)
         first, rest = _first_size(kept), _rest_size(kept)
-        if first > self._budget or kept.expires <= now:
+        room = self.room.left_beside(frame) - self._overhead
+        if first > room or kept.expires <= now:
+            self.room.keep(frame, 0)
             return
-        if rest and first + rest > self._budget:
+        if rest and first + rest > room:
             self._metrics.cache_evictions.labels("rest").inc()
             rest = 0
-        self._make_room(first + rest)
+        self.room.keep(frame, first + rest)
+        self._make_room(first + rest + self._overhead)
         self._firsts[key] = replace(kept, frame=frame.prefix)
         self._names.add(key)
         if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # keys of evicted frames pile up in it
@@ -158,8 +181,10 @@ class MemoryStore:
 
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""
-        self._firsts.pop(key, None)
+        first = self._firsts.pop(key, None)
         self._rests.pop(key, None)
+        if first is not None:
+            self.room.keep(first.frame, 0)
 
     def forget(self, named: FrameScope) -> None:
         """Drops all frames of a scope."""
@@ -171,30 +196,50 @@ class MemoryStore:
         """Bytes held in both parts."""
         return self._first_bytes() + self._rest_bytes()
 
-    def _make_room(self, wanted: int) -> None:
-        while self.size + wanted > self._budget:
-            with suppress(KeyError):  # the last entry expired just now
-                self._evict()
+    @property
+    def counted(self) -> int:
+        """All bytes that count against the budget."""
+        return self.size + self._overhead_bytes() + self.room.filling + self.room.lent
 
-    def _evict(self) -> None:
-        if self._firsts and (self._firsts.currsize > self._first_budget or not self._rests):
-            key, _ = self._firsts.popitem()
+    def _make_room(self, wanted: int = 0) -> None:
+        spared = 0
+        while self.counted + wanted > self._budget and self._firsts and spared < MOST_SPARED:
+            with suppress(KeyError):  # the last entry expired just now
+                spared += not self._evict()
+
+    def _evict(self) -> bool:
+        """Evicts the least recently used entry. If it is being read, keeps it as recent and returns False."""
+        is_first = self._firsts.currsize > self._first_budget or not self._rests
+        part = self._firsts if is_first else self._rests
+        key, kept = part.popitem()
+        if self.room.is_borrowed(kept.frame):
+            part[key] = kept
+            return False
+        if is_first:
             self._metrics.cache_evictions.labels("first").inc()
             if self._rests.pop(key, None) is None:
-                return
-        else:
-            key, kept = self._rests.popitem()
-            coarser = kept.frame.coarser
-            if coarser is not None:
-                self._rests[key] = replace(kept, frame=coarser)
-                self._metrics.cache_evictions.labels("finest").inc()
-                return
+                return True
+        elif (coarser := kept.frame.coarser) is not None:
+            self._rests[key] = replace(kept, frame=coarser)
+            self._metrics.cache_evictions.labels("finest").inc()
+            return True
         self._metrics.cache_evictions.labels("rest").inc()
+        return True
+
+    def _fixed(self) -> int:
+        """Bytes that fills do not displace: overhead, and the share of first pieces."""
+        return min(self._first_bytes(), self._first_budget) + self._overhead_bytes()
+
+    def _overhead_bytes(self) -> int:
+        return self._overhead * len(self._firsts)
 
     def _first_bytes(self) -> int:
-        self._firsts.expire()
+        for _, kept in self._firsts.expire():
+            self.room.keep(kept.frame, 0)
         return int(self._firsts.currsize)
 
     def _rest_bytes(self) -> int:
-        self._rests.expire()
+        for key, kept in self._rests.expire():
+            if key in self._firsts:
+                self.room.keep(kept.frame, _first_size(kept))
         return int(self._rests.currsize)

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from proxy.cache.room import Room
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
@@ -9,6 +10,10 @@ from proxy.frame.scope import FrameScope
 
 class Store(Protocol):
     """A cache of frames, complete or prefixes, within a budget of bytes."""
+
+    @property
+    def room(self) -> Room:
+        """The bytes outside the cache, which count against the same budget."""
 
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, None if the cache holds nothing of it."""

@@ -4,7 +4,7 @@ Callers join a fill that another one started. If the origin refuses that one, th
 credentials of the next. The one who was refused gets the origin's refusal, and nothing that others brought.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -64,7 +64,7 @@ class OwnView:
     """A fill as one caller reads it."""
 
     fill: FrameSource
-    """The fill."""
+    """A reader of the fill."""
     askers: Askers
     """The callers of the fill."""
     identity: bytes
@@ -87,9 +87,17 @@ class OwnView:
         """Returns an identity that no other version has."""
         return await self._checked(self.fill.settle())
 
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+    async def take(self, start: int, stop: int) -> Sequence[bytes | memoryview]:
         """Returns the bytes of `[start, stop)` that are in, at least one."""
         return await self._checked(self.fill.take(start, stop))
+
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes | memoryview]:
+        """Yields the bytes of `[start, stop)` as they come."""
+        pieces = self.fill.read(start, stop)
+        while start < stop:
+            piece = await self._checked(anext(pieces))
+            start += len(piece)
+            yield piece
 
     async def reached(self, start: int) -> None:
         """Returns when all bytes before `start` are in."""
@@ -102,6 +110,11 @@ class OwnView:
     def sending(self, start: int, stop: int | None) -> AbstractContextManager[None]:
         """A response is being sent. See `Demand.sending`."""
         return self.fill.sending(start, stop)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are in."""
+        return self.fill.size
 
     @property
     def layout(self) -> Layout | None:

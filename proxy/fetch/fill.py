@@ -6,27 +6,31 @@
                               can be answered       longer in the table
 
 If the supplier still has the stale version in the cache, the fill goes from asked to identified at once.
-
 Bytes are only ever appended. So a reader needs only its own position, and a slow reader delays no other
 reader. The state changes in one step, without waiting. Readers are woken afterwards.
+
+If room is short (`proxy.cache.room`), a fill that can go on by ranges stays close to its readers: it fetches
+a stretch at a time and lets go of bytes that all readers have passed. Without readers it ends.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 
+from proxy.cache.room import STRETCH, Room
 from proxy.codestream.reach import ResolutionTarget, Stop, TargetEnd
 from proxy.errors import OriginChanged, OriginMismatch, ProxyError
 from proxy.fetch.account import NOTHING, FetchSize
+from proxy.fetch.arrived import Arrived
 from proxy.fetch.askers import Askers
 from proxy.fetch.demand import Demand
 from proxy.fetch.order import DEFAULT_FIRST, FillOrder
+from proxy.fetch.pace import Pace
 from proxy.fetch.reaches import Reaches
 from proxy.fetch.seam import Seam
 from proxy.fetch.turns import Rank
-from proxy.frame.frame import Frame, cut, frame_of
+from proxy.frame.frame import Frame
 from proxy.frame.identity import IDENTIFYING, Claim, Identity, Lease, identify
 from proxy.frame.supply import Answer
 from proxy.wire.ranges import Span
@@ -39,6 +43,7 @@ class Fill:
     def __init__(
         self,
         order: FillOrder,
+        room: Room,
         held: Frame | None,
         first: int | None,
         on_told: Callable[[ResolutionTarget, TargetEnd], None],
@@ -49,8 +54,11 @@ class Fill:
         self.askers = Askers(order.asked)
         self.first = first
         """Bytes of the first fetch; None is one plain request for the whole frame, or no first fetch."""
-        self.chunks: list[bytes] = []
-        self.size = 0
+        stale, held = (held, None) if order.is_stale else (None, held)
+        self.arrived = Arrived(room, stale)
+        """The bytes that are in."""
+        self.pace = Pace(room)
+        """Its readers, and how far it may go for them."""
         self.claim: Claim | None = None
         self.seam = Seam(order.asked.validators, held)
         """Checks that all bytes are of one version."""
@@ -61,39 +69,31 @@ class Fill:
         """The viewers and plans that want the frame."""
         self._counted = 0
         self._first_piece = min(first or order.named_first, order.named_first)
-        self._first_reach = (
-            order.first if held is None and isinstance(order.first, ResolutionTarget) else None
-        )
+        self._first_reach = order.first if isinstance(order.first, ResolutionTarget) else None
         self.answered = 0
         """End of the response to the first fetch, once its headers are in; exclusive, in bytes."""
         self._planned = 0
         if held:
+            self.arrived.share(held)
             self._begin_with(held, held.identity.begun_anew(self.seam.copy))
-        self._reaches = Reaches(on_told)
+        self.reaches = Reaches(on_told)
+        """The targets whose ends are wanted."""
         if self._first_reach is not None:
-            self._reaches.want(self._first_reach)
+            self.reaches.want(self._first_reach)
         self._changed = asyncio.Event()
 
     def _begin_with(self, held: Frame, identity: Identity) -> None:
         """Takes the bytes that are held, under this identity."""
-        self.first = None
-        self.chunks, self.size = list(held.pieces), held.size
+        self.first = self._first_reach = None
         self.claim, self.identity = identity.claim, identity
         self._first_piece = len(held.pieces[0])
         self._counted = self.answered = self._planned = self.size
         self.expect(identity.claim.total)
 
-    @property
-    def stale(self) -> Claim | None:
-        """The version that the supplier may revalidate; None if there is none, or once a response is in."""
-        stale = self.order.stale
-        return stale.identity.claim if stale is not None and self.claim is None else None
-
     def renew(self, lease: Lease) -> None:
         """The supplier still has the stale version. Its bytes are in now, under a new lease."""
-        stale = self.order.stale
-        assert stale is not None
-        claim = replace(stale.identity.claim, lease=_dated(lease))
+        stale = self.arrived.renew()
+        claim = replace(stale.identity.claim, lease=lease.dated(monotonic()))
         self._begin_with(stale, replace(stale.identity, claim=claim))
         self._look()
         self._notify()
@@ -101,7 +101,7 @@ class Fill:
     def want(self, stop: int | ResolutionTarget | None) -> None:
         """Extends the fill to `stop`; None is the end of the frame."""
         if isinstance(stop, ResolutionTarget):
-            self._reaches.want(stop)
+            self.reaches.want(stop)
             self._look()
         else:
             self.demand.want(stop)
@@ -117,10 +117,6 @@ class Fill:
             has_first=self.has_first,
         )
 
-    def sending(self, start: int, stop: int | None) -> AbstractContextManager[None]:
-        """A response is being sent, which begins with the byte at `start`. See `Demand.sending`."""
-        return self.demand.sending(start, stop)
-
     def count_for_plan(self, stop: int) -> int:
         """Bytes before `stop` that were fetched and that no plan has counted yet; all of these are in."""
         first_stop = min(self.first or 0, self.claim.total if self.claim else 0)
@@ -128,39 +124,20 @@ class Fill:
         self._counted += brought
         return brought
 
-    async def describe(self) -> Identity:
-        """Returns the identity once the leading bytes are in. Raises the error that ended the fill."""
-        while self.identity is None:
-            await self._changed_next()
-        return self.identity
-
-    async def told(self, reach: ResolutionTarget) -> TargetEnd:
-        """Returns the end of a target, once the bytes show it. Raises the error that ended the fill."""
-        self._reaches.want(reach)
-        self._look()
-        while (told := self._reaches.told(reach)) is None:
-            await self._changed_next()
-        return told
-
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
-        """Returns the bytes of `[start, stop)` that are in, at least one.
-
-        Raises the error that ended the fill.
-        """
-        while self.size <= start:
-            await self._changed_next()
-        return tuple(cut(self.chunks, start, stop))
+    @property
+    def size(self) -> int:
+        """End of the bytes that are in, exclusive."""
+        return self.arrived.size
 
     def frame(self) -> Frame | None:
-        """The bytes that are in, as a frame; None until the frame is identified."""
-        if self.identity is None:
-            return None
-        return frame_of(self.identity, self.chunks, self._first_piece)
+        """The bytes that are in, as a frame; None until it is identified, or if some bytes were let go."""
+        return self.arrived.frame(self.identity, self._first_piece) if self.identity is not None else None
 
     def believe(self, answer: Answer, *, is_anew: bool = False) -> None:
         """Takes the claim of a response, or checks that it is the same as before. Raises `OriginMismatch`."""
-        said, lease = answer.claim, _dated(answer.claim.lease)
+        said, lease = answer.claim, answer.claim.lease.dated(monotonic())
         if self.claim is None:
+            self.arrived.drop_stale()
             validator = self.seam.begin(said, answer.stop)
             self.claim = replace(said, validator=validator, lease=lease)
             self._planned = self.answered = answer.stop
@@ -180,22 +157,12 @@ class Fill:
             if self.identity is not None:
                 self.identity = replace(self.identity, claim=self.claim)
 
-    async def settle(self) -> Identity:
-        """Returns an identity that no other version has. It may be known only when the whole frame is in.
-
-        Raises the error that ended the fill.
-        """
-        while self.identity is None or not self.identity.is_vouched:
-            await self._changed_next()
-        return self.identity
-
     def extend(self, chunk: bytes) -> None:
         """Appends the next bytes. Raises `OriginMismatch` if they do not fit, or if they are no image."""
-        self.seam.check(self.identity, self.chunks, self.size, chunk)
-        self.chunks.append(chunk)
-        self.size += len(chunk)
+        self.seam.check(self.identity, self.arrived.pieces, self.size, chunk)
+        self.arrived.append(chunk, self._first_piece)
         if self.identity is None and self.claim and self.size >= min(IDENTIFYING, self.claim.total):
-            leading = b"".join(cut(self.chunks, 0, IDENTIFYING))
+            leading = b"".join(self.arrived.views(0, IDENTIFYING))
             if is_text(self.claim.label, leading, self.claim.total):
                 raise OriginMismatch("a text that is labelled as a frame", "text")
             keeps_label = self.order.source.supplier.keeps_labels
@@ -207,11 +174,16 @@ class Fill:
     def end(self, error: ProxyError) -> None:
         """Ends the fill. A reader that needs bytes that are missing gets the error."""
         self.error = error
+        self.pace.end()
+        self.reader_moved()
         self._notify()
 
-    @property
-    def layout(self) -> None:
-        """None while the frame is being fetched. To cut a smaller picture, read the layout from the bytes."""
+    def reader_moved(self) -> None:
+        """A reader has come on, waits for bytes, or has left."""
+        if self.error is not None and not self.pace.readers:
+            self.arrived.release()
+        elif self.pace.is_by_stretches:
+            self._notify()
 
     @property
     def has_first(self) -> bool:
@@ -225,11 +197,34 @@ class Fill:
     @property
     def is_enough(self) -> bool:
         """True if all bytes that are wanted are in."""
-        return (
-            self.claim is not None
-            and not self._reaches
-            and self.size >= self.demand.bytes_of(self.claim.total)
-        )
+        if self.claim is None:
+            return False
+        if self.pace.is_left and self._may_be_split and self.size >= self._planned:
+            return True  # it can go on when somebody wants it again
+        return not self.reaches and self.size >= self.demand.bytes_of(self.claim.total)
+
+    @property
+    def _may_be_split(self) -> bool:
+        """True if the rest can come by several ranges that a strong validator guards."""
+        is_guarded = self.claim and self.claim.validator and not self.seam.is_unguarded
+        return bool(is_guarded) and self.order.source.supplier.has_ranges is not False
+
+    def within_room(self, span: Span) -> Span:
+        """The span; only its first bytes if it is the whole frame, room is short, and the rest can follow."""
+        supplier = self.order.source.supplier
+        may = self.order.first is not None and supplier.has_ranges is not False and supplier.has_validators
+        if span != Span(0, None) or self.claim or not may or self.seam.is_apart or not self.pace.is_short:
+            return span
+        self.first = self._first_piece
+        return Span(0, self.first)
+
+    def breaks_off(self, stop: int) -> bool:
+        """True if a response that ends at `stop` is not read on for now, because room is short."""
+        is_long = stop - self.size > STRETCH and stop == self._planned and self.has_first
+        if not (is_long and self._may_be_split and self.pace.has_to_wait(self.size)):
+            return False
+        self._planned, self.pace.is_by_stretches = self.size, True
+        return True
 
     def is_first(self, span: Span) -> bool:
         """True if a span has bytes of the first picture."""
@@ -240,7 +235,7 @@ class Fill:
 
         A revalidation is expected to bring none.
         """
-        if self.stale is not None:
+        if self.arrived.stale is not None:
             return NOTHING
         total = self.claim.total if self.claim else expected
         end = span.stop or total or DEFAULT_FIRST
@@ -253,31 +248,38 @@ class Fill:
         while True:
             if self.claim is not None:
                 stop = self.demand.bytes_of(self.claim.total)
-                takes_all = self._takes_all(self.claim) if stop > self._planned else None
+                is_begun, takes_all = self.size >= self._planned, None
+                if stop > self._planned:
+                    takes_all = self.seam.takes_all(self.claim, self.identity, is_begun=is_begun)
                 if takes_all:
                     self.seam.begun_at, self._planned = self._planned, self.claim.total
                     return Span(0, None)
-                if takes_all is not None:
-                    span = Span(self._planned, None if stop == self.claim.total else stop)
-                    self._planned = stop
+                end = self._within_room(stop) if takes_all is not None else None
+                if end is not None:
+                    span = Span(self._planned, None if end == self.claim.total else end)
+                    self._planned = end
                     return span
-                if self.size >= max(stop, self._planned) and not self._reaches:
+                if self.is_enough or (self.size >= max(stop, self._planned) and not self.reaches):
                     return None
-            await self._changed_next()
+            await self.changed()
 
-    def _takes_all(self, claim: Claim) -> bool | None:
-        return self.seam.takes_all(claim, self.identity, is_begun=self.size >= self._planned)
-
-    async def reached(self, start: int) -> None:
-        """Waits until all bytes before `start` are in. Raises the error that ended the fill."""
-        while self.size < start:
-            await self._changed_next()
+    def _within_room(self, stop: int) -> int | None:
+        """How far the next completion may go, at most to `stop`; None if it has to wait for room."""
+        self.pace.is_by_stretches |= self._may_be_split and self.pace.is_short
+        if not self.pace.is_by_stretches:
+            return stop
+        if self._planned > self.size or not self.pace.goes_on(self.size, self._notify):
+            return None  # one stretch at a time
+        if self.pace.is_short and not self.reaches:
+            self.arrived.let_go(self.pace.passed, self._first_piece)
+        return min(stop, self._planned + STRETCH)
 
     def _look(self) -> None:
         """Looks in the bytes for the ends of targets that are not known yet."""
-        if not self._reaches or self.identity is None:
+        if not self.reaches or self.identity is None:
             return
-        for reach, stop in self._reaches.look(self.chunks, self.size, self.identity.claim.total).items():
+        found = self.reaches.look(self.arrived.pieces, self.size, self.identity.claim.total)
+        for reach, stop in found.items():
             self.demand.want(stop)
             if reach == self._first_reach:
                 self._first_piece = stop
@@ -286,12 +288,13 @@ class Fill:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def _changed_next(self) -> None:
+    async def changed(self) -> None:
+        """Waits for the next change. Raises the error that ended the fill."""
         if self.error is not None:
             raise self.error
         await self._changed.wait()
 
-
-def _dated(lease: Lease) -> Lease:
-    """The lease of a response that came now, with the time at which the response was made."""
-    return lease if lease.since is not None else replace(lease, since=monotonic() - lease.age)
+    async def reached(self, start: int) -> None:
+        """Waits until all bytes before `start` are in. Raises the error that ended the fill."""
+        while self.size < start:
+            await self.changed()

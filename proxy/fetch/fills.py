@@ -25,6 +25,7 @@ from proxy.errors import (
 )
 from proxy.fetch.account import FetchSize
 from proxy.fetch.fill import Fill
+from proxy.fetch.gate import Seat
 from proxy.fetch.learned import Learned
 from proxy.fetch.order import FillOrder, first_fetch
 from proxy.fetch.patience import Patience
@@ -33,7 +34,7 @@ from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope, revoked
-from proxy.frame.supply import OriginRequest
+from proxy.frame.supply import Answer, OriginRequest
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
 
@@ -53,9 +54,15 @@ class Fills:
     def __len__(self) -> int:
         return len(self._table)
 
+    @property
+    def waiting(self) -> int:
+        """Number of fills that wait for room in memory."""
+        return self._store.room.waiting
+
     def get(self, key: FrameKey) -> Fill | None:
-        """The fill of a frame, if one is under way."""
-        return self._table.get(key)
+        """The fill of a frame, if one is under way that others may join."""
+        fill = self._table.get(key)
+        return fill if fill is not None and not fill.arrived.gone else None
 
     def start(
         self, order: FillOrder, held: Frame | None, stop: Stop | None, planned: Rank | None = None
@@ -70,8 +77,9 @@ class Fills:
         """Ends a fill that only plans wanted, if no plan wants it now. The bytes that came are kept."""
         fill = self._table.get(key)
         if fill is not None and fill.demand.planned is not None and not fill.demand.plans:
-            self._end(fill, PlanCancelled("the plan was cancelled"))
-            self.tasks.cancel(fill)
+            self._keep(fill)
+            del self._table[key]
+            self.tasks.cancel(fill)  # it may take one more step, and ends after that
 
     def _start(
         self,
@@ -89,10 +97,10 @@ class Fills:
             if fill.first is not None and reach == order.first:
                 self._count(told, fill.first, is_learned=is_learned)
 
-        fill = Fill(order, held, first, note, planned)
+        fill = Fill(order, self._store.room, held, first, note, planned)
         fill.seam.is_apart = self._learned.is_apart(order.key)
         expected = self._learned.guess(order.key, None)
-        if held is None and expected is not None:
+        if not fill.size and expected is not None:
             fill.expect(expected)
         fill.want(stop)
         self.tasks.start(fill, self._run(fill, heal), lambda: self._end_if_left(fill))
@@ -126,7 +134,10 @@ class Fills:
 
     def _end_if_left(self, fill: Fill) -> None:
         """Ends a fill whose task was cancelled."""
-        self._end(fill, ShuttingDown("the service is ending"))
+        if self.tasks.is_closing:
+            self._end(fill, ShuttingDown("the service is ending"))
+        else:
+            self._end(fill, PlanCancelled("the plan was cancelled"))
 
     async def _carry_out(self, fill: Fill) -> None:
         async with asyncio.TaskGroup() as both:
@@ -142,6 +153,7 @@ class Fills:
         while (span := await fill.next_span()) is not None:
             if fill.seam.is_anew(span, fill.claim):
                 self._learned.note_apart(fill.order.key)
+            fill.has_resumed &= not fill.pace.is_by_stretches  # each stretch may be resumed once
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
@@ -149,9 +161,8 @@ class Fills:
         start, stop, origin, patience = span.start, span.stop, fill.order.key.origin, Patience(fill)
         is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
-            asked = fill.askers.now
+            asked, part = fill.askers.now, Span(start, stop)
             try:
-                part = Span(start, stop)
                 return await self._fetch_once(fill, asked, part, is_first=is_first, is_anew=is_anew)
             except OriginRefused as error:
                 if not fill.askers.pass_on(asked, error):
@@ -185,33 +196,37 @@ class Fills:
         def size() -> FetchSize:
             return fill.size_of(span, self._learned.guess(fill.order.key, None))
 
-        async with (
-            order.source.gate.seat(fill.demand, size, is_first=is_first) as seat,
-            order.source.supplier.fetch(asked, span, held, stage, fill.demand, fill.stale) as answer,
-        ):
-            if answer.is_unchanged:
-                fill.renew(answer.claim.lease)
+        async with order.source.gate.seat(fill.demand, size, is_first=is_first) as seat:
+            span, fetch = fill.within_room(span), order.source.supplier.fetch
+            async with fetch(asked, span, held, stage, fill.demand, fill.arrived.stale_claim) as answer:
+                if answer.is_unchanged:
+                    fill.renew(answer.claim.lease)
+                else:
+                    await self._read(fill, answer, seat, span, is_anew=is_anew)
+
+    async def _read(self, fill: Fill, answer: Answer, seat: Seat, span: Span, *, is_anew: bool) -> None:
+        if answer.start < span.start:  # the whole, without a validator: its bytes are compared
+            is_anew, fill.seam.begun_at = True, span.start
+            self._learned.note_apart(fill.order.key)
+        was_unguarded = fill.seam.is_unguarded
+        fill.believe(answer, is_anew=is_anew)
+        seat.begun()
+        if span.start == 0:
+            self._learned.note(fill.order.key, None, answer.claim.total)
+        if fill.seam.is_unguarded and not was_unguarded:
+            self._metrics.unguarded.labels(fill.order.key.origin).inc()
+        at = answer.start
+        await fill.reached(fill.seam.begun_at if is_anew else at)
+        async for chunk in answer.chunks:
+            await seat.let_first_pass()
+            new, at = fill.seam.beyond(chunk, at, fill.arrived.pieces) if is_anew else chunk, at + len(chunk)
+            if new:
+                fill.extend(new)
+            seat.arrived(len(chunk))
+            if fill.has_first:
+                seat.end_first()
+            if fill.breaks_off(answer.stop):
                 return
-            if answer.start < span.start:  # the whole, without a validator: its bytes are compared
-                is_anew, fill.seam.begun_at = True, span.start
-                self._learned.note_apart(order.key)
-            was_unguarded = fill.seam.is_unguarded
-            fill.believe(answer, is_anew=is_anew)
-            seat.begun()
-            if span.start == 0:
-                self._learned.note(fill.order.key, None, answer.claim.total)
-            if fill.seam.is_unguarded and not was_unguarded:
-                self._metrics.unguarded.labels(fill.order.key.origin).inc()
-            at = answer.start
-            await fill.reached(fill.seam.begun_at if is_anew else at)
-            async for chunk in answer.chunks:
-                await seat.let_first_pass()
-                new, at = fill.seam.beyond(chunk, at, fill.chunks) if is_anew else chunk, at + len(chunk)
-                if new:
-                    fill.extend(new)
-                seat.arrived(len(chunk))
-                if fill.has_first:
-                    seat.end_first()
 
     def forget(self, named: FrameScope) -> None:
         """Drops all that is held in a scope. Fills in it go on for their readers, but are not stored."""
@@ -245,6 +260,7 @@ class Fills:
     def _keep(self, fill: Fill) -> None:
         frame = fill.frame()
         if frame is not None and self._is_current(fill):
+            fill.arrived.share(frame)
             self._store.put(fill.order.key, frame)
 
     def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:
@@ -272,7 +288,7 @@ class Fills:
             heal(fill)
 
     def _heal(self, fill: Fill) -> None:
-        order = replace(fill.order, asked=fill.askers.now, first=None, stale=None)
+        order = replace(fill.order, asked=fill.askers.now, first=None, is_stale=False)
         self._start(order, None, None, fill.demand.planned, None)
 
 

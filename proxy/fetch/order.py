@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from proxy.codestream.reach import PROBE, UNTOLD, ResolutionTarget, Stop
 from proxy.fetch.learned import Learned
 from proxy.fetch.supplier import GatedSupplier
-from proxy.frame.frame import Frame
 from proxy.frame.identity import IDENTIFYING
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
@@ -30,8 +29,8 @@ class FillOrder:
     """True if the viewer that started the fill wants the whole frame."""
     is_alone: bool = False
     """True if no other request may join the fill, and its frame is not stored."""
-    stale: Frame | None = None
-    """A frame or prefix in the cache that the supplier may revalidate. None if there is none."""
+    is_stale: bool = False
+    """True if the bytes that the cache holds may be used only once the supplier has revalidated them."""
 
     @property
     def key(self) -> FrameKey:

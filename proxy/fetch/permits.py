@@ -10,7 +10,7 @@ differ from the copy held, or if validator or length do, the caller gets a parti
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ from proxy.cache.store import Store
 from proxy.errors import OriginMismatch, OriginRefused, ProxyError, ShuttingDown
 from proxy.fetch.fills import Fills
 from proxy.fetch.tasks import Tasks
-from proxy.frame.frame import Frame, cut
+from proxy.frame.frame import cut
 from proxy.frame.identity import IDENTIFYING, Claim
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
@@ -166,22 +166,32 @@ class Permits:
         if is_text(claim.label, leading[:IDENTIFYING], claim.total):
             raise OriginMismatch("a text that is labelled as a frame", "text")
         held = await self._held(asked.key)
-        return held is not None and not _is_same(held, claim, leading)
+        return held is not None and not _is_same(*held, claim, leading)
 
-    async def _held(self, key: FrameKey) -> Frame | None:
+    async def _held(self, key: FrameKey) -> tuple[Claim, bytes] | None:
+        """The version that others read, and its first bytes; None if there is none."""
         fill = self._fills.get(key)
         if fill is None:
-            return self._store.get(key)
+            frame = self._store.get(key)
+            return (
+                None if frame is None else (frame.identity.claim, _joined(cut(frame.pieces, 0, IDENTIFYING)))
+            )
         with suppress(ProxyError):
-            await fill.describe()
-        return fill.frame()
+            while fill.identity is None:
+                await fill.changed()
+        if fill.identity is None:
+            return None
+        return fill.identity.claim, _joined(fill.arrived.views(0, IDENTIFYING))
 
 
-def _is_same(held: Frame, claim: Claim, leading: bytes) -> bool:
-    """True if an answer with this claim and these first bytes can be of the version held."""
-    known = held.identity.claim
+def _joined(pieces: Iterable[bytes | memoryview]) -> bytes:
+    return b"".join(pieces)
+
+
+def _is_same(known: Claim, first: bytes, claim: Claim, leading: bytes) -> bool:
+    """True if an answer with this claim and these leading bytes can be of the version held."""
     is_named = known.form == claim.form and None not in (known.validator, claim.validator)
     if known.total != claim.total or (is_named and known.validator != claim.validator):
         return False
-    size = min(IDENTIFYING, held.size, len(leading))
-    return b"".join(cut(held.pieces, 0, size)) == leading[:size]
+    size = min(len(first), len(leading))
+    return first[:size] == leading[:size]

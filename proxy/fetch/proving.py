@@ -35,6 +35,11 @@ class Proving:
         """True if its frames have strong validators; None if that is not known yet."""
         return self._origin.has_validators
 
+    @property
+    def has_ranges(self) -> bool | None:
+        """True if it answers a range with a range; None if that is not known yet."""
+        return self._origin.has_ranges
+
     def may_ask_again(self) -> bool:
         """Counts a retry, and returns True if a failed request may be retried now."""
         return self._origin.may_ask_again()

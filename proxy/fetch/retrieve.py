@@ -4,6 +4,7 @@
 the others join it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from proxy.cache.store import Store
@@ -12,6 +13,7 @@ from proxy.fetch.askers import OwnView
 from proxy.fetch.fill import Fill
 from proxy.fetch.fills import Fills
 from proxy.fetch.order import FillOrder
+from proxy.fetch.reader import FillReader
 from proxy.fetch.source import CacheOutcome, FrameSource, HeldFrame
 from proxy.fetch.supplier import Suppliers
 from proxy.fetch.turns import Rank
@@ -65,6 +67,8 @@ class Reading:
     """The source to read from."""
     outcome: CacheOutcome
     """How the cache handled the request."""
+    give_back: Callable[[], None]
+    """Tells the source that nobody reads here any more."""
     fill: Fill | None = None
     """The fill that the bytes come from; None if all of them are held."""
     is_planned: bool = False
@@ -74,6 +78,7 @@ class Reading:
 
     def leave(self) -> None:
         """A viewer needs no more bytes."""
+        self.give_back()
         if self.is_read and self.fill is not None:
             self.fill.demand.leave()
 
@@ -97,55 +102,53 @@ class Retrieve:
 
     def open(self, wanted: Retrieval) -> Reading:
         """Opens a frame, and starts a fill if needed. Raises `UnknownName`, `ShuttingDown`."""
-        reading = self._open(wanted)
-        fill = reading.fill
-        if fill is None:
-            return reading
+        opened, outcome = self._open(wanted)
+        if isinstance(opened, Frame):
+            self._store.room.borrow(opened)
+            return Reading(HeldFrame(opened), outcome, lambda: self._store.room.give_back(opened))
+        reader = FillReader(opened)
+        source: FrameSource = reader
         if wanted.asked.identity:
-            fill.askers.join(wanted.asked)
-            view = OwnView(fill, fill.askers, wanted.asked.identity)
-            reading = replace(reading, source=view)
+            opened.askers.join(wanted.asked)
+            source = OwnView(reader, opened.askers, wanted.asked.identity)
+        reading = Reading(source, outcome, reader.leave, opened)
         if wanted.planned is not None:
-            fill.demand.plans += 1
-            return replace(reading, is_planned=fill.demand.planned is not None)
-        return replace(reading, is_read=fill.view(wanted.stop))
+            opened.demand.plans += 1
+            return replace(reading, is_planned=opened.demand.planned is not None)
+        return replace(reading, is_read=opened.view(wanted.stop))
 
-    def _open(self, wanted: Retrieval) -> Reading:
+    def _open(self, wanted: Retrieval) -> tuple[Frame | Fill, CacheOutcome]:
         if wanted.is_alone:
-            return self._start(wanted, None, wanted.stop, CacheOutcome.MISS)
+            return self._start(wanted, None, wanted.stop), CacheOutcome.MISS
         stop = None if wanted.is_completed else wanted.stop
         fill = self._fills.get(wanted.key)
         if fill is not None:
             fill.want(stop)
-            return Reading(fill, CacheOutcome.COLLAPSED, fill)
+            return fill, CacheOutcome.COLLAPSED
         frame = self._store.get(wanted.key)
         if frame is None:
             stale = self._store.stale(wanted.key)
             outcome = CacheOutcome.MISS if stale is None else CacheOutcome.STALE
-            return self._start(wanted, None, stop, outcome, stale)
+            return self._start(wanted, stale, stop, is_stale=True), outcome
         if frame.is_whole:
-            return Reading(HeldFrame(frame), CacheOutcome.HIT)
+            return frame, CacheOutcome.HIT
         is_held = _holds(frame, wanted.stop)
         if is_held and stop is not None:
-            return Reading(HeldFrame(frame), CacheOutcome.HIT)
-        started = self._start(wanted, frame, stop, CacheOutcome.PARTIAL)
-        return Reading(HeldFrame(frame), CacheOutcome.HIT) if is_held else started
+            return frame, CacheOutcome.HIT
+        started = self._start(wanted, frame, stop)
+        return (frame, CacheOutcome.HIT) if is_held else (started, CacheOutcome.PARTIAL)
 
     def leave(self, wanted: Retrieval, reading: Reading, *, is_cancelled: bool) -> None:
         """A plan has finished with a frame. If it was cancelled, the fill ends unless others want it."""
+        reading.give_back()
         if reading.fill is not None:
             reading.fill.demand.plans -= 1
             if is_cancelled:
                 self._fills.cancel(wanted.key)
 
     def _start(
-        self,
-        wanted: Retrieval,
-        held: Frame | None,
-        stop: Stop | None,
-        outcome: CacheOutcome,
-        stale: Frame | None = None,
-    ) -> Reading:
+        self, wanted: Retrieval, held: Frame | None, stop: Stop | None, *, is_stale: bool = False
+    ) -> Fill:
         # A viewer that asks for a first range of its own waits for only one fetch, however short a
         # resolution is.
         read = wanted.stop if isinstance(wanted.stop, int) else 0
@@ -157,10 +160,9 @@ class Retrieve:
             least,
             is_whole=wanted.stop is None and wanted.planned is None,
             is_alone=wanted.is_alone,
-            stale=stale,
+            is_stale=is_stale,
         )
-        fill = self._fills.start(order, held, stop, wanted.planned)
-        return Reading(fill, outcome, fill)
+        return self._fills.start(order, held, stop, wanted.planned)
 
 
 def _holds(frame: Frame, stop: Stop | None) -> bool:

@@ -1,6 +1,6 @@
 """The source of a viewer's response: a frame in the cache, or one that is still being fetched."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,8 +38,11 @@ class FrameSource(Protocol):
     async def settle(self) -> Identity:
         """Returns an identity that no other version has."""
 
-    async def take(self, start: int, stop: int) -> Sequence[bytes]:
+    async def take(self, start: int, stop: int) -> Sequence[bytes | memoryview]:
         """Returns the bytes of `[start, stop)` of the codestream that are in, at least one."""
+
+    def read(self, start: int, stop: int) -> AsyncIterator[bytes | memoryview]:
+        """Yields the bytes of `[start, stop)` as they come. Nothing before the last piece is read again."""
 
     async def reached(self, start: int) -> None:
         """Returns when all bytes before `start` are in."""
@@ -49,6 +52,10 @@ class FrameSource(Protocol):
 
     def sending(self, start: int, stop: int | None) -> AbstractContextManager[None]:
         """A response is being sent, which begins with the byte at `start`. See `Demand.sending`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that are in."""
 
     @property
     def layout(self) -> Layout | None:
@@ -74,6 +81,11 @@ class HeldFrame:
         """At once, all of it."""
         return tuple(cut(self.frame.pieces, start, stop))
 
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """At once."""
+        for piece in cut(self.frame.pieces, start, stop):
+            yield piece
+
     async def reached(self, start: int) -> None:
         """At once."""
 
@@ -85,6 +97,11 @@ class HeldFrame:
         """Makes no difference, because all bytes are held."""
         del start, stop
         return nullcontext()
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held."""
+        return self.frame.size
 
     @property
     def layout(self) -> Layout | None:

@@ -25,6 +25,10 @@ class Supplier(Protocol):
     def has_validators(self) -> bool | None:
         """True if its frames have strong validators; None if that is not known yet."""
 
+    @property
+    def has_ranges(self) -> bool | None:
+        """True if it answers a range with a range; None if that is not known yet."""
+
     def may_ask_again(self) -> bool:
         """Counts a retry, and returns True if a failed request may be retried now."""
 

@@ -3,17 +3,22 @@
 A frame never mixes two versions. All of its bytes were fetched under one `Claim`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TypeVar
 
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import MOST_READ, ResolutionTarget, TargetEnd, locate, read_layout_leniently
 from proxy.frame.identity import Identity
 
-PIECE = 1024 * 1024
-"""Largest piece, in bytes, that a frame holds after its first piece."""
+Bytes = TypeVar("Bytes", bytes, memoryview)
+
+PIECE = 1024 * 1024 - 64
+"""Largest piece, in bytes, after the first piece of a frame. With its headers it fills whole pages."""
+SMALL_PIECE = 128 * 1024 - 64
+"""Largest piece, in bytes, of a frame while it is being fetched."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,26 @@ class Frame:
 
 
 def frame_of(identity: Identity, chunks: Sequence[bytes], first: int) -> Frame:
-    """Builds a frame from chunks in order of arrival.
+    """Builds a frame from chunks in order of arrival."""
+    return Frame(identity, pieces_of(chunks, first), sum(map(len, chunks)))
 
-    The first piece has at most `first` bytes. The rest is joined into pieces of at most `PIECE` bytes.
+
+def pieces_of(chunks: Sequence[bytes], first: int, most: int = PIECE) -> tuple[bytes, ...]:
+    """The same bytes in a first piece of at most `first` bytes, and others of at most `most` bytes.
+
+    A chunk that is such a piece already is not copied.
     """
     size = sum(map(len, chunks))
-    bounds = [0, *range(min(first, size), size, PIECE), size]
+    bounds = [0, *range(min(first, size), size, most), size]
     pairs = ((a, b) for a, b in pairwise(bounds) if a < b)
-    return Frame(identity, tuple(b"".join(cut(chunks, a, b)) for a, b in pairs), size)
+    return tuple(_joined(list(cut(chunks, a, b))) for a, b in pairs)
 
 
-def cut(pieces: Sequence[bytes], start: int, stop: int) -> Iterator[bytes]:
+def _joined(parts: list[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def cut(pieces: Iterable[Bytes], start: int, stop: int) -> Iterator[Bytes]:
     """Yields the bytes `[start, stop)` of pieces that are contiguous from 0, or fewer if the pieces end."""
     at = 0
     for piece in pieces:

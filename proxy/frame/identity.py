@@ -83,6 +83,10 @@ class Lease:
         """The time at which the lease ends, at most `ttl` seconds after it began. `now` is the time now."""
         return self.after(min(ttl, self.shared if is_shared else self.own), now)
 
+    def dated(self, now: float) -> "Lease":
+        """The lease of a response that arrived now, with the time at which the response was made."""
+        return self if self.since is not None else replace(self, since=now - self.age)
+
     def after(self, seconds: float, now: float) -> float:
         """The time so many seconds after the lease began."""
         return (now - self.age if self.since is None else self.since) + seconds

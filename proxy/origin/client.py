@@ -105,6 +105,11 @@ class Origin:
         """True if its frames have strong validators; None if that is not known yet."""
         return self.asking.has_validators
 
+    @property
+    def has_ranges(self) -> bool | None:
+        """True if it answered the last range with a range; None if it was not asked for one yet."""
+        return self.asking.has_ranges
+
     def may_ask_again(self) -> bool:
         """True if one request that failed may be asked again; counts it."""
         return self.health.may_ask_again()

@@ -51,6 +51,18 @@ def byte_count(value: object) -> object:
     raise ValueError("must be a number of bytes, such as 65536, 64KiB or 2GiB")
 
 
+def cache_bytes(value: object) -> object:
+    """Parses a number of bytes, at least 1 MiB, or `auto`.
+
+    >>> cache_bytes("1MiB"), cache_bytes("auto")
+    (1048576, 'auto')
+    """
+    size = value if value == "auto" else byte_count(value)
+    if isinstance(size, int) and size < 1024**2:
+        raise ValueError("must be at least 1MiB")
+    return size
+
+
 def first(value: object) -> object:
     """Parses the end of a first fetch: bytes, a resolution by its scale, or a minimum width.
 

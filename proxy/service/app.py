@@ -39,6 +39,7 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
+from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.rules import Rules
 from proxy.service.tls import contexts
 from proxy.settings.listening import ListenTls
@@ -100,7 +101,10 @@ class App:
         self.admin_tls = tls_of(settings.listen.tls, is_required=False)
         """The same for the admin listener."""
         cache = settings.cache
-        store = MemoryStore(cache.bytes, cache.first_share, cache.ttl, self.telemetry)
+        limit = memory_limit()
+        self.memory_warning = warning(settings, limit)
+        """Why `cache.bytes` does not fit the container; None if it does."""
+        store = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
         self.proofs = Proofs(settings.access.ttl)
@@ -225,6 +229,8 @@ class App:
         for origin in self.settings.origins:
             if origin.trust == "dicom":
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})
+        if self.memory_warning is not None:
+            _log.warning(self.memory_warning)
         self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             async with self.workers, self._permits.tasks, self.fills.tasks, self.plans.tasks:

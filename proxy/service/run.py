@@ -9,6 +9,7 @@ from pathlib import Path
 
 import uvloop
 
+from proxy.service.allocator import return_freed_memory
 from proxy.service.app import App, create_app
 from proxy.service.listeners import Listener, open_socket, serve
 from proxy.settings.listening import split_address
@@ -28,6 +29,7 @@ def run(
 
     With the path of its configuration it takes changes of that into force.
     """
+    return_freed_memory()
     logs.configure(settings.log.level, settings.log.format)
     listen = settings.listen
     viewers = viewers or open_socket(*split_address(listen.viewers))

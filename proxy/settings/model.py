@@ -114,6 +114,11 @@ class Settings(BaseSettings):
             return Forward(said.authorization)
         return Forward(said.authorization, frozenset(said.cookies or ()))
 
+    @property
+    def has_makers(self) -> bool:
+        """True if workers make alternates or rendered pictures."""
+        return bool(self.alternates) or any(origin.rendered != "origin" for origin in self.origins)
+
     def all_profiles(self) -> dict[str, Profile]:
         """Stock and configured profiles by name; a configured one replaces a stock one."""
         return {name: stock_profile(name) for name in STOCK} | self.profiles

@@ -219,8 +219,8 @@ class WorkersSettings(FrozenModel):
 class CacheSettings(FrozenModel):
     """The memory cache."""
 
-    bytes: ByteCount = Field(GIB, ge=MIB)
-    """Memory for cached frames; frames that are being fetched are extra."""
+    bytes: Annotated[int | Literal["auto"], BeforeValidator(values.cache_bytes)] = "auto"
+    """Memory for frames, cached or on their way; `auto` fits the container's limit (without one: 1 GiB)."""
     first_share: float = Field(0.5, ge=0, le=1)
     """Share of `cache.bytes` up to which first bytes of frames displace remainders of frames."""
     ttl: float = Field(3600.0, gt=0)

@@ -21,6 +21,7 @@ _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 CACHE = ("hit", "partial", "stale", "miss", "collapsed")
 STAGES = ("first", "completion", "probe", "pass")
 PARTS = ("first", "rest")
+OUTSIDE = ("overhead", "filling", "lent")
 METHODS = ("tlm", "plt", "walk", "learned", "unknown")
 
 
@@ -131,7 +132,9 @@ class Metrics:
         )
         self.cache_bytes = Gauge(
             "progressive_proxy_cache_bytes",
-            "Bytes of frames held in the cache: first pieces, and the rest.",
+            "Bytes that count against `cache.bytes`: first pieces and rests of cached frames, what they cost "
+            "beside their bytes (`overhead`), bytes on their way into the cache (`filling`), and frames "
+            "that left the cache and are still being sent (`lent`).",
             ("part",),
             registry=self.registry,
         )
@@ -158,7 +161,7 @@ class Metrics:
         return Histogram(f"progressive_proxy_{name}", words, labels, buckets=buckets, registry=self.registry)
 
     def _start_at_zero(self) -> None:
-        for part in PARTS:
+        for part in (*PARTS, *OUTSIDE):
             self.cache_bytes.labels(part).set(0)
         for part in (*PARTS, "finest"):
             self.cache_evictions.labels(part)

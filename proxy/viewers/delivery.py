@@ -5,17 +5,15 @@ a status. After that, an error can only end the connection.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from time import perf_counter
 
 from starlette.types import Receive, Send
 
 from proxy.fetch.source import CacheOutcome, FrameSource
-from proxy.frame.frame import cut
 from proxy.frame.identity import Identity
 from proxy.viewers.response import Headers, ResponseHead, wrapping_of
-from proxy.viewers.turns import A_WRITE
 from proxy.wire.media import Envelope
 from proxy.wire.resource import FrameResource
 
@@ -81,22 +79,20 @@ async def send_frame(
     after the first bytes of a large picture.
     """
     at, stop = composed.span.start, composed.stop
-    ready = await source.take(at, stop) if at < stop else ()
-    is_all_here = composed.is_final and sum(map(len, ready)) == stop - at
+    steps = composed.steps if pause else (stop,)
+    if at < stop:
+        await source.reached(at + 1)
+    is_all_here = composed.is_final and source.size >= stop
     headers = [*composed.headers, *_cache_headers(progress, is_all_here=is_all_here)]
     progress.has_started, progress.status = True, composed.status
     await send({"type": "http.response.start", "status": composed.status, "headers": headers})
     if composed.before:
         await send(_body(composed.before, is_last=False))
-    steps = composed.steps if pause else (stop,)
-    ready = tuple(cut(ready, 0, steps[0] - at))
     for step in steps:
-        while at < step:
-            for piece in _parts(ready or await source.take(at, step)):
-                at += len(piece)
-                await send(_body(piece, is_last=at == stop and not composed.after))
-                progress.count(len(piece), composed)
-            ready = ()
+        async for piece in source.read(at, step):
+            at += len(piece)
+            await send(_body(piece, is_last=at == stop and not composed.after))
+            progress.count(len(piece), composed)
         if step < stop:
             await asyncio.sleep(pause)
     if composed.after or composed.span.start == stop:
@@ -107,7 +103,7 @@ async def send_part(
     send: Send,
     first: FrameResource,
     identity: Identity,
-    pieces: Sequence[bytes],
+    pieces: AsyncIterator[bytes | memoryview],
     progress: DeliveryProgress,
     number: int,
     *,
@@ -130,20 +126,11 @@ async def send_part(
         await send({"type": "http.response.start", "status": 200, "headers": headers})
     delimiter = wrapping.before if number == 0 else b"\r\n" + wrapping.before
     await send(_body(delimiter, is_last=False))
-    for piece in _parts(pieces):
+    async for piece in pieces:
         progress.sent += len(piece)
         await send(_body(piece, is_last=False))
     if is_last:
         await send(_body(wrapping.after, is_last=True))
-
-
-def _parts(pieces: Sequence[bytes]) -> Iterator[bytes | memoryview]:
-    """The same bytes, at most `A_WRITE` of them at once."""
-    for piece in pieces:
-        if len(piece) <= A_WRITE:
-            yield piece
-        else:
-            yield from (memoryview(piece)[at : at + A_WRITE] for at in range(0, len(piece), A_WRITE))
 
 
 def _cache_headers(progress: DeliveryProgress, *, is_all_here: bool) -> Headers:

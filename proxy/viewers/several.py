@@ -64,8 +64,7 @@ async def send_several(
             source, progress.outcome = first.source, first.outcome
             stop = 0 if conditions.is_head else identity.claim.total
             await source.reached(stop)
-            pieces = await source.take(0, stop) if stop else ()
-            is_last = number == numbers[-1]
+            pieces, is_last = source.read(0, stop), number == numbers[-1]
             await send_part(send, listed[0], identity, pieces, progress, number, is_last=is_last)
             opened.popleft()[1].leave()
             begun.begin()

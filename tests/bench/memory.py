@@ -1,7 +1,7 @@
-"""Memory of one proxy with a full cache, for `docs/deploy/sizing.md`."""
+"""Memory of one proxy with a full cache, and with many slow viewers, for `docs/deploy/sizing.md`."""
 
+import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -26,13 +27,15 @@ OVER = 1.25
 """How many times its budget is fetched."""
 VIEWERS = 6
 """Requests at once."""
-GLIBC = {
-    "MALLOC_MMAP_THRESHOLD_": "65536",
-    "MALLOC_TOP_PAD_": "16777216",
-    "MALLOC_TRIM_THRESHOLD_": "33554432",
-}
-"""What image and chart set."""
 WIDTHS = (14, 12, 16, 16)
+RADIOGRAPH = 10_000_000
+"""Bytes of the frame that each slow viewer reads."""
+SLOW = ((1024, 100, 1_250_000, 8), (256, 100, 1_250_000, 8), (256, 200, 20_000, 20))
+"""MiB of the cache, number of slow viewers, bytes per second of each, and seconds that they read."""
+AFTER = 10.0
+"""Seconds after the viewers have left, when memory is measured again."""
+SIP = 65_536
+"""Most bytes that a slow viewer reads at once."""
 
 
 def run() -> None:
@@ -49,21 +52,66 @@ def run() -> None:
         rows.append({"frame_bytes": size, "frames": count, "before_mib": before, "full_mib": after})
         print_row((f"{size:,}", f"{count:,}", str(before), str(after)), WIDTHS)
     save("memory", "python -m tests.bench memory", rows)
+    _run_slow()
+
+
+def _run_slow() -> None:
+    """One proxy for each crowd of slow viewers."""
+    print(f"\nSlow viewers, each of which reads its own frame of {RADIOGRAPH:,} bytes. MiB of RSS.")
+    print_row(("cache", "viewers", "bytes/s", "most", "10 s after"), (*WIDTHS, 12))
+    rows = []
+    for budget, viewers, rate, seconds in SLOW:
+        with _proxy(budget << 20) as (url, process):
+            most = asyncio.run(_read_slowly(url, process, viewers, rate, seconds))
+            time.sleep(AFTER)
+            after = _resident(process)
+        rows.append({"budget_mib": budget, "viewers": viewers, "rate": rate, "most": most, "after": after})
+        print_row((f"{budget} MiB", str(viewers), f"{rate:,}", str(most), str(after)), (*WIDTHS, 12))
+    save("memory_slow", "python -m tests.bench memory", rows)
+
+
+async def _read_slowly(url: str, process: int, viewers: int, rate: int, seconds: float) -> int:
+    """Reads as slow viewers do. Returns the most MiB that the process had."""
+    most = _resident(process)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_sip(url, number, rate, seconds)) for number in range(viewers)]
+        while not all(task.done() for task in tasks):
+            most = max(most, _resident(process))
+            await asyncio.sleep(0.1)
+    return most
+
+
+async def _sip(url: str, number: int, rate: int, seconds: float) -> None:
+    """Reads a frame at `rate` bytes per second, and leaves after some seconds or at its end."""
+    place = urlsplit(url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=SIP)
+    path = frame_path(f"1.{number}", 1, RADIOGRAPH)
+    head = f"GET /{path} HTTP/1.1\r\nhost: {place.netloc}\r\naccept: image/jphc\r\n\r\n"
+    writer.write(head.encode())
+    status = await reader.readline()
+    assert b" 200 " in status, status
+    began, got, size = time.monotonic(), 0, min(SIP, rate // 4)
+    while got < RADIOGRAPH and time.monotonic() - began < seconds:
+        came = await reader.read(size)
+        assert came, f"viewer {number} was cut off after {got:,} bytes"
+        got += len(came)
+        await asyncio.sleep(max(0.0, began + got / rate - time.monotonic()))
+    writer.close()
 
 
 @contextmanager
-def _proxy() -> Iterator[tuple[str, int]]:
+def _proxy(budget: int = BUDGET) -> Iterator[tuple[str, int]]:
     port, admin = free_port(), free_port()
     with Children() as children, TemporaryDirectory(prefix="bench-memory-") as folder:
         config = {
             "listen": {"viewers": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}"},
             "origins": [{"url": start(children, "origin", run_origin)}],
             "log": {"level": "error"},
-            "cache": {"bytes": BUDGET},
+            "cache": {"bytes": budget},
         }
         path = Path(folder, "config.yaml")
         path.write_text(json.dumps(config), "utf-8")  # which is YAML too
-        with Popen([PROGRAM, "serve", "--config", path], env=os.environ | GLIBC) as process:
+        with Popen([PROGRAM, "serve", "--config", path]) as process:
             try:
                 _wait(port)
                 yield f"http://127.0.0.1:{port}", process.pid

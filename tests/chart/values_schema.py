@@ -134,6 +134,7 @@ class AsWritten(GenerateJsonSchema):
 
     READ_FROM: ClassVar[dict[Any, JsonSchemaValue]] = {
         values.byte_count: {"type": ["integer", "string"]},
+        values.cache_bytes: {"type": ["integer", "string"]},
         values.first: {"type": ["integer", "string", "object"]},
         values.image_quality: {"type": ["number", "string"]},
         values.request_type: {"type": "string"},

@@ -138,6 +138,7 @@ class LineOrigin:
 
     keeps_labels = False
     has_validators = True
+    has_ranges = True
 
     def __init__(self, line: Line, size: int) -> None:
         self._line = line

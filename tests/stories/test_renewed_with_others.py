@@ -1,12 +1,19 @@
 """Stale frames next to ranges, conditions of viewers, plans, alternates, refusals and faults."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from proxy.fetch.retrieve import Retrieval
+from proxy.fetch.turns import Rank, Turn
 from proxy.frame.key import FrameKey
+from proxy.frame.scope import FrameScope
+from proxy.frame.supply import Answer, OriginRequest
 from proxy.wire.resource import parse_frame_path
 from tests.codestreams import htj2k
 from tests.house import House, cache_did, house
@@ -278,6 +285,78 @@ async def test_a_frame_that_loses_its_rest_during_its_revalidation_is_served_who
         assert [answer.content for answer in await asyncio.gather(*asking)] == [OLD, OLD[65536:]]
         await home.until_idle()
         assert (await asks(home))[2] == [(True, "bytes=0-65535")]
+
+
+@pytest.mark.parametrize("body", [OLD, NEW], ids=["304", "200"])
+async def test_a_frame_counts_once_while_it_is_revalidated(body: bytes) -> None:
+    async with house(origin := RevalidatingOrigin()) as home:
+        await asks(home)
+        store = home.app.fills._store
+        key = FrameKey("pacs", b"", parse_frame_path(FRAME[1:]))
+        frame, room = store.stale(key), store.room
+        assert frame is not None
+        asking = await until_asked(home, {}, REST)
+        assert (room.in_use, room.lent, room.filling) == (len(OLD), 0, 0)
+        origin.body = body
+        origin.barrier.set()
+        await asyncio.gather(*asking)
+        await home.until(lambda: (room.in_use, room.lent, room.filling) == (0, 0, 0))
+        renewed = store.stale(key)
+        assert renewed is not None
+        assert b"".join(renewed.pieces) == body
+        pairs = zip(renewed.pieces, frame.pieces, strict=False)
+        assert all((new is old) == (body == OLD) for new, old in pairs)
+
+
+async def test_a_frame_that_is_dropped_during_its_revalidation_counts_until_it_is_read() -> None:
+    async with house(RevalidatingOrigin()) as home:
+        await asks(home)
+        asking = await until_asked(home, {}, {})
+        home.app.forget(FrameScope("pacs"))
+        room = home.app.fills._store.room
+        assert (room.in_use, room.lent, room.filling) == (len(OLD), len(OLD), 0)
+        origin_of(home).barrier.set()
+        assert [answer.content for answer in await asyncio.gather(*asking)] == [OLD, OLD]
+        await home.until(lambda: (room.in_use, room.lent, room.filling) == (0, 0, 0))
+
+
+@pytest.mark.parametrize("is_held", [True, False], ids=["304", "200"])
+async def test_a_plan_that_is_cancelled_as_the_response_comes_leaves_nothing_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, is_held: bool
+) -> None:
+    async with house(RevalidatingOrigin()) as home:
+        if is_held:
+            await asks(home)
+        client, answered, going_on = home.app.origins["pacs"], asyncio.Event(), asyncio.Event()
+        fetch = client.fetch
+
+        @asynccontextmanager
+        async def held_back(*args: Any) -> AsyncIterator[Answer]:
+            async with fetch(*args) as answer:
+                chunks = [chunk async for chunk in answer.chunks]
+                answered.set()
+                await going_on.wait()
+                yield replace(answer, chunks=each_of(chunks))
+
+        monkeypatch.setattr(client, "fetch", held_back)
+        request = OriginRequest(FrameKey("pacs", b"", parse_frame_path(FRAME[1:])), ())
+        wanted = Retrieval(request, 65536, None, is_completed=True, planned=Rank(Turn.PLAN_FIRST))
+        retrieve = home.app.plans._retrieve
+        reading = retrieve.open(wanted)
+        await answered.wait()
+        going_on.set()  # the fetch goes on with the next step of the loop, and its cancellation comes after
+        retrieve.leave(wanted, reading, is_cancelled=True)
+        assert home.app.fills.get(wanted.key) is None
+        await home.until(lambda: home.metric("fills_in_flight") == 0)
+        assert (await asks(home))[0] == OLD
+        room = home.app.fills._store.room
+        await home.until(lambda: (room.in_use, room.lent, room.filling) == (0, 0, 0))
+        assert not [each for each in caplog.records if each.name == "proxy.fetch.fills"]
+
+
+async def each_of(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
 
 
 class StaleSeries(HoldsBack):

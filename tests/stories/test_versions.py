@@ -78,8 +78,9 @@ class Stored(ScriptedOrigin):
         return Reply(reply.status, reply.headers | {"content-length": str(len(body))}, (body[:at], HANG_UP))
 
 
-def crowd_out(home: House) -> None:
+async def crowd_out(home: House) -> None:
     """Fills the cache until it holds only first pieces of the frames."""
+    await home.until_inside(0)  # a frame that is being sent is not evicted
     key = FrameKey("pacs", b"", FrameResource("1", "2", "3", 1))
     body = bytes(1 << 20)[: 900 * 1024]
     frame = Frame(identify(Claim(LABEL, len(body), '"x"'), body), (body[:1], body[1:]), len(body))
@@ -116,10 +117,10 @@ async def test_after_an_eviction_a_first_piece_is_completed_by_no_other_version(
     async with house(origin, **SMALL) as home:
         assert await inner(home, versions) == 0
         await home.until_idle()
-        crowd_out(home)
+        await crowd_out(home)
         assert await inner(home, versions) == 0
         await home.until_idle()
-        crowd_out(home)
+        await crowd_out(home)
         origin.body = versions[1]
         seen = [await inner(home, versions) for _ in range(4)]
         assert set(seen) <= {None, 1}
@@ -211,11 +212,11 @@ async def test_after_an_eviction_htj2k_whose_markers_fit_is_told_by_what_it_was(
     async with house(origin, **SMALL) as home:
         assert await inner(home, versions) == 0
         await home.until_idle()
-        crowd_out(home)
+        await crowd_out(home)
         assert await inner(home, versions) == 0
         assert origin.ranges[-1] == "bytes=65536-"
         await home.until_idle()
-        crowd_out(home)
+        await crowd_out(home)
         origin.body = versions[1]
         seen = [await inner(home, versions) for _ in range(3)]
         assert set(seen) <= {None, 1}
@@ -288,7 +289,7 @@ async def test_a_rest_that_a_strong_etag_guards_waits_until_the_bytes_name_the_v
         await home.until_idle()
         first = await home.viewer.get(FRAME, headers=FIRST)
         for body in (old, new):
-            crowd_out(home)
+            await crowd_out(home)
             origin.body = body
             rest = await home.viewer.get(FRAME, headers=REST | {name: first.headers["etag"]})
             await home.until_idle()

@@ -5,7 +5,7 @@ name: progressive-proxy
 image: {{ include "progressive-proxy.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [serve, --config, /etc/progressive-proxy/config/config.yaml]
-env: {{- include "progressive-proxy.env" . | nindent 2 }}
+env: {{- toYaml .Values.env | nindent 2 }}
 startupProbe: # the viewer starts after it succeeds; it waits for no origin
   httpGet: {path: /livez, port: proxy-admin{{ $scheme }}}
   periodSeconds: 1
@@ -20,20 +20,6 @@ livenessProbe:
 resources: {{- toYaml .Values.resources | nindent 2 }}
 securityContext: {{- include "progressive-proxy.hardened" . | nindent 2 }}
 volumeMounts: {{- include "progressive-proxy.mounts" . | nindent 2 }}
-{{- end }}
-
-{{/*
-`env`, after the settings that let glibc return memory to the system when viewers have left, as in the image. glibc
-keeps the first 16 MiB of an arena, because fetching pages anew for every chunk would cost more than the chunk.
-*/}}
-{{- define "progressive-proxy.env" -}}
-{{- $names := list -}}
-{{- range .Values.env }}{{ $names = append $names .name }}{{ end -}}
-{{- $env := list -}}
-{{- range $name, $value := dict "MALLOC_MMAP_THRESHOLD_" "65536" "MALLOC_TOP_PAD_" "16777216" "MALLOC_TRIM_THRESHOLD_" "33554432" -}}
-{{- if not (has $name $names) }}{{ $env = append $env (dict "name" $name "value" $value) }}{{ end -}}
-{{- end -}}
-{{- concat $env .Values.env | toYaml -}}
 {{- end }}
 
 {{- define "progressive-proxy.hardened" -}}

@@ -25,7 +25,7 @@ class Cache:
     def __init__(self, budget: int = BUDGET, first_share: float = 0.5, ttl: float = HOUR) -> None:
         self.telemetry = Telemetry()
         self.budget = budget
-        self.store = MemoryStore(budget, first_share, ttl, self.telemetry)
+        self.store = MemoryStore(budget, first_share, ttl, self.telemetry, overhead=0)
 
     def put(self, number: int, first: int, rest: int = 0) -> Frame:
         frame = frame_with(number, first, rest)
@@ -371,7 +371,7 @@ def test_a_frame_loses_one_resolution_after_the_other() -> None:
 
 def test_what_is_made_smaller_does_not_become_younger() -> None:
     now = [0.0]
-    store = MemoryStore(1500, 0.9, 10.0, Telemetry(), lambda: now[0])
+    store = MemoryStore(1500, 0.9, 10.0, Telemetry(), lambda: now[0], overhead=0)
     store.put(key(1), resolved(1, 50, 100, 250, 998))
     now[0] = 6.0
     store.put(key(2), frame_with(2, 600))
@@ -394,7 +394,7 @@ def lent(lease: Lease, first: int = 100, rest: int = 200, *, is_strong: bool = T
 
 def test_a_stale_frame_is_kept_if_the_origin_can_revalidate_it() -> None:
     now = [0.0]
-    store = MemoryStore(1000, 0.5, 10.0, Telemetry(), lambda: now[0])
+    store = MemoryStore(1000, 0.5, 10.0, Telemetry(), lambda: now[0], overhead=0)
     frame = lent(Lease(own=5.0, shared=5.0, condition=CONDITION))
     store.put(key(1), frame)
     assert store.get(key(1)) == frame
