@@ -2,6 +2,7 @@
 # make test       lint, types and the fast tests, in three minutes
 # make test-all   every test, with real servers, encoders, a browser and the tools of the charts; coverage
 # make docs       the pages as a site in site/; a dead link or anchor fails
+# make soak       ten minutes of random viewers before an origin that fails; nothing may be wrong or left
 # make bench      measures; writes docs/results and the pages that show them
 # Each sets up what it needs by itself, in .venv; quick when repeated.
 
@@ -15,7 +16,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --us
 PARALLEL = --dist worksteal --numprocesses $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())') \
 	--maxprocesses 12
 
-.PHONY: demo test test-all test-chart lint docs bench clean
+.PHONY: demo test test-all test-chart lint docs bench soak clean
 
 demo: $(VENV)/.demo
 	@echo "Starting the demo …"
@@ -41,6 +42,9 @@ lint: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.pages
+
+soak: $(VENV)/.ready
+	$(BIN)/python -m tests.bench soak
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

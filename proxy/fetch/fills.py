@@ -157,7 +157,7 @@ class Fills:
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
-        """Runs one fetch. Resumes it once if the origin hung up, and retries it if the origin was busy."""
+        """Runs one fetch. Resumes it once after a hang-up; retries it if the origin was busy or failed."""
         start, stop, origin, patience = span.start, span.stop, fill.order.key.origin, Patience(fill)
         is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
@@ -180,7 +180,7 @@ class Fills:
                 fill.has_resumed = True
                 self._metrics.resumes.labels(origin).inc()
                 start = max(start, fill.size)
-            except OriginBusy as error:
+            except (OriginBusy, OriginFailed) as error:
                 await fill.reached(start)
                 await asyncio.sleep(0)  # responses that these bytes begin have begun
                 pause = patience.pause(error)

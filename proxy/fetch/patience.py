@@ -1,16 +1,18 @@
-"""The pauses before a fetch is retried because the origin was busy.
+"""The pauses before a fetch is retried because the origin was busy, or failed.
 
 If the response to a viewer has not begun, the viewer can be told that the origin is busy. So the proxy makes
 only a few retries, after short pauses. If the response has begun, an error could only cut it. So the proxy
 waits as long as the origin says, up to `stall` seconds in which no bytes come.
 
 A plan waits by itself.
+
+After another 5xx, the proxy retries only once, and only if the response has begun.
 """
 
 from random import uniform
 from time import monotonic
 
-from proxy.errors import OriginBusy
+from proxy.errors import OriginBusy, OriginFailed
 from proxy.fetch.fill import Fill
 
 AGAIN = 2
@@ -28,6 +30,7 @@ class Patience:
 
     def __init__(self, fill: Fill) -> None:
         self._fill = fill
+        self._has_failed = False
         self._begin()
 
     def _begin(self) -> None:
@@ -35,18 +38,30 @@ class Patience:
         self._retries = 0
         self._until = monotonic() + self._fill.order.source.stall
 
-    def pause(self, error: OriginBusy) -> float:
+    def pause(self, error: OriginBusy | OriginFailed) -> float:
         """Seconds to wait before the next try. Raises the error if there is to be none."""
+        if isinstance(error, OriginFailed):
+            return self._pause_once(error)
         if self._fill.size > self._size:
             self._begin()
         wanted = error.retry_after or 0.0
         backoff = min(BACKOFF * 4 ** min(self._retries, 8), LONGEST_BACKOFF) * uniform(0.5, 1.5)  # noqa: S311
         pause: float = max(wanted, backoff)
-        is_begun = self._fill.demand.is_sent_beyond(self._fill.size)
-        if not (monotonic() + pause <= self._until if is_begun else self._may_retry(wanted)):
+        if not (monotonic() + pause <= self._until if self._is_begun else self._may_retry(wanted)):
             raise error
         self._retries += 1
         return pause
+
+    def _pause_once(self, error: OriginFailed) -> float:
+        if self._has_failed or error.refused is not None or not self._is_begun:
+            raise error
+        self._has_failed = True
+        return BACKOFF
+
+    @property
+    def _is_begun(self) -> bool:
+        """True if the response to a viewer has begun, and needs more bytes."""
+        return self._fill.demand.is_sent_beyond(self._fill.size)
 
     def _may_retry(self, wanted: float) -> bool:
         is_short = self._retries < AGAIN and wanted <= LONGEST_PAUSE

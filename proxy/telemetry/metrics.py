@@ -82,7 +82,9 @@ class Metrics:
             "top_ups", "First fetches by resolution that were too short and needed a second request.", ()
         )
         self.asked_again = self._counter(
-            "asked_again", "Fetches that the proxy retried because the origin was busy.", ("origin",)
+            "asked_again",
+            "Fetches that the proxy retried because the origin was busy or failed.",
+            ("origin",),
         )
         self.unguarded = self._counter(
             "unguarded_completions",

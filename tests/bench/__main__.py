@@ -19,6 +19,7 @@ from tests.bench import (
     memory,
     plan,
     sequences,
+    soak,
     twenty,
 )
 
@@ -37,10 +38,11 @@ BENCHMARKS = {
     "hostile": hostile.run,
     "encode": encode.run,
     "sequences": sequences.run,
+    "soak": soak.run,
     "browser": browser.run,
     "http2": browser_http2.run,
 }
-LONG = {"browser", "http2", "lines", "sequences"}
+LONG = {"browser", "http2", "lines", "sequences", "soak"}
 """Benchmarks that take many minutes. They run only if they are named."""
 
 

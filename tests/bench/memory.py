@@ -1,24 +1,20 @@
 """Memory of one proxy with a full cache, and with many slow viewers, for `docs/deploy/sizing.md`."""
 
 import asyncio
-import json
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import Popen
-from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import httpx
 
 from proxy.commands.processes import Children
+from tests.bench.program import Program, program
 from tests.bench.results import save
-from tests.bench.shared import frame_path, free_port, print_row, run_origin, start
+from tests.bench.shared import frame_path, print_row, run_origin, start
 
-PROGRAM = Path(sys.executable).parent / "progressive-proxy"
 BUDGET = 256 * 1024 * 1024
 """Bytes of the cache."""
 SIZES = (16_384, 131_072, 1_000_000, 11_000_000)
@@ -45,10 +41,10 @@ def run() -> None:
     rows = []
     for size in SIZES:
         count = int(OVER * BUDGET / size) + 1
-        with _proxy() as (url, process):
-            before = _resident(process)
-            _fetch(url, size, count)
-            after = _resident(process)
+        with _proxy() as proxy:
+            before = _resident(proxy.process)
+            _fetch(proxy.url, size, count)
+            after = _resident(proxy.process)
         rows.append({"frame_bytes": size, "frames": count, "before_mib": before, "full_mib": after})
         print_row((f"{size:,}", f"{count:,}", str(before), str(after)), WIDTHS)
     save("memory", "python -m tests.bench memory", rows)
@@ -61,10 +57,10 @@ def _run_slow() -> None:
     print_row(("cache", "viewers", "bytes/s", "most", "10 s after"), (*WIDTHS, 12))
     rows = []
     for budget, viewers, rate, seconds in SLOW:
-        with _proxy(budget << 20) as (url, process):
-            most = asyncio.run(_read_slowly(url, process, viewers, rate, seconds))
+        with _proxy(budget << 20) as proxy:
+            most = asyncio.run(_read_slowly(proxy.url, proxy.process, viewers, rate, seconds))
             time.sleep(AFTER)
-            after = _resident(process)
+            after = _resident(proxy.process)
         rows.append({"budget_mib": budget, "viewers": viewers, "rate": rate, "most": most, "after": after})
         print_row((f"{budget} MiB", str(viewers), f"{rate:,}", str(most), str(after)), (*WIDTHS, 12))
     save("memory_slow", "python -m tests.bench memory", rows)
@@ -100,34 +96,11 @@ async def _sip(url: str, number: int, rate: int, seconds: float) -> None:
 
 
 @contextmanager
-def _proxy(budget: int = BUDGET) -> Iterator[tuple[str, int]]:
-    port, admin = free_port(), free_port()
-    with Children() as children, TemporaryDirectory(prefix="bench-memory-") as folder:
-        config = {
-            "listen": {"viewers": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}"},
-            "origins": [{"url": start(children, "origin", run_origin)}],
-            "log": {"level": "error"},
-            "cache": {"bytes": budget},
-        }
-        path = Path(folder, "config.yaml")
-        path.write_text(json.dumps(config), "utf-8")  # which is YAML too
-        with Popen([PROGRAM, "serve", "--config", path]) as process:
-            try:
-                _wait(port)
-                yield f"http://127.0.0.1:{port}", process.pid
-            finally:
-                process.terminate()
-
-
-def _wait(port: int) -> None:
-    """Until the proxy has answered once."""
-    for _ in range(600):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/studies", trust_env=False, timeout=60)
-            return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise RuntimeError("the proxy does not start")
+def _proxy(budget: int = BUDGET) -> Iterator[Program]:
+    with Children() as children:
+        origins = [{"url": start(children, "origin", run_origin)}]
+        with program({"origins": origins, "cache": {"bytes": budget}}) as found:
+            yield found
 
 
 def _fetch(url: str, size: int, count: int) -> None:

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.anyio
 BODY = codestream(300_000)
 SINGLE = {"accept": "image/jphc"}
 BUSY = Reply(429, {"retry-after": "1"})
+FAILED = Reply(500, {})
 FIRST = "bytes=0-65535"
 
 
@@ -61,6 +62,27 @@ async def test_no_response_waits_longer_than_a_response_of_the_origin_may_stall(
         with pytest.raises(httpx.TransportError):  # it ends before its last byte
             await home.viewer.get(FRAME, headers=SINGLE)
         assert len(origin.frame_requests) == 2
+
+
+async def test_after_a_500_in_the_middle_the_proxy_tries_once_more() -> None:
+    async with house(busy(1, FAILED)) as home:
+        answer = await home.viewer.get(FRAME, headers=SINGLE)
+        assert (answer.status_code, answer.content) == (200, BODY)
+        assert home.origin.ranges == [FIRST, "bytes=65536-", "bytes=65536-"]
+
+
+async def test_a_second_500_in_the_middle_ends_the_response() -> None:
+    async with house(busy(2, FAILED)) as home:
+        with pytest.raises(httpx.TransportError):
+            await home.viewer.get(FRAME, headers=SINGLE)
+        assert len(home.origin.frame_requests) == 3
+
+
+async def test_a_500_for_which_no_viewer_waits_is_not_retried() -> None:
+    async with house(busy(1, FAILED)) as home:
+        first = await home.viewer.get(FRAME, headers=SINGLE | {"range": FIRST})
+        await home.until_idle()
+        assert (first.content, home.origin.ranges) == (BODY[:65536], [FIRST, "bytes=65536-"])
 
 
 async def test_a_viewer_that_has_no_byte_yet_hears_that_the_origin_is_busy() -> None:
