@@ -10,6 +10,7 @@ caller whose yes is gone is asked about again.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -40,6 +41,16 @@ class Yes:
     """True if the origin showed the caller the same version of a frame as others."""
 
 
+@dataclass(frozen=True, slots=True)
+class _No:
+    """The origin's refusal, in its own words. An exception would keep all that its traceback leads to."""
+
+    until: float
+    status: int
+    challenge: str | None
+    location: str | None
+
+
 def is_of_caller(status: int) -> bool:
     """True if a refusal is about the caller: 401, 403, or a redirect, such as to a page to log in.
 
@@ -56,7 +67,7 @@ class Proofs:
         self._ttl = ttl
         self._clock = clock
         self._yes: dict[Name, Yes] = {}
-        self._refused: dict[tuple[bytes, object], tuple[float, OriginRefused]] = {}
+        self._refused: dict[tuple[bytes, object], _No] = {}
         self._ended: dict[Name, int] = {}
         self._sole: dict[tuple[str, str], bytes] = {}
         self.refusals = 0
@@ -120,19 +131,19 @@ class Proofs:
         self._yes.pop(name, None)
         self._ended.pop(name, None)
         self._ended[name] = self.refusals
-        key = (name[0], what)
+        key, now = (name[0], what), self._clock()
         self._refused.pop(key, None)
-        self._refused[key] = self._clock() + self.refused_for, error
+        self._refused[key] = _No(now + self.refused_for, error.status, error.challenge, error.location)
+        for old in [each for each, no in islice(self._refused.items(), 2) if no.until <= now]:
+            del self._refused[old]
         _bound(self._ended)
         _bound(self._refused)
 
     def check(self, identity: bytes, what: object) -> None:
         """Raises `OriginRefused` in the origin's own words if it refused the same a moment ago."""
-        if not self._refused:
-            return
-        until, error = self._refused.get((identity, what), (0.0, None))
-        if error is not None and self._clock() < until:
-            raise OriginRefused(error.status, error.challenge, location=error.location, is_repeated=True)
+        no = self._refused.get((identity, what)) if self._refused else None
+        if no is not None and self._clock() < no.until:
+            raise OriginRefused(no.status, no.challenge, location=no.location, is_repeated=True)
 
 
 def _bound(kept: dict[Any, Any]) -> None:

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import pytest
 
 from proxy.access import proofs
@@ -125,3 +128,26 @@ def test_the_book_has_a_bound(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(book) == 31
     assert book.yes(names[0]) is None
     assert book.yes(names[-1]) is not None
+
+
+def test_a_refusal_keeps_nothing_alive_and_goes_when_it_is_over(clock: Clock) -> None:
+    class Large:
+        pass
+
+    def refused(frame: int) -> weakref.ref[Large]:
+        large = Large()  # in the traceback, as a response would be
+        try:
+            raise OriginRefused(401)
+        except OriginRefused as error:
+            book.refuse(ANNE, frame, error)
+        return weakref.ref(large)
+
+    book = Proofs(60, clock)
+    kept = [refused(frame) for frame in range(10)]
+    gc.collect()
+    assert not any(each() for each in kept)
+    many = len(book)
+    clock.now += book.refused_for
+    for frame in range(10, 20):
+        refused(frame)
+    assert len(book) == many
