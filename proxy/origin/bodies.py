@@ -23,7 +23,8 @@ class Bodies:
     ) -> AsyncIterator[bytes]:
         """The body as it arrives. Its content coding is undone unless `is_raw`. Raises `OriginError`."""
         received = self._metrics.origin_bytes.labels(self._origin, stage)
-        raw = response.aiter_raw()
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        raw = aiter(response.stream)
         coding = "" if is_raw else response.headers.get("content-encoding", "")
         try:
             async for chunk in undone(raw, coding) if coding else raw:

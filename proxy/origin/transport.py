@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,8 +40,8 @@ STREAM_WINDOW = 2 * 1024 * 1024
 """Bytes of one response that may be unread over HTTP/2."""
 CONNECTION_WINDOW = 32 * STREAM_WINDOW
 """Bytes of all responses of one connection that may be unread, so that one response can't use up all."""
-UPLOAD = timedelta(hours=1)
-"""Time limit of a request with a streamed body, including its response."""
+LONGEST = timedelta(hours=1)
+"""Time limit of a request on a connection of its own, including its response."""
 PING_EVERY = timedelta(seconds=10)
 """Interval of pings over HTTP/2, because one dead connection would delay every request."""
 PING_TIMEOUT = timedelta(seconds=5)
@@ -79,13 +79,24 @@ class Tls:
     """True if HTTP/2 is offered (ALPN, RFC 7301)."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Clients:
-    pooled: Client
-    fresh: Client
-    """Opens a connection for each request."""
-    upload: Client
-    """The same without a limit between chunks, because pyreqwest would take an upload for silence."""
+    def __init__(self, pooled: Client, fresh: Callable[[], ClientBuilder]) -> None:
+        self.pooled = pooled
+        self._fresh = fresh
+
+    @cached_property
+    def fresh(self) -> Client:
+        """Opens a connection for each request. It is seldom needed, and building it takes milliseconds.
+
+        It has no limit between chunks, because pyreqwest would take an upload for silence.
+        """
+        return self._fresh().pool_max_idle_per_host(0).build()
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.pooled.close()
+        if "fresh" in self.__dict__:
+            await self.fresh.close()
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -122,7 +133,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _opened(self, request: httpx.Request) -> tuple[StreamRequest, Response]:
         clients = await self._clients.current()
-        client = clients.pooled if _has_body_at_hand(request) else clients.upload
+        client = clients.pooled if _has_body_at_hand(request) else clients.fresh
         try:
             async with asyncio.timeout(self._limits.first_byte) as timer:
                 try:
@@ -130,14 +141,14 @@ class Transport(httpx.AsyncBaseTransport):
                 except PyreqwestError as error:
                     if not (was_cut(error) and _may_be_repeated(request)):
                         raise
-                    return await self._send(clients.fresh, request, timer)
+                    return await self._send(clients.fresh, request, timer, most=LONGEST)
         except PyreqwestError as error:
             raise mapped(error, request) from error
         except TimeoutError as error:
             raise httpx.ReadTimeout("no headers in time", request=request) from error
 
     async def _send(
-        self, client: Client, request: httpx.Request, timer: asyncio.Timeout
+        self, client: Client, request: httpx.Request, timer: asyncio.Timeout, most: timedelta | None = None
     ) -> tuple[StreamRequest, Response]:
         # The URL has the host already. Over HTTP/2 a second Host is refused (RFC 9113 8.3.1).
         headers = [(name, value) for name, value in request.headers.multi_items() if name != "host"]
@@ -146,16 +157,16 @@ class Transport(httpx.AsyncBaseTransport):
             builder = builder.body_bytes(request.content)
         else:
             body = _prolonging(request.stream, timer, self._limits.first_byte)
-            builder = builder.timeout(UPLOAD).body_stream(body)
+            builder, most = builder.body_stream(body), LONGEST
+        if most is not None:
+            builder = builder.timeout(most)
         sent = builder.streamed_read_buffer_limit(0).build_streamed()
         leave = partial(sent.__aexit__, None, None, None)
         return sent, await _unless_cancelled(sent.__aenter__(), leave)
 
     async def aclose(self) -> None:
         """Closes every connection."""
-        clients = await self._clients.current()
-        for client in (clients.pooled, clients.fresh, clients.upload):
-            await client.close()
+        await (await self._clients.current()).close()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -223,15 +234,9 @@ def _clients(limits: TransportLimits, tls: Tls, contents: Sequence[bytes]) -> _C
     if authorities is not None and b"-----BEGIN CERTIFICATE-----" not in authorities:
         raise ConfigurationError(f"{tls.ca_file}: holds no certificate in PEM")
     silence = timedelta(seconds=max(limits.first_byte, limits.stall))
+    fresh = partial(_builder, limits, tls, authorities, identity)
     try:
-        return _Clients(
-            _builder(limits, tls, authorities, identity).read_timeout(silence).build(),
-            _builder(limits, tls, authorities, identity)
-            .read_timeout(silence)
-            .pool_max_idle_per_host(0)
-            .build(),
-            _builder(limits, tls, authorities, identity).pool_max_idle_per_host(0).build(),
-        )
+        return _Clients(fresh().read_timeout(silence).build(), fresh)
     except (BuilderError, ValueError) as error:
         named = ", ".join(str(path) for path in (tls.ca_file, tls.certificate_file, tls.key_file) if path)
         words = "no certificates in PEM, or no key without a password that fits its certificate"
