@@ -6,7 +6,8 @@ waits as long as the origin says, up to `stall` seconds in which no bytes come.
 
 A plan waits by itself.
 
-After another 5xx, the proxy retries only once, and only if the response has begun.
+After another 5xx, the proxy retries only once, and only if the response has begun, or if it will begin at any
+moment with the bytes that are in.
 """
 
 from random import uniform
@@ -53,7 +54,8 @@ class Patience:
         return pause
 
     def _pause_once(self, error: OriginFailed) -> float:
-        if self._has_failed or error.refused is not None or not self._is_begun:
+        begins = self._fill.identity is not None and self._fill.demand.readers > 0
+        if self._has_failed or error.refused is not None or not (begins or self._is_begun):
             raise error
         self._has_failed = True
         return BACKOFF
