@@ -175,19 +175,24 @@ async def until_gone(receive: Receive, work: Coroutine[object, object, None]) ->
 
     A task that only sends is not told that the viewer left, so a second task listens.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_gone(receive))
+    task = asyncio.current_task()
+    assert task is not None
+    has_left = False
+
+    async def leave_when_gone() -> None:
+        nonlocal has_left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        has_left = True
+        task.cancel()
+
+    leaving = asyncio.ensure_future(leave_when_gone())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        await work
+    except asyncio.CancelledError:
+        if has_left and not task.uncancel():
             return False
-        await working
-        return True
+        raise
     finally:
-        working.cancel()
         leaving.cancel()
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    return True
