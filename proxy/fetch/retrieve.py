@@ -4,7 +4,7 @@
 the others join it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
@@ -96,8 +96,9 @@ class Retrieve:
             return reading
         if wanted.planned is not None:
             fill.demand.plans += 1
-            return replace(reading, is_planned=fill.demand.planned is not None)
-        return replace(reading, is_read=fill.view(wanted.stop))
+            is_planned = fill.demand.planned is not None
+            return Reading(reading.source, reading.outcome, fill, is_planned=is_planned)
+        return Reading(reading.source, reading.outcome, fill, is_read=fill.view(wanted.stop))
 
     def _open(self, wanted: Retrieval) -> Reading:
         if wanted.is_alone:
