@@ -135,7 +135,8 @@ class Fills:
 
     async def _fetch_first(self, fill: Fill) -> None:
         await self._fetch(fill, Span(0, fill.first), is_first=True)
-        self._keep(fill)
+        if not fill.is_enough:  # else it ends at once, and is kept then
+            self._keep(fill)
 
     async def _complete(self, fill: Fill) -> None:
         while (span := await fill.next_span()) is not None:
