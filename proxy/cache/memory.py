@@ -166,7 +166,7 @@ class MemoryStore:
             rest = 0
         self.room.keep(frame, first + rest)
         self._make_room(first + rest + self._overhead)
-        self._firsts[key] = replace(kept, frame=frame.prefix)
+        self._firsts[key] = _Kept(frame.prefix, kept.fresh_until, kept.expires)
         self._names.add(key)
         if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # keys of evicted frames pile up in it
             self._names = _Names(self._firsts)

@@ -111,11 +111,11 @@ class Retrieve:
         if wanted.asked.identity:
             opened.askers.join(wanted.asked)
             source = OwnView(reader, opened.askers, wanted.asked.identity)
-        reading = Reading(source, outcome, reader.leave, opened)
         if wanted.planned is not None:
             opened.demand.plans += 1
-            return replace(reading, is_planned=opened.demand.planned is not None)
-        return replace(reading, is_read=opened.view(wanted.stop))
+            is_planned = opened.demand.planned is not None
+            return Reading(source, outcome, reader.leave, opened, is_planned=is_planned)
+        return Reading(source, outcome, reader.leave, opened, is_read=opened.view(wanted.stop))
 
     def _open(self, wanted: Retrieval) -> tuple[Frame | Fill, CacheOutcome]:
         if wanted.is_alone:

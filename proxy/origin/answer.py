@@ -7,7 +7,7 @@ because then it contains that range. A response in doubt is an error with a reas
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from time import time
@@ -62,8 +62,7 @@ def believe(
     if is_coded and (status == 206 or coding not in _UNDONE):
         raise OriginMismatch("a content coding that the proxy did not accept", "encoding")
     validator = strong_validator(headers)
-    condition = condition_of(headers, validator)
-    lease = replace(lease_of(headers, is_trusted=is_trusted), condition=condition)
+    lease = lease_of(headers, condition_of(headers, validator), is_trusted=is_trusted)
     media = parse_media_type(headers.get("content-type", ""))
     length = None if is_coded else _length(headers)
     if status == 200:

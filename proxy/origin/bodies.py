@@ -1,6 +1,7 @@
 """The bodies of an origin's responses as they arrive: counted, decoded if need be, and bounded."""
 
 from collections.abc import AsyncIterator
+from functools import cache
 
 import httpx
 
@@ -16,13 +17,13 @@ class Bodies:
         """`most` is the bytes of the largest body that is held."""
         self._origin = origin
         self._most = most
-        self._metrics = telemetry.metrics
+        self._received = cache(telemetry.metrics.origin_bytes.labels)
 
     async def arriving(
         self, response: httpx.Response, stage: str, *, is_raw: bool = False
     ) -> AsyncIterator[bytes]:
         """The body as it arrives. Its content coding is undone unless `is_raw`. Raises `OriginError`."""
-        received = self._metrics.origin_bytes.labels(self._origin, stage)
+        received = self._received(self._origin, stage)
         assert isinstance(response.stream, httpx.AsyncByteStream)
         raw = aiter(response.stream)
         coding = "" if is_raw else response.headers.get("content-encoding", "")

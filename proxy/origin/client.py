@@ -7,9 +7,10 @@ are ranges of the body around the codestream.
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -69,7 +70,7 @@ class Origin:
         self._base = base_url.rstrip("/")
         self.base_path = urlsplit(self._base).path
         """The path of its base there, without a slash at its end."""
-        self._metrics = telemetry.metrics
+        self._requests = cache(telemetry.metrics.origin_requests.labels)
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name)
         """Which form of asking for frames works there."""
@@ -142,8 +143,7 @@ class Origin:
             if is_bytes and held is None and asking.may_be_decompressed(series, reply.form):
                 unconditional = replace(inquiry, stale=None)
                 reply, answer = await self._as_stored(unconditional, reply, answer, stage)
-            headers = reply.response.headers
-            asking.learn(series, answer.claim, reply.status, headers, is_ranged=reply.is_ranged)
+            asking.learn(series, answer.claim, reply.status, reply.headers, is_ranged=reply.is_ranged)
             self.health.well()
             yield answer
         except OriginRefused as error:
@@ -161,7 +161,7 @@ class Origin:
         finally:
             if trying is not None:
                 self.health.tried(trying)
-            self._metrics.origin_requests.labels(self.name, stage, outcome).inc()
+            self._requests(self.name, stage, outcome).inc()
             if reply is not None:
                 await reply.response.aclose()
 
@@ -200,8 +200,7 @@ class Origin:
 
     async def _answer(self, reply: Reply, held: Claim | None, stage: str) -> Answer:
         """The response, in bytes of the codestream."""
-        response, ranged, form = reply.response, reply.span, reply.form
-        headers: Mapping[str, str] = response.headers
+        response, ranged, form, headers = reply.response, reply.span, reply.form, reply.headers
         if reply.unchanged is not None:
             lease = renewed(reply.unchanged.lease, headers, is_trusted=self._is_trusted)
             claim = replace(reply.unchanged, lease=lease)

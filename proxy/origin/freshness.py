@@ -18,28 +18,34 @@ _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 _NO_STORE = Lease(own=0.0, shared=0.0, is_personal=True, is_storable=False)
 
 
-def lease_of(headers: Mapping[str, str], *, is_trusted: bool = False) -> Lease:
+def lease_of(
+    headers: Mapping[str, str], condition: Condition | None = None, *, is_trusted: bool = False
+) -> Lease:
     """The lease from the headers of a 200 or 206. If the origin `is_trusted`, only `no-store` counts.
+
+    The `condition` revalidates the response.
 
     >>> lease_of({"cache-control": "private, max-age=60"})
     Lease(own=60.0, shared=0.0, is_personal=True, age=0.0, since=None, is_storable=True, condition=None)
     """
     said = directives(headers.get("cache-control", ""))
     if "no-store" in said:
-        return _NO_STORE
+        return replace(_NO_STORE, condition=condition)
     if is_trusted:
-        return Lease()
+        return Lease(condition=condition)
     varies = [name.strip() for name in headers.get("vary", "").split(",")]
     is_personal = "private" in said
     if "no-cache" in said or "*" in varies:
         # A response that varies by everything fits no other request, not even revalidated (RFC 9111 4.1).
-        return Lease(own=0.0, shared=0.0, is_personal=is_personal, is_storable="*" not in varies)
+        is_storable = "*" not in varies
+        return Lease(0.0, 0.0, is_personal, is_storable=is_storable, condition=condition)
     own = _least(said["max-age"]) if "max-age" in said else _until_expires(headers)
     shared = _least(said["s-maxage"]) if "s-maxage" in said else own
     age = headers.get("age", "").partition(",")[0].strip()
     is_age = _SECONDS.fullmatch(age) is not None
     shared = 0.0 if is_personal else shared
-    return Lease(own, shared, is_personal, min(float(age), 2.0**31) if is_age else 0.0)
+    age_now = min(float(age), 2.0**31) if is_age else 0.0
+    return Lease(own, shared, is_personal, age_now, condition=condition)
 
 
 def condition_of(headers: Mapping[str, str], validator: str | None) -> Condition | None:
@@ -68,7 +74,7 @@ def is_same(headers: Mapping[str, str], condition: Condition) -> bool:
 
 def renewed(lease: Lease, headers: Mapping[str, str], *, is_trusted: bool = False) -> Lease:
     """The lease after a 304, whose headers replace those of the stored response (RFC 9111 3.2)."""
-    said = replace(lease_of(headers, is_trusted=is_trusted), condition=lease.condition)
+    said = lease_of(headers, lease.condition, is_trusted=is_trusted)
     return said if "cache-control" in headers else said.within(lease)
 
 

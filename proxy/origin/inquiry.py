@@ -26,6 +26,8 @@ class Reply:
     """The requested bytes of the origin's representation."""
     response: httpx.Response
     """The response, with its body still to come. The caller closes it."""
+    headers: Mapping[str, str]
+    """Its headers, names in lower case; a dict, because each of them is looked up, and some often."""
     refusals: Mapping[int, int] = field(default_factory=dict)
     """For each form that was refused before, the status."""
     unchanged: Claim | None = None
@@ -77,7 +79,7 @@ class Inquiry:
         form = self.asking.first(self.series) if known is None else known.form
         reply = await self.ask(form)
         if reply.status == 304 and (condition := self._condition(form)) is not None:
-            if is_same(reply.response.headers, condition):
+            if is_same(reply.headers, condition):
                 return replace(reply, unchanged=self.stale)
             await reply.response.aclose()
             return await replace(self, stale=None).reply()
@@ -127,7 +129,8 @@ class Inquiry:
             headers.append(condition)
         if how.query:
             url += ("&" if "?" in asked.path else "?") + how.query
-        return Reply(form, ranged, await self.exchange.get(url, headers))
+        response = await self.exchange.get(url, headers)
+        return Reply(form, ranged, response, dict(response.headers.items()))
 
     def _condition(self, form: int) -> Condition | None:
         """The condition of a request in a form. The validator of one form says nothing about others."""

@@ -7,6 +7,7 @@ asks for a later range has the first bytes of the old version, and must not get 
 
 import logging
 from dataclasses import replace
+from functools import cache
 
 from starlette.types import Receive, Send
 
@@ -85,7 +86,11 @@ class Frames:
         self._plans = plans
         self._alternates = alternates
         self._permits = permits
-        self._metrics = telemetry.metrics
+        metrics = telemetry.metrics
+        self._cut = metrics.cut_answers.labels("viewer_left")
+        self._answers, self._served = cache(metrics.frame_answers.labels), cache(metrics.served_bytes.labels)
+        self._first_delivery = cache(metrics.first_delivery.labels)
+        self._final_delivery = cache(metrics.final_delivery.labels)
         self._pause = pause
         self._log_uids = log_uids
         self._turns = Turns()
@@ -102,7 +107,7 @@ class Frames:
             self._record(asked, progress, status_of(error), type(error).__name__)
             raise
         if not is_done:
-            self._metrics.cut_answers.labels("viewer_left").inc()
+            self._cut.inc()
         self._record(asked, progress, progress.status, "" if is_done else "viewer_left")
 
     def _wanted(self, asked: FrameRequest, progress: DeliveryProgress) -> Retrieval:
@@ -257,12 +262,12 @@ class Frames:
     def _record(self, asked: FrameRequest, progress: DeliveryProgress, status: int, why: str) -> None:
         """Counts and logs the outcome of a request."""
         outcome = str(progress.outcome)
-        self._metrics.frame_answers.labels(str(status), outcome).inc()
-        self._metrics.served_bytes.labels(outcome).inc(progress.sent)
+        self._answers(str(status), outcome).inc()
+        self._served(outcome).inc(progress.sent)
         if progress.first is not None:
-            self._metrics.first_delivery.labels(progress.profile, outcome).observe(progress.first)
+            self._first_delivery(progress.profile, outcome).observe(progress.first)
         if progress.final is not None:
-            self._metrics.final_delivery.labels(progress.profile, outcome).observe(progress.final)
+            self._final_delivery(progress.profile, outcome).observe(progress.final)
         if not _log.isEnabledFor(logging.INFO):
             return
         fields: dict[str, object] = {

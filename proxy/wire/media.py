@@ -5,8 +5,10 @@ transfer syntax inside the quoted type, a parameter twice, or the word `undefine
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 HTJ2K = frozenset(
     {
@@ -67,7 +69,7 @@ class MediaType:
 
     name: str
     """`type/subtype`, in lower case."""
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
     """Values by lower-case parameter name, unquoted."""
 
     @property
@@ -88,6 +90,7 @@ def meant(accept: str) -> str:
     return _MISSPELLED.sub(JPHC, accept[:MAX_ACCEPT])
 
 
+@lru_cache(maxsize=256)  # the same few come with each request and each response
 def parse_media_type(value: str) -> MediaType:
     """Parses one media type, as leniently as viewers and origins need. Never raises."""
     first, *rest = split_at(value, ";")
@@ -130,6 +133,7 @@ def transfer_syntax_of(label: str) -> str:
     return media.parameters.get("transfer-syntax") or _DEFAULTS.get(media.name, "")
 
 
+@lru_cache(maxsize=64)
 def wanted_envelope(accept: str | None, alternate: str = "") -> Envelope | None:
     """Chooses the envelope for an HTJ2K frame; None if the viewer accepts no HTJ2K.
 
@@ -164,7 +168,7 @@ def _envelope_of(media: MediaType, alternate: str) -> Envelope | None:
     return Envelope.SINGLE if _is_wanted(media.name, media.parameters, alternate) else None
 
 
-def _is_wanted(name: str, parameters: dict[str, str], alternate: str) -> bool:
+def _is_wanted(name: str, parameters: Mapping[str, str], alternate: str) -> bool:
     if not alternate:
         return _is_htj2k(name, parameters)
     kind = alternate.partition("/")[0]
@@ -182,7 +186,7 @@ def is_htj2k(label: str) -> bool:
     return media.name == JPHC or media.parameters.get("transfer-syntax") in HTJ2K
 
 
-def _is_htj2k(name: str, parameters: dict[str, str]) -> bool:
+def _is_htj2k(name: str, parameters: Mapping[str, str]) -> bool:
     syntax = parameters.get("transfer-syntax")
     if name in (JPHC, "image/*"):
         return syntax is None or syntax == "*" or syntax in HTJ2K
