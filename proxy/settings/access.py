@@ -33,7 +33,7 @@ class AccessSettings(FrozenModel):
         return None if self.cookies is None else frozenset(self.cookies)
 
 
-def _section_of(value: object) -> object:
+def section_of(value: object) -> object:
     """The section that a policy alone stands for. In the environment a section is JSON."""
     if not isinstance(value, str):
         return value
@@ -41,6 +41,6 @@ def _section_of(value: object) -> object:
 
 
 WhoMayRead = Annotated[
-    AccessSettings, NoDecode, BeforeValidator(_section_of, json_schema_input_type=Policy | AccessSettings)
+    AccessSettings, NoDecode, BeforeValidator(section_of, json_schema_input_type=Policy | AccessSettings)
 ]
 """A section, or its policy alone."""

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from proxy.access.admission import Admission, admission_of, is_loopback, leads_to
 from proxy.access.caller import Forward
 from proxy.codecs.jobs import Offered
 from proxy.plan.choice import ProfileChoice, Rule
 from proxy.plan.profile import STOCK, Profile, stock_profile
-from proxy.settings.access import AccessSettings, WhoMayRead
+from proxy.settings.access import AccessSettings, WhoMayRead, section_of
 from proxy.settings.listening import AdminSettings, Listen, split_address
 from proxy.settings.reading import read
 from proxy.settings.sections import (
@@ -157,8 +162,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Gives the environment precedence over the file."""
+        """Gives the environment precedence over the file, key by key."""
         del settings_cls, dotenv_settings, file_secret_settings
+        given = init_settings()
+        if isinstance(given.get("access"), str):  # a key of the environment would replace the word
+            init_settings = InitSettingsSource(cls, given | {"access": section_of(given["access"])})
         return env_settings, init_settings
 
 

@@ -501,3 +501,15 @@ def test_the_admin_listener_is_never_open_to_a_network(tmp_path: Path, text: str
     path.write_text(f"origins: [{{url: http://a}}]\n{text}\n")
     with pytest.raises(ConfigurationError, match=words):
         load(path)
+
+
+def test_a_key_of_the_environment_leaves_the_policy_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("origins: [{url: http://a}]\naccess: ask-origin\n")
+    monkeypatch.setenv("PROGRESSIVE_PROXY_ACCESS__TTL", "5")
+    assert load(path).access == AccessSettings(policy="ask-origin", ttl=5)
+    path.write_text("origins: [{url: http://a}]\naccess: credential\n")
+    with pytest.raises(ConfigurationError, match="only policy ask-origin has this setting"):
+        load(path)
