@@ -120,6 +120,15 @@ def rows() -> dict[str, list[Panel]]:
                 span=16,
             ),
         ],
+        "Access": [
+            lines(
+                "Probes of access",
+                "ops",
+                (rate("access_probes_total", "outcome"), "{{outcome}}"),
+                span=24,
+                about="Requests to an origin that ask if a caller may read what others have fetched.",
+            ),
+        ],
         "Refusals": [
             lines(
                 "Requests refused",

@@ -87,6 +87,12 @@ async def _refused(home: House) -> None:
     await home.viewer.request("TRACE", "/studies")
 
 
+async def _ask_for_access(home: House, path: str, number: int) -> None:
+    """The second caller reads what the first one fetched, so the proxy asks the origin."""
+    for who in ("one", "two"):
+        await _view(home, path, authorization=f"Bearer {who}-{number}")
+
+
 async def _leave(home: House, path: str) -> None:
     async with home.viewer.stream("GET", path, headers=SINGLE) as answer:
         await anext(answer.aiter_raw())
@@ -117,6 +123,7 @@ async def _round(home: House, number: int) -> None:
         group.create_task(_view(home, f"{shown}?wrong=unguarded-{number}", **first))
         group.create_task(_view(home, stack[0].replace("frames/1", "frames/0")))
         group.create_task(_refused(home))
+        group.create_task(_ask_for_access(home, stack[2], number))
         group.create_task(_leave(home, f"{stack[1]}?left={number}"))
         group.create_task(_plan(home, stack[2:4]))
 
