@@ -53,6 +53,10 @@ async def send_several(
                 last = max(listed, key=lambda each: each.frame_number)
                 await _see(retrieve.open(await wanted_of(last)))
             wanted, first = opened[0]
+            if number and first.has_failed:  # perhaps before the response had begun, and so without patience
+                first.leave()
+                first = begun.joined(retrieve.open(wanted))
+                opened[0] = wanted, first
             identity = await first.source.describe()
             if not wanted.may_have(first, identity):
                 first.leave()

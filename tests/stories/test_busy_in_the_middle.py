@@ -122,3 +122,27 @@ async def test_a_list_that_has_begun_waits_for_a_frame_that_comes_later() -> Non
         answer = await home.viewer.get(f"{path}1,2,3,4,5,6,7,8,9", headers=related)
         assert answer.status_code == 200
         assert all(body in answer.content for body in bodies.values())
+
+
+async def test_a_frame_that_failed_before_its_list_began_is_asked_for_once_more() -> None:
+    path, late, refused = FRAME[:-1], asyncio.Event(), 0
+    bodies = {f"{path}{number}": codestream(40_000, number) for number in (1, 2, 3)}
+
+    def script(asked: Asked) -> Reply | None:
+        nonlocal refused
+        if asked.path == f"{path}1":
+            return honest(bodies[asked.path], asked, before=(late,))
+        if asked.path == f"{path}2":
+            refused += 1
+            return Reply(503, {"retry-after": "30"}) if refused == 1 else None
+        return None
+
+    async with house(ScriptedOrigin(bodies, script)) as home:
+        related = {"accept": "multipart/related; type=image/jphc"}
+        asking = asyncio.create_task(home.viewer.get(f"{path}1,2,3", headers=related))
+        await home.until(lambda: asking.done() or (refused == 1 and len(home.app.fills) == 1))
+        late.set()
+        answer = await asking
+        assert answer.status_code == 200
+        assert all(body in answer.content for body in bodies.values())
+        assert refused == 2

@@ -5,7 +5,9 @@ name: progressive-proxy
 image: {{ include "progressive-proxy.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [serve, --config, /etc/progressive-proxy/config/config.yaml]
-env: {{- toYaml .Values.env | nindent 2 }}
+{{- with .Values.env }}
+env: {{- toYaml . | nindent 2 }}
+{{- end }}
 startupProbe: # the viewer starts after it succeeds; it waits for no origin
   httpGet: {path: /livez, port: proxy-admin{{ $scheme }}}
   periodSeconds: 1
