@@ -51,7 +51,7 @@ class Guarded:
         home.app.proofs._clock = lambda: self.now
 
     async def ask(self, who: str, path: str, **headers: str) -> httpx.Response:
-        """What a caller gets."""
+        """The origin's answer to a caller."""
         proof = {"authorization": f"Bearer {who}"} if who else {}
         answer = await self.home.viewer.get(path, headers=SINGLE | proof | headers)
         await self.home.until_idle()

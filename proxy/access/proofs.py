@@ -62,9 +62,12 @@ def is_of_caller(status: int) -> bool:
 class Proofs:
     """The answers of the origins about callers."""
 
-    def __init__(self, ttl: float, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, ttl: float, clock: Callable[[], float] = monotonic, most_kept: int = MOST_KEPT
+    ) -> None:
         """A yes counts for `ttl` seconds; with 0 it counts for nothing but the request that asked."""
         self._ttl = ttl
+        self._most_kept = most_kept
         self._clock = clock
         self._yes: dict[Name, Yes] = {}
         self._refused: dict[tuple[bytes, object], _No] = {}
@@ -112,7 +115,7 @@ class Proofs:
             partition = partition if before.partition == ASKED else before.partition
         yes = Yes(now + self._ttl, now + self._ttl * RENEWED_FROM, partition, is_compared)
         self._yes[name] = yes
-        _bound(self._yes)
+        self._bound(self._yes)
         if partition == ASKED:
             self._note_reader(name)
         return yes
@@ -121,7 +124,7 @@ class Proofs:
         """Notes who is the only caller that ever read a study; empty if there were several."""
         study = name[1:]
         self._sole[study] = name[0] if self._sole.pop(study, name[0]) == name[0] else b""
-        _bound(self._sole)
+        self._bound(self._sole)
 
     def refuse(self, name: Name, what: object, error: OriginRefused) -> None:
         """The origin refused the caller; `what` is what was asked for. The yes for the study ends."""
@@ -136,8 +139,8 @@ class Proofs:
         self._refused[key] = _No(now + self.refused_for, error.status, error.challenge, error.location)
         for old in [each for each, no in islice(self._refused.items(), 2) if no.until <= now]:
             del self._refused[old]
-        _bound(self._ended)
-        _bound(self._refused)
+        self._bound(self._ended)
+        self._bound(self._refused)
 
     def check(self, identity: bytes, what: object) -> None:
         """Raises `OriginRefused` in the origin's own words if it refused the same a moment ago."""
@@ -145,8 +148,7 @@ class Proofs:
         if no is not None and self._clock() < no.until:
             raise OriginRefused(no.status, no.challenge, location=no.location, is_repeated=True)
 
-
-def _bound(kept: dict[Any, Any]) -> None:
-    """Drops the oldest entry of a table that is too long."""
-    if len(kept) > MOST_KEPT:
-        del kept[next(iter(kept))]
+    def _bound(self, kept: dict[Any, Any]) -> None:
+        """Drops the oldest entry of a table that is too long."""
+        if len(kept) > self._most_kept:
+            del kept[next(iter(kept))]

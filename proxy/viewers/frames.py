@@ -25,7 +25,7 @@ from proxy.viewers.delivery import DeliveryProgress, send_frame, until_gone
 from proxy.viewers.request import FrameRequest
 from proxy.viewers.response import Conditions, compose
 from proxy.viewers.several import send_several
-from proxy.viewers.turns import Turns
+from proxy.viewers.writes import Writes
 from proxy.wire.problem import status_of
 from proxy.wire.resource import FrameResource
 
@@ -93,13 +93,13 @@ class Frames:
         self._final_delivery = cache(metrics.final_delivery.labels)
         self._pause = pause
         self._log_uids = log_uids
-        self._turns = Turns()
+        self._writes = Writes()
 
     async def answer(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> None:
         """Sends the response. Raises `ProxyError`; `progress` shows if anything was sent by then."""
-        send = self._turns.shared(send)
+        send = self._writes.shared(send)
         try:
             deliver = self._deliver_listed if asked.address.listed else self._deliver
             is_done = await deliver(asked, receive, send, progress)

@@ -28,7 +28,7 @@ class Program:
     """Base URL of the admin listener."""
     process: int
     said: Path
-    """What it has written to standard error."""
+    """The file that has its standard error."""
 
 
 @contextmanager

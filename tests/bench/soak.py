@@ -53,7 +53,7 @@ class Soak:
 
 @dataclass
 class Outcome:
-    """What a soak found."""
+    """The findings of a soak."""
 
     soak: Soak
     judge: Judge

@@ -3,7 +3,6 @@ import weakref
 
 import pytest
 
-from proxy.access import proofs
 from proxy.access.caller import ASKED
 from proxy.access.proofs import Name, Proofs
 from proxy.errors import OriginRefused
@@ -118,9 +117,8 @@ def test_the_only_reader_of_a_study_is_compared_with_nobody(clock: Clock) -> Non
     assert not book.allow(OTHERS[0]).is_compared
 
 
-def test_the_book_has_a_bound(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proofs, "MOST_KEPT", 10)
-    book = Proofs(60, clock)
+def test_the_book_has_a_bound(clock: Clock) -> None:
+    book = Proofs(60, clock, most_kept=10)
     names: list[Name] = [(b"%d" % number, "pacs", "1") for number in range(30)]
     for name in names:
         book.allow(name)

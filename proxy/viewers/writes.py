@@ -11,14 +11,14 @@ from collections import deque
 from starlette.types import Message, Send
 
 A_WRITE = 1024 * 1024
-"""Bytes that one response writes at once. With 128 KiB, frames of 11 MB take a fifth to a third longer."""
+"""Bytes that a response writes at once, at most: a piece of a frame in the cache."""
 A_TURN = 4 * A_WRITE
 """Bytes that all responses write in one turn."""
 SMALL = 128 * 1024
 """Bytes that a response writes without waiting for a turn."""
 
 
-class Turns:
+class Writes:
     """The bytes that may still be written in this turn."""
 
     def __init__(self, size: int = A_TURN) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Message
 
-from proxy.viewers.turns import A_TURN, A_WRITE, SMALL, Turns
+from proxy.viewers.writes import A_TURN, A_WRITE, SMALL, Writes
 
 pytestmark = pytest.mark.anyio
 
@@ -39,11 +39,11 @@ async def counted() -> AsyncIterator[Loop]:
     counting.cancel()
 
 
-async def respond(loop: Loop, turns: Turns, who: int, sizes: list[int]) -> None:
+async def respond(loop: Loop, writes: Writes, who: int, sizes: list[int]) -> None:
     async def send(message: Message) -> None:
         await loop.send(who, message)
 
-    shared = turns.shared(send)
+    shared = writes.shared(send)
     await shared({"type": "http.response.start", "status": 200})
     for number, size in enumerate(sizes):
         await shared({"type": "http.response.body", "body": bytes([number]) * size})
@@ -59,9 +59,9 @@ SIZES = {
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("number", [1, 40])
 async def test_a_turn_is_bounded_and_each_gets_all_of_its_bytes(number: int, sizes: list[int]) -> None:
-    turns = Turns()
+    writes = Writes()
     async with counted() as loop:
-        await asyncio.gather(*(respond(loop, turns, who, sizes) for who in range(number)))
+        await asyncio.gather(*(respond(loop, writes, who, sizes) for who in range(number)))
     for who in range(number):
         parts = [body for each, body in loop.written if each == who and body]
         assert [(part[0], len(part)) for part in parts] == list(enumerate(sizes))
@@ -70,29 +70,29 @@ async def test_a_turn_is_bounded_and_each_gets_all_of_its_bytes(number: int, siz
 
 
 async def test_responses_take_turns_in_the_order_in_which_they_came() -> None:
-    turns = Turns(A_WRITE)
+    writes = Writes(A_WRITE)
     async with counted() as loop:
-        await asyncio.gather(*(respond(loop, turns, who, [A_WRITE] * 3) for who in range(4)))
+        await asyncio.gather(*(respond(loop, writes, who, [A_WRITE] * 3) for who in range(4)))
     order = [who for who, body in loop.written if body]
     # The first to come finds its turn unused, and is also the first to wait.
     assert order == [0, *[0, 1, 2, 3] * 2, 1, 2, 3]
 
 
 async def test_small_responses_wait_for_nobody() -> None:
-    turns = Turns(A_WRITE)
+    writes = Writes(A_WRITE)
     async with counted() as loop:
-        large = asyncio.gather(*(respond(loop, turns, who, [A_WRITE] * 50) for who in range(20)))
+        large = asyncio.gather(*(respond(loop, writes, who, [A_WRITE] * 50) for who in range(20)))
         await asyncio.sleep(0)
         before = loop.turn
-        await respond(loop, turns, 99, [1000] * 3)
+        await respond(loop, writes, 99, [1000] * 3)
         assert loop.turn == before
         await large
 
 
 async def test_one_that_leaves_while_it_waits_holds_up_nobody() -> None:
-    turns = Turns(A_WRITE)
+    writes = Writes(A_WRITE)
     async with counted() as loop:
-        tasks = [asyncio.create_task(respond(loop, turns, who, [A_WRITE] * 5)) for who in range(10)]
+        tasks = [asyncio.create_task(respond(loop, writes, who, [A_WRITE] * 5)) for who in range(10)]
         for _ in range(3):
             await asyncio.sleep(0)
         for task in tasks[::2]:
