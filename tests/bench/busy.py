@@ -3,14 +3,15 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import median
 from urllib.parse import urlsplit
 
 import uvloop
 
 from proxy.commands.processes import Children
+from tests.bench.livez import probed, said
 from tests.bench.shared import (
     FIRST,
     RIVALS,
@@ -28,8 +29,6 @@ BUSY, LARGE = 40, 10_000_000
 NEW, SMALL = 100, 1_000_000
 """Connections that ask at once for the first 64 KiB of a frame, and its bytes."""
 ROUNDS = 20
-EVERY = 0.02
-"""Seconds between two requests for `/livez`."""
 WIDTHS = (22, 12, 12, 12, 12, 10)
 
 
@@ -53,18 +52,12 @@ def run() -> None:
 
 
 def _show(name: str, url: str, admin: str = "") -> None:
-    with _kept_busy(url):
-        rounds, alive = uvloop.run(_measured(url, admin))
+    with _kept_busy(url), probed(admin) as alive:
+        rounds = uvloop.run(_measured(url))
     cells = [median(each) for each in zip(*rounds, strict=True)]
     print_row((name, *(f"{1000 * each:.0f}" for each in cells), f"{cells[1] / cells[3]:.2f}"), WIDTHS)
     if alive:
-        print(f"  {livez(alive)}")
-
-
-def livez(alive: list[float]) -> str:
-    """One line on the times of `/livez`, in seconds and in order."""
-    p99, most = alive[int(0.99 * len(alive))], alive[-1]
-    return f"/livez meanwhile: p99 {1000 * p99:.0f} ms, max {1000 * most:.0f} ms"
+        print(f"  {said(alive)}")
 
 
 @contextmanager
@@ -79,54 +72,28 @@ def _kept_busy(url: str) -> Iterator[None]:
             busy.kill()
 
 
-async def _measured(url: str, admin: str) -> tuple[list[tuple[float, ...]], list[float]]:
-    """For each round p50 and maximum over new and over kept connections; and the times of `/livez`."""
+async def _measured(url: str) -> list[tuple[float, ...]]:
+    """For each round p50 and maximum over new and over kept connections."""
     rounds = []
-    for warmed in (_Connection(url), _Connection(admin or url, "livez" if admin else "")):
-        await warmed.first_byte()  # a server that is still starting has a queue
-        warmed.close()
-    async with probed(admin) as alive:
-        for _ in range(ROUNDS):
-            found: list[float] = []
-            connections = [_Connection(url) for _ in range(NEW)]
-            for _ in ("new", "kept"):
-                seen = sorted(await asyncio.gather(*(each.first_byte() for each in connections)))
-                found += (median(seen), seen[-1])
-            rounds.append(tuple(found))
-            for each in connections:
-                each.close()
-    return rounds, sorted(alive)
-
-
-@asynccontextmanager
-async def probed(admin: str) -> AsyncIterator[list[float]]:
-    """Asks for `/livez` until the end of the `with`, if there is an admin listener; yields the times."""
-    alive: list[float] = []
-
-    async def probe() -> None:
-        while True:
-            began, near = time.perf_counter(), _Connection(admin, "livez")
-            await near.first_byte()
-            alive.append(time.perf_counter() - began)
-            near.close()
-            await asyncio.sleep(EVERY)
-
-    task = asyncio.create_task(probe()) if admin else None
-    try:
-        yield alive
-    finally:
-        if task is not None:
-            task.cancel()
+    for _ in range(ROUNDS):
+        found: list[float] = []
+        connections = [_Connection(url) for _ in range(NEW)]
+        for _ in ("new", "kept"):
+            seen = sorted(await asyncio.gather(*(each.first_byte() for each in connections)))
+            found += (median(seen), seen[-1])
+        rounds.append(tuple(found))
+        for each in connections:
+            each.close()
+    return rounds
 
 
 class _Connection:
     """Sends the same request again and again over one connection, which is opened when it is needed."""
 
-    def __init__(self, url: str, path: str = "") -> None:
+    def __init__(self, url: str) -> None:
         self._at = urlsplit(url)
-        target, span = path or frame_path("1", 1, SMALL), "" if path else f"Range: bytes=0-{FIRST - 1}\r\n"
-        accept = "" if path else "Accept: image/jphc\r\n"
-        self._head = f"GET /{target} HTTP/1.1\r\nHost: {self._at.netloc}\r\n{accept}{span}\r\n".encode()
+        fields = f"Host: {self._at.netloc}\r\nAccept: image/jphc\r\nRange: bytes=0-{FIRST - 1}\r\n"
+        self._head = f"GET /{frame_path('1', 1, SMALL)} HTTP/1.1\r\n{fields}\r\n".encode()
         self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def first_byte(self) -> float:

@@ -13,8 +13,8 @@ from proxy.measure.link import run_link
 from proxy.measure.network import Network as Shaped
 from proxy.measure.server import Server
 from proxy.telemetry.telemetry import Telemetry
-from tests.bench.busy import livez, probed
 from tests.bench.cells import loaded
+from tests.bench.livez import probed, said
 from tests.bench.shared import (
     FIRST,
     RIVALS,
@@ -130,14 +130,15 @@ def _many() -> None:
 
 
 def _show(name: str, url: str, admin: str = "") -> None:
-    seen, alive = uvloop.run(_viewed(url, admin))
+    with probed(admin) as alive:
+        seen = uvloop.run(_viewed(url))
     print_row((name, *(f"{1000 * seen[int(len(seen) * share)]:.1f}" for share in (0.5, 0.95))), WIDTHS)
     if alive:
-        print(f"  {livez(alive)}")
+        print(f"  {said(alive)}")
 
 
-async def _viewed(url: str, admin: str) -> tuple[list[float], list[float]]:
-    """Seconds until the first byte of each response, and those of `/livez` meanwhile; both in order."""
+async def _viewed(url: str) -> list[float]:
+    """Seconds until the first byte of each response, in order."""
     seen: list[float] = []
     headers = {"Accept": "image/jphc", "Range": f"bytes=0-{FIRST - 1}"}
 
@@ -159,6 +160,5 @@ async def _viewed(url: str, admin: str) -> tuple[list[float], list[float]]:
 
             await asyncio.gather(*(connection() for _ in range(6)))
 
-    async with probed(admin) as alive:
-        await asyncio.gather(*(view(number) for number in range(VIEWERS)))
-    return sorted(seen), sorted(alive)
+    await asyncio.gather(*(view(number) for number in range(VIEWERS)))
+    return sorted(seen)
