@@ -28,7 +28,7 @@ BUSY, LARGE = 40, 10_000_000
 """Connections that fetch a frame again and again, and its bytes."""
 NEW, SMALL = 100, 1_000_000
 """Connections that ask at once for the first 64 KiB of a frame, and its bytes."""
-ROUNDS = 20
+ROUNDS = 100
 WIDTHS = (22, 12, 12, 12, 12, 10)
 
 
