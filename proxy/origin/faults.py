@@ -40,21 +40,21 @@ def was_cut(error: PyreqwestError) -> bool:
     return isinstance(error, NetworkError) and _SENDING in _causes(error)
 
 
-def mapped(error: PyreqwestError, request: httpx.Request) -> httpx.TransportError:
+def mapped(error: PyreqwestError) -> httpx.TransportError:
     """The error of httpx for an error of pyreqwest."""
     for cause in _causes(error):
         if match := _CERTIFICATE.search(cause):
-            return CertificateRefused(f"its certificate was refused: {match[1]}", request=request)
+            return CertificateRefused(f"its certificate was refused: {match[1]}")
         if match := _ALERT.search(cause):
-            return CertificateRefused(f"it refused the TLS connection: {match[1]}", request=request)
+            return CertificateRefused(f"it refused the TLS connection: {match[1]}")
     if was_cut(error):
-        return httpx.RemoteProtocolError("hung up before it answered", request=request)
+        return httpx.RemoteProtocolError("hung up before it answered")
     if isinstance(error, ConnectTimeoutError) and _CONNECTING not in _causes(error):
-        return httpx.ReadTimeout("no headers in time", request=request)
+        return httpx.ReadTimeout("no headers in time")
     for theirs, ours in _KINDS:
         if isinstance(error, theirs):
-            return ours(error.message, request=request)
-    return httpx.ReadError(error.message, request=request)
+            return ours(error.message)
+    return httpx.ReadError(error.message)
 
 
 def _causes(error: PyreqwestError) -> list[str]:

@@ -11,20 +11,16 @@ connection of its own (RFC 9110 9.2.2, RFC 9112 9.3.1). An upload can't be repea
 connection.
 
 If a caller is cancelled, pyreqwest goes on waiting for the headers of its request, until its own time limit.
-The limit is the longer of `first_byte` and `stall`, so that it cuts off nothing else. If a result or an error
-arrives at the moment of a cancellation, pyreqwest returns it and the cancellation is lost. The task would
-then go on, and whatever waits for its end would wait for ever. So this transport checks for a lost
-cancellation.
+The limit is the longer of `first_byte` and `stall`, so that it cuts off nothing else.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 from pyreqwest.client import Client, ClientBuilder
@@ -33,7 +29,9 @@ from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
 from proxy.errors import ConfigurationError
+from proxy.frame.supply import Headers
 from proxy.origin.faults import mapped, was_cut
+from proxy.origin.response import Body, headers_of, unless_cancelled
 from proxy.origin.rotation import Files, Rotating
 
 STREAM_WINDOW = 2 * 1024 * 1024
@@ -46,9 +44,6 @@ PING_EVERY = timedelta(seconds=10)
 """Interval of pings over HTTP/2, because one dead connection would delay every request."""
 PING_TIMEOUT = timedelta(seconds=5)
 """Time for the response to a ping; after it the connection counts as dead."""
-
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +94,21 @@ class _Clients:
             await self.fresh.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    method: str
+    url: str
+    headers: Headers
+    """All but Host, names in lower case."""
+    body: bytes | httpx.SyncByteStream | httpx.AsyncByteStream = b""
+    """The bytes of the body, or a stream that can be read only once."""
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """True if the request is idempotent and can be sent again (RFC 9110 9.2.2)."""
+        return self.method in ("GET", "HEAD") and self.body == b""
+
+
 class Transport(httpx.AsyncBaseTransport):
     """Sends one request and streams the response. It follows no redirects and decodes no bodies."""
 
@@ -116,114 +126,65 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Returns the response as soon as its headers are in. Raises the errors of httpx."""
+        # The URL has the host already. Over HTTP/2 a second Host is refused (RFC 9113 8.3.1).
+        headers = [(name, value) for name, value in request.headers.multi_items() if name != "host"]
+        body = request.content if isinstance(request.stream, httpx.ByteStream) else request.stream
+        return await self._answered(_Asked(request.method, str(request.url), headers, body))
+
+    async def get(self, url: str, headers: Headers) -> httpx.Response:
+        """The same for a GET, without a request of httpx, whose URL alone takes longer than all of this."""
+        return await self._answered(_Asked("GET", url, headers))
+
+    async def _answered(self, asked: "_Asked") -> httpx.Response:
         if self._room is not None:
             await self._room.acquire()
         try:
-            sent, response = await self._opened(request)
+            sent, response = await self._opened(asked)
         except BaseException:
             self._leave()
             raise
-        body = _Body(sent, response, request, self._limits.stall, self._leave)
+        body = Body(sent, response, self._limits.stall, self._leave)
         version = {"http_version": response.version.encode()}
-        return httpx.Response(response.status, headers=_headers_of(response), stream=body, extensions=version)
+        return httpx.Response(response.status, headers=headers_of(response), stream=body, extensions=version)
 
     def _leave(self) -> None:
         if self._room is not None:
             self._room.release()
 
-    async def _opened(self, request: httpx.Request) -> tuple[StreamRequest, Response]:
+    async def _opened(self, asked: "_Asked") -> tuple[StreamRequest, Response]:
         clients = await self._clients.current()
-        client = clients.pooled if _has_body_at_hand(request) else clients.fresh
+        client = clients.pooled if isinstance(asked.body, bytes) else clients.fresh
         try:
             async with asyncio.timeout(self._limits.first_byte) as timer:
                 try:
-                    return await self._send(client, request, timer)
+                    return await self._send(client, asked, timer)
                 except PyreqwestError as error:
-                    if not (was_cut(error) and _may_be_repeated(request)):
+                    if not (was_cut(error) and asked.may_be_repeated):
                         raise
-                    return await self._send(clients.fresh, request, timer, most=LONGEST)
+                    return await self._send(clients.fresh, asked, timer, most=LONGEST)
         except PyreqwestError as error:
-            raise mapped(error, request) from error
+            raise mapped(error) from error
         except TimeoutError as error:
-            raise httpx.ReadTimeout("no headers in time", request=request) from error
+            raise httpx.ReadTimeout("no headers in time") from error
 
     async def _send(
-        self, client: Client, request: httpx.Request, timer: asyncio.Timeout, most: timedelta | None = None
+        self, client: Client, asked: "_Asked", timer: asyncio.Timeout, most: timedelta | None = None
     ) -> tuple[StreamRequest, Response]:
-        # The URL has the host already. Over HTTP/2 a second Host is refused (RFC 9113 8.3.1).
-        headers = [(name, value) for name, value in request.headers.multi_items() if name != "host"]
-        builder = client.request(request.method, str(request.url)).headers(headers)
-        if isinstance(request.stream, httpx.ByteStream):
-            builder = builder.body_bytes(request.content)
+        builder = client.request(asked.method, asked.url).headers(asked.headers)
+        if isinstance(asked.body, bytes):
+            builder = builder.body_bytes(asked.body)
         else:
-            body = _prolonging(request.stream, timer, self._limits.first_byte)
+            body = _prolonging(asked.body, timer, self._limits.first_byte)
             builder, most = builder.body_stream(body), LONGEST
         if most is not None:
             builder = builder.timeout(most)
         sent = builder.streamed_read_buffer_limit(0).build_streamed()
         leave = partial(sent.__aexit__, None, None, None)
-        return sent, await _unless_cancelled(sent.__aenter__(), leave)
+        return sent, await unless_cancelled(sent.__aenter__(), leave)
 
     async def aclose(self) -> None:
         """Closes every connection."""
         await (await self._clients.current()).close()
-
-
-class _Body(httpx.AsyncByteStream):
-    def __init__(
-        self,
-        sent: StreamRequest,
-        response: Response,
-        request: httpx.Request,
-        stall: float,
-        leave: Callable[[], None],
-    ) -> None:
-        self._sent = sent
-        self._reader = response.body_reader
-        self._request = request
-        self._stall = stall
-        self._leave: Callable[[], None] | None = leave
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            while True:
-                async with asyncio.timeout(self._stall):
-                    chunk = await _unless_cancelled(self._reader.read_chunk())
-                if chunk is None:
-                    return
-                yield bytes(chunk)
-        except PyreqwestError as error:
-            raise mapped(error, self._request) from error
-        except TimeoutError as error:
-            raise httpx.ReadTimeout("no byte in time", request=self._request) from error
-
-    async def aclose(self) -> None:
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            try:
-                await self._sent.__aexit__(None, None, None)
-            finally:
-                leave()
-
-
-async def _unless_cancelled(
-    work: Awaitable[Value], undo: Callable[[], Awaitable[None]] | None = None
-) -> Value:
-    """Returns the result of the work. If its task was cancelled meanwhile, undoes it and ends the task."""
-    task = asyncio.current_task()
-    assert task is not None
-    before = task.cancelling()
-    try:
-        value = await work
-    except PyreqwestError:
-        if task.cancelling() > before:
-            raise asyncio.CancelledError from None
-        raise
-    if task.cancelling() > before:
-        if undo is not None:
-            await undo()
-        raise asyncio.CancelledError
-    return value
 
 
 def _clients(limits: TransportLimits, tls: Tls, contents: Sequence[bytes]) -> _Clients:
@@ -257,15 +218,6 @@ def _builder(limits: TransportLimits, tls: Tls, authorities: bytes | None, ident
     return builder.identity_pem(identity) if identity else builder
 
 
-def _may_be_repeated(request: httpx.Request) -> bool:
-    """True if the request is idempotent and can be sent again (RFC 9110 9.2.2)."""
-    return request.method in ("GET", "HEAD") and _has_body_at_hand(request) and not request.content
-
-
-def _has_body_at_hand(request: httpx.Request) -> bool:
-    return isinstance(request.stream, httpx.ByteStream)
-
-
 async def _prolonging(
     stream: httpx.SyncByteStream | httpx.AsyncByteStream, timer: asyncio.Timeout, seconds: float
 ) -> AsyncIterator[bytes]:
@@ -275,22 +227,3 @@ async def _prolonging(
         with suppress(RuntimeError):  # the response is in already, or late
             timer.reschedule(asyncio.get_running_loop().time() + seconds)
         yield chunk
-
-
-def _headers_of(response: Response) -> list[tuple[str, str]]:
-    """All headers whose values are text. Other headers are dropped, so that the response is not lost."""
-    try:
-        return list(response.headers.items())
-    except ValueError:
-        return list(_texts(iter(response.headers.items())))
-
-
-def _texts(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """The pairs that can be had; behind one that can't be there may be more."""
-    while True:
-        try:
-            yield next(pairs)
-        except StopIteration:
-            return
-        except ValueError:
-            pass

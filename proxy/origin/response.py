@@ -1,0 +1,93 @@
+"""The responses of pyreqwest: their headers, their bodies, and the cancellations that it loses.
+
+If a result or an error arrives at the moment of a cancellation, pyreqwest returns it and the cancellation is
+lost. The task would then go on, and whatever waits for its end would wait for ever. So everything that waits
+for pyreqwest checks for a lost cancellation.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import httpx
+from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.request import StreamRequest
+from pyreqwest.response import Response
+
+from proxy.origin.faults import mapped
+
+Value = TypeVar("Value")
+
+
+class Body(httpx.AsyncByteStream):
+    """The body of a response, as it arrives."""
+
+    def __init__(
+        self, sent: StreamRequest, response: Response, stall: float, leave: Callable[[], None]
+    ) -> None:
+        self._sent = sent
+        self._reader = response.body_reader
+        self._stall = stall
+        self._leave: Callable[[], None] | None = leave
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Each chunk as the socket gave it. Raises the errors of httpx."""
+        try:
+            while True:
+                async with asyncio.timeout(self._stall):
+                    chunk = await unless_cancelled(self._reader.read_chunk())
+                if chunk is None:
+                    return
+                yield bytes(chunk)
+        except PyreqwestError as error:
+            raise mapped(error) from error
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("no byte in time") from error
+
+    async def aclose(self) -> None:
+        """Ends the response, read or not."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            try:
+                await self._sent.__aexit__(None, None, None)
+            finally:
+                leave()
+
+
+async def unless_cancelled(
+    work: Awaitable[Value], undo: Callable[[], Awaitable[None]] | None = None
+) -> Value:
+    """Returns the result of the work. If its task was cancelled meanwhile, undoes it and ends the task."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        value = await work
+    except PyreqwestError:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from None
+        raise
+    if task.cancelling() > before:
+        if undo is not None:
+            await undo()
+        raise asyncio.CancelledError
+    return value
+
+
+def headers_of(response: Response) -> list[tuple[str, str]]:
+    """All headers whose values are text. Other headers are dropped, so that the response is not lost."""
+    try:
+        return list(response.headers.items())
+    except ValueError:
+        return list(_texts(iter(response.headers.items())))
+
+
+def _texts(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The pairs that can be had; behind one that can't be there may be more."""
+    while True:
+        try:
+            yield next(pairs)
+        except StopIteration:
+            return
+        except ValueError:
+            pass
