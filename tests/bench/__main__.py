@@ -4,6 +4,7 @@ import argparse
 import signal
 
 from tests.bench import (
+    attacks,
     browser,
     browser_http2,
     busy,
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "plan": plan.run,
     "layout": layout.run,
     "hostile": hostile.run,
+    "attacks": attacks.run,
     "encode": encode.run,
     "sequences": sequences.run,
     "soak": soak.run,

@@ -42,9 +42,9 @@ def run() -> None:
     for size in SIZES:
         count = int(OVER * BUDGET / size) + 1
         with _proxy() as proxy:
-            before = _resident(proxy.process)
+            before = resident(proxy.process)
             _fetch(proxy.url, size, count)
-            after = _resident(proxy.process)
+            after = resident(proxy.process)
         rows.append({"frame_bytes": size, "frames": count, "before_mib": before, "full_mib": after})
         print_row((f"{size:,}", f"{count:,}", str(before), str(after)), WIDTHS)
     save("memory", "python -m tests.bench memory", rows)
@@ -60,7 +60,7 @@ def _run_slow() -> None:
         with _proxy(budget << 20) as proxy:
             most = asyncio.run(_read_slowly(proxy.url, proxy.process, viewers, rate, seconds))
             time.sleep(AFTER)
-            after = _resident(proxy.process)
+            after = resident(proxy.process)
         rows.append({"budget_mib": budget, "viewers": viewers, "rate": rate, "most": most, "after": after})
         print_row((f"{budget} MiB", str(viewers), f"{rate:,}", str(most), str(after)), (*WIDTHS, 12))
     save("memory_slow", "python -m tests.bench memory", rows)
@@ -68,11 +68,11 @@ def _run_slow() -> None:
 
 async def _read_slowly(url: str, process: int, viewers: int, rate: int, seconds: float) -> int:
     """Reads as slow viewers do. Returns the most MiB that the process had."""
-    most = _resident(process)
+    most = resident(process)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_sip(url, number, rate, seconds)) for number in range(viewers)]
         while not all(task.done() for task in tasks):
-            most = max(most, _resident(process))
+            most = max(most, resident(process))
             await asyncio.sleep(0.1)
     return most
 
@@ -112,6 +112,7 @@ def _fetch(url: str, size: int, count: int) -> None:
         list(viewers.map(fetch, range(1, count + 1)))
 
 
-def _resident(process: int) -> int:
+def resident(process: int) -> int:
+    """MiB that a process has."""
     status = Path(f"/proc/{process}/status").read_text("utf-8")
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
