@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 
-from proxy.access.caller import Access
 from proxy.access.proofs import Proofs
 from proxy.admin.app import create_admin
 from proxy.admin.lock import lock_of
@@ -39,6 +38,7 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
+from proxy.service.access import access_of
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.rules import Rules
 from proxy.service.tls import contexts
@@ -112,7 +112,7 @@ class App:
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
         self._permits = Permits(self.proofs, self.origins, store, self.fills, self.telemetry)
-        access = Access(settings.access.policy, settings.forward, settings.access.counted_cookies)
+        access = access_of(settings)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
         self._lists = SeriesLists(self.origins)
