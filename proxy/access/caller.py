@@ -23,7 +23,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Literal
 
-from proxy.access.tokens import Pairs, claimed, token_of
+from proxy.access.tokens import Pairs, Verifier, claimed, token_of
 from proxy.wire.cookies import named, sorted_by_name
 from proxy.wire.trace import trace_of
 
@@ -35,6 +35,9 @@ PROXY = b"proxy"
 
 ASKED = b"asked"
 """The partition of all callers whom the origin lets read."""
+
+_ASKS = frozenset({"origin", "access-control-request-method"})
+_ASKS_NEVER = frozenset({*CREDENTIALS, "content-length", "transfer-encoding"})
 
 Policy = Literal["ask-origin", "credential", "shared"]
 
@@ -91,6 +94,17 @@ class Caller:
     """Name for bookkeeping, which proves nothing; empty for callers without a credential."""
 
 
+def is_preflight(method: str, headers: Iterable[tuple[str, str]]) -> bool:
+    """True if a browser asks, before a page's request, if it may send it (the Fetch standard, CORS protocol).
+
+    It does so without any credential, and without a body.
+    """
+    if method != "OPTIONS":
+        return False
+    names = {name for name, _ in headers}
+    return names >= _ASKS and not names & _ASKS_NEVER
+
+
 class Access:
     """Finds the caller of each request at both listeners."""
 
@@ -102,29 +116,36 @@ class Access:
         *,
         key: bytes | None = None,
         claims: tuple[str, ...] = (),
+        verifier: Verifier | None = None,
     ) -> None:
         """`forward` has the credentials that are forwarded to each origin, by its name.
 
         With `ask-origin` only the named `cookies` are a credential. If it is None, all cookies are, but only
         of a request without `Authorization`. `key` is the key of the HMACs, None to make one. `claims` name
-        the person for bookkeeping; without them the credential does.
+        the person for bookkeeping; without them the credential does. A `verifier` lets in only callers with a
+        valid token, and then all tokens of a person have one identity.
         """
         self._policy = policy
         self._forward = forward
         self._cookies = cookies
         self._key = key or secrets.token_bytes(32)
         self._claims = claims
+        self._verifier = verifier
         self._persons: dict[bytes, bytes] = {}
 
-    async def admit(self, origin: str, headers: Sequence[tuple[str, str]]) -> Caller:
-        """The caller of a request with these headers, names in lower case, at an origin of this name."""
+    async def admit(self, origin: str, method: str, headers: Sequence[tuple[str, str]]) -> Caller:
+        """The caller of a request with these headers, names in lower case, at an origin of this name.
+
+        Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
+        """
         forward, trace = self._forward[origin], trace_of(headers)
         shown = tuple(pair for pair in headers if pair[0] in CREDENTIALS)
         # A frame is asked for with exactly what the caller is known by. So a yes of the origin never depends
         # on a cookie that another caller with the same identity may lack.
         counted = self._counted(shown)
-        name = self._digest(counted)
-        person = self._person(name, counted) if self._claims else name
+        verified = b"" if self._verifier is None else await self._verified(method, headers, shown)
+        name = self._name(counted, verified)
+        person = verified or (self._person(name, counted) if self._claims else name)
         if forward.is_own:
             return Caller(origin, (), PROXY, trace, person=person)
         forwarded = forward.credentials(shown)
@@ -133,12 +154,26 @@ class Access:
             return Caller(origin, forwarded, partition, trace, forwarded=forwarded, person=person)
         if forwarded != shown:
             counted = self._counted(forwarded)
-            name = self._digest(counted)
+            name = self._name(counted, verified)
         return Caller(origin, counted, ASKED if name else b"", trace, name, forwarded, person)
 
     def partition(self, credentials: Iterable[tuple[str, str]]) -> bytes:
         """A partition for these credentials alone; empty if there are none, or if all may read."""
         return b"" if self._policy == "shared" else self._digest(credentials)
+
+    async def _verified(self, method: str, headers: Sequence[tuple[str, str]], shown: Pairs) -> bytes:
+        """The person to whom the issuer gave the token; empty for a preflight, which has none."""
+        if self._verifier is None or is_preflight(method, headers):
+            return b""
+        token = tuple(pair for pair in shown if pair[0] == "authorization")
+        return self._digest(await self._verifier.claims(self._digest(token), token))
+
+    def _name(self, credentials: Pairs, verified: bytes) -> bytes:
+        """The name of a caller in proofs: of the credentials, or of a person with the cookies that count."""
+        if not verified or not credentials:
+            return self._digest(credentials)
+        cookies = tuple(pair for pair in credentials if pair[0] == "cookie")
+        return self._digest((("person", verified.hex()), *cookies))
 
     def _person(self, name: bytes, credentials: Pairs) -> bytes:
         """The person whom a token claims to be of; the name of the credentials if there is no such token."""

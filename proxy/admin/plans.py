@@ -114,7 +114,7 @@ def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | No
         if origin is None or origin not in choice.by_origin:
             raise UnknownName(f"no origin has that name; the origins are {', '.join(choice.by_origin)}")
         headers = await lock.without_token(read_headers(request.scope["headers"]))
-        caller = await access.admit(origin, headers)
+        caller = await access.admit(origin, "GET", headers)
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
         frames = await _frames(plans, key, wanted, caller)

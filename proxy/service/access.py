@@ -1,21 +1,38 @@
 """Builds from the settings the part that finds callers."""
 
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from proxy.access.caller import Access
+from proxy.access.keys import FileKeys, KeySet, KeySource, PublishedKeys, read_keys
+from proxy.access.tokens import Terms, Verifier
 from proxy.errors import ConfigurationError
-from proxy.origin.rotation import Files
+from proxy.origin.authority import LIMITS, Authority
+from proxy.origin.rotation import Files, Rotating
+from proxy.origin.transport import Tls, Transport
+from proxy.settings.access import AccessSettings
 from proxy.settings.model import Settings
+from proxy.wire.via import Via
 
 FEWEST = 32
 """Bytes of the shortest key."""
 
 
-def access_of(settings: Settings) -> Access:
-    """The part that finds callers. Reads files, which blocks. Raises `ConfigurationError`."""
+def access_of(settings: Settings, via: Via, closing: AsyncExitStack) -> Access:
+    """The part that finds callers. Reads files, which blocks. Raises `ConfigurationError`.
+
+    `closing` gets all that has to be closed at the end.
+    """
     said = settings.access
-    key = None if said.key_file is None else key_in(said.key_file)
-    return Access(said.policy, settings.forward, said.counted_cookies, key=key, claims=said.identity.claims)
+    return Access(
+        said.policy,
+        settings.forward,
+        said.counted_cookies,
+        key=None if said.key_file is None else key_in(said.key_file),
+        claims=said.identity.claims,
+        verifier=_verifier(said, via, closing),
+    )
 
 
 def key_in(path: Path) -> bytes:
@@ -28,3 +45,32 @@ def key_in(path: Path) -> bytes:
         words = f"has {len(key)} bytes, and a key has at least {FEWEST}, such as from `openssl rand`"
         raise ConfigurationError(f"access.key_file: {path}: {words}")
     return key
+
+
+def _verifier(said: AccessSettings, via: Via, closing: AsyncExitStack) -> Verifier | None:
+    jwt = said.jwt
+    if jwt.issuer is None or jwt.audience is None:
+        return None
+    terms = Terms(jwt.issuer, jwt.audience, frozenset(jwt.algorithms), jwt.leeway, jwt.claims)
+    if jwt.jwks_file is not None:
+        return Verifier(terms, _keys_in(jwt.jwks_file))
+    issuer = _authority("the issuer of tokens", said, via, closing)
+    keys = PublishedKeys(issuer.get, jwt.jwks_url or "")
+    closing.push_async_callback(keys.aclose)
+    return Verifier(terms, keys)
+
+
+def _keys_in(path: Path) -> KeySource:
+    def made(contents: Sequence[bytes]) -> KeySet:
+        try:
+            return read_keys(contents[0])
+        except ValueError as error:
+            raise ConfigurationError(f"access.jwt.jwks_file: {path}: {error}") from error
+
+    return FileKeys(Rotating(Files((path,), made)).current)
+
+
+def _authority(name: str, said: AccessSettings, via: Via, closing: AsyncExitStack) -> Authority:
+    authority = Authority(name, Transport(LIMITS, Tls(said.ca_file)), via)
+    closing.push_async_callback(authority.aclose)
+    return authority

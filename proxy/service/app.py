@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,7 +112,8 @@ class App:
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
         self._permits = Permits(self.proofs, self.origins, store, self.fills, self.telemetry)
-        access = access_of(settings)
+        self._closing = AsyncExitStack()
+        self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
         self._lists = SeriesLists(self.origins)
@@ -138,7 +139,7 @@ class App:
         viewers = ViewersApp(
             self.origins,
             default,
-            access,
+            self.access,
             frames,
             pictures,
             alternates,
@@ -149,7 +150,7 @@ class App:
         )
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
-            create_plans_api(self.plans, access, lock, default),
+            create_plans_api(self.plans, self.access, lock, default),
             create_purge_api(self.forget, self.origins),
         )
         self.greeting: asyncio.Task[None] | None = None
@@ -240,6 +241,7 @@ class App:
             self._lists.close()
             for each in self.origins.values():
                 await each.aclose()
+            await self._closing.aclose()
 
     def forget(self, named: FrameScope) -> None:
         """Drops all that is held in a scope. Responses on their way are not stored either."""

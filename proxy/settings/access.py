@@ -30,6 +30,44 @@ Identity = Annotated[
 """A section, or the word `token`."""
 
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""A signature with a public key. With a shared secret, each origin that gets a token could make others."""
+
+
+class JwtSettings(FrozenModel):
+    """Tokens whose signatures the proxy verifies; others get 401."""
+
+    issuer: str | None = None
+    """Issuer of the tokens, exactly as in their claim `iss`; without it the proxy verifies no token."""
+    audience: str | None = None
+    """Audience that the claim `aud` of a token has to name."""
+    jwks_url: str | None = Field(None, pattern=r"^https?://[^/\s?#@]+(/[^\s#]*)?$")
+    """URL of the issuer's public keys, a JSON Web Key Set; fetched again if a token names an unknown key."""
+    jwks_file: Path | None = None
+    """File with the issuer's public keys, instead of `jwks_url`; read again when the file changes."""
+    algorithms: tuple[Algorithm, ...] = Field(("RS256", "PS256", "ES256", "EdDSA"), min_length=1)
+    """Signature algorithms that are accepted."""
+    leeway: float = Field(10.0, ge=0, le=300)
+    """Seconds by which the issuer's clock may differ from the proxy's."""
+    claims: tuple[Claim, ...] = Field(("iss", "sub"), min_length=1)
+    """Claims that together name a person; the origin's yes to one token of a person counts for all."""
+
+    @property
+    def is_set(self) -> bool:
+        """True if tokens are verified."""
+        return self.issuer is not None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if not self.model_fields_set:
+            return self
+        if self.issuer is None or self.audience is None:
+            raise ValueError("jwt: issuer and audience must be set")
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise ValueError("jwt: set either jwks_url or jwks_file")
+        return self
+
+
 class AccessSettings(FrozenModel):
     """The readers of a cached frame."""
 
@@ -41,6 +79,10 @@ class AccessSettings(FrozenModel):
     """Cookies that tell callers apart beside `Authorization`; by default all, but only without it."""
     identity: Identity = IdentitySettings()
     """The name of a caller in bookkeeping: `token`, or claims of it."""
+    jwt: JwtSettings = JwtSettings()
+    """Tokens whose signatures the proxy verifies."""
+    ca_file: Path | None = None
+    """Certificate authorities to trust at `jwt.jwks_url` in addition to the system's."""
     key_file: Path | None = None
     """File of at least 32 random bytes, the key of the HMACs that stand for callers; else made at start."""
 
@@ -49,6 +91,8 @@ class AccessSettings(FrozenModel):
         for name in ("ttl", "cookies"):
             if name in self.model_fields_set and self.policy != "ask-origin":
                 raise ValueError(f"{name}: only policy ask-origin has this setting")
+        if self.jwt.is_set and self.identity.claims:
+            raise ValueError("identity: with jwt, jwt.claims names a caller, also in bookkeeping")
         return self
 
     @property

@@ -95,7 +95,7 @@ class ViewersApp:
         self, request: Request, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> None:
         name, path = self._origin_of(request)
-        caller = await self._access.admit(name, request.pairs)
+        caller = await self._access.admit(name, request.method, request.pairs)
         asked = frame_request(request, caller, path, self._alternates)
         picture = None if asked else self._pictures.named(request, name, path)
         if picture is not None:

@@ -85,7 +85,7 @@ def test_a_token_of_a_megabyte_has_a_partition_of_32_bytes() -> None:
 
 def asked(*headers: tuple[str, str], cookies: frozenset[str] | None = None) -> Caller:
     """The caller of a request with these headers, by the default policy."""
-    return asyncio.run(ASKING[cookies].admit("pacs", headers))
+    return asyncio.run(ASKING[cookies].admit("pacs", "GET", headers))
 
 
 ASKING = {
@@ -155,7 +155,7 @@ PEOPLE = Access("ask-origin", {"pacs": Forward(), "own": Forward(is_own=True)}, 
 
 
 def person(token: str, origin: str = "pacs") -> Caller:
-    return asyncio.run(PEOPLE.admit(origin, [("authorization", f"Bearer {token}")]))
+    return asyncio.run(PEOPLE.admit(origin, "GET", [("authorization", f"Bearer {token}")]))
 
 
 def test_a_renewed_token_of_one_person_is_one_name_in_bookkeeping_and_no_proof() -> None:
@@ -195,7 +195,7 @@ def test_without_claims_the_credential_is_the_name_with_any_policy() -> None:
         access = Access(policy, {"pacs": Forward(), "own": Forward(is_own=True)})
         for origin in ("pacs", "own"):
             one, same, other, nobody = (
-                asyncio.run(access.admit(origin, headers))
+                asyncio.run(access.admit(origin, "GET", headers))
                 for headers in ([BEARER], [BEARER, ("cookie", "t=1")], [("cookie", "t=1")], [])
             )
             assert one.person == same.person != other.person
