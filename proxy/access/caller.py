@@ -23,7 +23,8 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Literal
 
-from proxy.access.tokens import Pairs, Verifier, claimed, token_of
+from proxy.access.authorizer import Asked, Authorizer, Pairs
+from proxy.access.tokens import Verifier, claimed, token_of
 from proxy.wire.cookies import named, sorted_by_name
 from proxy.wire.trace import trace_of
 
@@ -117,13 +118,15 @@ class Access:
         key: bytes | None = None,
         claims: tuple[str, ...] = (),
         verifier: Verifier | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         """`forward` has the credentials that are forwarded to each origin, by its name.
 
         With `ask-origin` only the named `cookies` are a credential. If it is None, all cookies are, but only
         of a request without `Authorization`. `key` is the key of the HMACs, None to make one. `claims` name
         the person for bookkeeping; without them the credential does. A `verifier` lets in only callers with a
-        valid token, and then all tokens of a person have one identity.
+        valid token, and then all tokens of a person have one identity. An `authorizer` has to let each caller
+        in as well.
         """
         self._policy = policy
         self._forward = forward
@@ -131,9 +134,11 @@ class Access:
         self._key = key or secrets.token_bytes(32)
         self._claims = claims
         self._verifier = verifier
+        self._authorizer = authorizer
+        self._is_guarded = verifier is not None or authorizer is not None
         self._persons: dict[bytes, bytes] = {}
 
-    async def admit(self, origin: str, method: str, headers: Sequence[tuple[str, str]]) -> Caller:
+    async def admit(self, origin: str, asked: Asked, headers: Sequence[tuple[str, str]]) -> Caller:
         """The caller of a request with these headers, names in lower case, at an origin of this name.
 
         Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
@@ -143,7 +148,7 @@ class Access:
         # A frame is asked for with exactly what the caller is known by. So a yes of the origin never depends
         # on a cookie that another caller with the same identity may lack.
         counted = self._counted(shown)
-        verified = b"" if self._verifier is None else await self._verified(method, headers, shown)
+        verified = await self._let_in(origin, asked, headers, counted) if self._is_guarded else b""
         name = self._name(counted, verified)
         person = verified or (self._person(name, counted) if self._claims else name)
         if forward.is_own:
@@ -161,12 +166,21 @@ class Access:
         """A partition for these credentials alone; empty if there are none, or if all may read."""
         return b"" if self._policy == "shared" else self._digest(credentials)
 
-    async def _verified(self, method: str, headers: Sequence[tuple[str, str]], shown: Pairs) -> bytes:
-        """The person to whom the issuer gave the token; empty for a preflight, which has none."""
-        if self._verifier is None or is_preflight(method, headers):
+    async def _let_in(
+        self, origin: str, asked: Asked, headers: Sequence[tuple[str, str]], counted: Pairs
+    ) -> bytes:
+        """The person to whom the issuer gave the token; empty if tokens are not verified."""
+        if is_preflight(asked.method, headers):
             return b""
-        token = tuple(pair for pair in shown if pair[0] == "authorization")
-        return self._digest(await self._verifier.claims(self._digest(token), token))
+        person = b""
+        if self._verifier is not None:
+            token = tuple(pair for pair in headers if pair[0] == "authorization")
+            person = self._digest(await self._verifier.claims(self._digest(token), token))
+        if self._authorizer is not None:
+            who = self._name(counted, person)
+            host = next((value for name, value in headers if name == "host"), "")
+            await self._authorizer.admit(who, origin, asked, counted, host)
+        return person
 
     def _name(self, credentials: Pairs, verified: bytes) -> bytes:
         """The name of a caller in proofs: of the credentials, or of a person with the cookies that count."""

@@ -8,13 +8,14 @@ issuer silent ──► the known keys stay; without any, nobody is let in
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
 
 import jwt
 
+from proxy.access.authorizer import Ask
 from proxy.errors import AuthorityFailed, ProxyError
 
 MOST_KEYS = 64
@@ -27,11 +28,6 @@ AGAIN_AFTER = 10.0
 _KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 _log = logging.getLogger(__name__)
-
-Answer = tuple[int, Mapping[str, str], bytes]
-"""Status, headers and body of an answer."""
-Ask = Callable[[str, Sequence[tuple[str, str]]], Awaitable[Answer]]
-"""Sends a GET to a URL with headers. Raises `AuthorityFailed`, `AuthorityTimeout`."""
 
 
 @dataclass(frozen=True, slots=True)

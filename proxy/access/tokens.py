@@ -13,13 +13,12 @@ from typing import Any
 
 import jwt
 
+from proxy.access.authorizer import Pairs
 from proxy.access.keys import KeySet, KeySource
 from proxy.errors import CallerRefused
 
 MOST_REMEMBERED = 16384
 """Most verified tokens that are remembered."""
-
-Pairs = tuple[tuple[str, str], ...]
 
 _BEARER = re.compile(r"bearer +([\w-]+\.[\w-]+\.[\w-]*)", re.ASCII | re.IGNORECASE)
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)

@@ -38,7 +38,7 @@ class Authority:
                 return await self._get(url, headers)
         except (TimeoutError, OriginTimeout, httpx.TimeoutException) as error:
             raise AuthorityTimeout(f"{self._name} did not answer in time") from error
-        except (OriginError, httpx.TransportError) as error:
+        except (OriginError, httpx.TransportError, httpx.InvalidURL) as error:
             raise AuthorityFailed(f"{self._name} gave no usable answer") from error
 
     async def _get(self, url: str, headers: Headers) -> tuple[int, Mapping[str, str], bytes]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from proxy.access.authorizer import Authorizer
 from proxy.access.caller import Access
 from proxy.access.keys import FileKeys, KeySet, KeySource, PublishedKeys, read_keys
 from proxy.access.tokens import Terms, Verifier
@@ -32,6 +33,7 @@ def access_of(settings: Settings, via: Via, closing: AsyncExitStack) -> Access:
         key=None if said.key_file is None else key_in(said.key_file),
         claims=said.identity.claims,
         verifier=_verifier(said, via, closing),
+        authorizer=_authorizer(settings, via, closing),
     )
 
 
@@ -58,6 +60,17 @@ def _verifier(said: AccessSettings, via: Via, closing: AsyncExitStack) -> Verifi
     keys = PublishedKeys(issuer.get, jwt.jwks_url or "")
     closing.push_async_callback(keys.aclose)
     return Verifier(terms, keys)
+
+
+def _authorizer(settings: Settings, via: Via, closing: AsyncExitStack) -> Authorizer | None:
+    said = settings.access
+    if said.forward_auth is None:
+        return None
+    asked = _authority("the authorizer", said, via, closing)
+    scheme = "https" if settings.listen.tls.certificate_file else "http"
+    authorizer = Authorizer(asked.get, said.forward_auth, said.ttl, scheme)
+    closing.push_async_callback(authorizer.aclose)
+    return authorizer
 
 
 def _keys_in(path: Path) -> KeySource:

@@ -74,23 +74,26 @@ class AccessSettings(FrozenModel):
     policy: Policy = "ask-origin"
     """Those whom the origin lets read (`ask-origin`), the `credential` that fetched it, or all (`shared`)."""
     ttl: float = Field(60.0, ge=0)
-    """Seconds for which the origin's yes counts for a caller and study; 0 asks for every frame."""
+    """Seconds for which a yes counts for a caller and study; 0 asks for every frame."""
     cookies: tuple[Annotated[str, Field(pattern=r"^[!#-'*+.0-9A-Z^-z|~-]+$")], ...] | None = None
     """Cookies that tell callers apart beside `Authorization`; by default all, but only without it."""
     identity: Identity = IdentitySettings()
     """The name of a caller in bookkeeping: `token`, or claims of it."""
     jwt: JwtSettings = JwtSettings()
     """Tokens whose signatures the proxy verifies."""
+    forward_auth: str | None = Field(None, pattern=r"^https?://[^/\s?#@]+(/[^\s#]*)?$")
+    """URL of an external authorizer that has to let in each caller for each study, with any policy."""
     ca_file: Path | None = None
-    """Certificate authorities to trust at `jwt.jwks_url` in addition to the system's."""
+    """Certificate authorities to trust at `jwt.jwks_url` and `forward_auth` in addition to the system's."""
     key_file: Path | None = None
     """File of at least 32 random bytes, the key of the HMACs that stand for callers; else made at start."""
 
     @model_validator(mode="after")
     def _has_use(self) -> Self:
         for name in ("ttl", "cookies"):
-            if name in self.model_fields_set and self.policy != "ask-origin":
-                raise ValueError(f"{name}: only policy ask-origin has this setting")
+            is_used = self.policy == "ask-origin" or self.forward_auth is not None
+            if name in self.model_fields_set and not is_used:
+                raise ValueError(f"{name}: only policy ask-origin and forward_auth have this setting")
         if self.jwt.is_set and self.identity.claims:
             raise ValueError("identity: with jwt, jwt.claims names a caller, also in bookkeeping")
         return self

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.access.authorizer import Asked
 from proxy.access.caller import ASKED, CREDENTIALS, MOST_PERSONS, Access, Caller, Forward, Policy
 
+ASKED_FOR = Asked("GET", "studies", "studies")
 FAST = settings(deadline=None, database=None)
 TOKEN = "Bearer eyJhbGciOiJIUzI1NiJ9.ZZSENTINEL"
 Credentials = tuple[tuple[str, str], ...]
@@ -85,7 +87,7 @@ def test_a_token_of_a_megabyte_has_a_partition_of_32_bytes() -> None:
 
 def asked(*headers: tuple[str, str], cookies: frozenset[str] | None = None) -> Caller:
     """The caller of a request with these headers, by the default policy."""
-    return asyncio.run(ASKING[cookies].admit("pacs", "GET", headers))
+    return asyncio.run(ASKING[cookies].admit("pacs", ASKED_FOR, headers))
 
 
 ASKING = {
@@ -155,7 +157,7 @@ PEOPLE = Access("ask-origin", {"pacs": Forward(), "own": Forward(is_own=True)}, 
 
 
 def person(token: str, origin: str = "pacs") -> Caller:
-    return asyncio.run(PEOPLE.admit(origin, "GET", [("authorization", f"Bearer {token}")]))
+    return asyncio.run(PEOPLE.admit(origin, ASKED_FOR, [("authorization", f"Bearer {token}")]))
 
 
 def test_a_renewed_token_of_one_person_is_one_name_in_bookkeeping_and_no_proof() -> None:
@@ -195,7 +197,7 @@ def test_without_claims_the_credential_is_the_name_with_any_policy() -> None:
         access = Access(policy, {"pacs": Forward(), "own": Forward(is_own=True)})
         for origin in ("pacs", "own"):
             one, same, other, nobody = (
-                asyncio.run(access.admit(origin, "GET", headers))
+                asyncio.run(access.admit(origin, ASKED_FOR, headers))
                 for headers in ([BEARER], [BEARER, ("cookie", "t=1")], [("cookie", "t=1")], [])
             )
             assert one.person == same.person != other.person
