@@ -38,7 +38,7 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
-from proxy.service.access import access_of
+from proxy.service.access import access_of, open_to_all
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.rules import Rules
 from proxy.service.tls import contexts
@@ -230,8 +230,9 @@ class App:
         for origin in self.settings.origins:
             if origin.trust == "dicom":
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})
-        if self.memory_warning is not None:
-            _log.warning(self.memory_warning)
+        for words in (self.memory_warning, open_to_all(self.settings)):
+            if words is not None:
+                _log.warning(words)
         self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             async with self.workers, self._permits.tasks, self.fills.tasks, self.plans.tasks:

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.access.caller import Access
 from proxy.errors import ConfigurationError
-from proxy.service.access import access_of
+from proxy.service.access import access_of, open_to_all
 from proxy.settings.model import Settings
 from proxy.wire.via import Via
 
@@ -39,3 +39,32 @@ def test_a_key_that_can_not_be_used_is_said_with_its_place(tmp_path: Path) -> No
     path.write_bytes(b"k" * 31)
     with pytest.raises(ConfigurationError, match=rf"^access.key_file: {path}: has 31 bytes, .* at least 32"):
         made(settings(path))
+
+
+OWN = {"credentials": {"bearer_file": "t"}}
+CERTIFIED = {"url": "https://pacs.example", "tls": {"certificate_file": "c", "key_file": "k"}}
+JWT = {"jwt": {"issuer": "i", "audience": "a", "jwks_file": "f"}}
+AUTHORIZER = {"forward_auth": "http://authorizer.example"}
+CLIENTS = {"tls": {"certificate_file": "c", "key_file": "k", "client_ca_file": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("origin", "access", "listen", "is_open"),
+    [
+        ({}, {}, {}, False),
+        (OWN, {}, {}, True),
+        (CERTIFIED, {}, {}, True),
+        (OWN, {"policy": "shared"}, {}, True),
+        (OWN, {"identity": {"claims": ["sub"]}}, {}, True),
+        (OWN, JWT, {}, False),
+        (OWN, AUTHORIZER, {}, False),
+        (OWN, {}, CLIENTS, False),
+    ],
+)
+def test_credentials_that_everybody_can_use_are_said(
+    origin: dict[str, Any], access: dict[str, Any], listen: dict[str, Any], is_open: bool
+) -> None:
+    given: Any = {"url": "http://pacs.example", "name": "pacs", **origin}
+    words = open_to_all(Settings(origins=(given,), access=access, listen=listen))
+    assert (words is not None) is is_open
+    assert words is None or ("pacs" in words and "127.0.0.1:8080" in words)
