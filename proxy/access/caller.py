@@ -17,14 +17,13 @@ to the origin, so what it sent to one of them it sent to all (RFC 9111).
 
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
 from proxy.access.authorizer import Asked, Authorizer, Pairs
-from proxy.access.tokens import Verifier, claimed, token_of
 from proxy.wire.cookies import named, sorted_by_name
 from proxy.wire.trace import trace_of
 
@@ -106,6 +105,17 @@ def is_preflight(method: str, headers: Iterable[tuple[str, str]]) -> bool:
     return names >= _ASKS and not names & _ASKS_NEVER
 
 
+class TokenVerifier(Protocol):
+    """Verifies tokens of callers. Its library takes 9 MiB, so it is loaded only if a setting needs it."""
+
+    async def claims(self, name: bytes, credentials: Pairs) -> Pairs:
+        """The claims that name the bearer; `name` stands for the credentials.
+
+        Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
+        """
+        ...
+
+
 class Access:
     """Finds the caller of each request at both listeners."""
 
@@ -116,15 +126,15 @@ class Access:
         cookies: frozenset[str] | None = None,
         *,
         key: bytes | None = None,
-        claims: tuple[str, ...] = (),
-        verifier: Verifier | None = None,
+        claimed: Callable[[Pairs], Pairs] | None = None,
+        verifier: TokenVerifier | None = None,
         authorizer: Authorizer | None = None,
     ) -> None:
         """`forward` has the credentials that are forwarded to each origin, by its name.
 
         With `ask-origin` only the named `cookies` are a credential. If it is None, all cookies are, but only
-        of a request without `Authorization`. `key` is the key of the HMACs, None to make one. `claims` name
-        the person for bookkeeping; without them the credential does. A `verifier` lets in only callers with a
+        of a request without `Authorization`. `key` is the key of the HMACs, None to make one. `claimed` tells
+        what credentials claim of a person, for bookkeeping. A `verifier` lets in only callers with a
         valid token, and then all tokens of a person have one identity. An `authorizer` has to let each caller
         in as well.
         """
@@ -132,7 +142,7 @@ class Access:
         self._forward = forward
         self._cookies = cookies
         self._key = key or secrets.token_bytes(32)
-        self._claims = claims
+        self._claimed = claimed
         self._verifier = verifier
         self._authorizer = authorizer
         self._is_guarded = verifier is not None or authorizer is not None
@@ -150,7 +160,7 @@ class Access:
         counted = self._counted(shown)
         verified = await self._let_in(origin, asked, headers, counted) if self._is_guarded else b""
         name = self._name(counted, verified)
-        person = verified or (self._person(name, counted) if self._claims else name)
+        person = verified or (name if self._claimed is None else self._person(name, counted))
         if forward.is_own:
             return Caller(origin, (), PROXY, trace, person=person)
         forwarded = forward.credentials(shown)
@@ -193,9 +203,8 @@ class Access:
         """The person whom a token claims to be of; the name of the credentials if there is no such token."""
         person = self._persons.get(name)
         if person is None:
-            token = token_of(credentials)
-            person = self._digest(claimed(token, self._claims)) if token else b""
-            person = self._persons[name] = person or name
+            claims = self._claimed(credentials) if self._claimed else ()
+            person = self._persons[name] = self._digest(claims) or name
             if len(self._persons) > MOST_PERSONS:
                 del self._persons[next(iter(self._persons))]
         return person

@@ -14,6 +14,7 @@ from typing import Any
 import jwt
 
 from proxy.access.authorizer import Pairs
+from proxy.access.caller import TokenVerifier
 from proxy.access.keys import KeySet, KeySource
 from proxy.errors import CallerRefused
 
@@ -36,8 +37,11 @@ def token_of(credentials: Iterable[tuple[str, str]]) -> str | None:
     return None if found is None else found[1]
 
 
-def claimed(token: str, names: Iterable[str]) -> Pairs:
+def claimed(names: Iterable[str], credentials: Pairs) -> Pairs:
     """The claims of a token with these names, without any proof; empty if it lacks one of the claims."""
+    token = token_of(credentials)
+    if token is None:
+        return ()
     try:
         return named(jwt.decode(token, options={"verify_signature": False}), names)
     except _UNREADABLE:
@@ -81,7 +85,7 @@ class _Verified:
     """The keys of the issuer at that time."""
 
 
-class Verifier:
+class Verifier(TokenVerifier):
     """Verifies tokens."""
 
     def __init__(self, terms: Terms, keys: KeySource, clock: Callable[[], float] = time) -> None:

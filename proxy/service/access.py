@@ -1,16 +1,15 @@
 """Builds from the settings the part that finds callers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
-from proxy.access.authorizer import Authorizer
-from proxy.access.caller import Access
-from proxy.access.keys import FileKeys, KeySet, KeySource, PublishedKeys, read_keys
-from proxy.access.tokens import Terms, Verifier
+from proxy.access.authorizer import Authorizer, Pairs
+from proxy.access.caller import Access, TokenVerifier
 from proxy.errors import ConfigurationError
 from proxy.origin.authority import LIMITS, Authority
-from proxy.origin.rotation import Files, Rotating
+from proxy.origin.rotation import Files
 from proxy.origin.transport import Tls, Transport
 from proxy.settings.access import AccessSettings
 from proxy.settings.model import Settings
@@ -26,14 +25,15 @@ def access_of(settings: Settings, via: Via, closing: AsyncExitStack) -> Access:
     `closing` gets all that has to be closed at the end.
     """
     said = settings.access
+    server = partial(_authority, said, via, closing)
     return Access(
         said.policy,
         settings.forward,
         said.counted_cookies,
         key=None if said.key_file is None else key_in(said.key_file),
-        claims=said.identity.claims,
-        verifier=_verifier(said, via, closing),
-        authorizer=_authorizer(settings, via, closing),
+        claimed=_claimed(said),
+        verifier=_verifier(said, partial(server, "the issuer of tokens"), closing),
+        authorizer=_authorizer(settings, partial(server, "the authorizer"), closing),
     )
 
 
@@ -61,41 +61,37 @@ def key_in(path: Path) -> bytes:
     return key
 
 
-def _verifier(said: AccessSettings, via: Via, closing: AsyncExitStack) -> Verifier | None:
-    jwt = said.jwt
-    if jwt.issuer is None or jwt.audience is None:
+def _claimed(said: AccessSettings) -> Callable[[Pairs], Pairs] | None:
+    if not said.identity.claims:
         return None
-    terms = Terms(jwt.issuer, jwt.audience, frozenset(jwt.algorithms), jwt.leeway, jwt.claims)
-    if jwt.jwks_file is not None:
-        return Verifier(terms, _keys_in(jwt.jwks_file))
-    issuer = _authority("the issuer of tokens", said, via, closing)
-    keys = PublishedKeys(issuer.get, jwt.jwks_url or "")
-    closing.push_async_callback(keys.aclose)
-    return Verifier(terms, keys)
+    from proxy.access.tokens import claimed  # its library takes 9 MiB
+
+    return partial(claimed, said.identity.claims)
 
 
-def _authorizer(settings: Settings, via: Via, closing: AsyncExitStack) -> Authorizer | None:
+def _verifier(
+    said: AccessSettings, issuer: Callable[[], Authority], closing: AsyncExitStack
+) -> TokenVerifier | None:
+    if not said.jwt.is_set:
+        return None
+    from proxy.service.tokens import verifier_of  # likewise
+
+    return verifier_of(said.jwt, issuer, closing)
+
+
+def _authorizer(
+    settings: Settings, server: Callable[[], Authority], closing: AsyncExitStack
+) -> Authorizer | None:
     said = settings.access
     if said.forward_auth is None:
         return None
-    asked = _authority("the authorizer", said, via, closing)
     scheme = "https" if settings.listen.tls.certificate_file else "http"
-    authorizer = Authorizer(asked.get, said.forward_auth, said.ttl, scheme)
+    authorizer = Authorizer(server().get, said.forward_auth, said.ttl, scheme)
     closing.push_async_callback(authorizer.aclose)
     return authorizer
 
 
-def _keys_in(path: Path) -> KeySource:
-    def made(contents: Sequence[bytes]) -> KeySet:
-        try:
-            return read_keys(contents[0])
-        except ValueError as error:
-            raise ConfigurationError(f"access.jwt.jwks_file: {path}: {error}") from error
-
-    return FileKeys(Rotating(Files((path,), made)).current)
-
-
-def _authority(name: str, said: AccessSettings, via: Via, closing: AsyncExitStack) -> Authority:
+def _authority(said: AccessSettings, via: Via, closing: AsyncExitStack, name: str) -> Authority:
     authority = Authority(name, Transport(LIMITS, Tls(said.ca_file)), via)
     closing.push_async_callback(authority.aclose)
     return authority

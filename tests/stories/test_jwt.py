@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from proxy.access.tokens import Verifier
 from proxy.errors import ConfigurationError
 from proxy.service.app import create_app
 from proxy.settings.model import Settings
@@ -190,8 +191,7 @@ async def test_a_verified_token_costs_no_signature_until_it_expires(monkeypatch:
     async with verifying(origin, issuer) as at:
         token = issuer.token()
         assert await at.did(token, FRAME) == MISS
-        verifier = at.home.app.access._verifier
-        assert verifier is not None
+        verifier = verifier_of(at)
         later = verifier._clock()
         verified = dict(verifier._verified)
         assert await at.did(token, FRAME) == HIT
@@ -254,10 +254,14 @@ async def test_while_the_issuer_is_down_nobody_new_gets_in_and_the_known_keys_st
         assert (await at.ask(issuer.token(header={"kid": "new"}), FRAME)).status_code == 401
 
 
-def keys_of(at: Guarded) -> Any:
+def verifier_of(at: Guarded) -> Verifier:
     verifier = at.home.app.access._verifier
-    assert verifier is not None
-    return verifier._keys
+    assert isinstance(verifier, Verifier)
+    return verifier
+
+
+def keys_of(at: Guarded) -> Any:
+    return verifier_of(at)._keys
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.access.authorizer import Asked
 from proxy.access.caller import ASKED, CREDENTIALS, MOST_PERSONS, Access, Caller, Forward, Policy
+from proxy.access.tokens import claimed
 
 ASKED_FOR = Asked("GET", "studies", "studies")
 FAST = settings(deadline=None, database=None)
@@ -153,7 +155,9 @@ def unsigned(**claims: Any) -> str:
     return jwt.encode(claims, "", "none")
 
 
-PEOPLE = Access("ask-origin", {"pacs": Forward(), "own": Forward(is_own=True)}, claims=("iss", "sub"))
+PEOPLE = Access(
+    "ask-origin", {"pacs": Forward(), "own": Forward(is_own=True)}, claimed=partial(claimed, ("iss", "sub"))
+)
 
 
 def person(token: str, origin: str = "pacs") -> Caller:
