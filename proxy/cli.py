@@ -15,6 +15,7 @@ from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.row import Link
 from proxy.plan.profile import STOCK, stock_text
+from proxy.service.access import open_to_all
 from proxy.service.memory import memory_limit, warning
 from proxy.service.run import run
 from proxy.settings.model import Settings, load
@@ -186,8 +187,9 @@ def _check(options: argparse.Namespace) -> int:
         print(f"{options.file} is valid; origins: {origins}")
         if not (settings.admin.open or settings.admin.token_file):
             print("plans, purges and /origins on the admin listener are off: admin.token_file is not set")
-        if (misfit := warning(settings, memory_limit())) is not None:
-            print(f"warning: {misfit}", file=sys.stderr)
+        for words in (warning(settings, memory_limit()), open_to_all(settings)):
+            if words is not None:
+                print(f"warning: {words}", file=sys.stderr)
     return 0
 
 

@@ -18,6 +18,7 @@ ProxyError
 │   ├── TooSlow               headers or a body that did not arrive in time
 │   ├── WrongHost             a Host that is not a name of this proxy
 │   ├── CrossSite             a page of another site tried to change something
+│   ├── CallerRefused         no valid token, or the authorizer said no; carries its words
 │   ├── AdminLocked           the request lacks the operator's token
 │   └── AdminOff              a part of the admin listener that is off, as no token is configured
 ├── OriginError               the origin failed
@@ -31,6 +32,8 @@ ProxyError
 │   ├── OriginHungUp          the body ended too early
 │   └── OriginMismatch        a response that can't be trusted; carries the reason
 │       └── OriginChanged     the frame's version differs from the cached bytes
+├── AuthorityFailed           the authorizer, or the issuer of tokens, gave no usable answer
+├── AuthorityTimeout          the same gave none in time
 ├── CodestreamError           bytes that are not a codestream
 │   └── WorkerLost            the worker process died or was killed while decoding
 ├── MeasureError              a measurement that would be wrong
@@ -118,6 +121,21 @@ class CrossSite(RequestError):
     """A page of another site tried to change something."""
 
 
+class CallerRefused(RequestError):
+    """The caller showed no valid token, or the authorizer did not let it in."""
+
+    def __init__(
+        self, message: str, status: int = 401, challenge: str | None = None, location: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        """The status that the viewer gets."""
+        self.challenge = challenge
+        """WWW-Authenticate of the response, if any (RFC 9110 11.6.1)."""
+        self.location = location
+        """Location of the response, if any (RFC 9110 10.2.2)."""
+
+
 class AdminLocked(RequestError):
     """The request lacks the operator's token (RFC 9110 15.5.2)."""
 
@@ -203,6 +221,14 @@ class OriginMismatch(OriginError):
 
 class OriginChanged(OriginMismatch):
     """The origin has another version of the frame than the cached bytes."""
+
+
+class AuthorityFailed(ProxyError):
+    """The authorizer, or the issuer of tokens, gave no usable answer."""
+
+
+class AuthorityTimeout(ProxyError):
+    """The authorizer, or the issuer of tokens, gave no answer in time."""
 
 
 class CodestreamError(ProxyError):

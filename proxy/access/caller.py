@@ -1,12 +1,15 @@
 """Callers, and the partition of the cache that each of them reads.
 
 Only headers that are forwarded to the origin are a credential. A cookie that is not forwarded proves nothing
-to the origin. A caller is known by an HMAC of the credential, with a key made at start. So the proxy stores
-neither a token nor a digest that could be compared with a list of tokens.
+to the origin. A caller is known by an HMAC of the credential, with a key made at start or read from a file.
+So the proxy stores neither a token nor a digest that could be compared with a list of tokens.
 
 With `ask-origin` all callers with a credential read one partition, and each of them only after the origin has
 let that very credential read (`proxy.access.proofs`). With `credential` each credential has a partition of
 its own. `shared` means that the origin does not tell users apart.
+
+A caller has a name for bookkeeping too, such as for a fair share. It may rest on what a token claims without
+a proof, so that a renewed token stays the same person. It never decides what the caller may read.
 
 Callers without a credential have one partition in each case, and nobody asks for them: they are all the same
 to the origin, so what it sent to one of them it sent to all (RFC 9111).
@@ -14,12 +17,13 @@ to the origin, so what it sent to one of them it sent to all (RFC 9111).
 
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
+from proxy.access.authorizer import Asked, Authorizer, Pairs
 from proxy.wire.cookies import named, sorted_by_name
 from proxy.wire.trace import trace_of
 
@@ -32,8 +36,13 @@ PROXY = b"proxy"
 ASKED = b"asked"
 """The partition of all callers whom the origin lets read."""
 
+_ASKS = frozenset({"origin", "access-control-request-method"})
+_ASKS_NEVER = frozenset({*CREDENTIALS, "content-length", "transfer-encoding"})
+
 Policy = Literal["ask-origin", "credential", "shared"]
-Pairs = tuple[tuple[str, str], ...]
+
+MOST_PERSONS = 16384
+"""Most credentials whose person is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,30 @@ class Caller:
     """Digest of the credentials, if the origin has to let the caller read first; else empty."""
     forwarded: Pairs = ()
     """Headers that prove the caller in requests that are handed on: the credentials and maybe cookies."""
+    person: bytes = b""
+    """Name for bookkeeping, which proves nothing; empty for callers without a credential."""
+
+
+def is_preflight(method: str, headers: Iterable[tuple[str, str]]) -> bool:
+    """True if a browser asks, before a page's request, if it may send it (the Fetch standard, CORS protocol).
+
+    It does so without any credential, and without a body.
+    """
+    if method != "OPTIONS":
+        return False
+    names = {name for name, _ in headers}
+    return names >= _ASKS and not names & _ASKS_NEVER
+
+
+class TokenVerifier(Protocol):
+    """Verifies tokens of callers. Its library takes 9 MiB, so it is loaded only if a setting needs it."""
+
+    async def claims(self, name: bytes, credentials: Pairs) -> Pairs:
+        """The claims that name the bearer; `name` stands for the credentials.
+
+        Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
+        """
+        ...
 
 
 class Access:
@@ -91,41 +124,97 @@ class Access:
         policy: Policy,
         forward: Mapping[str, Forward] = MappingProxyType({}),
         cookies: frozenset[str] | None = None,
+        *,
+        key: bytes | None = None,
+        claimed: Callable[[Pairs], Pairs] | None = None,
+        verifier: TokenVerifier | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         """`forward` has the credentials that are forwarded to each origin, by its name.
 
         With `ask-origin` only the named `cookies` are a credential. If it is None, all cookies are, but only
-        of a request without `Authorization`.
+        of a request without `Authorization`. `key` is the key of the HMACs, None to make one. `claimed` tells
+        what credentials claim of a person, for bookkeeping. A `verifier` lets in only callers with a
+        valid token, and then all tokens of a person have one identity. An `authorizer` has to let each caller
+        in as well.
         """
         self._policy = policy
         self._forward = forward
         self._cookies = cookies
-        self._key = secrets.token_bytes(32)
+        self._key = key or secrets.token_bytes(32)
+        self._claimed = claimed
+        self._verifier = verifier
+        self._authorizer = authorizer
+        self._is_guarded = verifier is not None or authorizer is not None
+        self._persons: dict[bytes, bytes] = {}
 
-    async def admit(self, origin: str, headers: Sequence[tuple[str, str]]) -> Caller:
-        """The caller of a request with these headers, names in lower case, at an origin of this name."""
+    async def admit(self, origin: str, asked: Asked, headers: Sequence[tuple[str, str]]) -> Caller:
+        """The caller of a request with these headers, names in lower case, at an origin of this name.
+
+        Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
+        """
         forward, trace = self._forward[origin], trace_of(headers)
-        if forward.is_own:
-            return Caller(origin, (), PROXY, trace)
-        forwarded = forward.credentials(headers)
-        if self._policy != "ask-origin" or not forwarded:
-            return Caller(origin, forwarded, self.partition(forwarded), trace, forwarded=forwarded)
+        shown = tuple(pair for pair in headers if pair[0] in CREDENTIALS)
         # A frame is asked for with exactly what the caller is known by. So a yes of the origin never depends
         # on a cookie that another caller with the same identity may lack.
-        counted = self._counted(forwarded)
-        identity = self._digest(counted)
-        return Caller(origin, counted, ASKED if identity else b"", trace, identity, forwarded)
+        counted = self._counted(shown)
+        verified = await self._let_in(origin, asked, headers, counted) if self._is_guarded else b""
+        name = self._name(counted, verified)
+        person = verified or (name if self._claimed is None else self._person(name, counted))
+        if forward.is_own:
+            return Caller(origin, (), PROXY, trace, person=person)
+        forwarded = forward.credentials(shown)
+        if self._policy != "ask-origin" or not forwarded:
+            partition = self.partition(forwarded)
+            return Caller(origin, forwarded, partition, trace, forwarded=forwarded, person=person)
+        if forwarded != shown:
+            counted = self._counted(forwarded)
+            name = self._name(counted, verified)
+        return Caller(origin, counted, ASKED if name else b"", trace, name, forwarded, person)
 
     def partition(self, credentials: Iterable[tuple[str, str]]) -> bytes:
         """A partition for these credentials alone; empty if there are none, or if all may read."""
         return b"" if self._policy == "shared" else self._digest(credentials)
 
-    def _counted(self, forwarded: Pairs) -> Pairs:
+    async def _let_in(
+        self, origin: str, asked: Asked, headers: Sequence[tuple[str, str]], counted: Pairs
+    ) -> bytes:
+        """The person to whom the issuer gave the token; empty if tokens are not verified."""
+        if is_preflight(asked.method, headers):
+            return b""
+        person = b""
+        if self._verifier is not None:
+            token = tuple(pair for pair in headers if pair[0] == "authorization")
+            person = self._digest(await self._verifier.claims(self._digest(token), token))
+        if self._authorizer is not None:
+            who = self._name(counted, person)
+            host = next((value for name, value in headers if name == "host"), "")
+            await self._authorizer.admit(who, origin, asked, counted, host)
+        return person
+
+    def _name(self, credentials: Pairs, verified: bytes) -> bytes:
+        """The name of a caller in proofs: of the credentials, or of a person with the cookies that count."""
+        if not verified or not credentials:
+            return self._digest(credentials)
+        cookies = tuple(pair for pair in credentials if pair[0] == "cookie")
+        return self._digest((("person", verified.hex()), *cookies))
+
+    def _person(self, name: bytes, credentials: Pairs) -> bytes:
+        """The person whom a token claims to be of; the name of the credentials if there is no such token."""
+        person = self._persons.get(name)
+        if person is None:
+            claims = self._claimed(credentials) if self._claimed else ()
+            person = self._persons[name] = self._digest(claims) or name
+            if len(self._persons) > MOST_PERSONS:
+                del self._persons[next(iter(self._persons))]
+        return person
+
+    def _counted(self, credentials: Pairs) -> Pairs:
         """The credentials that a caller is known by, with cookies in the order of their names."""
-        proof = tuple(pair for pair in forwarded if pair[0] == "authorization")
+        proof = tuple(pair for pair in credentials if pair[0] == "authorization")
         if self._cookies is None and proof:
             return proof
-        sent = (value for name, value in forwarded if name == "cookie")
+        sent = (value for name, value in credentials if name == "cookie")
         cookies = sorted_by_name(sent, self._cookies)
         return (*proof, ("cookie", cookies)) if cookies else proof
 

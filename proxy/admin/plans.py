@@ -13,6 +13,7 @@ from fastapi.responses import EventSourceResponse
 from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
+from proxy.access.authorizer import Asked
 from proxy.access.caller import Access, Caller
 from proxy.admin.lock import Lock
 from proxy.errors import BadResource, ConfigurationError, UnknownName
@@ -113,10 +114,12 @@ def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | No
         choice, origin = plans.chosen.now, wanted.origin or default
         if origin is None or origin not in choice.by_origin:
             raise UnknownName(f"no origin has that name; the origins are {', '.join(choice.by_origin)}")
-        headers = await lock.without_token(read_headers(request.scope["headers"]))
-        caller = await access.admit(origin, headers)
-        key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
+        headers = await lock.without_token(read_headers(request.scope["headers"]))
+        path = f"studies/{wanted.study}/series/{wanted.series}"  # as a viewer would read it
+        asked = Asked("GET", path, path if origin == default else f"{origin}/{path}")
+        caller = await access.admit(origin, asked, headers)
+        key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         frames = await _frames(plans, key, wanted, caller)
         caller = await plans.admit(frames, caller)
         facts = frames.facts if isinstance(frames, SeriesFrames) else None

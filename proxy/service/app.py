@@ -4,13 +4,12 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
-from proxy.access.caller import Access
 from proxy.access.proofs import Proofs
 from proxy.admin.app import create_admin
 from proxy.admin.lock import lock_of
@@ -39,6 +38,7 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
+from proxy.service.access import access_of, open_to_all
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.rules import Rules
 from proxy.service.tls import contexts
@@ -112,7 +112,8 @@ class App:
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
         self._permits = Permits(self.proofs, self.origins, store, self.fills, self.telemetry)
-        access = Access(settings.access.policy, settings.forward, settings.access.counted_cookies)
+        self._closing = AsyncExitStack()
+        self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
         self._lists = SeriesLists(self.origins)
@@ -138,7 +139,7 @@ class App:
         viewers = ViewersApp(
             self.origins,
             default,
-            access,
+            self.access,
             frames,
             pictures,
             alternates,
@@ -149,7 +150,7 @@ class App:
         )
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
-            create_plans_api(self.plans, access, lock, default),
+            create_plans_api(self.plans, self.access, lock, default),
             create_purge_api(self.forget, self.origins),
         )
         self.greeting: asyncio.Task[None] | None = None
@@ -229,8 +230,9 @@ class App:
         for origin in self.settings.origins:
             if origin.trust == "dicom":
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})
-        if self.memory_warning is not None:
-            _log.warning(self.memory_warning)
+        for words in (self.memory_warning, open_to_all(self.settings)):
+            if words is not None:
+                _log.warning(words)
         self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             async with self.workers, self._permits.tasks, self.fills.tasks, self.plans.tasks:
@@ -240,6 +242,7 @@ class App:
             self._lists.close()
             for each in self.origins.values():
                 await each.aclose()
+            await self._closing.aclose()
 
     def forget(self, named: FrameScope) -> None:
         """Drops all that is held in a scope. Responses on their way are not stored either."""

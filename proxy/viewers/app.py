@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from proxy.access.authorizer import Asked
 from proxy.access.caller import CREDENTIALS, Access, Caller
 from proxy.alternates.offered import REFUSALS, Alternates
 from proxy.errors import InternalFault, OriginError, OriginUnreachable, ProxyError, ShuttingDown, UnknownName
@@ -95,7 +96,12 @@ class ViewersApp:
         self, request: Request, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> None:
         name, path = self._origin_of(request)
-        caller = await self._access.admit(name, request.pairs)
+        met = Asked(request.method, path, request.path, request.query)
+        try:
+            caller = await self._access.admit(name, met, request.pairs)
+        except ProxyError as error:
+            self._metrics.refused_requests.labels(type(error).__name__).inc()
+            raise
         asked = frame_request(request, caller, path, self._alternates)
         picture = None if asked else self._pictures.named(request, name, path)
         if picture is not None:

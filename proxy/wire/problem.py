@@ -23,6 +23,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.TooSlow: 408,
     errors.WrongHost: 421,
     errors.CrossSite: 403,
+    errors.CallerRefused: 401,  # unless the authorizer's own status is passed on
     errors.AdminLocked: 401,
     errors.AdminOff: 404,
     errors.Loop: 508,
@@ -38,6 +39,8 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.OriginMismatch: 502,
     errors.OriginChanged: 502,
     errors.OriginTimeout: 504,
+    errors.AuthorityFailed: 502,
+    errors.AuthorityTimeout: 504,
     errors.ShuttingDown: 503,
     errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,
@@ -49,10 +52,13 @@ STATUSES: dict[type[errors.ProxyError], int] = {
 }
 """The status for each leaf of the error tree."""
 
+_SOON = (errors.ShuttingDown, errors.OriginFull, errors.AuthorityFailed, errors.AuthorityTimeout)
+"""Errors after which a retry may succeed at once."""
+
 
 def status_of(error: errors.ProxyError) -> int:
     """Returns the status that a viewer gets for an error."""
-    if isinstance(error, errors.OriginRefused | errors.OriginBusy):
+    if isinstance(error, errors.OriginRefused | errors.OriginBusy | errors.CallerRefused):
         return error.status
     return STATUSES[type(error)]
 
@@ -65,17 +71,18 @@ def details_of(error: errors.ProxyError) -> dict[str, object]:
 def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
     """Returns the headers that an error adds to its response, apart from its message."""
     headers = [(b"cache-control", b"no-store")]
-    if isinstance(error, errors.OriginRefused) and error.challenge:
-        headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
-    if isinstance(error, errors.OriginRefused) and error.location:
-        headers.append((b"location", error.location.encode("ascii")))
+    if isinstance(error, errors.OriginRefused | errors.CallerRefused):
+        if error.challenge:
+            headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
+        if error.location:
+            headers.append((b"location", error.location.encode("ascii")))
     if isinstance(error, errors.OriginBusy) and error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
     if isinstance(error, errors.AdminLocked):
         headers.append((b"www-authenticate", b'Bearer realm="progressive-proxy admin"'))
     if isinstance(error, errors.BadMethod):
         headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-    if isinstance(error, errors.ShuttingDown | errors.OriginFull):
+    if isinstance(error, _SOON):
         headers.append((b"retry-after", b"1"))
     return headers
 

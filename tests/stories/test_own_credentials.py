@@ -1,6 +1,7 @@
 """The proxy's own credentials for an origin: only they reach the origin, never those of a viewer."""
 
 import asyncio
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,3 +87,11 @@ async def test_what_is_private_is_kept_for_the_proxy_whose_own_credentials_fetch
             asked = len(origin.frame_requests)
             assert (await home.viewer.get(FRAME, headers=viewer | {"accept": "image/jphc"})).content == BODY
             assert len(origin.frame_requests) == asked
+
+
+async def test_what_everybody_can_use_is_said_at_start(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "proxy.service.app"):
+        async with house(ScriptedOrigin(), origin={"credentials": {"user": "u", "password_env": "HOME"}}):
+            pass
+    said = [record.getMessage() for record in caplog.records if record.name == "proxy.service.app"]
+    assert [words for words in said if words.startswith("origins: pacs: all who reach")] == said != []

@@ -67,6 +67,7 @@ DOORS = {
     "httpx_sse": {"measure"},
     "pyreqwest": {"origin"},
     "botocore": {"origin"},
+    "jwt": {"access"},
     "cachetools": {"cache"},
     "imagecodecs": {"codecs"},
     "pydicom": {"archive", "demo"},

@@ -54,11 +54,19 @@
 {{- add 15 (ceil $config.listen.grace) -}}
 {{- end }}
 
-{{/* The ports of the origins, each once, as a JSON object with a list. */}}
-{{- define "progressive-proxy.originPorts" -}}
-{{- $ports := list -}}
+{{/* The ports of the origins, and of the servers that decide about callers, each once, as a JSON object with a list. */}}
+{{- define "progressive-proxy.outgoingPorts" -}}
+{{- $urls := list -}}
 {{- range .Values.config.origins -}}
-{{- $url := urlParse .url -}}
+{{- $urls = append $urls .url -}}
+{{- end -}}
+{{- $access := .Values.config.access -}}
+{{- if kindIs "map" $access -}}
+{{- $urls = concat $urls (list $access.forward_auth (dig "jwt" "jwks_url" "" $access) | compact) -}}
+{{- end -}}
+{{- $ports := list -}}
+{{- range $urls -}}
+{{- $url := urlParse . -}}
 {{- $found := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $ports = append $ports (int ($found | default (ternary "443" "80" (eq $url.scheme "https")))) -}}
 {{- end -}}

@@ -1,12 +1,18 @@
 import asyncio
+from functools import partial
 from itertools import combinations
+from typing import Any
 
+import jwt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.access.caller import ASKED, CREDENTIALS, Access, Caller, Forward
+from proxy.access.authorizer import Asked
+from proxy.access.caller import ASKED, CREDENTIALS, MOST_PERSONS, Access, Caller, Forward, Policy
+from proxy.access.tokens import claimed
 
+ASKED_FOR = Asked("GET", "studies", "studies")
 FAST = settings(deadline=None, database=None)
 TOKEN = "Bearer eyJhbGciOiJIUzI1NiJ9.ZZSENTINEL"
 Credentials = tuple[tuple[str, str], ...]
@@ -83,7 +89,7 @@ def test_a_token_of_a_megabyte_has_a_partition_of_32_bytes() -> None:
 
 def asked(*headers: tuple[str, str], cookies: frozenset[str] | None = None) -> Caller:
     """The caller of a request with these headers, by the default policy."""
-    return asyncio.run(ASKING[cookies].admit("pacs", headers))
+    return asyncio.run(ASKING[cookies].admit("pacs", ASKED_FOR, headers))
 
 
 ASKING = {
@@ -142,3 +148,73 @@ def test_a_cookie_that_does_not_count_is_no_credential() -> None:
 def test_callers_with_one_identity_send_the_same(one: Credentials, other: Credentials) -> None:
     first, second = asked(*one), asked(*other)
     assert (first.identity == second.identity) is (first.credentials == second.credentials)
+
+
+def unsigned(**claims: Any) -> str:
+    """A token with these claims and no signature, as anybody can make one."""
+    return jwt.encode(claims, "", "none")
+
+
+PEOPLE = Access(
+    "ask-origin", {"pacs": Forward(), "own": Forward(is_own=True)}, claimed=partial(claimed, ("iss", "sub"))
+)
+
+
+def person(token: str, origin: str = "pacs") -> Caller:
+    return asyncio.run(PEOPLE.admit(origin, ASKED_FOR, [("authorization", f"Bearer {token}")]))
+
+
+def test_a_renewed_token_of_one_person_is_one_name_in_bookkeeping_and_no_proof() -> None:
+    one, renewed, other = (
+        person(unsigned(iss="a", sub=sub, jti=jti)) for sub, jti in (("x", 1), ("x", 2), ("y", 1))
+    )
+    assert one.person == renewed.person != other.person
+    assert len({one.identity, renewed.identity, other.identity}) == 3
+    assert not {one.person, other.person} & {one.identity, renewed.identity, other.identity}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "opaque",
+        "a.b.c",
+        unsigned(iss="a"),
+        unsigned(iss="a", sub=["x"]),
+        unsigned(iss="a", sub=None),
+        unsigned(iss="a", sub="x") + " ",
+        jwt.utils.base64url_encode(b"[" * 20_000).decode() + ".e30.",
+        "e30." + jwt.utils.base64url_encode(b"[" * 20_000).decode() + ".",
+    ],
+)
+def test_a_credential_without_the_claims_is_its_own_name(token: str) -> None:
+    caller = person(token)
+    assert caller.person == caller.identity != b""
+
+
+def test_a_claim_that_is_text_is_not_the_number() -> None:
+    assert person(unsigned(iss="a", sub="1")).person != person(unsigned(iss="a", sub=1)).person
+
+
+def test_without_claims_the_credential_is_the_name_with_any_policy() -> None:
+    policies: tuple[Policy, ...] = ("ask-origin", "credential", "shared")
+    for policy in policies:
+        access = Access(policy, {"pacs": Forward(), "own": Forward(is_own=True)})
+        for origin in ("pacs", "own"):
+            one, same, other, nobody = (
+                asyncio.run(access.admit(origin, ASKED_FOR, headers))
+                for headers in ([BEARER], [BEARER, ("cookie", "t=1")], [("cookie", "t=1")], [])
+            )
+            assert one.person == same.person != other.person
+            assert (len(one.person), nobody.person) == (32, b"")
+
+
+def test_the_names_are_remembered_within_bounds() -> None:
+    for number in range(MOST_PERSONS + 10):
+        PEOPLE._person(b"%d" % number, ())
+    assert len(PEOPLE._persons) == MOST_PERSONS
+
+
+def test_with_one_key_a_name_is_the_same_in_each_process() -> None:
+    names = {Access("credential", key=b"k" * 32).partition([BEARER]) for _ in range(2)}
+    assert len(names) == 1
+    assert names != {Access("credential", key=b"l" * 32).partition([BEARER])}

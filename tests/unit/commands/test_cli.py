@@ -67,6 +67,14 @@ def test_check_says_a_good_configuration_is_good(tmp_path: Path) -> None:
     ]
 
 
+def test_check_warns_of_an_origin_whose_credentials_everybody_can_use(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("origins: [{url: 'http://pacs', credentials: {bearer_file: /token}}]\n")
+    checked = run("check", str(file))
+    assert (checked.returncode, checked.stderr.count("\n")) == (0, 1)
+    assert checked.stderr.startswith("warning: origins: origin: all who reach listen.viewers")
+
+
 def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text("origins:\n  - url: http://pacs/dicom-web\n    timeout: 3\ncache: {bytes: 3 cups}\n")

@@ -511,5 +511,5 @@ def test_a_key_of_the_environment_leaves_the_policy_of_the_file(
     monkeypatch.setenv("PROGRESSIVE_PROXY_ACCESS__TTL", "5")
     assert load(path).access == AccessSettings(policy="ask-origin", ttl=5)
     path.write_text("origins: [{url: http://a}]\naccess: credential\n")
-    with pytest.raises(ConfigurationError, match="only policy ask-origin has this setting"):
+    with pytest.raises(ConfigurationError, match="only policy ask-origin and forward_auth have this setting"):
         load(path)

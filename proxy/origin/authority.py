@@ -1,0 +1,59 @@
+"""Requests to servers that decide about callers: an authorizer, or an issuer of tokens. Bounded in all ways.
+
+The authorizer sees a caller's credentials, so no redirect is followed. If the answer leads back to the proxy
+(RFC 5842 7.2), the request fails as a loop.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import httpx
+
+from proxy.errors import AuthorityFailed, AuthorityTimeout, OriginError, OriginTimeout
+from proxy.frame.supply import Headers
+from proxy.origin.exchange import Exchange, encoded
+from proxy.origin.transport import TransportLimits
+from proxy.wire.via import Via
+
+SECONDS = 5.0
+"""Time for a whole answer."""
+MOST_BYTES = 256 * 1024
+"""Bytes of a body; a longer one is cut off there."""
+LIMITS = TransportLimits(connect=SECONDS, first_byte=SECONDS, stall=SECONDS, connections=64)
+"""Limits of the transport."""
+
+
+class Authority:
+    """A server that decides about callers."""
+
+    def __init__(self, name: str, transport: httpx.AsyncBaseTransport, via: Via) -> None:
+        """`name` stands for the server in messages."""
+        self._name = name
+        self._exchange = Exchange(transport, None, via)
+
+    async def get(self, url: str, headers: Headers) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of the answer. Raises `AuthorityFailed`, `AuthorityTimeout`."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await self._get(url, headers)
+        except (TimeoutError, OriginTimeout, httpx.TimeoutException) as error:
+            raise AuthorityTimeout(f"{self._name} did not answer in time") from error
+        except (OriginError, httpx.TransportError, httpx.InvalidURL) as error:
+            raise AuthorityFailed(f"{self._name} gave no usable answer") from error
+
+    async def _get(self, url: str, headers: Headers) -> tuple[int, Mapping[str, str], bytes]:
+        plain = (*headers, ("accept-encoding", "identity"))
+        response = await self._exchange.send(httpx.Request("GET", url, headers=encoded(plain)))
+        try:
+            body = b""
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    break
+            return response.status_code, response.headers, body[:MOST_BYTES]
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        await self._exchange.aclose()

@@ -1,0 +1,97 @@
+"""Builds from the settings the part that finds callers."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from proxy.access.authorizer import Authorizer, Pairs
+from proxy.access.caller import Access, TokenVerifier
+from proxy.errors import ConfigurationError
+from proxy.origin.authority import LIMITS, Authority
+from proxy.origin.rotation import Files
+from proxy.origin.transport import Tls, Transport
+from proxy.settings.access import AccessSettings
+from proxy.settings.model import Settings
+from proxy.wire.via import Via
+
+FEWEST = 32
+"""Bytes of the shortest key."""
+
+
+def access_of(settings: Settings, via: Via, closing: AsyncExitStack) -> Access:
+    """The part that finds callers. Reads files, which blocks. Raises `ConfigurationError`.
+
+    `closing` gets all that has to be closed at the end.
+    """
+    said = settings.access
+    server = partial(_authority, said, via, closing)
+    return Access(
+        said.policy,
+        settings.forward,
+        said.counted_cookies,
+        key=None if said.key_file is None else key_in(said.key_file),
+        claimed=_claimed(said),
+        verifier=_verifier(said, partial(server, "the issuer of tokens"), closing),
+        authorizer=_authorizer(settings, partial(server, "the authorizer"), closing),
+    )
+
+
+def open_to_all(settings: Settings) -> str | None:
+    """Why all who reach the proxy can read with credentials of its own; None if they can't."""
+    said, names = settings.access, [each.name for each in settings.origins if each.has_own_proof]
+    if not names or said.jwt.is_set or said.forward_auth or settings.listen.tls.client_ca_file:
+        return None
+    return (
+        f"origins: {', '.join(names)}: all who reach listen.viewers ({settings.listen.viewers}) read "
+        "with the proxy's own credentials; set access.jwt, access.forward_auth or listen.tls.client_ca_file, "
+        "unless something before the proxy lets in the right people only"
+    )
+
+
+def key_in(path: Path) -> bytes:
+    """The key in a file: all its bytes. Raises `ConfigurationError`."""
+    try:
+        key = Files((path,), lambda contents: contents[0]).read()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"access.key_file: {error}") from error
+    if len(key) < FEWEST:
+        words = f"has {len(key)} bytes, and a key has at least {FEWEST}, such as from `openssl rand`"
+        raise ConfigurationError(f"access.key_file: {path}: {words}")
+    return key
+
+
+def _claimed(said: AccessSettings) -> Callable[[Pairs], Pairs] | None:
+    if not said.identity.claims:
+        return None
+    from proxy.access.tokens import claimed  # its library takes 9 MiB
+
+    return partial(claimed, said.identity.claims)
+
+
+def _verifier(
+    said: AccessSettings, issuer: Callable[[], Authority], closing: AsyncExitStack
+) -> TokenVerifier | None:
+    if not said.jwt.is_set:
+        return None
+    from proxy.service.tokens import verifier_of  # likewise
+
+    return verifier_of(said.jwt, issuer, closing)
+
+
+def _authorizer(
+    settings: Settings, server: Callable[[], Authority], closing: AsyncExitStack
+) -> Authorizer | None:
+    said = settings.access
+    if said.forward_auth is None:
+        return None
+    scheme = "https" if settings.listen.tls.certificate_file else "http"
+    authorizer = Authorizer(server().get, said.forward_auth, said.ttl, scheme)
+    closing.push_async_callback(authorizer.aclose)
+    return authorizer
+
+
+def _authority(said: AccessSettings, via: Via, closing: AsyncExitStack, name: str) -> Authority:
+    authority = Authority(name, Transport(LIMITS, Tls(said.ca_file)), via)
+    closing.push_async_callback(authority.aclose)
+    return authority
