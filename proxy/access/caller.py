@@ -82,6 +82,11 @@ class Caller:
     forwarded: Pairs = ()
     """Headers that prove the caller in requests that are handed on: the credentials and maybe cookies."""
 
+    @property
+    def person(self) -> bytes:
+        """The name under which the caller's share is counted. All callers without credentials are one."""
+        return self.identity or self.partition
+
 
 class Access:
     """Finds the caller of each request at both listeners."""

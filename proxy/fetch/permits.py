@@ -116,7 +116,7 @@ class Permits:
     def _start(self, name: Name, caller: Caller, key: FrameKey) -> _Probe:
         probe = _Probe(key, asyncio.get_running_loop().create_future())
         probe.said.add_done_callback(lambda said: said.cancelled() or said.exception())
-        asked = OriginRequest(key, caller.credentials, caller.trace, None, caller.identity)
+        asked = OriginRequest(key, caller.credentials, caller.trace, None, caller.identity, caller.person)
 
         def over() -> None:
             if not probe.said.done():  # the task was cancelled
@@ -165,17 +165,18 @@ class Permits:
                     break
         if is_text(claim.label, leading[:IDENTIFYING], claim.total):
             raise OriginMismatch("a text that is labelled as a frame", "text")
-        held = await self._held(asked.key)
+        held = await self._held(asked)
         return held is not None and not _is_same(*held, claim, leading)
 
-    async def _held(self, key: FrameKey) -> tuple[Claim, bytes] | None:
+    async def _held(self, asked: OriginRequest) -> tuple[Claim, bytes] | None:
         """The version that others read, and its first bytes; None if there is none."""
-        fill = self._fills.get(key)
+        fill = self._fills.get(asked.key)
         if fill is None:
-            frame = self._store.get(key)
+            frame = self._store.get(asked.key)
             return (
                 None if frame is None else (frame.identity.claim, _joined(cut(frame.pieces, 0, IDENTIFYING)))
             )
+        fill.demand.join(asked.person)
         with suppress(ProxyError):
             while fill.identity is None:
                 await fill.changed()
