@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from urllib.parse import urlsplit
 
 import httpx
@@ -135,7 +135,8 @@ class Origin:
         outcome, reply, changes = "ok", None, self.missing.changes
         series, asking = self._asking(asked)
         inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held, stale)
-        trying = await self.health.admit()
+        if self.health.is_doubted:
+            await self.health.admit(partial(self.plain.is_answered, asked.credentials))
         try:
             reply = await inquiry.reply()
             answer = await self._answer(reply, held, stage)
@@ -156,11 +157,9 @@ class Origin:
             if isinstance(error, OriginMismatch) and error.reason == "multipart":
                 asking.note_unfit_range()
             outcome = type(error).__name__.removeprefix("Origin").lower()
-            self.health.note(error, trying)
+            self.health.note(error)
             raise
         finally:
-            if trying is not None:
-                self.health.tried(trying)
             self._requests(self.name, stage, outcome).inc()
             if reply is not None:
                 await reply.response.aclose()
