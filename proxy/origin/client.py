@@ -23,7 +23,7 @@ from proxy.errors import (
 from proxy.frame.identity import Claim, Lease
 from proxy.frame.supply import Answer, OriginRequest
 from proxy.origin.answer import Believed, believe, ends_with_connection, label_of
-from proxy.origin.bodies import Bodies
+from proxy.origin.bodies import Bodies, LeastRate
 from proxy.origin.codings import without_false
 from proxy.origin.exchange import Exchange
 from proxy.origin.forms import Asking, OriginReport
@@ -60,6 +60,7 @@ class Origin:
         forwards: int,
         keeps_labels: bool = False,
         window: Window | None = None,
+        least_rate: LeastRate | None = None,
         is_trusted: bool = False,
         via: Via | None = None,
     ) -> None:
@@ -84,7 +85,7 @@ class Origin:
         self.missing = Missing()
         """The frames that it lacks, as it said a moment ago."""
         self._exchange = Exchange(transport, auth, self.via)
-        self._bodies = Bodies(name, max_frame_bytes, telemetry)
+        self._bodies = Bodies(name, max_frame_bytes, least_rate or LeastRate(), telemetry)
         self.plain = PlainRequests(
             name,
             self._base,

@@ -38,6 +38,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.OriginMismatch: 502,
     errors.OriginChanged: 502,
     errors.OriginTimeout: 504,
+    errors.OriginStalled: 504,
     errors.ShuttingDown: 503,
     errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,
