@@ -24,6 +24,7 @@ ProxyError
 ├── OriginError               the origin failed
 │   ├── OriginUnreachable     no connection, or it was refused
 │   ├── OriginTimeout         silent for longer than its limit
+│   │   └── OriginStalled     silent inside a body, or slower than the least rate
 │   ├── OriginRefused         a 4xx status, or a redirect to another host; carries it
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
 │   ├── OriginFull            as many forwarded requests as are allowed at once
@@ -154,6 +155,10 @@ class OriginUnreachable(OriginError):
 
 class OriginTimeout(OriginError):
     """The origin sent nothing for longer than its limit."""
+
+
+class OriginStalled(OriginTimeout):
+    """The body of a response stands still, or comes more slowly than the least rate."""
 
 
 class OriginRefused(OriginError):

@@ -83,7 +83,7 @@ def retrieval_of(
     picture. With `is_made`, the proxy makes the alternate even if the origin might have it.
     """
     key = address.key(caller)
-    asked = OriginRequest(key, caller.credentials, caller.trace, validators, caller.identity)
+    asked = OriginRequest(key, caller.credentials, caller.trace, validators, caller.identity, caller.person)
     if address.target is not None:
         first, stop, is_completed = address.target, address.target, False
     is_made = is_made or alternates.is_made(key)

@@ -22,7 +22,9 @@ class Ranked(Protocol):
     """A demand as the gate sees it."""
 
     followers: set[Follower]
-    """Told to `move` when the rank may have changed."""
+    """Told to `move` when the rank may have changed, or when another caller came."""
+    persons: dict[bytes, None]
+    """The callers who wanted the frame, in the order in which they came."""
 
     def rank(self, is_first: bool) -> Rank:
         """The rank of a fetch now; `is_first` until its first bytes are in."""
@@ -31,7 +33,10 @@ class Ranked(Protocol):
 class Demand:
     """The viewers and plans that want one frame."""
 
-    def __init__(self, planned: Rank | None = None) -> None:
+    def __init__(self, person: bytes, planned: Rank | None = None) -> None:
+        """`person` is the caller who wants the frame first."""
+        self.persons: dict[bytes, None] = {person: None}
+        """The callers who wanted the frame, in the order in which they came."""
         self.planned = planned
         """Rank of the plan that wants the frame, as long as no viewer has asked for it."""
         self.plans = 0
@@ -43,7 +48,7 @@ class Demand:
         self.is_short = False
         """True if the length is known, and fewer bytes than a window follow the first bytes."""
         self.followers: set[Follower] = set()
-        """Told to `move` when the rank may have changed."""
+        """Told to `move` when the rank may have changed, or when another caller came."""
         self._sent: list[tuple[int, int | None]] = []
         """For each response that is being sent, the bytes from which it begins and up to which it goes."""
         self._came = 0
@@ -69,13 +74,27 @@ class Demand:
         is_whole = not self._is_seen_early and (is_first or self.is_short)
         return Rank(Turn.VIEWER_WHOLE if is_whole else Turn.VIEWER_COMPLETION, self._came)
 
-    def view(self, number: int, *, is_first_enough: bool, is_early: bool, has_first: bool) -> bool:
+    def join(self, person: bytes) -> None:
+        """A caller waits for the frame."""
+        if person not in self.persons:
+            self.persons[person] = None
+            self._move()
+
+    def plan(self, person: bytes) -> None:
+        """One more plan wants the frame."""
+        self.plans += 1
+        self.join(person)
+
+    def view(
+        self, person: bytes, number: int, *, is_first_enough: bool, is_early: bool, has_first: bool
+    ) -> bool:
         """A viewer wants the frame, so it is no longer only planned. Returns True if the viewer is a reader.
 
         A viewer for which the first bytes are enough is not a reader. The lower `number` of two viewers came
         first. `is_early` is True if the viewer wants a first picture, `has_first` if the first bytes are in.
         """
         self.planned = None
+        self.persons[person] = None
         self._is_seen_early |= is_early
         if not is_first_enough:
             if not self.readers:

@@ -65,7 +65,7 @@ class Fill:
         self.identity: Identity | None = None
         self.error: ProxyError | None = None
         self.has_resumed = False
-        self.demand = Demand(planned)
+        self.demand = Demand(order.asked.person, planned)
         """The viewers and plans that want the frame."""
         self._counted = 0
         self._first_piece = min(first or order.named_first, order.named_first)
@@ -107,14 +107,13 @@ class Fill:
             self.demand.want(stop)
         self._notify()
 
-    def view(self, stop: Stop | None) -> bool:
+    def view(self, stop: Stop | None, person: bytes) -> bool:
         """A viewer wants the frame up to `stop`. Returns True if it counts as a reader until it leaves."""
         is_first_enough = isinstance(stop, int) and stop <= self._first_piece
+        is_early = is_first_enough or isinstance(stop, ResolutionTarget)
+        number = next(self.order.source.gate.numbers)
         return self.demand.view(
-            next(self.order.source.gate.numbers),
-            is_first_enough=is_first_enough,
-            is_early=is_first_enough or isinstance(stop, ResolutionTarget),
-            has_first=self.has_first,
+            person, number, is_first_enough=is_first_enough, is_early=is_early, has_first=self.has_first
         )
 
     def count_for_plan(self, stop: int) -> int:

@@ -19,6 +19,7 @@ from proxy.errors import (
     OriginHungUp,
     OriginMismatch,
     OriginRefused,
+    OriginStalled,
     PlanCancelled,
     ProxyError,
     ShuttingDown,
@@ -29,7 +30,7 @@ from proxy.fetch.gate import Seat
 from proxy.fetch.learned import Learned
 from proxy.fetch.order import FillOrder, first_fetch
 from proxy.fetch.patience import Patience
-from proxy.fetch.tasks import Tasks
+from proxy.fetch.tasks import Tasks, cause_of
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
@@ -123,13 +124,13 @@ class Fills:
                 await self._carry_out(fill)
             self._end(fill, None)
         except* OriginMismatch as group:
-            self._refuse(fill, _cause(group), heal)
+            self._refuse(fill, cause_of(group), heal)
         except* ProxyError as group:
-            error = _cause(group)
+            error = cause_of(group)
             self._revoke(fill.order.asked, error)
             self._end(fill, error)
         except* Exception as group:
-            _log.error("a fill ended because of a fault inside the proxy", exc_info=_cause(group))
+            _log.error("a fill ended because of a fault inside the proxy", exc_info=cause_of(group))
             self._end(fill, OriginFailed("a fault inside the proxy"))
 
     def _end_if_left(self, fill: Fill) -> None:
@@ -157,7 +158,7 @@ class Fills:
             await self._fetch(fill, span, is_first=fill.is_first(span))
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
-        """Runs one fetch. Resumes it once after a hang-up; retries it if the origin was busy or failed."""
+        """Runs one fetch. Resumes it once if it broke off; retries it if the origin was busy or failed."""
         start, stop, origin, patience = span.start, span.stop, fill.order.key.origin, Patience(fill)
         is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
@@ -168,13 +169,13 @@ class Fills:
                 if not fill.askers.pass_on(asked, error):
                     self._close(fill, asked)
                     raise
-            except OriginHungUp:
+            except (OriginHungUp, OriginStalled):
                 if is_anew:
                     raise
                 if span.start == 0 and fill.claim is not None:
                     stop = fill.answered  # the response may be longer or shorter than the request
                 if stop is not None and fill.size >= stop:
-                    return None  # it hung up within the envelope after the frame
+                    return None  # it broke off within the envelope after the frame
                 if fill.has_resumed or fill.claim is None or fill.claim.validator is None:
                     raise
                 fill.has_resumed = True
@@ -290,11 +291,3 @@ class Fills:
     def _heal(self, fill: Fill) -> None:
         order = replace(fill.order, asked=fill.askers.now, first=None, is_stale=False)
         self._start(order, None, None, fill.demand.planned, None)
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:
-    first = group.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return _cause(first)
-    assert isinstance(first, Exception)
-    return first if isinstance(first, ProxyError) else OriginFailed(repr(first))

@@ -1,5 +1,7 @@
 """Order of the fetches at one origin: viewers before plans, first fetches before completions.
 
+If two callers wait with the same turn, the one that had less goes first (`proxy.fetch.waiting`).
+
 A fetch holds a seat until its response has ended. The last quarter of the seats is reserved for viewers that
 have no picture yet, so such a viewer need not wait for one. Plans leave half of the seats to viewers.
 
@@ -14,21 +16,21 @@ which no viewer waits are also the first fetches that viewers are about to ask f
 While first bytes of a higher rank arrive, the gate stops reading large completions, until only a window of
 the completion is left.
 
-No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out. Each event costs
-O(log n) for n waiting fetches. A fetch gets its rank when it comes and when told to `move`.
+No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out, of each caller in
+rotation. Each event costs O(log n) for n waiting fetches. A fetch gets its rank when it comes and in `move`.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from heapq import heappop, heappush
 from itertools import count
 from time import perf_counter
 
 from proxy.fetch.account import NOTHING, Account, FetchSize
 from proxy.fetch.demand import Ranked
 from proxy.fetch.firsts import Firsts
-from proxy.fetch.turns import Rank, Turn
+from proxy.fetch.turns import Turn
+from proxy.fetch.waiting import LEAST_COST, Queue, Waiting
 from proxy.origin.concurrency import GENTLE, STEP, Concurrency
 from proxy.origin.window import Clock, Quota, Window
 from proxy.telemetry.telemetry import Telemetry
@@ -62,8 +64,10 @@ class Seat:
         self.rank = demand.rank(is_first)
         """The rank when the seat last moved."""
         self._turns = self.rank.turn, demand.rank(False).turn
-        self.entry = 0
-        """Number of the current entry in the heap; others of this seat are ignored."""
+        self.persons = demand.persons
+        """The callers who wanted the frame."""
+        self.entry = self.queued = 0  # see `WaitingFetch`
+        self._payer: Queue[Seat] | None = None
         self.heard_at = 0.0
         """When the request went out, or when the last bytes came, if they have."""
 
@@ -80,6 +84,8 @@ class Seat:
             self.rank, self._turns = rank, (rank.turn, rest.turn)
             self._expect(size)
             self._gate.moved(self)
+        elif self.entry:
+            self._gate.waiting.join(self)
 
     async def wait(self) -> None:
         """Waits until the gate gives the seat."""
@@ -93,12 +99,16 @@ class Seat:
         self.is_given, self.heard_at = True, now
         self._expect(self._size())
         self.first_size = self.size.first
+        self._payer = self._gate.waiting.go(self, self.to_come)
         self._arrival = self._gate.window.asked(now, was_idle=was_idle)
 
     def begun(self) -> None:
         """The headers of the response are in, so its size is known."""
         self._gate.window.began(self._arrival, self._gate.clock())
+        before = self.to_come
         self._expect(self._size())
+        if self._payer is not None:
+            self._payer.due += max(0, self.to_come - max(before, LEAST_COST))
         self.move()
 
     def arrived(self, size: int) -> None:
@@ -156,12 +166,9 @@ class Gate:
         self._kept_for_first = max(1, seats // 4)
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
         self._quota = Quota(per_second)
-        self._waiting: dict[Seat, None] = {}
-        """Waiting seats in the order in which they came."""
-        self._heap: list[tuple[Rank, int, int, Seat]] = []
-        """Waiting seats by rank; an entry counts only if it is the last one of its seat."""
-        self._entries, self._running = count(1), set[Seat]()
-        self.account = Account()
+        self.waiting: Waiting[Seat] = Waiting()
+        self._running: set[Seat] = set()
+        self.account: Account = Account()
         self.firsts = Firsts(self.window, clock, self.call_next)
         """First fetches that run."""
         self._blocked: Turn | None = None
@@ -188,8 +195,7 @@ class Gate:
         came = self.clock()
         demand.followers.add(seat)
         try:
-            self._waiting[seat] = None
-            self._push(seat)
+            self.waiting.place(seat)
             self.call_next()
             if not seat.is_given:
                 self._set_alarm()
@@ -201,8 +207,7 @@ class Gate:
             self._leave(seat)
 
     def _leave(self, seat: Seat) -> None:
-        self._waiting.pop(seat, None)
-        seat.entry = 0
+        self.waiting.leave(seat)
         if seat.is_given:
             self._running.discard(seat)
             self._free += 1
@@ -211,23 +216,14 @@ class Gate:
 
     def moved(self, seat: Seat) -> None:
         """The rank of a seat has changed."""
-        if seat in self._waiting:
-            self._push(seat)
+        if seat.entry:
+            self.waiting.place(seat)
         self.call_next()
-
-    def _push(self, seat: Seat) -> None:
-        seat.entry = next(self._entries)
-        heappush(self._heap, (seat.rank, seat.number, seat.entry, seat))
-
-    def _next(self) -> Seat | None:
-        while self._heap and self._heap[0][3].entry != self._heap[0][2]:
-            heappop(self._heap)
-        return self._heap[0][3] if self._heap else None
 
     def call_next(self) -> None:
         """Lets waiting fetches go out by rank, as many as may go now."""
         self._blocked = None
-        while (seat := self._next()) is not None:
+        while (seat := self.waiting.first()) is not None:
             if not self._has_room(seat.rank.turn):
                 self._blocked = seat.rank.turn
                 return
@@ -248,8 +244,6 @@ class Gate:
 
     def _give(self, seat: Seat) -> None:
         now = self.clock()
-        del self._waiting[seat]
-        seat.entry = 0
         seat.give(now, was_idle=not self._running)
         self._running.add(seat)
         if seat.is_first:
@@ -288,13 +282,15 @@ class Gate:
         self.call_next()
 
     def _set_alarm(self) -> None:
-        if self._alarm is None and self._waiting:
+        if self._alarm is None and len(self.waiting):
             self._alarm = asyncio.get_running_loop().call_later(HELD_AT_MOST, self._let_one_go)
 
     def _let_one_go(self) -> None:
         self._alarm = None
-        kept = self._kept_for_first
-        able = (seat for seat in self._waiting if self._free > max(kept, self._kept_from(seat.rank.turn)))
-        if not self._is_over_quota() and (longest := next(able, None)) is not None:
+        longest = None if self._is_over_quota() else self.waiting.longest(self._may_be_let_go)
+        if longest is not None:
             self._give(longest)
         self._set_alarm()
+
+    def _may_be_let_go(self, seat: Seat) -> bool:
+        return self._free > max(self._kept_for_first, self._kept_from(seat.rank.turn))

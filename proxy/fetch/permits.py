@@ -19,6 +19,7 @@ from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
 from proxy.cache.store import Store
 from proxy.errors import OriginMismatch, OriginRefused, ProxyError, ShuttingDown
 from proxy.fetch.fills import Fills
+from proxy.fetch.places import Places
 from proxy.fetch.tasks import Tasks
 from proxy.frame.frame import cut
 from proxy.frame.identity import IDENTIFYING, Claim
@@ -31,6 +32,8 @@ from proxy.wire.text import is_text
 
 AT_ONCE = 64
 """Most probes that ask an origin at once; others wait."""
+MOST_EACH = 16
+"""Most of them for one caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Permits:
         self._fills = fills
         self._probed = telemetry.metrics.access_probes
         self._probes: dict[Name, _Probe] = {}
-        self._places = {name: asyncio.Semaphore(AT_ONCE) for name in origins}
+        self._places = {name: Places(AT_ONCE, MOST_EACH) for name in origins}
         self.tasks: Tasks[asyncio.Future[Yes]] = Tasks()
 
     def knows(self, caller: Caller, study: str) -> bool:
@@ -116,7 +119,7 @@ class Permits:
     def _start(self, name: Name, caller: Caller, key: FrameKey) -> _Probe:
         probe = _Probe(key, asyncio.get_running_loop().create_future())
         probe.said.add_done_callback(lambda said: said.cancelled() or said.exception())
-        asked = OriginRequest(key, caller.credentials, caller.trace, None, caller.identity)
+        asked = OriginRequest(key, caller.credentials, caller.trace, None, caller.identity, caller.person)
 
         def over() -> None:
             if not probe.said.done():  # the task was cancelled
@@ -155,7 +158,7 @@ class Permits:
         """True if the origin shows this caller another version than the one held. Raises `OriginError`."""
         origin, leading = self._origins[asked.key.origin], b""
         async with (
-            self._places[asked.key.origin],
+            self._places[asked.key.origin].place(asked.person),
             origin.fetch(asked, Span(0, IDENTIFYING), None, "probe") as answer,
         ):
             claim = answer.claim
@@ -165,17 +168,18 @@ class Permits:
                     break
         if is_text(claim.label, leading[:IDENTIFYING], claim.total):
             raise OriginMismatch("a text that is labelled as a frame", "text")
-        held = await self._held(asked.key)
+        held = await self._held(asked)
         return held is not None and not _is_same(*held, claim, leading)
 
-    async def _held(self, key: FrameKey) -> tuple[Claim, bytes] | None:
+    async def _held(self, asked: OriginRequest) -> tuple[Claim, bytes] | None:
         """The version that others read, and its first bytes; None if there is none."""
-        fill = self._fills.get(key)
+        fill = self._fills.get(asked.key)
         if fill is None:
-            frame = self._store.get(key)
+            frame = self._store.get(asked.key)
             return (
                 None if frame is None else (frame.identity.claim, _joined(cut(frame.pieces, 0, IDENTIFYING)))
             )
+        fill.demand.join(asked.person)
         with suppress(ProxyError):
             while fill.identity is None:
                 await fill.changed()

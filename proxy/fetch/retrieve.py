@@ -121,10 +121,12 @@ class Retrieve:
             opened.askers.join(wanted.asked)
             source = OwnView(reader, opened.askers, wanted.asked.identity)
         if wanted.planned is not None:
-            opened.demand.plans += 1
+            opened.demand.plan(wanted.asked.person)
             is_planned = opened.demand.planned is not None
             return Reading(source, outcome, reader.leave, opened, is_planned=is_planned)
-        return Reading(source, outcome, reader.leave, opened, is_read=opened.view(wanted.stop))
+        return Reading(
+            source, outcome, reader.leave, opened, is_read=opened.view(wanted.stop, wanted.asked.person)
+        )
 
     def _open(self, wanted: Retrieval) -> tuple[Frame | Fill, CacheOutcome]:
         if wanted.is_alone:

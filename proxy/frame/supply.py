@@ -25,6 +25,8 @@ class OriginRequest:
     """The check that a completion must pass. None means strict if there is a strong validator."""
     identity: bytes = b""
     """The caller by a digest, if the origin has to let it read first; else empty."""
+    person: bytes = b""
+    """The name of the caller for its fair share."""
 
     @property
     def path(self) -> str:

@@ -1,22 +1,39 @@
-"""The bodies of an origin's responses as they arrive: counted, decoded if need be, and bounded."""
+"""The bodies of an origin's responses as they arrive: counted, decoded if need be, and bounded.
 
+A body of a frame has to come at a least rate, so that nobody holds seats for good with responses that never
+end. Only the time counts in which the proxy waits for bytes. While a body is not read, it may stand still.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import cache
 
 import httpx
 
-from proxy.errors import OriginHungUp, OriginMismatch, OriginTimeout
+from proxy.errors import OriginHungUp, OriginMismatch, OriginStalled
 from proxy.origin.codings import undone
 from proxy.telemetry.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class LeastRate:
+    """The rate at which a body has to come."""
+
+    per_second: int = 0
+    """Bytes a second; 0 is no limit."""
+    over: float = 30.0
+    """Seconds of waiting for bytes after which the rate is looked at."""
 
 
 class Bodies:
     """Reads the bodies of one origin."""
 
-    def __init__(self, origin: str, most: int, telemetry: Telemetry) -> None:
-        """`most` is the bytes of the largest body that is held."""
+    def __init__(self, origin: str, most: int, least: LeastRate, telemetry: Telemetry) -> None:
+        """`most` is the bytes of the largest body that is held. Bodies of frames come at the `least` rate."""
         self._origin = origin
         self._most = most
+        self._least = least
         self._received = cache(telemetry.metrics.origin_bytes.labels)
 
     async def arriving(
@@ -25,16 +42,29 @@ class Bodies:
         """The body as it arrives. Its content coding is undone unless `is_raw`. Raises `OriginError`."""
         received = self._received(self._origin, stage)
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        raw = aiter(response.stream)
+        raw = aiter(response.stream) if stage == "pass" else self._at_least_rate(response.stream)
         coding = "" if is_raw else response.headers.get("content-encoding", "")
         try:
             async for chunk in undone(raw, coding) if coding else raw:
                 received.inc(len(chunk))
                 yield chunk
         except httpx.TimeoutException as error:
-            raise OriginTimeout("the origin fell silent inside a body") from error
+            raise OriginStalled("the origin fell silent inside a body") from error
         except httpx.TransportError as error:
             raise OriginHungUp("the body ended before its announced length") from error
+
+    async def _at_least_rate(self, body: httpx.AsyncByteStream) -> AsyncIterator[bytes]:
+        clock, least, waited, size = asyncio.get_running_loop().time, self._least, 0.0, 0
+        began = clock()
+        async for chunk in body:
+            waited += clock() - began
+            size += len(chunk)
+            yield chunk
+            if waited >= least.over:
+                if size < least.per_second * waited:
+                    raise OriginStalled("the origin sent a body more slowly than timeouts.least_rate")
+                waited, size = 0.0, 0
+            began = clock()
 
     async def bounded(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The same body. Raises `OriginMismatch` if it is longer than a frame may be."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,7 +23,7 @@ from proxy.errors import (
 from proxy.frame.identity import Claim, Lease
 from proxy.frame.supply import Answer, OriginRequest
 from proxy.origin.answer import Believed, believe, ends_with_connection, label_of
-from proxy.origin.bodies import Bodies
+from proxy.origin.bodies import Bodies, LeastRate
 from proxy.origin.codings import without_false
 from proxy.origin.exchange import Exchange
 from proxy.origin.forms import Asking, OriginReport
@@ -60,6 +60,7 @@ class Origin:
         forwards: int,
         keeps_labels: bool = False,
         window: Window | None = None,
+        least_rate: LeastRate | None = None,
         is_trusted: bool = False,
         via: Via | None = None,
     ) -> None:
@@ -84,7 +85,7 @@ class Origin:
         self.missing = Missing()
         """The frames that it lacks, as it said a moment ago."""
         self._exchange = Exchange(transport, auth, self.via)
-        self._bodies = Bodies(name, max_frame_bytes, telemetry)
+        self._bodies = Bodies(name, max_frame_bytes, least_rate or LeastRate(), telemetry)
         self.plain = PlainRequests(
             name,
             self._base,
@@ -135,7 +136,8 @@ class Origin:
         outcome, reply, changes = "ok", None, self.missing.changes
         series, asking = self._asking(asked)
         inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held, stale)
-        trying = await self.health.admit()
+        if self.health.is_doubted:
+            await self.health.admit(partial(self.plain.is_answered, asked.credentials))
         try:
             reply = await inquiry.reply()
             answer = await self._answer(reply, held, stage)
@@ -156,11 +158,9 @@ class Origin:
             if isinstance(error, OriginMismatch) and error.reason == "multipart":
                 asking.note_unfit_range()
             outcome = type(error).__name__.removeprefix("Origin").lower()
-            self.health.note(error, trying)
+            self.health.note(error)
             raise
         finally:
-            if trying is not None:
-                self.health.tried(trying)
             self._requests(self.name, stage, outcome).inc()
             if reply is not None:
                 await reply.response.aclose()

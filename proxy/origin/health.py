@@ -1,35 +1,45 @@
 """The health of an origin: it decides if the origin is asked for frames now, and if a request may be retried.
 
-    well ── FAILURES in a row ──► resting ── REST seconds ──► one request tries it ──► well, or resting again
-                                     └── a forwarded request is answered ─────────────► well
+    well ── FAILURES in a row ──► doubted ── no answer to a question ──► resting ── REST seconds ──► doubted
+      ▲                              │ it answers the question, or any request         │
+      └──────────────────────────────┴─────────────────────────────────────────────────┘
+
+Some frames may fail again and again at an origin that is well. So before it rests, the proxy asks it a small
+question, with the credentials of the request that comes next. Only if it has no answer to that either, it
+rests.
 
 While the origin rests, a viewer that needs it gets an error at once, instead of waiting for a timeout. Frames
-that are held are still served. While one request tries the origin, all others wait for its outcome, for
-`LONGEST_TRY` seconds at most. Forwarded requests count as successes and failures too, and are never delayed.
+that are held are still served. After the rest, one request asks the question again, and all others wait for
+the outcome, for `LONGEST_QUESTION` seconds at most. Forwarded requests count too, and are never delayed.
 
 Retries are limited to a tenth of the requests that succeeded, so that an origin in trouble does not get twice
 the load.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
 from proxy.telemetry.telemetry import Telemetry
 
 FAILURES = 5
-"""Failures in a row after which the origin rests."""
+"""Failures in a row after which the origin is doubted."""
 REST = 5.0
 """Seconds for which the origin rests."""
-LONGEST_TRY = 10.0
-"""Seconds for which others wait for a request that tries a resting origin, from its start."""
-PAUSE = 1.0
-"""Retry-After, in seconds, for a request that did not get the outcome of a try."""
+LONGEST_QUESTION = 10.0
+"""Seconds after which a question counts as not answered."""
 MOST_AGAIN = 10.0
 """Retries that are allowed before any request has succeeded, and the most that can be saved up."""
 AGAIN_FOR_EACH = 0.1
 """Retries that each success adds."""
+Question = Callable[[], Awaitable[bool]]
+"""Asks the origin something that it can answer if it is well. Returns True if it did, whatever it said."""
+
+
+def is_down(status: int) -> bool:
+    """True if a status says that a gateway did not reach the origin behind it."""
+    return status in (502, 504)
 
 
 class Health:
@@ -38,9 +48,8 @@ class Health:
     def __init__(self, origin: str, telemetry: Telemetry, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._failures = 0
-        self._rests_until = 0.0
-        self._trying: asyncio.Event | None = None
-        self._tries_until = 0.0
+        self._rests_until: float | None = None
+        self._asked: asyncio.Event | None = None
         self._again = MOST_AGAIN
         # Both are 0 until the origin has answered.
         self._up = telemetry.metrics.origin_up.labels(origin)
@@ -49,38 +58,42 @@ class Health:
         """True if the origin has answered since the start."""
 
     @property
-    def is_resting(self) -> bool:
-        """True if the origin has failed so often that it is not asked."""
+    def is_doubted(self) -> bool:
+        """True if the last requests failed, so that each request has to be admitted."""
         return self._failures >= FAILURES
 
-    async def admit(self) -> asyncio.Event | None:
-        """Waits until the origin may be asked. If this request tries it, returns the event for `tried`.
+    @property
+    def is_resting(self) -> bool:
+        """True if the origin answered nothing, so that it is not asked."""
+        return self._rests_until is not None
 
-        Raises `OriginBusy` while the origin rests, and if the request that tries it fails or takes too long.
-        """
-        while self.is_resting and self._trying is not None:
-            try:
-                async with asyncio.timeout(max(0.0, self._tries_until - self._clock())):
-                    await self._trying.wait()
-            except TimeoutError:
-                raise OriginBusy(503, PAUSE) from None
-        return self.ask()
+    async def admit(self, question: Question) -> None:
+        """Returns once the origin may be asked. Raises `OriginBusy` if it rests."""
+        while self.is_doubted:
+            if self._asked is not None:
+                if not self.is_resting:
+                    return  # as long as nothing is known, nobody waits for another request's question
+                await self._asked.wait()
+            elif (left := (self._rests_until or 0.0) - self._clock()) > 0:
+                raise OriginBusy(503, left)
+            else:
+                await self._ask(question)
 
-    def ask(self) -> asyncio.Event | None:
-        """Like `admit`, but does not wait: also raises `OriginBusy` while another request tries it."""
-        if not self.is_resting:
-            return None
-        left = PAUSE if self._trying is not None else self._rests_until - self._clock()
-        if left > 0:
-            raise OriginBusy(503, left)
-        self._tries_until = self._clock() + LONGEST_TRY
-        self._trying = asyncio.Event()
-        return self._trying
-
-    def tried(self, trying: asyncio.Event) -> None:
-        """A request that tried the origin has ended. If it was cancelled, the next request tries."""
-        if self._trying is trying:
-            self._end_try()
+    async def _ask(self, question: Question) -> None:
+        """Asks the question. If this request is cancelled meanwhile, the next one asks."""
+        asked = self._asked = asyncio.Event()
+        try:
+            async with asyncio.timeout(LONGEST_QUESTION):
+                is_answered = await question()
+        except TimeoutError:
+            is_answered = False
+        finally:
+            self._asked = None
+            asked.set()
+        if is_answered:
+            self._is_there()
+        elif self.is_doubted:  # it has answered no other request meanwhile
+            self._rests_until = self._clock() + REST
 
     def well(self) -> None:
         """The origin answered."""
@@ -88,23 +101,17 @@ class Health:
         self._reach()
         self._is_there()
 
-    def note(self, error: OriginError, trying: asyncio.Event | None = None) -> None:
-        """A request failed. That counts if the origin is down or in trouble, but not if it limits (429).
-
-        `trying` is the event from `admit`. Only a failure of such a request makes a rest longer. Otherwise
-        callers could prolong the rest for ever.
-        """
-        is_trouble = isinstance(error, OriginBusy) and error.status in (502, 504)
-        if not is_trouble and not isinstance(error, OriginUnreachable | OriginTimeout):
-            if isinstance(error, OriginRefused):
-                self._reach()
-            self._is_there()
+    def note(self, error: OriginError) -> None:
+        """A request failed. That counts if the origin is down or in trouble, but not if it limits (429)."""
+        is_trouble = isinstance(error, OriginBusy) and is_down(error.status)
+        if is_trouble or isinstance(error, OriginUnreachable | OriginTimeout):
+            self._failures += 1
+            if self.is_doubted:
+                self._up.set(0)
             return
-        self._failures += 1
-        if self._failures == FAILURES or (trying is not None and trying is self._trying):
-            self._rests_until = self._clock() + REST
-            self._up.set(0)
-            self._end_try()
+        if isinstance(error, OriginRefused):
+            self._reach()
+        self._is_there()
 
     def _reach(self) -> None:
         if not self.was_reached:
@@ -112,14 +119,8 @@ class Health:
             self._reached.set(1)
 
     def _is_there(self) -> None:
-        self._failures = 0
+        self._failures, self._rests_until = 0, None
         self._up.set(int(self.was_reached))
-        self._end_try()
-
-    def _end_try(self) -> None:
-        if self._trying is not None:
-            self._trying.set()
-            self._trying = None
 
     def may_ask_again(self) -> bool:
         """Counts a retry, and returns True if a failed request may be retried now."""

@@ -17,9 +17,12 @@ from proxy.frame.supply import Headers
 from proxy.origin.answer import check_status
 from proxy.origin.bodies import Bodies
 from proxy.origin.exchange import Exchange, encoded
-from proxy.origin.health import Health
+from proxy.origin.health import Health, is_down
 from proxy.origin.window import Window
 from proxy.telemetry.telemetry import Telemetry
+
+SMALL = "studies?limit=1"
+"""A question that any origin answers, if only with an error."""
 
 
 class PlainRequests:
@@ -123,8 +126,17 @@ class PlainRequests:
 
     async def _greet(self) -> None:
         try:
-            response, _ = await self._read("studies?limit=1", ())
+            response, _ = await self._read(SMALL, ())
         except OriginRefused:  # it redirects elsewhere, as to where people log in
             return
         if response.status_code >= 500:
             raise OriginFailed(f"the origin answered {response.status_code}")
+
+    async def is_answered(self, credentials: Headers) -> bool:
+        """True if the origin, or a gateway before it, answers a small question, whatever it says."""
+        try:
+            response = await self._passed(self._exchange.get(f"{self._base}/{SMALL}", credentials))
+        except OriginError as error:
+            return isinstance(error, OriginRefused)
+        await response.aclose()
+        return not is_down(response.status_code)

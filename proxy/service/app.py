@@ -30,6 +30,7 @@ from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.fetch.supplier import GatedSupplier, Suppliers
 from proxy.frame.scope import FrameScope
+from proxy.origin.bodies import LeastRate
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
 from proxy.origin.forms import OriginReport
@@ -178,6 +179,7 @@ class App:
             forwards=origin.limits.forwarded,
             keeps_labels=origin.labels == "origin",
             window=window,
+            least_rate=LeastRate(origin.timeouts.least_rate, origin.timeouts.stall),
             is_trusted=origin.trust == "dicom",
             via=self._via,
         )

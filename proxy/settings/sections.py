@@ -29,6 +29,8 @@ class Timeouts(FrozenModel):
     """Maximum seconds until the headers of the origin's response arrive."""
     stall: float = Field(30.0, gt=0)
     """Maximum seconds between two chunks of the origin's response."""
+    least_rate: ByteCount = Field(1024, ge=0)
+    """Minimum bytes per second of a frame's response over `stall` seconds; a slower one counts as silent."""
 
 
 class Limits(FrozenModel):

@@ -93,8 +93,7 @@ class Metrics:
         )
         self.origin_up = Gauge(
             "progressive_proxy_origin_up",
-            "1 while the proxy sends requests to an origin, 0 before the origin's first response and while "
-            "the proxy pauses after repeated failures.",
+            "1 while an origin responds, 0 before the origin's first response and after repeated failures.",
             ("origin",),
             registry=self.registry,
         )

@@ -41,6 +41,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.OriginTimeout: 504,
     errors.AuthorityFailed: 502,
     errors.AuthorityTimeout: 504,
+    errors.OriginStalled: 504,
     errors.ShuttingDown: 503,
     errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,

@@ -122,7 +122,7 @@ async def test_whole_frames_come_one_after_the_other_if_they_are_short(
             viewers.append(asyncio.ensure_future(home.viewer.get(frame_of(image))))
             await home.until_inside(image + 1)
         # Two first fetches exceed the window. Their responses have begun, so both completions may start.
-        await home.until(lambda: len(home.app.suppliers["pacs"].gate._waiting) == 4)
+        await home.until(lambda: len(home.app.suppliers["pacs"].gate.waiting) == 4)
         assert origin.ranges == [FIRST, FIRST]
         barrier.set()
         assert [(await viewer).status_code for viewer in viewers] == [200] * 4

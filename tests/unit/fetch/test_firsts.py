@@ -22,6 +22,7 @@ class Ranks(Ranked):
     """A fetch that keeps its turn."""
 
     def __init__(self, turn: Turn) -> None:
+        self.persons: dict[bytes, None] = {b"": None}
         self.followers: set[Follower] = set()
         self._turn = turn
 

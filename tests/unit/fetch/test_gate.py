@@ -35,6 +35,7 @@ class Ranks:
 
     def __init__(self, rank: Rank) -> None:
         self.followers: set[Follower] = set()
+        self.persons: dict[bytes, None] = {b"": None}
         self.now = rank
         self.asked = 0
 
@@ -520,7 +521,7 @@ async def test_whoever_comes_and_leaves_in_the_end_all_seats_are_back(seed: int)
         results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
     is_at_rest(gate, seats)
-    assert not gate._waiting
+    assert not len(gate.waiting)
 
 
 async def test_viewers_go_before_plans_and_first_fetches_before_completions() -> None:

@@ -153,7 +153,8 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "unknown keys below an origin": (
         "origins:\n- url: http://a\n  limits:\n    inflight: 2\n  timeouts: {total: 2}\n",
         [
-            "f.yaml:5: origins.0.timeouts.total: unknown key; the keys are connect, first_byte, stall",
+            "f.yaml:5: origins.0.timeouts.total: unknown key; "
+            "the keys are connect, first_byte, stall, least_rate",
             "f.yaml:4: origins.0.limits.inflight: unknown key; "
             "the keys are in_flight, per_second, forwarded, frame_bytes",
         ],

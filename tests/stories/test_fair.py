@@ -1,0 +1,105 @@
+"""Several callers at one origin: each gets its share, and none waits until another has had everything."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from proxy.fetch.permits import MOST_EACH
+from tests.guarded_origin import OTHER_STUDY, SERIES, SINGLE, Guarded, GuardedOrigin, guarded, who_asks
+from tests.scripted_origin import UID, Asked, Reply, codestream, frame_of, honest
+
+pytestmark = pytest.mark.anyio
+
+FIRST, PROBE = "bytes=0-65535", "bytes=0-4095"
+SEATS = 4
+MANY = 12
+BODIES = [codestream(30_000 + number, number) for number in range(MANY)]
+
+
+class Standing(GuardedOrigin):
+    """An origin for some callers that lets each request for a frame wait until it may `go`."""
+
+    def __init__(self, *readers: str) -> None:
+        super().__init__(*readers, bodies=BODIES)
+        self.with_series(BODIES, OTHER_STUDY)
+        self.standing: list[asyncio.Event] = []
+        self.fetched: list[Asked] = []
+        self.then = self._stand
+
+    def _stand(self, asked: Asked) -> Reply | None:
+        body = self.frames.get(asked.path)
+        if body is None or asked.range == PROBE:
+            return None
+        self.standing.append(asyncio.Event())
+        self.fetched.append(asked)
+        return honest(body, asked, before=(self.standing[-1],))
+
+    async def let_go(self, *tasks: asyncio.Future[Any]) -> None:
+        """Answers all requests, those to come too, until the tasks are done."""
+        while not all(task.done() for task in tasks):
+            for event in self.standing:
+                event.set()
+            await asyncio.sleep(0.001)
+
+
+SEVERAL = {"profile": "sequential", "origin": {"limits": {"in_flight": SEATS}}}
+
+
+async def first(at: Guarded, who: str, path: str) -> int:
+    """A caller asks for the first bytes of a frame. Returns the status."""
+    headers = SINGLE | {"authorization": f"Bearer {who}", "range": FIRST}
+    return (await at.home.viewer.get(path, headers=headers)).status_code
+
+
+@pytest.mark.parametrize("series", [SERIES, OTHER_STUDY], ids=["a frame of the other's", "another frame"])
+async def test_who_asks_for_one_frame_does_not_wait_for_a_caller_who_asked_for_many(series: str) -> None:
+    origin, wanted = Standing("a", "b"), frame_of(MANY - 1, series)
+    async with guarded(origin, **SEVERAL) as at:
+        waiting = at.home.app.suppliers["pacs"].gate.waiting
+        many = [asyncio.create_task(first(at, "a", frame_of(number))) for number in range(MANY)]
+        await at.home.until(lambda: (len(origin.standing), len(waiting)) == (SEATS, MANY - SEATS))
+        one = asyncio.create_task(first(at, "b", wanted))
+        await at.home.until(lambda: len(waiting._by_person) == 2)
+        origin.standing[0].set()
+        await at.home.until(lambda: len(origin.standing) > SEATS)
+        assert origin.fetched[SEATS].path == wanted
+        await origin.let_go(one, *many)
+        assert [task.result() for task in (one, *many)] == [206] * (MANY + 1)
+
+
+async def test_plans_of_two_callers_take_turns() -> None:
+    origin = Standing("a", "b")
+    async with guarded(origin, **SEVERAL) as at:
+        waiting = at.home.app.suppliers["pacs"].gate.waiting
+        for who, series in (("a", SERIES), ("b", OTHER_STUDY)):
+            proof = {"authorization": f"Bearer {who}"}
+            assert (await at.home.ask_plan(series=series, headers=proof)).status_code == 202
+        await at.home.until(lambda: len(origin.standing) + len(waiting) == 2 * MANY)
+        await origin.let_go(asyncio.ensure_future(at.home.until_idle()))
+        firsts = [who_asks(asked) for asked in origin.fetched if asked.range == FIRST]
+        assert "".join(firsts).strip("a").startswith("bababa")
+
+
+async def test_a_caller_who_asks_about_many_studies_leaves_another_room_to_ask_about_one() -> None:
+    studies = [f"/studies/{UID}.8{number}/series/{UID}.9" for number in range(MOST_EACH + 1)]
+    origin, barrier = GuardedOrigin("a", "b", "c", bodies=BODIES[:1]), asyncio.Event()
+    for study in studies:
+        origin.with_series(BODIES[:1], study)
+
+    def script(asked: Asked) -> Reply | None:
+        body = origin.frames.get(asked.path)
+        before = (barrier,) if who_asks(asked) == "a" else ()
+        return None if body is None else honest(body, asked, before=before)
+
+    async with guarded(origin) as at:
+        for path in map(frame_of, [0] * len(studies), studies):
+            assert await at.did("c", path) == (200, "fwd=miss; stored")
+        origin.then, asked_before = script, len(origin.frame_requests)
+        many = [asyncio.create_task(at.did("a", frame_of(0, study))) for study in studies]
+        await at.home.until_inside(len(studies))
+        await at.home.until(lambda: len(origin.frame_requests) - asked_before == MOST_EACH)
+        assert await at.did("b", frame_of(0, studies[-1])) == (200, "hit")
+        assert len(origin.frame_requests) - asked_before == MOST_EACH + 1
+        barrier.set()
+        assert {(await each) for each in many} == {(200, "hit")}
