@@ -115,11 +115,6 @@ class TokenVerifier(Protocol):
         """
         ...
 
-    @property
-    def person(self) -> bytes:
-        """The name under which the caller's share is counted. All callers without credentials are one."""
-        return self.identity or self.partition
-
 
 class Access:
     """Finds the caller of each request at both listeners."""
