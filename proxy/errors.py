@@ -18,6 +18,7 @@ ProxyError
 │   ├── TooSlow               headers or a body that did not arrive in time
 │   ├── WrongHost             a Host that is not a name of this proxy
 │   ├── CrossSite             a page of another site tried to change something
+│   ├── TooMany               as much of a kind as one caller may have under way
 │   ├── AdminLocked           the request lacks the operator's token
 │   └── AdminOff              a part of the admin listener that is off, as no token is configured
 ├── OriginError               the origin failed
@@ -36,6 +37,7 @@ ProxyError
 ├── MeasureError              a measurement that would be wrong
 ├── PlanCancelled             the plan was cancelled
 ├── InternalFault             a fault of the proxy; the log has the details
+├── ServiceFull               as much of a kind as all callers together may have under way
 ├── ShuttingDown              the service is shutting down
 └── ConfigurationError        a settings file or a profile; says path, line and what is right
 """
@@ -116,6 +118,10 @@ class WrongHost(RequestError):
 
 class CrossSite(RequestError):
     """A page of another site tried to change something."""
+
+
+class TooMany(RequestError):
+    """The caller has as much of this kind under way as one caller may have (RFC 6585 4)."""
 
 
 class AdminLocked(RequestError):
@@ -223,6 +229,10 @@ class PlanCancelled(ProxyError):
 
 class InternalFault(ProxyError):
     """A fault of the proxy; the log has the details."""
+
+
+class ServiceFull(ProxyError):
+    """All callers together have as much of this kind under way as they may have."""
 
 
 class ShuttingDown(ProxyError):

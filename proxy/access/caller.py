@@ -82,6 +82,11 @@ class Caller:
     forwarded: Pairs = ()
     """Headers that prove the caller in requests that are handed on: the credentials and maybe cookies."""
 
+    @property
+    def person(self) -> bytes:
+        """The caller's name in the bookkeeping of its share; empty if it has no credential."""
+        return self.identity or (self.partition if self.credentials else b"")
+
 
 class Access:
     """Finds the caller of each request at both listeners."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from proxy.access.bounds import Bound
 from proxy.access.caller import Access
 from proxy.access.proofs import Proofs
 from proxy.admin.app import create_admin
@@ -50,6 +51,7 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
 from proxy.viewers.cors import shared
 from proxy.viewers.frames import Frames
+from proxy.viewers.places import Places
 from proxy.viewers.rendered import Pictures
 from proxy.wire.via import Via
 
@@ -120,7 +122,12 @@ class App:
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
         self._register_makers(suppliers, retrieve)
         alternates = Alternates(settings.offered, self.chosen)
-        permits = self._permits
+        permits, bounds = self._permits, settings.bounds
+        self.places = Places(
+            self._bound("waiting", bounds.waiting, bounds.waiting_per_caller),
+            self._bound("sending", bounds.sending, bounds.sending_per_caller),
+            self._bound("uploads", bounds.uploads, bounds.uploads_per_caller),
+        )
         self.plans = Plans(retrieve, self._lists, self.chosen, alternates, permits, self.telemetry)
         frames = Frames(
             retrieve,
@@ -129,6 +136,7 @@ class App:
             self.plans,
             alternates,
             permits,
+            self.places,
             self.telemetry,
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
@@ -144,6 +152,7 @@ class App:
             alternates,
             self.plans,
             self.forget,
+            self.places,
             self.telemetry,
             self._via.after(None).encode(),
         )
@@ -165,6 +174,12 @@ class App:
             private_network=cors.private_network,
             max_age=cors.max_age,
         )
+
+    def _bound(self, name: str, in_all: int, per_caller: int) -> Bound:
+        return Bound(name, in_all, per_caller, self._count_over)
+
+    def _count_over(self, bound: str) -> None:
+        self.telemetry.metrics.over_bounds.labels(bound).inc()
 
     def _origin(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport, window: Window) -> Origin:
         return Origin(

@@ -23,6 +23,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.TooSlow: 408,
     errors.WrongHost: 421,
     errors.CrossSite: 403,
+    errors.TooMany: 429,
     errors.AdminLocked: 401,
     errors.AdminOff: 404,
     errors.Loop: 508,
@@ -38,6 +39,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.OriginMismatch: 502,
     errors.OriginChanged: 502,
     errors.OriginTimeout: 504,
+    errors.ServiceFull: 503,
     errors.ShuttingDown: 503,
     errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,
@@ -48,6 +50,10 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.InternalFault: 500,
 }
 """The status for each leaf of the error tree."""
+
+
+_SOON_OVER = (errors.ShuttingDown, errors.OriginFull, errors.ServiceFull, errors.TooMany)
+"""Errors after which the same request may succeed a second later."""
 
 
 def status_of(error: errors.ProxyError) -> int:
@@ -75,7 +81,7 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b'Bearer realm="progressive-proxy admin"'))
     if isinstance(error, errors.BadMethod):
         headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-    if isinstance(error, errors.ShuttingDown | errors.OriginFull):
+    if isinstance(error, _SOON_OVER):
         headers.append((b"retry-after", b"1"))
     return headers
 

@@ -129,6 +129,15 @@ def rows() -> dict[str, list[Panel]]:
                 about="Requests to an origin that ask if a caller may read what others have fetched.",
             ),
         ],
+        "Bounds": [
+            lines(
+                "Refused by a bound",
+                "ops",
+                (rate("over_bounds_total", "bound"), "{{bound}}"),
+                span=24,
+                about="Requests, connections and plans beyond a setting of `bounds`, which got 429 or 503.",
+            ),
+        ],
         "Refusals": [
             lines(
                 "Requests refused",

@@ -1,0 +1,22 @@
+"""The bounds of the service as frozen values. Imports pydantic."""
+
+from pydantic import Field
+
+from proxy.plan.profile import FrozenModel
+
+
+class BoundsSettings(FrozenModel):
+    """How much may be under way at once; beyond a caller's bound a request gets 429, beyond another 503."""
+
+    waiting: int = Field(8192, ge=1)
+    """Maximum requests of viewers that wait for an origin or read what it sends; hits do not count."""
+    waiting_per_caller: int = Field(1024, ge=1)
+    """The same for each caller with a credential."""
+    sending: int = Field(8192, ge=1)
+    """Maximum responses of more than 1 MiB that are being sent from the cache."""
+    sending_per_caller: int = Field(1024, ge=1)
+    """The same for each caller with a credential."""
+    uploads: int = Field(128, ge=1)
+    """Maximum uploads and other requests that may change an origin."""
+    uploads_per_caller: int = Field(32, ge=1)
+    """The same for each caller with a credential."""
