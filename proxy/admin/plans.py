@@ -25,8 +25,6 @@ from proxy.wire.resource import FrameResource, parse_frame_path
 
 MOST_LISTED = 10_000
 """Most frames that a request can list."""
-PLAN_BYTES = 4 * 1024 * 1024
-"""Bytes of the longest request for a plan. A list of `MOST_LISTED` frames takes a quarter of them."""
 
 _EXAMPLE = {"study": "1.2.840.1", "series": "1.2.840.1.2", "profile": "interleaved"}
 _LISTED = _EXAMPLE | {"frames": [{"instance": "1.2.840.1.2.7", "frame": 1}]}

@@ -15,7 +15,7 @@ from proxy.access.caller import Access
 from proxy.access.proofs import Proofs
 from proxy.admin.app import create_admin
 from proxy.admin.lock import lock_of
-from proxy.admin.plans import PLAN_BYTES, create_plans_api
+from proxy.admin.plans import create_plans_api
 from proxy.admin.purge import create_purge_api
 from proxy.admin.readiness import Readiness
 from proxy.alternates.maker import IN_FLIGHT
@@ -40,6 +40,8 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
+from proxy.service.connections import Connections
+from proxy.service.descriptors import admin_connections, files_allowed, most_connections
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.rules import Rules
 from proxy.service.tls import contexts
@@ -109,6 +111,18 @@ class App:
         store = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
+        closed = self.telemetry.metrics.closed_connections
+        count_closed = lambda reason: closed.labels(reason).inc()  # noqa: E731  # short
+        most, per_address = (
+            most_connections(settings, files_allowed()),
+            settings.bounds.connections_per_address,
+        )
+        self.connections = Connections(most, per_address, self._count_over, count_closed)
+        """Connections of viewers."""
+        self.admin_connections = Connections(
+            admin_connections(settings), None, self._count_over, count_closed, cuts_readers=True
+        )
+        """The same at the admin listener."""
         self.proofs = Proofs(settings.access.ttl)
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
         suppliers = Suppliers(self.suppliers)
@@ -156,6 +170,7 @@ class App:
             self.telemetry,
             self._via.after(None).encode(),
         )
+        self.operators = self._bound("operators", bounds.operators, bounds.operators)
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
             create_plans_api(self.plans, access, lock, default),
@@ -164,7 +179,7 @@ class App:
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
-        self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock)
+        self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock, self.operators)
         cors = settings.cors
         self.viewers = shared(
             viewers,
@@ -205,6 +220,8 @@ class App:
             listen.header_bytes,
             listen.header_seconds,
             listen.body_rate,
+            listen.read_rate,
+            listen.read_seconds,
             admit=self.settings.admission(self._via).admit,
             count=lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
         )
@@ -212,7 +229,8 @@ class App:
     @property
     def admin_rules(self) -> Rules:
         """The same at the admin's listener, which holds a whole body."""
-        return replace(self.rules, body_bytes=PLAN_BYTES)
+        admin = self.settings.admin
+        return replace(self.rules, body_bytes=admin.body_bytes, body_seconds=admin.body_seconds)
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)

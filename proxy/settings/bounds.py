@@ -8,6 +8,10 @@ from proxy.plan.profile import FrozenModel
 class BoundsSettings(FrozenModel):
     """How much may be under way at once; beyond a caller's bound a request gets 429, beyond another 503."""
 
+    connections: int | None = Field(None, ge=1)
+    """Maximum connections of viewers; by default, and at most, as many as the process's open files allow."""
+    connections_per_address: int | None = Field(None, ge=1)
+    """Maximum connections of viewers from one address; none, since a server in front is one address."""
     waiting: int = Field(8192, ge=1)
     """Maximum requests of viewers that wait for an origin or read what it sends; hits do not count."""
     waiting_per_caller: int = Field(1024, ge=1)
@@ -20,3 +24,5 @@ class BoundsSettings(FrozenModel):
     """Maximum uploads and other requests that may change an origin."""
     uploads_per_caller: int = Field(32, ge=1)
     """The same for each caller with a credential."""
+    operators: int = Field(64, ge=1)
+    """Maximum requests for plans, their events, purges and `/origins`; health and metrics do not count."""

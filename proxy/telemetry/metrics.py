@@ -54,6 +54,12 @@ class Metrics:
         self.over_bounds = self._counter(
             "over_bounds", "Requests, connections and plans that a bound refused, by its setting.", ("bound",)
         )
+        self.closed_connections = self._counter(
+            "closed_connections",
+            "Connections that the proxy closed: the viewer read too slowly (slow), or room was needed for a "
+            "new connection while this one had no request (room).",
+            ("reason",),
+        )
         self.served_bytes = self._counter("served_bytes", "Bytes of frames sent to viewers.", ("cache",))
         self.origin_requests = self._counter(
             "origin_requests", "Requests to an origin.", ("origin", "stage", "outcome")
