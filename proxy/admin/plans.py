@@ -115,6 +115,7 @@ def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | No
         caller = await access.admit(origin, headers)
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         _check(wanted)
+        plans.check(caller)
         frames = await _frames(plans, key, wanted, caller)
         caller = await plans.admit(frames, caller)
         facts = frames.facts if isinstance(frames, SeriesFrames) else None

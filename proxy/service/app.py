@@ -39,6 +39,7 @@ from proxy.origin.rotation import Rotating
 from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
+from proxy.prefetch.places import PlanPlaces
 from proxy.prefetch.plans import Plans
 from proxy.service.connections import Connections
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
@@ -142,7 +143,13 @@ class App:
             self._bound("sending", bounds.sending, bounds.sending_per_caller),
             self._bound("uploads", bounds.uploads, bounds.uploads_per_caller),
         )
-        self.plans = Plans(retrieve, self._lists, self.chosen, alternates, permits, self.telemetry)
+        plan_places = PlanPlaces(
+            self._bound("plans", bounds.plans, bounds.plans_per_caller),
+            self._bound("planned_frames", bounds.planned_frames, bounds.planned_frames_per_caller),
+        )
+        self.plans = Plans(
+            retrieve, self._lists, self.chosen, alternates, permits, plan_places, self.telemetry
+        )
         frames = Frames(
             retrieve,
             self.chosen,

@@ -24,5 +24,13 @@ class BoundsSettings(FrozenModel):
     """Maximum uploads and other requests that may change an origin."""
     uploads_per_caller: int = Field(32, ge=1)
     """The same for each caller with a credential."""
+    plans: int = Field(1024, ge=1)
+    """Maximum plans that run, started by a request or by a profile."""
+    plans_per_caller: int = Field(256, ge=1)
+    """The same for each caller with a credential."""
+    planned_frames: int = Field(1_000_000, ge=1)
+    """Maximum frames of all plans that run."""
+    planned_frames_per_caller: int = Field(250_000, ge=1)
+    """The same for each caller with a credential."""
     operators: int = Field(64, ge=1)
     """Maximum requests for plans, their events, purges and `/origins`; health and metrics do not count."""
