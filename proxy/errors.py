@@ -19,6 +19,7 @@ ProxyError
 │   ├── WrongHost             a Host that is not a name of this proxy
 │   ├── CrossSite             a page of another site tried to change something
 │   ├── CallerRefused         no valid token, or the authorizer said no; carries its words
+│   ├── TooMany               as much of a kind as one caller may have under way
 │   ├── AdminLocked           the request lacks the operator's token
 │   └── AdminOff              a part of the admin listener that is off, as no token is configured
 ├── OriginError               the origin failed
@@ -40,6 +41,7 @@ ProxyError
 ├── MeasureError              a measurement that would be wrong
 ├── PlanCancelled             the plan was cancelled
 ├── InternalFault             a fault of the proxy; the log has the details
+├── ServiceFull               as much of a kind as all callers together may have under way
 ├── ShuttingDown              the service is shutting down
 └── ConfigurationError        a settings file or a profile; says path, line and what is right
 """
@@ -135,6 +137,10 @@ class CallerRefused(RequestError):
         """WWW-Authenticate of the response, if any (RFC 9110 11.6.1)."""
         self.location = location
         """Location of the response, if any (RFC 9110 10.2.2)."""
+
+
+class TooMany(RequestError):
+    """The caller has as much of this kind under way as one caller may have (RFC 6585 4)."""
 
 
 class AdminLocked(RequestError):
@@ -254,6 +260,10 @@ class PlanCancelled(ProxyError):
 
 class InternalFault(ProxyError):
     """A fault of the proxy; the log has the details."""
+
+
+class ServiceFull(ProxyError):
+    """All callers together have as much of this kind under way as they may have."""
 
 
 class ShuttingDown(ProxyError):

@@ -5,18 +5,17 @@ It uses FastAPI, because none of these routes is performance-critical. All but m
 
 from collections.abc import Callable, Iterable
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from proxy.access.bounds import Bound
 from proxy.admin.lock import Lock
+from proxy.admin.operators import PROBLEM, Operators, problem
 from proxy.admin.readiness import Readiness
 from proxy.errors import ProxyError
 from proxy.origin.forms import OriginReport
 from proxy.telemetry.telemetry import Telemetry
-from proxy.wire.problem import details_of, headers_of, status_of
-
-PROBLEM = "application/problem+json"
 
 
 def create_admin(
@@ -25,8 +24,12 @@ def create_admin(
     origins: Callable[[], dict[str, OriginReport]],
     locked: Iterable[APIRouter],
     lock: Lock,
+    bound: Bound,
 ) -> FastAPI:
-    """Builds the admin app. `origins` returns a report for each origin, by name."""
+    """Builds the admin app. `origins` returns a report for each origin, by name.
+
+    `bound` has the places of all requests that are locked.
+    """
     app = FastAPI(
         title="progressive-proxy",
         summary="Metrics, health, origins, plans and purges.",
@@ -34,14 +37,13 @@ def create_admin(
         redoc_url=None,
         redirect_slashes=False,
     )
-    only_operators = [Depends(lock.admit)]
+    app.add_middleware(Operators, lock=lock, bound=bound)
     for routes in locked:
-        app.include_router(routes, dependencies=only_operators)
+        app.include_router(routes)
 
     @app.exception_handler(ProxyError)
-    async def problem(_: Request, error: ProxyError) -> JSONResponse:
-        headers = {name.decode(): value.decode("latin-1") for name, value in headers_of(error)}
-        return JSONResponse(details_of(error), status_of(error), headers, PROBLEM)
+    async def refused(_: Request, error: ProxyError) -> JSONResponse:
+        return problem(error)
 
     @app.exception_handler(RequestValidationError)
     async def wrong_body(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -75,7 +77,6 @@ def create_admin(
     @app.get(
         "/origins",
         summary="How the proxy queries each origin, and how the origin has behaved.",
-        dependencies=only_operators,
     )
     async def origins_page() -> dict[str, OriginReport]:
         return origins()

@@ -26,8 +26,6 @@ from proxy.wire.resource import FrameResource, parse_frame_path
 
 MOST_LISTED = 10_000
 """Most frames that a request can list."""
-PLAN_BYTES = 4 * 1024 * 1024
-"""Bytes of the longest request for a plan. A list of `MOST_LISTED` frames takes a quarter of them."""
 
 _EXAMPLE = {"study": "1.2.840.1", "series": "1.2.840.1.2", "profile": "interleaved"}
 _LISTED = _EXAMPLE | {"frames": [{"instance": "1.2.840.1.2.7", "frame": 1}]}
@@ -120,6 +118,7 @@ def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | No
         asked = Asked("GET", path, path if origin == default else f"{origin}/{path}")
         caller = await access.admit(origin, asked, headers)
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
+        plans.check(caller)
         frames = await _frames(plans, key, wanted, caller)
         caller = await plans.admit(frames, caller)
         facts = frames.facts if isinstance(frames, SeriesFrames) else None

@@ -11,9 +11,10 @@ differ from the copy held, or if validator or length do, the caller gets a parti
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
+from proxy.access.bounds import Bound
 from proxy.access.caller import Caller
 from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
 from proxy.cache.store import Store
@@ -70,11 +71,13 @@ class Permits:
         """True if a caller may read what is held of a study, as far as is known now."""
         return not caller.identity or self.proofs.yes((caller.identity, caller.origin, study)) is not None
 
-    async def admit(self, caller: Caller, key: FrameKey, *, is_asked_first: bool = False) -> Caller:
+    async def admit(
+        self, caller: Caller, key: FrameKey, waiting: Bound | None = None, *, is_asked_first: bool = False
+    ) -> Caller:
         """Returns the caller as it may read a frame now. Raises `OriginError`.
 
         If nothing of the frame is held, the fetch is to ask; not so if it `is_asked_first`. The frame has to
-        be opened without waiting in between.
+        be opened without waiting in between. While a probe is under way, a place in `waiting` is taken.
         """
         if not caller.identity:
             return caller
@@ -84,11 +87,11 @@ class Permits:
             self.proofs.check(caller.identity, key.plain)
             if not is_asked_first and self._is_asked_by_its_fetch(caller, key):
                 return caller
-            yes = await self._asked(name, caller, key.plain)
+            yes = await self._asked(name, caller, key.plain, waiting)
         elif not self.proofs.may_read_others(name, yes):
             # A fetch compares nothing, so the first frame that another caller fetched is compared.
             if not self._is_asked_by_its_fetch(caller, key):
-                yes = await self._asked(name, caller, key.plain)
+                yes = await self._asked(name, caller, key.plain, waiting)
         elif self.proofs.is_due(yes) and name not in self._probes:
             self._renew(name, caller, replace(key.plain, partition=yes.partition))
         return caller if caller.partition == yes.partition else replace(caller, partition=yes.partition)
@@ -102,7 +105,11 @@ class Permits:
             return fill.claim is None and fill.askers.now.identity == caller.identity
         return self._store.get(key) is None
 
-    async def _asked(self, name: Name, caller: Caller, key: FrameKey) -> Yes:
+    async def _asked(self, name: Name, caller: Caller, key: FrameKey, waiting: Bound | None) -> Yes:
+        with waiting.place(caller.person) if waiting is not None else nullcontext():
+            return await self._until_said(name, caller, key)
+
+    async def _until_said(self, name: Name, caller: Caller, key: FrameKey) -> Yes:
         while True:
             probe = self._probes.get(name) or self._start(name, caller, key)
             try:

@@ -101,6 +101,10 @@ class Reading:
         return self.fill.count_for_plan(stop), self.fill.demand.planned is None
 
 
+def _at_will() -> None:
+    """Lets everybody wait."""
+
+
 class Retrieve:
     """Frames from the store, the fills and the suppliers."""
 
@@ -109,9 +113,12 @@ class Retrieve:
         self._store = store
         self._fills = fills
 
-    def open(self, wanted: Retrieval) -> Reading:
-        """Opens a frame, and starts a fill if needed. Raises `UnknownName`, `ShuttingDown`."""
-        opened, outcome = self._open(wanted)
+    def open(self, wanted: Retrieval, wait: Callable[[], None] = _at_will) -> Reading:
+        """Opens a frame, and starts a fill if needed. Raises `UnknownName`, `ShuttingDown`.
+
+        If not all bytes are held, it calls `wait` first, and raises the error of that.
+        """
+        opened, outcome = self._open(wanted, wait)
         if isinstance(opened, Frame):
             self._store.room.borrow(opened)
             return Reading(HeldFrame(opened), outcome, lambda: self._store.room.give_back(opened))
@@ -128,24 +135,29 @@ class Retrieve:
             source, outcome, reader.leave, opened, is_read=opened.view(wanted.stop, wanted.asked.person)
         )
 
-    def _open(self, wanted: Retrieval) -> tuple[Frame | Fill, CacheOutcome]:
+    def _open(self, wanted: Retrieval, wait: Callable[[], None]) -> tuple[Frame | Fill, CacheOutcome]:
         if wanted.is_alone:
+            wait()
             return self._start(wanted, None, wanted.stop), CacheOutcome.MISS
         stop = None if wanted.is_completed else wanted.stop
         fill = self._fills.get(wanted.key)
         if fill is not None:
+            wait()
             fill.want(stop)
             return fill, CacheOutcome.COLLAPSED
         frame = self._store.get(wanted.key)
         if frame is None:
             stale = self._store.stale(wanted.key)
             outcome = CacheOutcome.MISS if stale is None else CacheOutcome.STALE
+            wait()
             return self._start(wanted, stale, stop, is_stale=True), outcome
         if frame.is_whole:
             return frame, CacheOutcome.HIT
         is_held = _holds(frame, wanted.stop)
         if is_held and stop is not None:
             return frame, CacheOutcome.HIT
+        if not is_held:
+            wait()
         started = self._start(wanted, frame, stop)
         return (frame, CacheOutcome.HIT) if is_held else (started, CacheOutcome.PARTIAL)
 

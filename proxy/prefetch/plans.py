@@ -12,7 +12,7 @@ import secrets
 from proxy.access.caller import Caller
 from proxy.access.proofs import is_of_caller
 from proxy.alternates.offered import Alternates
-from proxy.errors import OriginRefused, ProxyError, UnknownName
+from proxy.errors import OriginRefused, ProxyError, ServiceFull, ShuttingDown, TooMany, UnknownName
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesLists
@@ -20,6 +20,7 @@ from proxy.fetch.tasks import Tasks
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.plan.choice import CurrentChoice
+from proxy.prefetch.places import PlanPlaces
 from proxy.prefetch.run import Run, State
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
@@ -42,6 +43,7 @@ class Plans:
         chosen: CurrentChoice,
         alternates: Alternates,
         permits: Permits,
+        places: PlanPlaces,
         telemetry: Telemetry,
     ) -> None:
         self.chosen = chosen
@@ -49,6 +51,7 @@ class Plans:
         self._lists = lists
         self._alternates = alternates
         self._permits = permits
+        self._places = places
         self._telemetry = telemetry
         self._metrics = telemetry.metrics
         self._runs: dict[str, Run] = {}
@@ -63,6 +66,10 @@ class Plans:
         if run is None:
             raise UnknownName("no plan has that id")
         return run
+
+    def check(self, caller: Caller) -> None:
+        """Raises `TooMany` or `ServiceFull` if the caller can start no plan now."""
+        self._places.check(caller.person)
 
     async def series(self, key: SeriesKey, caller: Caller) -> SeriesFrames:
         """The frames of a series, as the caller may read them. Raises `OriginError`."""
@@ -91,7 +98,7 @@ class Plans:
 
         `images` are 0-based positions in the series, None for all of it. Runs with a lower `number` go first.
         Raises `UnknownName` if there is no such profile, `ConfigurationError` if it does not fit the series,
-        and `ShuttingDown`.
+        `TooMany` or `ServiceFull` if a bound is reached, and `ShuttingDown`.
         """
         run = Run(
             secrets.token_urlsafe(12),
@@ -107,7 +114,12 @@ class Plans:
             self._telemetry,
             lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
         )
-        self.tasks.start(run.id, self._carry_out(run), lambda: self._end(run))
+        self._places.take(caller.person, len(run.images))
+        try:
+            self.tasks.start(run.id, self._carry_out(run), lambda: self._end(run))
+        except ShuttingDown:
+            self._places.give_back(caller.person, len(run.images))
+            raise
         self._runs[run.id] = run
         self._forget_old()
         return run
@@ -121,6 +133,7 @@ class Plans:
 
     def _end(self, run: Run) -> None:
         run.end(State.CANCELLED)  # no effect if the run has already ended
+        self._places.give_back(run.caller.person, len(run.images))
         self._metrics.plans.labels(run.profile_name, run.state.value).inc()
 
     def cancel(self, run: Run) -> None:
@@ -182,6 +195,8 @@ class Plans:
                 run.fetched = before.fetched  # one budget covers all runs of a series
                 self.cancel(before)
             self._set_off[key] = run
+        except (TooMany, ServiceFull):
+            self._set_off.pop(key, None)  # it is counted; the next request for a frame tries again
         except ProxyError as error:
             self._set_off.pop(key, None)  # the next request for a frame tries again
             _log.warning(

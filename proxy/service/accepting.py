@@ -14,8 +14,10 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
+from functools import partial
 
 from proxy.origin.rotation import Rotating
+from proxy.service.connections import Connections, Place
 
 AT_ONCE = 32
 """Maximum number of connections that are accepted before others have their turn."""
@@ -42,7 +44,8 @@ class Accepting:
     def __init__(
         self,
         listener: socket.socket,
-        protocol_of: Callable[[], asyncio.Protocol],
+        protocol_of: Callable[[Place], asyncio.Protocol],
+        connections: Connections,
         tls: Handshake | None = None,
         pause: float = PAUSE,
     ) -> None:
@@ -50,6 +53,7 @@ class Accepting:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._protocol_of = protocol_of
+        self._connections = connections
         self._tls = tls
         self._seconds = pause
         self._connecting: set[asyncio.Task[None]] = set()
@@ -64,7 +68,7 @@ class Accepting:
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
             try:
-                accepted, _ = self._listener.accept()
+                accepted, peer = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return None
             except OSError as error:
@@ -72,8 +76,15 @@ class Accepting:
                     return self._rest(error)
                 continue  # this connection has failed already, which says nothing about the next one
             self._is_told = False
+            place = self._connections.enter(peer[0])
+            if place is None:
+                accepted.close()
+                continue
             accepted.setblocking(False)
-            task = self._loop.create_task(self._connect(accepted))
+            task = self._loop.create_task(self._connect(accepted, place))
+            if self._tls is not None:
+                place.close = partial(_cancelled, task)  # a handshake may last
+                place.idle()
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
         return None
@@ -81,20 +92,22 @@ class Accepting:
     def _rest(self, error: OSError) -> None:
         self._loop.remove_reader(self._listener)
         self._resting = self._loop.call_later(self._seconds, self._watch)
+        self._connections.make_room()
         if not self._is_told:
             self._is_told = True
             _log.warning("no room for new connections", extra={"why": error.strerror})
 
-    async def _connect(self, accepted: socket.socket) -> None:
-        connect = self._loop.connect_accepted_socket
+    async def _connect(self, accepted: socket.socket, place: Place) -> None:
+        connect, protocol_of = self._loop.connect_accepted_socket, partial(self._protocol_of, place)
         try:
             if self._tls is None:
-                await connect(self._protocol_of, accepted)
+                await connect(protocol_of, accepted)
             else:
                 context, within = await self._tls.contexts.current(), self._tls.within
-                await connect(self._protocol_of, accepted, ssl=context, ssl_handshake_timeout=within)
-        except OSError:  # errors of TLS, too
+                await connect(protocol_of, accepted, ssl=context, ssl_handshake_timeout=within)
+        except (OSError, asyncio.CancelledError):  # errors of TLS, too; or room was needed
             accepted.close()
+            place.leave()
 
     def close(self) -> None:
         """Accepts nothing more."""
@@ -106,3 +119,7 @@ class Accepting:
         """Returns once each connection that was accepted has its protocol."""
         if self._connecting:
             await asyncio.wait(self._connecting)
+
+
+def _cancelled(task: asyncio.Task[None], _: bool) -> bool:
+    return task.cancel()

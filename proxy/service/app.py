@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx
 
+from proxy.access.bounds import Bound
 from proxy.access.proofs import Proofs
 from proxy.admin.app import create_admin
 from proxy.admin.lock import lock_of
-from proxy.admin.plans import PLAN_BYTES, create_plans_api
+from proxy.admin.plans import create_plans_api
 from proxy.admin.purge import create_purge_api
 from proxy.admin.readiness import Readiness
 from proxy.alternates.maker import IN_FLIGHT
@@ -38,8 +39,11 @@ from proxy.origin.rotation import Rotating
 from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
+from proxy.prefetch.places import PlanPlaces
 from proxy.prefetch.plans import Plans
 from proxy.service.access import access_of, open_to_all
+from proxy.service.connections import Connections
+from proxy.service.descriptors import admin_connections, files_allowed, most_connections
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.rules import Rules
 from proxy.service.tls import contexts
@@ -51,6 +55,7 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
 from proxy.viewers.cors import shared
 from proxy.viewers.frames import Frames
+from proxy.viewers.places import Places
 from proxy.viewers.rendered import Pictures
 from proxy.wire.via import Via
 
@@ -108,6 +113,18 @@ class App:
         store = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
+        closed = self.telemetry.metrics.closed_connections
+        count_closed = lambda reason: closed.labels(reason).inc()  # noqa: E731  # short
+        most, per_address = (
+            most_connections(settings, files_allowed()),
+            settings.bounds.connections_per_address,
+        )
+        self.connections = Connections(most, per_address, self._count_over, count_closed)
+        """Connections of viewers."""
+        self.admin_connections = Connections(
+            admin_connections(settings), None, self._count_over, count_closed, cuts_readers=True
+        )
+        """The same at the admin listener."""
         self.proofs = Proofs(settings.access.ttl)
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
         suppliers = Suppliers(self.suppliers)
@@ -122,8 +139,19 @@ class App:
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
         self._register_makers(suppliers, retrieve)
         alternates = Alternates(settings.offered, self.chosen)
-        permits = self._permits
-        self.plans = Plans(retrieve, self._lists, self.chosen, alternates, permits, self.telemetry)
+        permits, bounds = self._permits, settings.bounds
+        self.places = Places(
+            self._bound("waiting", bounds.waiting, bounds.waiting_per_caller),
+            self._bound("sending", bounds.sending, bounds.sending_per_caller),
+            self._bound("uploads", bounds.uploads, bounds.uploads_per_caller),
+        )
+        plan_places = PlanPlaces(
+            self._bound("plans", bounds.plans, bounds.plans_per_caller),
+            self._bound("planned_frames", bounds.planned_frames, bounds.planned_frames_per_caller),
+        )
+        self.plans = Plans(
+            retrieve, self._lists, self.chosen, alternates, permits, plan_places, self.telemetry
+        )
         frames = Frames(
             retrieve,
             self.chosen,
@@ -131,6 +159,7 @@ class App:
             self.plans,
             alternates,
             permits,
+            self.places,
             self.telemetry,
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
@@ -146,9 +175,11 @@ class App:
             alternates,
             self.plans,
             self.forget,
+            self.places,
             self.telemetry,
             self._via.after(None).encode(),
         )
+        self.operators = self._bound("operators", bounds.operators, bounds.operators)
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
             create_plans_api(self.plans, self.access, lock, default),
@@ -157,7 +188,7 @@ class App:
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
-        self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock)
+        self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock, self.operators)
         cors = settings.cors
         self.viewers = shared(
             viewers,
@@ -167,6 +198,12 @@ class App:
             private_network=cors.private_network,
             max_age=cors.max_age,
         )
+
+    def _bound(self, name: str, in_all: int, per_caller: int) -> Bound:
+        return Bound(name, in_all, per_caller, self._count_over)
+
+    def _count_over(self, bound: str) -> None:
+        self.telemetry.metrics.over_bounds.labels(bound).inc()
 
     def _origin(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport, window: Window) -> Origin:
         return Origin(
@@ -193,6 +230,8 @@ class App:
             listen.header_bytes,
             listen.header_seconds,
             listen.body_rate,
+            listen.read_rate,
+            listen.read_seconds,
             admit=self.settings.admission(self._via).admit,
             count=lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
         )
@@ -200,7 +239,8 @@ class App:
     @property
     def admin_rules(self) -> Rules:
         """The same at the admin's listener, which holds a whole body."""
-        return replace(self.rules, body_bytes=PLAN_BYTES)
+        admin = self.settings.admin
+        return replace(self.rules, body_bytes=admin.body_bytes, body_seconds=admin.body_seconds)
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)

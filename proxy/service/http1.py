@@ -13,6 +13,7 @@ caller's request, they would travel under that caller's token. So uvicorn's prot
 - A body of which nothing comes any more, or too little, ends the connection (`proxy.service.body`). If its
   request is answered already, nobody reads it, and all of it has to arrive in the time of one silence.
 - Requests that are sent before the answers to earlier ones are read one slice at a time.
+- A viewer that takes less of its answers than a least rate loses its connection (`proxy.service.drain`).
 - HTTP/1.0 knows no chunks: the end of the connection ends the body. If an answer is cut, a reset ends the
   connection, because the answer would look whole otherwise.
 
@@ -28,15 +29,17 @@ from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from proxy.errors import BadRequest, BodyTooLong, ProxyError, TooLarge, TooSlow, UrlTooLong
 from proxy.service.body import Pace, parser_of_body
 from proxy.service.closing import until_closed
+from proxy.service.connections import Place
+from proxy.service.held import HeldConnection
+from proxy.service.refusal import fault_in, refusal
 from proxy.service.rules import Rules
 from proxy.wire.head import check_head, joined, size_of, split_target
-from proxy.wire.problem import answer_to
 
 SLICE = 4096
 """Bytes that the parser gets at once."""
@@ -46,24 +49,24 @@ LINGER = 2.0
 """Seconds in which what a viewer still sends is read and dropped, so that it gets its last answer."""
 
 
-class Http1(HttpToolsProtocol):
+class Http1(HeldConnection):
     """One connection of a viewer."""
 
     __slots__ = (
         "_answering", "_arrived", "_deadline", "_fault", "_is_deaf", "_is_in_body", "_is_in_head", "_left",
-        "_pace", "_pieces", "_rules", "_taken",
+        "_pace", "_pieces", "_taken",
     )  # fmt: skip
 
     def __init__(
         self,
         rules: Rules,
+        place: Place,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._rules = rules
+        super().__init__(rules, place, config, server_state, app_state, _loop)
         self._is_in_head = self._is_in_body = self._is_deaf = False
         self._arrived = 0
         """Bytes of the head so far; in a body, of what is no content."""
@@ -82,6 +85,10 @@ class Http1(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection of which nothing is heard is idle."""
         super().connection_made(transport)
+        if self._place.refusal is not None:
+            self._is_deaf = True
+            self._answer_refusal(self._place.refusal)
+            return
         if certificate := transport.get_extra_info("peercert"):  # TLS has verified it
             self.app_state = {**self.app_state, "certificate": certificate}
         self.timeout_keep_alive_task = self.loop.call_later(
@@ -116,7 +123,7 @@ class Http1(HttpToolsProtocol):
                 self._read_body_apart()
             except HttpParserError as error:
                 if not self._is_deaf:
-                    self._refuse(_fault_in(error))
+                    self._refuse(fault_in(error))
             self._hand_pieces()
             if self._arrived > self._rules.header_bytes and not self._is_deaf:
                 self._refuse(TooLarge(f"headers, chunk extensions: {self._rules.header_bytes} bytes at most"))
@@ -159,6 +166,7 @@ class Http1(HttpToolsProtocol):
         scope["method"], scope["http_version"] = method.decode("ascii"), version
         scope["raw_path"], scope["query_string"] = split_target(self.url)
         scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+        super().on_headers_complete()
         earlier = self.cycle
         app: Any = until_closed(self) if is_old else self.app
         self.cycle = RequestResponseCycle(
@@ -181,6 +189,8 @@ class Http1(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, app))
         self._is_in_head, self._is_in_body, self._arrived, self._taken = False, True, 0, 0
         self._unset_deadline()
+        if self._rules.body_seconds is not None:
+            self._deadline = self.loop.call_later(self._rules.body_seconds, self._expire)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -201,6 +211,7 @@ class Http1(HttpToolsProtocol):
             return
         self._hand_pieces()
         self._is_in_body, self._arrived = False, 0
+        self._unset_deadline()
         cycle = self.cycle
         cycle.more_body = False
         cycle.message_event.set()
@@ -249,7 +260,10 @@ class Http1(HttpToolsProtocol):
         if self.flow.read_paused:  # for an earlier answer's sake, which is not the viewer's fault
             self._deadline = self.loop.call_later(self._rules.header_seconds, self._expire)
         elif not self._is_deaf:
-            self._refuse(TooSlow(f"headers: all of them within {self._rules.header_seconds:g} s"))
+            name, within = "headers", self._rules.header_seconds
+            if self._is_in_body and self._rules.body_seconds is not None:
+                name, within = "body", self._rules.body_seconds
+            self._refuse(TooSlow(f"{name}: complete within {within:g} s"))
 
     def _unset_deadline(self) -> None:
         if self._deadline is not None:
@@ -279,20 +293,7 @@ class Http1(HttpToolsProtocol):
     def _answer_refusal(self, error: ProxyError) -> None:
         if self.transport.is_closing():
             return
-        wanted = next(
-            (value.decode("latin-1") for name, value in self.headers or () if name == b"range"), None
-        )
-        status, headers, body = answer_to(error, wanted)
-        headers = [*self.server_state.default_headers, *headers, (b"connection", b"close")]
-        lines = [b"%s: %s\r\n" % pair for pair in headers]
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
+        self.transport.write(refusal(error, self.headers or (), self.server_state.default_headers))
         self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER, self.transport.close)
-
-
-def _fault_in(error: HttpParserError) -> ProxyError:
-    """The message of a parser's error. An error that a callback raised is its context."""
-    if isinstance(error.__context__, ProxyError):
-        return error.__context__
-    return BadRequest(f"no request of HTTP/1.1: {error}")

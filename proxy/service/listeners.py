@@ -17,6 +17,7 @@ import uvicorn
 
 from proxy.origin.rotation import Rotating
 from proxy.service.accepting import Accepting, Handshake
+from proxy.service.connections import Connections, Place
 from proxy.service.http1 import Http1
 from proxy.service.rules import Rules
 
@@ -34,6 +35,7 @@ class Listener(uvicorn.Server):
         grace: float,
         rules: Rules = Rules(),  # noqa: B008  # a frozen value
         tls: Rotating[ssl.SSLContext] | None = None,
+        connections: Connections | None = None,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -51,6 +53,7 @@ class Listener(uvicorn.Server):
         self._listener = listener
         self._rules = rules
         self._tls = tls
+        self._connections = connections or Connections()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -60,7 +63,9 @@ class Listener(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to accept connections, in uvicorn's stead."""
         tls = None if self._tls is None else Handshake(self._tls, self._rules.header_seconds)
-        self.servers: list[Any] = [Accepting(each, self._protocol, tls) for each in sockets or ()]
+        self.servers: list[Any] = [
+            Accepting(each, self._protocol, self._connections, tls) for each in sockets or ()
+        ]
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -70,9 +75,9 @@ class Listener(uvicorn.Server):
             await accepting.wait_closed()
         await super().shutdown(sockets)
 
-    def _protocol(self) -> asyncio.Protocol:
+    def _protocol(self, place: Place) -> asyncio.Protocol:
         made: Any = self.config.http_protocol_class
-        return made(self.config, self.server_state, self.lifespan.state)  # type: ignore[no-any-return]
+        return made(place, self.config, self.server_state, self.lifespan.state)  # type: ignore[no-any-return]
 
     async def until_ended(self) -> None:
         """Serves until it is told to end and running responses have finished."""

@@ -26,8 +26,14 @@ class Rules:
     """Seconds from the first byte of a request to the last one of its headers."""
     body_rate: int = 500
     """Least bytes per second of a body on average; 0 is any rate."""
+    read_rate: int = 1024
+    """Least bytes per second that a viewer takes of a response; 0 is any rate."""
+    read_seconds: float = 30.0
+    """Seconds over which that rate is taken."""
     body_bytes: int | None = None
     """Bytes of the longest body; None is any, for a body that is handed on as it arrives."""
+    body_seconds: float | None = None
+    """Seconds from the end of a request's headers to the end of its body; None is any."""
     admit: Callable[[bytes, Fields], None] = _everybody
     """Raises `ProxyError` for the method and headers of a request that is not to be answered."""
     count: Callable[[str], None] = _uncounted

@@ -11,6 +11,7 @@ import uvloop
 
 from proxy.service.allocator import return_freed_memory
 from proxy.service.app import App, create_app
+from proxy.service.descriptors import allow_enough_files
 from proxy.service.listeners import Listener, open_socket, serve
 from proxy.settings.listening import split_address
 from proxy.settings.model import Settings
@@ -30,6 +31,7 @@ def run(
     With the path of its configuration it takes changes of that into force.
     """
     return_freed_memory()
+    allow_enough_files()
     logs.configure(settings.log.level, settings.log.format)
     listen = settings.listen
     viewers = viewers or open_socket(*split_address(listen.viewers))
@@ -52,10 +54,13 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
         asyncio.get_running_loop().add_signal_handler(number, end)
     grace = app.settings.listen.grace
     async with app.running():
-        _log.info("serving", extra={"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]})
+        at = {"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]}
+        _log.info("serving", extra=at | {"connections": app.connections.most})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
-        ours = Listener(app.viewers, viewers, grace, app.rules, app.tls)
-        both = ours, Listener(app.admin, admin, grace, app.admin_rules, app.admin_tls)
+        both = (
+            Listener(app.viewers, viewers, grace, app.rules, app.tls, app.connections),
+            Listener(app.admin, admin, grace, app.admin_rules, app.admin_tls, app.admin_connections),
+        )
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

@@ -74,6 +74,10 @@ class Listen(FrozenModel):
     """Maximum seconds from a request's first byte to the end of its headers."""
     body_rate: ByteCount = Field(500, ge=0)
     """Minimum bytes per second of a request's body, on average; 0 is no minimum."""
+    read_rate: ByteCount = Field(KIB, ge=0)
+    """Minimum bytes per second at which a viewer reads a response, over `read_seconds`; 0 is no minimum."""
+    read_seconds: float = Field(30.0, gt=0)
+    """Seconds over which the rate of a viewer that reads slowly is measured."""
     pause: float = Field(0.03, ge=0)
     """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""
 
@@ -85,6 +89,11 @@ class AdminSettings(FrozenModel):
     """File with the token that requests have to show as a bearer; read again when the file changes."""
     open: bool = False
     """Admit everybody. Possible only if `listen.admin` is a loopback address; for trials on one machine."""
+
+    body_bytes: ByteCount = Field(4096 * KIB, ge=KIB)
+    """Maximum bytes of a request's body; a plan that lists 10,000 frames takes 1 MiB."""
+    body_seconds: float = Field(60.0, gt=0)
+    """Maximum seconds for a request's body to arrive."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

@@ -21,6 +21,7 @@ from proxy.codecs.jobs import Offered
 from proxy.plan.choice import ProfileChoice, Rule
 from proxy.plan.profile import STOCK, Profile, stock_profile
 from proxy.settings.access import AccessSettings, WhoMayRead, section_of
+from proxy.settings.bounds import BoundsSettings
 from proxy.settings.listening import AdminSettings, Listen, split_address
 from proxy.settings.reading import read
 from proxy.settings.sections import (
@@ -51,6 +52,8 @@ class Settings(BaseSettings):
     """The two listeners."""
     admin: AdminSettings = AdminSettings()
     """The lock of the admin listener."""
+    bounds: BoundsSettings = BoundsSettings()
+    """How much may be under way at once."""
     ready: Ready = "started"
     """When `/readyz` answers 200: once the proxy has `started`, or reached `any-origin` or `each-origin`."""
     origins: tuple[OriginSettings, ...] = Field(min_length=1)

@@ -51,6 +51,15 @@ class Metrics:
         self.refused_requests = self._counter(
             "refused_requests", "Requests that the proxy refused because of their head.", ("reason",)
         )
+        self.over_bounds = self._counter(
+            "over_bounds", "Requests, connections and plans that a bound refused, by its setting.", ("bound",)
+        )
+        self.closed_connections = self._counter(
+            "closed_connections",
+            "Connections that the proxy closed: the viewer read too slowly (slow), or room was needed for a "
+            "new connection while this one had no request (room).",
+            ("reason",),
+        )
         self.served_bytes = self._counter("served_bytes", "Bytes of frames sent to viewers.", ("cache",))
         self.origin_requests = self._counter(
             "origin_requests", "Requests to an origin.", ("origin", "stage", "outcome")

@@ -25,6 +25,7 @@ from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.delivery import DeliveryProgress
 from proxy.viewers.forward import checked_target, forward
 from proxy.viewers.frames import Frames
+from proxy.viewers.places import Places
 from proxy.viewers.problem import send_problem
 from proxy.viewers.rendered import Pictures
 from proxy.viewers.request import frame_request
@@ -47,6 +48,7 @@ class ViewersApp:
         alternates: Alternates,
         plans: Plans,
         forget: Callable[[FrameScope], None],
+        places: Places,
         telemetry: Telemetry,
         via: bytes,
     ) -> None:
@@ -62,6 +64,7 @@ class ViewersApp:
         self._alternates = alternates
         self._plans = plans
         self._forget = forget
+        self._places = places
         self._metrics = telemetry.metrics
         self._via = via
 
@@ -126,7 +129,8 @@ class ViewersApp:
         if self._pictures.is_origins(caller, picture):
             status = await self._hand_on(request, caller, path, receive, send, progress, REFUSALS)
         if status in (0, *REFUSALS):
-            asked = await self._pictures.request(request, caller, picture)
+            with self._places.waiting.place(caller.person):
+                asked = await self._pictures.request(request, caller, picture)
             await self._frames.answer(asked, receive, send, progress)
         if status and progress.has_started:
             self._pictures.note(request, caller, picture, status)
@@ -160,12 +164,14 @@ class ViewersApp:
         origin = self._origins[caller.origin]
         headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.forwarded]
         served = request.path if len(self._origins) > 1 else None
-        named = None if request.method in SAFE else named_by(caller.origin, path)
-        if named is not None:
-            change = Change(named, self._forget, sending)
-            await self._change(change, origin, request.method, target, headers, receive, served)
-            return 0
-        status = await forward(origin, request.method, target, headers, receive, sending, unless, served)
+        is_safe = request.method in SAFE
+        named = None if is_safe else named_by(caller.origin, path)
+        with (self._places.waiting if is_safe else self._places.uploads).place(caller.person):
+            if named is not None:
+                change = Change(named, self._forget, sending)
+                await self._change(change, origin, request.method, target, headers, receive, served)
+                return 0
+            status = await forward(origin, request.method, target, headers, receive, sending, unless, served)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
             self._plans.metadata_read(SeriesKey(caller.origin, caller.partition, *series), caller)

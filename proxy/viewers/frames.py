@@ -22,6 +22,8 @@ from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.delivery import DeliveryProgress, send_frame, until_gone
+from proxy.viewers.otherwise import NoRange, NotNamed, NotShared, Otherwise
+from proxy.viewers.places import Place, Places
 from proxy.viewers.request import FrameRequest
 from proxy.viewers.response import Conditions, compose
 from proxy.viewers.several import send_several
@@ -35,35 +37,6 @@ AT_ONCE = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
-class _Otherwise(Exception):
-    """Nothing was sent yet, and the request has to be opened again in another way."""
-
-    def of(self, asked: FrameRequest) -> FrameRequest:
-        """The request to open instead."""
-        raise NotImplementedError
-
-
-class _NoRange(_Otherwise):
-    """If-Range names another version, so the viewer gets the whole frame instead of the range."""
-
-    def of(self, asked: FrameRequest) -> FrameRequest:
-        return replace(asked, conditions=replace(asked.conditions, range=None, if_range=None))
-
-
-class _NotNamed(_Otherwise):
-    """Only a digest of the whole frame can show if it is the version that the viewer has."""
-
-    def of(self, asked: FrameRequest) -> FrameRequest:
-        return replace(asked, is_settled=True)
-
-
-class _NotShared(_Otherwise):
-    """The response on its way may be used only for the viewer that asked for it first."""
-
-    def of(self, asked: FrameRequest) -> FrameRequest:
-        return replace(asked, is_alone=True)
-
-
 class Frames:
     """Answers requests for frames."""
 
@@ -75,6 +48,7 @@ class Frames:
         plans: Plans,
         alternates: Alternates,
         permits: Permits,
+        places: Places,
         telemetry: Telemetry,
         *,
         pause: float,
@@ -86,6 +60,7 @@ class Frames:
         self._plans = plans
         self._alternates = alternates
         self._permits = permits
+        self._places = places
         metrics = telemetry.metrics
         self._cut = metrics.cut_answers.labels("viewer_left")
         self._answers, self._served = cache(metrics.frame_answers.labels), cache(metrics.served_bytes.labels)
@@ -136,7 +111,8 @@ class Frames:
         if not caller.identity:
             return asked
         key = asked.address.key(caller)
-        admitted = await self._permits.admit(caller, key, is_asked_first=is_asked_first)
+        waiting = self._places.waiting
+        admitted = await self._permits.admit(caller, key, waiting, is_asked_first=is_asked_first)
         return asked if admitted is caller else replace(asked, caller=admitted)
 
     async def _deliver(
@@ -151,8 +127,9 @@ class Frames:
         asked = await self._admitted(asked)
         wanted = self._wanted(asked, progress)
         try:
-            is_done = await self._deliver_once(asked, wanted, receive, send, progress)
-        except _Otherwise as otherwise:
+            with Place(self._places, asked.caller.person) as place:
+                is_done = await self._deliver_once(asked, wanted, place, receive, send, progress)
+        except Otherwise as otherwise:
             asked = otherwise.of(asked)
         except CodestreamError as error:
             if asked.address.target is None:
@@ -176,21 +153,27 @@ class Frames:
         return await self._deliver(asked, receive, send, progress, is_again=is_again)
 
     async def _deliver_once(
-        self, asked: FrameRequest, wanted: Retrieval, receive: Receive, send: Send, progress: DeliveryProgress
+        self,
+        asked: FrameRequest,
+        wanted: Retrieval,
+        place: Place,
+        receive: Receive,
+        send: Send,
+        progress: DeliveryProgress,
     ) -> bool:
-        reading = self._retrieve.open(wanted)
+        reading = self._retrieve.open(wanted, place.wait)
         progress.outcome = reading.outcome
+        is_hit = reading.outcome is CacheOutcome.HIT
+        is_at_once = is_hit and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE
         try:
+            if is_hit and not is_at_once and reading.source.size > AT_ONCE:
+                place.send()
             if self._permits.knows(asked.caller, wanted.key.resource.study):
                 self._view(asked, wanted, progress)
                 sending = self._send(asked, wanted, reading, send, progress)
             else:
                 sending = self._send_proven(asked, wanted, reading, send, progress)
-            if (
-                reading.outcome is CacheOutcome.HIT
-                and isinstance(wanted.stop, int)
-                and wanted.stop <= AT_ONCE
-            ):
+            if is_at_once:
                 await sending
                 return True
             return await until_gone(receive, sending)
@@ -218,16 +201,12 @@ class Frames:
         asked = await self._admitted(asked, is_asked_first=True)  # metadata that is held tells of the list
         listed = asked.address.listed
         last = max(listed, key=lambda each: each.frame_number)
-        sending = send_several(
-            listed,
-            wanted,
-            self._retrieve,
-            send,
-            progress,
-            asked.conditions,
-            is_last_there=self._lists.has(asked.part(last).address.key(asked.caller)),
-        )
-        return await until_gone(receive, sending)
+        is_there = self._lists.has(asked.part(last).address.key(asked.caller))
+        with self._places.waiting.place(asked.caller.person):
+            sending = send_several(
+                listed, wanted, self._retrieve, send, progress, asked.conditions, is_last_there=is_there
+            )
+            return await until_gone(receive, sending)
 
     async def _send(
         self, asked: FrameRequest, wanted: Retrieval, reading: Reading, send: Send, progress: DeliveryProgress
@@ -237,19 +216,19 @@ class Frames:
         if reading.outcome is CacheOutcome.COLLAPSED and not wanted.may_have(
             reading, await source.describe()
         ):
-            raise _NotShared
+            raise NotShared
         if asked.address.target is not None:
             told, source = await reduced(source, asked.address.target)
         identity = await (source.settle() if asked.is_settled else source.describe())
         may_be_named = not (identity.is_vouched or asked.is_settled)
         if may_be_named and asked.conditions.needs_strong:
-            raise _NotNamed
+            raise NotNamed
         composed = compose(identity, asked.address.resource, asked.conditions)
         if may_be_named and composed.status == 416 and asked.conditions.is_guarded_rest:
-            raise _NotNamed
+            raise NotNamed
         is_range = asked.conditions.range is not None and not asked.conditions.is_head
         if is_range and told is None and composed.status == 200:
-            raise _NoRange
+            raise NoRange
         if told is not None:  # the smaller picture does not have the last byte of the frame
             size = (b"resolution", b"%dx%d" % told.size)
             composed = replace(composed, headers=[*composed.headers, size], is_final=False)

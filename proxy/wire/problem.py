@@ -24,6 +24,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.WrongHost: 421,
     errors.CrossSite: 403,
     errors.CallerRefused: 401,  # unless the authorizer's own status is passed on
+    errors.TooMany: 429,
     errors.AdminLocked: 401,
     errors.AdminOff: 404,
     errors.Loop: 508,
@@ -42,6 +43,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.AuthorityFailed: 502,
     errors.AuthorityTimeout: 504,
     errors.OriginStalled: 504,
+    errors.ServiceFull: 503,
     errors.ShuttingDown: 503,
     errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,
@@ -53,8 +55,15 @@ STATUSES: dict[type[errors.ProxyError], int] = {
 }
 """The status for each leaf of the error tree."""
 
-_SOON = (errors.ShuttingDown, errors.OriginFull, errors.AuthorityFailed, errors.AuthorityTimeout)
-"""Errors after which a retry may succeed at once."""
+_SOON_OVER = (
+    errors.ShuttingDown,
+    errors.OriginFull,
+    errors.ServiceFull,
+    errors.TooMany,
+    errors.AuthorityFailed,
+    errors.AuthorityTimeout,
+)
+"""Errors after which the same request may succeed a second later."""
 
 
 def status_of(error: errors.ProxyError) -> int:
@@ -83,7 +92,7 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b'Bearer realm="progressive-proxy admin"'))
     if isinstance(error, errors.BadMethod):
         headers.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-    if isinstance(error, _SOON):
+    if isinstance(error, _SOON_OVER):
         headers.append((b"retry-after", b"1"))
     return headers
 

@@ -129,6 +129,22 @@ def rows() -> dict[str, list[Panel]]:
                 about="Requests to an origin that ask if a caller may read what others have fetched.",
             ),
         ],
+        "Bounds": [
+            lines(
+                "Refused by a bound",
+                "ops",
+                (rate("over_bounds_total", "bound"), "{{bound}}"),
+                span=12,
+                about="Requests, connections and plans beyond a setting of `bounds`, which got 429 or 503.",
+            ),
+            lines(
+                "Connections closed",
+                "ops",
+                (rate("closed_connections_total", "reason"), "{{reason}}"),
+                span=12,
+                about="Connections of viewers that read too slowly, and idle ones that made room for others.",
+            ),
+        ],
         "Refusals": [
             lines(
                 "Requests refused",

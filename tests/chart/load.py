@@ -37,8 +37,11 @@ LINK = Network("", down=50e6, up=10e6, latency=0.020)
 SINGLE = {"accept": "image/jphc"}
 IMAGES, PICTURES = 24, 12
 FIRST = 65536
+CROWD = 96
+"""Connections that the proxy takes: more than the requests of one round need."""
 SETTINGS: dict[str, Any] = {
     "cache": {"bytes": "4MiB"},
+    "bounds": {"waiting_per_caller": 2, "connections": CROWD},
     "profiles": {"quarter": {"first": "1/4"}, "ahead": {"first": "64KiB"}},
 }
 
@@ -87,6 +90,22 @@ async def _refused(home: House) -> None:
     await home.viewer.request("TRACE", "/studies")
 
 
+async def _crowd(home: House) -> None:
+    """More connections than the proxy takes, all of them idle."""
+    at = home.viewer.base_url
+    lines = [await asyncio.open_connection(at.host, at.port) for _ in range(CROWD + 1)]
+    for _, writer in lines:
+        writer.close()
+
+
+async def _hurry(home: House, path: str, number: int) -> None:
+    """A caller asks for more at once than `SETTINGS` allow one caller."""
+    async with asyncio.TaskGroup() as group:
+        for each in range(3):
+            who = f"Bearer hurried-{number}"
+            group.create_task(_view(home, f"{path}?hurry={number}-{each}", authorization=who))
+
+
 async def _ask_for_access(home: House, path: str, number: int) -> None:
     """The second caller reads what the first one fetched, so the proxy asks the origin."""
     for who in ("one", "two"):
@@ -124,6 +143,8 @@ async def _round(home: House, number: int) -> None:
         group.create_task(_view(home, stack[0].replace("frames/1", "frames/0")))
         group.create_task(_refused(home))
         group.create_task(_ask_for_access(home, stack[2], number))
+        group.create_task(_hurry(home, stack[3], number))
+        group.create_task(_crowd(home))
         group.create_task(_leave(home, f"{stack[1]}?left={number}"))
         group.create_task(_plan(home, stack[2:4]))
 

@@ -77,7 +77,7 @@ DOORS = {
     "pydantic": {"plan", "settings", "admin", "commands"},
     "pydantic_settings": {"settings"},
     "fastapi": {"admin", "demo"},
-    "starlette": {"service", "viewers", "demo"},
+    "starlette": {"service", "viewers", "admin", "demo"},
     "uvicorn": {"service", "demo"},
     "uvloop": {"service", "measure", "demo", "commands"},
     "pythonjsonlogger": {"telemetry"},

@@ -9,6 +9,7 @@ from errno import ECONNABORTED, EMFILE
 import pytest
 
 from proxy.service.accepting import AT_ONCE, Accepting
+from proxy.service.connections import Connections, Place
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +33,7 @@ class Listening(socket.socket):
             raise OSError(self.failures.pop(), "as the test says")
         return super().accept()
 
-    def protocol(self) -> asyncio.Protocol:
+    def protocol(self, _: Place) -> asyncio.Protocol:
         self.made.append(asyncio.Protocol())
         return self.made[-1]
 
@@ -54,7 +55,7 @@ def connected(number: int) -> Iterator[Listening]:
 
 async def test_many_connections_are_accepted_at_each_turn() -> None:
     with connected(2 * AT_ONCE) as listening:
-        accepting = Accepting(listening, listening.protocol)
+        accepting = Accepting(listening, listening.protocol, Connections())
         while len(listening.made) < 2 * AT_ONCE:
             await listening.turns(1)
         by_turn = [listening.tries.count(turn) for turn in dict.fromkeys(listening.tries)]
@@ -65,7 +66,7 @@ async def test_many_connections_are_accepted_at_each_turn() -> None:
 async def test_without_descriptors_the_listener_rests() -> None:
     with connected(1) as listening:
         listening.failures = [EMFILE]
-        accepting = Accepting(listening, listening.protocol, pause=3600)
+        accepting = Accepting(listening, listening.protocol, Connections(), pause=3600)
         await listening.turns(100)
         assert len(listening.tries) == 1
         accepting.close()
@@ -74,7 +75,7 @@ async def test_without_descriptors_the_listener_rests() -> None:
 async def test_after_its_rest_the_listener_accepts_again() -> None:
     with connected(1) as listening:
         listening.failures = [EMFILE, EMFILE]
-        accepting = Accepting(listening, listening.protocol, pause=0)
+        accepting = Accepting(listening, listening.protocol, Connections(), pause=0)
         while not listening.made:
             await listening.turns(1)
         accepting.close()
@@ -83,7 +84,7 @@ async def test_after_its_rest_the_listener_accepts_again() -> None:
 async def test_a_connection_that_failed_is_passed_over() -> None:
     with connected(1) as listening:
         listening.failures = [ECONNABORTED]
-        accepting = Accepting(listening, listening.protocol)
+        accepting = Accepting(listening, listening.protocol, Connections())
         while not listening.made:
             await listening.turns(1)
         accepting.close()
@@ -91,7 +92,7 @@ async def test_a_connection_that_failed_is_passed_over() -> None:
 
 async def test_each_accepted_connection_has_its_protocol_when_it_is_closed() -> None:
     with connected(AT_ONCE) as listening:
-        accepting = Accepting(listening, listening.protocol)
+        accepting = Accepting(listening, listening.protocol, Connections())
         while not listening.tries:
             await listening.turns(1)
         accepting.close()
