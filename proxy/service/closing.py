@@ -1,12 +1,21 @@
-"""Answers to HTTP/1.0, which knows no chunks: the end of the connection ends the body (RFC 9112 6.3)."""
+"""Answers with which a connection ends: refusals, and those to HTTP/1.0.
+
+HTTP/1.0 knows no chunks: the end of the connection ends the body (RFC 9112 6.3).
+"""
 
 import asyncio
 import socket
 import struct
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from proxy.errors import ProxyError
+from proxy.wire.problem import answer_to
+
+Fields = Iterable[tuple[bytes, bytes]]
 
 _RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 
@@ -17,6 +26,14 @@ class Connection(Protocol):
     transport: Any
     config: Any
     cycle: Any
+
+
+def last_answer(error: ProxyError, asked: Fields, default: Fields) -> bytes:
+    """The refusal of a request with the headers in `asked`; all answers have those in `default`."""
+    wanted = next((value.decode("latin-1") for name, value in asked if name == b"range"), None)
+    status, headers, body = answer_to(error, wanted)
+    lines = [b"%s: %s\r\n" % pair for pair in (*default, *headers, (b"connection", b"close"))]
+    return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))
 
 
 def until_closed(connection: Connection) -> ASGIApp:

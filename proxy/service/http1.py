@@ -28,15 +28,14 @@ from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from proxy.errors import BadRequest, BodyTooLong, ProxyError, TooLarge, TooSlow, UrlTooLong
 from proxy.service.body import Pace, parser_of_body
-from proxy.service.closing import until_closed
+from proxy.service.closing import last_answer, until_closed
 from proxy.service.rules import Rules
 from proxy.wire.head import check_head, joined, size_of, split_target
-from proxy.wire.problem import answer_to
 
 SLICE = 4096
 """Bytes that the parser gets at once."""
@@ -208,12 +207,20 @@ class Http1(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer has ended: the next one begins, or the viewer hears of a fault."""
+        self._forget_head()
         if self._fault is not None and not self.pipeline:
             self._answer_refusal(self._fault)
         else:
             super().on_response_complete()
             if not self.transport.is_closing():
                 self._parse(self._left)
+
+    def _forget_head(self) -> None:
+        """The head of an answered request goes, so that an idle connection holds no token."""
+        if self._answering is not None:
+            self._answering.scope["headers"] = []
+        if self._answering is self.cycle and not self._is_in_head:
+            self.headers = []
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # ASGI
         self._answering = cycle
@@ -279,13 +286,7 @@ class Http1(HttpToolsProtocol):
     def _answer_refusal(self, error: ProxyError) -> None:
         if self.transport.is_closing():
             return
-        wanted = next(
-            (value.decode("latin-1") for name, value in self.headers or () if name == b"range"), None
-        )
-        status, headers, body = answer_to(error, wanted)
-        headers = [*self.server_state.default_headers, *headers, (b"connection", b"close")]
-        lines = [b"%s: %s\r\n" % pair for pair in headers]
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
+        self.transport.write(last_answer(error, self.headers or (), self.server_state.default_headers))
         self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER, self.transport.close)
