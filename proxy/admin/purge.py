@@ -1,4 +1,7 @@
-"""Purges over HTTP, on the admin listener: drop all that is held of a study, a series or an instance."""
+"""Purges over HTTP, on the admin listener: drop all that is held of a study, a series or an instance.
+
+With each of them, the proxy forgets who may read the study, and asks the origin again.
+"""
 
 from collections.abc import Callable, Iterable
 

@@ -150,7 +150,7 @@ class App:
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
             create_plans_api(self.plans, access, lock, default),
-            create_purge_api(self.forget, self.origins),
+            create_purge_api(self.purge, self.origins),
         )
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
@@ -248,6 +248,11 @@ class App:
             origin.missing.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
+
+    def purge(self, named: FrameScope) -> None:
+        """Drops all that is held in a scope, and what the origin said about who may read its study."""
+        self.forget(named)
+        self.proofs.forget(named.origin, named.study, is_held=bool(named.series))
 
 
 def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:
