@@ -23,6 +23,7 @@ from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.frame.key import SeriesKey
 from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Run
+from proxy.telemetry.audit import Audit, sender_of
 from proxy.wire.request import read_headers
 from proxy.wire.resource import FrameResource, parse_frame_path
 
@@ -100,7 +101,9 @@ def status_of_run(run: Run) -> PlanStatus:
     )
 
 
-def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | None) -> APIRouter:
+def create_plans_api(
+    plans: Plans, access: Access, lock: Lock, default: str | None, audit: Audit
+) -> APIRouter:
     """Builds the routes. `default` is the origin of requests that name none. None if there is no default."""
     router = APIRouter(prefix="/plans", tags=["plans"])
 
@@ -128,6 +131,9 @@ def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | No
             run = plans.start(frames, caller, profile, maker=access.who(headers))
         except ConfigurationError as error:  # the profile does not fit this series
             raise BadResource(str(error)) from error
+        sender = sender_of(request.client, request.scope["headers"])
+        named = {"origin": origin, "study": key.study, "series": key.series, "frames": len(frames)}
+        audit.note("plan", **named, plan=run.id, who=access.who(headers).hex(), **sender)
         response.headers["location"] = f"/plans/{run.id}"
         return status_of_run(run)
 

@@ -46,8 +46,10 @@ from proxy.settings.listening import ListenTls
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.settings.sections import OriginSettings
+from proxy.telemetry.audit import Audit
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
+from proxy.viewers.audited import Audited
 from proxy.viewers.cors import shared
 from proxy.viewers.frames import Frames
 from proxy.viewers.rendered import Pictures
@@ -96,6 +98,7 @@ class App:
         self.telemetry = Telemetry()
         self.settings = settings
         self._via = Via()
+        self._audit = Audit(settings.audit.file)
         self.tls = tls_of(settings.listen.tls, is_required=True)
         """Certificates of the viewers' listener; None if it speaks plain HTTP."""
         self.admin_tls = tls_of(settings.listen.tls, is_required=False)
@@ -149,16 +152,17 @@ class App:
         )
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
-            create_plans_api(self.plans, access, lock, default),
-            create_purge_api(self.purge, self.origins),
+            create_plans_api(self.plans, access, lock, default, self._audit),
+            create_purge_api(self.purge, self.origins, self._audit),
         )
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
         self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock)
         cors = settings.cors
+        is_on = self._audit.is_on
         self.viewers = shared(
-            viewers,
+            Audited(viewers, self._audit, access, default) if is_on else viewers,
             cors.origins,
             headers=cors.headers,
             credentials=cors.credentials,
@@ -225,7 +229,12 @@ class App:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The lifespan, within which fills can run."""
+        """The lifespan, within which fills can run. Raises `OSError` if the audit's file can't be opened."""
+        async with self._audit, self._running():
+            yield
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
         for origin in self.settings.origins:
             if origin.trust == "dicom":
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})

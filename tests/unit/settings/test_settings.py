@@ -20,7 +20,8 @@ ORIGIN_KEYS = (
     "name, url, default, profile, labels, rendered, trust, timeouts, limits, tls, credentials, forward"
 )
 SETTINGS_KEYS = (
-    "listen, admin, ready, origins, access, cors, profiles, profile, choose, alternates, workers, cache, log"
+    "listen, admin, ready, origins, access, cors, profiles, profile, choose, alternates, workers, cache, "
+    "log, audit"
 )
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
