@@ -101,9 +101,11 @@ class House:
         assert answer.status_code == 202, answer.text
         return str(answer.headers["location"])
 
-    async def events(self, plan: str) -> list[tuple[str, dict[str, Any]]]:
-        """All events of a plan, after it has ended."""
-        answer = await self.admin.get(f"{plan}/events")
+    async def events(
+        self, plan: str, headers: dict[str, str] | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """All events of a plan, after it has ended. `headers` show who made it."""
+        answer = await self.admin.get(f"{plan}/events", headers=headers)
         assert answer.status_code == 200
         return list(events_in(answer.text))
 

@@ -172,6 +172,10 @@ class Access:
             name = self._name(counted, verified)
         return Caller(origin, counted, ASKED if name else b"", trace, name, forwarded, person)
 
+    def who(self, headers: Iterable[tuple[str, str]]) -> bytes:
+        """The sender of these headers by a digest, at whatever origin; empty if it shows no credential."""
+        return self._digest(self._counted(tuple(pair for pair in headers if pair[0] in CREDENTIALS)))
+
     def partition(self, credentials: Iterable[tuple[str, str]]) -> bytes:
         """A partition for these credentials alone; empty if there are none, or if all may read."""
         return b"" if self._policy == "shared" else self._digest(credentials)

@@ -45,6 +45,7 @@ class Yes:
 class _No:
     """The origin's refusal, in its own words. An exception would keep all that its traceback leads to."""
 
+    study: tuple[str, str]
     until: float
     status: int
     challenge: str | None
@@ -73,6 +74,7 @@ class Proofs:
         self._refused: dict[tuple[bytes, object], _No] = {}
         self._ended: dict[Name, int] = {}
         self._sole: dict[tuple[str, str], bytes] = {}
+        self._forgotten = 0
         self.refusals = 0
         """Number of refusals so far. A request notes it when the head of its answer is in."""
         self.refused_for = REFUSED_FOR
@@ -104,10 +106,10 @@ class Proofs:
     ) -> Yes:
         """The origin let the caller read. A partition of its own stays its own while the yes counts.
 
-        `refusals` is the number from when the answer came. If the caller was refused since, the yes counts
-        for nothing but the request that asked.
+        `refusals` is the number from when the answer came. If the caller was refused since, or proofs were
+        forgotten, the yes counts for nothing but the request that asked.
         """
-        if refusals is not None and self._ended.get(name, 0) > refusals:
+        if refusals is not None and max(self._forgotten, self._ended.get(name, 0)) > refusals:
             return Yes(0.0, 0.0, partition)
         before, now = self._yes.pop(name, None), self._clock()
         if before is not None and now < before.until:
@@ -136,11 +138,27 @@ class Proofs:
         self._ended[name] = self.refusals
         key, now = (name[0], what), self._clock()
         self._refused.pop(key, None)
-        self._refused[key] = _No(now + self.refused_for, error.status, error.challenge, error.location)
+        self._refused[key] = _No(
+            name[1:], now + self.refused_for, error.status, error.challenge, error.location
+        )
         for old in [each for each, no in islice(self._refused.items(), 2) if no.until <= now]:
             del self._refused[old]
         self._bound(self._ended)
         self._bound(self._refused)
+
+    def forget(self, origin: str, study: str, *, is_held: bool) -> None:
+        """Forgets each yes and no for a study; answers on their way count for nothing but their request.
+
+        `is_held` says that some of the study is still held. Then it stays known if it had several readers.
+        """
+        self.refusals += 1
+        self._forgotten = self.refusals
+        for name in [name for name in self._yes if name[1:] == (origin, study)]:
+            del self._yes[name]
+        for key in [key for key, no in self._refused.items() if no.study == (origin, study)]:
+            del self._refused[key]
+        if not is_held:
+            self._sole.pop((origin, study), None)
 
     def check(self, identity: bytes, what: object) -> None:
         """Raises `OriginRefused` in the origin's own words if it refused the same a moment ago."""

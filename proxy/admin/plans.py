@@ -3,6 +3,9 @@
 The proxy forwards the caller's `Authorization` and `Cookie` to the origin, as it does for a viewer, but never
 the operator's token. The frames of a plan serve those whom the origin lets read them. A maker whom it refuses
 gets no plan.
+
+A plan belongs to its maker. For others its id is unknown, also for an operator: all who make plans have the
+operator's token.
 """
 
 from collections.abc import AsyncIterator
@@ -21,6 +24,7 @@ from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.frame.key import SeriesKey
 from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Run
+from proxy.telemetry.audit import Audit, sender_of
 from proxy.wire.request import read_headers
 from proxy.wire.resource import FrameResource, parse_frame_path
 
@@ -96,7 +100,9 @@ def status_of_run(run: Run) -> PlanStatus:
     )
 
 
-def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | None) -> APIRouter:
+def create_plans_api(
+    plans: Plans, access: Access, lock: Lock, default: str | None, audit: Audit
+) -> APIRouter:
     """Builds the routes. `default` is the origin of requests that name none. None if there is no default."""
     router = APIRouter(prefix="/plans", tags=["plans"])
 
@@ -123,14 +129,19 @@ def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | No
         caller = await plans.admit(frames, caller)
         facts = frames.facts if isinstance(frames, SeriesFrames) else None
         try:
-            run = plans.start(frames, caller, choice.choose(wanted.profile, origin, facts))
+            profile = choice.choose(wanted.profile, origin, facts)
+            run = plans.start(frames, caller, profile, maker=access.who(headers))
         except ConfigurationError as error:  # the profile does not fit this series
             raise BadResource(str(error)) from error
+        sender = sender_of(request.client, request.scope["headers"])
+        named = {"origin": origin, "study": key.study, "series": key.series, "frames": len(frames)}
+        audit.note("plan", **named, plan=run.id, who=access.who(headers).hex(), **sender)
         response.headers["location"] = f"/plans/{run.id}"
         return status_of_run(run)
 
-    def found(plan: str) -> Run:
-        return plans.get(plan)  # as a dependency it runs before the response starts, so it can still be a 404
+    async def found(plan: str, request: Request) -> Run:
+        # As a dependency it runs before the response starts, so it can still be a 404.
+        return plans.get(plan, access.who(await lock.without_token(read_headers(request.scope["headers"]))))
 
     @router.get("/{plan}", summary="The status of a plan: what it has fetched, and what failed.")
     async def look(run: Annotated[Run, Depends(found)]) -> PlanStatus:
@@ -142,8 +153,8 @@ def create_plans_api(plans: Plans, access: Access, lock: Lock, default: str | No
         summary="Server-sent events: one per frame, one per stage, and one at the end.",
     )
     async def follow(run: Annotated[Run, Depends(found)]) -> AsyncIterator[ServerSentEvent]:
-        async for event in events_of(run):
-            yield event
+        async for number, name, fields in run.events.follow():
+            yield ServerSentEvent(data=fields, event=name, id=str(number))
 
     @router.delete("/{plan}", status_code=204, summary="Cancel a plan. Fetches that viewers read go on.")
     async def cancel(run: Annotated[Run, Depends(found)]) -> None:
@@ -158,19 +169,6 @@ async def _frames(
     if wanted.frames is None:
         return await plans.series(key, caller)
     return ListedFrames(key, tuple(_resource(wanted, frame) for frame in wanted.frames))
-
-
-async def events_of(run: Run) -> AsyncIterator[ServerSentEvent]:
-    """Yields the events of a run, from the oldest one kept until the run ends."""
-    told = 0
-    while True:
-        news = [event for event in run.events if event[0] > told]
-        for told, name, fields in news:
-            yield ServerSentEvent(data=fields, event=name, id=str(told))
-        if news and news[-1][1] == "end":
-            return
-        if not news:
-            await run.next_event()
 
 
 def _check(wanted: PlanRequest) -> None:

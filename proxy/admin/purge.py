@@ -1,15 +1,19 @@
-"""Purges over HTTP, on the admin listener: drop all that is held of a study, a series or an instance."""
+"""Purges over HTTP, on the admin listener: drop all that is held of a study, a series or an instance.
+
+With each of them, the proxy forgets who may read the study, and asks the origin again.
+"""
 
 from collections.abc import Callable, Iterable
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from proxy.errors import UnknownName
 from proxy.frame.scope import FrameScope
+from proxy.telemetry.audit import Audit, sender_of
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 
-def create_purge_api(forget: Callable[[FrameScope], None], origins: Iterable[str]) -> APIRouter:
+def create_purge_api(forget: Callable[[FrameScope], None], origins: Iterable[str], audit: Audit) -> APIRouter:
     """Builds the routes. `forget` drops a scope; `origins` are the names of all origins."""
     router = APIRouter(prefix="/cache", tags=["cache"])
     names = tuple(origins)
@@ -17,27 +21,34 @@ def create_purge_api(forget: Callable[[FrameScope], None], origins: Iterable[str
     at_study, at_series = "/studies/{study}", "/studies/{study}/series/{series}"
 
     @router.delete(at_study, status_code=204, summary="Drop all that is held of a study.")
-    async def purge_study(study: str, origin: str | None = None) -> None:
-        purge(origin, study)
+    async def purge_study(request: Request, study: str, origin: str | None = None) -> None:
+        purge(request, origin, study)
 
     @router.delete(at_series, status_code=204, summary="Drop all that is held of a series.")
-    async def purge_series(study: str, series: str, origin: str | None = None) -> None:
-        purge(origin, study, series)
+    async def purge_series(request: Request, study: str, series: str, origin: str | None = None) -> None:
+        purge(request, origin, study, series)
 
     @router.delete(
         f"{at_series}/instances/{{instance}}",
         status_code=204,
         summary="Drop all that is held of an instance.",
     )
-    async def purge_instance(study: str, series: str, instance: str, origin: str | None = None) -> None:
-        purge(origin, study, series, instance)
+    async def purge_instance(
+        request: Request, study: str, series: str, instance: str, origin: str | None = None
+    ) -> None:
+        purge(request, origin, study, series, instance)
 
-    def purge(origin: str | None, study: str, series: str = "", instance: str = "") -> None:
+    def purge(request: Request, origin: str | None, study: str, series: str = "", instance: str = "") -> None:
         """Drops a scope at one origin, or at all of them. Raises `UnknownName`, `BadResource`."""
         if origin is not None and origin not in names:
             raise UnknownName(f"no origin has that name; the origins are {', '.join(names)}")
         parse_frame_path(FrameResource(study, series or study, instance or study, 1).path)  # are these UIDs?
         for name in names if origin is None else (origin,):
             forget(FrameScope(name, study, series, instance))
+        sender, named = (
+            sender_of(request.client, request.scope["headers"]),
+            {"study": study, "series": series},
+        )
+        audit.note("purge", origin=origin, **named, instance=instance, **sender)
 
     return router

@@ -62,7 +62,7 @@ async def _shown(run: Run) -> None:
     total = sum(count.images for count in run.plan.stages)
     with tqdm(total=total, desc="Fetching", unit=" frames") as bar:
         while not run.is_over:
-            await run.next_event()
+            await run.events.next()
             bar.update(sum(count.done for count in run.plan.stages) - bar.n)
 
 

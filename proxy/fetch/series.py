@@ -201,8 +201,14 @@ class SeriesLists:
         return await self.get(key, credentials, may_share=may_share)  # the refusal was another caller's
 
     def _ask(self, key: SeriesKey, credentials: Headers) -> asyncio.Future[SeriesFrames]:
+        def over(done: asyncio.Future[SeriesFrames]) -> None:
+            # An exception would keep the credentials, through its traceback.
+            is_kept = not done.cancelled() and done.exception() is None
+            if not is_kept and self._kept.get(key, (0.0, None))[1] is done:
+                del self._kept[key]
+
         asked = asyncio.ensure_future(self._read(key, credentials))
-        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+        asked.add_done_callback(over)
         self._kept.pop(key, None)
         self._kept[key] = monotonic() + KEPT, asked
         while len(self._kept) > MOST_KEPT:

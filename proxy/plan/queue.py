@@ -7,7 +7,7 @@ whose earlier stage has ended, ordered by when that stage started for them.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import filterfalse
+from math import lcm
 
 from proxy.plan.line import Line
 from proxy.plan.profile import RetrieveOptions, Stage
@@ -103,9 +103,21 @@ class StageQueue:
         return images[image] if isinstance(images, Counter) else int(image in images)
 
     def _begun_here(self, images: Iterable[int]) -> Iterator[int]:
-        for queue in self._earlier:
-            images = filterfalse(queue._images.__contains__, images)  # noqa: SLF001  # of the same class
-        return iter(images)
+        """Those of the images that no earlier stage selects.
+
+        Decimated stages repeat. If they take as many images of a range in a row as their steps need to
+        repeat, they take all that follow, and a hundred thousand need not be looked at.
+        """
+        all_of = [queue._images for queue in self._earlier]  # noqa: SLF001  # of the same class
+        decimated = [each for each in all_of if isinstance(each, range)]
+        named = [each for each in all_of if not isinstance(each, range)]
+        repeat, taken = lcm(*(each.step for each in decimated)), 0
+        for image in images:
+            taken = taken + 1 if any(image in each for each in decimated) else 0
+            if taken > repeat and isinstance(images, range):
+                return
+            if not taken and not any(image in each for each in named):
+                yield image
 
     def _next_image(self, image: int) -> int | None:
         """Returns the image that begins after `image` in its first stage; None after a position."""

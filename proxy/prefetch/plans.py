@@ -60,10 +60,10 @@ class Plans:
         self._unused: dict[FrameKey, tuple[str, int]] = {}
         self._latest = 0
 
-    def get(self, name: str) -> Run:
-        """The plan with an id. Raises `UnknownName` if there is none."""
+    def get(self, name: str, who: bytes) -> Run:
+        """The plan that a caller made, by its id. Raises `UnknownName` if the caller made none of that id."""
         run = self._runs.get(name)
-        if run is None:
+        if run is None or run.maker != who:
             raise UnknownName("no plan has that id")
         return run
 
@@ -93,8 +93,9 @@ class Plans:
         profile: str,
         images: range | None = None,
         number: int = 0,
+        maker: bytes | None = None,
     ) -> Run:
-        """Starts a plan.
+        """Starts a plan. Only its `maker` may look at it; None is nobody.
 
         `images` are 0-based positions in the series, None for all of it. Runs with a lower `number` go first.
         Raises `UnknownName` if there is no such profile, `ConfigurationError` if it does not fit the series,
@@ -113,6 +114,7 @@ class Plans:
             self._permits,
             self._telemetry,
             lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
+            maker,
         )
         self._places.take(caller.person, len(run.images))
         try:

@@ -8,9 +8,8 @@ or 503), the run waits for as long as the origin says and retries. Viewers do no
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from time import perf_counter
 from typing import Any
@@ -30,6 +29,7 @@ from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
 from proxy.plan.stages import parts_of_frame
+from proxy.prefetch.events import Events
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.media import wanted_envelope
 from proxy.wire.problem import status_of
@@ -41,8 +41,8 @@ BUSY_TRIES = 5
 """Most retries of a fetch while the origin is busy."""
 LONGEST_PAUSE = 60.0
 """Most seconds that a busy origin can make a run wait before one retry."""
-KEPT_EVENTS = 1000
-"""Most events kept of one run. A client that connects late gets only the last ones."""
+MOST_FAILURES = IN_FLIGHT
+"""Failures in a row after which a run gives up: as many as it has under way at once."""
 
 
 class State(StrEnum):
@@ -84,7 +84,7 @@ class Run:
     images: range
     """0-based positions of the frames to fetch, within `frames`."""
     caller: Caller
-    """The caller whose credentials the fetches use. It is never shown."""
+    """The caller whose credentials the fetches use, until the run ends. It is never shown."""
     retrieve: Retrieve
     """Fetches each frame."""
     alternates: Alternates
@@ -95,24 +95,25 @@ class Run:
     """The metrics that the run updates."""
     on_fetched: Callable[[FrameKey, int, bool], None]
     """Called with a key, the bytes prefetched, and True if a viewer has already requested the frame."""
+    maker: bytes | None = None
+    """Digest of the caller who may look at the run and cancel it. None if nobody may."""
     state: State = State.QUEUED
     """The current state."""
     fetched: int = 0
     """Bytes that the run has fetched from the origin."""
     error: str = ""
-    """Class name of the last error. Empty if there was none."""
+    """Class name of the last error, and that the run gave up, if it did. Empty if there was none."""
     is_refused: bool = False
     """True if the origin lets the caller read no longer, so that each further fetch would be in vain."""
     plan: Plan = field(init=False)
     """The order of the fetches."""
     times: dict[str, StageTimes] = field(default_factory=dict)
     """Times of each stage, by its id."""
-    events: deque[tuple[int, str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
-    """Number (from 1), name and fields of each event, oldest first."""
+    events: Events = field(default_factory=Events)
+    """The events so far."""
     _began: float = 0.0
     _paused_until: float = 0.0
-    _happened: asyncio.Event = field(default_factory=asyncio.Event)
-    _told: int = 0
+    _failures: int = 0
     _is_learning: bool = False
 
     def __post_init__(self) -> None:
@@ -133,13 +134,15 @@ class Run:
         self.state, self._began = State.RUNNING, perf_counter()
         running: set[asyncio.Task[None]] = set()
         try:
-            while self.fetched < self.profile.prefetch.budget and not self.is_refused:
+            while self.fetched < self.profile.prefetch.budget and not self._is_in_vain:
                 while len(running) < self._at_once and (fetch := self.plan.next()) is not None:
                     running.add(asyncio.create_task(self._carry_out(fetch)))
                 if not running:
                     break
                 _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            has_failed = self.is_refused or (self.error and not self.fetched)
+            if self._has_given_up:
+                self.error = f"gave up after {MOST_FAILURES} failures in a row, the last: {self.error}"
+            has_failed = self._is_in_vain or (self.error and not self.fetched)
             self.end(State.FAILED if has_failed else State.DONE if self.plan.is_done else State.SPENT)
         finally:
             # If the budget is spent or the run is cancelled, the fetches still in flight end with the run.
@@ -148,20 +151,29 @@ class Run:
             self.end(State.CANCELLED)
 
     @property
+    def _has_given_up(self) -> bool:
+        return self._failures >= MOST_FAILURES
+
+    @property
+    def _is_in_vain(self) -> bool:
+        return self.is_refused or self._has_given_up
+
+    @property
     def _at_once(self) -> int:
         """Fetches that may run at once.
 
         If the plan asks for a resolution, the first frame is fetched on its own, because it tells the proxy
         where that resolution ends in the others.
         """
-        return IN_FLIGHT if self._told or not self._is_learning else 1
+        return IN_FLIGHT if self.events.told or not self._is_learning else 1
 
     def end(self, state: State) -> None:
-        """Ends the run in a final state, unless it has already ended."""
+        """Ends the run in a final state, unless it has already ended. From then on it has no credentials."""
         if self.is_over:
             return
         self.state = state
-        self._record("end", {"state": state.value, "bytes": self.fetched})
+        self.caller = replace(self.caller, credentials=(), forwarded=())
+        self.events.record("end", {"state": state.value, "bytes": self.fetched})
 
     async def _carry_out(self, fetch: Fetch) -> None:
         began = perf_counter()
@@ -173,6 +185,9 @@ class Run:
         except ProxyError as error:
             is_ok, self.error = False, type(error).__name__
             self.is_refused |= bool(self.caller.identity) and status_of(error) in (401, 403)
+            self._failures += 1
+        else:
+            self._failures = 0
         told = {
             "stageId": fetch.stage,
             "image": fetch.image + self.images.start,
@@ -180,7 +195,7 @@ class Run:
             "whole": is_whole,
             "bytes": stop,
         }
-        self._record("frame", told | {"ms": round((perf_counter() - began) * 1000, 1)})
+        self.events.record("frame", told | {"ms": round((perf_counter() - began) * 1000, 1)})
         self._note(fetch.stage, self.plan.ended(fetch, is_whole, is_ok))
 
     async def _fetch(self, fetch: Fetch) -> tuple[int, bool]:
@@ -259,7 +274,7 @@ class Run:
         times.first_done = now if times.first_done is None else times.first_done
         for count in over:
             self.times[count.stage].last_done = now
-            self._record("stage", self.stage_event(count))
+            self.events.record("stage", self.stage_event(count))
 
     def stage_event(self, count: StageCount) -> dict[str, Any]:
         """The fields of the viewer's own stage event. Durations are in milliseconds, None if unknown."""
@@ -272,16 +287,6 @@ class Run:
             "stageDurationInMS": None if first is None or last is None else round((last - first) * 1000, 1),
             "startDurationInMS": None if last is None else round(last * 1000, 1),
         }
-
-    def _record(self, name: str, fields: dict[str, Any]) -> None:
-        self._told += 1
-        self.events.append((self._told, name, fields))
-        happened, self._happened = self._happened, asyncio.Event()
-        happened.set()
-
-    async def next_event(self) -> None:
-        """Waits for the next event."""
-        await self._happened.wait()
 
 
 async def _bytes_of(source: FrameSource, stop: Stop | None, total: int) -> int:

@@ -2,13 +2,10 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-
-import httpx
 
 from proxy.access.bounds import Bound
 from proxy.access.proofs import Proofs
@@ -31,12 +28,7 @@ from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.fetch.supplier import GatedSupplier, Suppliers
 from proxy.frame.scope import FrameScope
-from proxy.origin.bodies import LeastRate
-from proxy.origin.client import Origin
-from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
 from proxy.origin.forms import OriginReport
-from proxy.origin.rotation import Rotating
-from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.places import PlanPlaces
@@ -45,14 +37,16 @@ from proxy.service.access import access_of, open_to_all
 from proxy.service.connections import Connections
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
 from proxy.service.memory import cache_bytes, memory_limit, warning
+from proxy.service.origins import TransportOf, origin_of, rust_transport
 from proxy.service.rules import Rules
-from proxy.service.tls import contexts
-from proxy.settings.listening import ListenTls
+from proxy.service.tls import tls_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.settings.sections import OriginSettings
+from proxy.telemetry.audit import Audit
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
+from proxy.viewers.audited import Audited
 from proxy.viewers.cors import shared
 from proxy.viewers.frames import Frames
 from proxy.viewers.places import Places
@@ -60,34 +54,6 @@ from proxy.viewers.rendered import Pictures
 from proxy.wire.via import Via
 
 _log = logging.getLogger(__name__)
-
-TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
-
-
-def rust_transport(origin: OriginSettings) -> Transport:
-    """The transport that is used outside tests."""
-    timeouts, tls = origin.timeouts, origin.tls
-    limits = TransportLimits(timeouts.connect, timeouts.first_byte, timeouts.stall)
-    return Transport(limits, Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.http2))
-
-
-def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
-    """The proxy's own credentials for an origin; None if it has none. Raises `ConfigurationError`."""
-    own = origin.credentials
-    if own.bearer_file is not None:
-        return bearer(own.bearer_file)
-    if own.user is not None and own.password_file is not None:
-        return basic(own.user, own.password_file)
-    if own.user is not None and own.password_env is not None:
-        return basic_from_environment(own.user, own.password_env)
-    return aws(own.aws_region, own.aws_service) if own.aws_region is not None else None
-
-
-def tls_of(tls: ListenTls, *, is_required: bool) -> Rotating[ssl.SSLContext] | None:
-    """The certificates of a listener; None if it speaks plain HTTP. Raises `ConfigurationError`."""
-    if tls.certificate_file is None or tls.key_file is None:
-        return None
-    return contexts(tls.certificate_file, tls.key_file, tls.client_ca_file, is_required=is_required)
 
 
 class App:
@@ -102,6 +68,7 @@ class App:
         self.telemetry = Telemetry()
         self.settings = settings
         self._via = Via()
+        self._audit = Audit(settings.audit.file)
         self.tls = tls_of(settings.listen.tls, is_required=True)
         """Certificates of the viewers' listener; None if it speaks plain HTTP."""
         self.admin_tls = tls_of(settings.listen.tls, is_required=False)
@@ -112,18 +79,15 @@ class App:
         """Why `cache.bytes` does not fit the container; None if it does."""
         store = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
-        self.origins = {o.name: self._origin(o, transport_of(o), windows[o.name]) for o in settings.origins}
-        closed = self.telemetry.metrics.closed_connections
-        count_closed = lambda reason: closed.labels(reason).inc()  # noqa: E731  # short
-        most, per_address = (
-            most_connections(settings, files_allowed()),
-            settings.bounds.connections_per_address,
-        )
-        self.connections = Connections(most, per_address, self._count_over, count_closed)
+        self.origins = {
+            o.name: origin_of(o, transport_of(o), windows[o.name], self._via, self.telemetry)
+            for o in settings.origins
+        }
+        files, per_address = files_allowed(), settings.bounds.connections_per_address
+        counts = self._count_over, self._count_closed
+        self.connections = Connections(most_connections(settings, files), per_address, *counts)
         """Connections of viewers."""
-        self.admin_connections = Connections(
-            admin_connections(settings), None, self._count_over, count_closed, cuts_readers=True
-        )
+        self.admin_connections = Connections(admin_connections(settings), None, *counts, cuts_readers=True)
         """The same at the admin listener."""
         self.proofs = Proofs(settings.access.ttl)
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
@@ -182,16 +146,17 @@ class App:
         self.operators = self._bound("operators", bounds.operators, bounds.operators)
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
-            create_plans_api(self.plans, self.access, lock, default),
-            create_purge_api(self.forget, self.origins),
+            create_plans_api(self.plans, self.access, lock, default, self._audit),
+            create_purge_api(self.purge, self.origins, self._audit),
         )
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
         self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock, self.operators)
         cors = settings.cors
+        is_on = self._audit.is_on
         self.viewers = shared(
-            viewers,
+            Audited(viewers, self._audit, self.access, default) if is_on else viewers,
             cors.origins,
             headers=cors.headers,
             credentials=cors.credentials,
@@ -205,21 +170,8 @@ class App:
     def _count_over(self, bound: str) -> None:
         self.telemetry.metrics.over_bounds.labels(bound).inc()
 
-    def _origin(self, origin: OriginSettings, transport: httpx.AsyncBaseTransport, window: Window) -> Origin:
-        return Origin(
-            origin.name,
-            origin.url,
-            transport,
-            self.telemetry,
-            origin.limits.frame_bytes,
-            own_credentials(origin),
-            forwards=origin.limits.forwarded,
-            keeps_labels=origin.labels == "origin",
-            window=window,
-            least_rate=LeastRate(origin.timeouts.least_rate, origin.timeouts.stall),
-            is_trusted=origin.trust == "dicom",
-            via=self._via,
-        )
+    def _count_closed(self, reason: str) -> None:
+        self.telemetry.metrics.closed_connections.labels(reason).inc()
 
     @property
     def rules(self) -> Rules:
@@ -268,7 +220,12 @@ class App:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The lifespan, within which fills can run."""
+        """The lifespan, within which fills can run. Raises `OSError` if the audit's file can't be opened."""
+        async with self._audit, self._running():
+            yield
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
         for origin in self.settings.origins:
             if origin.trust == "dicom":
                 _log.warning("frames are trusted not to change", extra={"origin": origin.name})
@@ -293,6 +250,11 @@ class App:
             origin.missing.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
+
+    def purge(self, named: FrameScope) -> None:
+        """Drops all that is held in a scope, and what the origin said about who may read its study."""
+        self.forget(named)
+        self.proofs.forget(named.origin, named.study, is_held=bool(named.series))
 
 
 def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:

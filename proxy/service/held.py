@@ -1,4 +1,4 @@
-"""A connection that holds a place, and loses it if its viewer reads too slowly."""
+"""A connection that holds a place: it loses it if its viewer reads too slowly, or with its last answer."""
 
 import asyncio
 from typing import Any
@@ -7,9 +7,14 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from proxy.errors import ProxyError
 from proxy.service.connections import Place
 from proxy.service.drain import Drain
+from proxy.service.refusal import refusal
 from proxy.service.rules import Rules
+
+LINGER = 2.0
+"""Seconds in which what a viewer still sends is read and dropped, so that it gets its last answer."""
 
 
 class HeldConnection(HttpToolsProtocol):
@@ -73,3 +78,11 @@ class HeldConnection(HttpToolsProtocol):
         if can_be:
             self.transport.abort()
         return can_be
+
+    def _answer_refusal(self, error: ProxyError) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.write(refusal(error, self.headers or (), self.server_state.default_headers))
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER, self.transport.close)

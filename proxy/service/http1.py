@@ -37,7 +37,7 @@ from proxy.service.body import Pace, parser_of_body
 from proxy.service.closing import until_closed
 from proxy.service.connections import Place
 from proxy.service.held import HeldConnection
-from proxy.service.refusal import fault_in, refusal
+from proxy.service.refusal import fault_in
 from proxy.service.rules import Rules
 from proxy.wire.head import check_head, joined, size_of, split_target
 
@@ -45,8 +45,6 @@ SLICE = 4096
 """Bytes that the parser gets at once."""
 A_CHUNK = 16
 """Bytes that a chunk may have beside its content, free of the bound (RFC 9112 7.1)."""
-LINGER = 2.0
-"""Seconds in which what a viewer still sends is read and dropped, so that it gets its last answer."""
 
 
 class Http1(HeldConnection):
@@ -219,12 +217,20 @@ class Http1(HeldConnection):
 
     def on_response_complete(self) -> None:
         """An answer has ended: the next one begins, or the viewer hears of a fault."""
+        self._forget_head()
         if self._fault is not None and not self.pipeline:
             self._answer_refusal(self._fault)
         else:
             super().on_response_complete()
             if not self.transport.is_closing():
                 self._parse(self._left)
+
+    def _forget_head(self) -> None:
+        """The head of an answered request goes, so that an idle connection holds no token."""
+        if self._answering is not None:
+            self._answering.scope["headers"] = []
+        if self._answering is self.cycle and not self._is_in_head:
+            self.headers = []
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # ASGI
         self._answering = cycle
@@ -289,11 +295,3 @@ class Http1(HeldConnection):
                 self.transport.close()
             else:
                 self._answer_refusal(error)
-
-    def _answer_refusal(self, error: ProxyError) -> None:
-        if self.transport.is_closing():
-            return
-        self.transport.write(refusal(error, self.headers or (), self.server_state.default_headers))
-        self.transport.write_eof()
-        self.flow.resume_reading()
-        self.loop.call_later(LINGER, self.transport.close)

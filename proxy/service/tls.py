@@ -10,6 +10,14 @@ from pathlib import Path
 
 from proxy.errors import ConfigurationError
 from proxy.origin.rotation import Files, Rotating
+from proxy.settings.listening import ListenTls
+
+
+def tls_of(tls: ListenTls, *, is_required: bool) -> Rotating[ssl.SSLContext] | None:
+    """The certificates of a listener; None if it speaks plain HTTP. Raises `ConfigurationError`."""
+    if tls.certificate_file is None or tls.key_file is None:
+        return None
+    return contexts(tls.certificate_file, tls.key_file, tls.client_ca_file, is_required=is_required)
 
 
 def contexts(

@@ -26,6 +26,7 @@ from proxy.settings.listening import AdminSettings, Listen, split_address
 from proxy.settings.reading import read
 from proxy.settings.sections import (
     AlternateSettings,
+    AuditSettings,
     CacheSettings,
     CorsSettings,
     Log,
@@ -76,6 +77,8 @@ class Settings(BaseSettings):
     """The memory cache."""
     log: Log = Log()
     """The log on standard error."""
+    audit: AuditSettings = AuditSettings()
+    """The audit: who got what of which study."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -229,6 +229,13 @@ class CacheSettings(FrozenModel):
     """Seconds after which a cached frame is fetched again."""
 
 
+class AuditSettings(FrozenModel):
+    """The audit: who got what of which study."""
+
+    file: str | None = Field(None, min_length=1)
+    """File for one JSON line per answer about a study, purge and plan, with UIDs; `-` is standard output."""
+
+
 class Log(FrozenModel):
     """The log on standard error."""
 

@@ -167,11 +167,12 @@ async def test_a_plan_ends_once_its_maker_is_refused() -> None:
     async with guarded(origin) as at:
         refused = await at.home.ask_plan("sequential", headers={"authorization": "Bearer b"})
         assert refused.status_code == 403
-        plan = await at.home.begin_plan("sequential", headers={"authorization": "Bearer a"})
-        events = await at.home.events(plan)
+        headers = {"authorization": "Bearer a"}
+        plan = await at.home.begin_plan("sequential", headers=headers)
+        events = await at.home.events(plan, headers)
         assert (events[-1][0], events[-1][1]["state"]) == ("end", "failed")
         assert len(events) < 100
-        assert (await at.home.admin.get(plan)).json()["error"] == "OriginRefused"
+        assert (await at.home.admin.get(plan, headers=headers)).json()["error"] == "OriginRefused"
 
 
 async def test_a_plan_of_listed_frames_needs_a_yes() -> None:
@@ -187,7 +188,7 @@ async def test_a_plan_of_listed_frames_needs_a_yes() -> None:
 async def test_a_plans_frames_are_found_by_all_who_may_read() -> None:
     origin = GuardedOrigin("a", "b")
     async with guarded(origin) as at:
-        plan = await at.home.begin_plan("sequential", headers={"authorization": "Bearer a"})
-        await at.home.events(plan)
+        headers = {"authorization": "Bearer a"}
+        await at.home.events(await at.home.begin_plan("sequential", headers=headers), headers)
         assert [await at.did(who, FRAME) for who in ("a", "b")] == [(200, "hit"), (200, "hit")]
         assert (await at.ask("c", FRAME)).status_code == 403

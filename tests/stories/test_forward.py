@@ -57,7 +57,7 @@ async def everything(home: House, prefix: str) -> None:
     assert (await home.viewer.get(f"{prefix}{SERIES}/metadata", headers=VIEWER)).status_code == 200
     assert (await home.viewer.post(f"{prefix}/studies", headers=VIEWER, content=b"x")).status_code == 404
     made = await home.ask_plan("sequential", headers=VIEWER, origin=prefix[1:] or "pacs")
-    assert (await home.events(made.headers["location"]))[-1][1]["state"] == "done"
+    assert (await home.events(made.headers["location"], VIEWER))[-1][1]["state"] == "done"
 
 
 def got(origin: ScriptedOrigin) -> set[tuple[str | None, str | None]]:

@@ -159,8 +159,9 @@ async def test_the_next_200_unlearns_it(kind: str) -> None:
 async def test_a_plan_learns_it_for_its_own_caller_alone() -> None:
     async with house(origin_of([("one", 404)], images=3), **OURS, access="credential") as home:
         for caller, is_theirs in (("one", False), ("two", True)):
-            made = await home.ask_plan("jlsReduced", headers={"authorization": caller})
-            assert (await home.events(made.headers["location"]))[-1][1]["state"] == "done"
+            headers = {"authorization": caller}
+            made = await home.ask_plan("jlsReduced", headers=headers)
+            assert (await home.events(made.headers["location"], headers))[-1][1]["state"] == "done"
             for image in range(3):
                 answer = await get(home, path_of("jls", image), caller)
                 assert (answer.content == THEIRS) is is_theirs

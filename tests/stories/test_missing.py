@@ -66,8 +66,9 @@ async def test_a_plan_does_not_ask_again_either() -> None:
         assert await get(home, THERE) == 200
         assert await get(home) == 404
         before = origin.requests_of(LACKING)
-        plan = await home.ask_plan("sequential", headers={"authorization": "one"})
-        await home.events(plan.headers["location"])
+        headers = {"authorization": "one"}
+        plan = await home.ask_plan("sequential", headers=headers)
+        await home.events(plan.headers["location"], headers)
         assert origin.requests_of(LACKING) == before
 
 

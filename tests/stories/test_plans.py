@@ -478,8 +478,8 @@ async def test_a_plan_fetches_only_what_is_not_held() -> None:
 async def test_one_credentials_plan_is_not_found_by_another() -> None:
     origin = ScriptedOrigin().with_series(bodies(2))
     async with house(origin, access="credential") as home:
-        plan = await home.begin_plan("sequential", headers={"authorization": "Bearer a"})
-        await home.events(plan)
+        headers = {"authorization": "Bearer a"}
+        await home.events(await home.begin_plan("sequential", headers=headers), headers)
         tokens = {asked.headers.get("authorization") for asked in origin.asked if SERIES in asked.path}
         assert tokens == {"Bearer a"}
         for token, did in (("Bearer a", "hit"), ("Bearer b", "fwd=miss; stored")):
@@ -493,10 +493,9 @@ async def test_a_plan_for_a_cookie_beyond_ascii_is_found_by_its_viewer() -> None
     cookie = "name=Jürgen".encode()
     async with house(origin) as home:
         _, _, study, _, series = SERIES.split("/")
-        made = await home.admin.post(
-            "/plans", json={"study": study, "series": series}, headers=[(b"cookie", cookie)]
-        )
-        await home.events(made.headers["location"])
+        headers = [(b"cookie", cookie)]
+        made = await home.admin.post("/plans", json={"study": study, "series": series}, headers=headers)
+        await home.admin.get(f"{made.headers['location']}/events", headers=headers)
         answer = await home.viewer.get(frame_of(0), headers=[(b"accept", b"image/jphc"), (b"cookie", cookie)])
         assert cache_did(answer) == "hit"
         sent = {asked.headers["cookie"].encode("latin-1") for asked in origin.frame_requests}

@@ -358,13 +358,13 @@ async def test_no_answer_label_or_log_tells_of_a_patient(caplog: pytest.LogCaptu
     async with house(origin, profiles=profiles) as home:
         made = await home.ask_plan("sequential", series, headers=headers)
         plan = made.headers["location"]
-        events = await home.admin.get(f"{plan}/events")
-        status = await home.admin.get(plan)
+        events = await home.admin.get(f"{plan}/events", headers=headers)
+        status = await home.admin.get(plan, headers=headers)
         assert '"ok": false' in events.text
         named = await home.ask_plan(
             "sequential", series, headers=headers, frames=[{"instance": f"{uid}.9", "frame": 3}]
         )
-        failed = await home.admin.get(f"{named.headers['location']}/events")
+        failed = await home.admin.get(f"{named.headers['location']}/events", headers=headers)
         origin.metadata.clear()
         other = await home.ask_plan("sequential", f"/studies/{study}/series/{uid}.7", headers=headers)
         assert other.status_code == 404

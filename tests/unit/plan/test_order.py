@@ -473,6 +473,15 @@ def test_a_plan_lists_no_image_when_it_is_made(name: str) -> None:
     assert min(peaks) < 200_000
 
 
+@pytest.mark.parametrize("name", STOCK)
+def test_no_step_looks_at_all_images(name: str) -> None:
+    plan = Plan(stock_profile(name), 10**9)  # any pass over the images would take minutes
+    for _ in range(20):
+        fetch = plan.next()
+        assert fetch is not None
+        plan.ended(fetch, is_whole=fetch.part.stop is None, ok=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STOCK)
 def test_a_plan_holds_what_is_in_flight_however_long_the_series(name: str) -> None:
