@@ -20,6 +20,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -92,6 +93,8 @@ class Caller:
     """Headers that prove the caller in requests that are handed on: the credentials and maybe cookies."""
     person: bytes = b""
     """Name for bookkeeping, which proves nothing; empty for callers without a credential."""
+    until: float = inf
+    """Unix time from which a verified token has expired; a plan may outlive it."""
 
 
 def is_preflight(method: str, headers: Iterable[tuple[str, str]]) -> bool:
@@ -105,11 +108,25 @@ def is_preflight(method: str, headers: Iterable[tuple[str, str]]) -> bool:
     return names >= _ASKS and not names & _ASKS_NEVER
 
 
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """The person to whom the issuer gave a valid token."""
+
+    claims: Pairs
+    """Claims that name the person."""
+    until: float
+    """Unix time from which the token has expired."""
+
+
+NOBODY = Bearer((), inf)
+"""The bearer if tokens are not verified."""
+
+
 class TokenVerifier(Protocol):
     """Verifies tokens of callers. Its library takes 9 MiB, so it is loaded only if a setting needs it."""
 
-    async def claims(self, name: bytes, credentials: Pairs) -> Pairs:
-        """The claims that name the bearer; `name` stands for the credentials.
+    async def bearer(self, name: bytes, credentials: Pairs) -> Bearer:
+        """The bearer of the token in these credentials, for which `name` stands.
 
         Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
         """
@@ -154,23 +171,25 @@ class Access:
         Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
         """
         forward, trace = self._forward[origin], trace_of(headers)
-        shown = tuple(pair for pair in headers if pair[0] in CREDENTIALS)
+        shown = tuple([pair for pair in headers if pair[0] in CREDENTIALS])
         # A frame is asked for with exactly what the caller is known by. So a yes of the origin never depends
         # on a cookie that another caller with the same identity may lack.
         counted = self._counted(shown)
-        verified = await self._let_in(origin, asked, headers, counted) if self._is_guarded else b""
+        bearer = await self._let_in(origin, asked, headers, counted) if self._is_guarded else NOBODY
+        verified = self._digest(bearer.claims)
         name = self._name(counted, verified)
         person = verified or (name if self._claimed is None else self._person(name, counted))
         if forward.is_own:
-            return Caller(origin, (), PROXY, trace, person=person)
+            return Caller(origin, (), PROXY, trace, person=person, until=bearer.until)
         forwarded = forward.credentials(shown)
         if self._policy != "ask-origin" or not forwarded:
             partition = self.partition(forwarded)
-            return Caller(origin, forwarded, partition, trace, forwarded=forwarded, person=person)
+            return Caller(origin, forwarded, partition, trace, b"", forwarded, person, bearer.until)
         if forwarded != shown:
             counted = self._counted(forwarded)
             name = self._name(counted, verified)
-        return Caller(origin, counted, ASKED if name else b"", trace, name, forwarded, person)
+        partition = ASKED if name else b""
+        return Caller(origin, counted, partition, trace, name, forwarded, person, bearer.until)
 
     def who(self, headers: Iterable[tuple[str, str]]) -> bytes:
         """The sender of these headers by a digest, at whatever origin; empty if it shows no credential."""
@@ -182,19 +201,19 @@ class Access:
 
     async def _let_in(
         self, origin: str, asked: Asked, headers: Sequence[tuple[str, str]], counted: Pairs
-    ) -> bytes:
-        """The person to whom the issuer gave the token; empty if tokens are not verified."""
+    ) -> Bearer:
+        """Lets a caller in; a browser's preflight has no credential, and gets in without."""
+        bearer = NOBODY
         if is_preflight(asked.method, headers):
-            return b""
-        person = b""
+            return bearer
         if self._verifier is not None:
             token = tuple(pair for pair in headers if pair[0] == "authorization")
-            person = self._digest(await self._verifier.claims(self._digest(token), token))
+            bearer = await self._verifier.bearer(self._digest(token), token)
         if self._authorizer is not None:
-            who = self._name(counted, person)
+            who = self._name(counted, self._digest(bearer.claims))
             host = next((value for name, value in headers if name == "host"), "")
             await self._authorizer.admit(who, origin, asked, counted, host)
-        return person
+        return bearer
 
     def _name(self, credentials: Pairs, verified: bytes) -> bytes:
         """The name of a caller in proofs: of the credentials, or of a person with the cookies that count."""

@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 
 from proxy.access.authorizer import Pairs
-from proxy.access.caller import TokenVerifier
+from proxy.access.caller import Bearer, TokenVerifier
 from proxy.access.keys import KeySet, KeySource
 from proxy.errors import CallerRefused
 
@@ -76,15 +76,6 @@ class Terms:
     """Claims that together name a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verified:
-    claims: Pairs
-    until: float
-    """Time (Unix) from which the token has expired."""
-    keys: KeySet
-    """The keys of the issuer at that time."""
-
-
 class Verifier(TokenVerifier):
     """Verifies tokens."""
 
@@ -92,23 +83,23 @@ class Verifier(TokenVerifier):
         self._terms = terms
         self._keys = keys
         self._clock = clock
-        self._verified: dict[bytes, _Verified] = {}
+        self._verified: dict[bytes, tuple[Bearer, KeySet]] = {}
 
-    async def claims(self, name: bytes, credentials: Pairs) -> Pairs:
-        """The claims that name the bearer; `name` stands for the credentials.
+    async def bearer(self, name: bytes, credentials: Pairs) -> Bearer:
+        """The bearer of the token in these credentials, for which `name` stands.
 
         Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
         """
         keys = await self._keys.current()
-        known = self._verified.get(name)
-        if known is None or known.keys is not keys:
-            known = await self._verify(credentials, keys)
-            self._remember(name, known)
-        if self._clock() >= known.until:
+        bearer, verified_with = self._verified.get(name, (None, keys))
+        if bearer is None or verified_with is not keys:
+            bearer, keys = await self._verify(credentials, keys)
+            self._remember(name, bearer, keys)
+        if self._clock() >= bearer.until:
             raise _refused(jwt.ExpiredSignatureError())
-        return known.claims
+        return bearer
 
-    async def _verify(self, credentials: Pairs, keys: KeySet) -> _Verified:
+    async def _verify(self, credentials: Pairs, keys: KeySet) -> tuple[Bearer, KeySet]:
         if not any(name == "authorization" for name, _ in credentials):
             raise CallerRefused("a token is required", 401, "Bearer")  # RFC 6750 3.1: without an error
         token = token_of(credentials)
@@ -121,8 +112,7 @@ class Verifier(TokenVerifier):
             key = keys.fitting(key_name, algorithm)
         if key is None:
             raise _refused(jwt.InvalidKeyError())
-        claims, until = self._checked(token, algorithm, key.public)
-        return _Verified(claims, until, keys)
+        return self._checked(token, algorithm, key.public), keys
 
     def _named_in(self, token: str) -> tuple[str, str | None]:
         """The algorithm that a token names, which has to be an accepted one, and its key."""
@@ -135,7 +125,7 @@ class Verifier(TokenVerifier):
             raise _refused(jwt.InvalidAlgorithmError())
         return algorithm, header.get("kid")
 
-    def _checked(self, token: str, algorithm: str, key: Any) -> tuple[Pairs, float]:  # noqa: ANN401  # PyJWT's
+    def _checked(self, token: str, algorithm: str, key: Any) -> Bearer:  # noqa: ANN401  # PyJWT's
         terms = self._terms
         try:
             claims = jwt.decode(
@@ -153,11 +143,11 @@ class Verifier(TokenVerifier):
             raise _refused(error) from None
         if not person:
             raise _refused(jwt.MissingRequiredClaimError(", ".join(terms.claims)))
-        return person, until
+        return Bearer(person, until)
 
-    def _remember(self, name: bytes, verified: _Verified) -> None:
+    def _remember(self, name: bytes, bearer: Bearer, keys: KeySet) -> None:
         self._verified.pop(name, None)
-        self._verified[name] = verified
+        self._verified[name] = bearer, keys
         if len(self._verified) > MOST_REMEMBERED:
             del self._verified[next(iter(self._verified))]
 

@@ -13,12 +13,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from time import time
 
 from proxy.access.bounds import Bound
 from proxy.access.caller import Caller
 from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
 from proxy.cache.store import Store
-from proxy.errors import OriginMismatch, OriginRefused, ProxyError, ShuttingDown
+from proxy.errors import CallerRefused, OriginMismatch, OriginRefused, ProxyError, ShuttingDown
 from proxy.fetch.fills import Fills
 from proxy.fetch.places import Places
 from proxy.fetch.tasks import Tasks
@@ -74,13 +75,15 @@ class Permits:
     async def admit(
         self, caller: Caller, key: FrameKey, waiting: Bound | None = None, *, is_asked_first: bool = False
     ) -> Caller:
-        """Returns the caller as it may read a frame now. Raises `OriginError`.
+        """Returns the caller as it may read a frame now. Raises `OriginError`, `CallerRefused`.
 
         If nothing of the frame is held, the fetch is to ask; not so if it `is_asked_first`. The frame has to
         be opened without waiting in between. While a probe is under way, a place in `waiting` is taken.
         """
         if not caller.identity:
             return caller
+        if time() >= caller.until:  # a plan outlived the token; other tokens of the person still count
+            raise CallerRefused("the token has expired")
         name = caller.identity, key.origin, key.resource.study
         yes = self.proofs.yes(name)
         if yes is None:

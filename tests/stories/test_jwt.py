@@ -1,10 +1,12 @@
 """The proxy verifies the signatures of tokens itself, and one yes of the origin serves a person."""
 
+import asyncio
 import base64
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,14 @@ import pytest
 
 from proxy.access.tokens import Verifier
 from proxy.errors import ConfigurationError
+from proxy.prefetch.run import IN_FLIGHT
 from proxy.service.app import create_app
 from proxy.settings.model import Settings
 from tests.codestreams import PARTS, htj2k
 from tests.guarded_origin import SINGLE, Guarded, GuardedOrigin, guarded
 from tests.house import cache_did
 from tests.issuer import AUDIENCE, HOUR, ISSUER, Issuer, edwards_key, public_of, rsa_key
-from tests.scripted_origin import Asked, ScriptedOrigin, frame_of, running
+from tests.scripted_origin import Asked, ScriptedOrigin, codestream, frame_of, honest, running
 from tests.stories.test_alternates import PIXELS, described
 from tests.ways_in import ALTERNATE, FRAME, PREFLIGHT, WAYS
 
@@ -324,6 +327,28 @@ async def test_a_refusal_is_of_a_person() -> None:
         assert await at.did(new, frame_of(1)) == (403, "")
         origin.readers.discard(old)
         assert await at.did(old, FRAME) == (403, "")
+
+
+async def test_a_plan_ends_with_the_token_of_its_maker_and_the_persons_yes_stays() -> None:
+    bodies = [codestream(5000 + number, seed=number) for number in range(2 * IN_FLIGHT + 1)]
+    origin, issuer, barrier = Trusting(bodies=bodies), Issuer(), asyncio.Event()
+    origin.then = lambda asked: (
+        honest(origin.frames[asked.path], asked, before=[barrier])
+        if "/frames/" in asked.path and asked.range is None  # so not the probe
+        else None
+    )
+    maker = {"authorization": f"Bearer {issuer.token(jti='1')}"}
+    async with verifying(origin, issuer) as at:
+        plan = await at.home.begin_plan("single", headers=maker)
+        run = at.home.app.plans.get(plan.rpartition("/")[2])
+        await at.home.until(lambda: len(origin.frame_requests) > 1)
+        run.caller = replace(run.caller, until=0.0)
+        barrier.set()
+        await at.home.until(lambda: run.is_over)
+        assert (run.state.value, run.error) == ("failed", "CallerRefused")
+        assert len(origin.frame_requests) <= 1 + IN_FLIGHT
+        study = FRAME.split("/")[2]
+        assert at.home.app.proofs.yes((run.caller.identity, "pacs", study)) is not None
 
 
 def test_a_setting_that_can_not_work_is_refused() -> None:
