@@ -183,7 +183,8 @@ class Access:
             return Caller(origin, (), PROXY, trace, person=person, until=bearer.until)
         forwarded = forward.credentials(shown)
         if self._policy != "ask-origin" or not forwarded:
-            partition = self.partition(forwarded)
+            is_named = forwarded == counted and self._policy == "credential" and not verified
+            partition = name if is_named else self.partition(forwarded)
             return Caller(origin, forwarded, partition, trace, b"", forwarded, person, bearer.until)
         if forwarded != shown:
             counted = self._counted(forwarded)
@@ -234,7 +235,7 @@ class Access:
 
     def _counted(self, credentials: Pairs) -> Pairs:
         """The credentials that a caller is known by, with cookies in the order of their names."""
-        proof = tuple(pair for pair in credentials if pair[0] == "authorization")
+        proof = tuple([pair for pair in credentials if pair[0] == "authorization"])
         if self._cookies is None and proof:
             return proof
         sent = (value for name, value in credentials if name == "cookie")
