@@ -110,6 +110,8 @@ class ScriptedOrigin:
     metadata: dict[str, bytes] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
+    door: asyncio.Event | None = None
+    """An event before which no head goes out."""
     stop: Callable[[], Awaitable[None]] = field(default=_not_running, repr=False)
     """Stops the server: it closes open connections and refuses new ones."""
 
@@ -157,6 +159,8 @@ class ScriptedOrigin:
         try:
             while (asked := await _read(reader)) is not None:
                 self.asked.append(asked)
+                if self.door is not None:
+                    await self.door.wait()
                 if not await _write(writer, asked, self._reply(asked)):
                     return
         except (ConnectionError, asyncio.IncompleteReadError):

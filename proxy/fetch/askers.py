@@ -12,9 +12,10 @@ from typing import TypeVar
 from proxy.access.proofs import is_of_caller
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import ResolutionTarget, TargetEnd
-from proxy.errors import OriginRefused
+from proxy.errors import OriginFailed, OriginRefused, ProxyError
 from proxy.fetch.source import FrameSource
 from proxy.frame.identity import Identity
+from proxy.frame.scope import FrameScope, revoked
 from proxy.frame.supply import OriginRequest
 
 Read = TypeVar("Read")
@@ -26,6 +27,8 @@ class Askers:
     def __init__(self, first: OriginRequest) -> None:
         self.now = first
         """The request that fetches use now."""
+        self.has_asked = False
+        """True once a request has gone out."""
         self._waiting: dict[bytes, OriginRequest] = {}
         self._refused: dict[bytes, OriginRefused] = {}
 
@@ -57,6 +60,18 @@ class Askers:
         error = self._refused.get(identity)
         if error is not None:
             raise error
+
+
+def revoked_by(asked: OriginRequest, error: ProxyError) -> FrameScope | None:
+    """Everything that the origin no longer serves, as its error says; None if it says no such thing."""
+    if isinstance(error, OriginRefused) and error.is_repeated:
+        return None  # the refusal itself has dropped what it concerns
+    status = error.status if isinstance(error, OriginRefused) else None
+    if isinstance(error, OriginFailed):
+        status = error.refused
+    if asked.identity not in (b"", asked.key.partition) and status in (401, 403):
+        return None  # others may read it all the same
+    return revoked(asked.key, status) if status is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from proxy.errors import (
     ShuttingDown,
 )
 from proxy.fetch.account import FetchSize
+from proxy.fetch.askers import revoked_by
 from proxy.fetch.fill import Fill
 from proxy.fetch.gate import Seat
 from proxy.fetch.learned import Learned
@@ -34,7 +35,7 @@ from proxy.fetch.tasks import Tasks, cause_of
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
-from proxy.frame.scope import FrameScope, revoked
+from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Answer, OriginRequest
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
@@ -78,9 +79,24 @@ class Fills:
         """Ends a fill that only plans wanted, if no plan wants it now. The bytes that came are kept."""
         fill = self._table.get(key)
         if fill is not None and fill.demand.planned is not None and not fill.demand.plans:
+            self._cancel(fill)
+
+    def leave(self, fill: Fill) -> None:
+        """A viewer has left. If nobody else reads, ends a fill of which nothing came that could be kept.
+
+        A request that has gone out goes on at the origin until it is answered, and keeps its seat as long.
+        """
+        if self._is_in_vain(fill) and (fill.claim is not None or not fill.askers.has_asked):
+            self._cancel(fill)
+
+    def _is_in_vain(self, fill: Fill) -> bool:
+        return fill.pace.was_left and (fill.identity is None or fill.order.is_alone)
+
+    def _cancel(self, fill: Fill) -> None:
+        if self._is_current(fill):
             self._keep(fill)
-            del self._table[key]
-            self.tasks.cancel(fill)  # it may take one more step, and ends after that
+            del self._table[fill.order.key]
+        self.tasks.cancel(fill)  # it may take one more step, and ends after that
 
     def _start(
         self,
@@ -127,7 +143,8 @@ class Fills:
             self._refuse(fill, cause_of(group), heal)
         except* ProxyError as group:
             error = cause_of(group)
-            self._revoke(fill.order.asked, error)
+            if (named := revoked_by(fill.order.asked, error)) is not None:
+                self.forget(named)
             self._end(fill, error)
         except* Exception as group:
             _log.error("a fill ended because of a fault inside the proxy", exc_info=cause_of(group))
@@ -135,10 +152,8 @@ class Fills:
 
     def _end_if_left(self, fill: Fill) -> None:
         """Ends a fill whose task was cancelled."""
-        if self.tasks.is_closing:
-            self._end(fill, ShuttingDown("the service is ending"))
-        else:
-            self._end(fill, PlanCancelled("the plan was cancelled"))
+        ending = ShuttingDown("the service is ending") if self.tasks.is_closing else None
+        self._end(fill, ending or PlanCancelled("nobody waits for the frame"))
 
     async def _carry_out(self, fill: Fill) -> None:
         async with asyncio.TaskGroup() as both:
@@ -199,7 +214,10 @@ class Fills:
 
         async with order.source.gate.seat(fill.demand, size, is_first=is_first) as seat:
             span, fetch = fill.within_room(span), order.source.supplier.fetch
+            fill.askers.has_asked = True
             async with fetch(asked, span, held, stage, fill.demand, fill.arrived.stale_claim) as answer:
+                if self._is_in_vain(fill):
+                    raise PlanCancelled("nobody waits for the frame")
                 if answer.is_unchanged:
                     fill.renew(answer.claim.lease)
                 else:
@@ -235,19 +253,6 @@ class Fills:
         self._learned.forget(named)
         for key in [key for key in self._table if named.has(key)]:
             del self._table[key]
-
-    def _revoke(self, asked: OriginRequest, error: ProxyError) -> None:
-        """Drops what is held if the origin's error says that it no longer serves it."""
-        if isinstance(error, OriginRefused) and error.is_repeated:
-            return  # the refusal itself has dropped what it concerns
-        status = error.status if isinstance(error, OriginRefused) else None
-        if isinstance(error, OriginFailed):
-            status = error.refused
-        if asked.identity not in (b"", asked.key.partition) and status in (401, 403):
-            return  # others may read it all the same
-        named = revoked(asked.key, status) if status is not None else None
-        if named is not None:
-            self.forget(named)
 
     def _is_current(self, fill: Fill) -> bool:
         return self._table.get(fill.order.key) is fill

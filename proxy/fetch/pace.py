@@ -27,7 +27,18 @@ class Pace:
         """The viewers, plans and makers that read."""
         self.is_by_stretches = False
         """True once room was short: from then on the fill asks for a stretch at a time."""
+        self._was_read = False
         self._room = room
+
+    def join(self, reader: FillPosition) -> None:
+        """One more reader."""
+        self._was_read = True
+        self.readers.add(reader)
+
+    @property
+    def was_left(self) -> bool:
+        """True if there were readers, and all have left."""
+        return self._was_read and not self.readers
 
     @property
     def is_short(self) -> bool:

@@ -23,7 +23,7 @@ class FillReader:
         """The reader needs no byte before this offset any more."""
         self.until: float = 0
         """The reader needs the bytes before this offset soon."""
-        fill.pace.readers.add(self)
+        fill.pace.join(self)
 
     def leave(self) -> None:
         """Needs no more bytes."""

@@ -131,9 +131,12 @@ class Retrieve:
             opened.demand.plan(wanted.asked.person)
             is_planned = opened.demand.planned is not None
             return Reading(source, outcome, reader.leave, opened, is_planned=is_planned)
-        return Reading(
-            source, outcome, reader.leave, opened, is_read=opened.view(wanted.stop, wanted.asked.person)
-        )
+
+        def leave() -> None:
+            reader.leave()
+            self._fills.leave(opened)
+
+        return Reading(source, outcome, leave, opened, is_read=opened.view(wanted.stop, wanted.asked.person))
 
     def _open(self, wanted: Retrieval, wait: Callable[[], None]) -> tuple[Frame | Fill, CacheOutcome]:
         if wanted.is_alone:

@@ -1,6 +1,8 @@
 """An origin whose responses come too slowly, or not at all: they do not hold the seats for good."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -69,3 +71,69 @@ async def test_answers_that_trickle_do_not_hold_the_seats_for_good() -> None:
         assert free_seats(home) == SEATS
         set_rate(home, LeastRate())
         assert (await home.viewer.get(frame_of(SEATS), headers=SINGLE)).content == bodies[SEATS]
+
+
+@asynccontextmanager
+async def leaver(home: House, path: str) -> AsyncIterator[None]:
+    """A viewer that asks for the first bytes of a frame, and leaves at the end of the `with`."""
+    host, port = home.viewer.base_url.host, home.viewer.base_url.port
+    _, writer = await asyncio.open_connection(host, port)
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\nrange: {FIRST}\r\n\r\n".encode())
+    try:
+        yield
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("sent", [0, 1000], ids=["a head", "some bytes"])
+async def test_a_seat_comes_back_as_soon_as_nobody_waits_for_a_silent_response(sent: int) -> None:
+    origin = ScriptedOrigin({FRAME: BODY})
+    async with house(origin) as home:
+        origin.script = lambda asked: trickle(BODY, asked, sent)
+        async with leaver(home, FRAME), leaver(home, FRAME):
+            await home.until_inside(2)
+            await home.until(lambda: origin.requests_of(FRAME) == 2)  # the completion needs the head only
+            fill = next(iter(home.app.fills._table.values()))
+            await home.until(lambda: fill.size == sent)
+        await home.until_idle()
+        gate = home.app.suppliers["pacs"].gate
+        await home.until(lambda: free_seats(home) == home.app.settings.origins[0].limits.in_flight)
+        assert gate.account.total == 0
+        origin.script = None
+        assert (await home.viewer.get(FRAME, headers=SINGLE)).content == BODY
+
+
+async def test_what_waits_for_a_seat_is_dropped_with_its_last_viewer() -> None:
+    bodies = [codestream(50_000, seed) for seed in range(SEATS + 1)]
+    origin, barrier = ScriptedOrigin().with_series(bodies), asyncio.Event()
+    origin.script = lambda asked: honest(origin.frames[asked.path], asked, before=(barrier,))
+    async with house(origin, wait=False, origin={"limits": {"in_flight": SEATS}}) as home:
+        waiting = home.app.suppliers["pacs"].gate.waiting
+        async with AsyncExitStack() as stack:
+            for image in range(SEATS):
+                await stack.enter_async_context(leaver(home, frame_of(image)))
+            await home.until(lambda: len(origin.frame_requests) == SEATS)
+            async with leaver(home, frame_of(SEATS)):
+                await home.until(lambda: len(waiting) == 1)
+            await home.until(lambda: len(waiting) == 0)
+            assert len(home.app.fills) == SEATS
+            barrier.set()
+            await home.until_idle()
+        assert origin.requests_of(frame_of(SEATS)) == 0
+
+
+async def test_a_request_that_has_gone_out_keeps_its_seat_until_it_is_answered() -> None:
+    """The origin works on it. If the seat were free, viewers that come and go could ask for any number."""
+    origin = ScriptedOrigin({FRAME: BODY})
+    async with house(origin) as home:
+        gate = home.app.suppliers["pacs"].gate
+        origin.door = asyncio.Event()
+        async with leaver(home, FRAME):
+            await home.until(lambda: origin.requests_of(FRAME) == 1)
+        await home.until_inside(0)
+        assert len(gate._running) == 1
+        origin.door.set()
+        await home.until_idle()
+        await home.until(lambda: not gate._running)
+        assert origin.ranges == [FIRST]
