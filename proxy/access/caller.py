@@ -178,7 +178,7 @@ class Access:
         bearer = await self._let_in(origin, asked, headers, counted) if self._is_guarded else NOBODY
         verified = self._digest(bearer.claims)
         name = self._name(counted, verified)
-        person = verified or (name if self._claimed is None else self._person(name, counted))
+        person = verified or self._person(name, counted)
         if forward.is_own:
             return Caller(origin, (), PROXY, trace, person=person, until=bearer.until)
         forwarded = forward.credentials(shown)
@@ -192,6 +192,15 @@ class Access:
         partition = ASKED if name else b""
         return Caller(origin, counted, partition, trace, name, forwarded, person, bearer.until)
 
+    async def person(self, headers: Iterable[tuple[str, str]]) -> bytes:
+        """`Caller.person` of the sender of these headers, who is not let in by this.
+
+        If tokens are verified, raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
+        """
+        shown = tuple(pair for pair in headers if pair[0] in CREDENTIALS)
+        bearer, counted = await self._bearer(shown), self._counted(shown)
+        return self._digest(bearer.claims) or self._person(self._digest(counted), counted)
+
     def who(self, headers: Iterable[tuple[str, str]]) -> bytes:
         """The sender of these headers by a digest, at whatever origin; empty if it shows no credential."""
         return self._digest(self._counted(tuple(pair for pair in headers if pair[0] in CREDENTIALS)))
@@ -204,17 +213,20 @@ class Access:
         self, origin: str, asked: Asked, headers: Sequence[tuple[str, str]], counted: Pairs
     ) -> Bearer:
         """Lets a caller in; a browser's preflight has no credential, and gets in without."""
-        bearer = NOBODY
         if is_preflight(asked.method, headers):
-            return bearer
-        if self._verifier is not None:
-            token = tuple(pair for pair in headers if pair[0] == "authorization")
-            bearer = await self._verifier.bearer(self._digest(token), token)
+            return NOBODY
+        bearer = await self._bearer(headers)
         if self._authorizer is not None:
             who = self._name(counted, self._digest(bearer.claims))
             host = next((value for name, value in headers if name == "host"), "")
             await self._authorizer.admit(who, origin, asked, counted, host)
         return bearer
+
+    async def _bearer(self, headers: Iterable[tuple[str, str]]) -> Bearer:
+        if self._verifier is None:
+            return NOBODY
+        token = tuple(pair for pair in headers if pair[0] == "authorization")
+        return await self._verifier.bearer(self._digest(token), token)
 
     def _name(self, credentials: Pairs, verified: bytes) -> bytes:
         """The name of a caller in proofs: of the credentials, or of a person with the cookies that count."""
@@ -225,10 +237,11 @@ class Access:
 
     def _person(self, name: bytes, credentials: Pairs) -> bytes:
         """The person whom a token claims to be of; the name of the credentials if there is no such token."""
+        if self._claimed is None:
+            return name
         person = self._persons.get(name)
         if person is None:
-            claims = self._claimed(credentials) if self._claimed else ()
-            person = self._persons[name] = self._digest(claims) or name
+            person = self._persons[name] = self._digest(self._claimed(credentials)) or name
             if len(self._persons) > MOST_PERSONS:
                 del self._persons[next(iter(self._persons))]
         return person

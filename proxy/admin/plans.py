@@ -130,7 +130,7 @@ def create_plans_api(
         facts = frames.facts if isinstance(frames, SeriesFrames) else None
         try:
             profile = choice.choose(wanted.profile, origin, facts)
-            run = plans.start(frames, caller, profile, maker=access.who(headers))
+            run = plans.start(frames, caller, profile, maker=caller.person)
         except ConfigurationError as error:  # the profile does not fit this series
             raise BadResource(str(error)) from error
         sender = sender_of(request.client, request.scope["headers"])
@@ -141,7 +141,8 @@ def create_plans_api(
 
     async def found(plan: str, request: Request) -> Run:
         # As a dependency it runs before the response starts, so it can still be a 404.
-        return plans.get(plan, access.who(await lock.without_token(read_headers(request.scope["headers"]))))
+        headers = await lock.without_token(read_headers(request.scope["headers"]))
+        return plans.get(plan, await access.person(headers))
 
     @router.get("/{plan}", summary="The status of a plan: what it has fetched, and what failed.")
     async def look(run: Annotated[Run, Depends(found)]) -> PlanStatus:

@@ -340,7 +340,10 @@ async def test_a_plan_ends_with_the_token_of_its_maker_and_the_persons_yes_stays
     maker = {"authorization": f"Bearer {issuer.token(jti='1')}"}
     async with verifying(origin, issuer) as at:
         plan = await at.home.begin_plan("single", headers=maker)
-        run = at.home.app.plans.get(plan.rpartition("/")[2])
+        run = at.home.app.plans.get(
+            plan.rpartition("/")[2], await at.home.app.access.person(tuple(maker.items()))
+        )
+        identity = run.caller.identity
         await at.home.until(lambda: len(origin.frame_requests) > 1)
         run.caller = replace(run.caller, until=0.0)
         barrier.set()
@@ -348,7 +351,16 @@ async def test_a_plan_ends_with_the_token_of_its_maker_and_the_persons_yes_stays
         assert (run.state.value, run.error) == ("failed", "CallerRefused")
         assert len(origin.frame_requests) <= 1 + IN_FLIGHT
         study = FRAME.split("/")[2]
-        assert at.home.app.proofs.yes((run.caller.identity, "pacs", study)) is not None
+        assert at.home.app.proofs.yes((identity, "pacs", study)) is not None
+
+
+async def test_a_plan_is_its_makers_with_a_renewed_token_too() -> None:
+    issuer = Issuer()
+    old, new, other = ({"authorization": f"Bearer {issuer.token(*who)}"} for who in ((), (), ("eve",)))
+    async with verifying(Trusting(), issuer) as at:
+        plan = await at.home.begin_plan("single", headers=old)
+        answers = [await at.home.admin.get(plan, headers=who) for who in (old, new, other, {})]
+        assert [answer.status_code for answer in answers] == [200, 200, 404, 401]
 
 
 def test_a_setting_that_can_not_work_is_refused() -> None:

@@ -20,7 +20,7 @@ from proxy.wire.problem import STATUSES, status_of
 
 pytestmark = pytest.mark.anyio
 
-RAISED_BY_ITSELF = {OriginMismatch, errors.CodestreamError}
+RAISED_BY_ITSELF = {OriginMismatch, errors.OriginTimeout, errors.CodestreamError}
 """Errors that have subclasses and are raised themselves too."""
 
 
