@@ -29,7 +29,7 @@ from proxy.fetch.gate import Seat
 from proxy.fetch.learned import Learned
 from proxy.fetch.order import FillOrder, first_fetch
 from proxy.fetch.patience import Patience
-from proxy.fetch.tasks import Tasks
+from proxy.fetch.tasks import Tasks, cause_of
 from proxy.fetch.turns import Rank
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
@@ -123,13 +123,14 @@ class Fills:
                 await self._carry_out(fill)
             self._end(fill, None)
         except* OriginMismatch as group:
-            self._refuse(fill, _cause(group), heal)
+            self._refuse(fill, cause_of(group), heal)
         except* ProxyError as group:
-            error = _cause(group)
-            self._revoke(fill.order.asked, error)
+            error = cause_of(group)
+            if not (fill.order.is_alone and fill.order.asked.identity):  # a probe tells of its caller only
+                self._revoke(fill.order.asked, error)
             self._end(fill, error)
         except* Exception as group:
-            _log.error("a fill ended because of a fault inside the proxy", exc_info=_cause(group))
+            _log.error("a fill ended because of a fault inside the proxy", exc_info=cause_of(group))
             self._end(fill, OriginFailed("a fault inside the proxy"))
 
     def _end_if_left(self, fill: Fill) -> None:
@@ -290,11 +291,3 @@ class Fills:
     def _heal(self, fill: Fill) -> None:
         order = replace(fill.order, asked=fill.askers.now, first=None, is_stale=False)
         self._start(order, None, None, fill.demand.planned, None)
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> ProxyError:
-    first = group.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return _cause(first)
-    assert isinstance(first, Exception)
-    return first if isinstance(first, ProxyError) else OriginFailed(repr(first))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from proxy.errors import ShuttingDown
+from proxy.errors import OriginFailed, ProxyError, ShuttingDown
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -64,3 +64,12 @@ class Tasks(Generic[Key]):
     ) -> None:
         self.close()
         await self._group.__aexit__(None, None, None)
+
+
+def cause_of(group: BaseExceptionGroup[BaseException]) -> ProxyError:
+    """The first error of a task group; one that is not the project's own is a failure of the origin."""
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return cause_of(first)
+    assert isinstance(first, Exception)
+    return first if isinstance(first, ProxyError) else OriginFailed(repr(first))
