@@ -143,7 +143,8 @@ class Fills:
             self._refuse(fill, cause_of(group), heal)
         except* ProxyError as group:
             error = cause_of(group)
-            if (named := revoked_by(fill.order.asked, error)) is not None:
+            is_probe = fill.order.is_alone and fill.order.asked.identity  # it tells of its caller only
+            if not is_probe and (named := revoked_by(fill.order.asked, error)) is not None:
                 self.forget(named)
             self._end(fill, error)
         except* Exception as group:

@@ -7,6 +7,9 @@
 A probe asks for the first bytes of the very frame, in the form that works at the origin, and leaves the rest
 unread. Metadata would be cheaper at an origin without ranges, but they say nothing about pixels. If they
 differ from the copy held, or if validator or length do, the caller gets a partition of its own.
+
+A probe is a fill of its own, which nobody joins. So a caller who is refused can't tell a probe from a fetch:
+they wait at the same gate, with the same rank and patience, and count in the same metrics.
 """
 
 import asyncio
@@ -19,23 +22,17 @@ from proxy.access.bounds import Bound
 from proxy.access.caller import Caller
 from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
 from proxy.cache.store import Store
-from proxy.errors import CallerRefused, OriginMismatch, OriginRefused, ProxyError, ShuttingDown
+from proxy.errors import CallerRefused, OriginRefused, ProxyError, ShuttingDown
 from proxy.fetch.fills import Fills
-from proxy.fetch.places import Places
+from proxy.fetch.order import DEFAULT_FIRST, FillOrder
+from proxy.fetch.reader import FillReader
+from proxy.fetch.supplier import GatedSupplier
 from proxy.fetch.tasks import Tasks
 from proxy.frame.frame import cut
 from proxy.frame.identity import IDENTIFYING, Claim
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
-from proxy.origin.client import Origin
 from proxy.telemetry.telemetry import Telemetry
-from proxy.wire.ranges import Span
-from proxy.wire.text import is_text
-
-AT_ONCE = 64
-"""Most probes that ask an origin at once; others wait."""
-MOST_EACH = 16
-"""Most of them for one caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +51,18 @@ class Permits:
     def __init__(
         self,
         proofs: Proofs,
-        origins: Mapping[str, Origin],
+        suppliers: Mapping[str, GatedSupplier],
         store: Store,
         fills: Fills,
         telemetry: Telemetry,
     ) -> None:
+        """`suppliers` are the origins by name, as probes ask them."""
         self.proofs = proofs
-        self._origins = origins
+        self._suppliers = suppliers
         self._store = store
         self._fills = fills
         self._probed = telemetry.metrics.access_probes
         self._probes: dict[Name, _Probe] = {}
-        self._places = {name: Places(AT_ONCE, MOST_EACH) for name in origins}
         self.tasks: Tasks[asyncio.Future[Yes]] = Tasks()
 
     def knows(self, caller: Caller, study: str) -> bool:
@@ -73,12 +70,19 @@ class Permits:
         return not caller.identity or self.proofs.yes((caller.identity, caller.origin, study)) is not None
 
     async def admit(
-        self, caller: Caller, key: FrameKey, waiting: Bound | None = None, *, is_asked_first: bool = False
+        self,
+        caller: Caller,
+        key: FrameKey,
+        waiting: Bound | None = None,
+        *,
+        is_asked_first: bool = False,
+        stop: int | None = IDENTIFYING,
     ) -> Caller:
         """Returns the caller as it may read a frame now. Raises `OriginError`, `CallerRefused`.
 
         If nothing of the frame is held, the fetch is to ask; not so if it `is_asked_first`. The frame has to
         be opened without waiting in between. While a probe is under way, a place in `waiting` is taken.
+        `stop` is how far the caller reads; None is to the end.
         """
         if not caller.identity:
             return caller
@@ -90,11 +94,11 @@ class Permits:
             self.proofs.check(caller.identity, key.plain)
             if not is_asked_first and self._is_asked_by_its_fetch(caller, key):
                 return caller
-            yes = await self._asked(name, caller, key.plain, waiting)
+            yes = await self._asked(name, caller, key.plain, waiting, stop)
         elif not self.proofs.may_read_others(name, yes):
             # A fetch compares nothing, so the first frame that another caller fetched is compared.
             if not self._is_asked_by_its_fetch(caller, key):
-                yes = await self._asked(name, caller, key.plain, waiting)
+                yes = await self._asked(name, caller, key.plain, waiting, stop)
         elif self.proofs.is_due(yes) and name not in self._probes:
             self._renew(name, caller, replace(key.plain, partition=yes.partition))
         return caller if caller.partition == yes.partition else replace(caller, partition=yes.partition)
@@ -108,13 +112,15 @@ class Permits:
             return fill.claim is None and fill.askers.now.identity == caller.identity
         return self._store.get(key) is None
 
-    async def _asked(self, name: Name, caller: Caller, key: FrameKey, waiting: Bound | None) -> Yes:
+    async def _asked(
+        self, name: Name, caller: Caller, key: FrameKey, waiting: Bound | None, stop: int | None
+    ) -> Yes:
         with waiting.place(caller.person) if waiting is not None else nullcontext():
-            return await self._until_said(name, caller, key)
+            return await self._until_said(name, caller, key, stop)
 
-    async def _until_said(self, name: Name, caller: Caller, key: FrameKey) -> Yes:
+    async def _until_said(self, name: Name, caller: Caller, key: FrameKey, stop: int | None) -> Yes:
         while True:
-            probe = self._probes.get(name) or self._start(name, caller, key)
+            probe = self._probes.get(name) or self._start(name, caller, key, stop)
             try:
                 return await asyncio.shield(probe.said)
             except OriginRefused as error:
@@ -124,9 +130,9 @@ class Permits:
     def _renew(self, name: Name, caller: Caller, key: FrameKey) -> None:
         if self._store.get(key) is not None:  # else the fetch renews it
             with suppress(ShuttingDown):
-                self._start(name, caller, key)
+                self._start(name, caller, key, IDENTIFYING)
 
-    def _start(self, name: Name, caller: Caller, key: FrameKey) -> _Probe:
+    def _start(self, name: Name, caller: Caller, key: FrameKey, stop: int | None) -> _Probe:
         probe = _Probe(key, asyncio.get_running_loop().create_future())
         probe.said.add_done_callback(lambda said: said.cancelled() or said.exception())
         asked = OriginRequest(key, caller.credentials, caller.trace, None, caller.identity, caller.person)
@@ -135,7 +141,7 @@ class Permits:
             if not probe.said.done():  # the task was cancelled
                 self._end(name, probe).set_exception(ShuttingDown("the service is ending"))
 
-        self.tasks.start(probe.said, self._ask(name, asked, probe), over)
+        self.tasks.start(probe.said, self._ask(name, asked, probe, stop), over)
         self._probes[name] = probe
         return probe
 
@@ -144,14 +150,12 @@ class Permits:
         del self._probes[name]
         return probe.said
 
-    async def _ask(self, name: Name, asked: OriginRequest, probe: _Probe) -> None:
+    async def _ask(self, name: Name, asked: OriginRequest, probe: _Probe, stop: int | None) -> None:
         """Asks, and notes what the origin says."""
         refusals = self.proofs.refusals
         try:
-            is_other = await self._is_other(asked)
-        except OriginRefused as error:
-            self._probed.labels("no").inc()
-            self.proofs.refuse(name, asked.key, error)
+            is_other = await self._is_other(asked, stop)
+        except OriginRefused as error:  # which the fetch has noted
             self._end(name, probe).set_exception(error)
         except ProxyError as error:
             self._probed.labels("failed").inc()
@@ -164,20 +168,22 @@ class Permits:
             yes = self.proofs.allow(name, partition, refusals, is_compared=True)
             self._end(name, probe).set_result(yes)
 
-    async def _is_other(self, asked: OriginRequest) -> bool:
+    async def _is_other(self, asked: OriginRequest, stop: int | None) -> bool:
         """True if the origin shows this caller another version than the one held. Raises `OriginError`."""
-        origin, leading = self._origins[asked.key.origin], b""
-        async with (
-            self._places[asked.key.origin].place(asked.person),
-            origin.fetch(asked, Span(0, IDENTIFYING), None, "probe") as answer,
-        ):
-            claim = answer.claim
-            async for chunk in answer.chunks:
-                leading += chunk
-                if len(leading) >= IDENTIFYING:
-                    break
-        if is_text(claim.label, leading[:IDENTIFYING], claim.total):
-            raise OriginMismatch("a text that is labelled as a frame", "text")
+        source, is_first = self._suppliers[asked.key.origin], isinstance(stop, int) and stop <= DEFAULT_FIRST
+        # As a fetch would: if the origin refuses a range that it may not know, it is asked without it.
+        is_ranged = is_first or source.supplier.has_ranges
+        order = FillOrder(source, asked, IDENTIFYING if is_ranged else None, is_alone=True)
+        fill = self._fills.start(order, None, IDENTIFYING)
+        number = next(source.gate.numbers)
+        fill.demand.view(asked.person, number, is_first_enough=is_first, is_early=is_first, has_first=False)
+        reader = FillReader(fill)
+        try:
+            claim = (await reader.describe()).claim
+            leading = _joined(fill.arrived.views(0, IDENTIFYING))
+        finally:
+            reader.leave()
+            self._fills.tasks.cancel(fill)  # the rest is left unread
         held = await self._held(asked)
         return held is not None and not _is_same(*held, claim, leading)
 

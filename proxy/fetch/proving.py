@@ -10,6 +10,7 @@ from proxy.fetch.demand import Demand
 from proxy.fetch.supplier import Supplier
 from proxy.frame.identity import IDENTIFYING, Claim
 from proxy.frame.supply import Answer, OriginRequest
+from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.ranges import Span
 from proxy.wire.text import is_text
 
@@ -21,8 +22,13 @@ class Proving:
     sent with 200 under the label of a frame, is none.
     """
 
-    def __init__(self, origin: Supplier, proofs: Proofs) -> None:
+    def __init__(
+        self, origin: Supplier, proofs: Proofs, telemetry: Telemetry, *, is_probe: bool = False
+    ) -> None:
+        """With `is_probe` it notes only refusals, since a yes has to be compared first."""
+        self._is_probe = is_probe
         self._origin = origin
+        self._refused = telemetry.metrics.access_probes.labels("no")
         self._proofs = proofs
 
     @property
@@ -58,9 +64,10 @@ class Proving:
         name = name_of(asked)
         try:
             async with self._origin.fetch(asked, span, held, stage, demand, stale) as answer:
-                yield self._noting(name, asked, answer) if asked.identity else answer
+                yield answer if self._is_probe or not asked.identity else self._noting(name, asked, answer)
         except OriginRefused as error:
             if asked.identity and not error.is_repeated:
+                self._refused.inc()
                 self._proofs.refuse(name, asked.key, error)
             raise
 

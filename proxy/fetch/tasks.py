@@ -67,7 +67,7 @@ class Tasks(Generic[Key]):
 
 
 def cause_of(group: BaseExceptionGroup[BaseException]) -> ProxyError:
-    """The error that ended a group of tasks."""
+    """The first error of a task group; one that is not the project's own is a failure of the origin."""
     first = group.exceptions[0]
     if isinstance(first, BaseExceptionGroup):
         return cause_of(first)

@@ -122,7 +122,7 @@ class Asking:
         self.has_stable_parts = False
         """True if multipart responses are the same each time, so that ranges of them fit together."""
         self.has_ranges: bool | None = None
-        """True if the origin answered a range with a range; None if no range was requested yet."""
+        """True if the origin answered a range with a range, or says that it would; None if not known."""
         self.has_validators: bool | None = None
         """True if responses have a validator fit for If-Range; None if there was no response yet."""
         self._no_ranges_until = 0.0
@@ -210,6 +210,8 @@ class Asking:
         self.has_validators = claim.validator is not None
         if is_ranged:
             self.has_ranges = status == 206
+        elif self.has_ranges is None and headers.get("accept-ranges") == "bytes":
+            self.has_ranges = True  # RFC 9110 14.3
         self.has_envelope = claim.offset > 0
         if self.has_envelope:
             self._in_vain = 0 if status == 206 else self._in_vain

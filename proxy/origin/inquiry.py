@@ -109,6 +109,10 @@ class Inquiry:
         if self.held is None and not (is_fit and self.asking.takes_ranges):
             ranged = WHOLE
         reply = await self._send(form, ranged)
+        # An origin that knows ranges refuses the caller: it would say the same of a whole frame.
+        is_of_caller = reply.status == 403 and self.asked.identity and self.asking.has_ranges
+        if self.held is None and is_of_caller:
+            return reply
         if ranged == WHOLE or reply.status not in NO_RANGES:
             return reply
         await reply.response.aclose()

@@ -93,7 +93,8 @@ class App:
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
-        self._permits = Permits(self.proofs, self.origins, store, self.fills, self.telemetry)
+        probed = {o.name: self._probed(o.name) for o in settings.origins}
+        self._permits = Permits(self.proofs, probed, store, self.fills, self.telemetry)
         self._closing = AsyncExitStack()
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
@@ -196,8 +197,13 @@ class App:
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
-        proving = Proving(self.origins[origin.name], self.proofs)
+        proving = Proving(self.origins[origin.name], self.proofs, self.telemetry)
         return GatedSupplier(proving, gate, origin.timeouts.stall)
+
+    def _probed(self, name: str) -> GatedSupplier:
+        """The origin as probes ask it, at the same gate as fetches."""
+        proving = Proving(self.origins[name], self.proofs, self.telemetry, is_probe=True)
+        return replace(self.suppliers[name], supplier=proving)
 
     def _register_makers(self, suppliers: Suppliers, retrieve: Retrieve) -> None:
         # Makers use no bandwidth of the origin and have their own queue, so this gate delays nothing.

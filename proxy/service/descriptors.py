@@ -1,12 +1,11 @@
 """Open files of the process, and how many connections of viewers they allow.
 
 Each connection of a viewer may need one to an origin for its request. The rest is kept back: for the program,
-for the admin listener, and for fetches and probes that no request waits for.
+for the admin listener, and for fetches that no request waits for.
 """
 
 import resource
 
-from proxy.fetch.permits import AT_ONCE as PROBES
 from proxy.settings.model import Settings
 
 ENOUGH = 65536
@@ -36,7 +35,7 @@ def files_allowed() -> int:
 def most_connections(settings: Settings, files: int) -> int:
     """Connections of viewers that are possible with so many files, and no more than `bounds.connections`."""
     kept = PROGRAM + admin_connections(settings)
-    kept += sum(origin.limits.in_flight + PROBES for origin in settings.origins)
+    kept += sum(origin.limits.in_flight for origin in settings.origins)
     possible = max(FEWEST, (files - kept) // 2)
     return min(possible, settings.bounds.connections or possible)
 

@@ -4,8 +4,8 @@ Labels that several metrics share or that need an explanation:
 
 - `cache` is what the cache did for a request, in the terms of RFC 9211: hit, partial, stale, miss or
   collapsed.
-- `stage` is the kind of request to the origin: first, completion, probe (may this caller read?), or pass for
-  a request that the proxy forwards unchanged.
+- `stage` is the kind of request to the origin: first (also if it only asks whether this caller may read),
+  completion, or pass for a request that the proxy forwards unchanged.
 - `method` is how the proxy found where a resolution ends: tlm or plt (marker segments), walk (it read the
   packets), learned (from other frames of the series), or unknown.
 """
@@ -19,7 +19,7 @@ _DELIVERY = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.
 _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 
 CACHE = ("hit", "partial", "stale", "miss", "collapsed")
-STAGES = ("first", "completion", "probe", "pass")
+STAGES = ("first", "completion", "pass")
 PARTS = ("first", "rest")
 OUTSIDE = ("overhead", "filling", "lent")
 METHODS = ("tlm", "plt", "walk", "learned", "unknown")
@@ -69,8 +69,8 @@ class Metrics:
         )
         self.access_probes = self._counter(
             "access_probes",
-            "Requests that asked if a caller may read what is held, by the answer: yes, no, failed, or "
-            "other (the origin shows this caller another version).",
+            "Requests that asked if a caller may read what is held, by the answer: yes, no (also to a "
+            "fetch), failed, or other (the origin shows this caller another version).",
             ("outcome",),
         )
         self.mismatches = self._counter(

@@ -111,8 +111,10 @@ class Frames:
         if not caller.identity:
             return asked
         key = asked.address.key(caller)
-        waiting = self._places.waiting
-        admitted = await self._permits.admit(caller, key, waiting, is_asked_first=is_asked_first)
+        stop = _stop(asked.conditions)
+        admitted = await self._permits.admit(
+            caller, key, self._places.waiting, is_asked_first=is_asked_first, stop=stop
+        )
         return asked if admitted is caller else replace(asked, caller=admitted)
 
     async def _deliver(

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.fetch.permits import MOST_EACH
 from tests.guarded_origin import OTHER_STUDY, SERIES, SINGLE, Guarded, GuardedOrigin, guarded, who_asks
-from tests.scripted_origin import UID, Asked, Reply, codestream, frame_of, honest
+from tests.scripted_origin import Asked, Reply, codestream, frame_of, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -79,27 +78,3 @@ async def test_plans_of_two_callers_take_turns() -> None:
         await origin.let_go(asyncio.ensure_future(at.home.until_idle()))
         firsts = [who_asks(asked) for asked in origin.fetched if asked.range == FIRST]
         assert "".join(firsts).strip("a").startswith("bababa")
-
-
-async def test_a_caller_who_asks_about_many_studies_leaves_another_room_to_ask_about_one() -> None:
-    studies = [f"/studies/{UID}.8{number}/series/{UID}.9" for number in range(MOST_EACH + 1)]
-    origin, barrier = GuardedOrigin("a", "b", "c", bodies=BODIES[:1]), asyncio.Event()
-    for study in studies:
-        origin.with_series(BODIES[:1], study)
-
-    def script(asked: Asked) -> Reply | None:
-        body = origin.frames.get(asked.path)
-        before = (barrier,) if who_asks(asked) == "a" else ()
-        return None if body is None else honest(body, asked, before=before)
-
-    async with guarded(origin) as at:
-        for path in map(frame_of, [0] * len(studies), studies):
-            assert await at.did("c", path) == (200, "fwd=miss; stored")
-        origin.then, asked_before = script, len(origin.frame_requests)
-        many = [asyncio.create_task(at.did("a", frame_of(0, study))) for study in studies]
-        await at.home.until_inside(len(studies))
-        await at.home.until(lambda: len(origin.frame_requests) - asked_before == MOST_EACH)
-        assert await at.did("b", frame_of(0, studies[-1])) == (200, "hit")
-        assert len(origin.frame_requests) - asked_before == MOST_EACH + 1
-        barrier.set()
-        assert {(await each) for each in many} == {(200, "hit")}
