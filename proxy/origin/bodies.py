@@ -45,7 +45,7 @@ class Bodies:
         raw = aiter(response.stream) if stage == "pass" else self._at_least_rate(response.stream)
         coding = "" if is_raw else response.headers.get("content-encoding", "")
         try:
-            async for chunk in undone(raw, coding) if coding else raw:
+            async for chunk in undone(raw, coding, self._most) if coding else raw:
                 received.inc(len(chunk))
                 yield chunk
         except httpx.TimeoutException as error:
