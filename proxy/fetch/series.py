@@ -123,7 +123,7 @@ def read_frames(key: SeriesKey, chunks: Sequence[bytes]) -> SeriesFrames:
     try:
         read = read_in_windows(chunks, InstanceReader().read, without_others)
     except ValueError as error:
-        raise OriginMismatch("the series metadata is not JSON", "metadata") from error
+        raise OriginMismatch(f"the series metadata is not JSON: {error}", "metadata") from error
     return frames_of(key, read)
 
 
