@@ -6,18 +6,18 @@ different users. A caller whom the origin did not let read yet asks for itself.
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from time import monotonic
-from urllib.parse import quote
 
 from proxy.access.caller import ASKED
 from proxy.errors import OriginMismatch, OriginRefused
+from proxy.fetch.metadata import Metadata
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Headers
-from proxy.origin.client import Origin
 from proxy.plan.choice import SeriesFacts
 from proxy.wire.dicomjson import order_of
 from proxy.wire.display import Display
@@ -152,8 +152,8 @@ def frames_of(key: SeriesKey, read: object) -> SeriesFrames:
 class SeriesLists:
     """The lists of frames that were requested lately."""
 
-    def __init__(self, origins: Mapping[str, Origin]) -> None:
-        self._origins = origins
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
         self._kept: dict[SeriesKey, tuple[float, asyncio.Future[SeriesFrames]]] = {}
 
     def held(self, key: SeriesKey) -> SeriesFrames | None:
@@ -226,7 +226,4 @@ class SeriesLists:
             kept.cancel()
 
     async def _read(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
-        path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
-        headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
-        chunks = await self._origins[key.origin].plain.read_whole(path, headers)
-        return await asyncio.to_thread(read_frames, key, chunks)
+        return await self._metadata.read(key, credentials, partial(read_frames, key))

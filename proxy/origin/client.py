@@ -42,6 +42,8 @@ from proxy.wire.via import Via
 
 UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
 """Transfer syntaxes of pixels that are not compressed."""
+METADATA_BYTES = 128 * 1024 * 1024
+"""Bytes of the metadata of a series, unless set."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,13 +60,17 @@ class Origin:
         auth: httpx.Auth | None = None,
         *,
         forwards: int,
+        metadata_bytes: int = METADATA_BYTES,
         keeps_labels: bool = False,
         window: Window | None = None,
         least_rate: LeastRate | None = None,
         is_trusted: bool = False,
         via: Via | None = None,
     ) -> None:
-        """The proxy forwards `forwards` requests at once that are not for frames."""
+        """The proxy forwards `forwards` requests at once that are not for frames.
+
+        `metadata_bytes` is the limit for the metadata of a series.
+        """
         self.name = name
         self.via = via or Via()
         """Written into each request, and looked for in each answer."""
@@ -95,6 +101,7 @@ class Origin:
             window or Window(),
             telemetry,
             forwards,
+            metadata_bytes,
         )
         """Everything that is not a frame."""
 

@@ -22,6 +22,7 @@ from proxy.cache.memory import MemoryStore
 from proxy.codecs.workers import Workers
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
+from proxy.fetch.metadata import Metadata
 from proxy.fetch.permits import Permits
 from proxy.fetch.proving import Proving
 from proxy.fetch.retrieve import Retrieve
@@ -98,7 +99,7 @@ class App:
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
-        self._lists = SeriesLists(self.origins)
+        self._lists = SeriesLists(Metadata(self.origins, store.room))
         at_work = settings.workers
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
         self._register_makers(suppliers, retrieve)

@@ -51,6 +51,7 @@ def origin_of(
         origin.limits.frame_bytes,
         own_credentials(origin),
         forwards=origin.limits.forwarded,
+        metadata_bytes=origin.limits.metadata_bytes,
         keeps_labels=origin.labels == "origin",
         window=window,
         least_rate=LeastRate(origin.timeouts.least_rate, origin.timeouts.stall),
