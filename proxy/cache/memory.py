@@ -13,8 +13,8 @@ limit, and `stale` returns it instead of `get`.
 
 A frame that grows is put again, because cachetools measures a value only when it is put.
 
-The budget also covers what each frame costs beside its bytes, and the bytes outside the cache
-(`proxy.cache.room`): frames are evicted to make room for fills.
+The budget also covers what each frame costs beside its bytes, the bytes outside the cache
+(`proxy.cache.room`), and tables (`proxy.cache.kept`): frames are evicted to make room for them.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,6 +24,7 @@ from time import monotonic
 
 from cachetools import TLRUCache
 
+from proxy.cache.kept import Ledger
 from proxy.cache.room import Room
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
@@ -33,6 +34,8 @@ from proxy.wire.resource import FrameResource
 
 OVERHEAD = 2500
 """Bytes that a frame costs beside its own: its key, its identity and the indexes (1.8 to 2.5 kB measured)."""
+TABLES = 1 / 8
+"""Share of the budget that tables may take (`proxy.cache.kept`)."""
 MOST_SPARED = 8
 """Frames in use that are passed over at once when space runs out. They go back to the end of the queue."""
 NAMES_LEFT = 1024
@@ -124,12 +127,15 @@ class MemoryStore:
         self._overhead = overhead
         self.room = Room(budget, self._fixed, self._make_room)
         """The bytes outside the cache, which count too."""
+        self.ledger = Ledger(int(budget * TABLES), self._make_room)
+        """The bytes of tables, which count too."""
         parts = {
             "first": self._first_bytes,
             "rest": self._rest_bytes,
             "overhead": self._overhead_bytes,
             "filling": lambda: self.room.filling,
             "lent": lambda: self.room.lent,
+            "tables": lambda: self.ledger.size,
         }
         for part, count in parts.items():
             telemetry.metrics.cache_bytes.labels(part).set_function(count)
@@ -157,7 +163,7 @@ class MemoryStore:
         self.drop(key)
         kept = self._with_times(frame, now := self._clock(), is_shared=not key.partition)
         first, rest = _first_size(kept), _rest_size(kept)
-        room = self.room.left_beside(frame) - self._overhead
+        room = self.room.left_beside(frame) - self.ledger.size - self._overhead
         if first > room or kept.expires <= now:
             self.room.keep(frame, 0)
             return
@@ -199,7 +205,8 @@ class MemoryStore:
     @property
     def counted(self) -> int:
         """All bytes that count against the budget."""
-        return self.size + self._overhead_bytes() + self.room.filling + self.room.lent
+        outside = self.room.filling + self.room.lent + self.ledger.size
+        return self.size + self._overhead_bytes() + outside
 
     def _make_room(self, wanted: int = 0) -> None:
         spared = 0
@@ -227,8 +234,9 @@ class MemoryStore:
         return True
 
     def _fixed(self) -> int:
-        """Bytes that fills do not displace: overhead, and the share of first pieces."""
-        return min(self._first_bytes(), self._first_budget) + self._overhead_bytes()
+        """Bytes that fills do not displace: overhead, tables, and the share of first pieces."""
+        firsts = min(self._first_bytes(), self._first_budget)
+        return firsts + self._overhead_bytes() + self.ledger.size
 
     def _overhead_bytes(self) -> int:
         return self._overhead * len(self._firsts)

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from proxy.cache.kept import Ledger
 from proxy.cache.room import Room
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
@@ -14,6 +15,10 @@ class Store(Protocol):
     @property
     def room(self) -> Room:
         """The bytes outside the cache, which count against the same budget."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The bytes of tables, which count against the same budget."""
 
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, None if the cache holds nothing of it."""

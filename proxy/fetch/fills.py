@@ -49,7 +49,7 @@ class Fills:
         self._store = store
         self._metrics = telemetry.metrics
         self._table: dict[FrameKey, Fill] = {}
-        self._learned = Learned()
+        self._learned = Learned(store.ledger)
         self.tasks: Tasks[Fill] = Tasks()
 
     def __len__(self) -> int:
