@@ -26,8 +26,8 @@ class Store(Protocol):
     def stale(self, key: FrameKey) -> Frame | None:
         """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
 
-    def put(self, key: FrameKey, frame: Frame) -> None:
-        """Replaces what the cache holds of a frame, as far as the budget allows."""
+    def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
+        """Replaces what the cache holds of a frame that a caller fetched, as far as the budget allows."""
 
     def drop(self, key: FrameKey) -> None:
         """Drops a frame."""
