@@ -28,7 +28,7 @@ ProxyError
 │   │   └── OriginStalled     silent inside a body, or slower than the least rate
 │   ├── OriginRefused         a 4xx status, or a redirect to another host; carries it
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
-│   ├── OriginFull            as many forwarded requests as are allowed at once
+│   ├── OriginFull            as many forwarded requests as are allowed at once, or too much metadata
 │   ├── OriginFailed          another 5xx, or a status that means nothing for a frame
 │   ├── Loop                  the origin leads back to this proxy
 │   ├── OriginHungUp          the body ended too early
@@ -201,7 +201,7 @@ class OriginBusy(OriginError):
 
 
 class OriginFull(OriginError):
-    """The proxy already forwards as many requests to the origin as are allowed at once."""
+    """The proxy already forwards, or reads for itself, as much from the origin as is allowed at once."""
 
 
 class OriginFailed(OriginError):

@@ -10,11 +10,10 @@ caller whose yes is gone is asked about again.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from time import monotonic
-from typing import Any
 
 from proxy.access.caller import ASKED
+from proxy.cache.kept import NAME, Kept, Ledger
 from proxy.errors import OriginRefused
 
 MOST_KEPT = 65536
@@ -64,16 +63,19 @@ class Proofs:
     """The answers of the origins about callers."""
 
     def __init__(
-        self, ttl: float, clock: Callable[[], float] = monotonic, most_kept: int = MOST_KEPT
+        self,
+        ttl: float,
+        clock: Callable[[], float] = monotonic,
+        most_kept: int = MOST_KEPT,
+        ledger: Ledger | None = None,
     ) -> None:
         """A yes counts for `ttl` seconds; with 0 it counts for nothing but the request that asked."""
         self._ttl = ttl
-        self._most_kept = most_kept
         self._clock = clock
-        self._yes: dict[Name, Yes] = {}
-        self._refused: dict[tuple[bytes, object], _No] = {}
-        self._ended: dict[Name, int] = {}
-        self._sole: dict[tuple[str, str], bytes] = {}
+        self._yes: Kept[Name, Yes] = Kept(ledger, most_kept, _size_of_name)
+        self._refused: Kept[tuple[bytes, object], _No] = Kept(ledger, most_kept, _size_of_no)
+        self._ended: Kept[Name, int] = Kept(ledger, most_kept, _size_of_name)
+        self._sole: Kept[tuple[str, str], bytes] = Kept(ledger, most_kept, _size_of_name)
         self._forgotten = 0
         self.refusals = 0
         """Number of refusals so far. A request notes it when the head of its answer is in."""
@@ -109,42 +111,39 @@ class Proofs:
         `refusals` is the number from when the answer came. If the caller was refused since, or proofs were
         forgotten, the yes counts for nothing but the request that asked.
         """
-        if refusals is not None and max(self._forgotten, self._ended.get(name, 0)) > refusals:
+        ended = self._ended.get(name) or self._ended.lost or 0
+        if refusals is not None and max(self._forgotten, ended) > refusals:
             return Yes(0.0, 0.0, partition)
-        before, now = self._yes.pop(name, None), self._clock()
+        before, now = self._yes.get(name), self._clock()
         if before is not None and now < before.until:
             is_compared |= before.is_compared
             partition = partition if before.partition == ASKED else before.partition
         yes = Yes(now + self._ttl, now + self._ttl * RENEWED_FROM, partition, is_compared)
-        self._yes[name] = yes
-        self._bound(self._yes)
+        self._yes.put(name, yes)
         if partition == ASKED:
             self._note_reader(name)
         return yes
 
     def _note_reader(self, name: Name) -> None:
-        """Notes who is the only caller that ever read a study; empty if there were several."""
-        study = name[1:]
-        self._sole[study] = name[0] if self._sole.pop(study, name[0]) == name[0] else b""
-        self._bound(self._sole)
+        """Notes who is the only caller that ever read a study; empty if there were or may be several."""
+        caller, study = name[0], name[1:]
+        before = self._sole.get(study)
+        is_sole = before == caller or (before is None and self._sole.lost is None)
+        self._sole.put(study, caller if is_sole else b"")
 
     def refuse(self, name: Name, what: object, error: OriginRefused) -> None:
         """The origin refused the caller; `what` is what was asked for. The yes for the study ends."""
         if not is_of_caller(error.status):
             return
         self.refusals += 1
-        self._yes.pop(name, None)
-        self._ended.pop(name, None)
-        self._ended[name] = self.refusals
+        self._yes.pop(name)
+        self._ended.put(name, self.refusals)
         key, now = (name[0], what), self._clock()
-        self._refused.pop(key, None)
-        self._refused[key] = _No(
-            name[1:], now + self.refused_for, error.status, error.challenge, error.location
-        )
-        for old in [each for each, no in islice(self._refused.items(), 2) if no.until <= now]:
-            del self._refused[old]
-        self._bound(self._ended)
-        self._bound(self._refused)
+        no = _No(name[1:], now + self.refused_for, error.status, error.challenge, error.location)
+        self._refused.put(key, no)
+        for old, said in self._refused.oldest(2):
+            if said.until <= now:
+                self._refused.pop(old)
 
     def forget(self, origin: str, study: str, *, is_held: bool) -> None:
         """Forgets each yes and no for a study; answers on their way count for nothing but their request.
@@ -153,12 +152,14 @@ class Proofs:
         """
         self.refusals += 1
         self._forgotten = self.refusals
-        for name in [name for name in self._yes if name[1:] == (origin, study)]:
-            del self._yes[name]
-        for key in [key for key, no in self._refused.items() if no.study == (origin, study)]:
-            del self._refused[key]
+        for name in self._yes:
+            if name[1:] == (origin, study):
+                self._yes.pop(name)
+        for key, no in self._refused.oldest():
+            if no.study == (origin, study):
+                self._refused.pop(key)
         if not is_held:
-            self._sole.pop((origin, study), None)
+            self._sole.pop((origin, study))
 
     def check(self, identity: bytes, what: object) -> None:
         """Raises `OriginRefused` in the origin's own words if it refused the same a moment ago."""
@@ -166,7 +167,10 @@ class Proofs:
         if no is not None and self._clock() < no.until:
             raise OriginRefused(no.status, no.challenge, location=no.location, is_repeated=True)
 
-    def _bound(self, kept: dict[Any, Any]) -> None:
-        """Drops the oldest entry of a table that is too long."""
-        if len(kept) > self._most_kept:
-            del kept[next(iter(kept))]
+
+def _size_of_name(_name: object, _value: object) -> int:
+    return NAME // 2  # one UID
+
+
+def _size_of_no(_key: object, no: _No) -> int:
+    return NAME + len(no.challenge or "") + len(no.location or "")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from proxy.cache.kept import Ledger
 from proxy.cache.lacking import Lacking
 from proxy.codecs.jobs import Offered
 from proxy.errors import OriginRefused
@@ -20,10 +21,10 @@ ANY_IMAGE = "image/*"
 class Alternates:
     """The configured alternates, and those that profiles name by path and only the origin can supply."""
 
-    def __init__(self, offered: Iterable[Offered], chosen: CurrentChoice) -> None:
+    def __init__(self, offered: Iterable[Offered], chosen: CurrentChoice, ledger: Ledger) -> None:
         self._by_path = {each.path: each for each in offered}
         self._chosen = chosen
-        self._lacking = Lacking()
+        self._lacking = Lacking(ledger=ledger)
 
     def media_of(self, frames_path: str, query: str) -> str:
         """Media type of the configured alternate at a path. Empty if there is none.

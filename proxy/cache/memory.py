@@ -3,43 +3,48 @@
 A first picture of many frames is worth more than a few complete frames, so first pieces outlive the rest.
 The cache keeps the first piece of each frame and the whole frame as two entries.
 
-When space runs out, the least recently used frame gives up its finest resolution (if its offset is known) and
-goes back to the end of the queue. When it reaches the front with nothing left to give, its remainder is
-dropped and only its first piece stays. First pieces have a share of the budget. If they exceed it when space
-runs out, the least recently used one is evicted, together with the rest of its frame.
+When space runs out, the frames of a caller that has more than its share leave first (`proxy.cache.shares`).
+Otherwise, the least recently used frame gives up its finest resolution (if its offset is known) and goes back
+to the end of the queue. When it reaches the front with nothing left to give, its remainder is dropped and
+only its first piece stays. First pieces have a share of the budget. If they exceed it when space runs out,
+the least recently used one is evicted, together with the rest of its frame.
 
 A frame whose lease has ended is stale. If the origin can revalidate it, it stays until the store's own time
 limit, and `stale` returns it instead of `get`.
 
 A frame that grows is put again, because cachetools measures a value only when it is put.
 
-The budget also covers what each frame costs beside its bytes, and the bytes outside the cache
-(`proxy.cache.room`): frames are evicted to make room for fills.
+The budget also covers what each frame costs beside its bytes, the bytes outside the cache
+(`proxy.cache.room`), and tables (`proxy.cache.kept`): frames are evicted to make room for them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
 from cachetools import TLRUCache
 
+from proxy.cache.kept import Ledger
+from proxy.cache.names import Names
 from proxy.cache.room import Room
+from proxy.cache.shares import Shares
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 from proxy.telemetry.telemetry import Telemetry
-from proxy.wire.resource import FrameResource
 
 OVERHEAD = 2500
 """Bytes that a frame costs beside its own: its key, its identity and the indexes (1.8 to 2.5 kB measured)."""
+TABLES = 1 / 8
+"""Share of the budget that tables may take (`proxy.cache.kept`)."""
 MOST_SPARED = 8
 """Frames in use that are passed over at once when space runs out. They go back to the end of the queue."""
 NAMES_LEFT = 1024
-"""Number of keys of evicted frames that `_Names` may hold before it is rebuilt."""
+"""Number of keys of evicted frames that `Names` may hold before it is rebuilt."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
     """A frame, or only its first piece."""
 
@@ -48,6 +53,10 @@ class _Kept:
     """Time on the store's clock from which the origin has to revalidate the frame."""
     expires: float
     """Time on the store's clock. A frame that is evicted in part keeps its times."""
+    account: bytes = b""
+    """The account that the frame is charged to."""
+    is_used: bool = False
+    """True if somebody got it from the cache since it was charged."""
 
 
 def _first_size(kept: _Kept) -> int:
@@ -60,43 +69,6 @@ def _rest_size(kept: _Kept) -> int:
 
 def _expires(_key: FrameKey, kept: _Kept, _now: float) -> float:
     return kept.expires
-
-
-class _Names:
-    """An index of keys by study and frame, so that the keys of a scope are found without a full scan."""
-
-    def __init__(self, keys: Iterable[FrameKey] = ()) -> None:
-        self.size = 0
-        """Number of keys in the index."""
-        self._by_study: dict[tuple[str, str], dict[FrameResource, set[FrameKey]]] = {}
-        for key in keys:
-            self.add(key)
-
-    def add(self, key: FrameKey) -> None:
-        """Adds a key."""
-        frames = self._by_study.setdefault((key.origin, key.resource.study), {})
-        keys = frames.setdefault(key.resource, set())
-        self.size += key not in keys
-        keys.add(key)
-
-    def take(self, named: FrameScope) -> list[FrameKey]:
-        """Removes the keys of a scope from the index and returns them."""
-        is_one = named.study and named.series and named.instance and named.frame_number
-        one = FrameResource(named.study, named.series, named.instance, named.frame_number)
-        taken: list[FrameKey] = []
-        for study in [(named.origin, named.study)] if named.study else list(self._by_study):
-            frames = self._by_study.get(study, {})
-            for resource in [one] if is_one else list(frames):
-                found = [key for key in frames.get(resource, ()) if named.has(key)]
-                if found:
-                    frames[resource].difference_update(found)
-                    if not frames[resource]:
-                        del frames[resource]
-                taken += found
-            if not frames:
-                self._by_study.pop(study, None)
-        self.size -= len(taken)
-        return taken
 
 
 class MemoryStore:
@@ -118,18 +90,22 @@ class MemoryStore:
         # Either part may take the whole budget. `_make_room` keeps their sum within it.
         self._firsts: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _first_size)
         self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
-        self._names = _Names()
+        self._names = Names()
         self._ttl = ttl
         self._clock = clock
         self._overhead = overhead
         self.room = Room(budget, self._fixed, self._make_room)
         """The bytes outside the cache, which count too."""
+        self.ledger = Ledger(int(budget * TABLES), self._make_room)
+        """The bytes of tables, which count too."""
+        self._shares = Shares(budget, self.ledger)
         parts = {
             "first": self._first_bytes,
             "rest": self._rest_bytes,
             "overhead": self._overhead_bytes,
             "filling": lambda: self.room.filling,
             "lent": lambda: self.room.lent,
+            "tables": lambda: self.ledger.size,
         }
         for part, count in parts.items():
             telemetry.metrics.cache_bytes.labels(part).set_function(count)
@@ -137,7 +113,10 @@ class MemoryStore:
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, None if neither is held. Both parts count as used."""
         kept = self._kept(key)
-        return kept.frame if kept is not None and self._clock() < kept.fresh_until else None
+        if kept is None or self._clock() >= kept.fresh_until:
+            return None
+        kept.is_used = True
+        return kept.frame
 
     def stale(self, key: FrameKey) -> Frame | None:
         """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
@@ -148,8 +127,10 @@ class MemoryStore:
         first = self._firsts.get(key)
         return None if first is None else self._rests.get(key, first)
 
-    def put(self, key: FrameKey, frame: Frame) -> None:
+    def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
         """Keeps a frame until its lease ends. If the whole does not fit, only its first piece is kept.
+
+        It is charged to the caller, or to its partition if the caller is empty.
 
         A frame that the origin can revalidate is kept longer, as stale.
         A frame with an empty partition was fetched without a credential, so the shared lifetime applies.
@@ -157,7 +138,7 @@ class MemoryStore:
         self.drop(key)
         kept = self._with_times(frame, now := self._clock(), is_shared=not key.partition)
         first, rest = _first_size(kept), _rest_size(kept)
-        room = self.room.left_beside(frame) - self._overhead
+        room = self.room.left_beside(frame) - self.ledger.size - self._overhead
         if first > room or kept.expires <= now:
             self.room.keep(frame, 0)
             return
@@ -165,11 +146,14 @@ class MemoryStore:
             self._metrics.cache_evictions.labels("rest").inc()
             rest = 0
         self.room.keep(frame, first + rest)
-        self._make_room(first + rest + self._overhead)
-        self._firsts[key] = _Kept(frame.prefix, kept.fresh_until, kept.expires)
+        size = first + rest + self._overhead
+        kept.account = self._shares.account_of(caller or key.partition, key, self._firsts)
+        self._make_room(size)
+        self._shares.fetched(kept.account, key, size, now)
+        self._firsts[key] = replace(kept, frame=frame.prefix)
         self._names.add(key)
         if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # keys of evicted frames pile up in it
-            self._names = _Names(self._firsts)
+            self._names = Names(self._firsts)
         if rest:
             self._rests[key] = kept
 
@@ -184,6 +168,7 @@ class MemoryStore:
         first = self._firsts.pop(key, None)
         self._rests.pop(key, None)
         if first is not None:
+            self._shares.release(first.account, key)
             self.room.keep(first.frame, 0)
 
     def forget(self, named: FrameScope) -> None:
@@ -199,7 +184,8 @@ class MemoryStore:
     @property
     def counted(self) -> int:
         """All bytes that count against the budget."""
-        return self.size + self._overhead_bytes() + self.room.filling + self.room.lent
+        outside = self.room.filling + self.room.lent + self.ledger.size
+        return self.size + self._overhead_bytes() + outside
 
     def _make_room(self, wanted: int = 0) -> None:
         spared = 0
@@ -208,7 +194,16 @@ class MemoryStore:
                 spared += not self._evict()
 
     def _evict(self) -> bool:
-        """Evicts the least recently used entry. If it is being read, keeps it as recent and returns False."""
+        """Evicts an entry: of an account that has more than its share, or the least recently used one.
+
+        If the entry is being read, keeps it as recent and returns False.
+        """
+        for chances in range(MOST_SPARED, -1, -1):
+            leaving = self._shares.first_to_leave(self._clock())
+            if leaving is None:
+                break
+            if not (chances and self._was_used(*leaving)):
+                return self._evict_of(*leaving)
         is_first = self._firsts.currsize > self._first_budget or not self._rests
         part = self._firsts if is_first else self._rests
         key, kept = part.popitem()
@@ -216,30 +211,69 @@ class MemoryStore:
             part[key] = kept
             return False
         if is_first:
+            self._shares.release(kept.account, key)
             self._metrics.cache_evictions.labels("first").inc()
             if self._rests.pop(key, None) is None:
                 return True
         elif (coarser := kept.frame.coarser) is not None:
             self._rests[key] = replace(kept, frame=coarser)
+            self._charge(kept.account, key, coarser)
             self._metrics.cache_evictions.labels("finest").inc()
             return True
+        else:
+            self._charge(kept.account, key, kept.frame.prefix)
         self._metrics.cache_evictions.labels("rest").inc()
         return True
 
+    def _was_used(self, account: bytes, key: FrameKey) -> bool:
+        """True if a frame was used since it was charged; then it is charged anew."""
+        held = [each for each in (self._firsts.get(key), self._rests.get(key)) if each is not None]
+        if not any(each.is_used for each in held):
+            return False
+        for each in held:
+            each.is_used = False
+        self._charge(account, key, held[-1].frame)
+        return True
+
+    def _evict_of(self, account: bytes, key: FrameKey) -> bool:
+        """Evicts the rest of a frame, or its first piece. If it is being read, returns False."""
+        first = self._firsts.get(key)
+        if first is None:  # it has expired
+            self._shares.release(account, key)
+            return True
+        has_rest = key in self._rests
+        if self.room.is_borrowed(first.frame):
+            self._charge(account, key, (self._rests[key] if has_rest else first).frame)
+            return False
+        if has_rest:
+            del self._rests[key]
+            self._charge(account, key, first.frame)
+        else:
+            del self._firsts[key]
+            self._shares.release(account, key)
+        self._metrics.cache_evictions.labels("rest" if has_rest else "first").inc()
+        return True
+
+    def _charge(self, account: bytes, key: FrameKey, frame: Frame) -> None:
+        self._shares.charge(account, key, frame.size + self._overhead)
+
     def _fixed(self) -> int:
-        """Bytes that fills do not displace: overhead, and the share of first pieces."""
-        return min(self._first_bytes(), self._first_budget) + self._overhead_bytes()
+        """Bytes that fills do not displace: overhead, tables, and the share of first pieces."""
+        firsts = min(self._first_bytes(), self._first_budget)
+        return firsts + self._overhead_bytes() + self.ledger.size
 
     def _overhead_bytes(self) -> int:
         return self._overhead * len(self._firsts)
 
     def _first_bytes(self) -> int:
-        for _, kept in self._firsts.expire():
+        for key, kept in self._firsts.expire():
+            self._shares.release(kept.account, key)
             self.room.keep(kept.frame, 0)
         return int(self._firsts.currsize)
 
     def _rest_bytes(self) -> int:
         for key, kept in self._rests.expire():
             if key in self._firsts:
+                self._charge(kept.account, key, kept.frame.prefix)
                 self.room.keep(kept.frame, _first_size(kept))
         return int(self._rests.currsize)

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from proxy.cache.kept import Ledger
 from proxy.cache.room import Room
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
@@ -15,14 +16,18 @@ class Store(Protocol):
     def room(self) -> Room:
         """The bytes outside the cache, which count against the same budget."""
 
+    @property
+    def ledger(self) -> Ledger:
+        """The bytes of tables, which count against the same budget."""
+
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, None if the cache holds nothing of it."""
 
     def stale(self, key: FrameKey) -> Frame | None:
         """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
 
-    def put(self, key: FrameKey, frame: Frame) -> None:
-        """Replaces what the cache holds of a frame, as far as the budget allows."""
+    def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
+        """Replaces what the cache holds of a frame that a caller fetched, as far as the budget allows."""
 
     def drop(self, key: FrameKey) -> None:
         """Drops a frame."""

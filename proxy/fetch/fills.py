@@ -50,7 +50,7 @@ class Fills:
         self._store = store
         self._metrics = telemetry.metrics
         self._table: dict[FrameKey, Fill] = {}
-        self._learned = Learned()
+        self._learned = Learned(store.ledger)
         self.tasks: Tasks[Fill] = Tasks()
 
     def __len__(self) -> int:
@@ -268,7 +268,7 @@ class Fills:
         frame = fill.frame()
         if frame is not None and self._is_current(fill):
             fill.arrived.share(frame)
-            self._store.put(fill.order.key, frame)
+            self._store.put(fill.order.key, frame, fill.askers.now.person)
 
     def _end(self, fill: Fill, error: ProxyError | None, *, is_kept: bool = True) -> None:
         if fill.error is not None:

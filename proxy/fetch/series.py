@@ -6,18 +6,19 @@ different users. A caller whom the origin did not let read yet asks for itself.
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate
 from time import monotonic
-from urllib.parse import quote
 
 from proxy.access.caller import ASKED
+from proxy.cache.kept import NAME, Kept, Ledger, size_of
 from proxy.errors import OriginMismatch, OriginRefused
+from proxy.fetch.metadata import Metadata
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Headers
-from proxy.origin.client import Origin
 from proxy.plan.choice import SeriesFacts
 from proxy.wire.dicomjson import order_of
 from proxy.wire.display import Display
@@ -52,6 +53,8 @@ class SeriesFrames:
     """For each instance, how its pixels are stored; None if the metadata does not say."""
     displays: tuple[tuple[Display, ...], ...] = ()
     """For each instance, how its pixels are shown: one entry a frame, or one for all frames."""
+    held: int = field(default=0, compare=False)
+    """Bytes of all of this in memory; 0 if they were not counted."""
 
     def __len__(self) -> int:
         return self.ends[-1] if self.ends else 0
@@ -123,8 +126,9 @@ def read_frames(key: SeriesKey, chunks: Sequence[bytes]) -> SeriesFrames:
     try:
         read = read_in_windows(chunks, InstanceReader().read, without_others)
     except ValueError as error:
-        raise OriginMismatch("the series metadata is not JSON", "metadata") from error
-    return frames_of(key, read)
+        raise OriginMismatch(f"the series metadata is not JSON: {error}", "metadata") from error
+    frames = frames_of(key, read)
+    return replace(frames, held=size_of(frames))
 
 
 def frames_of(key: SeriesKey, read: object) -> SeriesFrames:
@@ -149,16 +153,29 @@ def frames_of(key: SeriesKey, read: object) -> SeriesFrames:
     )
 
 
+_Entry = tuple[float, asyncio.Future[SeriesFrames] | None]
+"""The time from which a list is fetched anew, and the list, or the request for it."""
+NEVER: _Entry = 0.0, None
+REQUEST = 10_000
+"""Bytes of a request that runs, about."""
+
+
+def _size_of(_key: SeriesKey, entry: _Entry) -> int:
+    asked = entry[1]
+    is_good = asked is not None and asked.done() and not asked.cancelled() and asked.exception() is None
+    return NAME + (asked.result().held if asked is not None and is_good else REQUEST)
+
+
 class SeriesLists:
     """The lists of frames that were requested lately."""
 
-    def __init__(self, origins: Mapping[str, Origin]) -> None:
-        self._origins = origins
-        self._kept: dict[SeriesKey, tuple[float, asyncio.Future[SeriesFrames]]] = {}
+    def __init__(self, metadata: Metadata, ledger: Ledger | None = None) -> None:
+        self._metadata = metadata
+        self._kept: Kept[SeriesKey, _Entry] = Kept(ledger, MOST_KEPT, _size_of)
 
     def held(self, key: SeriesKey) -> SeriesFrames | None:
         """The list of a series, if it is held; else None. The origin is not asked."""
-        _, kept = self._kept.get(key, (0.0, None))
+        _, kept = self._kept.get(key) or NEVER
         is_good = kept is not None and kept.done() and not kept.cancelled() and kept.exception() is None
         return kept.result() if kept is not None and is_good else None
 
@@ -169,7 +186,8 @@ class SeriesLists:
         """
         series = key.series
         held = self.held(series)
-        if held is None or monotonic() > self._kept[series][0]:
+        until, _ = self._kept.get(series) or NEVER
+        if held is None or monotonic() > until:
             return None
         number = held.frames_of(key.resource.instance)
         return key.resource.frame_number <= number if number > 1 else None
@@ -177,7 +195,7 @@ class SeriesLists:
     def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
         """The facts of a series; if they are not held, returns None and fetches them in the background."""
         held = self.held(key)
-        until, kept = self._kept.get(key, (0.0, None))
+        until, kept = self._kept.get(key) or NEVER
         if kept is None or (kept.done() and (held is None or monotonic() > until)):
             self._ask(key, credentials)
         return None if held is None else held.facts
@@ -187,7 +205,7 @@ class SeriesLists:
 
         A caller that may not `share` gets only what the origin sends to these credentials.
         """
-        until, kept = self._kept.get(key, (0.0, None))
+        until, kept = self._kept.get(key) or NEVER
         is_free = kept is None or monotonic() > until or (kept.done() and self.held(key) is None)
         if not (may_share or is_free):
             return await self._read(key, credentials)
@@ -204,29 +222,26 @@ class SeriesLists:
         def over(done: asyncio.Future[SeriesFrames]) -> None:
             # An exception would keep the credentials, through its traceback.
             is_kept = not done.cancelled() and done.exception() is None
-            if not is_kept and self._kept.get(key, (0.0, None))[1] is done:
-                del self._kept[key]
+            entry = self._kept.pop(key) if (self._kept.get(key) or NEVER)[1] is done else None
+            if entry is not None and is_kept:
+                self._kept.put(key, entry)  # its bytes are known now
 
         asked = asyncio.ensure_future(self._read(key, credentials))
         asked.add_done_callback(over)
-        self._kept.pop(key, None)
-        self._kept[key] = monotonic() + KEPT, asked
-        while len(self._kept) > MOST_KEPT:
-            self._kept.pop(next(iter(self._kept)))
+        self._kept.put(key, (monotonic() + KEPT, asked))
         return asked
 
     def forget(self, named: FrameScope) -> None:
         """Drops the lists of series that a scope touches. A caller that waits for one still gets it."""
-        for key in [key for key in self._kept if named.touches(key.origin, key.study, key.series)]:
-            del self._kept[key]
+        for key in self._kept:
+            if named.touches(key.origin, key.study, key.series):
+                self._kept.pop(key)
 
     def close(self) -> None:
         """Cancels the requests that run."""
-        for _, kept in self._kept.values():
-            kept.cancel()
+        for _, (_, kept) in self._kept.oldest():
+            if kept is not None:
+                kept.cancel()
 
     async def _read(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
-        path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
-        headers = [("accept", "application/dicom+json"), ("accept-encoding", "identity"), *credentials]
-        chunks = await self._origins[key.origin].plain.read_whole(path, headers)
-        return await asyncio.to_thread(read_frames, key, chunks)
+        return await self._metadata.read(key, credentials, partial(read_frames, key))

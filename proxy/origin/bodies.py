@@ -37,15 +37,22 @@ class Bodies:
         self._received = cache(telemetry.metrics.origin_bytes.labels)
 
     async def arriving(
-        self, response: httpx.Response, stage: str, *, is_raw: bool = False
+        self, response: httpx.Response, stage: str, most: int | None = None, *, is_raw: bool = False
     ) -> AsyncIterator[bytes]:
-        """The body as it arrives. Its content coding is undone unless `is_raw`. Raises `OriginError`."""
+        """The body as it arrives. Its content coding is undone unless `is_raw`. Raises `OriginError`.
+
+        A coding gives `most` bytes; by default, as many as a frame may have.
+        """
         received = self._received(self._origin, stage)
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        raw = aiter(response.stream) if stage == "pass" else self._at_least_rate(response.stream)
+        raw = (
+            aiter(response.stream)
+            if stage == "pass" and most is None
+            else self._at_least_rate(response.stream)
+        )
         coding = "" if is_raw else response.headers.get("content-encoding", "")
         try:
-            async for chunk in undone(raw, coding) if coding else raw:
+            async for chunk in undone(raw, coding, most or self._most) if coding else raw:
                 received.inc(len(chunk))
                 yield chunk
         except httpx.TimeoutException as error:
@@ -66,11 +73,16 @@ class Bodies:
                 waited, size = 0.0, 0
             began = clock()
 
-    async def bounded(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same body. Raises `OriginMismatch` if it is longer than a frame may be."""
+    async def bounded(
+        self,
+        body: AsyncIterator[bytes],
+        most: int | None = None,
+        fault: str = "more bytes than a frame may have",
+    ) -> AsyncIterator[bytes]:
+        """The same body. Raises `OriginMismatch` if it is longer than `most`; by default, than a frame is."""
         size = 0
         async for chunk in body:
             size += len(chunk)
-            if size > self._most:
-                raise OriginMismatch("more bytes than a frame may have", "too_large")
+            if size > (most or self._most):
+                raise OriginMismatch(fault, "too_large")
             yield chunk

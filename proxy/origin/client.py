@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from proxy.cache.kept import Ledger
 from proxy.errors import (
     OriginError,
     OriginMismatch,
@@ -42,6 +43,8 @@ from proxy.wire.via import Via
 
 UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
 """Transfer syntaxes of pixels that are not compressed."""
+METADATA_BYTES = 128 * 1024 * 1024
+"""Bytes of the metadata of a series, unless set."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,13 +61,18 @@ class Origin:
         auth: httpx.Auth | None = None,
         *,
         forwards: int,
+        metadata_bytes: int = METADATA_BYTES,
+        ledger: Ledger | None = None,
         keeps_labels: bool = False,
         window: Window | None = None,
         least_rate: LeastRate | None = None,
         is_trusted: bool = False,
         via: Via | None = None,
     ) -> None:
-        """The proxy forwards `forwards` requests at once that are not for frames."""
+        """The proxy forwards `forwards` requests at once that are not for frames.
+
+        `metadata_bytes` is the limit for the metadata of a series. The ledger counts what is learned here.
+        """
         self.name = name
         self.via = via or Via()
         """Written into each request, and looked for in each answer."""
@@ -73,16 +81,17 @@ class Origin:
         """The path of its base there, without a slash at its end."""
         self._requests = cache(telemetry.metrics.origin_requests.labels)
         self._max_frame_bytes = max_frame_bytes
-        self.asking = Asking(name)
+        self.asking = Asking(name, ledger=ledger)
         """Which form of asking for frames works there."""
         self._elsewhere: dict[str, Asking] = {}
+        self._ledger = ledger
         self.keeps_labels = keeps_labels
         """True if HTJ2K is handed on under its label there, true or not."""
         self._is_trusted = is_trusted
         self._has_told_of_lease = False
         self.health = Health(name, telemetry)
         """True if it is asked at all just now."""
-        self.missing = Missing()
+        self.missing = Missing(ledger=ledger)
         """The frames that it lacks, as it said a moment ago."""
         self._exchange = Exchange(transport, auth, self.via)
         self._bodies = Bodies(name, max_frame_bytes, least_rate or LeastRate(), telemetry)
@@ -95,6 +104,7 @@ class Origin:
             window or Window(),
             telemetry,
             forwards,
+            metadata_bytes,
         )
         """Everything that is not a frame."""
 
@@ -171,7 +181,7 @@ class Origin:
         if not path:
             return series, self.asking
         if path not in self._elsewhere:  # there are no more than the configuration names
-            self._elsewhere[path] = Asking(self.name, self.asking.known)
+            self._elsewhere[path] = Asking(self.name, self.asking.known, ledger=self._ledger)
         return series, self._elsewhere[path]
 
     async def _as_stored(

@@ -1,9 +1,13 @@
 """Content codings of an origin's answers, undone piece by piece; and those that are named and are none.
 
-httpx undoes all of a chunk at once, and 64 KiB of gzip may hold 64 MB. A false coding is `aws-chunked`, which
-S3 keeps of an upload.
+httpx undoes all of a chunk at once, and 64 KiB of gzip may hold 64 MB. Codings on top of each other multiply:
+2 kB may hold gigabytes. So there are at most `MOST_CODINGS`, each of them gives at most as many bytes as the
+reader allows, and after each piece the event loop gets its turn.
+
+A false coding is `aws-chunked`, which S3 keeps of an upload.
 """
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Mapping
 
@@ -19,6 +23,8 @@ CODINGS = frozenset(
 
 PIECE = 256 * 1024
 """Bytes that are undone at once."""
+MOST_CODINGS = 2
+"""Most codings of one body. Servers send one; two happen if a stored file was compressed before."""
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
@@ -40,19 +46,22 @@ async def without_false(
     return {**headers, "content-encoding": ", ".join(known) or "identity"}, body
 
 
-def undone(body: AsyncIterator[bytes], codings: str) -> AsyncIterator[bytes]:
+def undone(body: AsyncIterator[bytes], codings: str, most: int) -> AsyncIterator[bytes]:
     """A body without these codings, as far as they are known, in pieces of at most `PIECE` bytes.
 
-    Raises `OriginMismatch` for a body that is not in that coding, or that is cut.
+    Raises `OriginMismatch` for too many codings, and for a body that is not in that coding, is cut, goes on
+    behind its end, or has more than `most` bytes in any coding.
     """
-    for token in reversed([token.strip().lower() for token in codings.split(",")]):
-        if token in _WINDOWS:
-            body = _inflated(body, _WINDOWS[token])
+    known = [token for token in map(str.strip, codings.lower().split(",")) if token in _WINDOWS]
+    if len(known) > MOST_CODINGS:
+        raise OriginMismatch(f"more than {MOST_CODINGS} content codings", "encoding")
+    for token in reversed(known):
+        body = _inflated(body, _WINDOWS[token], most)
     return body
 
 
-async def _inflated(body: AsyncIterator[bytes], window: int) -> AsyncIterator[bytes]:
-    decoder = None
+async def _inflated(body: AsyncIterator[bytes], window: int, most: int) -> AsyncIterator[bytes]:
+    decoder, size = None, 0
     try:
         async for chunk in body:
             if not chunk:
@@ -61,8 +70,14 @@ async def _inflated(body: AsyncIterator[bytes], window: int) -> AsyncIterator[by
                 decoder = zlib.decompressobj(_raw_if_bare(chunk, window))
             piece = decoder.decompress(chunk, PIECE)
             while piece:
+                size += len(piece)
+                if size > most:
+                    raise OriginMismatch(f"more than {most} bytes in a content coding", "too_large")
                 yield piece
+                await asyncio.sleep(0)
                 piece = decoder.decompress(decoder.unconsumed_tail, PIECE)
+            if decoder.unused_data:  # zlib would collect all that comes
+                raise OriginMismatch("bytes behind the end of a content coding", "encoding")
     except zlib.error as error:
         raise OriginMismatch("a content coding that can't be undone", "encoding") from error
     if decoder is not None and not decoder.eof:

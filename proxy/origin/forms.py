@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 
+from proxy.cache.kept import Kept, Ledger
 from proxy.frame.identity import Claim
 from proxy.wire.media import is_htj2k
 
@@ -111,7 +112,13 @@ class _Learned:
 class Asking:
     """Learns which form works at one origin for each series."""
 
-    def __init__(self, origin: str, known: int | None = None, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        origin: str,
+        known: int | None = None,
+        clock: Callable[[], float] = monotonic,
+        ledger: Ledger | None = None,
+    ) -> None:
         self._origin = origin
         self._clock = clock
         self.known = known
@@ -126,7 +133,7 @@ class Asking:
         self.has_validators: bool | None = None
         """True if responses have a validator fit for If-Range; None if there was no response yet."""
         self._no_ranges_until = 0.0
-        self._series: dict[str, _Learned] = {}
+        self._series: Kept[str, _Learned] = Kept(ledger, MOST_SERIES)
         self._worked: dict[int, float] = {}
         self._refused: dict[int, float] = {}
         self._in_vain = 0
@@ -165,8 +172,9 @@ class Asking:
 
     def was_stored_so(self, series: str) -> None:
         """Notes that a frame came not compressed in a free form, and that no other form gave it."""
-        if series in self._series:
-            self._series[series].in_vain += 1
+        learned = self._series.get(series)
+        if learned is not None:
+            learned.in_vain += 1
 
     @property
     def takes_ranges(self) -> bool:
@@ -248,10 +256,7 @@ class Asking:
             if self.known != form:
                 _log.info("form of asking", extra={"origin": self._origin, "form": str(FORMS[form])})
             self.known = form
-            self._series.pop(series, None)
-            self._series[series] = _Learned(form, now, now)
-            while len(self._series) > MOST_SERIES:
-                del self._series[next(iter(self._series))]
+            self._series.put(series, _Learned(form, now, now))
 
     @staticmethod
     def _is_better(learned: _Learned, form: int, now: float) -> bool:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from time import monotonic
 
+from proxy.cache.kept import NAME, Kept, Ledger
 from proxy.errors import OriginRefused
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
@@ -26,10 +27,10 @@ GONE = frozenset({404, 410})
 class Missing:
     """The frames that one origin lacks, as far as each caller was told."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, ledger: Ledger | None = None) -> None:
         self._clock = clock
         self._secret = secrets.token_bytes(32)
-        self._told: dict[tuple[FrameKey, bytes], tuple[float, int]] = {}
+        self._told: Kept[tuple[FrameKey, bytes], tuple[float, int]] = Kept(ledger, MOST_KEPT, _size_of)
         self.kept = KEPT
         """Seconds for which a frame counts as missing."""
         self.changes = 0
@@ -42,7 +43,7 @@ class Missing:
         """Raises `OriginRefused` if this caller was told a moment ago that the frame is missing."""
         if not self._told:
             return
-        until, status = self._told.get(self._key(asked), (0.0, 0))
+        until, status = self._told.get(self._key(asked)) or (0.0, 0)
         if status and self._clock() < until:
             raise OriginRefused(status, is_repeated=True)
 
@@ -50,18 +51,19 @@ class Missing:
         """The origin refused a frame. `changes` is the number from before the request."""
         if status not in GONE or changes != self.changes:
             return
-        key = self._key(asked)
-        self._told.pop(key, None)
-        self._told[key] = self._clock() + self.kept, status
-        if len(self._told) > MOST_KEPT:
-            del self._told[next(iter(self._told))]
+        self._told.put(self._key(asked), (self._clock() + self.kept, status))
 
     def forget(self, named: FrameScope) -> None:
         """The frames in a scope may exist now."""
         self.changes += 1
-        for key in [key for key in self._told if named.has(key[0])]:
-            del self._told[key]
+        for key in self._told:
+            if named.has(key[0]):
+                self._told.pop(key)
 
     def _key(self, asked: OriginRequest) -> tuple[FrameKey, bytes]:
         proof = repr(tuple(asked.credentials)).encode("utf-8", "surrogateescape")
         return asked.key, hmac.digest(self._secret, proof, "sha256")
+
+
+def _size_of(key: tuple[FrameKey, bytes], _value: object) -> int:
+    return NAME + len(key[0].query)

@@ -1,4 +1,4 @@
-"""Requests to an origin that are not for frames: forwarded as streams, or read whole.
+"""Requests to an origin that are not for frames: forwarded as streams, or for the metadata of a series.
 
 The number of requests that are forwarded at once has a limit, and one more is refused instead of waiting. So
 a loop ends even if a server in it drops the headers that name the proxy (`proxy.wire.via`): each round takes
@@ -6,8 +6,9 @@ one more place, until the last one is refused, and the refusal goes back all the
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from time import perf_counter
 
 import httpx
@@ -38,8 +39,12 @@ class PlainRequests:
         window: Window,
         telemetry: Telemetry,
         at_once: int,
+        metadata_bytes: int,
     ) -> None:
-        """`base` is the origin's URL without a slash at its end. `at_once` requests are forwarded at once."""
+        """`base` is the origin's URL without a slash at its end. `at_once` requests are forwarded at once.
+
+        `metadata_bytes` is the limit for the metadata of a series.
+        """
         self._name = name
         self._base = base
         self._exchange = exchange
@@ -47,6 +52,7 @@ class PlainRequests:
         self.health = health
         self._window = window
         self._metrics = telemetry.metrics
+        self._metadata_bytes = metadata_bytes
         # A request with a body holds its place while the body comes, so it has places of its own.
         self._rooms = {False: asyncio.Semaphore(at_once), True: asyncio.Semaphore(max(1, at_once // 2))}
 
@@ -99,23 +105,23 @@ class PlainRequests:
             self._window.came(arrival, len(chunk), perf_counter(), is_full=False, is_all=False)
             yield chunk
 
-    async def read_whole(self, target: str, headers: Headers) -> list[bytes]:
-        """The body of a GET in chunks, no larger than a frame may be. Raises `OriginError`."""
-        response, body = await self._read(target, headers)
-        self.check_own_proof(response.status_code)
-        check_status(response.status_code, response.headers)
-        return body
-
-    async def _read(self, target: str, headers: Headers) -> tuple[httpx.Response, list[bytes]]:
+    async def metadata(self, target: str, headers: Headers) -> AsyncGenerator[bytes]:
+        """The body of a GET for metadata as it arrives, within its limit. Raises `OriginError`."""
         response = await self._passed(self._exchange.get(f"{self._base}/{target}", headers))
         try:
-            chunks = [
-                chunk
-                async for chunk in self._timed(self._bodies.bounded(self._bodies.arriving(response, "pass")))
-            ]
+            body = self._whole(response, f"metadata of more than {self._metadata_bytes} bytes")
+            if response.status_code != HTTPStatus.OK:
+                await _read_past(body)  # so that the connection can be used again
+            self.check_own_proof(response.status_code)
+            check_status(response.status_code, response.headers)
+            async for chunk in body:
+                yield chunk
         finally:
             await response.aclose()
-        return response, chunks
+
+    def _whole(self, response: httpx.Response, fault: str) -> AsyncIterator[bytes]:
+        most = self._metadata_bytes
+        return self._timed(self._bodies.bounded(self._bodies.arriving(response, "pass", most), most, fault))
 
     async def greet(self) -> None:
         """Opens connections and sees that somebody answers, whatever it is. Raises `OriginError`.
@@ -126,9 +132,13 @@ class PlainRequests:
 
     async def _greet(self) -> None:
         try:
-            response, _ = await self._read(SMALL, ())
+            response = await self._passed(self._exchange.get(f"{self._base}/{SMALL}", ()))
         except OriginRefused:  # it redirects elsewhere, as to where people log in
             return
+        try:
+            await _read_past(self._whole(response, "too long an answer to a greeting"))
+        finally:
+            await response.aclose()
         if response.status_code >= 500:
             raise OriginFailed(f"the origin answered {response.status_code}")
 
@@ -140,3 +150,8 @@ class PlainRequests:
             return isinstance(error, OriginRefused)
         await response.aclose()
         return not is_down(response.status_code)
+
+
+async def _read_past(body: AsyncIterator[bytes]) -> None:
+    async for _ in body:
+        pass

@@ -12,6 +12,7 @@ import secrets
 from proxy.access.caller import Caller
 from proxy.access.proofs import is_of_caller
 from proxy.alternates.offered import Alternates
+from proxy.cache.kept import Kept, Ledger
 from proxy.errors import OriginRefused, ProxyError, ServiceFull, ShuttingDown, TooMany, UnknownName
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Retrieve
@@ -45,6 +46,7 @@ class Plans:
         permits: Permits,
         places: PlanPlaces,
         telemetry: Telemetry,
+        ledger: Ledger,
     ) -> None:
         self.chosen = chosen
         self._retrieve = retrieve
@@ -57,7 +59,7 @@ class Plans:
         self._runs: dict[str, Run] = {}
         self.tasks: Tasks[str] = Tasks()
         self._set_off: dict[SeriesKey, Run | None] = {}
-        self._unused: dict[FrameKey, tuple[str, int]] = {}
+        self._unused: Kept[FrameKey, tuple[str, int]] = Kept(ledger, MOST_UNUSED)
         self._latest = 0
 
     def get(self, name: str, who: bytes) -> Run:
@@ -217,12 +219,11 @@ class Plans:
         if is_used:
             self._metrics.prefetched_used_bytes.labels(profile).inc(size)
             return
-        self._unused[key] = profile, self._unused.pop(key, (profile, 0))[1] + size
-        while len(self._unused) > MOST_UNUSED:
-            self._unused.pop(next(iter(self._unused)))
+        _, before = self._unused.get(key) or (profile, 0)
+        self._unused.put(key, (profile, before + size))
 
     def _count_used(self, key: FrameKey) -> None:
-        profile, size = self._unused.pop(key, ("", 0))
+        profile, size = self._unused.pop(key) or ("", 0)
         if size:
             self._metrics.prefetched_used_bytes.labels(profile).inc(size)
 

@@ -22,6 +22,7 @@ from proxy.cache.memory import MemoryStore
 from proxy.codecs.workers import Workers
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
+from proxy.fetch.metadata import Metadata
 from proxy.fetch.permits import Permits
 from proxy.fetch.proving import Proving
 from proxy.fetch.retrieve import Retrieve
@@ -80,7 +81,7 @@ class App:
         store = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {
-            o.name: origin_of(o, transport_of(o), windows[o.name], self._via, self.telemetry)
+            o.name: origin_of(o, transport_of(o), windows[o.name], self._via, self.telemetry, store.ledger)
             for o in settings.origins
         }
         files, per_address = files_allowed(), settings.bounds.connections_per_address
@@ -89,7 +90,7 @@ class App:
         """Connections of viewers."""
         self.admin_connections = Connections(admin_connections(settings), None, *counts, cuts_readers=True)
         """The same at the admin listener."""
-        self.proofs = Proofs(settings.access.ttl)
+        self.proofs = Proofs(settings.access.ttl, ledger=store.ledger)
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
@@ -99,11 +100,11 @@ class App:
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
-        self._lists = SeriesLists(self.origins)
+        self._lists = SeriesLists(Metadata(self.origins, store.room), store.ledger)
         at_work = settings.workers
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
         self._register_makers(suppliers, retrieve)
-        alternates = Alternates(settings.offered, self.chosen)
+        alternates = Alternates(settings.offered, self.chosen, store.ledger)
         permits, bounds = self._permits, settings.bounds
         self.places = Places(
             self._bound("waiting", bounds.waiting, bounds.waiting_per_caller),
@@ -115,7 +116,7 @@ class App:
             self._bound("planned_frames", bounds.planned_frames, bounds.planned_frames_per_caller),
         )
         self.plans = Plans(
-            retrieve, self._lists, self.chosen, alternates, permits, plan_places, self.telemetry
+            retrieve, self._lists, self.chosen, alternates, permits, plan_places, self.telemetry, store.ledger
         )
         frames = Frames(
             retrieve,
@@ -130,7 +131,9 @@ class App:
             log_uids=settings.log.uids,
         )
         default = settings.default_origin.name if settings.default_origin else None
-        pictures = Pictures({o.name: o.rendered for o in settings.origins}, self._lists, permits)
+        pictures = Pictures(
+            {o.name: o.rendered for o in settings.origins}, self._lists, permits, store.ledger
+        )
         viewers = ViewersApp(
             self.origins,
             default,

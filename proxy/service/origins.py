@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import httpx
 
+from proxy.cache.kept import Ledger
 from proxy.origin.bodies import LeastRate
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
@@ -41,6 +42,7 @@ def origin_of(
     window: Window,
     via: Via,
     telemetry: Telemetry,
+    ledger: Ledger,
 ) -> Origin:
     """The client of an origin. Raises `ConfigurationError`."""
     return Origin(
@@ -51,6 +53,8 @@ def origin_of(
         origin.limits.frame_bytes,
         own_credentials(origin),
         forwards=origin.limits.forwarded,
+        metadata_bytes=origin.limits.metadata_bytes,
+        ledger=ledger,
         keeps_labels=origin.labels == "origin",
         window=window,
         least_rate=LeastRate(origin.timeouts.least_rate, origin.timeouts.stall),

@@ -44,6 +44,8 @@ class Limits(FrozenModel):
     """Maximum forwarded requests that wait for the origin, and half as many uploads; one more gets 503."""
     frame_bytes: ByteCount = Field(256 * MIB, ge=1)
     """Maximum bytes of a frame; a larger frame is refused."""
+    metadata_bytes: ByteCount = Field(128 * MIB, ge=1)
+    """Maximum bytes of a series' metadata, if the proxy needs it for itself; more is refused."""
 
 
 class TlsSettings(FrozenModel):

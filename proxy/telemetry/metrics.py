@@ -21,7 +21,7 @@ _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 CACHE = ("hit", "partial", "stale", "miss", "collapsed")
 STAGES = ("first", "completion", "pass")
 PARTS = ("first", "rest")
-OUTSIDE = ("overhead", "filling", "lent")
+OUTSIDE = ("overhead", "filling", "lent", "tables")
 METHODS = ("tlm", "plt", "walk", "learned", "unknown")
 
 
@@ -143,8 +143,8 @@ class Metrics:
         self.cache_bytes = Gauge(
             "progressive_proxy_cache_bytes",
             "Bytes that count against `cache.bytes`: first pieces and rests of cached frames, what they cost "
-            "beside their bytes (`overhead`), bytes on their way into the cache (`filling`), and frames "
-            "that left the cache and are still being sent (`lent`).",
+            "beside their bytes (`overhead`), bytes on their way into the cache (`filling`), frames that "
+            "left the cache and are still being sent (`lent`), and what else is kept (`tables`).",
             ("part",),
             registry=self.registry,
         )

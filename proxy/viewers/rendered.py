@@ -12,6 +12,7 @@ from proxy.access.caller import Caller
 from proxy.alternates.offered import REFUSALS
 from proxy.alternates.renderer import RENDERED
 from proxy.alternates.request import FrameAddress
+from proxy.cache.kept import Ledger
 from proxy.cache.lacking import Lacking
 from proxy.codecs.jobs import RenderedBy
 from proxy.errors import NotMade
@@ -34,12 +35,14 @@ UNCLEAR = frozenset({400, 406, 415})
 class Pictures:
     """Reads requests for rendered pictures, and remembers which origins lack them."""
 
-    def __init__(self, rendered_by: Mapping[str, RenderedBy], lists: SeriesLists, permits: Permits) -> None:
+    def __init__(
+        self, rendered_by: Mapping[str, RenderedBy], lists: SeriesLists, permits: Permits, ledger: Ledger
+    ) -> None:
         """`rendered_by` says for each origin, by name, if the origin or the proxy renders."""
         self._rendered_by = rendered_by
         self._lists = lists
         self._permits = permits
-        self._lacking = Lacking()
+        self._lacking = Lacking(ledger=ledger)
 
     def named(self, request: Request, origin: str, path: str) -> RenderedResource | None:
         """The picture that a request names, if the proxy may make it; else None. Raises `BadResource`."""

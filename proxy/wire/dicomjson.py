@@ -96,9 +96,9 @@ def items_of(instance: Instance, tag: str) -> list[Instance]:
 
 
 def text_of(instance: Instance, tag: str) -> str:
-    """Returns the first value of an attribute as text; empty if there is none."""
-    values = values_of(instance, tag)
-    return str(values[0]).strip() if values and values[0] is not None else ""
+    """Returns the first value of an attribute as text; empty if there is none, or if it is no scalar."""
+    first = next(iter(values_of(instance, tag)), None)
+    return str(first).strip() if isinstance(first, str | int | float) else ""
 
 
 def whole_of(instance: Instance, tag: str) -> int:

@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
-from proxy.wire.dicomjson import Instance, items_of, number_of, text_of, values_of
+from proxy.wire.dicomjson import FRAMES, Instance, items_of, number_of, text_of, values_of, whole_of
 from proxy.wire.pixels import ImagePixel, read_image_pixel
 
 Function = Literal["linear", "linear-exact", "sigmoid"]
 
+MOST_ENTRIES = 65536
+"""Entries of a table (PS3.3 C.7.6.3.1.5)."""
+MOST_INLINE = 4 * MOST_ENTRIES
+"""Characters of a table in Base64: 16 bits an entry take 174,764. A longer one counts as absent."""
 NO_PALETTE = "the metadata has no palette"
 
 _FUNCTIONS: dict[str, Function] = {"LINEAR_EXACT": "linear-exact", "SIGMOID": "sigmoid"}
@@ -138,7 +142,7 @@ def read_displays(instance: Instance) -> tuple[Display, ...]:
     shared = _grouped(next(iter(items_of(instance, _SHARED)), {}))
     said = (_CENTER, _WIDTH, _FUNCTION, _INTERCEPT, _SLOPE, _MODALITY, _VOI)
     plain = {tag: instance[tag] for tag in said if tag in instance}
-    groups = items_of(instance, _EACH) or [{}]
+    groups = items_of(instance, _EACH)[: max(1, whole_of(instance, FRAMES))] or [{}]
     return tuple(_display(plain | shared | _grouped(group), for_all, pixel) for group in groups)
 
 
@@ -180,7 +184,8 @@ def _palette(instance: Instance, pixel: ImagePixel) -> tuple[Palette | None, str
     descriptor = _descriptor(instance, _DESCRIPTOR, is_signed=pixel.is_signed)
     if descriptor is None:
         return None, NO_PALETTE
-    is_segmented = len(instance.get(_SEGMENTED[0], ())) > 1  # more than its VR
+    segmented = instance.get(_SEGMENTED[0])
+    is_segmented = isinstance(segmented, dict) and len(segmented) > 1  # more than its VR
     red, green, blue = (_inline(instance, tag) for tag in (_SEGMENTED if is_segmented else _TABLES))
     if not (red and green and blue):
         kind = "segmented palette" if is_segmented else "palette"
@@ -225,8 +230,8 @@ def _inline(instance: Instance, tag: str) -> str:
     element = instance.get(tag)
     found = element.get("InlineBinary") if isinstance(element, dict) else None
     if isinstance(found, str):
-        return found
-    numbers = values_of(instance, tag)[:65536]
+        return found if len(found) <= MOST_INLINE else ""
+    numbers = values_of(instance, tag)[:MOST_ENTRIES]
     try:
         return b64encode(struct.pack(f"<{len(numbers)}H", *(number % 65536 for number in numbers))).decode()
     except (TypeError, struct.error):

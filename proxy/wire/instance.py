@@ -13,7 +13,7 @@ from proxy.wire.dicomjson import (
     text_of,
     whole_of,
 )
-from proxy.wire.display import DISPLAYING, Display, read_displays
+from proxy.wire.display import DISPLAYING, MOST_ENTRIES, Display, read_displays
 from proxy.wire.pixels import STORING, ImagePixel, read_image_pixel
 from proxy.wire.resource import is_uid
 
@@ -71,5 +71,19 @@ class InstanceReader:
 
 
 def without_others(item: Any) -> Any:  # noqa: ANN401  # any JSON
-    """An item of a sequence without attributes that are not read."""
-    return {tag: item[tag] for tag in item if tag in IN_SEQUENCES} if isinstance(item, dict) else item
+    """An item of a sequence without attributes and values that are not read."""
+    if isinstance(item, dict):
+        return {tag: _read_part(item[tag]) for tag in item if tag in IN_SEQUENCES}
+    return None if isinstance(item, list) else item
+
+
+def _read_part(element: Any) -> Any:  # noqa: ANN401  # any JSON
+    """An element without values that are not read. Only the first item of a sequence in an item is read."""
+    if not isinstance(element, dict):
+        return None
+    kept: dict[str, Any] = {name: value for name, value in element.items() if isinstance(value, str)}
+    values = element.get("Value")
+    if isinstance(values, list):
+        is_sequence = bool(values) and isinstance(values[0], dict)
+        kept["Value"] = [without_others(value) for value in values[: 1 if is_sequence else MOST_ENTRIES]]
+    return kept

@@ -11,6 +11,10 @@ member by member, and each member in the same way:
 The result equals that of `json.loads(…, strict=False)`. To keep the number of objects small, `of_item`
 converts each item of the outermost list before the next one is read. If such an item is longer than a window,
 `kept` converts the items of lists in it first.
+
+A text that is mostly brackets would become many times as large. So a list or an object has at most `MOST`
+values, and so have all long ones in one item of the outermost list together. A string or number has at most
+`LONGEST` characters.
 """
 
 import json
@@ -22,6 +26,10 @@ from typing import Any, Literal, TypeAlias
 
 WINDOW = 64 * 1024
 """Characters that the standard library's parser gets at once."""
+MOST = 400_000
+"""Values of lists and objects that are longer than a window. A series has at most 100,000 frames."""
+LONGEST = 16 * 1024 * 1024
+"""Characters of a string or number. The parser holds the interpreter for some 20 ms to read them."""
 
 Change: TypeAlias = Callable[[Any], Any]
 """Converts a value."""
@@ -45,7 +53,8 @@ def read_in_windows(chunks: Iterable[bytes], of_item: Change, kept: Change, wind
     """
     text = _Text(chunks, window)
     try:
-        value = _list(text, kept, of_item) if text.next() == "[" else _value(text, kept)
+        is_list = text.next() == "["
+        value = _list(text, kept, of_item, is_outermost=True) if is_list else _value(text, kept)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if text.next():
@@ -66,6 +75,14 @@ class _Text:
         """True if the window ends with the text."""
         self.tried = ""
         """The window in which short values were tried together."""
+        self.left = MOST
+        """Values that long lists and objects may still have, anew in each item of the outermost list."""
+
+    def count(self, size: int) -> None:
+        """Notes that a long list or object has more values. Raises `ValueError` if these are too many."""
+        self.left -= size
+        if self.left < 0:
+            raise ValueError(f"more than {MOST} values in one")
 
     def move(self, size: int = 0) -> None:
         """Moves the window to `at`. Unless the text ends, the window is at least `size` long then."""
@@ -114,6 +131,8 @@ def _value(text: _Text, kept: Change) -> Any:  # noqa: ANN401  # any JSON
     if found is None and not text.is_last and begins in ("[", "{"):
         return _list(text, kept, kept) if begins == "[" else _object(text, kept)
     while found is None and not text.is_last:  # a long string
+        if len(text.window) > LONGEST:
+            raise ValueError(f"a value of more than {LONGEST} characters")
         text.move(2 * len(text.window))
         found = _in_window(text)
     if found is None:
@@ -134,17 +153,19 @@ def _in_window(text: _Text) -> tuple[Any] | None:
     return None
 
 
-def _list(text: _Text, kept: Change, of_item: Change) -> list[Any]:
+def _list(text: _Text, kept: Change, of_item: Change, *, is_outermost: bool = False) -> list[Any]:
     found: list[Any] = []
     text.take("[")
     if text.next() == "]":
         text.at += 1
         return found
     while True:
-        begin, window = text.at, text.window
+        begin, window, before = text.at, text.window, len(found)
         found.append(of_item(_value(text, kept)))
         if text.window is window and text.at - begin < SHORT:
             found.extend(map(of_item, _together(text, "[]")))
+        text.left = MOST - before if is_outermost else text.left
+        text.count(len(found) - before)
         if text.take(",]") == "]":
             return found
 
@@ -156,7 +177,7 @@ def _object(text: _Text, kept: Change) -> dict[str, Any]:
         text.at += 1
         return found
     while True:
-        begin, window = text.at, text.window
+        begin, window, before = text.at, text.window, len(found)
         if text.next() != '"':
             raise ValueError("a name is missing")
         name = _value(text, kept)
@@ -164,6 +185,7 @@ def _object(text: _Text, kept: Change) -> dict[str, Any]:
         found[name] = _value(text, kept)
         if text.window is window and text.at - begin < SHORT:
             found.update(_together(text, "{}"))
+        text.count(len(found) - before)
         if text.take(",}") == "}":
             return found
 

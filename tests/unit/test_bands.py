@@ -39,7 +39,7 @@ MAY_IMPORT = {
         *("frame", "wire", "telemetry", "errors"),
     },
     "prefetch": {
-        *("alternates", "fetch", "access"),
+        *("alternates", "fetch", "cache", "access"),
         *("frame", "plan", "codestream", "wire", "telemetry", "errors"),
     },
     "alternates": {
@@ -47,11 +47,11 @@ MAY_IMPORT = {
         *("frame", "plan", "codestream", "wire", "errors"),
     },
     "fetch": {"origin", "cache", "access", "frame", "plan", "codestream", "wire", "telemetry", "errors"},
-    "origin": {"frame", "codestream", "wire", "telemetry", "errors"},
+    "origin": {"cache", "frame", "codestream", "wire", "telemetry", "errors"},
     "cache": {"frame", "wire", "telemetry"},
     "codecs": {"codestream", "wire", "errors"},
     "settings": {"codecs", "access", "plan", "wire", "telemetry", "errors"},
-    "access": {"wire", "errors"},
+    "access": {"cache", "wire", "errors"},
     "frame": {"codestream", "wire", "errors"},
     "plan": {"codestream", "wire", "errors"},
     "codestream": {"errors"},

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.access.caller import ASKED
+from proxy.cache.memory import MemoryStore
 from proxy.errors import OriginError, OriginFailed, OriginMismatch, OriginRefused, OriginUnreachable
+from proxy.fetch.metadata import Metadata
 from proxy.fetch.series import MOST_FRAMES, MOST_KEPT, SeriesFrames, SeriesLists, frames_of, read_frames
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.origin.client import Origin
@@ -182,7 +184,8 @@ async def lists_at(origin: ScriptedOrigin) -> AsyncIterator[SeriesLists]:
     """The lists that the proxy has of an origin on real sockets."""
     async with asyncio.timeout(STORY), running(origin):
         site = await site_at(origin.url)
-        lists = SeriesLists({"pacs": site})
+        store = MemoryStore(1 << 30, 0.5, 3600.0, await asyncio.to_thread(Telemetry))
+        lists = SeriesLists(Metadata({"pacs": site}, store.room))
         try:
             yield lists
         finally:

@@ -1,6 +1,8 @@
 """Content codings are undone piece by piece, or said to be broken."""
 
+import asyncio
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
 
@@ -31,6 +33,9 @@ CODED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+MOST = 64 * 1024 * 1024
+
+
 async def arriving(body: bytes, size: int) -> AsyncIterator[bytes]:
     for at in range(0, len(body), size):
         yield body[at : at + size]
@@ -39,23 +44,68 @@ async def arriving(body: bytes, size: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("size", [1000, 65_536, 1_000_000])
 @pytest.mark.parametrize("coding", CODED)
 async def test_what_is_coded_comes_out_as_it_was(coding: str, size: int) -> None:
-    assert b"".join([piece async for piece in undone(arriving(CODED[coding](BODY), size), coding)]) == BODY
+    pieces = undone(arriving(CODED[coding](BODY), size), coding, MOST)
+    assert b"".join([piece async for piece in pieces]) == BODY
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_little_that_holds_much_comes_out_in_pieces(coding: str) -> None:
-    size = 64 * 1024 * 1024
-    sizes = [len(piece) async for piece in undone(arriving(CODED[coding](bytes(size)), size), coding)]
-    assert (sum(sizes), max(sizes)) == (size, PIECE)
+    pieces = undone(arriving(CODED[coding](bytes(MOST)), MOST), coding, MOST)
+    sizes = [len(piece) async for piece in pieces]
+    assert (sum(sizes), max(sizes)) == (MOST, PIECE)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_what_is_cut_or_no_coding_is_an_error(coding: str) -> None:
     whole = CODED[coding](BODY)
-    for broken in (whole[:-9], whole[:20], BODY):
+    for broken in (whole[:-9], whole[:20], BODY, whole + b"x", whole + bytes(5000)):
         with pytest.raises(OriginMismatch):
-            [piece async for piece in undone(arriving(broken, 1000), coding)]
-    assert [piece async for piece in undone(arriving(b"", 1000), coding)] == []
+            [piece async for piece in undone(arriving(broken, 1000), coding, MOST)]
+    assert [piece async for piece in undone(arriving(b"", 1000), coding, MOST)] == []
+
+
+def packed(times: int, body: bytes) -> bytes:
+    """A body in gzip, in gzip, and so on."""
+    for _ in range(times):
+        body = gzip.compress(body, 6)
+    return body
+
+
+BOMBS: dict[str, tuple[str, int, Callable[[], bytes]]] = {
+    "much in little": ("gzip", 1, lambda: bytes(MOST)),
+    "much in little in little": ("gzip, gzip", 2, lambda: bytes(MOST)),
+    "much behind an empty one": ("gzip, gzip", 1, lambda: gzip.compress(b"") + bytes(MOST)),
+    "three codings": ("gzip, deflate, gzip", 3, lambda: BODY),
+    "hundreds of codings": (", ".join(["gzip"] * 300), 3, lambda: BODY),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+async def test_a_bomb_takes_little_memory_and_leaves_the_loop_free(bomb: str) -> None:
+    coding, times, content = BOMBS[bomb]
+    body, most, turns, pieces = packed(times, content()), 4 * 1024 * 1024, 0, 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(others())
+        tracemalloc.start()
+        try:
+            with pytest.raises(OriginMismatch) as refused:
+                async for _ in undone(arriving(body, 65_536), coding, most):
+                    pieces += 1
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            waiting.cancel()
+    assert refused.value.reason in ("too_large", "encoding")
+    assert peak < 3 * 1024 * 1024
+    assert pieces <= most // PIECE
+    assert turns >= pieces
 
 
 async def test_a_frame_that_unpacks_to_more_than_a_frame_has_is_refused_early() -> None:

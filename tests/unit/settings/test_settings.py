@@ -157,7 +157,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
             "f.yaml:5: origins.0.timeouts.total: unknown key; "
             "the keys are connect, first_byte, stall, least_rate",
             "f.yaml:4: origins.0.limits.inflight: unknown key; "
-            "the keys are in_flight, per_second, forwarded, frame_bytes",
+            "the keys are in_flight, per_second, forwarded, frame_bytes, metadata_bytes",
         ],
     ),
     "an unknown key in a profile": (

@@ -1,6 +1,7 @@
 """A text that is read window by window gives what the standard library gives for the whole text."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.dicomjson import read_json
-from proxy.wire.json_in_windows import read_in_windows
+from proxy.wire.json_in_windows import LONGEST, MOST, read_in_windows
 
 FAULT = "not JSON"
 WINDOWS = (1, 2, 3, 7, 20, 1000)
@@ -100,6 +101,45 @@ ODD = {
 def test_odd_texts_are_the_same(body: bytes, window: int) -> None:
     for chunk in (1, 6, 10_000):
         assert in_windows(body, window, chunk) == whole(body)
+
+
+BOMBS = {
+    "many short values": (b"[" + b"1," * 3_000_000 + b"1]", f"more than {MOST} values"),
+    "many empty lists in an instance": (
+        b'[{"52009230": {"Value": [' + b"{}," * 2_000_000 + b"{}]}}]",
+        f"more than {MOST} values",
+    ),
+    "many lists, each long": (
+        b"[{" + b",".join(b'"%d": [%s1]' % (at, b"[]," * 99_999) for at in range(20)) + b"}]",
+        f"more than {MOST} values",
+    ),
+    "many names": (
+        b"[{" + b",".join(b'"%06d":{}' % at for at in range(600_000)) + b"}]",
+        f"more than {MOST} values",
+    ),
+    "a long string": (b'["' + b"x" * (3 * LONGEST) + b'"]', f"more than {LONGEST} characters"),
+    "a number of millions of digits": (b"[" + b"1" * (3 * LONGEST) + b"]", f"more than {LONGEST} characters"),
+    "deep": (b"[" * 6_000_000, "nested too deep"),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_text_that_would_become_many_times_as_large_is_refused_early(bomb: str) -> None:
+    body, why = BOMBS[bomb]
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=why):
+            read_in_windows([body], lambda item: None, same)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 130 * 1024 * 1024
+
+
+def test_as_many_values_as_a_series_can_have_are_read() -> None:
+    frames = b"{}," * 99_999 + b"{}"
+    body = b",".join(b'{"52009230": {"Value": [%s]}}' % frames for _ in range(5))
+    assert len(read_in_windows([b"[", body, b"]"], same, lambda item: None)) == 5
 
 
 def test_items_are_converted_one_by_one_and_long_ones_from_inside() -> None:
