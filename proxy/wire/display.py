@@ -142,7 +142,7 @@ def read_displays(instance: Instance) -> tuple[Display, ...]:
     shared = _grouped(next(iter(items_of(instance, _SHARED)), {}))
     said = (_CENTER, _WIDTH, _FUNCTION, _INTERCEPT, _SLOPE, _MODALITY, _VOI)
     plain = {tag: instance[tag] for tag in said if tag in instance}
-    groups = items_of(instance, _EACH)[: max(1, whole_of(instance, FRAMES))] or [{}]
+    groups = items_of(instance, _EACH)[: whole_of(instance, FRAMES) or None] or [{}]
     return tuple(_display(plain | shared | _grouped(group), for_all, pixel) for group in groups)
 
 

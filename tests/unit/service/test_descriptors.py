@@ -15,7 +15,7 @@ def settings_of(origins: int = 1, **more: Any) -> Settings:
 
 @pytest.mark.parametrize(
     ("files", "origins", "connections"),
-    [(65536, 1, 32640), (1024, 1, 384), (1024, 3, 288), (256, 1, FEWEST), (20, 1, FEWEST)],
+    [(65536, 1, 32672), (1024, 1, 416), (1024, 3, 384), (256, 1, 32), (20, 1, FEWEST)],
 )
 def test_half_of_what_is_left_is_for_viewers(files: int, origins: int, connections: int) -> None:
     assert most_connections(settings_of(origins), files) == connections
@@ -23,7 +23,7 @@ def test_half_of_what_is_left_is_for_viewers(files: int, origins: int, connectio
 
 def test_a_setting_can_only_lower_it() -> None:
     assert most_connections(settings_of(bounds={"connections": 100}), 65536) == 100
-    assert most_connections(settings_of(bounds={"connections": 100_000}), 1024) == 384
+    assert most_connections(settings_of(bounds={"connections": 100_000}), 1024) == 416
 
 
 def test_300_viewers_with_24_connections_each_have_room() -> None:
