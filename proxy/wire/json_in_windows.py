@@ -197,8 +197,10 @@ def _together(text: _Text, brackets: Literal["[]", "{}"]) -> Any:  # noqa: ANN40
     comma; that is tried once for each window.
     """
     ends = text.window[text.at - 1]  # as the values to come may do; a comma may be inside of a string
+    if text.next() != "," or text.window is text.tried:  # the window may have moved
+        return {} if brackets == "{}" else []
     last = text.window.rfind(f"{ends},") + 1 if ends in _CLOSING else text.window.rfind(",")
-    if text.window is not text.tried and text.next() == "," and text.at < last:
+    if text.at < last:
         text.tried = text.window
         values = brackets[0] + text.window[text.at + 1 : last] + brackets[1]
         with suppress(ValueError, StopIteration):

@@ -55,6 +55,13 @@ def test_any_value_is_the_same(
     assert in_windows(cut, window, chunk) == whole(cut)
 
 
+@pytest.mark.parametrize("chunk", range(1, 40))
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_window_that_ends_between_a_value_and_its_comma(window: int, chunk: int) -> None:
+    body = b'{\n "": [\n  {\n   "": [\n    null,\n    false\n   ]\n  },\n  {}  ,\n  -1000000000\n ]\n}'
+    assert in_windows(body, window, chunk) == whole(body) != FAULT
+
+
 @given(st.text('[]{}",:0123456789-+.eEtrufalsn \n\\\ufeffNIy', max_size=40), st.sampled_from(WINDOWS))
 def test_any_text_is_the_same_fault_or_value(text: str, window: int) -> None:
     body = text.encode()
