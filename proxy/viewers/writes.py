@@ -26,7 +26,7 @@ class Writes:
         self._left = size
         self._is_due = False
         """True if the next turn will be a new one."""
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
 
     def shared(self, send: Send) -> Send:
         """The same, but each message waits until its bytes may be written."""
@@ -43,11 +43,12 @@ class Writes:
         return in_turn
 
     async def _take(self, size: int) -> None:
-        while self._left <= 0:
+        if self._left > 0 and not self._waiting:
+            self._left -= size
+        else:
             turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
+            self._waiting.append((turn, size))
             await turn
-        self._left -= size
         self._renew_soon()
 
     def _renew_soon(self) -> None:
@@ -56,10 +57,12 @@ class Writes:
             asyncio.get_running_loop().call_soon(self._renew)
 
     def _renew(self) -> None:
+        """Begins a turn: those who wait take of it first, in their order."""
         self._is_due, self._left = False, self._size
-        for _ in range(min(len(self._waiting), self._size // A_WRITE)):
-            turn = self._waiting.popleft()
+        while self._waiting and self._left > 0:
+            turn, size = self._waiting.popleft()
             if not turn.done():  # else the viewer has left
+                self._left -= size
                 turn.set_result(None)
         if self._waiting:  # those who go on now may leave without a write
             self._renew_soon()

@@ -133,7 +133,7 @@ async def _warmed(url: str, case: Case) -> None:
 
 def _wrk(url: str, case: Case) -> float:
     headers = ["-H", "Accept: image/jphc", *(["-H", f"Range: {case.span}"] if case.span else [])]
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *headers, url]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--timeout", "30s", *headers, url]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert not re.search("Non-2xx|Socket errors", said), said
     found = re.search(r"Requests/sec: *([0-9.]+)", said)

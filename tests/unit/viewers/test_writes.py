@@ -99,3 +99,17 @@ async def test_one_that_leaves_while_it_waits_holds_up_nobody() -> None:
             task.cancel()
         done = await asyncio.gather(*tasks, return_exceptions=True)
     assert [each is None for each in done] == [False, True] * 5
+
+
+async def test_those_who_wait_go_before_those_who_come_later() -> None:
+    writes = Writes(A_WRITE)
+    async with counted() as loop:
+        first = asyncio.gather(*(respond(loop, writes, who, [A_WRITE] * 2) for who in range(4)))
+        newcomers = []
+        while not first.done() and len(newcomers) < 50:
+            newcomers.append(asyncio.create_task(respond(loop, writes, 9, [A_WRITE])))
+            await asyncio.sleep(0)
+        await asyncio.gather(first, *newcomers)
+    order = [who for who, body in loop.written if body]
+    assert order[:4] == [0, 0, 1, 2]
+    assert order.index(9) > order.index(3)
