@@ -5,7 +5,8 @@
     stale    the cache has them, and the supplier is asked whether they are still right
 
 Small pieces keep memory whole: chunks of a network's size would leave holes in it, and a fill can let go of
-small pieces one by one. A frame in the cache has larger ones, which are faster to send.
+small pieces one by one. A frame in the cache has larger ones, which are faster to send. If room is not short,
+small pieces are joined as soon as they are enough. To join all of them at the end would hold up the loop.
 
 If room is short, bytes that every reader has passed are let go, except the first piece. Then the fill can't
 give the cache a longer frame any more, and nobody else may join it.
@@ -14,7 +15,7 @@ give the cache a longer frame any more, and nobody else may join it.
 from collections.abc import Iterator
 
 from proxy.cache.room import Room
-from proxy.frame.frame import SMALL_PIECE, Frame, cut, frame_of, pieces_of
+from proxy.frame.frame import SMALL_ONES, SMALL_PIECE, Frame, cut, frame_of, pieces_of
 from proxy.frame.identity import Claim, Identity
 
 
@@ -33,6 +34,7 @@ class Arrived:
         self._room = room
         self._shared: Frame | None = None
         self._packed = self._loose = 0  # number of pieces as they stay, and bytes of the chunks after them
+        self._joined = 1  # number of pieces that are no longer small, the first one among them
         if stale is not None:
             room.borrow(stale)
 
@@ -87,7 +89,8 @@ class Arrived:
         self._unshare()
         self._shared = frame
         self.pieces, self.size = list(frame.pieces), frame.size
-        self._packed, self._loose = len(self.pieces), 0
+        self._packed = self._joined = len(self.pieces)
+        self._loose = 0
         self._count()
 
     def let_go(self, stop: int, first: int) -> None:
@@ -121,7 +124,16 @@ class Arrived:
         if chunks := self.pieces[self._packed :]:
             self.pieces[self._packed :] = pieces_of(chunks, 0 if self._packed else first, SMALL_PIECE)
             self._packed = max(1, len(self.pieces) - 1)
+            if not (self.gone or self._room.is_short):
+                self._join()
             self._measure()
+
+    def _join(self) -> None:
+        """Makes pieces as the cache has them of small ones that are whole."""
+        while len(small := self.pieces[self._joined : self._packed][:SMALL_ONES]) == SMALL_ONES:
+            self.pieces[self._joined : self._joined + SMALL_ONES] = [b"".join(small)]
+            self._packed -= SMALL_ONES - 1
+            self._joined += 1
 
     def _measure(self) -> None:
         self._loose = sum(map(len, self.pieces[self._packed :]))

@@ -15,10 +15,12 @@ from proxy.frame.identity import Identity
 
 Bytes = TypeVar("Bytes", bytes, memoryview)
 
-PIECE = 1024 * 1024 - 64
-"""Largest piece, in bytes, after the first piece of a frame. With its headers it fills whole pages."""
 SMALL_PIECE = 128 * 1024 - 64
-"""Largest piece, in bytes, of a frame while it is being fetched."""
+"""Largest piece, in bytes, of a frame while it is being fetched. With its headers it fills whole pages."""
+SMALL_ONES = 8
+"""Small pieces that become one."""
+PIECE = SMALL_ONES * SMALL_PIECE
+"""Largest piece, in bytes, after the first piece of a frame."""
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,7 @@ class Http1(HeldConnection):
         version, method = self.parser.get_http_version(), self.parser.get_method()
         fields = joined(self.headers, b", ".join)
         check_head(version, method, self.url, fields)
+        self._check_length(int(fields.get(b"content-length", b"0")))
         self._rules.admit(method, fields)
         is_old, expects = version == "1.0", fields.get(b"expect", b"").lower() == b"100-continue"
         scope = self.scope
@@ -195,9 +196,11 @@ class Http1(HeldConnection):
         self._arrived = max(0, self._arrived - len(body))
         self._pieces.append(body)
         self._taken += len(body)
-        limit = self._rules.body_bytes
-        if limit is not None and self._taken > limit:
-            raise BodyTooLong(f"body: {limit} bytes at most")
+        self._check_length(self._taken)
+
+    def _check_length(self, size: int) -> None:
+        if self._rules.body_bytes is not None and size > self._rules.body_bytes:
+            raise BodyTooLong(f"body: {self._rules.body_bytes} bytes at most")
 
     def on_chunk_header(self) -> None:
         """A chunk begins."""

@@ -72,9 +72,14 @@ async def test_a_body_that_comes_too_late_is_refused_and_its_place_is_free() -> 
         assert (await home.admin.get("/plans/1")).status_code == 404
 
 
-async def test_a_body_that_is_too_long_is_refused() -> None:
+@pytest.mark.parametrize(
+    "rest",
+    [b"Content-Length: 4096\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n1000\r\n" + b" " * 4096],
+    ids=["as announced", "as it comes"],
+)
+async def test_a_body_that_is_too_long_is_refused(rest: bytes) -> None:
     async with house(ScriptedOrigin(), admin={"open": True, "body_bytes": 2048}) as home:
-        answer = await said(home, POST + b"Content-Length: 4096\r\n\r\n" + b" " * 4096)
+        answer = await said(home, POST + rest)
         assert answer.startswith(b"HTTP/1.1 413 ")
 
 

@@ -61,13 +61,24 @@ def test_a_reader_that_passed_all_leaves_the_first_piece_only() -> None:
     assert fill.arrived.frame(IDENTITY, FIRST) is None
 
 
-def test_pieces_are_small_while_they_come_and_large_in_the_frame() -> None:
+def test_small_pieces_are_joined_as_they_come_and_the_frame_has_these_very_pieces() -> None:
     fill = fetched()
-    fill.add(0, len(BODY), 50_000)
-    assert {len(piece) for piece in fill.arrived.pieces[1:10]} == {SMALL_PIECE}
+    fill.add(0, FIRST + PIECE - SMALL_PIECE, 50_000)
+    assert {len(piece) for piece in fill.arrived.pieces[1:7]} == {SMALL_PIECE}
+    fill.add(FIRST + PIECE - SMALL_PIECE, len(BODY), 50_000)
+    assert [len(piece) for piece in fill.arrived.pieces[:3]] == [FIRST, PIECE, SMALL_PIECE]
     frame = fill.arrived.frame(IDENTITY, FIRST)
     assert frame is not None
     assert [len(piece) for piece in frame.pieces] == [FIRST, PIECE, len(BODY) - FIRST - PIECE]
+    assert frame.pieces[1] is fill.arrived.pieces[1]
+
+
+def test_pieces_stay_small_if_room_is_short() -> None:
+    store = MemoryStore(1 << 20, 0.5, 3600.0, Telemetry())
+    store.room.hold("another fill", 1 << 20)
+    fill = Fetched(Arrived(store.room, None), store)
+    fill.add(0, len(BODY), 50_000)
+    assert {len(piece) for piece in fill.arrived.pieces[1:10]} == {SMALL_PIECE}
 
 
 def test_a_held_frame_is_not_copied_when_more_bytes_come() -> None:

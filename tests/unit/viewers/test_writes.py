@@ -105,11 +105,12 @@ async def test_those_who_wait_go_before_those_who_come_later() -> None:
     writes = Writes(A_WRITE)
     async with counted() as loop:
         first = asyncio.gather(*(respond(loop, writes, who, [A_WRITE] * 2) for who in range(4)))
-        newcomers = []
+        newcomers: list[asyncio.Task[None]] = []
         while not first.done() and len(newcomers) < 50:
             newcomers.append(asyncio.create_task(respond(loop, writes, 9, [A_WRITE])))
             await asyncio.sleep(0)
-        await asyncio.gather(first, *newcomers)
+        await asyncio.gather(*newcomers)
+        await first
     order = [who for who, body in loop.written if body]
     assert order[:4] == [0, 0, 1, 2]
     assert order.index(9) > order.index(3)
