@@ -1,4 +1,8 @@
-"""A connection that holds a place: it loses it if its viewer reads too slowly, or with its last answer."""
+"""A connection that holds a place: it loses it if its viewer reads too slowly, or with its last answer.
+
+It ends in two steps. With unread bytes it would be reset at once, and the viewer would lose its last answer
+(RFC 9112 9.6). So what still comes is read for a while, and dropped.
+"""
 
 import asyncio
 from typing import Any
@@ -13,6 +17,8 @@ from proxy.service.drain import Drain
 from proxy.service.refusal import refusal
 from proxy.service.rules import Rules
 
+DROP_EVERY = 0.1
+"""Seconds between two reads of bytes that are dropped, so that a flood of them takes little time."""
 LINGER = 2.0
 """Seconds in which what a viewer still sends is read and dropped, so that it gets its last answer."""
 
@@ -68,6 +74,15 @@ class HeldConnection(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self._drain.watch()
         super().on_response_complete()
+
+    def _drop(self) -> None:
+        """Drops what has come, and reads on a little later."""
+        self.flow.pause_reading()
+        self.loop.call_later(DROP_EVERY, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _end_slow(self) -> None:
         self._place.slow()

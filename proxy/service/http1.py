@@ -14,13 +14,11 @@ caller's request, they would travel under that caller's token. So uvicorn's prot
   request is answered already, nobody reads it, and all of it has to arrive in the time of one silence.
 - Requests that are sent before the answers to earlier ones are read one slice at a time.
 - A viewer that takes less of its answers than a least rate loses its connection (`proxy.service.drain`).
-- HTTP/1.0 knows no chunks: the end of the connection ends the body. If an answer is cut, a reset ends the
-  connection, because the answer would look whole otherwise.
+- To HTTP/1.0 the end of the connection ends a body, since it knows no chunks (`proxy.service.closing`).
 
 A connection is between two requests, in a head, in a body, or deaf. A deaf connection parses nothing more,
 and stays deaf. Each fault makes it deaf; the viewer is told of the fault after the answers to all its
-earlier requests. Then the connection ends in two steps: with unread bytes it would be reset at once, and the
-viewer would lose that last answer (RFC 9112 9.6).
+earlier requests.
 """
 
 import asyncio
@@ -104,6 +102,9 @@ class Http1(HeldConnection):
 
     def data_received(self, data: bytes) -> None:
         """Parses what came, unless the connection is deaf."""
+        if self._is_deaf:
+            self._drop()
+            return
         if not (self._is_in_body and self.cycle.response_complete):  # else nobody reads it any more
             self._unset_keepalive_if_required()
         self._parse(self._left + data if self._left else data)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
 
 import httpx
@@ -27,6 +28,8 @@ SMALL, LONG = 16_384, 10_000_000
 """Bytes of the frames that are asked for."""
 TOKEN = "Bearer good, and somebody else's"
 """The token of a person who reads meanwhile. This person's frame is in the cache."""
+OPERATOR = "the-operators-token"
+"""The token of the admin listener, which those who ask for plans have."""
 WIDTHS = (45, 8, 6, 7, 7, 7)
 
 
@@ -57,6 +60,7 @@ class Attacker:
         async with self.connected(admin=admin) as (reader, writer):
             head = f"{method} /{path} HTTP/1.1\r\nHost: {self._at(admin)}\r\nAccept: image/jphc\r\n"
             head += f"Authorization: {token}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            head += f"Proxy-Authorization: Bearer {OPERATOR}\r\n" * admin
             writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             status = (await reader.readline()).split()
             self.counts[status[1].decode() if len(status) > 1 else "closed"] += 1
@@ -190,9 +194,12 @@ def run() -> None:
 
 def _attacked(attack: Attack) -> tuple[Counter[str], dict[str, int]]:
     """The answers that the attacker got; milliseconds that others waited, and MiB."""
-    with Children() as children:
+    with Children() as children, NamedTemporaryFile("w") as token:
+        token.write(OPERATOR)
+        token.flush()
         origins = [{"url": start(children, "origin", run_attacked)}]
-        with program({"origins": origins, "cache": {"bytes": BUDGET}}) as proxy:
+        config = {"origins": origins, "cache": {"bytes": BUDGET}, "admin": {"token_file": token.name}}
+        with program(config) as proxy:
             held, who = _frame("1", SMALL), {"authorization": TOKEN, "accept": "image/jphc"}
             assert httpx.get(f"{proxy.url}/{held}", headers=who, trust_env=False).status_code == 200
             lines = "".join(f"{name}: {value}\r\n" for name, value in who.items())
