@@ -13,7 +13,6 @@ caller's request, they would travel under that caller's token. So uvicorn's prot
 - A body of which nothing comes any more, or too little, ends the connection (`proxy.service.body`). If its
   request is answered already, nobody reads it, and all of it has to arrive in the time of one silence.
 - Requests that are sent before the answers to earlier ones are read one slice at a time.
-- A viewer that takes less of its answers than a least rate loses its connection (`proxy.service.drain`).
 - To HTTP/1.0 the end of the connection ends a body, since it knows no chunks (`proxy.service.closing`).
 
 A connection is between two requests, in a head, in a body, or deaf. A deaf connection parses nothing more,

@@ -98,6 +98,22 @@ def memory() -> str:
     return table(["bytes of each frame", "empty cache", "full cache of 256 MiB"], lines) + _how("memory")
 
 
+def attacks() -> str:
+    """The service that others got while somebody attacked."""
+    _, rows = read("attacks")
+    lines = [
+        [
+            row["attack"],
+            ", ".join(f"{said}: {count:,}" for said, count in sorted(row["answers"].items())) or "none",
+            f"{row['most_mib']:,} MiB",
+            *(f"{row[f'{name}_p99_ms']:,} / {row[f'{name}_max_ms']:,}" for name in ("livez", "hit")),
+        ]
+        for row in rows
+    ]
+    titles = ["attack", "answers", "most memory", "`/livez`, ms", "somebody else's hit, ms"]
+    return table(titles, lines) + _how("attacks")
+
+
 def _whole(row: Row, *keys: str) -> list[str]:
     return [f"{row[key]:,.0f}" for key in keys]
 
