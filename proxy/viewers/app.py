@@ -7,6 +7,7 @@ decoded path could differ from the one that goes to the origin.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, MutableMapping
+from random import SystemRandom
 from time import perf_counter
 from typing import Any
 
@@ -14,8 +15,17 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.access.authorizer import Asked
 from proxy.access.caller import CREDENTIALS, Access, Caller
+from proxy.access.proofs import is_of_caller
 from proxy.alternates.offered import REFUSALS, Alternates
-from proxy.errors import InternalFault, OriginError, OriginUnreachable, ProxyError, ShuttingDown, UnknownName
+from proxy.errors import (
+    InternalFault,
+    OriginError,
+    OriginRefused,
+    OriginUnreachable,
+    ProxyError,
+    ShuttingDown,
+    UnknownName,
+)
 from proxy.frame.key import SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.origin.client import Origin
@@ -32,6 +42,10 @@ from proxy.viewers.request import frame_request
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 
+HIDDEN_WITHIN = 0.01
+"""Seconds within which a refused caller is answered, at random, so that the time does not tell what is held."""
+
+_CHANCE = SystemRandom()
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +98,8 @@ class ViewersApp:
                 # cut.
                 self._metrics.cut_answers.labels(type(error).__name__).inc()
             else:
+                if isinstance(error, OriginRefused) and is_of_caller(error.status) and not error.is_repeated:
+                    await asyncio.sleep(_CHANCE.uniform(0, HIDDEN_WITHIN))
                 await send_problem(send, error, _range_of(scope))
         except asyncio.CancelledError:
             # When the grace period ends, uvicorn itself would send a text, which viewers take for pixels.
