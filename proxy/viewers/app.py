@@ -43,7 +43,7 @@ from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 
 HIDDEN_WITHIN = 0.01
-"""Seconds within which a refused caller is answered, at random, so that the time does not tell what is held."""
+"""Seconds within which a refused caller is answered, at random. So the time does not tell what is held."""
 
 _CHANCE = SystemRandom()
 _log = logging.getLogger(__name__)
