@@ -18,6 +18,7 @@ from fastapi import Request
 
 from proxy.errors import AdminLocked, AdminOff, ConfigurationError
 from proxy.origin.rotation import Files, Rotating
+from proxy.wire.request import read_headers
 
 FEWEST = 16
 """Characters of the shortest token that is accepted."""
@@ -49,14 +50,19 @@ class Lock:
         token = await self.token.current()
         if not any(hmac.compare_digest(shown, token) for shown in _shown(request)):
             raise AdminLocked("a bearer with the admin token is required")
+        request.state.token = token  # another one may be current once the body is in
 
-    async def without_token(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    async def without_token(self, request: Request) -> list[tuple[str, str]]:
         """The headers of an admitted request without the operator's token, which no origin may see."""
-        token = None if self.token is None else await self.token.current()
+        tokens = {getattr(request.state, "token", None)}
+        if self.token is not None:  # a client with a certificate may show it too
+            tokens.add(await self.token.current())
+        headers = read_headers(request.scope["headers"])
         return [
             pair
             for pair in headers
-            if pair[0] != "proxy-authorization" and not (pair[0] == "authorization" and _is(pair[1], token))
+            if pair[0] != "proxy-authorization"
+            and not (pair[0] == "authorization" and any(_is(pair[1], token) for token in tokens))
         ]
 
 

@@ -9,6 +9,7 @@ operator's token.
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Request, Response
@@ -25,7 +26,6 @@ from proxy.frame.key import SeriesKey
 from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Run
 from proxy.telemetry.audit import Audit, sender_of
-from proxy.wire.request import read_headers
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 MOST_LISTED = 10_000
@@ -106,6 +106,12 @@ def create_plans_api(
     """Builds the routes. `default` is the origin of requests that name none. None if there is no default."""
     router = APIRouter(prefix="/plans", tags=["plans"])
 
+    async def admit(origin: str, study: str, series: str, headers: list[tuple[str, str]]) -> Caller:
+        """Lets in who may read the series as a viewer."""
+        path = f"studies/{study}/series/{series}"
+        asked = Asked("GET", path, path if origin == default else f"{origin}/{path}")
+        return await access.admit(origin, asked, headers)
+
     @router.post("", status_code=202, summary="Fetch a series with a profile.")
     async def make(
         wanted: Annotated[
@@ -119,10 +125,8 @@ def create_plans_api(
         if origin is None or origin not in choice.by_origin:
             raise UnknownName(f"no origin has that name; the origins are {', '.join(choice.by_origin)}")
         _check(wanted)
-        headers = await lock.without_token(read_headers(request.scope["headers"]))
-        path = f"studies/{wanted.study}/series/{wanted.series}"  # as a viewer would read it
-        asked = Asked("GET", path, path if origin == default else f"{origin}/{path}")
-        caller = await access.admit(origin, asked, headers)
+        headers = await lock.without_token(request)
+        caller = await admit(origin, wanted.study, wanted.series, headers)
         key = SeriesKey(origin, caller.partition, wanted.study, wanted.series)
         plans.check(caller)
         frames = await _frames(plans, key, wanted, caller)
@@ -130,7 +134,8 @@ def create_plans_api(
         facts = frames.facts if isinstance(frames, SeriesFrames) else None
         try:
             profile = choice.choose(wanted.profile, origin, facts)
-            run = plans.start(frames, caller, profile, maker=caller.person)
+            let_in = partial(admit, origin, wanted.study, wanted.series, headers)
+            run = plans.start(frames, caller, profile, maker=caller.person, let_in=let_in)
         except ConfigurationError as error:  # the profile does not fit this series
             raise BadResource(str(error)) from error
         sender = sender_of(request.client, request.scope["headers"])
@@ -141,8 +146,11 @@ def create_plans_api(
 
     async def found(plan: str, request: Request) -> Run:
         # As a dependency it runs before the response starts, so it can still be a 404.
-        headers = await lock.without_token(read_headers(request.scope["headers"]))
-        return plans.get(plan, await access.person(headers))
+        headers = await lock.without_token(request)
+        run = plans.get(plan, await access.person(headers))
+        key = run.frames.key
+        await admit(key.origin, key.study, key.series, headers)
+        return run
 
     @router.get("/{plan}", summary="The status of a plan: what it has fetched, and what failed.")
     async def look(run: Annotated[Run, Depends(found)]) -> PlanStatus:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter, Request
 
+from proxy.access.caller import Access
 from proxy.errors import UnknownName
 from proxy.frame.scope import FrameScope
 from proxy.telemetry.audit import Audit, sender_of
+from proxy.wire.request import read_headers
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 
-def create_purge_api(forget: Callable[[FrameScope], None], origins: Iterable[str], audit: Audit) -> APIRouter:
+def create_purge_api(
+    forget: Callable[[FrameScope], None], origins: Iterable[str], access: Access, audit: Audit
+) -> APIRouter:
     """Builds the routes. `forget` drops a scope; `origins` are the names of all origins."""
     router = APIRouter(prefix="/cache", tags=["cache"])
     names = tuple(origins)
@@ -45,10 +49,10 @@ def create_purge_api(forget: Callable[[FrameScope], None], origins: Iterable[str
         parse_frame_path(FrameResource(study, series or study, instance or study, 1).path)  # are these UIDs?
         for name in names if origin is None else (origin,):
             forget(FrameScope(name, study, series, instance))
-        sender, named = (
-            sender_of(request.client, request.scope["headers"]),
-            {"study": study, "series": series},
-        )
-        audit.note("purge", origin=origin, **named, instance=instance, **sender)
+        headers = request.scope["headers"]
+        shown = [(name.removeprefix("proxy-"), value) for name, value in read_headers(headers)]
+        named = {"study": study, "series": series, "instance": instance}
+        who = access.who(shown).hex()  # of the operator's token too
+        audit.note("purge", origin=origin, **named, who=who, **sender_of(request.client, headers))
 
     return router

@@ -6,7 +6,7 @@ credentials of the next. The one who was refused gets the origin's refusal, and 
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from proxy.access.proofs import is_of_caller
@@ -71,7 +71,10 @@ def revoked_by(asked: OriginRequest, error: ProxyError) -> FrameScope | None:
         status = error.refused
     if asked.identity not in (b"", asked.key.partition) and status in (401, 403):
         return None  # others may read it all the same
-    return revoked(asked.key, status) if status is not None else None
+    named = revoked(asked.key, status) if status is not None else None
+    if named is not None and not asked.credentials:  # a caller without a credential tells only of its kind
+        return replace(named, partition=asked.key.partition)
+    return named
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The metadata of a series, read within the budget of bytes, and without keeping the event loop waiting.
 
 Metadata is counted as bytes on their way, from its first chunk until it is parsed. A body of more than
-`SMALL` bytes takes the place for large ones. There is one, so the memory and the processor time of several do
-not add up. The parser works in a thread, in windows (`proxy.wire.json_in_windows`).
+`SMALL` bytes takes the place for large ones. Each origin has one, so the memory and the processor time of
+several bodies do not add up, and an origin that drips holds up no other one. The parser works in a thread, in
+windows (`proxy.wire.json_in_windows`).
 """
 
 import asyncio
@@ -33,7 +34,7 @@ class Metadata:
     def __init__(self, origins: Mapping[str, Origin], room: Room) -> None:
         self._origins = origins
         self._room = room
-        self._place = asyncio.Lock()
+        self._places = {name: asyncio.Lock() for name in origins}
         self._threads = asyncio.Semaphore(PARSED_AT_ONCE)
         self.patience = PATIENCE
         """Seconds for which a large body waits for the place."""
@@ -49,7 +50,7 @@ class Metadata:
             body = self._origins[key.origin].plain.metadata(path, headers)
             async for chunk in await stack.enter_async_context(aclosing(body)):
                 if size <= SMALL < size + len(chunk):
-                    await stack.enter_async_context(self._large())
+                    await stack.enter_async_context(self._large(key.origin))
                 chunks.append(chunk)
                 size += len(chunk)
                 self._room.hold(this, size)
@@ -57,14 +58,14 @@ class Metadata:
             return await asyncio.to_thread(parse, chunks)
 
     @asynccontextmanager
-    async def _large(self) -> AsyncIterator[None]:
+    async def _large(self, origin: str) -> AsyncIterator[None]:
         """Has the place for large bodies. Raises `OriginFull` if it is not free in time."""
         try:
             async with asyncio.timeout(self.patience):
-                await self._place.acquire()
+                await self._places[origin].acquire()
         except TimeoutError as error:
             raise OriginFull("the metadata of other series is being read") from error
         try:
             yield
         finally:
-            self._place.release()
+            self._places[origin].release()

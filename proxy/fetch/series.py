@@ -166,12 +166,22 @@ def _size_of(_key: SeriesKey, entry: _Entry) -> int:
     return NAME + (asked.result().held if asked is not None and is_good else REQUEST)
 
 
+MOST_BEHIND = 64
+"""Lists that are being fetched, beyond which no other is fetched for which nobody waits."""
+
+
 class SeriesLists:
     """The lists of frames that were requested lately."""
 
     def __init__(self, metadata: Metadata, ledger: Ledger | None = None) -> None:
         self._metadata = metadata
+        self._under_way = 0
         self._kept: Kept[SeriesKey, _Entry] = Kept(ledger, MOST_KEPT, _size_of)
+
+    @property
+    def is_busy(self) -> bool:
+        """True if so many lists are being fetched that none is, for which nobody waits."""
+        return self._under_way >= MOST_BEHIND
 
     def held(self, key: SeriesKey) -> SeriesFrames | None:
         """The list of a series, if it is held; else None. The origin is not asked."""
@@ -196,7 +206,8 @@ class SeriesLists:
         """The facts of a series; if they are not held, returns None and fetches them in the background."""
         held = self.held(key)
         until, kept = self._kept.get(key) or NEVER
-        if kept is None or (kept.done() and (held is None or monotonic() > until)):
+        is_wanted = kept is None or (kept.done() and (held is None or monotonic() > until))
+        if is_wanted and not self.is_busy:
             self._ask(key, credentials)
         return None if held is None else held.facts
 
@@ -220,12 +231,14 @@ class SeriesLists:
 
     def _ask(self, key: SeriesKey, credentials: Headers) -> asyncio.Future[SeriesFrames]:
         def over(done: asyncio.Future[SeriesFrames]) -> None:
+            self._under_way -= 1
             # An exception would keep the credentials, through its traceback.
             is_kept = not done.cancelled() and done.exception() is None
             entry = self._kept.pop(key) if (self._kept.get(key) or NEVER)[1] is done else None
             if entry is not None and is_kept:
                 self._kept.put(key, entry)  # its bytes are known now
 
+        self._under_way += 1
         asked = asyncio.ensure_future(self._read(key, credentials))
         asked.add_done_callback(over)
         self._kept.put(key, (monotonic() + KEPT, asked))

@@ -8,6 +8,7 @@ rebuilt when the viewer has moved on in the series.
 
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 
 from proxy.access.caller import Caller
 from proxy.access.proofs import is_of_caller
@@ -28,6 +29,8 @@ from proxy.wire.resource import FrameResource
 
 MOST_KEPT = 256
 """Most plans that the API can report on. The oldest one that has ended is dropped first."""
+MOST_KEPT_FRAMES = 100_000
+"""Most frames of ended plans that are kept. Each takes some 350 bytes."""
 MOST_UNUSED = 65536
 """Most prefetched frames that are remembered as not yet requested by a viewer."""
 
@@ -96,8 +99,9 @@ class Plans:
         images: range | None = None,
         number: int = 0,
         maker: bytes | None = None,
+        let_in: Callable[[], Awaitable[object]] | None = None,
     ) -> Run:
-        """Starts a plan. Only its `maker` may look at it; None is nobody.
+        """Starts a plan. Only its `maker` may look at it; None is nobody. `let_in` asks if it still gets in.
 
         `images` are 0-based positions in the series, None for all of it. Runs with a lower `number` go first.
         Raises `UnknownName` if there is no such profile, `ConfigurationError` if it does not fit the series,
@@ -117,6 +121,7 @@ class Plans:
             self._telemetry,
             lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
             maker,
+            let_in,
         )
         self._places.take(caller.person, len(run.images))
         try:
@@ -176,6 +181,8 @@ class Plans:
         if self.tasks.is_closing or (key in self._set_off and (window is None or last is None)):
             return
         if key not in self._set_off:
+            if self._lists.is_busy:
+                return  # the next frame sets it off
             self._latest += 1
             self._set_off[key] = None
             while len(self._set_off) > MOST_KEPT:
@@ -228,10 +235,13 @@ class Plans:
             self._metrics.prefetched_used_bytes.labels(profile).inc(size)
 
     def _forget_old(self) -> None:
-        for name in [name for name, run in self._runs.items() if run.is_over]:
-            if len(self._runs) <= MOST_KEPT:
+        over = {name: len(run.images) for name, run in self._runs.items() if run.is_over}
+        frames = sum(over.values())
+        for name, images in over.items():
+            if len(self._runs) <= MOST_KEPT and frames <= MOST_KEPT_FRAMES:
                 return
             del self._runs[name]
+            frames -= images
 
 
 def _window(frames: SeriesFrames, window: int | None, last: FrameResource | None) -> range:

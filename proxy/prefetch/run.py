@@ -8,7 +8,7 @@ or 503), the run waits for as long as the origin says and retries. Viewers do no
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from time import perf_counter
@@ -18,7 +18,7 @@ from proxy.access.caller import Caller
 from proxy.alternates.offered import Alternates
 from proxy.alternates.request import read_address, retrieval_of
 from proxy.codestream.reach import ResolutionTarget, Stop
-from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
+from proxy.errors import CallerRefused, NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import ListedFrames, SeriesFrames
@@ -97,6 +97,8 @@ class Run:
     """Called with a key, the bytes prefetched, and True if a viewer has already requested the frame."""
     maker: bytes | None = None
     """Digest of the caller who may look at the run and cancel it. None if nobody may."""
+    let_in: Callable[[], Awaitable[object]] | None = None
+    """Raises `CallerRefused` if the maker is not let in any more. None for a viewer's run, and at the end."""
     state: State = State.QUEUED
     """The current state."""
     fetched: int = 0
@@ -140,7 +142,7 @@ class Run:
                 if not running:
                     break
                 _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            if self._has_given_up:
+            if self._has_given_up and not self.is_refused:
                 self.error = f"gave up after {MOST_FAILURES} failures in a row, the last: {self.error}"
             has_failed = self._is_in_vain or (self.error and not self.fetched)
             self.end(State.FAILED if has_failed else State.DONE if self.plan.is_done else State.SPENT)
@@ -172,7 +174,7 @@ class Run:
         if self.is_over:
             return
         self.state = state
-        self.caller = replace(self.caller, credentials=(), forwarded=())
+        self.caller, self.let_in = replace(self.caller, credentials=(), forwarded=()), None
         self.events.record("end", {"state": state.value, "bytes": self.fetched})
 
     async def _carry_out(self, fetch: Fetch) -> None:
@@ -184,7 +186,8 @@ class Run:
             is_ok = False
         except ProxyError as error:
             is_ok, self.error = False, type(error).__name__
-            self.is_refused |= bool(self.caller.identity) and status_of(error) in (401, 403)
+            is_known = bool(self.caller.identity) or isinstance(error, CallerRefused)
+            self.is_refused |= is_known and status_of(error) in (401, 403)
             self._failures += 1
         else:
             self._failures = 0
@@ -221,6 +224,8 @@ class Run:
         raise AssertionError("unreachable")
 
     async def _fetch_once(self, wanted: Retrieval) -> tuple[int, bool]:
+        if self.let_in is not None:
+            await self.let_in()
         self.caller = await self.permits.admit(self.caller, wanted.key)
         wanted = wanted.within(self.caller.partition)
         opened = self.retrieve.open(wanted)

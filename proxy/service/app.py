@@ -151,7 +151,7 @@ class App:
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
             create_plans_api(self.plans, self.access, lock, default, self._audit),
-            create_purge_api(self.purge, self.origins, self._audit),
+            create_purge_api(self.purge, self.origins, self.access, self._audit),
         )
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
@@ -160,7 +160,7 @@ class App:
         cors = settings.cors
         is_on = self._audit.is_on
         self.viewers = shared(
-            Audited(viewers, self._audit, self.access, default) if is_on else viewers,
+            Audited(viewers, self._audit, self.access, self.origins, default) if is_on else viewers,
             cors.origins,
             headers=cors.headers,
             credentials=cors.credentials,

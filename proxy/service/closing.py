@@ -50,4 +50,5 @@ def until_closed(connection: Connection) -> ASGIApp:
 
 
 def _end_by(transport: asyncio.Transport, lingering: bytes) -> None:
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
+    if not transport.is_closing():  # else the viewer has left
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)

@@ -65,7 +65,8 @@ class HeldConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A request is under way; it is begun by the class below."""
         self._place.busy()
-        self._drain.rest()
+        if not self.transport.get_write_buffer_size():  # else the viewer still has to read an earlier answer
+            self._drain.rest()
 
     def on_response_complete(self) -> None:
         """The connection is idle, unless the next request is here already."""
@@ -98,6 +99,7 @@ class HeldConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.transport.write(refusal(error, self.headers or (), self.server_state.default_headers))
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS has no half of a connection
+            self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER, self.transport.close)

@@ -76,7 +76,7 @@ class Listen(FrozenModel):
     """Minimum bytes per second of a request's body, on average; 0 is no minimum."""
     read_rate: ByteCount = Field(KIB, ge=0)
     """Minimum bytes per second at which a viewer reads a response, over `read_seconds`; 0 is no minimum."""
-    read_seconds: float = Field(30.0, gt=0)
+    read_seconds: float = Field(300.0, gt=0)
     """Seconds over which the rate of a viewer that reads slowly is measured."""
     pause: float = Field(0.03, ge=0)
     """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""

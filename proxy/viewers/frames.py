@@ -76,6 +76,8 @@ class Frames:
         """Sends the response. Raises `ProxyError`; `progress` shows if anything was sent by then."""
         send = self._writes.shared(send)
         try:
+            if asked.profile is not None:  # before the origin is asked, held or not
+                self._chosen.now.choose(asked.profile, asked.caller.origin, None)
             deliver = self._deliver_listed if asked.address.listed else self._deliver
             is_done = await deliver(asked, receive, send, progress)
         except ProxyError as error:

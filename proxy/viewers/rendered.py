@@ -50,9 +50,14 @@ class Pictures:
         return parse_rendered_path(path) if is_ours else None
 
     def is_origins(self, caller: Caller, resource: RenderedResource) -> bool:
-        """True if the origin is to be asked first."""
-        is_first = self._rendered_by[caller.origin] == "if-missing"
-        return is_first and _key(caller, resource) not in self._lacking
+        """True if the origin is to be asked first.
+
+        It is, if the caller's right is not known. So what others found out tells a refused caller nothing.
+        """
+        if self._rendered_by[caller.origin] != "if-missing":
+            return False
+        is_lacking = _key(caller, resource) in self._lacking
+        return not (is_lacking and self._permits.knows(caller, resource.study))
 
     def note(self, request: Request, caller: Caller, resource: RenderedResource, status: int) -> None:
         """Notes the status of the origin's response, once the viewer got the picture."""

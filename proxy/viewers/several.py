@@ -54,6 +54,7 @@ async def send_several(
                 await _see(retrieve.open(await wanted_of(last)))
             wanted, first = opened[0]
             if number and first.has_failed:  # perhaps before the response had begun, and so without patience
+                wanted = await wanted_of(listed[number])  # the caller's right may have ended
                 first.leave()
                 first = begun.joined(retrieve.open(wanted))
                 opened[0] = wanted, first

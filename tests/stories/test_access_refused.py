@@ -254,3 +254,36 @@ async def test_a_plans_frames_are_found_by_all_who_may_read() -> None:
         await at.home.events(await at.home.begin_plan("sequential", headers=headers), headers)
         assert [await at.did(who, FRAME) for who in ("a", "b")] == [(200, "hit"), (200, "hit")]
         assert (await at.ask("c", FRAME)).status_code == 403
+
+
+@pytest.mark.parametrize("is_held", [True, False], ids=["held", "not held"])
+async def test_a_profile_that_does_not_exist_is_said_before_the_origin_is_asked(is_held: bool) -> None:
+    async with guarded(GuardedOrigin("a")) as at:
+        if is_held:
+            assert (await at.ask("a", FRAME)).status_code == 200
+        answers = [
+            await at.ask("b", f"{FRAME}?profile=nope"),
+            await at.ask("b", FRAME, **{"retrieve-profile": "nope"}),
+        ]
+        assert {(answer.status_code, answer.json()["title"]) for answer in answers} == {(404, "UnknownName")}
+
+
+@pytest.mark.parametrize("path", [f"{FRAME}/rendered", f"{SERIES}/thumbnail"])
+async def test_a_picture_that_the_origin_lacks_is_refused_in_the_same_words(path: str) -> None:
+    origin = GuardedOrigin("a")
+    origin.then = lambda asked: Reply(404, {}) if asked.path.endswith(("rendered", "thumbnail")) else None
+    async with guarded(origin, origin={"rendered": "if-missing"}) as at:
+        before = await at.ask("b", path, accept="image/png")
+        await at.ask("a", path, accept="image/png")
+        at.now += 10
+        after = await at.ask("b", path, accept="image/png")
+        assert (before.status_code, before.content) == (after.status_code, after.content) == (403, b"no")
+
+
+async def test_a_404_without_a_credential_drops_nobody_elses_frame() -> None:
+    origin = GuardedOrigin("a")
+    origin.refusal = Reply(404, {})
+    async with guarded(origin) as at:
+        assert await at.did("a", FRAME) == (200, "fwd=miss; stored")
+        assert (await at.ask("", FRAME)).status_code == 404
+        assert await at.did("a", FRAME) == (200, "hit")

@@ -1,6 +1,7 @@
 """Plans, purges and the origins' reports need the operator's token; health and metrics do not."""
 
-from asyncio import sleep, to_thread
+import json
+from asyncio import open_connection, sleep, to_thread
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,25 @@ async def test_a_purge_drops_what_it_names(path: str, is_dropped: bool) -> None:
 async def test_a_purge_of_what_can_not_be_is_refused(path: str, status: int) -> None:
     async with house(ScriptedOrigin()) as home:
         assert (await home.admin.delete(f"/cache{path}")).status_code == status
+
+
+async def test_a_token_that_is_renewed_while_the_body_comes_goes_to_no_origin(token: Path) -> None:
+    origin = ScriptedOrigin().with_series([codestream(60_000)])
+    async with house(origin, admin={"token_file": token}) as home:
+        _, _, study, _, series = SERIES.split("/")
+        body = json.dumps({"study": study, "series": series, "profile": "single"}).encode()
+        reader, writer = await open_connection(home.admin.base_url.host, home.admin.base_url.port)
+        head = f"POST /plans HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + body[:10])
+        await home.until(lambda: home.app.operators.taken == 1)
+        await to_thread(token.write_text, "another-operators-token\n")
+        for _ in range(200):  # until the new one counts
+            if (await home.admin.get("/origins", headers=BEARER)).status_code == 401:
+                break
+            await sleep(0.05)
+        writer.write(body[10:])
+        assert b" 202 " in await reader.readline()
+        await home.until_idle()
+        assert not [asked for asked in origin.asked if TOKEN in asked.headers.get("authorization", "")]
+        writer.close()

@@ -12,7 +12,7 @@ from proxy.telemetry.audit import Audit
 from proxy.viewers.audited import named_in
 from tests.guarded_origin import BODIES, SERIES, SINGLE, GuardedOrigin, guarded
 from tests.house import house
-from tests.scripted_origin import UID, ScriptedOrigin, codestream, frame_of, honest
+from tests.scripted_origin import UID, Reply, ScriptedOrigin, codestream, frame_of, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -172,3 +172,33 @@ PATHS = {
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_tells_what_it_names(path: str) -> None:
     assert named_in(path) == PATHS[path]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/%73tudies/1/metadata", "/studies//1/metadata", "/pacs//studies/1/metadata", "/STUDIES/1/metadata"],
+)
+async def test_a_path_that_a_lenient_origin_reads_leaves_a_line(tmp_path: Path, path: str) -> None:
+    file, origin = tmp_path / "audit", ScriptedOrigin(script=lambda asked: Reply(200, {}, (b"[]",)))
+    async with house(origin, audit={"file": str(file)}) as home:
+        await home.viewer.get(path)
+    [told] = lines(file)
+    assert (told["study"], told["kind"], told["origin"], told["status"]) == ("1", "metadata", "pacs", 200)
+
+
+async def test_a_prefix_that_is_no_origin_is_not_taken_for_one(tmp_path: Path) -> None:
+    file = tmp_path / "audit"
+    async with house(ScriptedOrigin(), audit={"file": str(file)}) as home:
+        await home.viewer.get("/a/studies/1/metadata")
+    assert [each["origin"] for each in lines(file)] == ["pacs"]
+
+
+async def test_a_purge_says_who(tmp_path: Path) -> None:
+    file, token = tmp_path / "audit", tmp_path / "token"
+    token.write_text("the-operators-token")
+    async with house(ScriptedOrigin(), audit={"file": str(file)}, admin={"token_file": token}) as home:
+        for name in ("authorization", "proxy-authorization"):
+            proof = {name: "Bearer the-operators-token"}
+            assert (await home.admin.delete("/cache/studies/1.2", headers=proof)).status_code == 204
+    one, other = lines(file)
+    assert one["who"] == other["who"] != ""

@@ -8,11 +8,22 @@ from typing import Any
 
 import pytest
 
+from proxy.prefetch.run import IN_FLIGHT
 from tests.codestreams import PARTS, htj2k
 from tests.guarded_origin import BODIES, OTHER_STUDY, SINGLE, Guarded, GuardedOrigin, guarded
 from tests.house import cache_did
 from tests.issuer import AUDIENCE, ISSUER, Issuer
-from tests.scripted_origin import HANG_UP, SERIES, Asked, Reply, ScriptedOrigin, frame_of, running
+from tests.scripted_origin import (
+    HANG_UP,
+    SERIES,
+    Asked,
+    Reply,
+    ScriptedOrigin,
+    codestream,
+    frame_of,
+    honest,
+    running,
+)
 from tests.stories.test_alternates import PIXELS, described
 from tests.ways_in import ALTERNATE, FRAME, PREFLIGHT, STUDY, WAYS
 
@@ -369,3 +380,24 @@ async def test_with_verified_tokens_one_answer_serves_a_person() -> None:
             assert [await at.did(token, FRAME) for token in tokens] == [MISS, HIT, HIT]
             assert (await at.did("a", FRAME))[0] == 401
             assert len(authorizer.asked) == 1
+
+
+async def test_a_plan_ends_and_is_nobodys_once_its_maker_is_refused() -> None:
+    bodies = [codestream(5_000 + number, number) for number in range(40)]
+    authorizer, barrier = Authorizer("ada"), asyncio.Event()
+    origin = ScriptedOrigin().with_series(bodies)
+    origin.script = lambda asked: (
+        honest(origin.frames[asked.path], asked, before=[barrier]) if "/frames/" in asked.path else None
+    )
+    maker = {"authorization": "Bearer ada"}
+    async with behind(authorizer, origin) as at:
+        plan = await at.home.begin_plan("single", headers=maker)
+        assert (await at.home.admin.get(plan, headers=maker)).status_code == 200
+        await at.home.until(lambda: len(origin.frame_requests) > 1)
+        authorizer.readers.clear()
+        at.home.app.access._authorizer._yes.clear()  # type: ignore[union-attr]  # as after `access.ttl`
+        barrier.set()
+        await at.home.until_idle()
+        assert len(origin.frame_requests) <= IN_FLIGHT
+        assert (await at.home.admin.get(plan, headers=maker)).status_code == 401
+        assert (await at.home.admin.get(f"{plan}/events", headers=maker)).status_code == 401
