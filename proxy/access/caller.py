@@ -202,7 +202,7 @@ class Access:
         return self._digest(bearer.claims) or self._person(self._digest(counted), counted)
 
     def who(self, headers: Iterable[tuple[str, str]]) -> bytes:
-        """The sender of these headers by a digest, at whatever origin; empty if it shows no credential."""
+        """A digest of the credentials in these headers, the same at each origin; empty if there are none."""
         return self._digest(self._counted(tuple(pair for pair in headers if pair[0] in CREDENTIALS)))
 
     def partition(self, credentials: Iterable[tuple[str, str]]) -> bytes:

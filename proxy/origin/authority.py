@@ -26,15 +26,18 @@ LIMITS = TransportLimits(connect=SECONDS, first_byte=SECONDS, stall=SECONDS, con
 class Authority:
     """A server that decides about callers."""
 
-    def __init__(self, name: str, transport: httpx.AsyncBaseTransport, via: Via) -> None:
-        """`name` stands for the server in messages."""
+    def __init__(
+        self, name: str, transport: httpx.AsyncBaseTransport, via: Via, seconds: float = SECONDS
+    ) -> None:
+        """`name` stands for the server in messages. It has so many `seconds` for a whole answer."""
         self._name = name
+        self._seconds = seconds
         self._exchange = Exchange(transport, None, via)
 
     async def get(self, url: str, headers: Headers) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers and body of the answer. Raises `AuthorityFailed`, `AuthorityTimeout`."""
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(self._seconds):
                 return await self._get(url, headers)
         except (TimeoutError, OriginTimeout, httpx.TimeoutException) as error:
             raise AuthorityTimeout(f"{self._name} did not answer in time") from error

@@ -34,7 +34,7 @@ MOST_AGAIN = 10.0
 AGAIN_FOR_EACH = 0.1
 """Retries that each success adds."""
 Question = Callable[[], Awaitable[bool]]
-"""Asks the origin something that it can answer if it is well. Returns True if it did, whatever it said."""
+"""Asks the origin a small question. Returns True if the origin answered it, even with an error."""
 
 
 def is_down(status: int) -> bool:

@@ -143,7 +143,7 @@ class PlainRequests:
             raise OriginFailed(f"the origin answered {response.status_code}")
 
     async def is_answered(self, credentials: Headers) -> bool:
-        """True if the origin, or a gateway before it, answers a small question, whatever it says."""
+        """True if the origin, or a gateway before it, answers a small question, even with an error."""
         try:
             response = await self._passed(self._exchange.get(f"{self._base}/{SMALL}", credentials))
         except OriginError as error:

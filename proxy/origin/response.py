@@ -1,7 +1,7 @@
 """The responses of pyreqwest: their headers, their bodies, and the cancellations that it loses.
 
 If a result or an error arrives at the moment of a cancellation, pyreqwest returns it and the cancellation is
-lost. The task would then go on, and whatever waits for its end would wait for ever. So everything that waits
+lost. The task would then go on, and those who wait for its end would wait for ever. So everything that waits
 for pyreqwest checks for a lost cancellation.
 """
 

@@ -64,6 +64,8 @@ class Plans:
         self._set_off: dict[SeriesKey, Run | None] = {}
         self._unused: Kept[FrameKey, tuple[str, int]] = Kept(ledger, MOST_UNUSED)
         self._latest = 0
+        self.most_kept_frames = MOST_KEPT_FRAMES
+        """Most frames of ended plans that are kept."""
 
     def get(self, name: str, who: bytes) -> Run:
         """The plan that a caller made, by its id. Raises `UnknownName` if the caller made none of that id."""
@@ -238,7 +240,7 @@ class Plans:
         over = {name: len(run.images) for name, run in self._runs.items() if run.is_over}
         frames = sum(over.values())
         for name, images in over.items():
-            if len(self._runs) <= MOST_KEPT and frames <= MOST_KEPT_FRAMES:
+            if len(self._runs) <= MOST_KEPT and frames <= self.most_kept_frames:
                 return
             del self._runs[name]
             frames -= images

@@ -47,7 +47,7 @@ async def test_a_refused_caller_can_not_tell_what_is_held_from_what_is_not() -> 
 
 
 async def refused_once(path: str, **headers: str) -> tuple[dict[str, float], list[dict[str, str]]]:
-    """What changes in the metrics by one refused request, and what the origin was asked."""
+    """The metrics that one refused request changes, and the requests that the origin gets for it."""
     origin = GuardedOrigin("a")
     async with guarded(origin) as at:
         assert (await at.ask("a", FRAME)).status_code == 200
@@ -270,11 +270,12 @@ async def test_a_profile_that_does_not_exist_is_said_before_the_origin_is_asked(
 
 @pytest.mark.parametrize("path", [f"{FRAME}/rendered", f"{SERIES}/thumbnail"])
 async def test_a_picture_that_the_origin_lacks_is_refused_in_the_same_words(path: str) -> None:
-    origin = GuardedOrigin("a")
+    origin = GuardedOrigin("a", bodies=[htj2k(PIXELS)])
+    described(origin)
     origin.then = lambda asked: Reply(404, {}) if asked.path.endswith(("rendered", "thumbnail")) else None
     async with guarded(origin, origin={"rendered": "if-missing"}) as at:
         before = await at.ask("b", path, accept="image/png")
-        await at.ask("a", path, accept="image/png")
+        assert (await at.ask("a", path, accept="image/png")).status_code == 200
         at.now += 10
         after = await at.ask("b", path, accept="image/png")
         assert (before.status_code, before.content) == (after.status_code, after.content) == (403, b"no")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -147,7 +148,8 @@ async def test_handshakes_that_last_make_room(tmp_path: Path) -> None:
             writer.close()
 
 
-async def test_a_viewer_that_reads_nothing_gives_up_its_place() -> None:
+@pytest.mark.parametrize("requests", [1, 2], ids=["one request", "another one behind it"])
+async def test_a_viewer_that_reads_nothing_gives_up_its_place(requests: int) -> None:
     origin = ScriptedOrigin({FRAME: codestream(8_000_000)})
     async with house(origin, listen={"read_rate": 1, "read_seconds": 0.2}) as home:
         assert (await home.viewer.get(FRAME, headers=SINGLE | {"range": "bytes=0-99"})).status_code == 206
@@ -157,6 +159,41 @@ async def test_a_viewer_that_reads_nothing_gives_up_its_place() -> None:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             await asyncio.to_thread(line.connect, (at.host, at.port))
             line.send(f"GET {FRAME} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            await home.until(lambda: home.app.places.sending.taken == 1)
+            if requests > 1:
+                line.send(f"GET {FRAME} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             await home.until(lambda: home.metric("closed_connections_total", reason="slow") == 1)
             await home.until_inside(0)
         assert home.app.places.sending.taken == 0
+
+
+async def test_refusals_over_tls_are_told_as_without_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = Files(tmp_path)
+    listen: dict[str, Any] = {"tls": files.certify("proxy")}
+    async with house(ScriptedOrigin(), listen=listen, client=Tls(files.ca_file)) as home:
+        at, context = home.viewer.base_url, ssl.create_default_context(cafile=str(files.ca_file))
+        for head, status in ((b"GET /" + b"x" * 20_000, b"414"), (b"BAD\r\n\r\n", b"400")):
+            reader, writer = await asyncio.open_connection(at.host, at.port, ssl=context)
+            writer.write(head)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 " + status)
+            writer.close()
+        await home.until(lambda: not home.app.connections._open)
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+async def test_a_viewer_of_http_1_0_that_leaves_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    barrier = asyncio.Event()
+    chunked = Reply(200, {"transfer-encoding": "chunked"}, (b"1\r\nx\r\n0\r\n\r\n",))
+    origin = ScriptedOrigin(script=lambda asked: chunked if asked.path == "/studies/1/other" else None)
+    origin.door = barrier
+    async with house(origin, wait=False) as home:
+        _, writer = await asyncio.open_connection(home.viewer.base_url.host, home.viewer.base_url.port)
+        writer.write(b"GET /studies/1/other HTTP/1.0\r\n\r\n")
+        await home.until_inside(1)
+        writer.transport.abort()
+        await home.until(lambda: not home.app.connections._open)
+        barrier.set()
+        await home.until_inside(0)
+    assert not [each for each in caplog.records if each.exc_info]

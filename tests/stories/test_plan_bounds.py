@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.fetch.series import MOST_BEHIND
 from tests.house import House, cache_did, house
 from tests.scripted_origin import (
     OTHER_SERIES,
@@ -103,3 +104,45 @@ async def test_a_viewer_whose_profile_may_start_no_plan_gets_its_frame(
         assert answer.content == BODIES[0]
         await home.until(lambda: home.metric("over_bounds_total", bound="plans") >= 1)
         assert "cannot start the plan" not in caplog.text
+
+
+BEHIND: dict[str, dict[str, Any]] = {
+    "a rule that needs facts": {"choose": [{"modality": "MG", "profile": "sequential"}]},
+    "a profile that prefetches": {
+        "profiles": {"ahead": {"prefetch": {"trigger": "first-frame"}}},
+        "profile": "ahead",
+    },
+}
+
+
+@pytest.mark.parametrize("settings", BEHIND.values(), ids=BEHIND)
+async def test_lists_that_nobody_waits_for_are_bounded(settings: dict[str, Any]) -> None:
+    asked_for, never = 0, asyncio.Event()
+
+    def script(asked: Asked) -> Reply | None:
+        nonlocal asked_for
+        if asked.path.endswith("/metadata"):
+            asked_for += 1
+            return Reply(200, {"content-length": "5"}, (b"[", never))
+        return Reply(404, {}) if "/frames/" in asked.path else None
+
+    async with house(ScriptedOrigin(script=script), wait=False, **settings) as home:
+        for number in range(MOST_BEHIND + 10):
+            path = f"/studies/1.{number}/series/2.{number}/instances/3.{number}/frames/1"
+            assert (await home.viewer.get(path, headers=SINGLE)).status_code == 404
+        await home.until(lambda: asked_for == MOST_BEHIND)
+        assert home.app._lists.is_busy
+        never.set()
+
+
+async def test_ended_plans_are_forgotten_by_their_frames() -> None:
+    async with house(Stalling()) as home:
+        home.origin.gate.set()  # type: ignore[attr-defined]  # the origin of these stories
+        home.app.plans.most_kept_frames = 9
+        named = []
+        for _ in range(4):
+            named.append((await ask(home, "a")).headers["location"])
+            await home.events(named[-1], of("a"))
+        found = [(await home.admin.get(plan, headers=of("a"))).status_code for plan in named]
+        # The newest one was running when the older ones were counted.
+        assert found == [404, 200, 200, 200]

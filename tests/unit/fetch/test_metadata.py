@@ -30,9 +30,9 @@ class Site:
     metadata: Metadata
     store: MemoryStore
 
-    async def read(self, series: str) -> int:
+    async def read(self, series: str, origin: str = "pacs") -> int:
         """The length of a series' metadata."""
-        return await self.metadata.read(SeriesKey("pacs", b"", "1", series), (), _length)
+        return await self.metadata.read(SeriesKey(origin, b"", "1", series), (), _length)
 
 
 def _length(chunks: Sequence[bytes]) -> int:
@@ -48,7 +48,7 @@ async def site_of(origin: ScriptedOrigin) -> AsyncIterator[Site]:
         )
         store = MemoryStore(1 << 30, 0.5, 3600.0, telemetry)
         try:
-            yield Site(Metadata({"pacs": site}, store.room), store)
+            yield Site(Metadata({"pacs": site, "other": site}, store.room), store)
             assert store.room.filling == 0
         finally:
             await site.aclose()
@@ -97,3 +97,19 @@ async def test_who_waits_too_long_for_the_place_is_told_and_the_next_one_gets_it
         await asyncio.wait([first])
         barrier.set()
         assert await site.read("2") == 9 * len(PIECE)
+
+
+async def test_an_origin_that_drips_holds_up_no_other() -> None:
+    barrier = asyncio.Event()
+
+    def script(asked: Asked) -> Reply:
+        before = (barrier,) if "series/9/" in asked.path else ()
+        return Reply(200, {}, ((PIECE,) * 8 + before + (PIECE,) * 4))
+
+    async with site_of(ScriptedOrigin(script=script)) as site:
+        dripping = asyncio.create_task(site.read("9"))
+        while site.store.room.filling < 8 * len(PIECE):
+            await asyncio.sleep(0.001)
+        assert await site.read("1", "other") == 12 * len(PIECE)
+        barrier.set()
+        assert await dripping == 12 * len(PIECE)
