@@ -23,11 +23,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from cachetools import TLRUCache
+from cachetools import Cache, TLRUCache
 
 from proxy.cache.kept import Ledger
 from proxy.cache.names import Names
-from proxy.cache.room import Room
+from proxy.cache.room import STRETCH, Room
 from proxy.cache.shares import Shares
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
@@ -65,6 +65,11 @@ def _first_size(kept: _Kept) -> int:
 
 def _rest_size(kept: _Kept) -> int:
     return kept.frame.size - len(kept.frame.pieces[0])
+
+
+def _bytes_in(part: TLRUCache[FrameKey, _Kept]) -> int:
+    """Bytes that a part holds. Its own `currsize` looks for expired entries each time, as `len` does."""
+    return int(Cache.currsize.__get__(part))
 
 
 def _expires(_key: FrameKey, kept: _Kept, _now: float) -> float:
@@ -135,6 +140,7 @@ class MemoryStore:
         A frame that the origin can revalidate is kept longer, as stale.
         A frame with an empty partition was fetched without a credential, so the shared lifetime applies.
         """
+        self._drop_expired()  # cachetools would drop them below, without a word
         self.drop(key)
         kept = self._with_times(frame, now := self._clock(), is_shared=not key.partition)
         first, rest = _first_size(kept), _rest_size(kept)
@@ -178,16 +184,20 @@ class MemoryStore:
 
     @property
     def size(self) -> int:
-        """Bytes held in both parts."""
+        """Bytes held in both parts. Expired frames count until room is short or the bytes are asked for."""
+        self._drop_expired()
         return self._first_bytes() + self._rest_bytes()
 
     @property
     def counted(self) -> int:
         """All bytes that count against the budget."""
         outside = self.room.filling + self.room.lent + self.ledger.size
-        return self.size + self._overhead_bytes() + outside
+        return self._first_bytes() + self._rest_bytes() + self._overhead_bytes() + outside
 
     def _make_room(self, wanted: int = 0) -> None:
+        if self.counted + wanted + STRETCH <= self._budget:
+            return
+        self._drop_expired()
         spared = 0
         while self.counted + wanted > self._budget and self._firsts and spared < MOST_SPARED:
             with suppress(KeyError):  # the last entry expired just now
@@ -263,17 +273,19 @@ class MemoryStore:
         return firsts + self._overhead_bytes() + self.ledger.size
 
     def _overhead_bytes(self) -> int:
-        return self._overhead * len(self._firsts)
+        return self._overhead * Cache.__len__(self._firsts)
 
     def _first_bytes(self) -> int:
+        return _bytes_in(self._firsts)
+
+    def _rest_bytes(self) -> int:
+        return _bytes_in(self._rests)
+
+    def _drop_expired(self) -> None:
         for key, kept in self._firsts.expire():
             self._shares.release(kept.account, key)
             self.room.keep(kept.frame, 0)
-        return int(self._firsts.currsize)
-
-    def _rest_bytes(self) -> int:
         for key, kept in self._rests.expire():
             if key in self._firsts:
                 self._charge(kept.account, key, kept.frame.prefix)
                 self.room.keep(kept.frame, _first_size(kept))
-        return int(self._rests.currsize)

@@ -158,9 +158,12 @@ class Fills:
 
     async def _carry_out(self, fill: Fill) -> None:
         async with asyncio.TaskGroup() as both:
-            if fill.size == 0:
-                both.create_task(self._fetch_first(fill))
-            both.create_task(self._complete(fill))
+            completing = self._complete(fill)
+            if fill.size:
+                await completing
+            else:
+                both.create_task(completing)
+                await self._fetch_first(fill)
 
     async def _fetch_first(self, fill: Fill) -> None:
         await self._fetch(fill, Span(0, fill.first), is_first=True)

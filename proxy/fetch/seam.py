@@ -7,7 +7,8 @@ are in already. A frame without a strong validator is digested as it arrives, an
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from secrets import token_hex
+from itertools import count
+from secrets import token_bytes
 
 from proxy.codestream.whole import fault_of
 from proxy.errors import OriginChanged, OriginMismatch
@@ -16,12 +17,14 @@ from proxy.frame.identity import Claim, Identity
 from proxy.frame.supply import Validators
 from proxy.wire.ranges import Span
 
+_KEY, _COPIES = token_bytes(32), count()  # the system's own random bytes would cost each fill a call of it
+
 
 class Seam:
     """The checks of one fill."""
 
     def __init__(self, policy: Validators, held: Frame | None) -> None:
-        self.copy = token_hex(16)
+        self.copy = blake2b(b"%d" % next(_COPIES), key=_KEY, digest_size=16).hexdigest()
         """A random name for the fill's bytes, used if the origin gives no strong validator."""
         self.is_apart = False
         """True if frames of the series can't be completed by a second fetch."""

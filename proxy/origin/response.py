@@ -23,8 +23,9 @@ class Body(httpx.AsyncByteStream):
     """The body of a response, as it arrives."""
 
     def __init__(
-        self, sent: StreamRequest, response: Response, stall: float, leave: Callable[[], None]
+        self, sent: StreamRequest, response: Response, stall: float | None, leave: Callable[[], None]
     ) -> None:
+        """`stall` is the limit for each chunk in seconds; None if the client has that limit itself."""
         self._sent = sent
         self._reader = response.body_reader
         self._stall = stall
@@ -34,8 +35,11 @@ class Body(httpx.AsyncByteStream):
         """Each chunk as the socket gave it. Raises the errors of httpx."""
         try:
             while True:
-                async with asyncio.timeout(self._stall):
+                if self._stall is None:
                     chunk = await unless_cancelled(self._reader.read_chunk())
+                else:
+                    async with asyncio.timeout(self._stall):
+                        chunk = await unless_cancelled(self._reader.read_chunk())
                 if chunk is None:
                     return
                 yield bytes(chunk)

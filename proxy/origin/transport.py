@@ -139,11 +139,11 @@ class Transport(httpx.AsyncBaseTransport):
         if self._room is not None:
             await self._room.acquire()
         try:
-            sent, response = await self._opened(asked)
+            sent, response, stall = await self._opened(asked)
         except BaseException:
             self._leave()
             raise
-        body = Body(sent, response, self._limits.stall, self._leave)
+        body = Body(sent, response, stall, self._leave)
         version = {"http_version": response.version.encode()}
         return httpx.Response(response.status, headers=headers_of(response), stream=body, extensions=version)
 
@@ -151,17 +151,19 @@ class Transport(httpx.AsyncBaseTransport):
         if self._room is not None:
             self._room.release()
 
-    async def _opened(self, asked: "_Asked") -> tuple[StreamRequest, Response]:
-        clients = await self._clients.current()
+    async def _opened(self, asked: "_Asked") -> tuple[StreamRequest, Response, float | None]:
+        """Sends a request. Returns also the limit for each chunk, which is None if the client keeps it."""
+        clients, limits = await self._clients.current(), self._limits
         client = clients.pooled if isinstance(asked.body, bytes) else clients.fresh
+        is_kept = client is clients.pooled and limits.stall >= limits.first_byte
         try:
-            async with asyncio.timeout(self._limits.first_byte) as timer:
+            async with asyncio.timeout(limits.first_byte) as timer:
                 try:
-                    return await self._send(client, asked, timer)
+                    return *await self._send(client, asked, timer), None if is_kept else limits.stall
                 except PyreqwestError as error:
                     if not (was_cut(error) and asked.may_be_repeated):
                         raise
-                    return await self._send(clients.fresh, asked, timer, most=LONGEST)
+                    return *await self._send(clients.fresh, asked, timer, most=LONGEST), limits.stall
         except PyreqwestError as error:
             raise mapped(error) from error
         except TimeoutError as error:
