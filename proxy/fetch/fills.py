@@ -158,11 +158,8 @@ class Fills:
 
     async def _carry_out(self, fill: Fill) -> None:
         async with asyncio.TaskGroup() as both:
-            completing = self._complete(fill)
-            if fill.size:
-                await completing
-            else:
-                both.create_task(completing)
+            both.create_task(self._complete(fill))
+            if not fill.size:
                 await self._fetch_first(fill)
 
     async def _fetch_first(self, fill: Fill) -> None:
