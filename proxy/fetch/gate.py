@@ -2,8 +2,9 @@
 
 If two callers wait with the same turn, the one that had less goes first (`proxy.fetch.waiting`).
 
-A fetch holds a seat until its response has ended. The last quarter of the seats is reserved for viewers that
-have no picture yet, so such a viewer need not wait for one. Plans leave half of the seats to viewers.
+A fetch holds a seat until its response has ended. A caller with a credential leaves the last quarter of the
+seats to others. That quarter is also for viewers that have no picture yet, so they need not wait for a seat.
+Plans leave half of the seats to viewers.
 
 The gate also decides how many bytes are on their way at once. A fetch of the first bytes that a viewer wants
 goes out at once. Any other fetch goes out if fewer fetches run than the origin repays
@@ -67,7 +68,8 @@ class Seat:
         self.persons = demand.persons
         """The callers who wanted the frame."""
         self.entry = self.queued = 0  # see `WaitingFetch`
-        self._payer: Queue[Seat] | None = None
+        self.payer: Queue[Seat] = Queue(b"")
+        """The queue of the caller that pays, once the request has gone out."""
         self.heard_at = 0.0
         """When the request went out, or when the last bytes came, if they have."""
 
@@ -99,7 +101,7 @@ class Seat:
         self.is_given, self.heard_at = True, now
         self._expect(self._size())
         self.first_size = self.size.first
-        self._payer = self._gate.waiting.go(self, self.to_come)
+        self.payer = self._gate.waiting.go(self, self.to_come)
         self._arrival = self._gate.window.asked(now, was_idle=was_idle)
 
     def begun(self) -> None:
@@ -107,8 +109,7 @@ class Seat:
         self._gate.window.began(self._arrival, self._gate.clock())
         before = self.to_come
         self._expect(self._size())
-        if self._payer is not None:
-            self._payer.due += max(0, self.to_come - max(before, LEAST_COST))
+        self.payer.due += max(0, self.to_come - max(before, LEAST_COST))
         self.move()
 
     def arrived(self, size: int) -> None:
@@ -166,7 +167,7 @@ class Gate:
         self._kept_for_first = max(1, seats // 4)
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
         self._quota = Quota(per_second)
-        self.waiting: Waiting[Seat] = Waiting()
+        self.waiting: Waiting[Seat] = Waiting(seats - self._kept_for_first)
         self._running: set[Seat] = set()
         self.account: Account = Account()
         self.firsts = Firsts(self.window, clock, self.call_next)
@@ -211,6 +212,7 @@ class Gate:
         if seat.is_given:
             self._running.discard(seat)
             self._free += 1
+            self.waiting.end(seat.payer)
         seat.end()
         self.call_next()
 

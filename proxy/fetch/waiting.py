@@ -8,11 +8,16 @@ changes only if a fetch of its caller goes out, so each event costs O(log n).
 
 If several callers wait for a frame, its fetch stands in the queue of each of them. It goes out for the one
 whose turn comes first, and only that one pays.
+
+A caller whose running fetches have as many seats as one caller may have is passed over. Otherwise a caller
+who knows some URLs that the origin answers late would have all seats, and nobody else any.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush, heapreplace
 from itertools import count, islice
+from sys import maxsize
 from typing import Generic, Protocol, TypeVar
 
 from proxy.fetch.turns import Rank, Turn
@@ -45,7 +50,9 @@ Fetch = TypeVar("Fetch", bound=WaitingFetch)
 class Queue(Generic[Fetch]):
     """The fetches in one turn for which one caller waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, person: bytes) -> None:
+        self.person = person
+        """The caller; empty for all callers without a credential."""
         self.due = 0
         """Bytes that were given to the caller, counted from where it started."""
         self.heap: list[tuple[Rank, int, int, Fetch]] = []
@@ -55,7 +62,12 @@ class Queue(Generic[Fetch]):
 class Waiting(Generic[Fetch]):
     """The fetches that wait at one gate."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = maxsize) -> None:
+        """A caller with a credential has at most so many fetches running."""
+        self._most = most
+        self._running: Counter[bytes] = Counter()
+        self._full: set[bytes] = set()
+        """Callers that have `most` fetches running."""
         self._numbers = count(1)
         self._queues: dict[tuple[Turn, bytes], Queue[Fetch]] = {}
         self._line: list[tuple[Turn, int, bool, int, Queue[Fetch]]] = []
@@ -89,7 +101,7 @@ class Waiting(Generic[Fetch]):
         queue = self._queues.get((turn, person))
         if queue is None:
             self._drop_spare()
-            queue = self._queues[turn, person] = Queue()
+            queue = self._queues[turn, person] = Queue(person)
         if not queue.heap:
             had_its_share = queue.due >= self._start[turn]
             queue.due = max(queue.due, self._start[turn])
@@ -109,7 +121,8 @@ class Waiting(Generic[Fetch]):
 
     def first(self) -> Fetch | None:
         """The fetch that goes next."""
-        while self._line:
+        passed, found = [], None
+        while self._line and found is None:
             turn, due, _, _, queue = self._line[0]
             heap = queue.heap
             while heap and heap[0][3].entry != heap[0][2]:
@@ -118,13 +131,19 @@ class Waiting(Generic[Fetch]):
                 heappop(self._line)
             elif due < queue.due:
                 heapreplace(self._line, (turn, queue.due, True, next(self._numbers), queue))
+            elif queue.person in self._full:
+                passed.append(heappop(self._line))
             else:
-                return heap[0][3]
-        return None
+                found = heap[0][3]
+        for each in passed:
+            heappush(self._line, each)
+        return found
 
     def longest(self, may_go: Callable[[Fetch], bool]) -> Fetch | None:
         """The fetch that has waited longest and may go, from each caller in rotation."""
         for person, fetches in self._by_person.items():
+            if person in self._full:
+                continue
             found = next(filter(may_go, fetches), None)
             if found is not None:
                 self._by_person[person] = self._by_person.pop(person)
@@ -136,13 +155,25 @@ class Waiting(Generic[Fetch]):
         turn, payer = fetch.rank.turn, None
         for person in islice(fetch.persons, fetch.queued):
             queue = self._queues[turn, person]
-            if payer is None or queue.due < payer.due:
+            if person not in self._full and (payer is None or queue.due < payer.due):
                 payer = queue
         assert payer is not None
+        if payer.person:
+            self._running[payer.person] += 1
+            if self._running[payer.person] >= self._most:
+                self._full.add(payer.person)
         self.leave(fetch)
         self._start[turn] = max(self._start[turn], payer.due + LEAST_COST)
         payer.due += max(size, LEAST_COST)
         return payer
+
+    def end(self, payer: Queue[Fetch]) -> None:
+        """A fetch has ended for which this caller paid."""
+        if payer.person:
+            self._full.discard(payer.person)
+            self._running[payer.person] -= 1
+            if not self._running[payer.person]:
+                del self._running[payer.person]
 
     def leave(self, fetch: Fetch) -> None:
         """A fetch waits no longer."""

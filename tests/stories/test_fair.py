@@ -51,21 +51,52 @@ async def first(at: Guarded, who: str, path: str) -> int:
     return (await at.home.viewer.get(path, headers=headers)).status_code
 
 
-@pytest.mark.parametrize("series", [SERIES, OTHER_STUDY], ids=["a frame of the other's", "another frame"])
-async def test_who_asks_for_one_frame_does_not_wait_for_a_caller_who_asked_for_many(series: str) -> None:
+WHICH = pytest.mark.parametrize(
+    "series", [SERIES, OTHER_STUDY], ids=["a frame of the other's", "another frame"]
+)
+
+
+@WHICH
+async def test_a_caller_whose_frames_all_hang_leaves_a_seat_to_others(series: str) -> None:
     origin, wanted = Standing("a", "b"), frame_of(MANY - 1, series)
     async with guarded(origin, **SEVERAL) as at:
         waiting = at.home.app.suppliers["pacs"].gate.waiting
         many = [asyncio.create_task(first(at, "a", frame_of(number))) for number in range(MANY)]
-        await at.home.until(lambda: (len(origin.standing), len(waiting)) == (SEATS, MANY - SEATS))
+        await at.home.until(lambda: (len(origin.standing), len(waiting)) == (SEATS - 1, MANY - SEATS + 1))
+        one = asyncio.create_task(first(at, "b", wanted))
+        await at.home.until(lambda: len(origin.standing) == SEATS)
+        assert origin.fetched[-1].path == wanted
+        await origin.let_go(one, *many)
+        assert [task.result() for task in (one, *many)] == [206] * (MANY + 1)
+
+
+async def test_callers_without_credentials_may_have_all_seats() -> None:
+    origin = Standing("")
+    async with guarded(origin, **SEVERAL, access="shared") as at:
+        paths = [frame_of(number) for number in range(MANY)]
+        headers = SINGLE | {"range": FIRST}
+        many = [asyncio.create_task(at.home.viewer.get(path, headers=headers)) for path in paths]
+        await at.home.until(lambda: len(origin.standing) == SEATS)
+        await origin.let_go(*many)
+
+
+@WHICH
+async def test_who_asks_for_one_frame_does_not_wait_for_a_caller_who_asked_for_many(series: str) -> None:
+    origin, wanted = Standing("a", "b", "c"), frame_of(MANY - 1, series)
+    async with guarded(origin, **SEVERAL) as at:
+        waiting = at.home.app.suppliers["pacs"].gate.waiting
+        many = [asyncio.create_task(first(at, "a", frame_of(number))) for number in range(MANY)]
+        await at.home.until(lambda: len(origin.standing) == SEATS - 1)
+        many.append(asyncio.create_task(first(at, "c", frame_of(0, OTHER_STUDY))))
+        await at.home.until(lambda: (len(origin.standing), len(waiting)) == (SEATS, MANY - SEATS + 1))
         one = asyncio.create_task(first(at, "b", wanted))
         await at.home.until(lambda: len(waiting._by_person) == 2)
-        for number in range(3):  # a frame of the other's takes a probe, then two of the other's, then itself
+        for number in range(4):  # a frame of the other's takes a probe, then three of the other's, then itself
             origin.standing[number].set()
             await at.home.until(lambda: len(origin.standing) > SEATS + number)  # noqa: B023  # awaited here
         assert wanted in [asked.path for asked in origin.fetched[SEATS:]]
         await origin.let_go(one, *many)
-        assert [task.result() for task in (one, *many)] == [206] * (MANY + 1)
+        assert [task.result() for task in (one, *many)] == [206] * (MANY + 2)
 
 
 async def test_plans_of_two_callers_take_turns() -> None:
