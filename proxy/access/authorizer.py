@@ -9,6 +9,7 @@ study, it is for exactly that path and query. A request that may change somethin
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,8 @@ Ask = Callable[[str, Pairs], Awaitable[tuple[int, Mapping[str, str], bytes]]]
 Raises `AuthorityFailed`, `AuthorityTimeout`.
 """
 _Name = tuple[bytes, bytes]
+_SEGMENT = r"(?!\.+(?:/|$))[A-Za-z0-9_.,-]+"
+_PLAIN = re.compile(rf"(?P<study>studies/{_SEGMENT})(?:/{_SEGMENT})*/?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,17 @@ class Asked:
 
     @property
     def scope(self) -> str:
-        """The study that the path names; else path and query.
+        """The study that a plain path names; else path and query.
+
+        An origin may decode a path that is not plain to one of another study, even if it was encoded twice.
 
         >>> Asked("GET", "studies/1/series/2", "").scope, Asked("GET", "studies", "", "limit=1").scope
         ('studies/1', 'studies?limit=1')
+        >>> Asked("GET", "studies/1/%252e%252e/2", "").scope
+        'studies/1/%252e%252e/2?'
         """
-        first, _, rest = self.path.partition("/")
-        study = rest.partition("/")[0]
-        return f"studies/{study}" if first == "studies" and study else f"{self.path}?{self.query}"
+        plain = _PLAIN.fullmatch(self.path)
+        return plain["study"] if plain else f"{self.path}?{self.query}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,9 @@ async def test_who_asks_for_one_frame_does_not_wait_for_a_caller_who_asked_for_m
         await at.home.until(lambda: (len(origin.standing), len(waiting)) == (SEATS, MANY - SEATS + 1))
         one = asyncio.create_task(first(at, "b", wanted))
         await at.home.until(lambda: len(waiting._by_person) == 2)
-        for number in range(4):  # a frame of the other's takes a probe, then three of the other's, then itself
+        for number in range(
+            4
+        ):  # a frame of the other's takes a probe, then three of the other's, then itself
             origin.standing[number].set()
             await at.home.until(lambda: len(origin.standing) > SEATS + number)  # noqa: B023  # awaited here
         assert wanted in [asked.path for asked in origin.fetched[SEATS:]]

@@ -300,6 +300,19 @@ async def test_a_path_without_a_study_is_asked_about_by_itself() -> None:
         ]
 
 
+async def test_a_path_that_an_origin_may_decode_to_another_study_is_asked_about_by_itself() -> None:
+    authorizer = Authorizer("a")
+    async with behind(authorizer) as at:
+        await at.ask("a", f"{STUDY}/series")
+        way_out = f"{STUDY}/%252e%252e/{OTHER_STUDY.split('/')[2]}/series"
+        for path in (f"{STUDY}/series/1,2", way_out, way_out):
+            await at.ask("a", path)
+        assert [asked.headers["x-forwarded-uri"] for asked in authorizer.asked] == [
+            f"{STUDY}/series",
+            way_out,
+        ]
+
+
 async def test_with_the_default_policy_both_are_asked() -> None:
     authorizer, origin = Authorizer("a", "b"), GuardedOrigin("a", "c")
     async with behind(authorizer, origin, policy="ask-origin") as at:
