@@ -3,11 +3,13 @@
 It uses FastAPI, because none of these routes is performance-critical. All but metrics and health are locked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
 
 from proxy.access.bounds import Bound
 from proxy.admin.lock import Lock
@@ -54,8 +56,12 @@ def create_admin(
         words = [
             "an unknown key" if is_key else f"{'.'.join(map(str, at))}: {what}" for is_key, at, what in faults
         ]
-        detail = {"status": 422, "title": "BadBody", "detail": "; ".join(words[:10])}
-        return JSONResponse(detail, 422, media_type=PROBLEM)
+        return _said(422, "BadBody", "; ".join(words[:10]))
+
+    @app.exception_handler(HTTPException)
+    async def no_route(_: Request, error: HTTPException) -> JSONResponse:
+        title = HTTPStatus(error.status_code).phrase.replace(" ", "")
+        return _said(error.status_code, title, str(error.detail), error.headers)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
     async def metrics_page() -> Response:
@@ -82,3 +88,8 @@ def create_admin(
         return origins()
 
     return app
+
+
+def _said(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    body = {"status": status, "title": title, "detail": detail}
+    return JSONResponse(body, status, headers, PROBLEM)

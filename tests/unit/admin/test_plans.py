@@ -251,6 +251,28 @@ async def test_a_body_that_is_no_plan_is_refused(body: Any) -> None:
         assert not home.origin.asked_after_greeting
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "title"),
+    [
+        ("GET", "/nothing", b"", 404, "NotFound"),
+        ("GET", "/plans/", b"", 404, "NotFound"),
+        ("PUT", "/plans", b"", 405, "MethodNotAllowed"),
+        ("POST", "/livez", b"", 405, "MethodNotAllowed"),
+        ("POST", "/plans", b"{", 422, "BadBody"),
+    ],
+)
+async def test_each_error_is_a_problem_detail(
+    method: str, path: str, content: bytes, status: int, title: str
+) -> None:
+    async with house(of_three()) as home:
+        headers = {"content-type": "application/json"}
+        answer = await home.admin.request(method, path, content=content, headers=headers)
+        assert answer.headers["content-type"] == "application/problem+json"
+        told = answer.json()
+        assert (answer.status_code, told["status"], told["title"]) == (status, status, title)
+        assert answer.headers.get("allow") == {"/plans": "POST", "/livez": "GET"}.get(path) or status != 405
+
+
 async def test_a_refused_body_is_not_repeated() -> None:
     async with house(of_three()) as home:
         for body in ({"study": "9.8.7.6.5"}, {"study": "1.2", "series": "1.3", "token": "9.8.7.6.5"}):
