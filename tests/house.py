@@ -77,6 +77,12 @@ class House:
         while len(self.app.fills):
             await asyncio.sleep(0)
 
+    async def until_written(self) -> None:
+        """Waits until no fill is in progress, and the tiers behind memory have nothing left to write."""
+        await self.until_idle()
+        assert self.app.tiered is not None
+        await self.app.tiered.settled()
+
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Waits until a condition holds."""
         while not is_so():
@@ -122,7 +128,8 @@ def events_in(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any) -> AsyncIterator[House]:
     """Runs an origin and the proxy, and provides a viewer that is connected to the proxy.
 
-    `client` has the certificates of the viewer, if the proxy's settings say that it speaks TLS.
+    `client` has the certificates of the viewer, if the proxy's settings say that it speaks TLS. `tiers` stand
+    behind memory, in place of those that the settings name.
     """
     async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings, wait=wait) as built:
         yield built
@@ -133,8 +140,10 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     window_of = settings.pop("window_of", SlowLine)
     first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
     client = settings.pop("client", None)
+    tiers = settings.pop("tiers", None)
+    more = () if tiers is None else (lambda *_: tiers,)
     given = {"origins": [first], "admin": {"open": True}, **settings}
-    app = await asyncio.to_thread(lambda: create_app(Settings(**given), window_of))
+    app = await asyncio.to_thread(lambda: create_app(Settings(**given), window_of, *more))
     grace = app.settings.listen.grace
     near, nearer = await asyncio.to_thread(lambda: [Transport(PATIENCE, client) for _ in range(2)])
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]

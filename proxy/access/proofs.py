@@ -131,6 +131,10 @@ class Proofs:
         is_sole = before == caller or (before is None and self._sole.lost is None)
         self._sole.put(study, caller if is_sole else b"")
 
+    def note_others(self, origin: str, study: str) -> None:
+        """Notes that something of a study is held that may be of any caller."""
+        self._sole.put((origin, study), b"")
+
     def refuse(self, name: Name, what: object, error: OriginRefused) -> None:
         """The origin refused the caller; `what` is what was asked for. The yes for the study ends."""
         if not is_of_caller(error.status):

@@ -1,8 +1,8 @@
 """The frame that an alternate is made from: its metadata, and as many of its bytes as are needed."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -48,21 +48,23 @@ class Material:
         Raises `CodestreamError` if the codestream cannot be cut.
         """
         wanted = replace(self.frame, first=target, stop=target, is_completed=False)
-        with self._opened(wanted) as source:
+        async with self._opened(wanted) as source:
             told, held = await reduced(source, target)
         content = b"".join(held.frame.pieces)
         return await _named(held.frame.identity, content), content, told.size
 
     async def whole(self) -> tuple[Identity, bytes]:
         """The frame's identity and all of its bytes."""
-        with self._opened(self.frame) as source:
+        async with self._opened(self.frame) as source:
             identity = await source.describe()
             await source.reached(identity.claim.total)
             content = b"".join(await source.take(0, identity.claim.total))
         return await _named(identity, content), content
 
-    @contextmanager
-    def _opened(self, wanted: Retrieval) -> Iterator[FrameSource]:
+    @asynccontextmanager
+    async def _opened(self, wanted: Retrieval) -> AsyncIterator[FrameSource]:
+        if self.retrieve.farther is not None:
+            await self.retrieve.farther.bring_as(wanted.asked.person, wanted.key)
         reading, is_cancelled = self.retrieve.open(wanted), False
         hurry = _Hurry(self.retrieve, wanted, self.demand)
         self.demand.followers.add(hurry)

@@ -88,7 +88,9 @@ class MemoryStore:
         clock: Callable[[], float] = monotonic,
         *,
         overhead: int = OVERHEAD,
+        stale_ttl: float | None = None,
     ) -> None:
+        """A frame is fresh for `ttl` seconds at most, and may be revalidated for `stale_ttl`, or as long."""
         self._budget = budget
         self._first_budget = int(budget * first_share)
         self._metrics = telemetry.metrics
@@ -97,6 +99,7 @@ class MemoryStore:
         self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
         self._names = Names()
         self._ttl = ttl
+        self._stale_ttl = ttl if stale_ttl is None else max(ttl, stale_ttl)
         self._clock = clock
         self._overhead = overhead
         self.room = Room(budget, self._fixed, self._make_room)
@@ -127,6 +130,16 @@ class MemoryStore:
         """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
         kept = self._kept(key)
         return kept.frame if kept is not None and kept.frame.can_be_revalidated else None
+
+    def held(self, key: FrameKey) -> Frame | None:
+        """The frame or its prefix, fresh or not, for a tier."""
+        kept = self._kept(key)
+        return None if kept is None else kept.frame
+
+    def may_keep(self, key: FrameKey, frame: Frame) -> bool:
+        """True if a frame may be kept at all, whether or not there is room for it here."""
+        now = self._clock()
+        return self._with_times(frame, now, is_shared=not key.partition).expires > now
 
     def _kept(self, key: FrameKey) -> _Kept | None:
         first = self._firsts.get(key)
@@ -167,7 +180,7 @@ class MemoryStore:
         lease = frame.identity.claim.lease
         fresh_until = lease.until(self._ttl, now, is_shared=is_shared)
         is_kept_on = frame.can_be_revalidated and lease.may_be_kept(is_shared=is_shared)
-        return _Kept(frame, fresh_until, lease.after(self._ttl, now) if is_kept_on else fresh_until)
+        return _Kept(frame, fresh_until, lease.after(self._stale_ttl, now) if is_kept_on else fresh_until)
 
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""

@@ -85,7 +85,7 @@ class Fill:
     def _begin_with(self, held: Frame, identity: Identity) -> None:
         """Takes the bytes that are held, under this identity."""
         self.first = self._first_reach = None
-        self.claim, self.identity = identity.claim, identity
+        self.claim, self.identity, self.seam.held = identity.claim, identity, held.identity
         self._first_piece = len(held.pieces[0])
         self._counted = self.answered = self._planned = self.size
         self.expect(identity.claim.total)

@@ -8,7 +8,7 @@ Its body is read once the first bytes are in.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from proxy.cache.store import Store
@@ -52,6 +52,7 @@ class Fills:
         self._table: dict[FrameKey, Fill] = {}
         self._learned = Learned(store.ledger)
         self.tasks: Tasks[Fill] = Tasks()
+        self.next_span: Callable[[Fill], Awaitable[Span | None]] = Fill.next_span  # the tiers come before it
 
     def __len__(self) -> int:
         return len(self._table)
@@ -167,7 +168,7 @@ class Fills:
         self._keep(fill)
 
     async def _complete(self, fill: Fill) -> None:
-        while (span := await fill.next_span()) is not None:
+        while (span := await self.next_span(fill)) is not None:
             if fill.seam.is_anew(span, fill.claim):
                 self._learned.note_apart(fill.order.key)
             fill.has_resumed &= not fill.pace.is_by_stretches  # each stretch may be resumed once

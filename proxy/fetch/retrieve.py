@@ -7,10 +7,12 @@ the others join it.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from proxy.access.caller import Caller
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
 from proxy.errors import OriginBusy, OriginFailed
 from proxy.fetch.askers import OwnView
+from proxy.fetch.farther import Farther
 from proxy.fetch.fill import Fill
 from proxy.fetch.fills import Fills
 from proxy.fetch.order import FillOrder
@@ -112,6 +114,15 @@ class Retrieve:
         self._suppliers = suppliers
         self._store = store
         self._fills = fills
+        self.farther: Farther | None = None
+        """The tiers behind memory, if there are any."""
+
+    async def bring(self, caller: Caller, key: FrameKey) -> str:
+        """Brings a frame that only a tier has into memory, before `Permits.admit` looks what is held.
+
+        Returns the name of the tier; empty if there is none that has it.
+        """
+        return "" if self.farther is None else await self.farther.bring(caller, key)
 
     def open(self, wanted: Retrieval, wait: Callable[[], None] = _at_will) -> Reading:
         """Opens a frame, and starts a fill if needed. Raises `UnknownName`, `ShuttingDown`.

@@ -32,6 +32,8 @@ class Seam:
         """True if several fetches bring the frame and no strong validator guards them."""
         self.begun_at = 0
         """End of the bytes that were requested before the frame was fetched anew; exclusive, in bytes."""
+        self.held: Identity | None = None
+        """The version of the bytes that the fill began with; None if it began with none."""
         self._policy = policy
         is_named = held is None or held.identity.claim.validator is not None
         self._was = held.identity if held and not is_named and held.identity.is_vouched else None

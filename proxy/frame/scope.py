@@ -51,6 +51,13 @@ class FrameScope:
         return self.origin == origin and self.study in ("", study) and self.series in ("", series)
 
 
+def scope_of(key: FrameKey) -> FrameScope:
+    """The smallest scope that has a key."""
+    resource = key.resource
+    name = (key.origin, resource.study, resource.series, resource.instance, resource.frame_number)
+    return FrameScope(*name, key.partition, key.frames_path, key.query)
+
+
 def revoked(key: FrameKey, status: int) -> FrameScope | None:
     """The frames that the proxy must drop after an origin answers a fetch with this status, None for none.
 

@@ -226,10 +226,10 @@ class Run:
     async def _fetch_once(self, wanted: Retrieval) -> tuple[int, bool]:
         if self.let_in is not None:
             await self.let_in()
+        await self.retrieve.bring(self.caller, wanted.key)
         self.caller = await self.permits.admit(self.caller, wanted.key)
         wanted = wanted.within(self.caller.partition)
-        opened = self.retrieve.open(wanted)
-        is_cancelled = False
+        opened, is_cancelled = self.retrieve.open(wanted), False
         try:
             total = (await opened.source.describe()).claim.total
             stop = await _bytes_of(opened.source, wanted.stop, total)

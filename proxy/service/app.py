@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,10 @@ from proxy.alternates.offered import Alternates
 from proxy.alternates.renderer import RENDERED, Renderer
 from proxy.alternates.transcoder import Transcoder
 from proxy.cache.memory import MemoryStore
+from proxy.cache.store import Store
+from proxy.cache.tiers import TieredStore
 from proxy.codecs.workers import Workers
+from proxy.fetch.farther import Farther
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
 from proxy.fetch.metadata import Metadata
@@ -40,6 +43,7 @@ from proxy.service.descriptors import admin_connections, files_allowed, most_con
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.origins import TransportOf, origin_of, rust_transport
 from proxy.service.rules import Rules
+from proxy.service.tiers import TiersOf, tiers_of
 from proxy.service.tls import tls_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
@@ -65,6 +69,7 @@ class App:
         settings: Settings,
         transport_of: TransportOf = rust_transport,
         window_of: Callable[[], Window] = Window,
+        tiers_of: TiersOf = tiers_of,
     ) -> None:
         self.telemetry = Telemetry()
         self.settings = settings
@@ -78,7 +83,11 @@ class App:
         limit = memory_limit()
         self.memory_warning = warning(settings, limit)
         """Why `cache.bytes` does not fit the container; None if it does."""
-        store = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
+        memory = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
+        tiers = tiers_of(settings, self.telemetry)
+        self.tiered = TieredStore(memory, tiers, self.telemetry) if tiers else None
+        """The cache with its tiers behind memory; None if there are none."""
+        store: Store = self.tiered or memory
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {
             o.name: origin_of(o, transport_of(o), windows[o.name], self._via, self.telemetry, store.ledger)
@@ -100,6 +109,8 @@ class App:
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
+        if self.tiered is not None:
+            retrieve.farther = Farther(self.tiered, self.fills, self.proofs)
         self._lists = SeriesLists(Metadata(self.origins, store.room), store.ledger)
         at_work = settings.workers
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
@@ -243,7 +254,8 @@ class App:
                 _log.warning(words)
         self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
-            async with self.workers, self._permits.tasks, self.fills.tasks, self.plans.tasks:
+            behind, permits = self.tiered or nullcontext(), self._permits.tasks
+            async with behind, self.workers, permits, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
             self.greeting.cancel()
@@ -266,6 +278,8 @@ class App:
         self.proofs.forget(named.origin, named.study, is_held=bool(named.series))
 
 
-def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:
+def create_app(
+    settings: Settings, window_of: Callable[[], Window] = Window, tiers_of: TiersOf = tiers_of
+) -> App:
     """The service with these settings; it does not run yet."""
-    return App(settings, window_of=window_of)
+    return App(settings, window_of=window_of, tiers_of=tiers_of)

@@ -22,6 +22,8 @@ CACHE = ("hit", "partial", "stale", "miss", "collapsed")
 STAGES = ("first", "completion", "pass")
 PARTS = ("first", "rest")
 OUTSIDE = ("overhead", "filling", "lent", "tables")
+LOOKUPS = ("hit", "miss", "late", "wrong", "failed")
+WRITES = ("stored", "dropped", "failed")
 METHODS = ("tlm", "plt", "walk", "learned", "unknown")
 
 
@@ -153,6 +155,24 @@ class Metrics:
             "Evictions from the cache to free space: a first piece, the rest, or only the finest resolution.",
             ("part",),
         )
+        self.tier_lookups = self._counter(
+            "tier_lookups",
+            "Look-ups in a tier behind memory, for the first bytes or the rest of a frame: hit, miss, late "
+            "(past its time), wrong (not what was written) or failed. All but a hit are misses to a viewer.",
+            ("tier", "part", "outcome"),
+        )
+        self.tier_writes = self._counter(
+            "tier_writes",
+            "Frames for a tier behind memory: stored, failed, or dropped, since too many waited or the frame "
+            "had left memory.",
+            ("tier", "outcome"),
+        )
+        self.tier_bytes = Gauge(
+            "progressive_proxy_tier_bytes",
+            "Bytes of frames in a tier behind memory, first bytes and rests.",
+            ("tier", "part"),
+            registry=self.registry,
+        )
         self.build_info = Gauge(
             "progressive_proxy_build_info",
             "Always 1. The label is the version of the proxy.",
@@ -179,6 +199,14 @@ class Metrics:
             self.first_fetches.labels(method)
         for outcome in CACHE:
             self.served_bytes.labels(outcome)
+
+    def start_tier_at_zero(self, name: str) -> None:
+        """A tier has this name."""
+        for part in PARTS:
+            for outcome in LOOKUPS:
+                self.tier_lookups.labels(name, part, outcome)
+        for outcome in WRITES:
+            self.tier_writes.labels(name, outcome)
 
     def exposition(self) -> tuple[bytes, str]:
         """The text that Prometheus scrapes, and its media type."""

@@ -22,19 +22,18 @@ FIRST = 65536
 """Bytes of a codestream that count as a first picture in the metrics."""
 
 
-def cache_status(outcome: CacheOutcome) -> str:
-    """The value of Cache-Status (RFC 9211).
+def cache_status(outcome: CacheOutcome, tier: str = "") -> str:
+    """The value of Cache-Status (RFC 9211), with the tier that the bytes were brought from.
 
-    >>> cache_status(CacheOutcome.HIT), cache_status(CacheOutcome.COLLAPSED)
-    ('progressive-proxy; hit', 'progressive-proxy; fwd=miss; collapsed')
+    >>> cache_status(CacheOutcome.HIT, "disk"), cache_status(CacheOutcome.COLLAPSED)
+    ('progressive-proxy; hit; detail=disk', 'progressive-proxy; fwd=miss; collapsed')
     """
+    did = f"fwd={outcome}; stored"
     if outcome is CacheOutcome.HIT:
-        return f"{NAME}; hit"
-    return (
-        f"{NAME}; fwd=miss; collapsed"
-        if outcome is CacheOutcome.COLLAPSED
-        else f"{NAME}; fwd={outcome}; stored"
-    )
+        did = f"hit; detail={tier}" if tier else "hit"
+    elif outcome is CacheOutcome.COLLAPSED:
+        did = "fwd=miss; collapsed"
+    return f"{NAME}; {did}"
 
 
 @dataclass(slots=True)
@@ -47,6 +46,8 @@ class DeliveryProgress:
     """The value of the response's Via (RFC 9110 7.6.3)."""
     outcome: CacheOutcome = CacheOutcome.MISS
     """How the cache handled the request."""
+    tier: str = ""
+    """The tier behind memory that the frame was brought from for this request; empty if none."""
     profile: str = ""
     """Name of the profile that was chosen."""
     status: int = 0
@@ -138,7 +139,7 @@ def _cache_headers(progress: DeliveryProgress, *, is_all_here: bool) -> Headers:
     waited = perf_counter() - progress.began
     timing = f"first;dur={waited * 1000:.1f}" + (f", final;dur={waited * 1000:.1f}" if is_all_here else "")
     return [
-        (b"cache-status", cache_status(progress.outcome).encode()),
+        (b"cache-status", cache_status(progress.outcome, progress.tier).encode()),
         (b"server-timing", timing.encode()),
         (b"via", progress.via),
     ]

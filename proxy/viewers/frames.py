@@ -107,9 +107,13 @@ class Frames:
             is_alone=asked.is_alone,
         )
 
-    async def _admitted(self, asked: FrameRequest, *, is_asked_first: bool = False) -> FrameRequest:
+    async def _admitted(
+        self, asked: FrameRequest, progress: DeliveryProgress, *, is_asked_first: bool = False
+    ) -> FrameRequest:
         """The request of a caller who may read now. Raises `OriginError`. See `Permits.admit`."""
         caller = asked.caller
+        if self._retrieve.farther is not None:
+            progress.tier = await self._retrieve.bring(caller, asked.address.key(caller))
         if not caller.identity:
             return asked
         key = asked.address.key(caller)
@@ -128,7 +132,7 @@ class Frames:
         *,
         is_again: bool = False,
     ) -> bool:
-        asked = await self._admitted(asked)
+        asked = await self._admitted(asked, progress)
         wanted = self._wanted(asked, progress)
         try:
             with Place(self._places, asked.caller.person) as place:
@@ -200,9 +204,11 @@ class Frames:
         self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> bool:
         async def wanted(resource: FrameResource) -> Retrieval:
-            return self._wanted(await self._admitted(asked.part(resource)), progress)
+            return self._wanted(await self._admitted(asked.part(resource), progress), progress)
 
-        asked = await self._admitted(asked, is_asked_first=True)  # metadata that is held tells of the list
+        asked = await self._admitted(
+            asked, progress, is_asked_first=True
+        )  # metadata that is held tells of the list
         listed = asked.address.listed
         last = max(listed, key=lambda each: each.frame_number)
         is_there = self._lists.has(asked.part(last).address.key(asked.caller))

@@ -93,6 +93,18 @@ def rows() -> dict[str, list[Panel]]:
             lines("Frame requests", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
             lines("Frames evicted", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
         ],
+        "Tiers behind memory": [
+            lines(
+                "Look-ups",
+                "ops",
+                (rate("tier_lookups_total", "tier, part, outcome"), "{{tier}} {{part}} {{outcome}}"),
+                about="All but a hit are misses to a viewer.",
+            ),
+            lines(
+                "Frames written", "ops", (rate("tier_writes_total", "tier, outcome"), "{{tier}} {{outcome}}")
+            ),
+            lines("Bytes", "bytes", (gauge("tier_bytes", "tier, part"), "{{tier}} {{part}}")),
+        ],
         "Bytes saved": [
             lines("Bytes served and fetched", "Bps", (SERVED, "served"), (FETCHED, "fetched")),
             lines("Bytes served", "Bps", (rate("served_bytes_total", "cache"), "{{cache}}")),

@@ -1,0 +1,93 @@
+"""The interface of a tier: a cache of frames behind memory, slower and larger, which may outlive the process.
+
+A tier keeps the first bytes of a frame apart from the rest, so that they can outlive it. Either part is of
+one version, which the frame's identity names.
+
+A tier may fail at anything, and raises what it likes. Its callers (`proxy.cache.behind`) take any error and
+any look-up that takes too long for a miss, count it, and write a line to the log. No viewer hears of it. In
+return a tier has to keep three promises:
+
+    right       each byte that it returns was put under that very key. If it can't tell, it raises `Wrong`.
+    forgotten   what a scope names is not returned any more once `forget` has returned, also after a restart.
+    off loop    no call holds up the event loop.
+
+Times: a lease is dated by the monotonic clock of this process. A tier keeps the wall clock's time instead,
+and dates the lease anew when it returns the frame (`proxy.cache.record`).
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.frame.frame import Frame
+from proxy.frame.identity import Identity
+from proxy.frame.key import FrameKey
+from proxy.frame.scope import FrameScope
+
+SMALL = 256 * 1024
+"""Bytes up to which a tier keeps a whole frame as one with its first bytes."""
+
+
+class Wrong(Exception):
+    """The bytes that a tier has under a key are not those that were put there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a viewer waits for a tier, in seconds."""
+
+    first: float
+    """For the first bytes of a frame."""
+    piece: float
+    """For each next piece of the rest."""
+
+
+class Tier(Protocol):
+    """A cache of frames behind memory."""
+
+    @property
+    def name(self) -> str:
+        """One word for metrics, the log and `Cache-Status`."""
+
+    @property
+    def budget(self) -> Budget:
+        """How long a look-up may take."""
+
+    async def first(self, key: FrameKey) -> Frame | None:
+        """The first bytes of a frame with its identity, or the whole frame if it is `SMALL`. None is a miss.
+
+        The frame may be stale.
+        """
+
+    def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[bytes]:
+        """Yields the bytes of a frame from `start` to its end in pieces, if they are of this version.
+
+        `version` is vouched for. A tier that has the frame of another version, or only some of it, yields
+        nothing. One that fails in the middle has yielded only right bytes.
+        """
+
+    async def put(self, key: FrameKey, frame: Frame) -> None:
+        """Keeps a frame; only its first piece, if it is not whole.
+
+        A put of the version that it has already costs little: it may bring a new lease, or the rest.
+        """
+
+    async def forget(self, named: FrameScope) -> None:
+        """Drops all frames of a scope. It may drop more."""
+
+    async def aclose(self) -> None:
+        """Ends; what was put stays."""
+
+
+def is_same(one: Identity, other: Identity) -> bool:
+    """True if two identities name the same version for certain, so that bytes of both may be joined."""
+    return one.is_vouched and other.is_vouched and _name(one) == _name(other)
+
+
+def is_other(one: Identity, other: Identity) -> bool:
+    """True if two identities name different versions for certain."""
+    return one.is_vouched and other.is_vouched and _name(one) != _name(other)
+
+
+def _name(identity: Identity) -> tuple[str, int]:
+    return identity.digest, identity.claim.total

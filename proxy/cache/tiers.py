@@ -1,0 +1,152 @@
+"""The cache with tiers behind memory, asked from near to far.
+
+Everybody reads from memory. A frame that only a tier has is brought into memory first, and from then on it is
+a held frame like any other. A frame that is put into memory goes to all tiers in the background. A frame that
+is dropped, because it is wrong or not allowed any more, is dropped from all tiers. A frame that memory evicts
+stays in them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from proxy.cache.behind import Behind
+from proxy.cache.kept import Ledger
+from proxy.cache.memory import MemoryStore
+from proxy.cache.room import Room
+from proxy.cache.tier import Tier, is_other
+from proxy.frame.frame import Frame
+from proxy.frame.identity import Identity
+from proxy.frame.key import FrameKey
+from proxy.frame.scope import FrameScope, scope_of
+from proxy.telemetry.telemetry import Telemetry
+
+FINISHED_WITHIN = 5.0
+"""Seconds that the end of the service waits for frames that are still to be written."""
+
+
+class TieredStore:
+    """A store with tiers behind it. `bring` has to run before `get` can find what only a tier has."""
+
+    def __init__(self, memory: MemoryStore, tiers: Sequence[Tier], telemetry: Telemetry) -> None:
+        """`tiers` are from near to far."""
+        self._memory = memory
+        self._tiers = tuple(Behind(tier, memory.held, telemetry) for tier in tiers)
+        self._looking: dict[FrameKey, asyncio.Task[str]] = {}
+        self._writing: list[asyncio.Task[None]] = []
+
+    @property
+    def room(self) -> Room:
+        """That of memory."""
+        return self._memory.room
+
+    @property
+    def ledger(self) -> Ledger:
+        """That of memory."""
+        return self._memory.ledger
+
+    def get(self, key: FrameKey) -> Frame | None:
+        """The fresh frame that memory has."""
+        return self._memory.get(key)
+
+    def stale(self, key: FrameKey) -> Frame | None:
+        """The stale frame that memory has."""
+        return self._memory.stale(key)
+
+    def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
+        """Puts a frame into memory, and in the background into the tiers, if its version is vouched for.
+
+        If the tiers may not keep it, or if it replaces another version, they drop what they have.
+        """
+        before = self._memory.held(key)
+        self._memory.put(key, frame, caller)
+        may_be_kept = self._memory.may_keep(key, frame)
+        if not may_be_kept or (before is not None and is_other(before.identity, frame.identity)):
+            self._drop_behind(scope_of(key))
+        if may_be_kept and frame.identity.is_vouched:
+            for tier in self._tiers:
+                tier.put(key)
+
+    def drop(self, key: FrameKey) -> None:
+        """Drops a frame everywhere."""
+        self._memory.drop(key)
+        self._drop_behind(scope_of(key))
+
+    def forget(self, named: FrameScope) -> None:
+        """Drops all frames of a scope everywhere."""
+        self._memory.forget(named)
+        self._drop_behind(named)
+
+    def _drop_behind(self, named: FrameScope) -> None:
+        for key in [key for key in self._looking if named.has(key)]:
+            del self._looking[key]
+        for tier in self._tiers:
+            tier.forget(named)
+
+    def may_bring(self, key: FrameKey) -> bool:
+        """True if memory has nothing of a frame, and a tier may have some of it."""
+        return self._memory.held(key) is None and any(tier.may_have(key) for tier in self._tiers)
+
+    async def bring(self, key: FrameKey, caller: bytes, is_free: Callable[[], bool]) -> str:
+        """Brings what the nearest tier has of a frame into memory. Returns the tier's name; empty if none.
+
+        It is charged to the caller. All who ask at once share one look-up. If memory has the frame by then,
+        or if it `is_free` no longer, nothing is brought.
+        """
+        looking = self._looking.get(key)
+        if looking is None:
+            looking = self._looking[key] = asyncio.create_task(self._look(key, caller, is_free))
+        return await asyncio.shield(looking)
+
+    async def _look(self, key: FrameKey, caller: bytes, is_free: Callable[[], bool]) -> str:
+        this = asyncio.current_task()
+        try:
+            for number, tier in enumerate(self._tiers):
+                frame = await tier.first(key)
+                if self._looking.get(key) is not this:  # it was forgotten meanwhile
+                    return ""
+                if frame is not None:
+                    is_brought = is_free() and self._memory.held(key) is None
+                    return tier.name if is_brought and self._take(key, frame, caller, number) else ""
+            return ""
+        finally:
+            if self._looking.get(key) is this:
+                del self._looking[key]
+
+    def _take(self, key: FrameKey, frame: Frame, caller: bytes, number: int) -> bool:
+        """Puts a frame of a tier into memory, and in the background into the nearer tiers."""
+        self._memory.put(key, frame, caller)
+        for nearer in self._tiers[:number]:
+            nearer.put(key)
+        return self._memory.held(key) is not None
+
+    async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[tuple[str, bytes]]:
+        """Yields the bytes of a frame from `start` on, as far as tiers have them, with each tier's name."""
+        for tier in self._tiers:
+            async for piece in tier.rest(key, version, start):
+                start += len(piece)
+                yield tier.name, piece
+            if start >= version.claim.total:
+                return
+
+    async def settled(self) -> None:
+        """Returns when the tiers have nothing left to write or to forget."""
+        for tier in self._tiers:
+            await tier.settled()
+
+    async def __aenter__(self) -> Self:
+        self._writing = [asyncio.create_task(tier.run()) for tier in self._tiers]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        settling = asyncio.create_task(self.settled())
+        await asyncio.wait([settling], timeout=FINISHED_WITHIN)
+        tasks: list[asyncio.Task[Any]] = [settling, *self._writing, *self._looking.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for tier in self._tiers:
+            await tier.aclose()

@@ -1,0 +1,81 @@
+"""Frames from tiers behind memory (`proxy.cache.tiers`), for viewers and for fills.
+
+A frame that only a tier has is brought into memory before it is known whether the caller may read it. Then
+it is held, so the caller needs a proof like for any held frame (`proxy.fetch.permits`). It may be the copy of
+any caller, so a caller who was the only reader of the study so far counts as one of several.
+
+A fill that begins with held bytes takes what follows from a tier, as far as a tier has that very version, and
+goes on at the origin from there.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+
+from proxy.access.caller import Caller
+from proxy.access.proofs import Proofs
+from proxy.cache.tiers import TieredStore
+from proxy.fetch.fill import Fill
+from proxy.fetch.fills import Fills
+from proxy.frame.key import FrameKey
+from proxy.wire.ranges import Span
+
+
+class Farther:
+    """The tiers, as requests and fills use them."""
+
+    def __init__(self, store: TieredStore, fills: Fills, proofs: Proofs) -> None:
+        self._store = store
+        self._fills = fills
+        self._proofs = proofs
+        fills.next_span = self.next_span
+
+    async def bring(self, caller: Caller, key: FrameKey) -> str:
+        """Brings a frame into memory, if only a tier has it. Returns the name of the tier, empty if none."""
+        study, partition = key.resource.study, key.partition
+        if caller.identity and (yes := self._proofs.yes((caller.identity, key.origin, study))) is not None:
+            key = replace(key, partition=yes.partition)  # what `Permits.admit` will say
+        return await self.bring_as(caller.person or partition, key)
+
+    async def bring_as(self, person: bytes, key: FrameKey) -> str:
+        """The same for a key that may be read already; the frame is charged to a person."""
+        if not self._is_free(key) or not self._store.may_bring(key):
+            return ""
+        tier = await self._store.bring(key, person, lambda: self._is_free(key))
+        if tier:
+            self._proofs.note_others(key.origin, key.resource.study)
+        return tier
+
+    def _is_free(self, key: FrameKey) -> bool:
+        return self._fills.get(key) is None
+
+    async def next_span(self, fill: Fill) -> Span | None:
+        """The next span that a fill has to fetch; the bytes that a tier has are in by then."""
+        while (span := await fill.next_span()) is not None:
+            left = await self._without_held(fill, span)
+            if left is not None:
+                return left
+        return None
+
+    async def _without_held(self, fill: Fill, span: Span) -> Span | None:
+        """The part of a span that no tier has; None if nothing of it is left."""
+        version = fill.seam.held
+        if version is None or not version.is_vouched or fill.size < span.start:
+            return span
+        stop = version.claim.total if span.stop is None else span.stop
+        if await self._take(fill, self._store.rest(fill.order.key, version, fill.size), stop):
+            return None
+        if span.start == 0:  # the whole frame anew, whose bytes up to here are compared
+            fill.seam.begun_at = fill.size
+            return span
+        return Span(fill.size, span.stop)
+
+    async def _take(self, fill: Fill, pieces: AsyncIterator[tuple[str, bytes]], stop: int) -> bool:
+        """Takes pieces up to `stop`. Returns True if the fill needs no more of them."""
+        async with aclosing(pieces) as pieces:  # type: ignore[type-var]
+            async for _, piece in pieces:
+                fill.extend(piece[: stop - fill.size])
+                fill.count_for_plan(fill.size)  # they cost the origin nothing
+                if fill.size >= stop or fill.breaks_off(stop):
+                    return True
+        return False
