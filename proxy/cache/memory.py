@@ -108,8 +108,8 @@ class MemoryStore:
         """The bytes of tables, which count too."""
         self._shares = Shares(budget, self.ledger)
         parts = {
-            "first": self._first_bytes,
-            "rest": self._rest_bytes,
+            "first": lambda: _bytes_in(self._firsts),
+            "rest": lambda: _bytes_in(self._rests),
             "overhead": self._overhead_bytes,
             "filling": lambda: self.room.filling,
             "lent": lambda: self.room.lent,
@@ -199,13 +199,13 @@ class MemoryStore:
     def size(self) -> int:
         """Bytes held in both parts. Expired frames count until room is short or the bytes are asked for."""
         self._drop_expired()
-        return self._first_bytes() + self._rest_bytes()
+        return _bytes_in(self._firsts) + _bytes_in(self._rests)
 
     @property
     def counted(self) -> int:
         """All bytes that count against the budget."""
         outside = self.room.filling + self.room.lent + self.ledger.size
-        return self._first_bytes() + self._rest_bytes() + self._overhead_bytes() + outside
+        return _bytes_in(self._firsts) + _bytes_in(self._rests) + self._overhead_bytes() + outside
 
     def _make_room(self, wanted: int = 0) -> None:
         if self.counted + wanted + STRETCH <= self._budget:
@@ -282,17 +282,11 @@ class MemoryStore:
 
     def _fixed(self) -> int:
         """Bytes that fills do not displace: overhead, tables, and the share of first pieces."""
-        firsts = min(self._first_bytes(), self._first_budget)
+        firsts = min(_bytes_in(self._firsts), self._first_budget)
         return firsts + self._overhead_bytes() + self.ledger.size
 
     def _overhead_bytes(self) -> int:
         return self._overhead * Cache.__len__(self._firsts)
-
-    def _first_bytes(self) -> int:
-        return _bytes_in(self._firsts)
-
-    def _rest_bytes(self) -> int:
-        return _bytes_in(self._rests)
 
     def _drop_expired(self) -> None:
         for key, kept in self._firsts.expire():
