@@ -5,9 +5,7 @@ once more. By then a fill is fetching the new version. It does so only for reque
 asks for a later range has the first bytes of the old version, and must not get the rest of the new one.
 """
 
-import logging
 from dataclasses import replace
-from functools import cache
 
 from starlette.types import Receive, Send
 
@@ -23,6 +21,7 @@ from proxy.prefetch.plans import Plans
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.delivery import DeliveryProgress, send_frame, until_gone
 from proxy.viewers.otherwise import NoRange, NotNamed, NotShared, Otherwise
+from proxy.viewers.outcomes import Outcomes
 from proxy.viewers.places import Place, Places
 from proxy.viewers.request import FrameRequest
 from proxy.viewers.response import Conditions, compose
@@ -33,8 +32,6 @@ from proxy.wire.resource import FrameResource
 
 AT_ONCE = 1024 * 1024
 """Bytes in the cache that are sent without checking if the viewer has left."""
-
-_log = logging.getLogger(__name__)
 
 
 class Frames:
@@ -61,13 +58,9 @@ class Frames:
         self._alternates = alternates
         self._permits = permits
         self._places = places
-        metrics = telemetry.metrics
-        self._cut = metrics.cut_answers.labels("viewer_left")
-        self._answers, self._served = cache(metrics.frame_answers.labels), cache(metrics.served_bytes.labels)
-        self._first_delivery = cache(metrics.first_delivery.labels)
-        self._final_delivery = cache(metrics.final_delivery.labels)
+        self._cut = telemetry.metrics.cut_answers.labels("viewer_left")
         self._pause = pause
-        self._log_uids = log_uids
+        self._outcomes = Outcomes(telemetry, log_uids=log_uids)
         self._writes = Writes()
 
     async def answer(
@@ -243,35 +236,8 @@ class Frames:
             await send_frame(send, composed, source, progress, self._pause)
 
     def _record(self, asked: FrameRequest, progress: DeliveryProgress, status: int, why: str) -> None:
-        """Counts and logs the outcome of a request."""
-        outcome = str(progress.outcome)
-        self._answers(str(status), outcome).inc()
-        self._served(outcome).inc(progress.sent)
-        if progress.first is not None:
-            self._first_delivery(progress.profile, outcome).observe(progress.first)
-        if progress.final is not None:
-            self._final_delivery(progress.profile, outcome).observe(progress.final)
-        if not _log.isEnabledFor(logging.INFO):
-            return
-        fields: dict[str, object] = {
-            "origin": asked.caller.origin,
-            "profile": progress.profile,
-            "status": status,
-            "cache": outcome,
-            "bytes": progress.sent,
-            "first_ms": _milliseconds(progress.first),
-            "final_ms": _milliseconds(progress.final),
-        }
-        if why:
-            fields["why"] = why
-        fields |= {name: value for name, value in asked.caller.trace if name == "traceparent"}
-        if self._log_uids:
-            fields["resource"] = asked.address.resource.path
-        _log.info("frame", extra=fields)
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 1)
+        caller = asked.caller
+        self._outcomes.note(caller.origin, asked.address.resource, caller.trace, progress, status, why)
 
 
 def _stop(conditions: Conditions) -> int | None:
