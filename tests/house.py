@@ -36,14 +36,15 @@ class SlowLine(Window):
 
 
 class Door:
-    """Counts the requests in progress."""
+    """Counts the requests that reach the app, and those in progress."""
 
     def __init__(self, app: App) -> None:
-        self.inside = 0
+        self.inside = self.entered = 0
         self._app = app.viewers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.inside += 1
+        self.entered += 1
         try:
             await self._app(scope, receive, send)
         finally:
@@ -152,7 +153,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     stop = asyncio.Event()
     door = Door(app)
     listeners = (
-        Listener(door, sockets[0], grace, app.rules, app.tls, app.connections),
+        Listener(door, sockets[0], grace, app.rules, app.tls, app.connections, app.repeats),
         Listener(app.admin, sockets[1], grace, app.admin_rules, app.admin_tls, app.admin_connections),
     )
     async with app.running(), asyncio.TaskGroup() as group:

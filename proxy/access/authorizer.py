@@ -115,11 +115,20 @@ class Authorizer:
         if asked.method not in READING:
             no = await self._answer(headers())
         else:
-            what = f"{origin}\n{asked.method}\n{asked.scope}".encode("utf-8", "surrogateescape")
-            no = await self._kept((who, sha256(what).digest()), headers)
+            no = await self._kept(_name(who, origin, asked), headers)
         if no is not None:
             words = "the authorizer does not let this caller in"
             raise CallerRefused(words, no.status, no.challenge, no.location)
+
+    def lets_in(self, who: bytes, origin: str, asked: Asked) -> Callable[[], bool]:
+        """A function that tells if a yes for the same counts now, and is not due to be renewed."""
+        name = _name(who, origin, asked)
+
+        def is_let_in() -> bool:
+            yes = self._yes.get(name)
+            return yes is not None and self._clock() < yes.renewed_from
+
+        return is_let_in
 
     async def _kept(self, name: _Name, headers: Callable[[], Pairs]) -> _No | None:
         yes, now = self._yes.get(name), self._clock()
@@ -183,6 +192,11 @@ class Authorizer:
         """Ends the questions under way."""
         for task in self._asking.values():
             task.cancel()
+
+
+def _name(who: bytes, origin: str, asked: Asked) -> _Name:
+    what = f"{origin}\n{asked.method}\n{asked.scope}".encode("utf-8", "surrogateescape")
+    return who, sha256(what).digest()
 
 
 def _bound(kept: dict[_Name, Any]) -> None:

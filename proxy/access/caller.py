@@ -18,7 +18,8 @@ to the origin, so what it sent to one of them it sent to all (RFC 9111).
 import hmac
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from math import inf
 from types import MappingProxyType
@@ -75,6 +76,10 @@ class Forward:
         return value if self.cookies is None else named(value, self.cookies) or None
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The sender of a request to an origin. `Access.admit` makes it, once for each request."""
@@ -95,6 +100,8 @@ class Caller:
     """Name for bookkeeping, which proves nothing; empty for callers without a credential."""
     until: float = inf
     """Unix time from which a verified token has expired; a plan may outlive it."""
+    is_let_in: Callable[[], bool] = field(default=_always, compare=False)
+    """True if the caller would be let in again now; False if somebody would be asked. It asks nobody."""
 
 
 def is_preflight(method: str, headers: Iterable[tuple[str, str]]) -> bool:
@@ -130,6 +137,10 @@ class TokenVerifier(Protocol):
 
         Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
         """
+        ...
+
+    def is_valid(self, name: bytes) -> bool:
+        """True if `bearer` would find a valid token without waiting or asking."""
         ...
 
 
@@ -170,13 +181,19 @@ class Access:
 
         Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
         """
-        forward, trace = self._forward[origin], trace_of(headers)
+        trace = trace_of(headers)
         shown = tuple([pair for pair in headers if pair[0] in CREDENTIALS])
         # A frame is asked for with exactly what the caller is known by. So a yes of the origin never depends
         # on a cookie that another caller with the same identity may lack.
         counted = self._counted(shown)
-        bearer = await self._let_in(origin, asked, headers, counted) if self._is_guarded else NOBODY
-        verified = self._digest(bearer.claims)
+        if not self._is_guarded:
+            return self._caller(origin, trace, shown, counted, NOBODY)
+        bearer = await self._let_in(origin, asked, headers, counted)
+        caller = self._caller(origin, trace, shown, counted, bearer)
+        return replace(caller, is_let_in=self._lets_in(origin, asked, shown, counted, bearer))
+
+    def _caller(self, origin: str, trace: Pairs, shown: Pairs, counted: Pairs, bearer: Bearer) -> Caller:
+        forward, verified = self._forward[origin], self._digest(bearer.claims)
         name = self._name(counted, verified)
         person = verified or self._person(name, counted)
         if forward.is_own:
@@ -221,6 +238,19 @@ class Access:
             host = next((value for name, value in headers if name == "host"), "")
             await self._authorizer.admit(who, origin, asked, counted, host)
         return bearer
+
+    def _lets_in(
+        self, origin: str, asked: Asked, shown: Pairs, counted: Pairs, bearer: Bearer
+    ) -> Callable[[], bool]:
+        """`Caller.is_let_in` of a caller that was let in just now; it holds no credential."""
+        checks: list[Callable[[], bool]] = []
+        if self._verifier is not None:
+            token = tuple(pair for pair in shown if pair[0] == "authorization")
+            checks.append(partial(self._verifier.is_valid, self._digest(token)))
+        if self._authorizer is not None:
+            who = self._name(counted, self._digest(bearer.claims))
+            checks.append(self._authorizer.lets_in(who, origin, asked))
+        return lambda: all(check() for check in checks)
 
     async def _bearer(self, headers: Iterable[tuple[str, str]]) -> Bearer:
         if self._verifier is None:

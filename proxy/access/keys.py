@@ -66,6 +66,11 @@ class KeySource(Protocol):
         """The known keys, without waiting for the issuer."""
         ...
 
+    @property
+    def known(self) -> KeySet | None:
+        """The known keys; None if it is time to see if they have changed."""
+        ...
+
     async def after(self, known: KeySet) -> KeySet:
         """Keys that may be newer than the known ones. Raises `AuthorityFailed`, `AuthorityTimeout`."""
         ...
@@ -103,12 +108,20 @@ def _sent(content: bytes) -> KeySet:
 class FileKeys:
     """Keys in a file, which is read again when it changes."""
 
-    def __init__(self, current: Callable[[], Awaitable[KeySet]]) -> None:
+    def __init__(
+        self, current: Callable[[], Awaitable[KeySet]], known: Callable[[], KeySet | None] = lambda: None
+    ) -> None:
         self._current = current
+        self._known = known
 
     async def current(self) -> KeySet:
         """The keys in the file."""
         return await self._current()
+
+    @property
+    def known(self) -> KeySet | None:
+        """The keys in the file, if it was looked at a moment ago."""
+        return self._known()
 
     async def after(self, known: KeySet) -> KeySet:
         """The keys in the file; a change is seen within seconds."""
@@ -135,6 +148,11 @@ class PublishedKeys:
         if self._clock() >= self._due:
             self._begin()
         return self._held
+
+    @property
+    def known(self) -> KeySet | None:
+        """The known keys, if they are not old."""
+        return self._held if self._clock() < self._due else None
 
     async def after(self, known: KeySet) -> KeySet:
         """Keys that may be newer; waits for the issuer if it was not asked a moment ago."""

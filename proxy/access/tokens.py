@@ -99,6 +99,11 @@ class Verifier(TokenVerifier):
             raise _refused(jwt.ExpiredSignatureError())
         return bearer
 
+    def is_valid(self, name: bytes) -> bool:
+        """True if the token of this name is remembered as valid, and the keys need not be looked at."""
+        bearer, verified_with = self._verified.get(name, (None, None))
+        return bearer is not None and verified_with is self._keys.known and self._clock() < bearer.until
+
     async def _verify(self, credentials: Pairs, keys: KeySet) -> tuple[Bearer, KeySet]:
         if not any(name == "authorization" for name, _ in credentials):
             raise CallerRefused("a token is required", 401, "Bearer")  # RFC 6750 3.1: without an error

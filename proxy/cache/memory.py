@@ -142,8 +142,14 @@ class MemoryStore:
         return self._with_times(frame, now, is_shared=not key.partition).expires > now
 
     def _kept(self, key: FrameKey) -> _Kept | None:
-        first = self._firsts.get(key)
-        return None if first is None else self._rests.get(key, first)
+        try:
+            first = self._firsts[key]
+        except KeyError:
+            return None
+        try:
+            return self._rests[key]
+        except KeyError:
+            return first
 
     def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
         """Keeps a frame until its lease ends. If the whole does not fit, only its first piece is kept.

@@ -69,6 +69,19 @@ class Permits:
         """True if a caller may read what is held of a study, as far as is known now."""
         return not caller.identity or self.proofs.yes((caller.identity, caller.origin, study)) is not None
 
+    def may_read_on(self, identity: bytes, key: FrameKey) -> bool:
+        """True if a caller of this identity may read a frame now, and nobody is due to be asked about it."""
+        if not identity:
+            return True
+        name = identity, key.origin, key.resource.study
+        yes = self.proofs.yes(name)
+        return (
+            yes is not None
+            and yes.partition == key.partition
+            and not self.proofs.is_due(yes)
+            and self.proofs.may_read_others(name, yes)
+        )
+
     async def admit(
         self,
         caller: Caller,

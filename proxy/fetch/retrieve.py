@@ -149,6 +149,10 @@ class Retrieve:
 
         return Reading(source, outcome, leave, opened, is_read=opened.view(wanted.stop, wanted.asked.person))
 
+    def held(self, key: FrameKey) -> Frame | None:
+        """The fresh frame or its prefix, unless a fill of it is under way. It counts as used."""
+        return self._store.get(key) if self._fills.get(key) is None else None
+
     def _open(self, wanted: Retrieval, wait: Callable[[], None]) -> tuple[Frame | Fill, CacheOutcome]:
         if wanted.is_alone:
             wait()

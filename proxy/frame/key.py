@@ -1,6 +1,6 @@
 """Keys under which the proxy keeps frames and series."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from proxy.wire.picture import Picture
 from proxy.wire.resource import FrameResource
@@ -20,9 +20,11 @@ class SeriesKey:
     """SeriesInstanceUID."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameKey:
     """The key of a frame, an alternate or a rendered picture, for one partition of callers.
+
+    A request looks up a dozen tables by it, so its parts are one tuple, which is hashed and compared at once.
 
     >>> FrameKey("pacs", b"", FrameResource("1", "2", "3", 4), "x=1", "/jls/").path
     'studies/1/series/2/instances/3/jls/4?x=1'
@@ -40,6 +42,22 @@ class FrameKey:
     """Path segment of an alternate, such as `/jls/`. Empty for the frame itself."""
     picture: Picture | None = None
     """Parameters of a rendered picture. None for a frame or an alternate."""
+    _parts: tuple[object, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Collects the parts."""
+        of = self.resource
+        frame = of.study, of.series, of.instance, of.frame_number
+        parts = *frame, self.origin, self.partition, self.query, self.frames_path, self.picture
+        object.__setattr__(self, "_parts", parts)
+
+    def __hash__(self) -> int:
+        """That of the parts."""
+        return hash(self._parts)
+
+    def __eq__(self, other: object) -> bool:
+        """True if all parts are equal."""
+        return isinstance(other, FrameKey) and self._parts == other._parts
 
     @property
     def path(self) -> str:

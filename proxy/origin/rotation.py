@@ -94,6 +94,10 @@ class Rotating(Generic[Value]):
             await asyncio.to_thread(self._look)
         return self._held.value
 
+    def known(self) -> Value | None:
+        """The value; None if its mark is to be checked."""
+        return self._held.value if monotonic() < self._look_at else None
+
     async def after(self, refused: Value) -> Value:
         """Returns a value that may be newer than `refused`. Reads it now, unless a caller has done so."""
         if self._held.value == refused:

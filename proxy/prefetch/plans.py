@@ -22,6 +22,7 @@ from proxy.fetch.tasks import Tasks
 from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.plan.choice import CurrentChoice
+from proxy.plan.profile import Prefetch
 from proxy.prefetch.places import PlanPlaces
 from proxy.prefetch.run import Run, State
 from proxy.telemetry.telemetry import Telemetry
@@ -168,6 +169,21 @@ class Plans:
             # The viewer is back from a newer series that evicted this one, or the maker may read no longer.
             del self._set_off[series]
         self.set_off(series, caller, profile, key.resource)
+
+    def viewed_again(self, key: FrameKey, profile: str) -> bool:
+        """Records a request for a frame that is held. Returns False instead if it may move a plan."""
+        prefetch = self.chosen.now.profile(profile).prefetch
+        if prefetch.trigger != "none" and not key.query and self._may_move(key.series, prefetch):
+            return False
+        self._count_used(key)
+        return True
+
+    def _may_move(self, series: SeriesKey, prefetch: Prefetch) -> bool:
+        """True if a request for a frame of a series that is held may start a plan, or move one."""
+        if series not in self._set_off:
+            return prefetch.trigger == "first-frame"
+        run = self._set_off[series]
+        return prefetch.window is not None or (run is not None and run.is_refused)
 
     def metadata_read(self, key: SeriesKey, caller: Caller) -> None:
         """Records that a viewer read a series' metadata, and starts its plan if the profile says so."""

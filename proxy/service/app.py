@@ -138,6 +138,7 @@ class App:
             permits,
             self.places,
             self.telemetry,
+            store.ledger,
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
         )
@@ -170,6 +171,8 @@ class App:
         self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock, self.operators)
         cors = settings.cors
         is_on = self._audit.is_on
+        self.repeats = None if is_on else frames.repeats
+        """Responses that viewers may get again without the app; None if each is audited."""
         self.viewers = shared(
             Audited(viewers, self._audit, self.access, self.origins, default) if is_on else viewers,
             cors.origins,

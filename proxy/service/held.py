@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from proxy.errors import ProxyError
@@ -25,6 +25,9 @@ LINGER = 2.0
 
 class HeldConnection(HttpToolsProtocol):
     """uvicorn's protocol, which tells the connection's place when it is idle."""
+
+    cycle_type: type[RequestResponseCycle] = RequestResponseCycle
+    """The class of a request and its answer."""
 
     def __init__(
         self,

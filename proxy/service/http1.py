@@ -168,7 +168,7 @@ class Http1(HeldConnection):
         super().on_headers_complete()
         earlier = self.cycle
         app: Any = until_closed(self) if is_old else self.app
-        self.cycle = RequestResponseCycle(
+        self.cycle = self.cycle_type(
             scope=scope,
             transport=self.transport,
             flow=self.flow,

@@ -18,8 +18,10 @@ import uvicorn
 from proxy.origin.rotation import Rotating
 from proxy.service.accepting import Accepting, Handshake
 from proxy.service.connections import Connections, Place
+from proxy.service.exact import Exact
 from proxy.service.http1 import Http1
 from proxy.service.rules import Rules
+from proxy.viewers.repeats import Repeats
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection of a viewer is kept."""
@@ -36,10 +38,13 @@ class Listener(uvicorn.Server):
         rules: Rules = Rules(),  # noqa: B008  # a frozen value
         tls: Rotating[ssl.SSLContext] | None = None,
         connections: Connections | None = None,
+        repeats: Repeats | None = None,
     ) -> None:
+        """With `repeats`, answers to requests that are repeated do not go through the app."""
+        protocol = partial(Http1, rules) if repeats is None else partial(Exact, repeats, rules)
         config = uvicorn.Config(
             app,
-            http=partial(Http1, rules),  # type: ignore[arg-type]  # it is only called
+            http=protocol,  # type: ignore[arg-type]  # it is only called
             ws="none",
             lifespan="off",
             access_log=False,

@@ -34,4 +34,5 @@ def _keys_in(path: Path) -> KeySource:
         except ValueError as error:
             raise ConfigurationError(f"access.jwt.jwks_file: {path}: {error}") from error
 
-    return FileKeys(Rotating(Files((path,), made)).current)
+    rotating = Rotating(Files((path,), made))
+    return FileKeys(rotating.current, rotating.known)

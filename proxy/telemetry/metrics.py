@@ -15,10 +15,10 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-_DELIVERY = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+from proxy.telemetry.deliveries import Deliveries
+
 _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 
-CACHE = ("hit", "partial", "stale", "miss", "collapsed")
 STAGES = ("first", "completion", "pass")
 PARTS = ("first", "rest")
 OUTSIDE = ("overhead", "filling", "lent", "tables")
@@ -32,21 +32,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.first_delivery = self._histogram(
-            "first_delivery_seconds",
-            "Seconds from a viewer's request for a frame until the proxy wrote the first bytes.",
-            ("profile", "cache"),
-            _DELIVERY,
-        )
-        self.final_delivery = self._histogram(
-            "final_delivery_seconds",
-            "Seconds from a viewer's request for a frame until the proxy wrote the last byte.",
-            ("profile", "cache"),
-            _DELIVERY,
-        )
-        self.frame_answers = self._counter(
-            "frame_answers", "Responses to viewers' requests for a frame.", ("status", "cache")
-        )
+        self.deliveries = Deliveries("progressive_proxy_")
+        """Responses to viewers' requests for a frame, with their bytes and times."""
+        self.registry.register(self.deliveries)
         self.cut_answers = self._counter(
             "cut_answers", "Responses to viewers that ended before their last byte.", ("reason",)
         )
@@ -62,7 +50,6 @@ class Metrics:
             "new connection while this one had no request (room).",
             ("reason",),
         )
-        self.served_bytes = self._counter("served_bytes", "Bytes of frames sent to viewers.", ("cache",))
         self.origin_requests = self._counter(
             "origin_requests", "Requests to an origin.", ("origin", "stage", "outcome")
         )
@@ -197,8 +184,6 @@ class Metrics:
             self.cache_evictions.labels(part)
         for method in METHODS:
             self.first_fetches.labels(method)
-        for outcome in CACHE:
-            self.served_bytes.labels(outcome)
 
     def start_tier_at_zero(self, name: str) -> None:
         """A tier has this name."""

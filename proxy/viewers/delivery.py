@@ -18,6 +18,8 @@ from proxy.wire.media import Envelope
 from proxy.wire.resource import FrameResource
 
 NAME = "progressive-proxy"
+REPEAT = "repeat"
+"""The key of a `Repeat` in the message that begins a response (`proxy.viewers.repeats`)."""
 FIRST = 65536
 """Bytes of a codestream that count as a first picture in the metrics."""
 
@@ -72,7 +74,12 @@ class DeliveryProgress:
 
 
 async def send_frame(
-    send: Send, composed: ResponseHead, source: FrameSource, progress: DeliveryProgress, pause: float
+    send: Send,
+    composed: ResponseHead,
+    source: FrameSource,
+    progress: DeliveryProgress,
+    pause: float,
+    repeat: object = None,
 ) -> None:
     """Sends a response as its bytes arrive. Raises the error that ended the source.
 
@@ -86,7 +93,8 @@ async def send_frame(
     is_all_here = composed.is_final and source.size >= stop
     headers = [*composed.headers, *_cache_headers(progress, is_all_here=is_all_here)]
     progress.has_started, progress.status = True, composed.status
-    await send({"type": "http.response.start", "status": composed.status, "headers": headers})
+    begin = {"type": "http.response.start", "status": composed.status, "headers": headers}
+    await send(begin if repeat is None else {**begin, REPEAT: repeat})
     if composed.before:
         await send(_body(composed.before, is_last=False))
     for step in steps:

@@ -5,27 +5,28 @@ once more. By then a fill is fetching the new version. It does so only for reque
 asks for a later range has the first bytes of the old version, and must not get the rest of the new one.
 """
 
-import logging
 from dataclasses import replace
-from functools import cache
 
 from starlette.types import Receive, Send
 
 from proxy.alternates.offered import Alternates
 from proxy.alternates.request import retrieval_of
+from proxy.cache.kept import Ledger
 from proxy.errors import CodestreamError, OriginMismatch, OriginRefused, ProxyError
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
-from proxy.fetch.source import CacheOutcome, FrameSource, reduced
+from proxy.fetch.source import CacheOutcome, FrameSource, HeldFrame, reduced
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.delivery import DeliveryProgress, send_frame, until_gone
 from proxy.viewers.otherwise import NoRange, NotNamed, NotShared, Otherwise
+from proxy.viewers.outcomes import Outcomes
 from proxy.viewers.places import Place, Places
+from proxy.viewers.repeats import Repeat, Repeats, repeat_of
 from proxy.viewers.request import FrameRequest
-from proxy.viewers.response import Conditions, compose
+from proxy.viewers.response import Conditions, ResponseHead, compose
 from proxy.viewers.several import send_several
 from proxy.viewers.writes import Writes
 from proxy.wire.problem import status_of
@@ -33,8 +34,6 @@ from proxy.wire.resource import FrameResource
 
 AT_ONCE = 1024 * 1024
 """Bytes in the cache that are sent without checking if the viewer has left."""
-
-_log = logging.getLogger(__name__)
 
 
 class Frames:
@@ -50,6 +49,7 @@ class Frames:
         permits: Permits,
         places: Places,
         telemetry: Telemetry,
+        ledger: Ledger,
         *,
         pause: float,
         log_uids: bool,
@@ -61,14 +61,12 @@ class Frames:
         self._alternates = alternates
         self._permits = permits
         self._places = places
-        metrics = telemetry.metrics
-        self._cut = metrics.cut_answers.labels("viewer_left")
-        self._answers, self._served = cache(metrics.frame_answers.labels), cache(metrics.served_bytes.labels)
-        self._first_delivery = cache(metrics.first_delivery.labels)
-        self._final_delivery = cache(metrics.final_delivery.labels)
+        self._cut = telemetry.metrics.cut_answers.labels("viewer_left")
         self._pause = pause
-        self._log_uids = log_uids
+        self._outcomes = Outcomes(telemetry, log_uids=log_uids)
         self._writes = Writes()
+        self.repeats = Repeats(retrieve, permits, chosen, plans, self._writes, self._outcomes, ledger)
+        """The responses that may be sent again."""
 
     async def answer(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
@@ -174,7 +172,7 @@ class Frames:
         is_hit = reading.outcome is CacheOutcome.HIT
         is_at_once = is_hit and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE
         try:
-            if is_hit and not is_at_once and reading.source.size > AT_ONCE:
+            if is_hit and not _is_small(wanted, reading):
                 place.send()
             if self._permits.knows(asked.caller, wanted.key.resource.study):
                 self._view(asked, wanted, progress)
@@ -245,39 +243,35 @@ class Frames:
         elif asked.not_reduced:
             why = (b"not-reduced", asked.not_reduced.encode("ascii", "replace"))
             composed = replace(composed, headers=[*composed.headers, why])
+        repeat = self._repeat(asked, wanted, reading, progress, composed)
         with source.sending(composed.span.start, composed.stop):
-            await send_frame(send, composed, source, progress, self._pause)
+            await send_frame(send, composed, source, progress, self._pause, repeat)
+
+    def _repeat(
+        self,
+        asked: FrameRequest,
+        wanted: Retrieval,
+        reading: Reading,
+        progress: DeliveryProgress,
+        composed: ResponseHead,
+    ) -> Repeat | None:
+        """The facts on which the response rests, if the same request may get it again."""
+        source, choice, address = reading.source, self._chosen.now, asked.address
+        is_plain = address.target is None and address.picture is None and not asked.not_reduced
+        if not (is_plain and isinstance(source, HeldFrame) and source.frame.is_whole):
+            return None
+        if choice.needs_facts or asked.is_settled or not _is_small(wanted, reading):
+            return None
+        return repeat_of(wanted.key, source.frame, asked.caller, choice, progress.profile, composed)
 
     def _record(self, asked: FrameRequest, progress: DeliveryProgress, status: int, why: str) -> None:
-        """Counts and logs the outcome of a request."""
-        outcome = str(progress.outcome)
-        self._answers(str(status), outcome).inc()
-        self._served(outcome).inc(progress.sent)
-        if progress.first is not None:
-            self._first_delivery(progress.profile, outcome).observe(progress.first)
-        if progress.final is not None:
-            self._final_delivery(progress.profile, outcome).observe(progress.final)
-        if not _log.isEnabledFor(logging.INFO):
-            return
-        fields: dict[str, object] = {
-            "origin": asked.caller.origin,
-            "profile": progress.profile,
-            "status": status,
-            "cache": outcome,
-            "bytes": progress.sent,
-            "first_ms": _milliseconds(progress.first),
-            "final_ms": _milliseconds(progress.final),
-        }
-        if why:
-            fields["why"] = why
-        fields |= {name: value for name, value in asked.caller.trace if name == "traceparent"}
-        if self._log_uids:
-            fields["resource"] = asked.address.resource.path
-        _log.info("frame", extra=fields)
+        caller = asked.caller
+        self._outcomes.note(caller.origin, asked.address.resource, caller.trace, progress, status, why)
 
 
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 1)
+def _is_small(wanted: Retrieval, reading: Reading) -> bool:
+    """True if a response from the cache is small enough to go out without a place."""
+    return reading.source.size <= AT_ONCE or (isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE)
 
 
 def _stop(conditions: Conditions) -> int | None:

@@ -42,6 +42,16 @@ class Writes:
 
         return in_turn
 
+    def take_now(self, size: int) -> bool:
+        """Takes bytes of this turn for a response. Returns False if it has to wait for a later one."""
+        if size <= SMALL:
+            return True
+        is_left = self._left > 0 and not self._waiting
+        if is_left:
+            self._left -= size
+            self._renew_soon()
+        return is_left
+
     async def _take(self, size: int) -> None:
         if self._left > 0 and not self._waiting:
             self._left -= size

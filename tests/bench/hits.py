@@ -1,9 +1,15 @@
-"""Cache hits per second of one worker, compared with rivals and with the same server that does nothing."""
+"""Cache hits per second of one worker, compared with rivals and with two servers that do nothing.
+
+The *bare server* is the same uvicorn with the same bytes, and has neither a cache nor logic. The *bare
+protocol* has no uvicorn either: it parses a request with httptools, and writes bytes that are at hand, on the
+same event loop.
+"""
 
 import asyncio
 import multiprocessing
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,14 +17,20 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from statistics import median
+from typing import ClassVar
 from urllib.parse import urlsplit
+
+import httptools
+import uvloop
 
 from proxy.commands.processes import Children
 from tests.bench.shared import (
     FIRST,
+    PIECE,
     RIVALS,
     Front,
     NotInstalled,
+    frame_bytes,
     frame_path,
     print_row,
     proxy,
@@ -33,8 +45,8 @@ SECONDS, ROUNDS = 2, 3
 """Seconds of one measurement, and rounds in which the servers take turns."""
 ATTEMPTS = 100
 """Most requests in a row until a server has cached the frame."""
-BARE = "bare server"
-WIDTHS = (22, 12, 10, 12, 12, 10)
+SERVER, PROTOCOL, NGINX, VARNISH = "bare server", "bare protocol", "nginx slice 64k", "Varnish"
+WIDTHS = (18, 9, 7, 10, 12, 10, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,8 @@ class Case:
 
 CASES = (
     Case("64 KiB, the first range of a frame of 1 MB", 1_000_000, f"bytes=0-{FIRST - 1}"),
-    Case("11 MB, a whole frame", 11_000_000, ""),
+    Case("1 MB, a whole frame", 1_000_000, ""),
+    Case("10 MB, a whole frame", 10_000_000, ""),
 )
 
 Client = Callable[[str, Case], float]
@@ -63,13 +76,20 @@ def run() -> None:
         f"Each server has one worker and one warm frame. {'wrk' if client is _wrk else 'An asyncio client'}"
         f" has {CONNECTIONS} connections.\n"
         f"Medians of {ROUNDS} rounds of {SECONDS} s. In each the servers take turns, on the same cores.\n"
-        "Bare server: the same uvicorn with the same bytes, without a cache or logic. It is the\n"
-        f"limit of one worker in Python.\n({versions()})"
+        "Bare server: the same uvicorn with the same bytes, without a cache or logic.\n"
+        "Bare protocol: httptools and bytes at hand, without uvicorn. It is the limit of one\n"
+        f"worker in Python.\n({versions()})"
     )
     with Children() as children, ExitStack() as stack:
         origin = start(children, "origin", run_origin)
+        bare = start(children, "bare protocol", _serve_bare)
         urls: dict[str, str] = {}
-        fronts: dict[str, Front] = {BARE: nullcontext, "progressive-proxy": proxy, **RIVALS}
+        fronts: dict[str, Front] = {
+            SERVER: nullcontext,
+            PROTOCOL: lambda _: nullcontext(bare),
+            "progressive-proxy": proxy,
+            **RIVALS,
+        }
         for name, front in fronts.items():
             try:
                 urls[name] = stack.enter_context(front(origin))
@@ -87,14 +107,61 @@ def _measure(case: Case, urls: dict[str, str], client: Client) -> None:
         for name, url in urls.items():
             rates[name].append(client(f"{url}/{frame_path('1.1', 0, case.size)}", case))
     print(f"\n{case.title}")
-    print_row(("", "hits/s", "GB/s", "× bare", "× nginx"), WIDTHS)
-    nginx = median(rates.get("nginx slice 64k", [0.0]))
+    print_row(("", "hits/s", "GB/s", "× server", "× protocol", "× nginx", "× Varnish"), WIDTHS)
     for name, measured in rates.items():
         rate = median(measured)
-        rival = f"{rate / nginx:.2f}" if nginx else "–"
         size = FIRST if case.span else case.size
-        bare = f"{rate / median(rates[BARE]):.2f}"
-        print_row((name, f"{rate:,.0f}", f"{rate * size / 1e9:.2f}", bare, rival), WIDTHS)
+        against = (rates.get(other) for other in (SERVER, PROTOCOL, NGINX, VARNISH))
+        ratios = [f"{rate / median(others):.2f}" if others else "–" for others in against]
+        print_row((name, f"{rate:,.0f}", f"{rate * size / 1e9:.2f}", *ratios), WIDTHS)
+
+
+class _Bare(asyncio.Protocol):
+    """Parses requests, and answers each with bytes that are at hand."""
+
+    answers: ClassVar[dict[tuple[bytes, bytes], list[bytes]]] = {}
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        self._transport = transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = self._range = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        self._url = self._range = b""
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"range":
+            self._range = value
+
+    def on_message_complete(self) -> None:
+        asked = self._url, self._range
+        if asked not in self.answers:
+            self.answers[asked] = _at_hand(*asked)
+        self._transport.writelines(self.answers[asked])
+
+
+def _at_hand(url: bytes, span: bytes) -> list[bytes]:
+    number, size = map(int, url.decode().split("/")[6].split(".")[1:])
+    body, status = frame_bytes(number, size), b"200 OK"
+    if span:
+        first, last = map(int, span.removeprefix(b"bytes=").split(b"-"))
+        body, status = body[first : last + 1], b"206 Partial Content"
+    head = b"HTTP/1.1 %s\r\ncontent-type: image/jphc\r\ncontent-length: %d\r\n\r\n" % (status, len(body))
+    return [head, *(body[at : at + PIECE] for at in range(0, len(body), PIECE))]
+
+
+def _serve_bare(listener: socket.socket) -> None:
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(_Bare, sock=listener)
+        await server.serve_forever()
+
+    uvloop.run(serve())
 
 
 def _head(url: str, case: Case) -> bytes:

@@ -16,7 +16,7 @@ from proxy.measure.network import PRESETS
 from proxy.plan import values
 from proxy.plan.profile import FrozenModel
 from proxy.settings.model import Settings
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.deliveries import BUCKETS
 
 CHART = Path(__file__).parents[2] / "charts" / "progressive-proxy"
 SCHEMA = CHART / "values.schema.json"
@@ -26,14 +26,8 @@ Kubernetes = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 
 
-def _buckets() -> tuple[str, ...]:
-    histogram = Metrics().first_delivery.labels("", "")
-    samples = [sample for metric in histogram.collect() for sample in metric.samples]
-    return tuple(sample.labels["le"] for sample in samples if sample.labels.get("le", "+Inf") != "+Inf")
-
-
 Uid = Annotated[str, Field(pattern=r"^[0-9.]{0,64}$")]
-Bucket = Annotated[str, Field(json_schema_extra={"enum": list(_buckets())})]
+Bucket = Annotated[str, Field(json_schema_extra={"enum": list(BUCKETS[:-1])})]
 Share = Annotated[float, Field(ge=0.94, lt=1)]
 """Share of deliveries. Below 0.94 the error budget could never burn fourteen times too fast."""
 
