@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from proxy.errors import ConfigurationError
+from proxy.wire.meant import meant
 
 MAX_BYTES = 1024 * 1024
 """Bytes of a file; a larger file is refused unread."""
@@ -25,13 +26,31 @@ Value = TypeVar("Value", bound=BaseModel)
 
 def read(path: Path, model: type[Value]) -> Value:
     """Reads a value from a file. Raises `ConfigurationError`, one line per fault."""
+    return parse(text_of(path), str(path), model)
+
+
+def text_of(path: Path) -> str:
+    """Returns the text of a file. Raises `ConfigurationError`."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigurationError(f"{path}: the file is larger than {MAX_BYTES} bytes")
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: the file can't be read: {error}") from error
-    return parse(text, str(path), model)
+
+
+def keys_of(path: Path) -> frozenset[str]:
+    """Returns the keys of a file's mapping; none if it is no mapping. Raises `ConfigurationError`."""
+    tree, _ = _read_yaml(text_of(path), str(path))
+    return (
+        frozenset(key.value for key, _ in tree.value) if isinstance(tree, yaml.MappingNode) else frozenset()
+    )
+
+
+def line_of(path: Path, key: tuple[int | str, ...]) -> int:
+    """The line of a value in a file, or of its nearest parent (1-based). Raises `ConfigurationError`."""
+    tree, _ = _read_yaml(text_of(path), str(path))
+    return _line(tree, key)
 
 
 def parse(text: str, name: str, model: type[Value]) -> Value:
@@ -113,7 +132,8 @@ def _faults(
         if fault["type"] == "too_short" and any(other[: len(path)] == path != other for other in paths):
             continue  # reported only because the items were refused
         if fault["type"] == "extra_forbidden":
-            words = f"unknown key; the keys are {', '.join(_keys(model.model_json_schema(), path[:-1]))}"
+            keys = _keys(model.model_json_schema(), path[:-1])
+            words = "unknown key" + meant(str(path[-1]), keys, f"the keys are {', '.join(keys)}")
         elif fault["type"] == "missing":
             words = "is missing"
         key = ".".join(map(str, path))
