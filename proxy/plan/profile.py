@@ -5,7 +5,7 @@ JSON. The proxy adds `barrier`, and all keys of a profile except `stages` and `r
 module of the package imports pydantic's validators and yaml.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from proxy.errors import ConfigurationError
 from proxy.plan import values
 from proxy.plan.kinds import (
     ByteCount,
@@ -34,8 +35,10 @@ from proxy.plan.kinds import (
     RequestType,
     Visible,
 )
-from proxy.plan.names import stock_text
+from proxy.plan.names import STOCK, stock_text
+from proxy.plan.spread import viewers_stages, with_spreads
 from proxy.plan.values import KIB, ImageQuality
+from proxy.wire.meant import meant
 
 
 class ViewerModel(FrozenModel):
@@ -148,6 +151,8 @@ BySyntax = Annotated[
 class Profile(ViewerModel):
     """A viewer's retrieve configuration, with the proxy's additions."""
 
+    extends: str | None = None
+    """Name of a profile to build on. Each key that stands here replaces the whole key of that one."""
     stages: tuple[Stage, ...] = (Stage.model_validate({"id": "initialImages", "retrieveType": "single"}),)
     """Stages in order. For each image, a stage starts when the one before has ended."""
     retrieve_options: dict[str, BySyntax] = Field(default_factory=dict)
@@ -165,7 +170,11 @@ class Profile(ViewerModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _has_no_create(cls, value: object) -> object:
+    def _is_written(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = _of_javascript(value)
+        if isinstance(value, dict) and any(str(key).startswith("...") for key in value):
+            value = with_spreads(value)
         if isinstance(value, dict) and "create" in value:
             fault = PydanticCustomError("function", values.NO_FUNCTION + ": leave it out")
             details = InitErrorDetails(type=fault, loc=("create",), input=value["create"])
@@ -185,6 +194,40 @@ class Profile(ViewerModel):
             for key, options in self.retrieve_options.items()
         }
         return {key: options for key, options in found.items() if options is not None}
+
+
+def _of_javascript(text: str) -> dict[str, Any]:
+    from proxy.plan.javascript import read_javascript  # its parser takes 3 MiB
+
+    try:
+        return read_javascript(text, viewers_stages())
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def extended(profile: Profile, others: Mapping[str, Profile]) -> Profile:
+    """Returns a profile with the keys of those that it builds on. Raises `ValueError`.
+
+    `others` are the configured profiles; a profile with the name of a stock one builds on that.
+
+    >>> mine = Profile(extends="interleaved", first="1/4")
+    >>> len(extended(mine, {}).stages), extended(mine, {}).first.scale
+    (8, 4)
+    """
+    chain = [profile]
+    while (name := chain[-1].extends) is not None:
+        base = others.get(name)
+        if base is None or any(base is each for each in chain):
+            if name not in STOCK:
+                known = (*others, *STOCK)
+                words = "builds on itself" if base else "is no profile" + meant(name, known)
+                raise ValueError(f"extends: {name} {words}")
+            base = stock_profile(name)
+        chain.append(base)
+    written: dict[str, Any] = {}
+    for each in reversed(chain):
+        written |= {key: getattr(each, key) for key in each.model_fields_set}
+    return profile.model_copy(update=written | {"extends": None})
 
 
 @cache

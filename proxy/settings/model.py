@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -21,7 +21,7 @@ from proxy.access.caller import Forward
 from proxy.codecs.jobs import Offered
 from proxy.plan.choice import ProfileChoice, Rule
 from proxy.plan.names import STOCK
-from proxy.plan.profile import Profile, stock_profile
+from proxy.plan.profile import Profile, extended, stock_profile
 from proxy.settings.access import AccessSettings, WhoMayRead, section_of
 from proxy.settings.bounds import BoundsSettings
 from proxy.settings.environment import refuse_unknown
@@ -84,6 +84,16 @@ class Settings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     """The audit: who got what of which study."""
 
+    @field_validator("profiles")
+    @classmethod
+    def _builds_on_others(cls, profiles: dict[str, Profile]) -> dict[str, Profile]:
+        for name, profile in profiles.items():
+            try:
+                extended(profile, profiles)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return profiles
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         names = [origin.name for origin in self.origins]
@@ -137,7 +147,8 @@ class Settings(BaseSettings):
 
     def all_profiles(self) -> dict[str, Profile]:
         """Stock and configured profiles by name; a configured one replaces a stock one."""
-        return {name: stock_profile(name) for name in STOCK} | self.profiles
+        own = {name: extended(profile, self.profiles) for name, profile in self.profiles.items()}
+        return {name: stock_profile(name) for name in STOCK} | own
 
     @property
     def offered(self) -> tuple[Offered, ...]:

@@ -76,6 +76,8 @@ DOORS = {
     "prometheus_client": {"telemetry"},
     "yaml": {"plan", "settings"},
     "shtab": {"commands"},
+    "tree_sitter": {"plan"},
+    "tree_sitter_typescript": {"plan"},
     "pydantic": {"plan", "settings", "admin", "commands"},
     "pydantic_settings": {"settings"},
     "fastapi": {"admin", "demo"},

@@ -202,7 +202,7 @@ def test_what_is_flat_holds_for_every_transfer_syntax() -> None:
     }  # fmt: skip
 
 
-PROFILE_KEYS = "stages, retrieveOptions, first, complete, validators, prefetch"
+PROFILE_KEYS = "extends, stages, retrieveOptions, first, complete, validators, prefetch"
 STAGE_KEYS = "id, positions, decimate, offset, retrieveType, requestType, priority, nearbyFrames, barrier"
 OPTION_KEYS = (
     "urlArguments, framesPath, imageQualityStatus, decodeLevel, streaming, rangeIndex, chunkSize, "
