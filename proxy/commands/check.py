@@ -1,178 +1,113 @@
-"""The command `check --origin`: tries what an origin can do with one frame, and how the proxy uses it."""
+"""The command `check`: checks a configuration or a profile, and more by options.
+
+An import stands where it is used, because most people check a file, and often.
+"""
 
 import argparse
-import hashlib
-import textwrap
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import uvloop
+from proxy.errors import ConfigurationError
+from proxy.plan.names import STOCK, stock_text
 
-from proxy.codestream.header import read_header
-from proxy.codestream.whole import fault_of
-from proxy.errors import CodestreamError, MeasureError, OriginError
-from proxy.measure.find import find_subjects
-from proxy.measure.picture import MAX_FRAME
-from proxy.measure.server import Server
-from proxy.origin.answer import strong_validator
-from proxy.origin.forms import FORMS, Form
-from proxy.origin.parts import take_apart
-from proxy.wire.media import parse_media_type
-from proxy.wire.ranges import parse_content_range
-from proxy.wire.via import proxies_in
-
-WIDTH = 80
-"""Maximum width of the output in columns."""
-FIRST = 65536
-"""Bytes of the first range."""
+if TYPE_CHECKING:
+    from proxy.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """The result of one request for a frame."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a configuration or a profile")
+    parser.add_argument(
+        "--no-files",
+        action="store_true",
+        help="don't open files, variables and libraries that the configuration names, as on another machine",
+    )
+    parser.add_argument(
+        "--schema", action="store_true", help="print the JSON Schema of the configuration instead"
+    )
+    parser.add_argument(
+        "--profile", metavar="NAME", help=f"print this stock profile instead: {', '.join(STOCK)}"
+    )
+    parser.add_argument("--origin", metavar="URL", help="try an origin instead, and print what it can do")
+    parser.add_argument(
+        "--header",
+        type=_header,
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="header to send to the origin of --origin",
+    )
+    parser.add_argument("--study", metavar="UID", help="take the frame from this study of the origin")
+    parser.set_defaults(command=check, parser=parser)
 
-    status: int
-    """Status of the response; 0 if there was none."""
-    headers: Mapping[str, str]
-    """Headers of the response."""
-    body: bytes
-    """Body as received."""
-    codestream: bytes = b""
-    """Body without its envelope."""
-    kind: str = ""
-    """HTJ2K, or the media type, or the reason of a failure."""
 
-    @property
-    def is_htj2k(self) -> bool:
-        """True if the response contains HTJ2K."""
-        return self.kind == "HTJ2K"
+def check(options: argparse.Namespace) -> int:
+    """Checks a file, or does what an option says instead."""
+    if options.schema:
+        from proxy.settings.model import Settings
 
+        print(json.dumps(Settings.model_json_schema(), indent=2))
+    elif options.profile is not None:
+        print(stock_text(options.profile), end="")
+    elif options.origin is not None:
+        from proxy.commands.probe import probe
 
-def probe(options: argparse.Namespace) -> int:
-    """Prints the report; returns 1 if no request yields a frame."""
-    return uvloop.run(_probed(options.origin, dict(options.header), options.study))
-
-
-async def _probed(url: str, headers: Mapping[str, str], study: str | None) -> int:
-    async with Server(url, headers) as server:
-        subjects = await find_subjects(server, study)
-        path = subjects[0].paths[0]
-        print(
-            f"{url}: a frame of {subjects[0].image}\n\nrequests, in the order in which the proxy tries them"
-        )
-        best: tuple[Form, Tried] | None = None
-        for form in FORMS:
-            tried = await _try(server, path, form)
-            print(_line(form, tried))
-            if tried.codestream and (best is None or (tried.is_htj2k and not best[1].is_htj2k)):
-                best = form, tried
-        if best is None:
-            print("\nNo request yields the frame, so the proxy can't serve it.")
-            return 1
-        for text in [line async for line in _found(server, path, *best)]:
-            print(textwrap.fill(text, WIDTH, subsequent_indent=" " * 13))
+        return probe(options)
+    elif options.file is None:
+        options.parser.error("give a FILE, --schema, --profile or --origin")
+    else:
+        _check_file(options.file, opens=not options.no_files)
     return 0
 
 
-async def _try(server: Server, path: str, form: Form, headers: Mapping[str, str] | None = None) -> Tried:
-    """Sends one request and returns the result, even if it failed."""
-    url = f"{path}?{form.query}" if form.query else path
-    try:
-        async with server.ask(url, {"Accept": form.accept, **(headers or {})}) as response:
-            chunks, size = [], 0
-            async for chunk in response.aiter_bytes():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_FRAME:
-                    raise MeasureError(f"the frame is larger than {MAX_FRAME} bytes")
-            tried = Tried(response.status_code, response.headers, b"".join(chunks))
-    except OriginError as error:
-        return Tried(0, {}, b"", kind=str(error))
-    return await _taken_out(tried) if tried.status == 200 else tried
+def _check_file(path: Path, *, opens: bool) -> None:
+    from proxy.settings.model import load
+    from proxy.settings.profiles import is_profile, read_profile
+
+    if is_profile(path):
+        stages = ", ".join(stage.id for stage in read_profile(path).stages)
+        print(f"{path} is a valid profile; stages: {stages}")
+        return
+    settings = load(path)
+    if back := ", ".join(settings.leading_back()):
+        raise ConfigurationError(f"{path}: origins: the url of {back} leads back to this proxy")
+    if opens:
+        _open(path, settings)
+    origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
+    print(f"{path} is valid; origins: {origins}")
+    _warn(settings)
 
 
-async def _taken_out(tried: Tried) -> Tried:
-    media, codestream = parse_media_type(tried.headers.get("content-type", "")), tried.body
-    if media.name == "multipart/related":
-        try:
-            part = await take_apart(_once(tried.body), len(tried.body), len(tried.body), media)
-            codestream = b"".join([chunk async for chunk in part.chunks])
-            media = part.media
-        except OriginError as error:
-            return Tried(tried.status, tried.headers, tried.body, kind=str(error))
-    try:
-        header = read_header(codestream)
-    except CodestreamError:
-        header = None
-    kind = "HTJ2K" if header is not None and header.is_htj2k else media.name or "no media type"
-    return Tried(tried.status, tried.headers, tried.body, codestream, kind)
+def _open(path: Path, settings: "Settings") -> None:
+    from proxy.service.named import faults_of
+    from proxy.settings.reading import line_of
+
+    faults = [
+        f"{path}:{line_of(path, key)}: {'.'.join(map(str, key))}: {words}"
+        for key, words in faults_of(settings)
+    ]
+    if faults:
+        faults.append("--no-files leaves this out, for a file that is meant for another machine")
+        raise ConfigurationError("\n".join(faults))
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
+def _warn(settings: "Settings") -> None:
+    from proxy.service.memory import memory_limit, warning
+    from proxy.service.open_to_all import open_to_all
+
+    if not (settings.admin.open or settings.admin.token_file):
+        print("plans, purges and /origins on the admin listener are off: admin.token_file is not set")
+    for words in (warning(settings, memory_limit()), open_to_all(settings)):
+        if words is not None:
+            print(f"warning: {words}", file=sys.stderr)
 
 
-def _line(form: Form, tried: Tried) -> str:
-    kind = textwrap.shorten(tried.kind, 40, placeholder="…")
-    status = f"{tried.status or '–'} {kind}".strip()
-    return textwrap.fill(f"  {status:<14} {form}", WIDTH, subsequent_indent=" " * 19)
-
-
-async def _found(server: Server, path: str, form: Form, whole: Tried) -> AsyncIterator[str]:
-    """Yields what the origin can do, and what the proxy does with it."""
-    yield ""
-    validator = strong_validator(whole.headers)
-    first = await _try(server, path, form, {"Range": f"bytes=0-{FIRST - 1}"})
-    has_ranges = _is_range(first, whole.body, 0, min(FIRST, len(whole.body)))
-    again = await _try(server, path, form)
-    is_stable = hashlib.sha256(again.body).digest() == hashlib.sha256(whole.body).digest()
-    rest = None
-    if has_ranges and len(whole.body) > FIRST:
-        guard = {"If-Range": validator} if validator else {}
-        rest = await _try(server, path, form, {"Range": f"bytes={FIRST}-", **guard})
-    fits = rest is None or _is_range(rest, whole.body, FIRST, len(whole.body))
-    for each in _facts(first, whole, validator, has_ranges=has_ranges, is_stable=is_stable, fits=fits):
-        yield each
-    yield ""
-    is_multipart = "multipart" in whole.headers.get("content-type", "")
-    is_ranged = has_ranges and fits and (not is_multipart or (validator is not None and is_stable))
-    for each in _conduct(form, whole, validator, is_ranged=is_ranged):
-        yield each
-
-
-def _is_range(tried: Tried, whole: bytes, start: int, stop: int) -> bool:
-    said = parse_content_range(tried.headers.get("content-range", ""))
-    is_said = said is not None and (said.start, said.stop, said.total) == (start, stop, len(whole))
-    return tried.status == 206 and is_said and tried.body == whole[start:stop]
-
-
-def _facts(
-    first: Tried, whole: Tried, validator: str | None, *, has_ranges: bool, is_stable: bool, fits: bool
-) -> Iterator[str]:
-    if has_ranges:
-        yield "ranges       206 with the requested bytes"
-    elif first.status == 200:
-        yield "ranges       none: 200 with the whole frame"
-    else:
-        yield f"ranges       wrong: {first.status} with other bytes or another Content-Range than requested"
-    if proxies_in(whole.headers.get("via", "")):
-        yield "path         through a progressive-proxy, whose own origin must not be this one"
-    if not fits:
-        yield "             the remainder requested with If-Range does not fit the first bytes"
-    yield f"validator    {'strong, usable for If-Range' if validator else 'no strong one'}"
-    yield f"body         {'the same each time' if is_stable else 'different each time'}"
-    fault = fault_of(whole.codestream) if whole.is_htj2k else ""
-    yield f"frame        {len(whole.codestream):,} bytes, {whole.kind}" + (f"; {fault}" if fault else "")
-
-
-def _conduct(form: Form, whole: Tried, validator: str | None, *, is_ranged: bool) -> Iterator[str]:
-    yield f"The proxy    requests {form}"
-    if is_ranged:
-        guard = "If-Range" if validator else "length and the codestream's markers"
-        yield f"             first 64 KiB, then the remainder, guarded by {guard}"
-    else:
-        yield "             one request per frame, passed on as it arrives"
-    if not whole.is_htj2k:
-        yield "It can't     show the frame early: the frame is not HTJ2K and is passed on unchanged"
-    elif not is_ranged:
-        yield "It can't     fetch only the first bytes, so plans fetch whole frames"
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if colon and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) and value.strip().isprintable():
+        return name, value.strip()
+    # The message must not repeat a secret.
+    raise argparse.ArgumentTypeError("must be NAME:VALUE, such as Authorization:Bearer …")

@@ -6,6 +6,7 @@ import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -20,7 +21,7 @@ from proxy.demo import origin as demo_origin
 from proxy.errors import ConfigurationError, ProxyError
 from proxy.measure.find import find_subjects
 from proxy.measure.link import run_link
-from proxy.measure.network import Network
+from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.plans import profiles
 from proxy.measure.row import Link
 from proxy.measure.run import Setup
@@ -30,6 +31,49 @@ from proxy.measure.table import print_table, to_json
 from proxy.measure.two_step import alternates
 from proxy.service.run import run
 from proxy.settings.model import Settings
+
+
+def add_demo_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `demo`."""
+    parser.add_argument("--exit", action="store_true", help="stop after the table")
+    parser.add_argument("--all", action="store_true", help="measure every way; takes five minutes, not two")
+    parser.add_argument(
+        "--tree", type=Path, metavar="DIR", help="use a tree written by create instead of the demo's images"
+    )
+    _add_link_options(parser)
+    parser.set_defaults(command=demo)
+
+
+def add_measure_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `measure`."""
+    parser.add_argument("origin", metavar="ORIGIN_URL", help="base URL of the origin, without /studies")
+    parser.add_argument(
+        "--through", metavar="PROXY_URL", help="use this running proxy instead of starting one"
+    )
+    parser.add_argument("--study", metavar="UID", help="measure only this study")
+    parser.add_argument("--series", metavar="UID", help="measure only this series")
+    _add_link_options(parser)
+    parser.set_defaults(command=measure)
+
+
+def _add_link_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--network",
+        type=_network,
+        default=PRESETS["4g"],
+        help=f"{', '.join(PRESETS)}, or down/up/latency such as 50/10/20ms (default: 4g)",
+    )
+    parser.add_argument(
+        "--link", type=Link, choices=list(Link), help="the server that the network is in front of"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def _network(text: str) -> Network:
+    try:
+        return parse_network(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def demo(options: argparse.Namespace) -> int:

@@ -26,6 +26,13 @@ _TITLES = ("frame", "size", "bits", "order", "tiles", "ends by", "bytes", "64 Ki
 _WIDTHS = (5, -11, -5, -5, 5, -7, 11, -15, -4)
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("source", metavar="FILE|URL", help="a codestream, a DICOM file, or a frame's URL")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per frame and line")
+    parser.set_defaults(command=inspect)
+
+
 def inspect(options: argparse.Namespace) -> int:
     """Prints a description of each frame; returns 1 if one is not a codestream or not complete."""
     is_url = options.source.startswith(("http://", "https://"))

@@ -4,27 +4,49 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import uvloop
-from tqdm import tqdm
-
-from proxy.access.caller import Caller
 from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import UnknownName
-from proxy.frame.key import SeriesKey
-from proxy.plan.plan import Fetch, ordered
-from proxy.plan.profile import STOCK, Profile, stock_profile
-from proxy.prefetch.run import Run, State
-from proxy.service.app import App, create_app
-from proxy.settings.model import Settings
-from proxy.settings.reading import read
+from proxy.plan.names import STOCK
+from proxy.wire.meant import meant
+
+if TYPE_CHECKING:
+    from proxy.plan.plan import Fetch
+    from proxy.plan.profile import Profile
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument("profile", metavar="PROFILE", help=f"{', '.join(STOCK)}, or a file with a profile")
+    parser.add_argument("--images", type=_images, metavar="N", help="number of images in the printed series")
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead of the table")
+    parser.add_argument("--run", action="store_true", help="run the plan for a series of an origin")
+    parser.add_argument("--origin", metavar="ORIGIN_URL", help="base URL of the origin, without /studies")
+    parser.add_argument("--study", metavar="UID", help="StudyInstanceUID of the series")
+    parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID of the series")
+    parser.set_defaults(command=plan, parser=parser)
+
+
+def _images(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a number of images, at least 1, not {text!r}")
 
 
 def plan(options: argparse.Namespace) -> int:
     """Prints a plan for `images` images, or runs it with `--run`."""
+    if options.run and not (options.origin and options.study and options.series):
+        options.parser.error("--run needs --origin, --study and --series")
+    if not options.run and options.images is None:
+        options.parser.error("give --images N or --run")
     profile = _profile(options.profile)
     if options.run:
-        return uvloop.run(_carried_out(profile, options))
+        from proxy.commands.run_plan import carry_out
+
+        return carry_out(profile, options)
+    from proxy.plan.plan import ordered
+
     fetches = ordered(profile, options.images)
     if options.json:
         print(json.dumps([_fields(fetch) for fetch in fetches], indent=2))
@@ -33,51 +55,22 @@ def plan(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _carried_out(profile: Profile, options: argparse.Namespace) -> int:
-    # Environment variables are meant for `serve`.
-    settings = Settings(
-        _env_prefix="NOTHING_",
-        origins=[{"url": options.origin}],
-        profiles={"plan": profile.model_dump(by_alias=True)},
-    )
-    app = create_app(settings)
-    async with app.running():
-        run = await _started(app, options)
-        await _shown(run)
-    for count in run.plan.stages:
-        took = run.stage_event(count)["startDurationInMS"]
-        print(f"{count.stage}: {count.done} of {count.images}, {count.failures} failed, {took} ms")
-    print(f"{run.state}: {run.fetched:,} bytes" + (f", {run.error}" if run.error else ""))
-    return 0 if run.state is State.DONE and not run.error else 1
-
-
-async def _started(app: App, options: argparse.Namespace) -> Run:
-    caller = Caller("origin", (), b"")
-    key = SeriesKey(caller.origin, caller.partition, options.study, options.series)
-    return app.plans.start(await app.plans.series(key, caller), caller, "plan")
-
-
-async def _shown(run: Run) -> None:
-    """Shows a progress bar until the plan has ended."""
-    total = sum(count.images for count in run.plan.stages)
-    with tqdm(total=total, desc="Fetching", unit=" frames") as bar:
-        while not run.is_over:
-            await run.events.next()
-            bar.update(sum(count.done for count in run.plan.stages) - bar.n)
-
-
-def _profile(name: str) -> Profile:
+def _profile(name: str) -> "Profile":
     """Returns a stock profile, or reads a profile from a file."""
+    from proxy.plan.profile import stock_profile
+    from proxy.settings.profiles import read_profile
+
     if name in STOCK:
         return stock_profile(name)
     if not Path(name).exists():
         raise UnknownName(
-            f"{name} is neither a file nor a stock profile; stock profiles are {', '.join(STOCK)}"
+            f"{name} is neither a file nor a stock profile"
+            + meant(name, STOCK, f"stock profiles are {', '.join(STOCK)}")
         )
-    return read(Path(name), Profile)
+    return read_profile(Path(name))
 
 
-def _fields(fetch: Fetch) -> dict[str, str | int | None]:
+def _fields(fetch: "Fetch") -> dict[str, str | int | None]:
     return {
         "stage": fetch.stage,
         "image": fetch.image,
@@ -94,7 +87,7 @@ def _plain(mark: Stop | None) -> str | int | None:
     return str(mark) if isinstance(mark, ResolutionTarget) else mark
 
 
-def _print_fetches(fetches: Sequence[Fetch]) -> None:
+def _print_fetches(fetches: "Sequence[Fetch]") -> None:
     """Prints one line per fetch; images are 0-based."""
     rows = [("stage", "image", "retrieveType", "requestType", "priority", "range")]
     for fetch in fetches:

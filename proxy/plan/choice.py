@@ -10,7 +10,8 @@ from pydantic import Field
 
 from proxy.codestream.reach import Stop
 from proxy.errors import UnknownName
-from proxy.plan.profile import FrozenModel, Profile
+from proxy.plan.kinds import FrozenModel
+from proxy.plan.profile import Profile
 from proxy.plan.stages import parts_of_frame
 
 

@@ -5,53 +5,40 @@ JSON. The proxy adds `barrier`, and all keys of a profile except `stages` and `r
 module of the package imports pydantic's validators and yaml.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from importlib import resources
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
+    WithJsonSchema,
     WrapValidator,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic.functional_validators import AfterValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from proxy.codestream.reach import ResolutionTarget
-from proxy.errors import UnknownName
+from proxy.errors import ConfigurationError
 from proxy.plan import values
+from proxy.plan.kinds import (
+    ByteCount,
+    First,
+    FramesPath,
+    FrozenModel,
+    Position,
+    Quality,
+    RequestType,
+    Visible,
+)
+from proxy.plan.names import STOCK, stock_text
+from proxy.plan.spread import viewers_stages, with_spreads
 from proxy.plan.values import KIB, ImageQuality
-
-STOCK = (
-    "sequential", "single", "streaming", "interleaved", "coarseInterleaved", "byteRange", "jls", "jlsReduced",
-    "htj2kReduced",
-)  # fmt: skip
-"""Names of the built-in profiles; the first is the default."""
-
-ByteCount = Annotated[int, BeforeValidator(values.byte_count)]
-"""A number of bytes, with an optional unit: 64KiB, 2GiB."""
-First = Annotated[int | ResolutionTarget, BeforeValidator(values.first), PlainSerializer(values.written)]
-"""How far to fetch from byte 0: bytes, a resolution such as 1/16, or a minimum width such as "≥ 256"."""
-Position = Annotated[float, Field(allow_inf_nan=False), AfterValidator(values.position)]
-Quality = Annotated[float, BeforeValidator(values.image_quality)]
-RequestType = Literal["interaction", "thumbnail", "prefetch", "compute"]
-Visible = Annotated[str, Field(pattern=r"^[!\"$-~]*$")]
-"""Part of a URL: ASCII without spaces or `#`."""
-
-
-class FrozenModel(BaseModel):
-    """A frozen model that refuses unknown keys and takes its documentation from docstrings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from proxy.wire.meant import meant
 
 
 class ViewerModel(FrozenModel):
@@ -87,7 +74,7 @@ class Stage(ViewerModel):
     """First image (0-based) if `decimate` is set."""
     retrieve_type: str = "default"
     """Key of the options to use, from `retrieveOptions`."""
-    request_type: Annotated[RequestType, BeforeValidator(values.request_type)] = "interaction"
+    request_type: RequestType = "interaction"
     """Queue of the stage. The order of queues is interaction, thumbnail, prefetch, compute."""
     priority: int = -5
     """Order within a queue; lower goes first."""
@@ -102,7 +89,7 @@ class RetrieveOptions(ViewerModel):
 
     url_arguments: Visible | None = None
     """Arguments to add to the URL, such as `accept=image/jphc`."""
-    frames_path: Visible | None = Field(None, pattern="^/")
+    frames_path: FramesPath | None = None
     """Path segment to use in the URL in place of `/frames/`."""
     image_quality_status: Quality | None = None
     """Quality of the complete response, by number or name; below FULL_RESOLUTION (8) no stage is skipped."""
@@ -112,21 +99,28 @@ class RetrieveOptions(ViewerModel):
     """One request, whose bytes a viewer shows as they arrive."""
     range_index: int | None = Field(None, ge=-1)
     """Range to fetch, 0-based; -1 is the remainder. If absent, the whole image is fetched."""
-    chunk_size: ByteCount | None = Field(None, ge=0)
+    chunk_size: Annotated[ByteCount, Field(ge=0)] | None = None
     """Bytes of each range: 64KiB, or 128KiB with `initialChunkSize`. An image's first range decides."""
-    initial_chunk_size: ByteCount | None = Field(None, ge=0)
+    initial_chunk_size: Annotated[ByteCount, Field(ge=0)] | None = None
     """Bytes of range 0, as in newer viewers; if absent, range 0 has `chunkSize` too."""
     first: First | None = None
     """Proxy only: end of the fetch from byte 0, instead of a range: `64KiB`, `1/4`, `"≥ 256"` pixels wide."""
     ms_between_decode: float | None = Field(None, ge=0)
     """Accepted and ignored."""
-    min_chunk_size: ByteCount | None = Field(None, ge=0)
+    min_chunk_size: Annotated[ByteCount, Field(ge=0)] | None = None
     """Accepted and ignored."""
 
     @property
     def is_full(self) -> bool:
         """True if the complete response is the image at full quality."""
         return (self.image_quality_status or ImageQuality.FULL_RESOLUTION) >= ImageQuality.FULL_RESOLUTION
+
+
+Agreement = Annotated[
+    Literal["strict", "length", "off"] | None,
+    BeforeValidator(values.off),
+    WithJsonSchema({"enum": ["strict", "length", "off", False, None]}, mode="validation"),
+]
 
 
 class Prefetch(ViewerModel):
@@ -157,6 +151,8 @@ BySyntax = Annotated[
 class Profile(ViewerModel):
     """A viewer's retrieve configuration, with the proxy's additions."""
 
+    extends: str | None = None
+    """Name of a profile to build on. Each key that stands here replaces the whole key of that one."""
     stages: tuple[Stage, ...] = (Stage.model_validate({"id": "initialImages", "retrieveType": "single"}),)
     """Stages in order. For each image, a stage starts when the one before has ended."""
     retrieve_options: dict[str, BySyntax] = Field(default_factory=dict)
@@ -165,7 +161,7 @@ class Profile(ViewerModel):
     """End of the first fetch, in place of the first stage's: `64KiB`, `1/16`, `"≥ 256"`."""
     complete: Literal["always", "on-demand"] = "always"
     """Completion of frames: `always`, or `on-demand`, only as far as viewers request."""
-    validators: Annotated[Literal["strict", "length", "off"] | None, BeforeValidator(values.off)] = None
+    validators: Agreement = None
     """Agreement required before a completion is appended: a strong validator (`strict`; without one the frame
     is fetched by one request), or total, transfer syntax and the codestream's markers (`length`), or only the
     total (`off`). If absent: `strict` if there is a strong validator, else `length`."""
@@ -174,7 +170,11 @@ class Profile(ViewerModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _has_no_create(cls, value: object) -> object:
+    def _is_written(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = _of_javascript(value)
+        if isinstance(value, dict) and any(str(key).startswith("...") for key in value):
+            value = with_spreads(value)
         if isinstance(value, dict) and "create" in value:
             fault = PydanticCustomError("function", values.NO_FUNCTION + ": leave it out")
             details = InitErrorDetails(type=fault, loc=("create",), input=value["create"])
@@ -196,11 +196,38 @@ class Profile(ViewerModel):
         return {key: options for key, options in found.items() if options is not None}
 
 
-def stock_text(name: str) -> str:
-    """Returns the file of a built-in profile, unchanged. Raises `UnknownName`."""
-    if name not in STOCK:
-        raise UnknownName(f"there is no such profile, only {', '.join(STOCK)}")
-    return resources.files("proxy.plan").joinpath("stock", f"{name}.yaml").read_text("utf-8")
+def _of_javascript(text: str) -> dict[str, Any]:
+    from proxy.plan.javascript import read_javascript  # its parser takes 3 MiB
+
+    try:
+        return read_javascript(text, viewers_stages())
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def extended(profile: Profile, others: Mapping[str, Profile]) -> Profile:
+    """Returns a profile with the keys of those that it builds on. Raises `ValueError`.
+
+    `others` are the configured profiles; a profile with the name of a stock one builds on that.
+
+    >>> mine = Profile(extends="interleaved", first="1/4")
+    >>> len(extended(mine, {}).stages), extended(mine, {}).first.scale
+    (8, 4)
+    """
+    chain = [profile]
+    while (name := chain[-1].extends) is not None:
+        base = others.get(name)
+        if base is None or any(base is each for each in chain):
+            if name not in STOCK:
+                known = (*others, *STOCK)
+                words = "builds on itself" if base else "is no profile" + meant(name, known)
+                raise ValueError(f"extends: {name} {words}")
+            base = stock_profile(name)
+        chain.append(base)
+    written: dict[str, Any] = {}
+    for each in reversed(chain):
+        written |= {key: getattr(each, key) for key in each.model_fields_set}
+    return profile.model_copy(update=written | {"extends": None})
 
 
 @cache

@@ -5,12 +5,17 @@ A `ValueError` says what a valid value looks like. The reader of the file adds p
 
 import re
 from enum import IntEnum
+from math import prod
 
 from proxy.codestream.reach import ResolutionTarget
 
 KIB = 1024
 
 _UNITS = {"": 1, "B": 1, "KiB": KIB, "MiB": KIB**2, "GiB": KIB**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
+_DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|min|m|h|d)(?![a-z])", re.ASCII)
 _SCALE = re.compile(r"1/([0-9]{1,10})", re.ASCII)
 _AT_MOST = re.compile(r"(?:≤|<=) *([0-9]{1,5})", re.ASCII)
 _WIDTH = re.compile(r"(?:≥|>=) *([0-9]{1,5})", re.ASCII)
@@ -36,19 +41,39 @@ class ImageQuality(IntEnum):
 
 
 def byte_count(value: object) -> object:
-    """Parses a number of bytes with an optional unit.
+    """Parses a number of bytes with an optional unit, or a product as in a viewer's code.
 
-    >>> byte_count("64KiB")
-    65536
+    >>> byte_count("64KiB"), byte_count("128 * 1024")
+    (65536, 131072)
     """
     if isinstance(value, str):
+        factors = value.split("*")
+        if len(factors) > 1 and all(_DIGITS.fullmatch(factor.strip()) for factor in factors):
+            return prod(int(factor) for factor in factors)
         digits = value.rstrip("BGKMik ")
         unit = value[len(digits) :].strip()
-        if digits.isascii() and digits.isdigit() and unit in _UNITS:
+        if _DIGITS.fullmatch(digits) and unit in _UNITS:
             return int(digits) * _UNITS[unit]
     elif isinstance(value, int) and not isinstance(value, bool):
         return value
     raise ValueError("must be a number of bytes, such as 65536, 64KiB or 2GiB")
+
+
+def seconds(value: object) -> object:
+    """Parses a duration: seconds, or numbers with units.
+
+    >>> seconds(30), seconds("500ms"), seconds("1h30m"), seconds("7d")
+    (30, 0.5, 5400.0, 604800.0)
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if _NUMBER.fullmatch(value.strip()):
+            return float(value)
+        parts = _DURATION.findall(value)
+        if parts and not _DURATION.sub("", value).strip():
+            return sum(float(number) * _DURATIONS[unit] for number, unit in parts)
+    raise ValueError("must be seconds, or a duration with units: 500ms, 30s, 5m, 12h, 7d, 1h30m")
 
 
 def cache_bytes(value: object) -> object:

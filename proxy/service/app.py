@@ -37,10 +37,11 @@ from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.places import PlanPlaces
 from proxy.prefetch.plans import Plans
-from proxy.service.access import access_of, open_to_all
+from proxy.service.access import access_of
 from proxy.service.connections import Connections
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
 from proxy.service.memory import cache_bytes, memory_limit, warning
+from proxy.service.open_to_all import open_to_all
 from proxy.service.origins import TransportOf, origin_of, rust_transport
 from proxy.service.rules import Rules
 from proxy.service.tiers import TiersOf, tiers_of

@@ -8,9 +8,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from proxy.access.caller import Policy
-from proxy.plan.profile import FrozenModel
+from proxy.plan.kinds import Cookie, FrozenModel, Seconds, Spelled, Url
 
-Claim = Annotated[str, Field(pattern=r"^[\x21-\x7e]+$")]
+Claim = Annotated[str, Spelled(r"[\x21-\x7e]+", "must be the name of a claim, such as sub")]
 
 
 class IdentitySettings(FrozenModel):
@@ -41,13 +41,13 @@ class JwtSettings(FrozenModel):
     """Issuer of the tokens, exactly as in their claim `iss`; without it the proxy verifies no token."""
     audience: str | None = None
     """Audience that the claim `aud` of a token has to name."""
-    jwks_url: str | None = Field(None, pattern=r"^https?://[^/\s?#@]+(/[^\s#]*)?$")
+    jwks_url: Url | None = None
     """URL of the issuer's public keys, a JSON Web Key Set; fetched again if a token names an unknown key."""
     jwks_file: Path | None = None
     """File with the issuer's public keys, instead of `jwks_url`; read again when the file changes."""
     algorithms: tuple[Algorithm, ...] = Field(("RS256", "PS256", "ES256", "EdDSA"), min_length=1)
     """Signature algorithms that are accepted."""
-    leeway: float = Field(10.0, ge=0, le=300)
+    leeway: Seconds = Field(10.0, ge=0, le=300)
     """Seconds by which the issuer's clock may differ from the proxy's."""
     claims: tuple[Claim, ...] = Field(("iss", "sub"), min_length=1)
     """Claims that together name a person; the origin's yes to one token of a person counts for all."""
@@ -73,15 +73,15 @@ class AccessSettings(FrozenModel):
 
     policy: Policy = "ask-origin"
     """Those whom the origin lets read (`ask-origin`), the `credential` that fetched it, or all (`shared`)."""
-    ttl: float = Field(60.0, ge=0)
+    ttl: Seconds = Field(60.0, ge=0)
     """Seconds for which a yes counts for a caller and study; 0 asks for every frame."""
-    cookies: tuple[Annotated[str, Field(pattern=r"^[!#-'*+.0-9A-Z^-z|~-]+$")], ...] | None = None
+    cookies: tuple[Cookie, ...] | None = None
     """Cookies that tell callers apart beside `Authorization`; by default all, but only without it."""
     identity: Identity = IdentitySettings()
     """The name of a caller in bookkeeping: `token`, or claims of it."""
     jwt: JwtSettings = JwtSettings()
     """Tokens whose signatures the proxy verifies."""
-    forward_auth: str | None = Field(None, pattern=r"^https?://[^/\s?#@]+(/[^\s#]*)?$")
+    forward_auth: Url | None = None
     """URL of an external authorizer that has to let in each caller for each study, with any policy."""
     ca_file: Path | None = None
     """Certificate authorities to trust at `jwt.jwks_url` and `forward_auth` in addition to the system's."""

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from proxy.plan.profile import FrozenModel
+from proxy.plan.kinds import FrozenModel
 
 
 class BoundsSettings(FrozenModel):

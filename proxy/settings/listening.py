@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from proxy.plan.profile import ByteCount, FrozenModel
+from proxy.plan.kinds import ByteCount, FrozenModel, Seconds, Spelled
 
 KIB = 1024
 
@@ -32,6 +32,9 @@ def _checked_address(text: str) -> str:
 
 Address = Annotated[str, AfterValidator(_checked_address)]
 """The address of a listener; port 0 takes a free port."""
+
+
+Host = Annotated[str, Spelled(r"\*|[A-Za-z0-9._-]+", "must be a host name without a port, or *")]
 
 
 class ListenTls(FrozenModel):
@@ -62,23 +65,23 @@ class Listen(FrozenModel):
     """Address of the listener for metrics, health and plans, as host:port."""
     tls: ListenTls = ListenTls()
     """Certificates of both listeners; with them, they speak https instead of http."""
-    grace: float = Field(30.0, ge=0)
+    grace: Seconds = Field(30.0, ge=0)
     """Seconds for running responses to finish after SIGTERM."""
-    hosts: tuple[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+)$")], ...] = ()
+    hosts: tuple[Host, ...] = ()
     """Host names of the proxy, without ports, besides loopback and IP addresses; `*` is any name."""
     url_bytes: ByteCount = Field(16 * KIB, ge=KIB)
     """Maximum bytes of a request's URL."""
     header_bytes: ByteCount = Field(32 * KIB, ge=KIB)
     """Maximum bytes of all headers of a request; also of its chunk extensions and trailers."""
-    header_seconds: float = Field(10.0, gt=0)
+    header_seconds: Seconds = Field(10.0, gt=0)
     """Maximum seconds from a request's first byte to the end of its headers."""
     body_rate: ByteCount = Field(500, ge=0)
     """Minimum bytes per second of a request's body, on average; 0 is no minimum."""
     read_rate: ByteCount = Field(KIB, ge=0)
     """Minimum bytes per second at which a viewer reads a response, over `read_seconds`; 0 is no minimum."""
-    read_seconds: float = Field(300.0, gt=0)
+    read_seconds: Seconds = Field(300.0, gt=0)
     """Seconds over which the rate of a viewer that reads slowly is measured."""
-    pause: float = Field(0.03, ge=0)
+    pause: Seconds = Field(0.03, ge=0)
     """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""
 
 
@@ -92,7 +95,7 @@ class AdminSettings(FrozenModel):
 
     body_bytes: ByteCount = Field(4096 * KIB, ge=KIB)
     """Maximum bytes of a request's body; a plan that lists 10,000 frames takes 1 MiB."""
-    body_seconds: float = Field(60.0, gt=0)
+    body_seconds: Seconds = Field(60.0, gt=0)
     """Maximum seconds for a request's body to arrive."""
 
     @model_validator(mode="after")

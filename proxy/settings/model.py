@@ -4,10 +4,11 @@ An environment variable is `PROGRESSIVE_PROXY_` and the path of the key, joined 
 `PROGRESSIVE_PROXY_CACHE__BYTES=2GiB`. A list is given as JSON.
 """
 
+import os
 from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -19,9 +20,11 @@ from proxy.access.admission import Admission, admission_of, is_loopback, leads_t
 from proxy.access.caller import Forward
 from proxy.codecs.jobs import Offered
 from proxy.plan.choice import ProfileChoice, Rule
-from proxy.plan.profile import STOCK, Profile, stock_profile
+from proxy.plan.names import STOCK
+from proxy.plan.profile import Profile, extended, stock_profile
 from proxy.settings.access import AccessSettings, WhoMayRead, section_of
 from proxy.settings.bounds import BoundsSettings
+from proxy.settings.environment import refuse_unknown
 from proxy.settings.listening import AdminSettings, Listen, split_address
 from proxy.settings.reading import read
 from proxy.settings.sections import (
@@ -34,6 +37,7 @@ from proxy.settings.sections import (
     Ready,
     WorkersSettings,
 )
+from proxy.wire.meant import meant
 from proxy.wire.via import Via
 
 
@@ -80,6 +84,16 @@ class Settings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     """The audit: who got what of which study."""
 
+    @field_validator("profiles")
+    @classmethod
+    def _builds_on_others(cls, profiles: dict[str, Profile]) -> dict[str, Profile]:
+        for name, profile in profiles.items():
+            try:
+                extended(profile, profiles)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return profiles
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         names = [origin.name for origin in self.origins]
@@ -94,7 +108,8 @@ class Settings(BaseSettings):
         named = [("profile", self.profile), *(("origins", o.profile) for o in self.origins if o.profile)]
         for key, name in named + [("choose", rule.profile) for rule in self.choose]:
             if name not in self.profiles and name not in STOCK:
-                raise ValueError(f"{key}: there is no profile {name!r}; stock ones are {', '.join(STOCK)}")
+                right = meant(name, (*self.profiles, *STOCK), f"stock ones are {', '.join(STOCK)}")
+                raise ValueError(f"{key}: there is no profile {name!r}{right}")
         paths = [each.path for each in self.alternates.values()]
         if len(set(paths)) < len(paths):
             raise ValueError("alternates: each alternate needs a different path")
@@ -102,7 +117,7 @@ class Settings(BaseSettings):
             raise ValueError("admin: open is possible only if listen.admin is a loopback address")
         for rule in self.choose:
             if rule.origin is not None and rule.origin not in names:
-                raise ValueError(f"choose: there is no origin {rule.origin!r}")
+                raise ValueError(f"choose: there is no origin {rule.origin!r}{meant(rule.origin, names)}")
         return self
 
     @property
@@ -132,7 +147,8 @@ class Settings(BaseSettings):
 
     def all_profiles(self) -> dict[str, Profile]:
         """Stock and configured profiles by name; a configured one replaces a stock one."""
-        return {name: stock_profile(name) for name in STOCK} | self.profiles
+        own = {name: extended(profile, self.profiles) for name, profile in self.profiles.items()}
+        return {name: stock_profile(name) for name in STOCK} | own
 
     @property
     def offered(self) -> tuple[Offered, ...]:
@@ -178,4 +194,7 @@ class Settings(BaseSettings):
 
 def load(path: Path) -> Settings:
     """Reads settings from a file. Raises `ConfigurationError`, one line per fault with line and key."""
-    return read(path, Settings)
+    settings = read(path, Settings)
+    passwords = (origin.credentials.password_env for origin in settings.origins)
+    refuse_unknown(os.environ, Settings, but=[name for name in passwords if name])
+    return settings

@@ -4,8 +4,9 @@ Imports yaml. Reading is bounded for any file: by size, and by what aliases expa
 """
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,24 +15,48 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from proxy.errors import ConfigurationError
+from proxy.wire.meant import meant
 
+Key = tuple[int | str, ...]
+"""The way to a value."""
 MAX_BYTES = 1024 * 1024
 """Bytes of a file; a larger file is refused unread."""
 MAX_NODES = 100_000
 """Values of a document, with aliases expanded."""
+
+_CODE = re.compile(r"(^|[,;{}\[\]]) *//", re.MULTILINE)
+_COMMENT = "`//` begins no comment in YAML: write `#`, or paste JavaScript as a text, after `|`"
 
 Value = TypeVar("Value", bound=BaseModel)
 
 
 def read(path: Path, model: type[Value]) -> Value:
     """Reads a value from a file. Raises `ConfigurationError`, one line per fault."""
+    return parse(text_of(path), str(path), model)
+
+
+def text_of(path: Path) -> str:
+    """Returns the text of a file. Raises `ConfigurationError`."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigurationError(f"{path}: the file is larger than {MAX_BYTES} bytes")
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: the file can't be read: {error}") from error
-    return parse(text, str(path), model)
+
+
+def keys_of(text: str, name: str) -> frozenset[str]:
+    """Returns the keys of a text's mapping; none if it is no mapping. Raises `ConfigurationError`."""
+    tree, _ = _read_yaml(text, name)
+    return (
+        frozenset(key.value for key, _ in tree.value) if isinstance(tree, yaml.MappingNode) else frozenset()
+    )
+
+
+def line_of(path: Path, key: Key) -> int:
+    """The line of a value in a file, or of its nearest parent (1-based). Raises `ConfigurationError`."""
+    tree, _ = _read_yaml(text_of(path), str(path))
+    return _line(tree, key)
 
 
 def parse(text: str, name: str, model: type[Value]) -> Value:
@@ -47,7 +72,9 @@ def parse(text: str, name: str, model: type[Value]) -> Value:
     try:
         return model(**values)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_faults(error, tree, name, model))) from None
+        raise ConfigurationError(
+            "\n".join(faults_of(error, lambda path: _line(tree, path), name, model))
+        ) from None
     except SettingsError as error:
         raise ConfigurationError(f"environment: {error}: a list or mapping must be JSON") from error
 
@@ -63,7 +90,8 @@ def _read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error
+        more = f"; {_COMMENT}" if _CODE.search(text) else ""
+        raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}{more}") from error
     except RecursionError as error:
         raise ConfigurationError(f"{name}:1: the file is nested too deeply") from error
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
@@ -103,29 +131,33 @@ def _doubles(node: yaml.Node) -> Iterator[tuple[int, str]]:
             yield from _doubles(child)
 
 
-def _faults(
-    error: ValidationError, tree: yaml.Node | None, name: str, model: type[BaseModel]
+def faults_of(
+    error: ValidationError, line: Callable[[Key], int], name: str, model: type[BaseModel]
 ) -> Iterator[str]:
+    """Yields a line for each fault, with file, line and key."""
     faults = error.errors(include_url=False, include_input=False)
     paths = [fault["loc"] for fault in faults]
     for fault in faults:
         path, words = fault["loc"], fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "too_short" and any(other[: len(path)] == path != other for other in paths):
             continue  # reported only because the items were refused
-        if fault["type"] == "extra_forbidden":
-            words = f"unknown key; the keys are {', '.join(_keys(model.model_json_schema(), path[:-1]))}"
+        if fault["type"] == "extra_forbidden" and str(path[-1]).startswith("//"):
+            words = _COMMENT
+        elif fault["type"] == "extra_forbidden":
+            keys = _keys(model.model_json_schema(), path[:-1])
+            words = "unknown key" + meant(str(path[-1]), keys, f"the keys are {', '.join(keys)}")
         elif fault["type"] == "missing":
             words = "is missing"
         key = ".".join(map(str, path))
         # A fault of the whole value starts with the key.
-        where = f"{name}:{_line(tree, path or (words.partition(':')[0],))}"
+        where = f"{name}:{line(path or (words.partition(':')[0],))}"
         variable = f"{model.model_config.get('env_prefix', '')}{'__'.join(map(str, path))}".upper()
         if variable in os.environ:
             where = f"environment variable {variable}"
         yield f"{where}: {key + ': ' if key else ''}{words}"
 
 
-def _keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:
+def _keys(schema: dict[str, Any], path: Key) -> list[str]:
     """Lists the keys of a mapping at this path."""
     here = schema
     for step in path:
@@ -138,7 +170,7 @@ def _keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:
     return list(here.get("properties", {}))
 
 
-def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int:
+def _line(node: yaml.Node | None, path: Key) -> int:
     """Returns the line (1-based) of the value at a path, or of its nearest parent in the document."""
     line = 1
     for step in path:

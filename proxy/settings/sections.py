@@ -3,19 +3,27 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from proxy.codecs.jobs import Alternate, Codec, MadeHere, RenderedBy
-from proxy.plan import values
-from proxy.plan.profile import ByteCount, FrozenModel
+from proxy.plan.kinds import (
+    ByteCount,
+    CacheBytes,
+    Cookie,
+    FrozenModel,
+    Origin,
+    Scale,
+    Seconds,
+    Spelled,
+    WholeSeconds,
+)
 
 KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 
-Scale = Annotated[tuple[int, int], BeforeValidator(values.scale), PlainSerializer(values.scale_written)]
-"""The divisor of width and height, or the maximum pixels of a side."""
-
+Page = Annotated[str, Spelled(r"\*|https?://[^/\s]+", "must be https:// and a host without a path, or *")]
+Header = Annotated[str, Spelled(r"[A-Za-z0-9_-]+", "must be the name of a header, such as X-Site-ID")]
 Ready = Literal["started", "any-origin", "each-origin"]
 """Condition for the proxy to be ready."""
 
@@ -23,11 +31,11 @@ Ready = Literal["started", "any-origin", "each-origin"]
 class Timeouts(FrozenModel):
     """Time limits for an origin."""
 
-    connect: float = Field(5.0, gt=0)
+    connect: Seconds = Field(5.0, gt=0)
     """Maximum seconds to connect to the origin."""
-    first_byte: float = Field(30.0, gt=0)
+    first_byte: Seconds = Field(30.0, gt=0)
     """Maximum seconds until the headers of the origin's response arrive."""
-    stall: float = Field(30.0, gt=0)
+    stall: Seconds = Field(30.0, gt=0)
     """Maximum seconds between two chunks of the origin's response."""
     least_rate: ByteCount = Field(1024, ge=0)
     """Minimum bytes per second of a frame's response over `stall` seconds; a slower one counts as silent."""
@@ -72,15 +80,17 @@ class CredentialsSettings(FrozenModel):
 
     bearer_file: Path | None = None
     """File with a bearer token, read again on change. Everybody who reaches the proxy can use the token."""
-    user: str | None = Field(None, pattern=r"^[^:\x00-\x1f\x7f]+$")
+    user: Annotated[str, Spelled(r"[^:\x00-\x1f\x7f]+", "must be a name without a colon")] | None = None
     """User for Basic authentication; the password is in `password_file` or `password_env`."""
     password_file: Path | None = None
     """File with the user's password, read again when the file changes."""
-    password_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    password_env: Annotated[str, Spelled(r"[A-Za-z_][A-Za-z0-9_]*", "must be a variable's name")] | None = (
+        None
+    )
     """Environment variable with the user's password."""
-    aws_region: str | None = Field(None, pattern=r"^[a-z0-9-]+$")
+    aws_region: Annotated[str, Spelled(r"[a-z0-9-]+", "must be a region, such as us-east-1")] | None = None
     """Region to sign requests for (AWS Signature Version 4), with the keys that botocore finds."""
-    aws_service: str = Field("medical-imaging", pattern=r"^[a-z0-9-]+$")
+    aws_service: Annotated[str, Spelled(r"[a-z0-9-]+", "must be a service's name")] = "medical-imaging"
     """AWS service to sign requests for."""
 
     @property
@@ -104,16 +114,18 @@ class ForwardSettings(FrozenModel):
 
     authorization: bool = True
     """Forward the viewer's `Authorization` to the origin."""
-    cookies: tuple[Annotated[str, Field(pattern=r"^[!#-'*+.0-9A-Z^-z|~-]+$")], ...] | None = None
+    cookies: tuple[Cookie, ...] | None = None
     """Cookies to forward, by name, or `*`; the default is all if there is only one origin, else none."""
 
 
 class OriginSettings(FrozenModel):
     """One DICOMweb server."""
 
-    name: str = Field("origin", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    name: Annotated[
+        str, Spelled(r"[a-z0-9][a-z0-9-]{0,62}", "must be lower-case letters, digits and -, at most 63")
+    ] = "origin"
     """Name of the origin, which is the first segment of its path at the proxy."""
-    url: str = Field(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")
+    url: Origin
     """Base URL of the origin, without /studies."""
     default: bool = False
     """Serve the origin without its name in the path too; a single origin always is."""
@@ -156,15 +168,15 @@ class OriginSettings(FrozenModel):
 class CorsSettings(FrozenModel):
     """Cross-origin access for viewers' pages."""
 
-    origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
+    origins: tuple[Page, ...] = ()
     """Origins of viewers' pages, such as https://viewer.example; `*` is any origin, without credentials."""
-    headers: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ...] = ()
+    headers: tuple[Header, ...] = ()
     """Request headers that pages may send in addition to those that viewers need, such as X-Site-ID."""
     credentials: bool = False
     """Let pages send cookies and `Authorization`."""
     private_network: bool = False
     """Let public pages reach the proxy on a private network."""
-    max_age: int = Field(600, ge=0)
+    max_age: WholeSeconds = Field(600, ge=0)
     """Seconds that a browser may cache the response to a preflight."""
 
     @model_validator(mode="after")
@@ -177,7 +189,9 @@ class CorsSettings(FrozenModel):
 class AlternateSettings(FrozenModel):
     """An alternate representation of every frame, at its own path."""
 
-    path: str = Field(pattern=r"^/[A-Za-z0-9][A-Za-z0-9._-]*/$")
+    path: Annotated[
+        str, Spelled(r"/[A-Za-z0-9][A-Za-z0-9._-]*/", "must be one segment between slashes: /jls/")
+    ]
     """Path segment in URLs in place of `/frames/`, such as `/jlsThumbnail/`."""
     made: MadeHere = "always"
     """When the proxy makes the alternate: `always`, `if-missing` (the origin refuses it), or `never`."""
@@ -216,18 +230,18 @@ class WorkersSettings(FrozenModel):
     """Maximum number of worker processes."""
     memory: ByteCount = Field(2 * GIB, ge=256 * MIB)
     """Maximum address space of each worker process."""
-    seconds: float = Field(30.0, gt=0)
+    seconds: Seconds = Field(30.0, gt=0)
     """Maximum seconds for one frame in a worker process."""
 
 
 class CacheSettings(FrozenModel):
     """The memory cache."""
 
-    bytes: Annotated[int | Literal["auto"], BeforeValidator(values.cache_bytes)] = "auto"
+    bytes: CacheBytes = "auto"
     """Memory for frames, cached or on their way; `auto` fits the container's limit (without one: 1 GiB)."""
     first_share: float = Field(0.5, ge=0, le=1)
     """Share of `cache.bytes` up to which first bytes of frames displace remainders of frames."""
-    ttl: float = Field(3600.0, gt=0)
+    ttl: Seconds = Field(3600.0, gt=0)
     """Seconds after which a cached frame is fetched again."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.plan.profile import STOCK, stock_text
+from proxy.plan.names import STOCK, stock_text
 from tests.chart import values_schema
 from tests.chart.rendering import CHART, HELMS, objects, one, values_of
 from tests.chart.tools import run, tried

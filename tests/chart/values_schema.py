@@ -4,17 +4,15 @@
 """
 
 import json
-from inspect import ismethod
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from proxy.measure.network import PRESETS
-from proxy.plan import values
-from proxy.plan.profile import FrozenModel
+from proxy.plan.kinds import FrozenModel
 from proxy.settings.model import Settings
 from proxy.telemetry.deliveries import BUCKETS
 
@@ -123,24 +121,8 @@ class Values(FrozenModel):
     handed_down: Kubernetes | None = Field(None, alias="global")
 
 
-class AsWritten(GenerateJsonSchema):
-    """The schema of values as written in the file, if the program accepts more than the resulting type."""
-
-    READ_FROM: ClassVar[dict[Any, JsonSchemaValue]] = {
-        values.byte_count: {"type": ["integer", "string"]},
-        values.cache_bytes: {"type": ["integer", "string"]},
-        values.first: {"type": ["integer", "string", "object"]},
-        values.image_quality: {"type": ["number", "string"]},
-        values.request_type: {"type": "string"},
-        values.off: {"enum": ["strict", "length", "off", False, None]},
-    }
-
-    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
-        function = schema["function"]["function"]
-        # A model's own validator accepts no other type. A field may say what its validator accepts.
-        if ismethod(function) or "json_schema_input_schema" in schema:
-            return super().function_before_schema(schema)
-        return dict(self.READ_FROM.get(function, {}))
+class Draft7(GenerateJsonSchema):
+    """The draft that helm knows."""
 
     def generate(self, schema: core_schema.CoreSchema, mode: Any = "validation") -> JsonSchemaValue:
         return {"$schema": "http://json-schema.org/draft-07/schema#"} | super().generate(schema, mode)
@@ -148,7 +130,7 @@ class AsWritten(GenerateJsonSchema):
 
 def text() -> str:
     """The contents of the schema's file."""
-    schema = Values.model_json_schema(schema_generator=AsWritten)
+    schema = Values.model_json_schema(schema_generator=Draft7)
     return json.dumps(_without_titles(schema), indent=1, ensure_ascii=False) + "\n"
 
 

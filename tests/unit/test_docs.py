@@ -12,7 +12,8 @@ import yaml
 
 import proxy
 from proxy.cli import main
-from proxy.plan.profile import STOCK, Profile
+from proxy.plan.names import STOCK
+from proxy.plan.profile import Profile
 from proxy.settings.model import Settings
 from tests.bench.results import save
 from tests.pages.parts import DOCS, PARTS, README, ROOT, pages, part, unfenced, yaml_examples

@@ -51,7 +51,18 @@
 {{/* Seconds for a pod to end: until others notice, for running responses, and to close. */}}
 {{- define "progressive-proxy.endsWithin" -}}
 {{- $config := include "progressive-proxy.config" . | fromYaml -}}
-{{- add 15 (ceil $config.listen.grace) -}}
+{{- add 15 (ceil (include "progressive-proxy.seconds" $config.listen.grace)) -}}
+{{- end }}
+
+{{/* Seconds of a duration as in the configuration: 60, 30s, 1h30m. */}}
+{{- define "progressive-proxy.seconds" -}}
+{{- $text := toString . -}}
+{{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "min" 60.0 "h" 3600.0 "d" 86400.0 -}}
+{{- $seconds := 0.0 -}}
+{{- range regexFindAll "[0-9.]+ *[a-z]+" $text -1 -}}
+{{- $seconds = addf $seconds (mulf (regexFind "[0-9.]+" . | float64) (get $units (regexFind "[a-z]+" .))) -}}
+{{- end -}}
+{{- ternary $seconds $text (regexMatch "[a-z]" $text) -}}
 {{- end }}
 
 {{/* The ports of the origins, and of the servers that decide about callers, each once, as a JSON object with a list. */}}

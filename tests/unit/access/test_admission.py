@@ -8,7 +8,7 @@ import pytest
 
 from proxy.access.admission import Admission, admission_of
 from proxy.cli import main
-from proxy.commands.check import _found, _try
+from proxy.commands.probe import _found, _try
 from proxy.errors import CrossSite, Loop, WrongHost
 from proxy.measure.server import Server
 from proxy.origin.forms import FORMS

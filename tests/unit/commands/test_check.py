@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.commands.check import probe
+from proxy.commands.probe import probe
 from proxy.errors import MeasureError
 from proxy.wire.via import Via
 from tests.codestreams import PARTS, htj2k, picture
@@ -149,6 +149,6 @@ async def test_the_report_says_how_the_proxy_uses_an_origin(
 
 
 async def test_a_frame_that_is_too_large_ends_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.commands.check.MAX_FRAME", 100_000)
+    monkeypatch.setattr("proxy.commands.probe.MAX_FRAME", 100_000)
     with pytest.raises(MeasureError, match="larger than 100000 bytes"):
         await probed(whole(BODY))

@@ -69,7 +69,8 @@ def test_check_says_a_good_configuration_is_good(tmp_path: Path) -> None:
 
 def test_check_warns_of_an_origin_whose_credentials_everybody_can_use(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
-    file.write_text("origins: [{url: 'http://pacs', credentials: {bearer_file: /token}}]\n")
+    (tmp_path / "token").write_text("a-token")
+    file.write_text(f"origins: [{{url: 'http://pacs', credentials: {{bearer_file: {tmp_path}/token}}}}]\n")
     checked = run("check", str(file))
     assert (checked.returncode, checked.stderr.count("\n")) == (0, 1)
     assert checked.stderr.startswith("warning: origins: origin: all who reach listen.viewers")
@@ -81,7 +82,8 @@ def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
     checked = run("check", str(file))
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr.splitlines() == [
-        f"{file}:3: origins.0.timeout: unknown key; the keys are name, url, default, profile, labels, "
+        f"{file}:3: origins.0.timeout: unknown key; did you mean timeouts? "
+        "The keys are name, url, default, profile, labels, "
         "rendered, trust, timeouts, limits, tls, credentials, forward",
         f"{file}:4: cache.bytes: must be a number of bytes, such as 65536, 64KiB or 2GiB",
     ]

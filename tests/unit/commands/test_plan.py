@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from proxy.cli import main
+from proxy.plan.names import STOCK, stock_text
 from proxy.plan.plan import ordered
-from proxy.plan.profile import STOCK, stock_profile, stock_text
+from proxy.plan.profile import stock_profile
 
 NAMES = (
     "sequential, single, streaming, interleaved, coarseInterleaved, byteRange, jls, jlsReduced, htj2kReduced"

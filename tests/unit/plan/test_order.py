@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import ConfigurationError
+from proxy.plan.names import STOCK, stock_text
 from proxy.plan.plan import Fetch, Plan, ordered
-from proxy.plan.profile import STOCK, Profile, stock_profile, stock_text
+from proxy.plan.profile import Profile, stock_profile
 from proxy.plan.queue import StageCount
 from proxy.plan.stages import FetchPart
 

@@ -8,16 +8,15 @@ import yaml
 
 from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import ConfigurationError
+from proxy.plan.names import STOCK, stock_text
 from proxy.plan.plan import ordered
 from proxy.plan.profile import (
-    STOCK,
     NearbyFrame,
     Prefetch,
     Profile,
     RetrieveOptions,
     Stage,
     stock_profile,
-    stock_text,
 )
 from proxy.plan.stages import options_of
 from proxy.settings.reading import parse
@@ -203,7 +202,7 @@ def test_what_is_flat_holds_for_every_transfer_syntax() -> None:
     }  # fmt: skip
 
 
-PROFILE_KEYS = "stages, retrieveOptions, first, complete, validators, prefetch"
+PROFILE_KEYS = "extends, stages, retrieveOptions, first, complete, validators, prefetch"
 STAGE_KEYS = "id, positions, decimate, offset, retrieveType, requestType, priority, nearbyFrames, barrier"
 OPTION_KEYS = (
     "urlArguments, framesPath, imageQualityStatus, decodeLevel, streaming, rangeIndex, chunkSize, "
@@ -221,11 +220,11 @@ QUALITY = (
 REFUSED = {
     "an unknown key": (
         "stages: [{id: a}]\nretreiveOptions: {}\n",
-        f"2: retreiveOptions: unknown key; the keys are {PROFILE_KEYS}",
+        f"2: retreiveOptions: unknown key; did you mean retrieveOptions? The keys are {PROFILE_KEYS}",
     ),
     "an unknown key of a stage": (
         "stages:\n- {id: a, decimat: 2}\n",
-        f"2: stages.0.decimat: unknown key; the keys are {STAGE_KEYS}",
+        f"2: stages.0.decimat: unknown key; did you mean decimate? The keys are {STAGE_KEYS}",
     ),
     "an unknown key of options": (
         "retrieveOptions:\n  fast:\n    range: 0\n",
@@ -287,7 +286,8 @@ REFUSED = {
     ),
     "a path within a path": (
         "retrieveOptions: {fast: {framesPath: jls}}",
-        "1: retrieveOptions.fast.framesPath: String should match pattern '^/'",
+        "1: retrieveOptions.fast.framesPath: "
+        "must begin with / and be ASCII without spaces and #, such as /jls/",
     ),
     "a function for a size": (
         "retrieveOptions:\n  fast:\n    chunkSize: '(metadata, imageId) => 65536'\n",

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from proxy.codestream.reach import ResolutionTarget
 from proxy.errors import ConfigurationError, UnknownName
-from proxy.plan.profile import STOCK, Profile, Stage, stock_profile
+from proxy.plan.names import STOCK
+from proxy.plan.profile import Profile, Stage, stock_profile
 from proxy.plan.stages import FetchPart, images_of, options_of, parts_of_frame
 
 FAST = settings(deadline=None, database=None)

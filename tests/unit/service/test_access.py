@@ -8,7 +8,8 @@ import pytest
 
 from proxy.access.caller import Access
 from proxy.errors import ConfigurationError
-from proxy.service.access import access_of, open_to_all
+from proxy.service.access import access_of
+from proxy.service.open_to_all import open_to_all
 from proxy.settings.model import Settings
 from proxy.wire.via import Via
 

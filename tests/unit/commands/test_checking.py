@@ -1,0 +1,207 @@
+"""`check FILE`: opens what a configuration names, as `serve` does, and takes profiles as well."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+
+from proxy.cli import main
+from proxy.errors import ConfigurationError
+from proxy.service.app import create_app
+from proxy.settings.model import load
+
+KEYS = json.dumps({"keys": []})
+
+
+def checked(path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str, list[str]]:
+    code = main(["check", str(path), *options])
+    out, err = capsys.readouterr()
+    return code, out, [line.replace(f"{path.parent}/", "") for line in err.splitlines()]
+
+
+def configured(folder: Path, text: str) -> Path:
+    path = folder / "f.yaml"
+    path.write_text(text.replace("DIR", str(folder)))
+    return path
+
+
+def origin(more: str) -> str:
+    return f"origins:\n- url: https://pacs\n  {more}\n"
+
+
+PLAIN = "origins: [{url: http://pacs}]\n"
+NAMED = {
+    "a token that is not there": (
+        origin("credentials: {bearer_file: DIR/none}"),
+        "3: origins.0.credentials.bearer_file: none: can't be read: No such file or directory",
+    ),
+    "an empty token": (
+        origin("credentials: {bearer_file: DIR/empty}"),
+        "3: origins.0.credentials.bearer_file: empty: empty",
+    ),
+    "a folder for a password": (
+        origin("credentials:\n    user: a\n    password_file: DIR"),
+        "5: origins.0.credentials.password_file: DIR: not a file",
+    ),
+    "a variable that is not set": (
+        origin("credentials: {user: a, password_env: NO_SUCH_VARIABLE}"),
+        "3: origins.0.credentials.password_env: environment variable NO_SUCH_VARIABLE: not set",
+    ),
+    "an authority that is none": (
+        origin("tls:\n    ca_file: DIR/words"),
+        "3: origins.0.tls: words: holds no certificate in PEM",
+    ),
+    "a key of another certificate": (
+        origin("tls: {certificate_file: DIR/one.pem, key_file: DIR/other.key}"),
+        "3: origins.0.tls: one.pem, other.key: no certificates in PEM, or no key without a password that "
+        "fits its certificate",
+    ),
+    "a listener's certificate that is not there": (
+        PLAIN + "listen:\n  tls: {certificate_file: DIR/none, key_file: DIR/other.key}\n",
+        "3: listen.tls: none: can't be read: No such file or directory",
+    ),
+    "a listener's key that does not fit": (
+        PLAIN + "listen:\n  tls: {certificate_file: DIR/one.pem, key_file: DIR/other.key}\n",
+        "3: listen.tls: one.pem, other.key: no certificates in PEM, or no key without a password that fits "
+        "its certificate",
+    ),
+    "a short admin token": (
+        PLAIN + "admin: {token_file: DIR/words}\n",
+        "2: admin.token_file: words: a token has at least 16 characters, printable ASCII without spaces",
+    ),
+    "a short key of callers": (
+        PLAIN + "access: {key_file: DIR/words}\n",
+        "2: access.key_file: words: has 5 bytes, and a key has at least 32, such as from `openssl rand`",
+    ),
+    "an authorizer's authority that is not there": (
+        PLAIN + "access:\n  ca_file: DIR/none\n  forward_auth: https://auth\n",
+        "3: access.ca_file: none: can't be read: No such file or directory",
+    ),
+    "an issuer without keys": (
+        PLAIN + "access:\n  jwt: {issuer: a, audience: b, jwks_file: DIR/keys.json}\n",
+        "3: access.jwt.jwks_file: keys.json: no public key for signatures",
+    ),
+    "an audit in a folder that is not there": (
+        PLAIN + "audit:\n  file: DIR/none/audit\n",
+        "3: audit.file: none/audit: can't be written",
+    ),
+    "an audit that is a folder": (
+        PLAIN + "audit: {file: DIR}\n",
+        "2: audit.file: DIR: can't be written",
+    ),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "empty").touch()
+    (tmp_path / "words").write_text("words")
+    (tmp_path / "keys.json").write_text(KEYS)
+    authority = trustme.CA()
+    one, other = (authority.issue_cert(f"{name}.example") for name in ("one", "other"))
+    one.cert_chain_pems[0].write_to_path(tmp_path / "one.pem")
+    one.private_key_pem.write_to_path(tmp_path / "one.key")
+    other.private_key_pem.write_to_path(tmp_path / "other.key")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("text", "said"), NAMED.values(), ids=NAMED)
+def test_check_opens_what_the_configuration_names(
+    text: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = configured(folder, text)
+    code, out, lines = checked(path, capsys)
+    assert (code, out) == (1, "")
+    assert lines[:-1] == [f"f.yaml:{said}".replace("DIR", str(folder))]
+    assert "--no-files" in lines[-1]
+    code, out, _ = checked(path, capsys, "--no-files")
+    assert (code, "is valid" in out) == (0, True)
+
+
+@pytest.mark.parametrize("text", [text for text, said in NAMED.values() if "audit" not in said])
+def test_serve_refuses_what_check_refuses(text: str, folder: Path) -> None:
+    settings = load(configured(folder, text))
+    with pytest.raises(ConfigurationError):
+        create_app(settings)
+
+
+def test_check_says_all_that_is_wrong_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = origin("credentials: {bearer_file: DIR/none}") + "admin: {token_file: DIR/none}\n"
+    _, _, lines = checked(configured(folder, text), capsys)
+    assert [line.partition(": ")[0] for line in lines] == ["f.yaml:3", "f.yaml:4", "--no-files leaves this out, for a file that is meant for another machine"]  # fmt: skip  # noqa: E501
+
+
+def test_check_opens_good_files_and_leaves_none_behind(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD_OF_PACS", "x")
+    (folder / "token").write_text("t" * 32)
+    text = (
+        "origins:\n"
+        "- {name: a, url: 'https://a', credentials: {bearer_file: DIR/token}}\n"
+        "- {name: b, url: 'https://b', credentials: {user: u, password_env: PASSWORD_OF_PACS}}\n"
+        "- {name: c, url: 'https://c', tls: {certificate_file: DIR/one.pem, key_file: DIR/one.key}}\n"
+        "listen: {tls: {certificate_file: DIR/one.pem, key_file: DIR/one.key}}\n"
+        "admin: {token_file: DIR/token}\naccess: {key_file: DIR/token}\naudit: {file: DIR/audit}\n"
+    )
+    code, _, _ = checked(configured(folder, text), capsys)
+    assert code == 0
+    assert not (folder / "audit").exists()
+
+
+def test_a_missing_extra_is_said_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    path = configured(tmp_path, origin("credentials: {aws_region: us-east-1}"))
+    (tmp_path / "botocore.py").write_text("raise ImportError")
+    found = subprocess.run(
+        [sys.executable, "-m", "proxy", "check", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+    assert found.returncode == 1
+    assert "f.yaml:3: origins.0.credentials.aws_region: " in found.stderr
+    assert "pip install 'progressive-proxy[aws]'" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "stages"),
+    [
+        ("p.yaml", "stages: [{id: a}, {id: b}]\n", "a, b"),
+        ("p.yaml", "first: 64KiB\n", "initialImages"),
+        ("viewer.json", '{"retrieveOptions": {"single": {"streaming": true}}}', "initialImages"),
+    ],
+)
+def test_check_takes_a_profile(
+    name: str, text: str, stages: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert main(["check", str(tmp_path / name)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / name} is a valid profile; stages: {stages}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stages: [{id: a, decimat: 2}]\n", "1: stages.0.decimat: unknown key; did you mean decimate?"),
+        ("stages: []\n", "1: stages: a profile needs at least one stage"),
+        ("stages: [{id: a}]\norigins: []\n", "2: origins: unknown key; the keys are "),
+    ],
+)
+def test_check_says_what_is_wrong_in_a_profile(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, lines = checked(configured(tmp_path, text), capsys)
+    assert code == 1
+    assert lines[0].startswith(f"f.yaml:{said}")
+
+
+def test_a_missing_file_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, lines = checked(tmp_path / "none.yaml", capsys)
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith("none.yaml: the file can't be read: ")
