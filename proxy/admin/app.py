@@ -58,7 +58,7 @@ def create_admin(
         return JSONResponse(detail, 422, media_type=PROBLEM)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
-    async def metrics_page() -> Response:
+    def metrics_page() -> Response:  # in a thread, because it reads files
         body, media = telemetry.metrics.exposition()
         return Response(body, headers={"content-type": media})
 

@@ -37,6 +37,7 @@ from proxy.prefetch.plans import Plans
 from proxy.service.access import access_of, open_to_all
 from proxy.service.connections import Connections
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
+from proxy.service.expiry import watch
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.origins import TransportOf, origin_of, rust_transport
 from proxy.service.rules import Rules
@@ -78,6 +79,8 @@ class App:
         limit = memory_limit()
         self.memory_warning = warning(settings, limit)
         """Why `cache.bytes` does not fit the container; None if it does."""
+        self.telemetry.metrics.memory_limit.set(limit or 0)
+        watch(settings, self.telemetry.metrics)
         store = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {

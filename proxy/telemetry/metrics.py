@@ -12,7 +12,7 @@ Labels that several metrics share or that need an explanation:
 
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 _DELIVERY = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -30,6 +30,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.first_delivery = self._histogram(
             "first_delivery_seconds",
             "Seconds from a viewer's request for a frame until the proxy wrote the first bytes.",
@@ -152,6 +153,18 @@ class Metrics:
             "cache_evictions",
             "Evictions from the cache to free space: a first piece, the rest, or only the finest resolution.",
             ("part",),
+        )
+        self.memory_limit = Gauge(
+            "progressive_proxy_memory_limit_bytes",
+            "The container's memory limit, 0 if there is none.",
+            registry=self.registry,
+        )
+        self.expires = Gauge(
+            "progressive_proxy_expires_timestamp_seconds",
+            "Unix time at which a file ends: the certificate of the proxy's listeners (listener), or its own "
+            "certificate or token for an origin. NaN if the file does not say.",
+            ("origin", "kind"),
+            registry=self.registry,
         )
         self.build_info = Gauge(
             "progressive_proxy_build_info",
