@@ -64,7 +64,7 @@ def create_admin(
         return _said(error.status_code, title, str(error.detail), error.headers)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
-    async def metrics_page() -> Response:
+    def metrics_page() -> Response:  # in a thread, because it reads files
         body, media = telemetry.metrics.exposition()
         return Response(body, headers={"content-type": media})
 

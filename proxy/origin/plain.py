@@ -85,6 +85,8 @@ class PlainRequests:
             response = await sent
         except OriginError as error:
             self.health.note(error)
+            outcome = type(error).__name__.removeprefix("Origin").lower()
+            self._metrics.origin_requests.labels(self._name, "pass", outcome).inc()
             raise
         status = response.status_code
         self.health.note(OriginBusy(status, None)) if status >= 500 else self.health.well()

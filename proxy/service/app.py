@@ -40,6 +40,7 @@ from proxy.prefetch.plans import Plans
 from proxy.service.access import access_of
 from proxy.service.connections import Connections
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
+from proxy.service.expiry import watch
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
 from proxy.service.origins import TransportOf, origin_of, rust_transport
@@ -84,6 +85,8 @@ class App:
         limit = memory_limit()
         self.memory_warning = warning(settings, limit)
         """Why `cache.bytes` does not fit the container; None if it does."""
+        self.telemetry.metrics.memory_limit.set(limit or 0)
+        watch(settings, self.telemetry.metrics)
         memory = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
         tiers = tiers_of(settings, self.telemetry)
         self.tiered = TieredStore(memory, tiers, self.telemetry) if tiers else None

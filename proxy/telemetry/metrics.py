@@ -12,7 +12,7 @@ Labels that several metrics share or that need an explanation:
 
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from proxy.telemetry.deliveries import Deliveries
@@ -32,6 +32,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.deliveries = Deliveries("progressive_proxy_")
         """Responses to viewers' requests for a frame, with their bytes and times."""
         self.registry.register(self.deliveries)
@@ -158,6 +159,18 @@ class Metrics:
             "progressive_proxy_tier_bytes",
             "Bytes of frames in a tier behind memory, first bytes and rests.",
             ("tier", "part"),
+            registry=self.registry,
+        )
+        self.memory_limit = Gauge(
+            "progressive_proxy_memory_limit_bytes",
+            "The container's memory limit, 0 if there is none.",
+            registry=self.registry,
+        )
+        self.expires = Gauge(
+            "progressive_proxy_expires_timestamp_seconds",
+            "Unix time at which a file ends: the certificate of the proxy's listeners (listener), or its own "
+            "certificate or token for an origin. NaN if the file does not say.",
+            ("origin", "kind"),
             registry=self.registry,
         )
         self.build_info = Gauge(

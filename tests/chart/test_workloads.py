@@ -20,6 +20,7 @@ from tests.chart.rendering import (
 from tests.chart.tools import run, tried
 
 OWN = "progressive-proxy"
+KIND = {"sidecar": set(), "standalone": {"Deployment"}, "daemonset": {"DaemonSet"}}
 HELPER = {"name": "log-shipper", "image": "shipper:1"}
 SCRATCH = {"name": "scratch", "emptyDir": {}}
 ZONE = "topology.kubernetes.io/zone"
@@ -45,7 +46,7 @@ def pods(manifest: str) -> dict[str, Object]:
     made = {
         each["kind"]: each["spec"]
         for each in objects(manifest)
-        if each["kind"] in ("Deployment", "Job", "Pod")
+        if each["kind"] in ("Deployment", "DaemonSet", "Job", "Pod")
     }
     return {kind: spec["template"]["spec"] if "template" in spec else spec for kind, spec in made.items()}
 
@@ -74,10 +75,10 @@ def runs_the_proxy(spec: Object) -> bool:
 
 
 @pytest.mark.parametrize("helm", HELMS)
-@pytest.mark.parametrize("mode", ["sidecar", "standalone"])
+@pytest.mark.parametrize("mode", ["sidecar", "standalone", "daemonset"])
 def test_every_workload_has_the_proxy_and_what_it_mounts(helm: str, mode: str, tmp_path: Path) -> None:
     ours = pods(rendered(helm, mode))
-    assert set(ours) == {"Job", "Pod"} | ({"Deployment"} if mode == "standalone" else set())
+    assert set(ours) == {"Job", "Pod"} | KIND[mode]
     assert all(runs_the_proxy(spec) for spec in ours.values())
     manifest = run(helm, "template", "imaging", viewer_chart(tmp_path, helm), "--set", f"proxy.mode={mode}")
     deployments = [

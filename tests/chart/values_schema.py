@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -21,16 +21,20 @@ SCHEMA = CHART / "values.schema.json"
 
 Kubernetes = dict[str, Any]
 """An object of Kubernetes, which validates it itself."""
+NameOrNone = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 
 
 Uid = Annotated[str, Field(pattern=r"^[0-9.]{0,64}$")]
 Bucket = Annotated[str, Field(json_schema_extra={"enum": list(BUCKETS[:-1])})]
+UrlPath = Annotated[str, Field(pattern="^/")]
+Url = Annotated[str, Field(pattern="^https?://")]
 Share = Annotated[float, Field(ge=0.94, lt=1)]
 """Share of deliveries. Below 0.94 the error budget could never burn fourteen times too fast."""
 
 
 class Image(FrozenModel):
+    registry: str
     repository: Annotated[str, Field(min_length=1)]
     tag: str
     digest: Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64})?$")]
@@ -55,8 +59,38 @@ class ServiceAccount(FrozenModel):
 
 
 class Service(FrozenModel):
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"]
     port: int = Field(ge=1, le=65535)
     annotations: dict[str, str]
+    labels: dict[str, str]
+    trafficDistribution: str  # noqa: N815
+    sessionAffinity: Literal["None", "ClientIP"]  # noqa: N815
+
+
+class Ingress(FrozenModel):
+    enabled: bool
+    className: str  # noqa: N815
+    annotations: dict[str, str]
+    labels: dict[str, str]
+    hosts: list[str]
+    path: UrlPath
+    tls: list[Kubernetes]
+
+
+class HttpRoute(FrozenModel):
+    enabled: bool
+    annotations: dict[str, str]
+    labels: dict[str, str]
+    parentRefs: list[Kubernetes]  # noqa: N815
+    hostnames: list[str]
+    path: UrlPath
+    timeouts: dict[str, str]
+
+
+class Probes(FrozenModel):
+    startup: dict[str, int]
+    readiness: dict[str, int]
+    liveness: dict[str, int]
 
 
 class NetworkPolicy(FrozenModel):
@@ -72,6 +106,8 @@ class Monitoring(FrozenModel):
     labels: dict[str, str]
     tlsConfig: Kubernetes  # noqa: N815  # the operator's word
     interval: Annotated[str, Field(pattern="^[0-9]+(s|m)$")]
+    runbooks: Url
+    grafana: Url
 
 
 class Objective(FrozenModel):
@@ -97,28 +133,58 @@ class Measure(FrozenModel):
     series: Uid
 
 
+class HandedDown(FrozenModel):
+    """Values for all charts below one; others than ours have keys of their own there."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    imageRegistry: str  # noqa: N815
+    imagePullSecrets: list[str | Kubernetes]  # noqa: N815
+
+
 class Values(FrozenModel):
     """All values. values.yaml has their descriptions and defaults."""
 
-    mode: Literal["sidecar", "standalone"]
+    mode: Literal["sidecar", "standalone", "daemonset"]
+    nameOverride: NameOrNone  # noqa: N815  # as charts spell
+    fullnameOverride: NameOrNone  # noqa: N815
+    namespaceOverride: NameOrNone  # noqa: N815
+    commonLabels: dict[str, str]  # noqa: N815
+    annotations: dict[str, str]
+    imagePullSecrets: list[str | Kubernetes]  # noqa: N815
     image: Image
     config: Settings
+    existingConfigMap: NameOrNone  # noqa: N815
     secrets: list[Name]
     admin: Admin
     env: list[Kubernetes]
+    envFrom: list[Kubernetes]  # noqa: N815
     resources: Kubernetes
+    securityContext: Kubernetes  # noqa: N815
+    podSecurityContext: Kubernetes  # noqa: N815
+    probes: Probes
+    extraVolumes: list[Kubernetes]  # noqa: N815
+    extraVolumeMounts: list[Kubernetes]  # noqa: N815
+    extraContainers: list[Kubernetes]  # noqa: N815
+    initContainers: list[Kubernetes]  # noqa: N815
+    extraObjects: list[str | Kubernetes]  # noqa: N815
+    podLabels: dict[str, str]  # noqa: N815
+    podAnnotations: dict[str, str]  # noqa: N815
     startupSeconds: int = Field(ge=1)  # noqa: N815  # as Kubernetes spells
     replicas: int = Field(ge=1)
+    revisionHistoryLimit: int = Field(ge=0)  # noqa: N815
     autoscaling: Autoscaling
     podSpec: Kubernetes  # noqa: N815
     serviceAccount: ServiceAccount  # noqa: N815
     service: Service
+    ingress: Ingress
+    httpRoute: HttpRoute  # noqa: N815
     networkPolicy: NetworkPolicy  # noqa: N815
     monitoring: Monitoring
     objectives: Objectives
     dashboards: Dashboards
     measure: Measure
-    handed_down: Kubernetes | None = Field(None, alias="global")
+    handed_down: HandedDown = Field(alias="global")
 
 
 class Draft7(GenerateJsonSchema):
@@ -131,6 +197,8 @@ class Draft7(GenerateJsonSchema):
 def text() -> str:
     """The contents of the schema's file."""
     schema = Values.model_json_schema(schema_generator=Draft7)
+    # If origins are missing, the chart says so in words of its own.
+    del schema["$defs"]["Settings"]["required"]
     return json.dumps(_without_titles(schema), indent=1, ensure_ascii=False) + "\n"
 
 

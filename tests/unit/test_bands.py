@@ -69,6 +69,7 @@ DOORS = {
     "pyreqwest": {"origin"},
     "botocore": {"origin"},
     "jwt": {"access"},
+    "cryptography": {"service"},
     "cachetools": {"cache"},
     "imagecodecs": {"codecs"},
     "pydicom": {"archive", "demo"},

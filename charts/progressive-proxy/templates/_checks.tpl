@@ -29,13 +29,15 @@ once. */}}
 {{- if and .Values.admin.secret .Values.admin.create -}}
 {{- $faults = append $faults "admin: set secret, or create it, not both" -}}
 {{- end -}}
-{{- $own := include "progressive-proxy.metadata" . | fromYaml -}}
-{{- range $place := list "monitoring" "dashboards" -}}
-{{- range $label, $_ := (get $.Values $place).labels -}}
-{{- if hasKey $own $label -}}
-{{- $faults = append $faults (printf "%s.labels: %s is the chart's own" $place $label) -}}
+{{- $faults = concat $faults (include "progressive-proxy.replaced" . | fromJson).faults -}}
+{{- $faults = concat $faults (include "progressive-proxy.sizes" . | fromJson).faults -}}
+{{- if not (or .Values.config.origins .Values.existingConfigMap) -}}
+{{- $faults = append $faults "config.origins: is missing; name your DICOMweb server, such as [{name: pacs, url: \"https://pacs.example/dicom-web\"}]" -}}
+{{- else if not .Values.config.origins -}}
+{{- if and (ne .Values.mode "sidecar") (include "progressive-proxy.hasPolicy" .) -}}
+{{- $faults = append $faults "config.origins: is missing; the NetworkPolicy needs the origins of existingConfigMap too, or set networkPolicy.enabled to false" -}}
 {{- end -}}
-{{- end -}}
+{{- if .Values.measure.enabled }}{{ $faults = append $faults "config.origins: is missing; measure needs an origin" }}{{ end -}}
 {{- end -}}
 {{- if $isSidecar -}}
 {{- range $key, $_ := .Values.podSpec -}}
@@ -45,6 +47,12 @@ once. */}}
 {{- end -}}
 {{- $unused := dict
   "autoscaling.enabled" .Values.autoscaling.enabled
+  "extraContainers" .Values.extraContainers
+  "initContainers" .Values.initContainers
+  "ingress.enabled" .Values.ingress.enabled
+  "httpRoute.enabled" .Values.httpRoute.enabled
+  "service.labels" .Values.service.labels
+  "service.trafficDistribution" .Values.service.trafficDistribution
   "serviceAccount.name" .Values.serviceAccount.name
   "serviceAccount.annotations" .Values.serviceAccount.annotations
   "service.annotations" .Values.service.annotations
@@ -57,10 +65,89 @@ once. */}}
 {{- $faults = append $faults "networkPolicy.enabled: in mode sidecar it needs networkPolicy.ingress, the rules for the viewer's own ports" -}}
 {{- end -}}
 {{- $faults = concat $faults (include "progressive-proxy.opened" . | fromJson).faults -}}
-{{- else if $policy.ingress -}}
-{{- $faults = append $faults "networkPolicy.ingress: has no effect in mode standalone: set networkPolicy.viewers" -}}
+{{- else -}}
+{{- if $policy.ingress -}}
+{{- $faults = append $faults (printf "networkPolicy.ingress: has no effect in mode %s: set networkPolicy.viewers" .Values.mode) -}}
+{{- end -}}
+{{- if and (eq .Values.mode "daemonset") .Values.autoscaling.enabled -}}
+{{- $faults = append $faults "autoscaling.enabled: has no effect in mode daemonset: there is one pod on each node" -}}
+{{- end -}}
+{{- $isDefault := eq (toJson $policy.viewers) (list (dict "podSelector" dict) | toJson) -}}
+{{- range $route := list "ingress" "httpRoute" -}}
+{{- if (get $.Values $route).enabled -}}
+{{- if and $isDefault (include "progressive-proxy.hasPolicy" $) -}}
+{{- $faults = append $faults (printf "%s.enabled: name the pods of its controller in networkPolicy.viewers; only pods of this namespace are let in" $route) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}{{ $faults = append $faults "ingress.hosts: is empty, so nothing would reach the proxy" }}{{ end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}{{ $faults = append $faults "httpRoute.parentRefs: is empty, so no Gateway would use the route" }}{{ end -}}
 {{- end -}}
 {{- if $faults }}{{ fail (printf "\n%s" (join "\n" $faults)) }}{{ end -}}
+{{- end }}
+
+{{/* Lists values that would replace what the chart sets, or be replaced by it, as a JSON object with a list. */}}
+{{- define "progressive-proxy.replaced" -}}
+{{- $faults := list -}}
+{{- $own := include "progressive-proxy.metadata" (dict "Values" (omit .Values "commonLabels") "Release" .Release "Chart" .Chart) | fromYaml -}}
+{{- $own = merge $own (dict "app.kubernetes.io/component" "" "progressive-proxy" "") -}}
+{{- $places := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels
+  "ingress.labels" .Values.ingress.labels "httpRoute.labels" .Values.httpRoute.labels
+  "monitoring.labels" .Values.monitoring.labels "dashboards.labels" .Values.dashboards.labels -}}
+{{- range $place, $labels := $places -}}
+{{- range $label, $_ := $labels -}}
+{{- if hasKey $own $label -}}
+{{- $faults = append $faults (printf "%s: %s is the chart's own" $place $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "initContainers" "extraContainers" -}}
+{{- range get $.Values $key | default list -}}
+{{- if eq (toString .name) "progressive-proxy" -}}
+{{- $faults = append $faults (printf "%s: progressive-proxy is the chart's own container" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraVolumes -}}
+{{- if hasPrefix "progressive-proxy-" (toString .name) -}}
+{{- $faults = append $faults (printf "extraVolumes: %s is the chart's own; names that begin with progressive-proxy- are" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $ours := include "progressive-proxy.ownMounts" . | fromYamlArray -}}
+{{- range $.Values.extraVolumeMounts -}}
+{{- if eq (toString .mountPath) $ours.mountPath -}}
+{{- $faults = append $faults (printf "extraVolumeMounts: %s is the chart's own" .mountPath) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- dict "faults" $faults | toJson -}}
+{{- end }}
+
+{{/* Lists sizes with units that do not exist, and a cache that does not fit the limit, as a JSON object with a list. */}}
+{{- define "progressive-proxy.sizes" -}}
+{{- $faults := list -}}
+{{- $bytes := dig "cache" "bytes" "auto" .Values.config -}}
+{{- $bytes = ternary $bytes (int64 $bytes) (kindIs "string" $bytes) -}}
+{{- if not (or (eq (toString $bytes) "auto") (include "progressive-proxy.cacheBytes" .)) -}}
+{{- $faults = append $faults (printf "config.cache.bytes: %v is no number of bytes; write one such as 512MiB or 4GiB, or auto" $bytes) -}}
+{{- end -}}
+{{- range $kind := list "requests" "limits" -}}
+{{- range $name, $amount := get $.Values.resources $kind | default dict -}}
+{{- if and (kindIs "string" $amount) (not (include "progressive-proxy.quantity" $amount)) -}}
+{{- $faults = append $faults (printf "resources.%s.%s: %s is no quantity of Kubernetes; write one such as 500m, 512Mi or 4Gi" $kind $name $amount) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources -}}
+{{- $written := ternary $limit (int64 $limit) (kindIs "string" $limit) -}}
+{{- $most := include "progressive-proxy.quantity" $limit -}}
+{{- $needed := include "progressive-proxy.needed" . -}}
+{{- if and $most $needed -}}
+{{- if gt (int64 $needed) (int64 $most) -}}
+{{- $faults = append $faults (printf "config.cache.bytes: %v needs a memory limit of %dMi, and resources.limits.memory is %v; raise the limit, lower the cache, or leave resources empty" $bytes (divf $needed 1048576 | ceil | int64) $written) -}}
+{{- end -}}
+{{- end -}}
+{{- dict "faults" $faults | toJson -}}
 {{- end }}
 
 {{/* Lists what the viewer's ingress rules open besides the viewer's own ports, as a JSON object with a list. */}}
@@ -95,5 +182,5 @@ once. */}}
 {{- define "progressive-proxy.hasPolicy" -}}
 {{- $policy := .Values.networkPolicy -}}
 {{- $isAuto := eq (toString $policy.enabled) "auto" -}}
-{{- if ternary (or (eq .Values.mode "standalone") (not (empty $policy.ingress))) $policy.enabled $isAuto }}true{{ end -}}
+{{- if ternary (or (not (eq .Values.mode "sidecar")) (not (empty $policy.ingress))) $policy.enabled $isAuto }}true{{ end -}}
 {{- end }}

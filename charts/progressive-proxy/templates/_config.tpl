@@ -2,10 +2,13 @@
 {{- define "progressive-proxy.config" -}}
 {{- $viewers := ternary "127.0.0.1:8080" "0.0.0.0:8080" (eq .Values.mode "sidecar") -}}
 {{- $listen := dict "viewers" $viewers "admin" "0.0.0.0:8081" "grace" 60 -}}
-{{- if and (eq .Values.mode "standalone") (include "progressive-proxy.hasOwnProof" .) -}}
+{{- if and (ne .Values.mode "sidecar") (include "progressive-proxy.hasOwnProof" .) -}}
 {{- $name := include "progressive-proxy.fullname" . -}}
-{{- $space := printf "%s.%s" $name .Release.Namespace -}}
-{{- $_ := set $listen "hosts" (list $name $space (printf "%s.svc" $space) (printf "%s.svc.cluster.local" $space)) -}}
+{{- $space := printf "%s.%s" $name (include "progressive-proxy.namespace" .) -}}
+{{- $hosts := list $name $space (printf "%s.svc" $space) (printf "%s.svc.cluster.local" $space) -}}
+{{- if .Values.ingress.enabled }}{{ $hosts = concat $hosts .Values.ingress.hosts }}{{ end -}}
+{{- if .Values.httpRoute.enabled }}{{ $hosts = concat $hosts .Values.httpRoute.hostnames }}{{ end -}}
+{{- $_ := set $listen "hosts" ($hosts | uniq) -}}
 {{- end -}}
 {{- $ours := dict "listen" $listen -}}
 {{- with include "progressive-proxy.adminSecret" . -}}

@@ -1,12 +1,18 @@
 {{/*
 For the viewer's nginx, in `http`: the upstream `progressive_proxy`. In mode standalone, all frames of a study come from
-one pod, so they are fetched and cached only once. `resolve` needs nginx 1.27.3.
+one pod, so they are fetched and cached only once; `resolve` needs nginx 1.27.3. In mode daemonset, they come from the
+pod of the viewer's node.
 */}}
 {{- define "progressive-proxy.nginx" -}}
 {{- $port := include "progressive-proxy.port" (dict "context" . "listener" "viewers") -}}
 {{- if eq .Values.mode "sidecar" -}}
 upstream progressive_proxy {
   server 127.0.0.1:{{ $port }};
+  keepalive 32;
+}
+{{- else if eq .Values.mode "daemonset" -}}
+upstream progressive_proxy {
+  server {{ include "progressive-proxy.fullname" . }}.{{ include "progressive-proxy.namespace" . }}.svc.cluster.local:{{ .Values.service.port }};
   keepalive 32;
 }
 {{- else -}}
@@ -18,7 +24,7 @@ resolver kube-dns.kube-system.svc.cluster.local valid=10s;
 upstream progressive_proxy {
   zone progressive_proxy 256k;
   hash $progressive_proxy_study consistent;
-  server {{ include "progressive-proxy.fullname" . }}-pods.{{ .Release.Namespace }}.svc.cluster.local:{{ $port }} resolve;
+  server {{ include "progressive-proxy.fullname" . }}-pods.{{ include "progressive-proxy.namespace" . }}.svc.cluster.local:{{ $port }} resolve;
   keepalive 32;
 }
 {{- end -}}

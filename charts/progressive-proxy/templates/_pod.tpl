@@ -5,7 +5,7 @@ refused.
 */}}
 {{- define "progressive-proxy.pod" -}}
 {{- $pod := include "progressive-proxy.podSpec" . | fromYaml -}}
-{{- range $key, $theirs := .Values.podSpec -}}
+{{- range $key, $theirs := omit .Values.podSpec "imagePullSecrets" -}}
 {{- $ours := get $pod $key -}}
 {{- if or (kindIs "invalid" $theirs) (not $ours) -}}
 {{- if not (kindIs "invalid" $theirs) }}{{ $_ := set $pod $key $theirs }}{{ end -}}
@@ -52,5 +52,6 @@ imagePullSecrets nodeSelector tolerations affinity priorityClassName runtimeClas
 {{- range $key := include "progressive-proxy.placedBy" . | splitList " " -}}
 {{- with get $.Values.podSpec $key }}{{ $_ := set $placed $key . }}{{ end -}}
 {{- end -}}
+{{- with (include "progressive-proxy.pullSecrets" . | fromJson).list }}{{ $_ := set $placed "imagePullSecrets" . }}{{ end -}}
 {{- if $placed }}{{ toYaml $placed }}{{ end -}}
 {{- end }}

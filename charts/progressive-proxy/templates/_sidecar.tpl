@@ -16,7 +16,7 @@ For a viewer's chart that depends on this chart, with the alias `proxy`:
 
 {{/* The container, for `initContainers`: it starts before the viewer's containers and ends after them. */}}
 {{- define "progressive-proxy.sidecar" -}}
-{{- if ne .Values.mode "sidecar" }}{{ fail "mode: progressive-proxy.sidecar is for mode sidecar; in mode standalone the proxy has its own pods" }}{{ end -}}
+{{- if ne .Values.mode "sidecar" }}{{ fail (printf "mode: progressive-proxy.sidecar is for mode sidecar; in mode %s the proxy has its own pods" .Values.mode) }}{{ end -}}
 - restartPolicy: Always
   ports: [{name: proxy-admin, containerPort: {{ include "progressive-proxy.port" (dict "context" . "listener" "admin") }}}]
   {{- include "progressive-proxy.container" . | nindent 2 }}
@@ -25,10 +25,13 @@ For a viewer's chart that depends on this chart, with the alias `proxy`:
 {{/* The volumes that the container mounts. */}}
 {{- define "progressive-proxy.volumes" -}}
 - name: progressive-proxy-config
-  configMap: {name: {{ include "progressive-proxy.fullname" . }}}
+  configMap: {name: {{ include "progressive-proxy.configMap" . }}}
 {{- range (include "progressive-proxy.secrets" . | fromJson).list }}
 - name: progressive-proxy-secret-{{ . }}
   secret: {secretName: {{ . }}, defaultMode: 0444}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -36,9 +39,15 @@ For a viewer's chart that depends on this chart, with the alias `proxy`:
 {{- define "progressive-proxy.annotations" -}}
 {{- $config := include "progressive-proxy.config" . | fromYaml -}}
 checksum/progressive-proxy: {{ omit $config "profiles" "profile" "choose" | toJson | sha256sum }}
+{{- with .Values.podAnnotations }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Labels for the pod, by which metrics and the NetworkPolicy select it. */}}
 {{- define "progressive-proxy.labels" -}}
-{{- include "progressive-proxy.selector" . -}}
+{{- include "progressive-proxy.selector" . }}
+{{- with .Values.podLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
