@@ -20,13 +20,12 @@ The budget also covers what each frame costs beside its bytes, the bytes outside
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
-
-from cachetools import Cache, TLRUCache
 
 from proxy.cache.kept import Ledger
 from proxy.cache.names import Names
+from proxy.cache.parts import Kept, bytes_in, entries_in, first_size, parts_of
 from proxy.cache.room import STRETCH, Room
 from proxy.cache.shares import Shares
 from proxy.frame.frame import Frame
@@ -42,38 +41,6 @@ MOST_SPARED = 8
 """Frames in use that are passed over at once when space runs out. They go back to the end of the queue."""
 NAMES_LEFT = 1024
 """Number of keys of evicted frames that `Names` may hold before it is rebuilt."""
-
-
-@dataclass(slots=True)
-class _Kept:
-    """A frame, or only its first piece."""
-
-    frame: Frame
-    fresh_until: float
-    """Time on the store's clock from which the origin has to revalidate the frame."""
-    expires: float
-    """Time on the store's clock. A frame that is evicted in part keeps its times."""
-    account: bytes = b""
-    """The account that the frame is charged to."""
-    is_used: bool = False
-    """True if somebody got it from the cache since it was charged."""
-
-
-def _first_size(kept: _Kept) -> int:
-    return len(kept.frame.pieces[0])
-
-
-def _rest_size(kept: _Kept) -> int:
-    return kept.frame.size - len(kept.frame.pieces[0])
-
-
-def _bytes_in(part: TLRUCache[FrameKey, _Kept]) -> int:
-    """Bytes that a part holds. Its own `currsize` looks for expired entries each time, as `len` does."""
-    return int(Cache.currsize.__get__(part))
-
-
-def _expires(_key: FrameKey, kept: _Kept, _now: float) -> float:
-    return kept.expires
 
 
 class MemoryStore:
@@ -94,9 +61,7 @@ class MemoryStore:
         self._budget = budget
         self._first_budget = int(budget * first_share)
         self._metrics = telemetry.metrics
-        # Either part may take the whole budget. `_make_room` keeps their sum within it.
-        self._firsts: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _first_size)
-        self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
+        self._firsts, self._rests = parts_of(budget, clock)  # `_make_room` keeps their sum within the budget
         self._names = Names()
         self._ttl = ttl
         self._stale_ttl = ttl if stale_ttl is None else max(ttl, stale_ttl)
@@ -108,8 +73,8 @@ class MemoryStore:
         """The bytes of tables, which count too."""
         self._shares = Shares(budget, self.ledger)
         parts = {
-            "first": lambda: _bytes_in(self._firsts),
-            "rest": lambda: _bytes_in(self._rests),
+            "first": lambda: bytes_in(self._firsts),
+            "rest": lambda: bytes_in(self._rests),
             "overhead": self._overhead_bytes,
             "filling": lambda: self.room.filling,
             "lent": lambda: self.room.lent,
@@ -141,7 +106,7 @@ class MemoryStore:
         now = self._clock()
         return self._with_times(frame, now, is_shared=not key.partition).expires > now
 
-    def _kept(self, key: FrameKey) -> _Kept | None:
+    def _kept(self, key: FrameKey) -> Kept | None:
         try:
             first = self._firsts[key]
         except KeyError:
@@ -162,7 +127,7 @@ class MemoryStore:
         self._drop_expired()  # cachetools would drop them below, without a word
         self.drop(key)
         kept = self._with_times(frame, now := self._clock(), is_shared=not key.partition)
-        first, rest = _first_size(kept), _rest_size(kept)
+        first, rest = first_size(kept), frame.size - first_size(kept)
         room = self.room.left_beside(frame) - self.ledger.size - self._overhead
         if first > room or kept.expires <= now:
             self.room.keep(frame, 0)
@@ -182,11 +147,11 @@ class MemoryStore:
         if rest:
             self._rests[key] = kept
 
-    def _with_times(self, frame: Frame, now: float, *, is_shared: bool) -> _Kept:
+    def _with_times(self, frame: Frame, now: float, *, is_shared: bool) -> Kept:
         lease = frame.identity.claim.lease
         fresh_until = lease.until(self._ttl, now, is_shared=is_shared)
         is_kept_on = frame.can_be_revalidated and lease.may_be_kept(is_shared=is_shared)
-        return _Kept(frame, fresh_until, lease.after(self._stale_ttl, now) if is_kept_on else fresh_until)
+        return Kept(frame, fresh_until, lease.after(self._stale_ttl, now) if is_kept_on else fresh_until)
 
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""
@@ -205,13 +170,13 @@ class MemoryStore:
     def size(self) -> int:
         """Bytes held in both parts. Expired frames count until room is short or the bytes are asked for."""
         self._drop_expired()
-        return _bytes_in(self._firsts) + _bytes_in(self._rests)
+        return bytes_in(self._firsts) + bytes_in(self._rests)
 
     @property
     def counted(self) -> int:
         """All bytes that count against the budget."""
         outside = self.room.filling + self.room.lent + self.ledger.size
-        return _bytes_in(self._firsts) + _bytes_in(self._rests) + self._overhead_bytes() + outside
+        return bytes_in(self._firsts) + bytes_in(self._rests) + self._overhead_bytes() + outside
 
     def _make_room(self, wanted: int = 0) -> None:
         if self.counted + wanted + STRETCH <= self._budget:
@@ -288,11 +253,11 @@ class MemoryStore:
 
     def _fixed(self) -> int:
         """Bytes that fills do not displace: overhead, tables, and the share of first pieces."""
-        firsts = min(_bytes_in(self._firsts), self._first_budget)
+        firsts = min(bytes_in(self._firsts), self._first_budget)
         return firsts + self._overhead_bytes() + self.ledger.size
 
     def _overhead_bytes(self) -> int:
-        return self._overhead * Cache.__len__(self._firsts)
+        return self._overhead * entries_in(self._firsts)
 
     def _drop_expired(self) -> None:
         for key, kept in self._firsts.expire():
@@ -301,4 +266,4 @@ class MemoryStore:
         for key, kept in self._rests.expire():
             if key in self._firsts:
                 self._charge(kept.account, key, kept.frame.prefix)
-                self.room.keep(kept.frame, _first_size(kept))
+                self.room.keep(kept.frame, first_size(kept))
