@@ -29,6 +29,7 @@ from proxy.cache.kept import Ledger
 from proxy.cache.names import Names
 from proxy.cache.room import Room
 from proxy.cache.shares import Shares
+from proxy.cache.uses import NO_MARK, Mark, Uses
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
@@ -91,6 +92,7 @@ class MemoryStore:
         self._firsts: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _first_size)
         self._rests: TLRUCache[FrameKey, _Kept] = TLRUCache(budget, _expires, clock, _rest_size)
         self._names = Names()
+        self._uses = Uses(self.get, clock)
         self._ttl = ttl
         self._clock = clock
         self._overhead = overhead
@@ -118,12 +120,22 @@ class MemoryStore:
         kept.is_used = True
         return kept.frame
 
+    def mark(self, key: FrameKey) -> Mark:
+        """A mark that counts as long as `get` returns for this key the same as now."""
+        kept = self._kept(key)
+        return NO_MARK if kept is None else Mark(self._uses.changes, kept.fresh_until)
+
+    def use(self, key: FrameKey, mark: Mark) -> bool:
+        """True if a mark of this key still counts. Then its frame is used, as if it came from `get`."""
+        return self._uses.note(key, mark)
+
     def stale(self, key: FrameKey) -> Frame | None:
         """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
         kept = self._kept(key)
         return kept.frame if kept is not None and kept.frame.can_be_revalidated else None
 
     def _kept(self, key: FrameKey) -> _Kept | None:
+        self._uses.carry_out()
         try:
             first = self._firsts[key]
         except KeyError:
@@ -171,6 +183,7 @@ class MemoryStore:
 
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""
+        self._uses.end_marks()
         first = self._firsts.pop(key, None)
         self._rests.pop(key, None)
         if first is not None:
@@ -204,6 +217,7 @@ class MemoryStore:
 
         If the entry is being read, keeps it as recent and returns False.
         """
+        self._uses.end_marks()
         for chances in range(MOST_SPARED, -1, -1):
             leaving = self._shares.first_to_leave(self._clock())
             if leaving is None:

@@ -76,5 +76,7 @@ def test_the_metrics_of_a_service_have_them() -> None:
     metrics = Metrics()
     metrics.deliveries.tally(206, "single", "hit").note(65536, 0.001, None)
     told = metrics.exposition()[0].decode()
-    assert 'progressive_proxy_first_delivery_seconds_bucket{cache="hit",le="0.005",profile="single"} 1.0' in told
+    assert (
+        'progressive_proxy_first_delivery_seconds_bucket{cache="hit",le="0.005",profile="single"} 1.0' in told
+    )
     assert 'progressive_proxy_served_bytes_total{cache="hit"} 65536.0' in told
