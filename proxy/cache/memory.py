@@ -28,6 +28,7 @@ from proxy.cache.names import Names
 from proxy.cache.parts import Kept, bytes_in, entries_in, first_size, parts_of
 from proxy.cache.room import STRETCH, Room
 from proxy.cache.shares import Shares
+from proxy.cache.uses import NO_MARK, Mark, Uses
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
@@ -63,6 +64,7 @@ class MemoryStore:
         self._metrics = telemetry.metrics
         self._firsts, self._rests = parts_of(budget, clock)  # `_make_room` keeps their sum within the budget
         self._names = Names()
+        self._uses = Uses(self.get, clock)
         self._ttl = ttl
         self._stale_ttl = ttl if stale_ttl is None else max(ttl, stale_ttl)
         self._clock = clock
@@ -91,6 +93,15 @@ class MemoryStore:
         kept.is_used = True
         return kept.frame
 
+    def mark(self, key: FrameKey) -> Mark:
+        """A mark that counts as long as `get` returns for this key the same as now."""
+        kept = self._kept(key)
+        return NO_MARK if kept is None else Mark(self._uses.changes, kept.fresh_until)
+
+    def use(self, key: FrameKey, mark: Mark) -> bool:
+        """True if a mark of this key still counts. Then its frame is used, as if it came from `get`."""
+        return self._uses.note(key, mark)
+
     def stale(self, key: FrameKey) -> Frame | None:
         """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
         kept = self._kept(key)
@@ -107,6 +118,7 @@ class MemoryStore:
         return self._with_times(frame, now, is_shared=not key.partition).expires > now
 
     def _kept(self, key: FrameKey) -> Kept | None:
+        self._uses.carry_out()
         try:
             first = self._firsts[key]
         except KeyError:
@@ -155,6 +167,7 @@ class MemoryStore:
 
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""
+        self._uses.end_marks()
         first = self._firsts.pop(key, None)
         self._rests.pop(key, None)
         if first is not None:
@@ -192,6 +205,7 @@ class MemoryStore:
 
         If the entry is being read, keeps it as recent and returns False.
         """
+        self._uses.end_marks()
         for chances in range(MOST_SPARED, -1, -1):
             leaving = self._shares.first_to_leave(self._clock())
             if leaving is None:

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from proxy.cache.kept import Ledger
 from proxy.cache.room import Room
+from proxy.cache.uses import Mark
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
@@ -22,6 +23,12 @@ class Store(Protocol):
 
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, None if the cache holds nothing of it."""
+
+    def mark(self, key: FrameKey) -> Mark:
+        """A mark that counts as long as `get` returns for this key the same as now."""
+
+    def use(self, key: FrameKey, mark: Mark) -> bool:
+        """True if a mark of this key still counts. Then its frame is used, as if it came from `get`."""
 
     def stale(self, key: FrameKey) -> Frame | None:
         """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""

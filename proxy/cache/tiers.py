@@ -16,6 +16,7 @@ from proxy.cache.kept import Ledger
 from proxy.cache.memory import MemoryStore
 from proxy.cache.room import Room
 from proxy.cache.tier import Tier, is_other
+from proxy.cache.uses import Mark
 from proxy.frame.frame import Frame
 from proxy.frame.identity import Identity
 from proxy.frame.key import FrameKey
@@ -49,6 +50,14 @@ class TieredStore:
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame that memory has."""
         return self._memory.get(key)
+
+    def mark(self, key: FrameKey) -> Mark:
+        """A mark in memory."""
+        return self._memory.mark(key)
+
+    def use(self, key: FrameKey, mark: Mark) -> bool:
+        """True if a mark in memory still counts."""
+        return self._memory.use(key, mark)
 
     def stale(self, key: FrameKey) -> Frame | None:
         """The stale frame that memory has."""

@@ -142,7 +142,7 @@ class App:
             permits,
             self.places,
             self.telemetry,
-            store.ledger,
+            store,
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
         )

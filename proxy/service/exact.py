@@ -76,11 +76,16 @@ class Exact(Http1):
         self._repeats = repeats
         self._heard = 0.0
         """When a repeated request came last, by the clock of the loop."""
+        self._waiting = b""
+        """A request whose answer waits for its turn."""
         self._said: tuple[list[tuple[bytes, bytes]], bytes] = [], b""
         """The server's own headers, which change every second, and how they are written."""
 
     def data_received(self, data: bytes) -> None:
         """Answers a request that is repeated; else parses what came."""
+        if self._waiting:
+            self._waiting += data  # which makes it another request
+            return
         before = self.cycle
         is_alone = len(data) <= LONGEST and (before is None or before.response_complete) and self._is_at_start
         if not is_alone or self.transport.get_write_buffer_size():
@@ -89,13 +94,41 @@ class Exact(Http1):
         name = self._repeats.name(data)
         answer = self._repeats.answer(name, self._server_fields)
         if answer is not None:
-            self._say(answer)
+            self._say(answer) if answer else self._wait(name, data)
             return
         super().data_received(data)
         cycle: RequestResponseCycle | None = self.cycle
         is_one = self._is_at_start and data.find(END) == len(data) - len(END)
         if is_one and cycle is not before and isinstance(cycle, Noting):
             cycle.keep = partial(self._repeats.keep, name)
+
+    def _wait(self, name: bytes, data: bytes) -> None:
+        """Answers a request in its turn."""
+        self._waiting, self._heard = data, self.loop.time()
+        self._place.busy()
+        self.flow.pause_reading()
+        self._repeats.later(name, partial(self._go_on, name, data))
+
+    def _go_on(self, name: bytes, data: bytes) -> None:
+        waiting, self._waiting = self._waiting, b""
+        if self.transport.is_closing() or not waiting:
+            return
+        self.flow.resume_reading()
+        answer = None
+        if waiting == data:
+            answer = self._repeats.answer(name, self._server_fields, is_turn=True)
+        if answer is None:
+            super().data_received(waiting)
+        else:
+            self._say(answer)
+
+    def shutdown(self) -> None:
+        """Ends the connection after the answer that is under way, or that waits for its turn."""
+        waiting, self._waiting = self._waiting, b""
+        if waiting:
+            self.flow.resume_reading()
+            super().data_received(waiting)
+        super().shutdown()
 
     @property
     def _is_at_start(self) -> bool:

@@ -5,7 +5,7 @@ With the library's own counters, four of them took 5 µs of processor time for e
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import accumulate
 
@@ -55,7 +55,20 @@ class Tally:
             self.final.note(final)
 
 
-class Deliveries(Collector):
+class Family(Collector):
+    """One metric of all responses."""
+
+    def __init__(self, labels: tuple[str, ...], scrape: Callable[[tuple[str, ...]], Metric]) -> None:
+        """`scrape` makes the metric with these labels."""
+        self._labelnames = labels
+        self._scrape = scrape
+
+    def collect(self) -> list[Metric]:
+        """The metric as Prometheus scrapes it."""
+        return [self._scrape(self._labelnames)]
+
+
+class Deliveries:
     """All responses for frames."""
 
     def __init__(self, prefix: str) -> None:
@@ -64,32 +77,34 @@ class Deliveries(Collector):
         self._tallies: list[Tally] = []
         self.tally = cache(self._tally)
         """The responses with this status, profile and outcome of the cache."""
+        self.first_delivery = Family(("profile", "cache"), self._first_delivery)
+        self.final_delivery = Family(("profile", "cache"), self._final_delivery)
+        self.frame_answers = Family(("status", "cache"), self._frame_answers)
+        self.served_bytes = Family(("cache",), self._served_bytes)
 
     def _tally(self, status: int, profile: str, cache: str) -> Tally:
         tally = Tally(status, profile, cache)
         self._tallies.append(tally)
         return tally
 
-    def collect(self) -> Iterator[Metric]:
-        """The metrics as Prometheus scrapes them."""
-        yield self._histogram(
-            "first_delivery_seconds",
-            "Seconds from a viewer's request for a frame until the proxy wrote the first bytes.",
-            ((tally, tally.first) for tally in self._tallies),
-        )
-        yield self._histogram(
-            "final_delivery_seconds",
-            "Seconds from a viewer's request for a frame until the proxy wrote the last byte.",
-            ((tally, tally.final) for tally in self._tallies),
-        )
-        yield self._counter(
-            "frame_answers",
-            "Responses to viewers' requests for a frame.",
-            ("status", "cache"),
-            (((tally.status, tally.cache), tally.responses) for tally in self._tallies),
-        )
+    def _first_delivery(self, labels: tuple[str, ...]) -> Metric:
+        words = "Seconds from a viewer's request for a frame until the proxy wrote the first bytes."
+        times = ((tally, tally.first) for tally in self._tallies)
+        return self._histogram("first_delivery_seconds", words, labels, times)
+
+    def _final_delivery(self, labels: tuple[str, ...]) -> Metric:
+        words = "Seconds from a viewer's request for a frame until the proxy wrote the last byte."
+        times = ((tally, tally.final) for tally in self._tallies)
+        return self._histogram("final_delivery_seconds", words, labels, times)
+
+    def _frame_answers(self, labels: tuple[str, ...]) -> Metric:
+        words = "Responses to viewers' requests for a frame."
+        counts = (((tally.status, tally.cache), tally.responses) for tally in self._tallies)
+        return self._counter("frame_answers", words, labels, counts)
+
+    def _served_bytes(self, labels: tuple[str, ...]) -> Metric:
         sent = [((each,), 0) for each in CACHE] + [((tally.cache,), tally.sent) for tally in self._tallies]
-        yield self._counter("served_bytes", "Bytes of frames sent to viewers.", ("cache",), sent)
+        return self._counter("served_bytes", "Bytes of frames sent to viewers.", labels, sent)
 
     def _counter(
         self, name: str, words: str, labels: tuple[str, ...], counts: Iterable[tuple[tuple[str, ...], int]]
@@ -102,14 +117,16 @@ class Deliveries(Collector):
             family.add_metric(values, count)
         return family
 
-    def _histogram(self, name: str, words: str, times: Iterable[tuple[Tally, _Times]]) -> Metric:
+    def _histogram(
+        self, name: str, words: str, labels: tuple[str, ...], times: Iterable[tuple[Tally, _Times]]
+    ) -> Metric:
         sums = defaultdict[tuple[str, str], list[_Times]](list)
         for tally, each in times:
             if any(each.counts):
                 sums[tally.profile, tally.cache].append(each)
-        family = HistogramMetricFamily(self._prefix + name, words, labels=("profile", "cache"))
-        for labels, several in sums.items():
+        family = HistogramMetricFamily(self._prefix + name, words, labels=labels)
+        for values, several in sums.items():
             counts = accumulate(map(sum, zip(*(each.counts for each in several), strict=True)))
             buckets = list(zip(BUCKETS, counts, strict=True))
-            family.add_metric(labels, buckets, sum(each.total for each in several))
+            family.add_metric(values, buckets, sum(each.total for each in several))
         return family

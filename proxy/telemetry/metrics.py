@@ -15,7 +15,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from proxy.telemetry.deliveries import Deliveries
+from proxy.telemetry.deliveries import Deliveries, Family
 
 _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 
@@ -35,7 +35,9 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.deliveries = Deliveries("progressive_proxy_")
         """Responses to viewers' requests for a frame, with their bytes and times."""
-        self.registry.register(self.deliveries)
+        self.first_delivery = self._delivered(self.deliveries.first_delivery)
+        self.final_delivery = self._delivered(self.deliveries.final_delivery)
+        self.frame_answers = self._delivered(self.deliveries.frame_answers)
         self.cut_answers = self._counter(
             "cut_answers", "Responses to viewers that ended before their last byte.", ("reason",)
         )
@@ -51,6 +53,7 @@ class Metrics:
             "new connection while this one had no request (room).",
             ("reason",),
         )
+        self.served_bytes = self._delivered(self.deliveries.served_bytes)
         self.origin_requests = self._counter(
             "origin_requests", "Requests to an origin.", ("origin", "stage", "outcome")
         )
@@ -181,6 +184,10 @@ class Metrics:
         )
         self.build_info.labels(version("progressive-proxy")).set(1)
         self._start_at_zero()
+
+    def _delivered(self, family: Family) -> Family:
+        self.registry.register(family)
+        return family
 
     def _counter(self, name: str, words: str, labels: tuple[str, ...]) -> Counter:
         return Counter(f"progressive_proxy_{name}", words, labels, registry=self.registry)

@@ -11,7 +11,7 @@ from starlette.types import Receive, Send
 
 from proxy.alternates.offered import Alternates
 from proxy.alternates.request import retrieval_of
-from proxy.cache.kept import Ledger
+from proxy.cache.store import Store
 from proxy.errors import CodestreamError, OriginMismatch, OriginRefused, ProxyError
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
@@ -49,7 +49,7 @@ class Frames:
         permits: Permits,
         places: Places,
         telemetry: Telemetry,
-        ledger: Ledger,
+        store: Store,
         *,
         pause: float,
         log_uids: bool,
@@ -65,7 +65,7 @@ class Frames:
         self._pause = pause
         self._outcomes = Outcomes(telemetry, log_uids=log_uids)
         self._writes = Writes()
-        self.repeats = Repeats(retrieve, permits, chosen, plans, self._writes, self._outcomes, ledger)
+        self.repeats = Repeats(retrieve, permits, chosen, plans, self._writes, self._outcomes, store)
         """The responses that may be sent again."""
 
     async def answer(

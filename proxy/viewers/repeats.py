@@ -6,8 +6,7 @@ that head again only if the ordinary way would send the same:
 
 - the cache holds that very frame, fresh and whole, and no fill of it is under way;
 - the caller is still let in, and nobody is due to be asked about that (the ordinary way asks in time);
-- the profiles are the same, and the request can neither start nor move a plan;
-- the response need not wait for its turn to be written.
+- the profiles are the same, and the request can neither start nor move a plan.
 
 Otherwise the ordinary way answers. It makes each head that is kept here, and this room makes none. The
 digest covers the whole request, so a caller gets only what its own credential got. No credential is kept, and
@@ -24,7 +23,9 @@ from weakref import ref
 
 from proxy.access.authorizer import Pairs
 from proxy.access.caller import Caller
-from proxy.cache.kept import ENTRY, NAME, Kept, Ledger
+from proxy.cache.kept import ENTRY, NAME, Kept
+from proxy.cache.store import Store
+from proxy.cache.uses import NO_MARK, Mark
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.source import CacheOutcome
@@ -80,7 +81,7 @@ def repeat_of(
     return Repeat(key, ref(frame), *said, trace, choice, profile, bare)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
     """A response that may be sent again."""
 
@@ -99,6 +100,8 @@ class _Kept:
     """True if the frame counts as complete with it."""
     tally: Tally
     """The like of it."""
+    mark: Mark = NO_MARK
+    """A mark of the store, which counts as long as the store is known to hold the frame."""
 
 
 def _size_of(_name: bytes, kept: _Kept) -> int:
@@ -116,16 +119,17 @@ class Repeats:
         plans: Plans,
         writes: Writes,
         outcomes: Outcomes,
-        ledger: Ledger,
+        store: Store,
     ) -> None:
         self._retrieve = retrieve
+        self._store = store
         self._permits = permits
         self._chosen = chosen
         self._plans = plans
         self._writes = writes
         self._outcomes = outcomes
         self._secret = secrets.token_bytes(32)
-        self._kept: Kept[bytes, _Kept] = Kept(ledger, MOST_KEPT, _size_of)
+        self._kept: Kept[bytes, _Kept] = Kept(store.ledger, MOST_KEPT, _size_of)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -158,17 +162,24 @@ class Repeats:
         )
         self._kept.put(name, kept)
 
-    def answer(self, name: bytes, fields: bytes) -> Sequence[bytes] | None:
-        """The response to a request of this name, in pieces; None if the ordinary way has to find it."""
+    def answer(self, name: bytes, fields: bytes, *, is_turn: bool = False) -> Sequence[bytes] | None:
+        """The response to a request of this name, in pieces; None if the ordinary way has to find it.
+
+        It is empty if the response has to wait for its turn to be written, unless this `is_turn`.
+        """
         began = perf_counter()
         kept = self._kept.get(name)
         if kept is None:
             return None
         repeat = kept.repeat
-        frame = self._frame(repeat, kept.size)
+        frame = self._frame(kept)
         if frame is None:
             if repeat.frame() is None:
                 self._kept.pop(name)
+            return None
+        if not (is_turn or self._writes.take_now(kept.size)):
+            return ()
+        if not self._plans.viewed_again(repeat.key, repeat.profile):
             return None
         spent = perf_counter() - began
         kept.tally.note(kept.sent, spent if kept.has_first else None, spent if kept.has_final else None)
@@ -176,16 +187,24 @@ class Repeats:
             self._tell(kept, began)
         return [kept.status + fields + kept.fields, *_body(repeat.head, frame)]
 
-    def _frame(self, repeat: Repeat, size: int) -> Frame | None:
-        """The frame, if all is as it was and it may be written now; then the request counts."""
+    def later(self, name: bytes, then: Callable[[], None]) -> None:
+        """Calls `then` when it is the turn of the response to a request of this name."""
+        kept = self._kept.get(name)
+        self._writes.later(0 if kept is None else kept.size, then)
+
+    def _frame(self, kept: _Kept) -> Frame | None:
+        """The frame, if all is as it was."""
+        repeat = kept.repeat
         key, is_over = repeat.key, repeat.choice is not self._chosen.now or time() >= repeat.until
         if is_over or not (repeat.is_let_in() and self._permits.may_read_on(repeat.identity, key)):
             return None
-        frame = self._retrieve.held(key)
-        if frame is None or frame is not repeat.frame():
+        frame = repeat.frame()
+        if frame is None or self._store.use(key, kept.mark):
+            return frame
+        if self._retrieve.held(key) is not frame:
             return None
-        is_now = self._writes.take_now(size) and self._plans.viewed_again(key, repeat.profile)
-        return frame if is_now else None
+        kept.mark = self._store.mark(key)
+        return frame
 
     def _tell(self, kept: _Kept, began: float) -> None:
         repeat, key = kept.repeat, kept.repeat.key

@@ -7,6 +7,7 @@ it lasts tens of milliseconds, and a new viewer needs several turns. So all resp
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from starlette.types import Message, Send
 
@@ -52,13 +53,25 @@ class Writes:
             self._renew_soon()
         return is_left
 
+    def later(self, size: int, then: Callable[[], None]) -> None:
+        """Calls `then` in the turn in which a response may write so many bytes, which are taken."""
+
+        def begin(_: asyncio.Future[None]) -> None:
+            self._renew_soon()
+            then()
+
+        self._turn(size).add_done_callback(begin)
+
+    def _turn(self, size: int) -> asyncio.Future[None]:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((turn, size))
+        return turn
+
     async def _take(self, size: int) -> None:
         if self._left > 0 and not self._waiting:
             self._left -= size
         else:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append((turn, size))
-            await turn
+            await self._turn(size)
         self._renew_soon()
 
     def _renew_soon(self) -> None:

@@ -7,15 +7,17 @@ same event loop.
 
 import asyncio
 import multiprocessing
+import os
 import re
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from statistics import median
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -46,7 +48,7 @@ SECONDS, ROUNDS = 2, 3
 ATTEMPTS = 100
 """Most requests in a row until a server has cached the frame."""
 SERVER, PROTOCOL, NGINX, VARNISH = "bare server", "bare protocol", "nginx slice 64k", "Varnish"
-WIDTHS = (18, 9, 7, 10, 12, 10, 11)
+WIDTHS = (18, 9, 8, 10, 12, 9, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def run() -> None:
         f"Medians of {ROUNDS} rounds of {SECONDS} s. In each the servers take turns, on the same cores.\n"
         "Bare server: the same uvicorn with the same bytes, without a cache or logic.\n"
         "Bare protocol: httptools and bytes at hand, without uvicorn. It is the limit of one\n"
-        f"worker in Python.\n({versions()})"
+        "worker in Python. µs: the server's own processor time for a hit, in all its processes.\n"
+        f"({versions()})"
     )
     with Children() as children, ExitStack() as stack:
         origin = start(children, "origin", run_origin)
@@ -103,17 +106,41 @@ def _measure(case: Case, urls: dict[str, str], client: Client) -> None:
     for url in urls.values():
         asyncio.run(_warmed(url, case))
     rates: dict[str, list[float]] = {name: [] for name in urls}
+    spent: dict[str, list[float]] = {name: [] for name in urls}
+    servers = {name: _processes(url) for name, url in urls.items()}
     for _ in range(ROUNDS):
         for name, url in urls.items():
-            rates[name].append(client(f"{url}/{frame_path('1.1', 0, case.size)}", case))
+            before = _processor_time(servers[name])
+            rate = client(f"{url}/{frame_path('1.1', 0, case.size)}", case)
+            rates[name].append(rate)
+            spent[name].append((_processor_time(servers[name]) - before) / (rate * SECONDS))
     print(f"\n{case.title}")
-    print_row(("", "hits/s", "GB/s", "× server", "× protocol", "× nginx", "× Varnish"), WIDTHS)
+    print_row(("", "hits/s", "µs", "× server", "× protocol", "× nginx", "× Varnish"), WIDTHS)
     for name, measured in rates.items():
         rate = median(measured)
-        size = FIRST if case.span else case.size
         against = (rates.get(other) for other in (SERVER, PROTOCOL, NGINX, VARNISH))
         ratios = [f"{rate / median(others):.2f}" if others else "–" for others in against]
-        print_row((name, f"{rate:,.0f}", f"{rate * size / 1e9:.2f}", *ratios), WIDTHS)
+        own = f"{median(spent[name]) * 1e6:.0f}"
+        print_row((name, f"{rate:,.0f}", own, *ratios), WIDTHS)
+
+
+def _processes(url: str) -> list[Path]:
+    """All processes that have the socket at which a server listens."""
+    port = f":{urlsplit(url).port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    sockets = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(port) and line[3] == "0A"}
+    found = set()
+    for each in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if str(each.readlink()) in sockets and each.parts[2] != str(os.getpid()):
+                found.add(each.parents[1])
+    return sorted(found)
+
+
+def _processor_time(processes: list[Path]) -> float:
+    """Seconds that all threads of these processes have run."""
+    times = (path.read_text() for process in processes for path in process.glob("task/*/schedstat"))
+    return sum(int(line.split()[0]) for line in times) / 1e9
 
 
 class _Bare(asyncio.Protocol):

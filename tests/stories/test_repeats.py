@@ -254,7 +254,7 @@ async def test_a_frame_whose_lease_has_ended_is_asked_for() -> None:
         assert [await viewer.skips() for _ in range(2)] == [False, True]
         kept: Any = viewer.home.app.fills._store
         now = kept._clock() + kept._ttl
-        kept._clock = lambda: now
+        kept._clock = kept._uses._clock = lambda: now
         assert not await viewer.skips()
 
 
