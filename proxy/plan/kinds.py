@@ -154,6 +154,19 @@ CacheBytes = Annotated[
     ),
 ]
 """A number of bytes, at least 1 MiB, or `auto`."""
+OneOrMore = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    Field(min_length=1),
+    Written(values.one_or_more, ".+"),
+]
+"""A text, or a list of texts."""
+RowsAndColumns = Annotated[
+    tuple[int, int],
+    BeforeValidator(values.rows_and_columns),
+    PlainSerializer(lambda size: f"{size[0]}x{size[1]}"),
+    WithJsonSchema({"type": "string", "pattern": "^ *[0-9]{1,6} *[x×] *[0-9]{1,6} *$"}, mode="validation"),
+]
+"""The size of a picture, rows first."""
 Visible = Annotated[str, Spelled(r'[!"$-~]*', "must be a part of a URL: ASCII without spaces and #")]
 """Part of a URL."""
 FramesPath = Annotated[

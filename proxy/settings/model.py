@@ -116,8 +116,8 @@ class Settings(BaseSettings):
         if self.admin.open and not is_loopback(split_address(self.listen.admin)[0]):
             raise ValueError("admin: open is possible only if listen.admin is a loopback address")
         for rule in self.choose:
-            if rule.origin is not None and rule.origin not in names:
-                raise ValueError(f"choose: there is no origin {rule.origin!r}{meant(rule.origin, names)}")
+            for name in set(rule.origin or ()) - set(names):
+                raise ValueError(f"choose: there is no origin {name!r}{meant(name, names)}")
         return self
 
     @property
