@@ -75,6 +75,18 @@ class Spelled:
         return handler(core["schema"]) | {"pattern": f"^(?:{self.form})$"}
 
 
+BOTH: Any = {"certificate_file": ["key_file"], "key_file": ["certificate_file"]}
+"""For a JSON Schema: files that must be set together."""
+
+
+class OrText:
+    """Marks a value that may stand in a file as a text, which the value itself reads."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401  # as pydantic has it
+        """The value's own schema, or a text."""
+        return {"anyOf": [handler(core), {"type": "string"}]}
+
+
 _BYTES = r"[0-9]+ *(B|[KMG]iB|kB|MB|GB)?|[0-9]+( *\* *[0-9]+)+"
 _NUMBER = r"[0-9]+(\.[0-9]+)?"
 _TIME = rf"{_NUMBER}|({_NUMBER} *(ms|s|min|m|h|d) *)+"

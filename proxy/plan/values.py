@@ -21,7 +21,8 @@ _AT_MOST = re.compile(r"(?:≤|<=) *([0-9]{1,5})", re.ASCII)
 _ROWS_AND_COLUMNS = re.compile(r"([0-9]{1,6}) *[x×] *([0-9]{1,6})", re.ASCII)
 _WIDTH = re.compile(r"(?:≥|>=) *([0-9]{1,5})", re.ASCII)
 _LEVELS = range(33)  # decompositions that a codestream may have (T.800 table A.15)
-_SYNTAX = re.compile(r"default|[0-9]+(\.[0-9]+)+")
+SYNTAX = r"default|[0-9]+(\.[0-9]+)+"
+_SYNTAX = re.compile(SYNTAX, re.ASCII)
 _FUNCTION = re.compile(r"=>|^\s*(async\s+)?function\b")
 NO_FUNCTION = "a proxy can't run functions"
 

@@ -1,12 +1,13 @@
 """The sections of the configuration as frozen values. Imports pydantic."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from proxy.codecs.jobs import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan.kinds import (
+    BOTH,
     ByteCount,
     CacheBytes,
     Cookie,
@@ -59,6 +60,8 @@ class Limits(FrozenModel):
 class TlsSettings(FrozenModel):
     """TLS for an https origin; files are PEM and are read again when they change."""
 
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": BOTH})
+
     ca_file: Path | None = None
     """Certificate authorities to trust in addition to the system's."""
     certificate_file: Path | None = None
@@ -75,8 +78,13 @@ class TlsSettings(FrozenModel):
         return self
 
 
+_OF_A_USER: Any = {"password_file": ["user"], "password_env": ["user"]}
+
+
 class CredentialsSettings(FrozenModel):
     """The proxy's own credentials, which an origin gets instead of the viewers'; at most one kind."""
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": _OF_A_USER})
 
     bearer_file: Path | None = None
     """File with a bearer token, read again on change. Everybody who reaches the proxy can use the token."""
