@@ -267,5 +267,7 @@ class Log(FrozenModel):
     """Minimum level of log records."""
     format: Literal["json", "text"] = "json"
     """Format of the log: one JSON object per line (`json`), or lines for people (`text`)."""
+    forwarded: int = Field(10, ge=0)
+    """Maximum log lines per second for requests that are forwarded; the next line counts those left out."""
     uids: bool = False
     """Log study, series and instance UIDs; UIDs can lead to a patient."""
