@@ -82,6 +82,8 @@ def _check_file(path: Path, *, opens: bool) -> None:
         _open(path, settings)
     origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
     print(f"{path} is valid; origins: {origins}")
+    for alternate in settings.alternates.values():
+        print(f"alternate {alternate.path}: {alternate.words}")
     _warn(settings)
 
 

@@ -201,7 +201,7 @@ class AlternateSettings(FrozenModel):
         str, Spelled(r"/[A-Za-z0-9][A-Za-z0-9._-]*/", "must be one segment between slashes: /jls/")
     ]
     """Path segment in URLs in place of `/frames/`, such as `/jlsThumbnail/`."""
-    made: MadeHere = "always"
+    made: MadeHere = "if-missing"
     """When the proxy makes the alternate: `always`, `if-missing` (the origin refuses it), or `never`."""
     codec: Codec = "htj2k"
     """Codec of the alternate: `htj2k`, `jpegls`, or `jpeg`, which has 8 bits and is lossy."""
@@ -229,6 +229,28 @@ class AlternateSettings(FrozenModel):
         """The alternate that this setting describes."""
         scale, at_most = self.scale
         return Alternate(self.codec, self.near, self.step, self.quality, scale, at_most)
+
+    @property
+    def words(self) -> str:
+        """The representation that viewers get at the path.
+
+        >>> AlternateSettings(path="/htj2k/").words
+        "the origin's own, or if it has none, lossless HTJ2K in full size, made by the proxy"
+        """
+        if self.made == "never":
+            return "the origin's own; the proxy makes none"
+        lossy = {
+            "jpegls": f"JPEG-LS with errors up to {self.near}",
+            "jpeg": f"JPEG of quality {self.quality}",
+        }
+        name = {"htj2k": "HTJ2K", "jpegls": "JPEG-LS", "jpeg": "JPEG"}[self.codec]
+        form = lossy.get(self.codec, "lossy HTJ2K") if self.alternate.is_lossy else f"lossless {name}"
+        by, at_most = self.scale
+        size = f"at most {at_most} pixels a side" if at_most else f"at 1/{by} of the size"
+        form += " in full size" if self.scale == (1, 0) else f", {size}"
+        if self.made == "always":
+            return f"{form}, made by the proxy even if the origin has its own"
+        return f"the origin's own, or if it has none, {form}, made by the proxy"
 
 
 class WorkersSettings(FrozenModel):
