@@ -6,7 +6,6 @@ counts as reached once it has answered. Its current health is a separate matter 
 """
 
 import asyncio
-import logging
 from collections.abc import Iterator
 
 from proxy.errors import ProxyError
@@ -17,8 +16,6 @@ GREET_AGAIN = 1.0
 """Seconds before the first retry to reach an origin. Each later pause is twice as long."""
 LONGEST_PAUSE = 10.0
 """Most seconds between two tries."""
-
-_log = logging.getLogger(__name__)
 
 
 class Readiness:
@@ -71,6 +68,6 @@ class Readiness:
                 await origin.plain.greet()
             except ProxyError as error:
                 self._why[origin.name] = str(error)
-                _log.warning("origin not reached", extra={"origin": origin.name, "why": str(error)})
+                origin.health.outage.down(str(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)

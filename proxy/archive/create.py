@@ -36,6 +36,7 @@ from proxy.codecs.workers import Workers
 from proxy.codestream.header import read_header
 from proxy.codestream.whole import fault_of
 from proxy.errors import CodestreamError, NotMade
+from proxy.wire.dicomjson import text_of
 from proxy.wire.display import read_displays
 from proxy.wire.media import HTJ2K_RPCL, transfer_syntax_of
 from proxy.wire.pixels import ImagePixel
@@ -44,7 +45,11 @@ THUMBNAIL_EDGE = 256
 """Pixels of a thumbnail's longer side."""
 _MEMORY, _SECONDS = 4 << 30, 300.0
 """Limits of a worker: bytes of address space, and seconds for one frame."""
-_PIXEL_DATA = "7FE00010"
+_PIXEL_DATA, _LOSSY_COMPRESSION = "7FE00010", "00282110"
+_LOSSY = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in ("50", "51", "81"))
+"""JPEG baseline and extended, JPEG-LS near-lossless."""
+_LOSSY_OR_NOT = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in ("91", "203"))
+"""JPEG 2000 and HTJ2K, where LossyImageCompression decides (PS3.3 C.7.6.1.1.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class TreeOptions:
     """True if instances and series get a thumbnail."""
     has_instances: bool = False
     """True if the DICOM files are stored in the tree too."""
+    keeps_lossy: bool = False
+    """True if frames whose encoding is lossy are kept as they are; encoded anew, they would be larger."""
 
 
 def create(tree: Path, sources: Sequence[Path], wanted: TreeOptions, out: TextIO) -> Outcome:
@@ -151,7 +158,11 @@ class _Conversion:
             notes.append("video kept as it is")
         if source.frames:
             try:
-                metadata = await self._write_frames(source, metadata, folder)
+                if self._wanted.keeps_lossy and _is_lossy(source):
+                    notes.append("lossy frames kept as they are")
+                    metadata = await self._keep_frames(source, metadata, folder)
+                else:
+                    metadata = await self._write_frames(source, metadata, folder)
                 await self._write_alternates(source, folder, notes)
             except NotMade as why:
                 notes.append(f"frames kept as they are, and not wrapped: {why}")
@@ -216,6 +227,12 @@ def _is_so(source: DicomFile, wanted: Alternate) -> bool:
     if wanted.codec == "jpegls":
         return source.media == "image/jls"
     return source.syntax == HTJ2K_RPCL and all(map(_is_rpcl, source.frames))
+
+
+def _is_lossy(source: DicomFile) -> bool:
+    """True if the frames are in a lossy encoding, or in JPEG 2000 that was compressed with losses."""
+    is_either = source.syntax in _LOSSY_OR_NOT
+    return source.syntax in _LOSSY or (is_either and text_of(source.metadata, _LOSSY_COMPRESSION) == "01")
 
 
 def _is_rpcl(codestream: bytes) -> bool:

@@ -26,7 +26,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="don't open files, variables and libraries that the configuration names, as on another machine",
     )
     parser.add_argument(
-        "--schema", action="store_true", help="print the JSON Schema of the configuration instead"
+        "--schema",
+        nargs="?",
+        const="configuration",
+        choices=("configuration", "profile"),
+        help="print the JSON Schema of a configuration instead, or of a profile's file",
     )
     parser.add_argument(
         "--profile", metavar="NAME", help=f"print this stock profile instead: {', '.join(STOCK)}"
@@ -47,9 +51,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def check(options: argparse.Namespace) -> int:
     """Checks a file, or does what an option says instead."""
     if options.schema:
-        from proxy.settings.model import Settings
+        from proxy.settings.schema import schema_of
 
-        print(json.dumps(Settings.model_json_schema(), indent=2))
+        print(json.dumps(schema_of(options.schema), indent=2))
     elif options.profile is not None:
         print(stock_text(options.profile), end="")
     elif options.origin is not None:
@@ -78,6 +82,8 @@ def _check_file(path: Path, *, opens: bool) -> None:
         _open(path, settings)
     origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
     print(f"{path} is valid; origins: {origins}")
+    for alternate in settings.alternates.values():
+        print(f"alternate {alternate.path}: {alternate.words}")
     _warn(settings)
 
 

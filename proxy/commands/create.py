@@ -35,7 +35,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder of the tree; an existing tree is extended",
     )
     parser.add_argument(
-        "--frames", choices=FRAMES, default="htj2k", help="encoding of the frames (default: htj2k)"
+        "--frames",
+        choices=FRAMES,
+        help="encoding of all frames (default: htj2k, but lossy frames are kept as they are)",
     )
     parser.add_argument(
         "--alternate",
@@ -98,8 +100,10 @@ def run(options: argparse.Namespace) -> int:
     if len(alternates) < len(options.alternate):
         options.parser.error("--alternate: each NAME may occur only once")
     forms = Forms(*WRAPS[options.wrap], is_gzip=options.gzip)
-    frames = FRAMES[options.frames]
-    wanted = TreeOptions(frames, alternates, forms, options.thumbnails, options.instances)
+    frames = FRAMES[options.frames or "htj2k"]
+    wanted = TreeOptions(
+        frames, alternates, forms, options.thumbnails, options.instances, keeps_lossy=options.frames is None
+    )
     outcome = create(options.output, options.source, wanted, sys.stderr)
     out.write(f"{outcome}\n")
     sys.stderr.writelines(f"{line}\n" for line in outcome.faults)

@@ -53,6 +53,12 @@ class SeriesFrames:
     """For each instance, how its pixels are stored; None if the metadata does not say."""
     displays: tuple[tuple[Display, ...], ...] = ()
     """For each instance, how its pixels are shown: one entry a frame, or one for all frames."""
+    description: str = ""
+    """SeriesDescription of the first instance; empty if the metadata has none."""
+    body_part: str = ""
+    """BodyPartExamined of the first instance; empty if the metadata has none."""
+    size: tuple[int, int] | None = None
+    """Rows and columns of the first instance; None if the metadata has none."""
     held: int = field(default=0, compare=False)
     """Bytes of all of this in memory; 0 if they were not counted."""
 
@@ -62,7 +68,8 @@ class SeriesFrames:
     @property
     def facts(self) -> SeriesFacts:
         """The facts by which profiles are chosen."""
-        return SeriesFacts(self.modality, self.transfer_syntax, len(self))
+        described = self.description, self.body_part, self.size
+        return SeriesFacts(self.modality, self.transfer_syntax, len(self), *described)
 
     def resource(self, image: int) -> FrameResource:
         """The frame at a place, counted from 0."""
@@ -150,6 +157,9 @@ def frames_of(key: SeriesKey, read: object) -> SeriesFrames:
         ordered[0].transfer_syntax,
         tuple(each.pixel for each in ordered),
         tuple(each.displays for each in ordered),
+        ordered[0].description,
+        ordered[0].body_part,
+        ordered[0].size,
     )
 
 

@@ -48,7 +48,7 @@ TWICE: Mapping[str, Twice] = {
 def alternates() -> dict[str, dict[str, Any]]:
     """Returns the `alternates` that the measured proxy needs."""
     own = {path.strip("/"): {"path": path, "made": "never"} for path in (JLS, "/jlsThumbnail/")}
-    return own | {"made": {"path": MADE, "codec": "jpegls", "scale": "1/16 area"}}
+    return own | {"made": {"path": MADE, "made": "always", "codec": "jpegls", "scale": "1/16 area"}}
 
 
 async def load_twice(viewer: Viewer, paths: tuple[str, ...], way: str, nonce: str) -> Loaded:

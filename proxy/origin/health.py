@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
+from proxy.telemetry.outage import Outage
 from proxy.telemetry.telemetry import Telemetry
 
 FAILURES = 5
@@ -54,6 +55,8 @@ class Health:
         # Both are 0 until the origin has answered.
         self._up = telemetry.metrics.origin_up.labels(origin)
         self._reached = telemetry.metrics.origin_reached.labels(origin)
+        self.outage = Outage(origin, clock)
+        """Says in the log that the origin is down."""
         self.was_reached = False
         """True if the origin has answered since the start."""
 
@@ -75,6 +78,7 @@ class Health:
                     return  # as long as nothing is known, nobody waits for another request's question
                 await self._asked.wait()
             elif (left := (self._rests_until or 0.0) - self._clock()) > 0:
+                self.outage.down("it answers nothing")
                 raise OriginBusy(503, left)
             else:
                 await self._ask(question)
@@ -108,6 +112,7 @@ class Health:
             self._failures += 1
             if self.is_doubted:
                 self._up.set(0)
+                self.outage.down(type(error).__name__)
             return
         if isinstance(error, OriginRefused):
             self._reach()
@@ -120,6 +125,7 @@ class Health:
 
     def _is_there(self) -> None:
         self._failures, self._rests_until = 0, None
+        self.outage.back()
         self._up.set(int(self.was_reached))
 
     def may_ask_again(self) -> bool:

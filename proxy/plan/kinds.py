@@ -75,6 +75,18 @@ class Spelled:
         return handler(core["schema"]) | {"pattern": f"^(?:{self.form})$"}
 
 
+BOTH: Any = {"certificate_file": ["key_file"], "key_file": ["certificate_file"]}
+"""For a JSON Schema: files that must be set together."""
+
+
+class OrText:
+    """Marks a value that may stand in a file as a text, which the value itself reads."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401  # as pydantic has it
+        """The value's own schema, or a text."""
+        return {"anyOf": [handler(core), {"type": "string"}]}
+
+
 _BYTES = r"[0-9]+ *(B|[KMG]iB|kB|MB|GB)?|[0-9]+( *\* *[0-9]+)+"
 _NUMBER = r"[0-9]+(\.[0-9]+)?"
 _TIME = rf"{_NUMBER}|({_NUMBER} *(ms|s|min|m|h|d) *)+"
@@ -154,6 +166,19 @@ CacheBytes = Annotated[
     ),
 ]
 """A number of bytes, at least 1 MiB, or `auto`."""
+OneOrMore = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    Field(min_length=1),
+    Written(values.one_or_more, ".+"),
+]
+"""A text, or a list of texts."""
+RowsAndColumns = Annotated[
+    tuple[int, int],
+    BeforeValidator(values.rows_and_columns),
+    PlainSerializer(lambda size: f"{size[0]}x{size[1]}"),
+    WithJsonSchema({"type": "string", "pattern": "^ *[0-9]{1,6} *[x×] *[0-9]{1,6} *$"}, mode="validation"),
+]
+"""The size of a picture, rows first."""
 Visible = Annotated[str, Spelled(r'[!"$-~]*', "must be a part of a URL: ASCII without spaces and #")]
 """Part of a URL."""
 FramesPath = Annotated[

@@ -36,7 +36,7 @@ from proxy.plan.kinds import (
     Visible,
 )
 from proxy.plan.names import STOCK, stock_text
-from proxy.plan.spread import viewers_stages, with_spreads
+from proxy.plan.spread import SPREADS, viewers_stages, with_spreads
 from proxy.plan.values import KIB, ImageQuality
 from proxy.wire.meant import meant
 
@@ -116,6 +116,7 @@ class RetrieveOptions(ViewerModel):
         return (self.image_quality_status or ImageQuality.FULL_RESOLUTION) >= ImageQuality.FULL_RESOLUTION
 
 
+_SPREAD: Any = {rf"^\.\.\.(.*\.)?({'|'.join(SPREADS)})$": {"type": "null"}}
 Agreement = Annotated[
     Literal["strict", "length", "off"] | None,
     BeforeValidator(values.off),
@@ -141,9 +142,11 @@ def _by_syntax(value: object, read: Callable[[object], Any]) -> Any:  # noqa: AN
     return {"default": RetrieveOptions.model_validate(values.no_function(value))}
 
 
+_KEYS: Any = {"propertyNames": {"pattern": f"^({values.SYNTAX})$"}, "minProperties": 1}
+_Nested = Annotated[dict[str, RetrieveOptions], Field(json_schema_extra=_KEYS)]
 BySyntax = Annotated[
     dict[str, RetrieveOptions],
-    WrapValidator(_by_syntax, json_schema_input_type=RetrieveOptions | dict[str, RetrieveOptions]),
+    WrapValidator(_by_syntax, json_schema_input_type=RetrieveOptions | _Nested),
 ]
 """Options by transfer syntax UID or `default`."""
 
@@ -151,9 +154,14 @@ BySyntax = Annotated[
 class Profile(ViewerModel):
     """A viewer's retrieve configuration, with the proxy's additions."""
 
+    model_config = ConfigDict(json_schema_extra={"patternProperties": _SPREAD})
+
     extends: str | None = None
     """Name of a profile to build on. Each key that stands here replaces the whole key of that one."""
-    stages: tuple[Stage, ...] = (Stage.model_validate({"id": "initialImages", "retrieveType": "single"}),)
+    stages: tuple[Stage, ...] = Field(
+        (Stage.model_validate({"id": "initialImages", "retrieveType": "single"}),),
+        json_schema_extra={"minItems": 1},
+    )
     """Stages in order. For each image, a stage starts when the one before has ended."""
     retrieve_options: dict[str, BySyntax] = Field(default_factory=dict)
     """Options by `retrieveType`, else `default`, else the whole image; each may be by transfer syntax UID."""

@@ -18,9 +18,11 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|min|m|h|d)(?![a-z])", re.ASCII)
 _SCALE = re.compile(r"1/([0-9]{1,10})", re.ASCII)
 _AT_MOST = re.compile(r"(?:≤|<=) *([0-9]{1,5})", re.ASCII)
+_ROWS_AND_COLUMNS = re.compile(r"([0-9]{1,6}) *[x×] *([0-9]{1,6})", re.ASCII)
 _WIDTH = re.compile(r"(?:≥|>=) *([0-9]{1,5})", re.ASCII)
 _LEVELS = range(33)  # decompositions that a codestream may have (T.800 table A.15)
-_SYNTAX = re.compile(r"default|[0-9]+(\.[0-9]+)+")
+SYNTAX = r"default|[0-9]+(\.[0-9]+)+"
+_SYNTAX = re.compile(SYNTAX, re.ASCII)
 _FUNCTION = re.compile(r"=>|^\s*(async\s+)?function\b")
 NO_FUNCTION = "a proxy can't run functions"
 
@@ -74,6 +76,27 @@ def seconds(value: object) -> object:
         if parts and not _DURATION.sub("", value).strip():
             return sum(float(number) * _DURATIONS[unit] for number, unit in parts)
     raise ValueError("must be seconds, or a duration with units: 500ms, 30s, 5m, 12h, 7d, 1h30m")
+
+
+def one_or_more(value: object) -> object:
+    """Reads one text as a list of it.
+
+    >>> one_or_more("CT"), one_or_more(["CT", "MR"])
+    (['CT'], ['CT', 'MR'])
+    """
+    return [value] if isinstance(value, str) else value
+
+
+def rows_and_columns(value: object) -> object:
+    """Parses the size of a picture, rows first.
+
+    >>> rows_and_columns("2048x1536"), rows_and_columns("2048 × 1536")
+    ((2048, 1536), (2048, 1536))
+    """
+    found = _ROWS_AND_COLUMNS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("must be rows and columns, such as 2048x2048")
+    return int(found[1]), int(found[2])
 
 
 def cache_bytes(value: object) -> object:

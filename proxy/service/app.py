@@ -55,6 +55,7 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
 from proxy.viewers.audited import Audited
 from proxy.viewers.cors import shared
+from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
 from proxy.viewers.places import Places
 from proxy.viewers.rendered import Pictures
@@ -162,6 +163,7 @@ class App:
             self.places,
             self.telemetry,
             self._via.after(None).encode(),
+            ForwardedLog(settings.log.forwarded, with_uids=settings.log.uids),
         )
         self.operators = self._bound("operators", bounds.operators, bounds.operators)
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from proxy.plan.kinds import ByteCount, FrozenModel, Seconds, Spelled
+from proxy.plan.kinds import BOTH, ByteCount, FrozenModel, Seconds, Spelled
 
 KIB = 1024
 
@@ -30,7 +30,11 @@ def _checked_address(text: str) -> str:
     return text
 
 
-Address = Annotated[str, AfterValidator(_checked_address)]
+Address = Annotated[
+    str,
+    AfterValidator(_checked_address),
+    WithJsonSchema({"type": "string", "pattern": rf"^(?:{_ADDRESS.pattern})$"}),
+]
 """The address of a listener; port 0 takes a free port."""
 
 
@@ -39,6 +43,10 @@ Host = Annotated[str, Spelled(r"\*|[A-Za-z0-9._-]+", "must be a host name withou
 
 class ListenTls(FrozenModel):
     """TLS of both listeners; files are PEM and are read again when they change."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"dependentRequired": BOTH | {"client_ca_file": ["key_file"]}}
+    )
 
     certificate_file: Path | None = None
     """Certificate of the proxy, with its chain; none is plain HTTP."""

@@ -6,7 +6,7 @@ An environment variable is `PROGRESSIVE_PROXY_` and the path of the key, joined 
 
 import os
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
@@ -20,6 +20,7 @@ from proxy.access.admission import Admission, admission_of, is_loopback, leads_t
 from proxy.access.caller import Forward
 from proxy.codecs.jobs import Offered
 from proxy.plan.choice import ProfileChoice, Rule
+from proxy.plan.kinds import OrText
 from proxy.plan.names import STOCK
 from proxy.plan.profile import Profile, extended, stock_profile
 from proxy.settings.access import AccessSettings, WhoMayRead, section_of
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
     """The readers of a cached frame; the policy alone may stand in place of the section."""
     cors: CorsSettings = CorsSettings()
     """Cross-origin access for viewers' pages."""
-    profiles: dict[str, Profile] = Field(default_factory=dict)
+    profiles: dict[str, Annotated[Profile, OrText()]] = Field(default_factory=dict)
     """Retrieve profiles by name, in addition to the stock profiles."""
     profile: str = STOCK[0]
     """Profile to use if neither the request, a rule nor the origin names one."""
@@ -116,8 +117,8 @@ class Settings(BaseSettings):
         if self.admin.open and not is_loopback(split_address(self.listen.admin)[0]):
             raise ValueError("admin: open is possible only if listen.admin is a loopback address")
         for rule in self.choose:
-            if rule.origin is not None and rule.origin not in names:
-                raise ValueError(f"choose: there is no origin {rule.origin!r}{meant(rule.origin, names)}")
+            for name in set(rule.origin or ()) - set(names):
+                raise ValueError(f"choose: there is no origin {name!r}{meant(name, names)}")
         return self
 
     @property

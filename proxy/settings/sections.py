@@ -1,12 +1,13 @@
 """The sections of the configuration as frozen values. Imports pydantic."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from proxy.codecs.jobs import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan.kinds import (
+    BOTH,
     ByteCount,
     CacheBytes,
     Cookie,
@@ -59,6 +60,8 @@ class Limits(FrozenModel):
 class TlsSettings(FrozenModel):
     """TLS for an https origin; files are PEM and are read again when they change."""
 
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": BOTH})
+
     ca_file: Path | None = None
     """Certificate authorities to trust in addition to the system's."""
     certificate_file: Path | None = None
@@ -75,8 +78,13 @@ class TlsSettings(FrozenModel):
         return self
 
 
+_OF_A_USER: Any = {"password_file": ["user"], "password_env": ["user"]}
+
+
 class CredentialsSettings(FrozenModel):
     """The proxy's own credentials, which an origin gets instead of the viewers'; at most one kind."""
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": _OF_A_USER})
 
     bearer_file: Path | None = None
     """File with a bearer token, read again on change. Everybody who reaches the proxy can use the token."""
@@ -193,7 +201,7 @@ class AlternateSettings(FrozenModel):
         str, Spelled(r"/[A-Za-z0-9][A-Za-z0-9._-]*/", "must be one segment between slashes: /jls/")
     ]
     """Path segment in URLs in place of `/frames/`, such as `/jlsThumbnail/`."""
-    made: MadeHere = "always"
+    made: MadeHere = "if-missing"
     """When the proxy makes the alternate: `always`, `if-missing` (the origin refuses it), or `never`."""
     codec: Codec = "htj2k"
     """Codec of the alternate: `htj2k`, `jpegls`, or `jpeg`, which has 8 bits and is lossy."""
@@ -221,6 +229,28 @@ class AlternateSettings(FrozenModel):
         """The alternate that this setting describes."""
         scale, at_most = self.scale
         return Alternate(self.codec, self.near, self.step, self.quality, scale, at_most)
+
+    @property
+    def words(self) -> str:
+        """The representation that viewers get at the path.
+
+        >>> AlternateSettings(path="/htj2k/").words
+        "the origin's own, or if it has none, lossless HTJ2K in full size, made by the proxy"
+        """
+        if self.made == "never":
+            return "the origin's own; the proxy makes none"
+        lossy = {
+            "jpegls": f"JPEG-LS with errors up to {self.near}",
+            "jpeg": f"JPEG of quality {self.quality}",
+        }
+        name = {"htj2k": "HTJ2K", "jpegls": "JPEG-LS", "jpeg": "JPEG"}[self.codec]
+        form = lossy.get(self.codec, "lossy HTJ2K") if self.alternate.is_lossy else f"lossless {name}"
+        by, at_most = self.scale
+        size = f"at most {at_most} pixels a side" if at_most else f"at 1/{by} of the size"
+        form += " in full size" if self.scale == (1, 0) else f", {size}"
+        if self.made == "always":
+            return f"{form}, made by the proxy even if the origin has its own"
+        return f"the origin's own, or if it has none, {form}, made by the proxy"
 
 
 class WorkersSettings(FrozenModel):
@@ -259,5 +289,7 @@ class Log(FrozenModel):
     """Minimum level of log records."""
     format: Literal["json", "text"] = "json"
     """Format of the log: one JSON object per line (`json`), or lines for people (`text`)."""
+    forwarded: int = Field(10, ge=0)
+    """Maximum log lines per second for requests that are forwarded; the next line counts those left out."""
     uids: bool = False
     """Log study, series and instance UIDs; UIDs can lead to a patient."""

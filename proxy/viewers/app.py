@@ -34,6 +34,7 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.delivery import DeliveryProgress
 from proxy.viewers.forward import checked_target, forward
+from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
 from proxy.viewers.places import Places
 from proxy.viewers.problem import send_problem
@@ -65,6 +66,7 @@ class ViewersApp:
         places: Places,
         telemetry: Telemetry,
         via: bytes,
+        lines: ForwardedLog,
     ) -> None:
         """`default` is the origin of paths that begin with no origin's name; each response gets `via`.
 
@@ -81,6 +83,7 @@ class ViewersApp:
         self._places = places
         self._metrics = telemetry.metrics
         self._via = via
+        self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request of a viewer."""
@@ -171,10 +174,24 @@ class ViewersApp:
         unless: Collection[int] = (),
     ) -> int:
         """Forwards a request to its origin, and sends the response unless its status is in `unless`."""
+        with self._lines.line(caller.origin, request.method, path) as line:
 
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            progress.has_started = True
-            await send(message)
+            async def sending(message: MutableMapping[str, Any]) -> None:
+                progress.has_started = True
+                line.note(message)
+                await send(message)
+
+            return await self._hand(request, caller, path, receive, sending, unless)
+
+    async def _hand(
+        self,
+        request: Request,
+        caller: Caller,
+        path: str,
+        receive: Receive,
+        sending: Send,
+        unless: Collection[int],
+    ) -> int:
 
         target = checked_target(path, request.query)
         origin = self._origins[caller.origin]

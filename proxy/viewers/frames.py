@@ -89,7 +89,7 @@ class Frames:
         caller, choice = asked.caller, self._chosen.now
         series = asked.address.key(caller).series
         facts = self._lists.facts(series, caller.credentials) if choice.needs_facts else None
-        progress.profile = choice.choose(asked.profile, caller.origin, facts)
+        progress.profile = choice.choose(asked.profile, caller.origin, facts, asked.headers)
         profile = choice.profile(progress.profile)
         stop = None if asked.is_settled else _stop(asked.conditions)
         return retrieval_of(

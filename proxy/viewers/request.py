@@ -1,6 +1,7 @@
 """A viewer's request for a frame, as a value."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from proxy.access.caller import Caller
 from proxy.alternates.offered import Alternates
@@ -28,6 +29,8 @@ class FrameRequest:
     """Why the response is the frame itself instead of the smaller picture; empty if it is not."""
     refused: int = 0
     """The status with which the origin refused the alternate, so that the proxy makes it; 0 if it did not."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of the request, by lower-case name."""
     is_alone: bool = False
     """True if the frame is fetched for this request only."""
     is_settled: bool = False
@@ -54,4 +57,5 @@ def frame_request(request: Request, caller: Caller, path: str, alternates: Alter
         return None  # the origin answers requests for other forms of a frame
     if address.listed and envelope is Envelope.SINGLE:
         raise NotAcceptable("several frames are sent only as multipart/related")
-    return FrameRequest(address, caller, request.wanted_profile, conditions_of(request, envelope))
+    conditions = conditions_of(request, envelope)
+    return FrameRequest(address, caller, request.wanted_profile, conditions, headers=request.fields)

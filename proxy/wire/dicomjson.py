@@ -16,7 +16,7 @@ Instance: TypeAlias = dict[str, Any]
 """One instance: maps a tag to an object with its value representation and values."""
 
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
-MODALITY, TITLE = "00080060", "0008103E"
+MODALITY, TITLE, BODY_PART = "00080060", "0008103E", "00180015"
 ROWS, COLUMNS, FRAMES = "00280010", "00280011", "00280008"
 TRANSFER_SYNTAXES = ("00083002", "00020010")
 """AvailableTransferSyntaxUID (PS3.18 10.4.3.3.2), and TransferSyntaxUID of the file."""

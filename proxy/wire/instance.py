@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from proxy.wire.dicomjson import (
+    BODY_PART,
+    COLUMNS,
     FRAMES,
     INSTANCE,
     MODALITY,
+    ROWS,
+    TITLE,
     TRANSFER_SYNTAXES,
+    Instance,
     SlicePlace,
     place_of,
     text_of,
@@ -41,6 +46,12 @@ class InstanceFacts:
     """How its pixels are stored; None if the metadata does not say."""
     displays: tuple[Display, ...]
     """How its pixels are shown: one entry a frame, or one for all frames."""
+    description: str = ""
+    """SeriesDescription; empty if the metadata has none."""
+    body_part: str = ""
+    """BodyPartExamined; empty if the metadata has none."""
+    size: tuple[int, int] | None = None
+    """Rows and columns; None if the metadata has none."""
 
 
 class InstanceReader:
@@ -63,11 +74,19 @@ class InstanceReader:
             self._shared(syntax),
             self._shared(read_image_pixel(instance)),
             self._shared(displays),
+            self._shared(text_of(instance, TITLE)),
+            self._shared(text_of(instance, BODY_PART)),
+            self._shared(_size_of(instance)),
         )
 
     def _shared(self, value: Shared) -> Shared:
         found: Shared = self._once.setdefault(value, value)
         return found
+
+
+def _size_of(instance: Instance) -> tuple[int, int] | None:
+    rows, columns = whole_of(instance, ROWS), whole_of(instance, COLUMNS)
+    return (rows, columns) if rows and columns else None
 
 
 def without_others(item: Any) -> Any:  # noqa: ANN401  # any JSON

@@ -42,7 +42,7 @@ def test_the_program_finds_its_configuration_good(
     monkeypatch.setenv("PACS_PASSWORD", "x")
     path = tmp_path / "config.yaml"
     path.write_text(one("ConfigMap", manifest, "-proxy")["data"]["config.yaml"], "utf-8")
-    assert "is valid" in run("progressive-proxy", "check", path)
+    assert "is valid" in run("progressive-proxy", "check", "--no-files", path)
 
 
 def test_only_those_that_are_named_reach_the_proxy(manifest: str) -> None:

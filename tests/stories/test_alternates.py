@@ -13,7 +13,7 @@ from proxy.codecs.transcode import averaged
 from proxy.wire.multipart import wrap
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house
-from tests.scripted_origin import SERIES, Asked, Reply, ScriptedOrigin, frame_of, honest
+from tests.scripted_origin import SERIES, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -250,3 +250,17 @@ async def test_ranges_of_parts_that_do_not_tell_their_length_are_given_up(label:
             assert answer.content == own
             await home.until_idle()
         assert home.metric("mismatches_total", origin="pacs", reason="multipart") == in_vain
+
+
+async def test_an_archives_own_representation_goes_before_one_that_is_made() -> None:
+    """Although nothing is said but the path."""
+    own = codestream(5000)
+
+    def script(asked: Asked) -> Reply | None:
+        return honest(own, asked) if "/htj2k/" in asked.path else None
+
+    origin = uncompressed()
+    origin.script = script
+    async with house(origin, alternates={"htj2k": {"path": "/htj2k/"}}) as home:
+        found = await home.viewer.get(at("/htj2k/"), headers={"accept": "image/jphc"})
+        assert found.content == own

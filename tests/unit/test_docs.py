@@ -49,7 +49,7 @@ def test_readme_is_short() -> None:
 def test_every_command_and_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
     assert f"`progressive-proxy {command}" in COMMANDS
     assert {option for option in options if option not in COMMANDS} == set()
 

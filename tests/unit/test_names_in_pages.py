@@ -24,7 +24,7 @@ PAGES += sorted((ROOT / "examples").rglob("*.md"))
 TROUBLESHOOTING = (DOCS / "operate" / "troubleshooting.md").read_text("utf-8")
 DASHBOARD = ROOT / "charts" / "progressive-proxy" / "dashboards" / "progressive-proxy.json"
 COMMANDS = ("serve", "demo", "measure", "plan", "check", "inspect", "create")
-OTHERS_OPTIONS = {"--set", "--install", "--etag"}
+OTHERS_OPTIONS = {"--set", "--install", "--etag-compare"}
 """Of helm, pip and curl, up to the next hyphen."""
 SERIES = ("_bucket", "_count", "_sum")
 """Endings that Prometheus adds to a histogram's name."""
@@ -45,7 +45,7 @@ def options_of(command: str) -> frozenset[str]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
         main([command, "--help"])
-    return frozenset(re.findall(r"--[a-z]+", said.getvalue()))
+    return frozenset(re.findall(r"--[a-z-]+", said.getvalue()))
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -96,12 +96,16 @@ def test_each_option_exists(page: Path) -> None:
     wrong = [
         (command, option)
         for command, rest in used
-        for option in re.findall(r"--[a-z]+", rest)
+        for option in re.findall(r"--[a-z-]+", rest)
         if option not in options_of(command)
     ]
     assert wrong == []
-    known = frozenset[str]().union(*map(options_of, COMMANDS)) | OTHERS_OPTIONS | {"--version"}
-    assert {option for option in re.findall(r"`(--[a-z]+)", text) if option not in known} == set()
+    known = (
+        frozenset[str]().union(*map(options_of, COMMANDS))
+        | OTHERS_OPTIONS
+        | {"--version", "--print-completion"}
+    )
+    assert {option for option in re.findall(r"`(--[a-z-]+)", text) if option not in known} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
@@ -140,7 +144,7 @@ def test_each_panel_exists() -> None:
 
 def test_each_log_message_is_one_that_the_program_writes() -> None:
     messages = first_cells("`message` holds these texts, among others:")
-    assert len(messages) == 5
+    assert len(messages) == 8
     assert {message for message in messages if message not in words_of_the_code()} == set()
 
 

@@ -201,6 +201,26 @@ def test_check_says_what_is_wrong_in_a_profile(
     assert lines[0].startswith(f"f.yaml:{said}")
 
 
+def test_check_says_what_each_alternate_comes_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "alternates:\n  a: {path: /htj2k/}\n  b: {path: /jls/, codec: jpegls, made: never}\n"
+        "  c: {path: /small/, codec: jpegls, near: 2, scale: '≤ 512', made: always}\n"
+        "  d: {path: /quarter/, codec: jpeg, quality: 80, scale: 1/16 area}\n"
+        "  e: {path: /lossy/, step: 0.01}\n"
+    )
+    _, out, _ = checked(configured(tmp_path, PLAIN + text), capsys)
+    assert [line for line in out.splitlines() if line.startswith("alternate ")] == [
+        "alternate /htj2k/: the origin's own, or if it has none, lossless HTJ2K in full size, "
+        "made by the proxy",
+        "alternate /jls/: the origin's own; the proxy makes none",
+        "alternate /small/: JPEG-LS with errors up to 2, at most 512 pixels a side, made by the proxy even "
+        "if the origin has its own",
+        "alternate /quarter/: the origin's own, or if it has none, JPEG of quality 80, at 1/4 of the size, "
+        "made by the proxy",
+        "alternate /lossy/: the origin's own, or if it has none, lossy HTJ2K in full size, made by the proxy",
+    ]
+
+
 def test_a_missing_file_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, lines = checked(tmp_path / "none.yaml", capsys)
     assert (code, len(lines)) == (1, 1)
