@@ -37,9 +37,9 @@ def test_every_value_has_words() -> None:
 
 
 def _is_inside(lines: list[str], index: int) -> bool:
-    """True if a line belongs to `resources`, which has Kubernetes' own keys."""
+    """True if a line has Kubernetes' own keys."""
     heads = [line for line in lines[:index] if re.match(r"[a-zA-Z]+:", line)]
-    return heads[-1].startswith("resources:") and lines[index].startswith("  ")
+    return heads[-1].rstrip(":").lower().endswith("securitycontext") and lines[index].startswith("  ")
 
 
 @pytest.mark.parametrize("helm", HELMS)
