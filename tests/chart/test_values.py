@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from proxy.plan.profile import STOCK, stock_text
-from tests.chart import values_schema
+from tests.chart import readme, values_schema
 from tests.chart.rendering import CHART, HELMS, objects, one, values_of
 from tests.chart.tools import run, tried
 from tests.pages.parts import yaml_examples
@@ -22,6 +22,12 @@ OF_THE_CHART = [each for each in EXAMPLES if set(each) <= set(yaml.safe_load(VAL
 
 def test_the_schema_is_the_one_of_the_settings() -> None:
     assert values_schema.SCHEMA.read_text("utf-8") == values_schema.text()
+
+
+def test_the_readme_is_the_one_of_the_values() -> None:
+    assert readme.README.read_text("utf-8") == readme.text()
+    for key in yaml.safe_load(VALUES):
+        assert f"| `{key}" in readme.text()
 
 
 def test_every_value_has_words() -> None:
