@@ -4,6 +4,8 @@
 # make docs       the pages as a site in site/; a dead link or anchor fails
 # make soak       ten minutes of random viewers before an origin that fails; nothing may be wrong or left
 # make bench      measures; writes docs/results and the pages that show them
+# make sbom       what the image and the wheel carry: dist/*.cdx.json (CycloneDX) and dist/NOTICE
+# make bundle     wheels, chart and notices in one file, for machines without a network; IMAGE=NAME adds an image
 # Each sets up what it needs by itself, in .venv; quick when repeated.
 
 PYTHON ?= python3
@@ -16,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --us
 PARALLEL = --dist worksteal --numprocesses $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())') \
 	--maxprocesses 12
 
-.PHONY: demo test test-all test-chart lint docs bench soak clean
+.PHONY: demo test test-all test-chart lint docs bench soak sbom bundle clean
 
 demo: $(VENV)/.demo
 	@echo "Starting the demo …"
@@ -45,6 +47,12 @@ bench: $(VENV)/.ready
 
 soak: $(VENV)/.ready
 	$(BIN)/python -m tests.bench soak
+
+sbom: $(VENV)/.ready
+	$(BIN)/python -m tests.release sbom
+
+bundle: $(VENV)/.chart
+	$(BIN)/python -m tests.release bundle $(IMAGE)
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -80,4 +88,4 @@ $(VENV)/.docs: $(VENV)/.ready
 	@touch $@
 
 clean:
-	rm -rf $(VENV) site build *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from tests.chart.panels import (
     ASKED,
+    HERE,
     OURS,
     SOURCE,
     by_profile_and_cache,
@@ -28,6 +29,7 @@ DASHBOARD = CHARTS / "progressive-proxy" / "dashboards" / "progressive-proxy.jso
 
 Panel = timeseries.Panel | stat.Panel | table.Panel
 FETCHED = rate("origin_bytes_total", where=OURS + ',stage=~"first|completion"')
+FORWARDED = OURS + ',stage="pass"'
 SERVED = rate("served_bytes_total")
 
 
@@ -83,6 +85,16 @@ def rows() -> dict[str, list[Panel]]:
                 (rate("unguarded_completions_total", "origin"), "{{origin}} unguarded"),
             ),
             lines("Frames being fetched", "none", (gauge("fills_in_flight"), "frames")),
+            lines(
+                "Forwarded requests",
+                "reqps",
+                (
+                    rate("origin_requests_total", "origin, outcome", OURS + ',stage="pass"'),
+                    "{{origin}} {{outcome}}",
+                ),
+                span=24,
+                about="Searches, metadata, bulk data and uploads, by outcome.",
+            ),
         ],
         "Queue for the origin": [
             lines(f"Time in queue, p{q * 100:.0f}", "s", (quantile(q, "gate_wait", "origin, stage"), _STAGE))
@@ -105,6 +117,7 @@ def rows() -> dict[str, list[Panel]]:
             ),
             lines("Bytes", "bytes", (gauge("tier_bytes", "tier, part"), "{{tier}} {{part}}")),
         ],
+        "Process": _process(),
         "Bytes saved": [
             lines("Bytes served and fetched", "Bps", (SERVED, "served"), (FETCHED, "fetched")),
             lines("Bytes served", "Bps", (rate("served_bytes_total", "cache"), "{{cache}}")),
@@ -185,6 +198,42 @@ def rows() -> dict[str, list[Panel]]:
 
 
 _STAGE = "{{origin}} {{stage}}"
+
+
+def _process() -> list[Panel]:
+    ends = f"progressive_proxy_expires_timestamp_seconds{{{OURS}}}"
+    return [
+        lines(
+            "Memory of the process",
+            "bytes",
+            (f"max (process_resident_memory_bytes{{{OURS}}})", "most of a pod"),
+            (gauge("memory_limit_bytes", how="min"), "limit"),
+            span=6,
+            about="Resident memory without workers, and the container's limit; 0 if there is none.",
+        ),
+        lines(
+            "Processor",
+            "none",
+            (f"max (rate(process_cpu_seconds_total{{{OURS}}}[{HERE}]))", "cores, most of a pod"),
+            span=6,
+            about="One process uses one core at most.",
+        ),
+        lines(
+            "Open files",
+            "none",
+            (f"max (process_open_fds{{{OURS}}})", "most of a pod"),
+            (f"min (process_max_fds{{{OURS}}})", "limit"),
+            span=6,
+            about="Connections of viewers and to origins, and what else is open.",
+        ),
+        lines(
+            "Days until a certificate or token ends",
+            "d",
+            (f"(min by (origin, kind) ({ends}) - time()) / 86400", "{{kind}} {{origin}}"),
+            span=6,
+            about="The proxy's own, by the files that it reads.",
+        ),
+    ]
 
 
 def _up() -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -32,6 +33,7 @@ from tests.scripted_origin import (
     honest,
     running,
 )
+from tests.unit.service.test_expiry import jwt
 
 LINK = Network("", down=50e6, up=10e6, latency=0.020)
 SINGLE = {"accept": "image/jphc"}
@@ -173,5 +175,17 @@ async def behind_a_link() -> AsyncIterator[House]:
             with listen() as listener:  # the child process inherits it
                 await asyncio.to_thread(children.start, "link", run_link, listener, "127.0.0.1", port, LINK)
                 host, port = address(listener)
-            async with house(ScriptedOrigin(), origin={"url": f"http://{host}:{port}"}, **SETTINGS) as home:
-                yield home
+            with TemporaryDirectory() as folder:
+                origins = [
+                    {"name": "pacs", "url": f"http://{host}:{port}", "default": True},
+                    _renewed(folder),
+                ]
+                async with house(ScriptedOrigin(), origins=origins, **SETTINGS, wait=False) as home:
+                    yield home
+
+
+def _renewed(folder: str) -> dict[str, Any]:
+    """An origin that nobody asks, for which the proxy has a token that ends."""
+    token = Path(folder, "token")
+    token.write_bytes(jwt('{"exp": 1900000000}'))
+    return {"name": "cloud", "url": "http://127.0.0.1:9", "credentials": {"bearer_file": token}}

@@ -50,6 +50,7 @@ UNITS: dict[str, Callable[[float], str]] = {
     "ops": lambda value: f"{value:.3g}/s",
     "Bps": lambda value: f"{with_prefix(value)}B/s",
     "bytes": lambda value: f"{with_prefix(value)}B",
+    "d": lambda value: f"{value:.3g} d",
     "none": lambda value: f"{value:.3g}",
 }
 

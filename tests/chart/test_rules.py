@@ -1,12 +1,15 @@
 """The alerts, one by one, on synthetic series: promtool checks when each fires and when it does not."""
 
+import json
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.chart.rendering import one, rendered
+from tests.chart.rendering import CHART, one, rendered
 from tests.chart.tools import run
 from tests.pages.parts import DOCS
 
@@ -25,10 +28,19 @@ def series(metric: str, values: str, **labels: str) -> dict[str, str]:
     return {"series": f"progressive_proxy_{metric}{{{named}}}", "values": values}
 
 
+@lru_cache
+def annotations() -> dict[str, dict[str, str]]:
+    """The texts of each alert."""
+    rules = [rule for group in spec()["groups"] for rule in group["rules"] if "alert" in rule]
+    return {rule["alert"]: rule["annotations"] for rule in rules}
+
+
 def fired(alert: str, at: str, *expected: tuple[dict[str, str], str]) -> dict[str, Any]:
     """A promtool test of an alert at one time, with the labels and texts expected. None means no alert."""
+    told = annotations()[f"ProgressiveProxy{alert}"]
     alerts = [
-        {"exp_labels": OF | labels, "exp_annotations": {"summary": words}} for labels, words in expected
+        {"exp_labels": OF | labels, "exp_annotations": told | {"summary": words}}
+        for labels, words in expected
     ]
     return {"eval_time": at, "alertname": f"ProgressiveProxy{alert}", "exp_alerts": alerts}
 
@@ -44,7 +56,7 @@ def tried_out(folder: Path, inputs: list[dict[str, str]], *alerts: dict[str, Any
 def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(yaml.safe_dump(spec()), "utf-8")
-    assert "30 rules found" in run("promtool", "check", "rules", path)
+    assert "34 rules found" in run("promtool", "check", "rules", path)
 
 
 def test_every_alert_is_tried_here_and_is_on_the_page_for_people_on_call() -> None:
@@ -184,3 +196,87 @@ def test_other_objectives_are_other_rules() -> None:
     assert 'le="0.25"' in text
     assert "> 0.144" in text
     assert 'le="0.5"' not in text
+
+
+def test_no_pod_that_gives_metrics(tmp_path: Path) -> None:
+    inputs = [series("build_info", "1x4 _x20 1x10", version="1")]
+    absent = ({"severity": "critical"}, "No pod of the proxy gives metrics.")
+    tried_out(tmp_path, inputs, fired("Absent", "3m"), fired("Absent", "20m", absent), fired("Absent", "30m"))
+
+
+def test_forwarded_requests_that_fail(tmp_path: Path) -> None:
+    words = "WHICH of searches, requests for metadata and uploads fail at origin pacs."
+    for outcome in ("failed", "unreachable", "timeout", "full"):
+        inputs = [
+            series("origin_requests_total", "0+90x20", origin="pacs", stage="pass", outcome="ok"),
+            series("origin_requests_total", "0+10x20", origin="pacs", stage="pass", outcome=outcome),
+            series("origin_requests_total", "0+100x20", origin="cloud", stage="pass", outcome="ok"),
+            series("origin_requests_total", "0+100x20", origin="cloud", stage="first", outcome="timeout"),
+            series("origin_requests_total", "0+100x20", origin="cloud", stage="pass", outcome="refused"),
+        ]
+        failing = ({"origin": "pacs", "severity": "critical"}, words.replace("WHICH", "10%"))
+        tried_out(
+            tmp_path, inputs, fired("PassThroughFails", "15m", failing), fired("PassThroughFails", "2m")
+        )
+
+
+@pytest.mark.parametrize(("used", "limit", "share"), [(96, 100, "96%"), (94, 100, None), (96, 0, None)])
+def test_memory_near_its_limit(used: int, limit: int, share: str | None, tmp_path: Path) -> None:
+    of = {"pod": "a", **OF}
+    named = ",".join(f'{key}="{value}"' for key, value in of.items())
+    inputs = [
+        {"series": f"process_resident_memory_bytes{{{named}}}", "values": f"50x2 {used}x20"},
+        series("memory_limit_bytes", f"{limit}x22", pod="a"),
+    ]
+    near = ({"severity": "warning"}, f"A process of the proxy takes {share} of its memory limit.")
+    tried_out(
+        tmp_path,
+        inputs,
+        fired("MemoryNearLimit", "5m"),
+        fired("MemoryNearLimit", "15m", *[near] * bool(share)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "origin", "left", "told"),
+    [
+        ("listener", "", 6 * 86400, "The listener file ends in 5d 23h 45m 0s."),
+        ("listener", "", 8 * 86400, None),
+        ("certificate", "pacs", 3600, "The certificate file for origin pacs ends in 45m 0s."),
+        ("token", "pacs", 1020, "The token file for origin pacs ends in 2m 0s."),
+        ("token", "pacs", 3600, None),
+        ("certificate", "pacs", 0, "The certificate file for origin pacs ends in -15m 0s."),
+    ],
+)
+def test_what_ends_soon(kind: str, origin: str, left: object, told: str | None, tmp_path: Path) -> None:
+    inputs = [series("expires_timestamp_seconds", f"{left}x30", origin=origin, kind=kind, pod="a")]
+    named = {"kind": kind, "severity": "warning"} | ({"origin": origin} if origin else {})
+    tried_out(tmp_path, inputs, fired("Expires", "15m", *([(named, told)] if told else [])))
+
+
+def test_each_alert_leads_to_its_section_and_to_the_dashboard_of_its_release() -> None:
+    headings = re.findall(r"^### (\w+)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    values = (
+        "--set",
+        "monitoring.runbooks=https://wiki.example/alerts,monitoring.grafana=https://g.example/",
+    )
+    rules = [rule for group in spec(*values)["groups"] for rule in group["rules"] if "alert" in rule]
+    assert sorted({rule["alert"] for rule in rules}) == sorted(headings)
+    for rule in rules:
+        told = rule["annotations"]
+        assert set(told) == {"summary", "description", "runbook_url", "dashboard_url"}
+        assert told["runbook_url"] == f"https://wiki.example/alerts#{rule['alert'].lower()}"
+        url = "https://g.example/d/progressive-proxy/progressive-proxy"
+        assert told["dashboard_url"] == f"{url}?var-namespace=imaging&var-job=imaging-progressive-proxy"
+        assert "{{" not in told["description"]
+        assert told["description"].startswith("Look ")
+
+
+def test_panels_that_an_alert_names_exist() -> None:
+    panels = json.loads((CHART / "dashboards" / "progressive-proxy.json").read_text("utf-8"))["panels"]
+    titles = {panel["title"] for panel in panels}
+    for alert, told in annotations().items():
+        words = re.split(r"[:,.]? first|[:,.;]", told["description"])[0]
+        named = [title for title in titles if title in words]
+        if "panel" in words or "row" in words:
+            assert named, alert

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from proxy.plan.names import STOCK, stock_text
-from tests.chart import values_schema
+from tests.chart import readme, values_schema
 from tests.chart.rendering import CHART, HELMS, objects, one, values_of
 from tests.chart.tools import run, tried
 from tests.pages.parts import yaml_examples
@@ -22,6 +22,12 @@ OF_THE_CHART = [each for each in EXAMPLES if set(each) <= set(yaml.safe_load(VAL
 
 def test_the_schema_is_the_one_of_the_settings() -> None:
     assert values_schema.SCHEMA.read_text("utf-8") == values_schema.text()
+
+
+def test_the_readme_is_the_one_of_the_values() -> None:
+    assert readme.README.read_text("utf-8") == readme.text()
+    for key in yaml.safe_load(VALUES):
+        assert f"| `{key}" in readme.text()
 
 
 def test_every_value_has_words() -> None:
@@ -37,9 +43,9 @@ def test_every_value_has_words() -> None:
 
 
 def _is_inside(lines: list[str], index: int) -> bool:
-    """True if a line belongs to `resources`, which has Kubernetes' own keys."""
+    """True if a line has Kubernetes' own keys."""
     heads = [line for line in lines[:index] if re.match(r"[a-zA-Z]+:", line)]
-    return heads[-1].startswith("resources:") and lines[index].startswith("  ")
+    return heads[-1].rstrip(":").lower().endswith("securitycontext") and lines[index].startswith("  ")
 
 
 @pytest.mark.parametrize("helm", HELMS)

@@ -20,7 +20,7 @@ from tests.chart.rendering import (
 from tests.chart.tools import run, tried
 
 OWN = "progressive-proxy"
-KIND = {"sidecar": set(), "standalone": {"Deployment"}, "daemonset": {"DaemonSet"}}
+KIND: dict[str, set[str]] = {"sidecar": set(), "standalone": {"Deployment"}, "daemonset": {"DaemonSet"}}
 HELPER = {"name": "log-shipper", "image": "shipper:1"}
 SCRATCH = {"name": "scratch", "emptyDir": {}}
 ZONE = "topology.kubernetes.io/zone"
@@ -81,9 +81,8 @@ def test_every_workload_has_the_proxy_and_what_it_mounts(helm: str, mode: str, t
     assert set(ours) == {"Job", "Pod"} | KIND[mode]
     assert all(runs_the_proxy(spec) for spec in ours.values())
     manifest = run(helm, "template", "imaging", viewer_chart(tmp_path, helm), "--set", f"proxy.mode={mode}")
-    deployments = [
-        each["spec"]["template"]["spec"] for each in objects(manifest) if each["kind"] == "Deployment"
-    ]
+    kinds = {"Deployment", "DaemonSet"}
+    deployments = [each["spec"]["template"]["spec"] for each in objects(manifest) if each["kind"] in kinds]
     assert sum(map(runs_the_proxy, deployments)) == 1
     assert any("viewer" in names(spec["containers"]) for spec in deployments)
 

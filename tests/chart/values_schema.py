@@ -101,6 +101,11 @@ class NetworkPolicy(FrozenModel):
     origins: list[Kubernetes]
 
 
+class Expiry(FrozenModel):
+    certificate: int = Field(ge=1)
+    token: int = Field(ge=1)
+
+
 class Monitoring(FrozenModel):
     enabled: bool
     labels: dict[str, str]
@@ -108,6 +113,7 @@ class Monitoring(FrozenModel):
     interval: Annotated[str, Field(pattern="^[0-9]+(s|m)$")]
     runbooks: Url
     grafana: Url
+    expiry: Expiry
 
 
 class Objective(FrozenModel):
