@@ -22,6 +22,7 @@ from proxy.cache.memory import MemoryStore
 from proxy.cache.store import Store
 from proxy.cache.tiers import TieredStore
 from proxy.codecs.workers import Workers
+from proxy.errors import NotForgotten
 from proxy.fetch.farther import Farther
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
@@ -83,7 +84,10 @@ class App:
         limit = memory_limit()
         self.memory_warning = warning(settings, limit)
         """Why `cache.bytes` does not fit the container; None if it does."""
-        memory = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
+        stale = None if cache.disk.path is None else cache.disk.ttl
+        memory = MemoryStore(
+            cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry, stale_ttl=stale
+        )
         tiers = tiers_of(settings, self.telemetry)
         self.tiered = TieredStore(memory, tiers, self.telemetry) if tiers else None
         """The cache with its tiers behind memory; None if there are none."""
@@ -272,10 +276,17 @@ class App:
         self._lists.forget(named)
         self.plans.forget(named)
 
-    def purge(self, named: FrameScope) -> None:
-        """Drops all that is held in a scope, and what the origin said about who may read its study."""
+    async def purge(self, named: FrameScope) -> None:
+        """Drops all that is held in a scope, and what the origin said about who may read its study.
+
+        Raises `NotForgotten` if a tier behind memory could not drop it.
+        """
         self.forget(named)
         self.proofs.forget(named.origin, named.study, is_held=bool(named.series))
+        if self.tiered is not None and not await self.tiered.forgotten(named):
+            raise NotForgotten(
+                "memory is clear; a tier behind it is not yet: repeat the purge, or delete its files"
+            )
 
 
 def create_app(

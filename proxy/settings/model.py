@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     workers: WorkersSettings = WorkersSettings()
     """The processes that decode and encode alternates."""
     cache: CacheSettings = CacheSettings()
-    """The memory cache."""
+    """The memory cache, and the disk behind it."""
     log: Log = Log()
     """The log on standard error."""
     audit: AuditSettings = AuditSettings()
@@ -103,6 +103,15 @@ class Settings(BaseSettings):
         for rule in self.choose:
             if rule.origin is not None and rule.origin not in names:
                 raise ValueError(f"choose: there is no origin {rule.origin!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_key_for_disk(self) -> Self:
+        if self.cache.disk.path is not None and self.access.key_file is None:
+            raise ValueError(
+                "cache.disk: needs access.key_file, a file of at least 32 random bytes that stays the same: "
+                "with a key made at start, nothing on disk could be found again"
+            )
         return self
 
     @property

@@ -220,8 +220,27 @@ class WorkersSettings(FrozenModel):
     """Maximum seconds for one frame in a worker process."""
 
 
+class DiskSettings(FrozenModel):
+    """A cache on disk behind memory, which outlives the process; off unless it has a path."""
+
+    path: Path | None = None
+    """Directory for frames, which the proxy makes; it needs `access.key_file`, which names files and rows."""
+    bytes: ByteCount = Field(10 * GIB, ge=64 * MIB)
+    """Maximum bytes of the directory, as near as SQLite keeps to it."""
+    ttl: float = Field(604800.0, gt=0)
+    """Seconds for which a frame lies on disk; older than `cache.ttl`, it is used once it is revalidated."""
+    encryption_key_file: Path | None = None
+    """File of at least 32 random bytes, the key that encrypts pixels on disk; without it they lie open."""
+
+    @model_validator(mode="after")
+    def _has_path(self) -> Self:
+        if self.path is None and self.model_fields_set:
+            raise ValueError("path: must be set, or the section left out")
+        return self
+
+
 class CacheSettings(FrozenModel):
-    """The memory cache."""
+    """The memory cache, and the disk behind it."""
 
     bytes: Annotated[int | Literal["auto"], BeforeValidator(values.cache_bytes)] = "auto"
     """Memory for frames, cached or on their way; `auto` fits the container's limit (without one: 1 GiB)."""
@@ -229,6 +248,8 @@ class CacheSettings(FrozenModel):
     """Share of `cache.bytes` up to which first bytes of frames displace remainders of frames."""
     ttl: float = Field(3600.0, gt=0)
     """Seconds after which a cached frame is fetched again."""
+    disk: DiskSettings = DiskSettings()
+    """A cache on disk behind memory, which outlives the process; off unless it has a path."""
 
 
 class AuditSettings(FrozenModel):

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -167,11 +168,19 @@ async def behind_a_link() -> AsyncIterator[House]:
     """Runs the proxy with a shaped link in front of its origin."""
     origin = origin_in_trouble()
     # Off the loop: the constructor writes to the process that tracks resources, if that runs already.
-    with await asyncio.to_thread(Children) as children:
+    with TemporaryDirectory() as folder, await asyncio.to_thread(Children) as children:
         async with running(origin):
             port = int(origin.url.rpartition(":")[2])
             with listen() as listener:  # the child process inherits it
                 await asyncio.to_thread(children.start, "link", run_link, listener, "127.0.0.1", port, LINK)
                 host, port = address(listener)
-            async with house(ScriptedOrigin(), origin={"url": f"http://{host}:{port}"}, **SETTINGS) as home:
+            there, settings = {"url": f"http://{host}:{port}"}, _with_disk(Path(folder))
+            async with house(ScriptedOrigin(), origin=there, **settings) as home:
                 yield home
+
+
+def _with_disk(folder: Path) -> dict[str, Any]:
+    key = folder / "key"
+    key.write_bytes(b"k" * 32)
+    disk = {"path": str(folder / "disk")}
+    return SETTINGS | {"access": {"key_file": str(key)}, "cache": SETTINGS["cache"] | {"disk": disk}}

@@ -50,6 +50,10 @@ class Admin(FrozenModel):
     create: bool
 
 
+class Disk(FrozenModel):
+    volume: Kubernetes
+
+
 class Autoscaling(FrozenModel):
     enabled: bool
     min: int = Field(ge=1)
@@ -113,6 +117,7 @@ class Values(FrozenModel):
     config: Settings
     secrets: list[Name]
     admin: Admin
+    disk: Disk
     env: list[Kubernetes]
     resources: Kubernetes
     startupSeconds: int = Field(ge=1)  # noqa: N815  # as Kubernetes spells

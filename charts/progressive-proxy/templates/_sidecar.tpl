@@ -30,6 +30,10 @@ For a viewer's chart that depends on this chart, with the alias `proxy`:
 - name: progressive-proxy-secret-{{ . }}
   secret: {secretName: {{ . }}, defaultMode: 0444}
 {{- end }}
+{{- with .Values.disk.volume }}
+- name: progressive-proxy-disk
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Annotations for the pod: they roll the pod for a change that the proxy can't apply while it runs. */}}
