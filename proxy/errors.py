@@ -42,6 +42,7 @@ ProxyError
 ├── PlanCancelled             the plan was cancelled
 ├── InternalFault             a fault of the proxy; the log has the details
 ├── ServiceFull               as much of a kind as all callers together may have under way
+├── NotForgotten              a tier behind memory has not dropped what was purged
 ├── ShuttingDown              the service is shutting down
 └── ConfigurationError        a settings file or a profile; says path, line and what is right
 """
@@ -264,6 +265,10 @@ class InternalFault(ProxyError):
 
 class ServiceFull(ProxyError):
     """All callers together have as much of this kind under way as they may have."""
+
+
+class NotForgotten(ProxyError):
+    """A tier behind memory could not drop what was purged. It gives none of it out while the proxy runs."""
 
 
 class ShuttingDown(ProxyError):

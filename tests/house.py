@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from proxy.cache.tier import Budget
 from proxy.origin.transport import Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.service.app import App, create_app
@@ -145,6 +146,11 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     more = () if tiers is None else (lambda *_: tiers,)
     given = {"origins": [first], "admin": {"open": True}, **settings}
     app = await asyncio.to_thread(lambda: create_app(Settings(**given), window_of, *more))
+    if app.tiered is not None:
+        app.tiered.patience = STORY
+        if tiers is None:
+            for behind in app.tiered._tiers:
+                behind._tier.budget = Budget(STORY, STORY)  # type: ignore[misc]  # the disk's own is for people
     grace = app.settings.listen.grace
     near, nearer = await asyncio.to_thread(lambda: [Transport(PATIENCE, client) for _ in range(2)])
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]

@@ -110,6 +110,8 @@ class ScriptedOrigin:
     metadata: dict[str, bytes] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
+    port: int = 0
+    """Chosen when it runs first; it has the same one when it runs again."""
     door: asyncio.Event | None = None
     """An event before which no head goes out."""
     stop: Callable[[], Awaitable[None]] = field(default=_not_running, repr=False)
@@ -219,8 +221,9 @@ async def running(origin: ScriptedOrigin) -> AsyncIterator[ScriptedOrigin]:
     def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving[writer] = asyncio.ensure_future(origin.serve(reader, writer))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    origin.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(serve, "127.0.0.1", origin.port)
+    origin.port = server.sockets[0].getsockname()[1]
+    origin.url = f"http://127.0.0.1:{origin.port}"
 
     async def stop() -> None:
         server.close()

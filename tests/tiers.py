@@ -72,5 +72,8 @@ class FakeTier:
             for key in [key for key in kept if named.has(key)]:
                 del kept[key]
 
+    async def tend(self) -> None:
+        await self._may("tend")
+
     async def aclose(self) -> None:
         pass

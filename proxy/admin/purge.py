@@ -3,7 +3,8 @@
 With each of them, the proxy forgets who may read the study, and asks the origin again.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 
 from fastapi import APIRouter, Request
 
@@ -16,7 +17,7 @@ from proxy.wire.resource import FrameResource, parse_frame_path
 
 
 def create_purge_api(
-    forget: Callable[[FrameScope], None], origins: Iterable[str], access: Access, audit: Audit
+    forget: Callable[[FrameScope], Awaitable[None]], origins: Iterable[str], access: Access, audit: Audit
 ) -> APIRouter:
     """Builds the routes. `forget` drops a scope; `origins` are the names of all origins."""
     router = APIRouter(prefix="/cache", tags=["cache"])
@@ -26,11 +27,11 @@ def create_purge_api(
 
     @router.delete(at_study, status_code=204, summary="Drop all that is held of a study.")
     async def purge_study(request: Request, study: str, origin: str | None = None) -> None:
-        purge(request, origin, study)
+        await purge(request, origin, study)
 
     @router.delete(at_series, status_code=204, summary="Drop all that is held of a series.")
     async def purge_series(request: Request, study: str, series: str, origin: str | None = None) -> None:
-        purge(request, origin, study, series)
+        await purge(request, origin, study, series)
 
     @router.delete(
         f"{at_series}/instances/{{instance}}",
@@ -40,19 +41,27 @@ def create_purge_api(
     async def purge_instance(
         request: Request, study: str, series: str, instance: str, origin: str | None = None
     ) -> None:
-        purge(request, origin, study, series, instance)
+        await purge(request, origin, study, series, instance)
 
-    def purge(request: Request, origin: str | None, study: str, series: str = "", instance: str = "") -> None:
-        """Drops a scope at one origin, or at all of them. Raises `UnknownName`, `BadResource`."""
+    async def purge(
+        request: Request, origin: str | None, study: str, series: str = "", instance: str = ""
+    ) -> None:
+        """Drops a scope at one origin, or at all of them.
+
+        Raises `UnknownName`, `BadResource`, `NotForgotten`.
+        """
         if origin is not None and origin not in names:
             raise UnknownName(f"no origin has that name; the origins are {', '.join(names)}")
         parse_frame_path(FrameResource(study, series or study, instance or study, 1).path)  # are these UIDs?
-        for name in names if origin is None else (origin,):
-            forget(FrameScope(name, study, series, instance))
+        at = names if origin is None else (origin,)
+        dropping = (forget(FrameScope(name, study, series, instance)) for name in at)
+        faults = await asyncio.gather(*dropping, return_exceptions=True)
         headers = request.scope["headers"]
         shown = [(name.removeprefix("proxy-"), value) for name, value in read_headers(headers)]
         named = {"study": study, "series": series, "instance": instance}
         who = access.who(shown).hex()  # of the operator's token too
         audit.note("purge", origin=origin, **named, who=who, **sender_of(request.client, headers))
+        for fault in filter(None, faults):
+            raise fault
 
     return router

@@ -30,6 +30,8 @@ FAILURES = 5
 """Look-ups in a row that fail or are late before the tier is left alone."""
 LEFT_ALONE = 5.0
 """Seconds for which it is left alone."""
+TENDED_EVERY = 30.0
+"""Seconds without anything to write after which the tier is tended."""
 AGAIN_AFTER = 1.0
 """Seconds between two tries to forget a scope."""
 
@@ -56,6 +58,7 @@ class Behind:
         self._clock = clock
         self._failures = 0
         self._alone_until = 0.0
+        self._is_written = True
         self._puts: dict[FrameKey, None] = {}
         self._forgets: dict[FrameScope, None] = {}
         self._change = asyncio.Event()
@@ -93,12 +96,15 @@ class Behind:
                         piece = await anext(pieces, None)
                     if piece is None or not self.may_have(key):
                         break
+                    if at == start:
+                        self._has_answered("rest", is_hit=True)
                     at += len(piece)
                     yield piece
         except Exception as error:
             self._has_failed("rest", error)
         else:
-            self._has_answered("rest", is_hit=at > start)
+            if at == start:
+                self._has_answered("rest", is_hit=False)
 
     def put(self, key: FrameKey) -> None:
         """Writes what memory holds of a frame, when its turn comes."""
@@ -116,12 +122,22 @@ class Behind:
         self._forgets[named] = None
         self._wake()
 
+    def is_forgetting(self, named: FrameScope) -> bool:
+        """True if the tier has not dropped a scope yet."""
+        return named in self._forgets
+
     async def settled(self) -> None:
         """Returns when nothing waits to be written or forgotten."""
         await self._is_idle.wait()
 
+    async def finished(self) -> None:
+        """The same at the end of the service, but it does not wait for a tier that can't be written."""
+        if self._is_written:
+            await self.settled()
+
     async def run(self) -> None:
-        """Writes and forgets until it is cancelled."""
+        """Writes and forgets until it is cancelled. It begins by tending the tier, which may take a while."""
+        await self._tend()
         while True:
             if self._forgets:
                 await self._forget_next()
@@ -130,7 +146,7 @@ class Behind:
             else:
                 self._change.clear()
                 self._is_idle.set()
-                await self._change.wait()
+                await self._rest_or_tend()
 
     async def aclose(self) -> None:
         """Ends the tier."""
@@ -139,6 +155,21 @@ class Behind:
     def _wake(self) -> None:
         self._is_idle.clear()
         self._change.set()
+
+    async def _rest_or_tend(self) -> None:
+        try:
+            async with asyncio.timeout(TENDED_EVERY):
+                await self._change.wait()
+        except TimeoutError:
+            await self._tend()
+
+    async def _tend(self) -> None:
+        try:
+            await self._tier.tend()
+        except Exception as error:
+            self._can_not_write("a tier can't be tended", error)
+        else:
+            self._is_written = True
 
     async def _put_next(self) -> None:
         key = next(iter(self._puts))
@@ -151,18 +182,23 @@ class Behind:
             await self._tier.put(key, frame)
         except Exception as error:
             self._writes.labels(self.name, "failed").inc()
-            _log.debug("a frame could not be written", extra={"tier": self.name, "error": repr(error)})
+            self._can_not_write("frames can't be written to a tier", error)
         else:
             self._writes.labels(self.name, "stored").inc()
+            self._is_written = True
+
+    def _can_not_write(self, what: str, error: Exception) -> None:
+        level = logging.WARNING if self._is_written else logging.DEBUG  # said once, until it can again
+        _log.log(level, what, extra={"tier": self.name, "error": repr(error)})
+        self._is_written = False
 
     async def _forget_next(self) -> None:
         named = next(iter(self._forgets))
         try:
             await self._tier.forget(named)
         except Exception as error:
-            # It stays: what was to be forgotten is not asked for until it is.
-            _log.debug("frames could not be dropped", extra={"tier": self.name, "error": repr(error)})
-            self._forgets[named] = self._forgets.pop(named)
+            self._can_not_write("frames can't be dropped from a tier", error)
+            self._forgets[named] = self._forgets.pop(named)  # it stays, and what is in it is not asked for
             await asyncio.sleep(AGAIN_AFTER)
         else:
             self._forgets.pop(named, None)

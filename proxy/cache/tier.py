@@ -75,6 +75,9 @@ class Tier(Protocol):
     async def forget(self, named: FrameScope) -> None:
         """Drops all frames of a scope. It may drop more."""
 
+    async def tend(self) -> None:
+        """Drops frames whose time is over, and the like. It is called when it has had no call for a while."""
+
     async def aclose(self) -> None:
         """Ends; what was put stays."""
 

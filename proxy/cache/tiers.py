@@ -8,6 +8,7 @@ stays in them.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +24,10 @@ from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope, scope_of
 from proxy.telemetry.telemetry import Telemetry
 
+FORGOTTEN_WITHIN = 5.0
+"""Seconds that a purge waits for the tiers."""
+LOOKED_EVERY = 0.005
+"""Seconds between two looks if they have finished."""
 FINISHED_WITHIN = 5.0
 """Seconds that the end of the service waits for frames that are still to be written."""
 
@@ -34,6 +39,8 @@ class TieredStore:
         """`tiers` are from near to far."""
         self._memory = memory
         self._tiers = tuple(Behind(tier, memory.held, telemetry) for tier in tiers)
+        self.patience = FORGOTTEN_WITHIN
+        """Seconds that a purge waits for the tiers."""
         self._looking: dict[FrameKey, asyncio.Task[str]] = {}
         self._writing: list[asyncio.Task[None]] = []
 
@@ -131,13 +138,22 @@ class TieredStore:
         return self._memory.held(key) is not None
 
     async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[tuple[str, bytes]]:
-        """Yields the bytes of a frame from `start` on, as far as tiers have them, with each tier's name."""
+        """Yields the bytes of a frame from `start` on, as far as tiers have them, with the tiers' names."""
         for tier in self._tiers:
             async for piece in tier.rest(key, version, start):
                 start += len(piece)
                 yield tier.name, piece
             if start >= version.claim.total:
                 return
+
+    async def forgotten(self, named: FrameScope) -> bool:
+        """Returns True once no tier has any of a scope that was dropped; False if that takes too long."""
+        until = monotonic() + self.patience
+        while any(tier.is_forgetting(named) for tier in self._tiers):
+            if monotonic() >= until:
+                return False
+            await asyncio.sleep(LOOKED_EVERY)
+        return True
 
     async def settled(self) -> None:
         """Returns when the tiers have nothing left to write or to forget."""
@@ -151,9 +167,9 @@ class TieredStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        settling = asyncio.create_task(self.settled())
-        await asyncio.wait([settling], timeout=FINISHED_WITHIN)
-        tasks: list[asyncio.Task[Any]] = [settling, *self._writing, *self._looking.values()]
+        finishing = [asyncio.create_task(tier.finished()) for tier in self._tiers]
+        await asyncio.wait(finishing, timeout=FINISHED_WITHIN)
+        tasks: list[asyncio.Task[Any]] = [*finishing, *self._writing, *self._looking.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

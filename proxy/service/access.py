@@ -37,15 +37,15 @@ def access_of(settings: Settings, via: Via, closing: AsyncExitStack) -> Access:
     )
 
 
-def key_in(path: Path) -> bytes:
-    """The key in a file: all its bytes. Raises `ConfigurationError`."""
+def key_in(path: Path, setting: str = "access.key_file") -> bytes:
+    """The key in a file that a setting names: all its bytes. Raises `ConfigurationError`."""
     try:
         key = Files((path,), lambda contents: contents[0]).read()
     except ConfigurationError as error:
-        raise ConfigurationError(f"access.key_file: {error}") from error
+        raise ConfigurationError(f"{setting}: {error}") from error
     if len(key) < FEWEST:
         words = f"has {len(key)} bytes, and a key has at least {FEWEST}, such as from `openssl rand`"
-        raise ConfigurationError(f"access.key_file: {path}: {words}")
+        raise ConfigurationError(f"{setting}: {path}: {words}")
     return key
 
 

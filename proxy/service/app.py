@@ -18,10 +18,9 @@ from proxy.alternates.maker import IN_FLIGHT
 from proxy.alternates.offered import Alternates
 from proxy.alternates.renderer import RENDERED, Renderer
 from proxy.alternates.transcoder import Transcoder
-from proxy.cache.memory import MemoryStore
-from proxy.cache.store import Store
 from proxy.cache.tiers import TieredStore
 from proxy.codecs.workers import Workers
+from proxy.errors import NotForgotten
 from proxy.fetch.farther import Farther
 from proxy.fetch.fills import Fills
 from proxy.fetch.gate import Gate
@@ -45,7 +44,7 @@ from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
 from proxy.service.origins import TransportOf, origin_of, rust_transport
 from proxy.service.rules import Rules
-from proxy.service.tiers import TiersOf, tiers_of
+from proxy.service.tiers import TiersOf, store_of, tiers_of
 from proxy.service.tls import tls_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
@@ -82,17 +81,14 @@ class App:
         """Certificates of the viewers' listener; None if it speaks plain HTTP."""
         self.admin_tls = tls_of(settings.listen.tls, is_required=False)
         """The same for the admin listener."""
-        cache = settings.cache
         limit = memory_limit()
         self.memory_warning = warning(settings, limit)
         """Why `cache.bytes` does not fit the container; None if it does."""
         self.telemetry.metrics.memory_limit.set(limit or 0)
         watch(settings, self.telemetry.metrics)
-        memory = MemoryStore(cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry)
-        tiers = tiers_of(settings, self.telemetry)
-        self.tiered = TieredStore(memory, tiers, self.telemetry) if tiers else None
+        store = store_of(settings, cache_bytes(settings, limit), tiers_of, self.telemetry)
+        self.tiered = store if isinstance(store, TieredStore) else None
         """The cache with its tiers behind memory; None if there are none."""
-        store: Store = self.tiered or memory
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {
             o.name: origin_of(o, transport_of(o), windows[o.name], self._via, self.telemetry, store.ledger)
@@ -281,10 +277,17 @@ class App:
         self._lists.forget(named)
         self.plans.forget(named)
 
-    def purge(self, named: FrameScope) -> None:
-        """Drops all that is held in a scope, and what the origin said about who may read its study."""
+    async def purge(self, named: FrameScope) -> None:
+        """Drops all that is held in a scope, and what the origin said about who may read its study.
+
+        Raises `NotForgotten` if a tier behind memory could not drop it.
+        """
         self.forget(named)
         self.proofs.forget(named.origin, named.study, is_held=bool(named.series))
+        if self.tiered is not None and not await self.tiered.forgotten(named):
+            raise NotForgotten(
+                "memory is clear; a tier behind it is not yet: repeat the purge, or delete its files"
+            )
 
 
 def create_app(

@@ -25,13 +25,13 @@ from proxy.plan.names import STOCK
 from proxy.plan.profile import Profile, extended, stock_profile
 from proxy.settings.access import AccessSettings, WhoMayRead, section_of
 from proxy.settings.bounds import BoundsSettings
+from proxy.settings.caching import CacheSettings
 from proxy.settings.environment import refuse_unknown
 from proxy.settings.listening import AdminSettings, Listen, split_address
 from proxy.settings.reading import read
 from proxy.settings.sections import (
     AlternateSettings,
     AuditSettings,
-    CacheSettings,
     CorsSettings,
     Log,
     OriginSettings,
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     workers: WorkersSettings = WorkersSettings()
     """The processes that decode and encode alternates."""
     cache: CacheSettings = CacheSettings()
-    """The memory cache."""
+    """The memory cache, and the disk behind it."""
     log: Log = Log()
     """The log on standard error."""
     audit: AuditSettings = AuditSettings()
@@ -119,6 +119,15 @@ class Settings(BaseSettings):
         for rule in self.choose:
             for name in set(rule.origin or ()) - set(names):
                 raise ValueError(f"choose: there is no origin {name!r}{meant(name, names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_key_for_disk(self) -> Self:
+        if self.cache.disk.path is not None and self.access.key_file is None:
+            raise ValueError(
+                "cache.disk: needs access.key_file, a file of at least 32 random bytes that stays the same: "
+                "with a key made at start, nothing on disk could be found again"
+            )
         return self
 
     @property

@@ -9,7 +9,6 @@ from proxy.codecs.jobs import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan.kinds import (
     BOTH,
     ByteCount,
-    CacheBytes,
     Cookie,
     FrozenModel,
     Origin,
@@ -262,17 +261,6 @@ class WorkersSettings(FrozenModel):
     """Maximum address space of each worker process."""
     seconds: Seconds = Field(30.0, gt=0)
     """Maximum seconds for one frame in a worker process."""
-
-
-class CacheSettings(FrozenModel):
-    """The memory cache."""
-
-    bytes: CacheBytes = "auto"
-    """Memory for frames, cached or on their way; `auto` fits the container's limit (without one: 1 GiB)."""
-    first_share: float = Field(0.5, ge=0, le=1)
-    """Share of `cache.bytes` up to which first bytes of frames displace remainders of frames."""
-    ttl: Seconds = Field(3600.0, gt=0)
-    """Seconds after which a cached frame is fetched again."""
 
 
 class AuditSettings(FrozenModel):

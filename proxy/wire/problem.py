@@ -44,6 +44,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.AuthorityTimeout: 504,
     errors.OriginStalled: 504,
     errors.ServiceFull: 503,
+    errors.NotForgotten: 503,
     errors.ShuttingDown: 503,
     errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,
@@ -57,6 +58,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
 
 _SOON_OVER = (
     errors.ShuttingDown,
+    errors.NotForgotten,
     errors.OriginFull,
     errors.ServiceFull,
     errors.TooMany,

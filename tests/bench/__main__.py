@@ -10,7 +10,9 @@ from tests.bench import (
     busy,
     cells,
     demo,
+    disk,
     encode,
+    engines,
     grid,
     hits,
     hostile,
@@ -36,6 +38,8 @@ BENCHMARKS = {
     "lines": lines.run,
     "hits": hits.run,
     "memory": memory.run,
+    "disk": disk.run,
+    "engines": engines.run,
     "plan": plan.run,
     "layout": layout.run,
     "hostile": hostile.run,
@@ -48,7 +52,7 @@ BENCHMARKS = {
     "browser": browser.run,
     "http2": browser_http2.run,
 }
-LONG = {"browser", "http2", "lines", "sequences", "soak"}
+LONG = {"browser", "engines", "http2", "lines", "sequences", "soak"}
 """Benchmarks that take many minutes. They run only if they are named."""
 
 

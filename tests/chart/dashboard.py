@@ -107,7 +107,7 @@ def rows() -> dict[str, list[Panel]]:
         ],
         "Tiers behind memory": [
             lines(
-                "Look-ups",
+                "Look-ups in tiers",
                 "ops",
                 (rate("tier_lookups_total", "tier, part, outcome"), "{{tier}} {{part}} {{outcome}}"),
                 about="All but a hit are misses to a viewer.",
@@ -115,7 +115,7 @@ def rows() -> dict[str, list[Panel]]:
             lines(
                 "Frames written", "ops", (rate("tier_writes_total", "tier, outcome"), "{{tier}} {{outcome}}")
             ),
-            lines("Bytes", "bytes", (gauge("tier_bytes", "tier, part"), "{{tier}} {{part}}")),
+            lines("Bytes in tiers", "bytes", (gauge("tier_bytes", "tier, part"), "{{tier}} {{part}}")),
         ],
         "Process": _process(),
         "Bytes saved": [

@@ -180,7 +180,9 @@ async def behind_a_link() -> AsyncIterator[House]:
                     {"name": "pacs", "url": f"http://{host}:{port}", "default": True},
                     _renewed(folder),
                 ]
-                async with house(ScriptedOrigin(), origins=origins, **SETTINGS, wait=False) as home:
+                async with house(
+                    ScriptedOrigin(), origins=origins, **_with_disk(Path(folder)), wait=False
+                ) as home:
                     yield home
 
 
@@ -189,3 +191,10 @@ def _renewed(folder: str) -> dict[str, Any]:
     token = Path(folder, "token")
     token.write_bytes(jwt('{"exp": 1900000000}'))
     return {"name": "cloud", "url": "http://127.0.0.1:9", "credentials": {"bearer_file": token}}
+
+
+def _with_disk(folder: Path) -> dict[str, Any]:
+    key = folder / "key"
+    key.write_bytes(b"k" * 32)
+    disk = {"path": str(folder / "disk")}
+    return SETTINGS | {"access": {"key_file": str(key)}, "cache": SETTINGS["cache"] | {"disk": disk}}

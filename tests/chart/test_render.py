@@ -285,3 +285,19 @@ def test_the_operator_s_token_is_taken_or_made() -> None:
         "helm4", "template", *RELEASE, CHART, "--values", values_of("tls"), "--set", "admin.create=true"
     )
     assert "admin: set secret, or create it, not both" in done.stderr
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_a_disk_is_mounted_and_the_program_writes_there(helm: str) -> None:
+    more = ("--set", "disk.volume.emptyDir.sizeLimit=12Gi", "--set", "config.cache.disk.bytes=10GiB")
+    manifest = rendered(helm, "standalone", *more)
+    pod = one("Deployment", manifest)["spec"]["template"]["spec"]
+    disk = {"name": "progressive-proxy-disk", "emptyDir": {"sizeLimit": "12Gi"}}
+    assert disk in pod["volumes"]
+    place = {"name": disk["name"], "mountPath": "/var/cache/progressive-proxy"}
+    assert place in pod["containers"][0]["volumeMounts"]
+    (text,) = one("ConfigMap", manifest, "progressive-proxy")["data"].values()
+    cache = yaml.safe_load(text)["cache"]
+    assert cache["disk"] == {"path": "/var/cache/progressive-proxy/frames", "bytes": "10GiB"}
+    assert cache["bytes"] == 1 << 30
+    assert "progressive-proxy-disk" not in rendered(helm, "standalone")

@@ -46,6 +46,10 @@ class Admin(FrozenModel):
     create: bool
 
 
+class Disk(FrozenModel):
+    volume: Kubernetes
+
+
 class Autoscaling(FrozenModel):
     enabled: bool
     min: int = Field(ge=1)
@@ -163,6 +167,7 @@ class Values(FrozenModel):
     existingConfigMap: NameOrNone  # noqa: N815
     secrets: list[Name]
     admin: Admin
+    disk: Disk
     env: list[Kubernetes]
     envFrom: list[Kubernetes]  # noqa: N815
     resources: Kubernetes

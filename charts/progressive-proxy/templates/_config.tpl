@@ -14,6 +14,9 @@
 {{- with include "progressive-proxy.adminSecret" . -}}
 {{- $_ := set $ours "admin" (dict "token_file" (printf "/etc/progressive-proxy/secrets/%s/token" .)) -}}
 {{- end -}}
+{{- if .Values.disk.volume -}}
+{{- $_ := set $ours "cache" (dict "disk" (dict "path" "/var/cache/progressive-proxy/frames")) -}}
+{{- end -}}
 {{- mergeOverwrite $ours (deepCopy .Values.config) | toYaml -}}
 {{- end }}
 

@@ -44,4 +44,7 @@ volumeMounts: {{- include "progressive-proxy.mounts" . | nindent 2 }}
 {{- range (include "progressive-proxy.secrets" . | fromJson).list }}
 - {name: progressive-proxy-secret-{{ . }}, mountPath: /etc/progressive-proxy/secrets/{{ . }}, readOnly: true}
 {{- end }}
+{{- if .Values.disk.volume }}
+- {name: progressive-proxy-disk, mountPath: /var/cache/progressive-proxy}
+{{- end }}
 {{- end }}

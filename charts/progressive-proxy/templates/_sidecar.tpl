@@ -33,6 +33,10 @@ For a viewer's chart that depends on this chart, with the alias `proxy`:
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
+{{- with .Values.disk.volume }}
+- name: progressive-proxy-disk
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Annotations for the pod: they roll the pod for a change that the proxy can't apply while it runs. */}}

@@ -1,0 +1,284 @@
+"""A tier in a directory. Its calls that block run in threads: a few that read, and one that writes.
+
+    index   record and first bytes of each frame, or all bytes of a small one
+    file    the rest of a whole frame, in sealed pieces of one size
+
+A frame of another version replaces the entry. Each read is checked against its seal, and an entry that does
+not open is dropped.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from time import time
+from typing import TypeVar
+
+from proxy.cache.record import Clocks, Record
+from proxy.cache.sealed import Checked, Encrypted, Name, Names, Seal
+from proxy.cache.shelf import Entry, Shelf
+from proxy.cache.tier import SMALL, Budget, Wrong, is_same
+from proxy.frame.frame import PIECE, Frame, cut, pieces_of
+from proxy.frame.identity import Identity
+from proxy.frame.key import FrameKey
+from proxy.frame.scope import FrameScope
+from proxy.telemetry.metrics import PARTS
+from proxy.telemetry.telemetry import Telemetry
+
+READERS = 4
+"""Threads that read."""
+ENDED_WITHIN = 2.0
+"""Seconds that the end of the service waits for calls that are under way."""
+BUDGET = Budget(first=0.05, piece=0.25)
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """How a frame lies in a directory."""
+
+    name: Name
+    """Its names."""
+    version: str
+    """Digest of its version."""
+    begin: int
+    """Bytes of the first piece."""
+    total: int
+    """Bytes of the whole frame."""
+
+    @property
+    def pieces(self) -> int:
+        """Number of pieces of the rest."""
+        return -(-(self.total - self.begin) // PIECE)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """The bytes of the frame that a piece has."""
+        start = self.begin + number * PIECE
+        return start, min(start + PIECE, self.total)
+
+    def about(self, what: str) -> bytes:
+        """The facts that a seal is bound to."""
+        return b"\n".join((self.name.exact, self.version.encode(), what.encode()))
+
+
+class Disk:
+    """A tier in a directory."""
+
+    name = "disk"
+    budget = BUDGET
+
+    def __init__(
+        self,
+        path: Path,
+        most: int,
+        first_share: float,
+        ttl: float,
+        names: Names,
+        record_key: bytes,
+        content_key: bytes | None,
+        telemetry: Telemetry,
+        clocks: Clocks | None = None,
+    ) -> None:
+        """It keeps about `most` bytes, for `ttl` seconds. Without `content_key` pixels are not encrypted."""
+        self._shelf = Shelf(path, most, first_share)
+        self._ttl = ttl
+        self._names = names
+        self._records: Seal = Encrypted(record_key)
+        self._contents: Seal = Checked() if content_key is None else Encrypted(content_key)
+        self._clocks = clocks or Clocks()
+        self._bytes = [telemetry.metrics.tier_bytes.labels(self.name, part) for part in PARTS]
+        self._reading = ThreadPoolExecutor(READERS, "disk-read")
+        self._writing = ThreadPoolExecutor(1, "disk-write")
+        self._used: dict[bytes, float] = {}
+
+    async def first(self, key: FrameKey) -> Frame | None:
+        """The first bytes of a frame, or the whole frame if it is small."""
+        return await self._read(key, self._first)
+
+    def _first(self, name: Name) -> Frame | None:
+        found = self._shelf.first(name)
+        if found is None:
+            return None
+        entry, content = found
+        record = self._record(name, entry)
+        if record is None:
+            return None
+        lie = _lie_of(name, record)
+        content = self._contents.open(lie.about("first"), content)
+        self._used[name.exact] = time()
+        return Frame(record.identity, pieces_of([content], record.first), len(content))
+
+    def _record(self, name: Name, entry: Entry) -> Record | None:
+        """The record of an entry; None if its time is over. Raises `Wrong`."""
+        about = b"\n".join((name.exact, entry.version.encode(), b"record"))
+        record = Record.from_bytes(self._records.open(about, entry.record), self._clocks)
+        is_over = record.since(self._clocks) + self._ttl <= self._clocks.wall()
+        return None if is_over else record
+
+    async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[bytes]:
+        """The bytes of a frame from `start` to its end. The next piece is read while one is used."""
+        opened = await self._read(key, partial(self._open, version))
+        if opened is None:
+            return
+        loop, pieces = asyncio.get_running_loop(), opened.read(start)
+        next_one = loop.run_in_executor(self._reading, opened.next_of, pieces)
+        try:
+            while (piece := await next_one) is not None:
+                next_one = loop.run_in_executor(self._reading, opened.next_of, pieces)
+                yield piece
+        except Wrong:
+            self._drop(opened.lie.name)
+            raise
+        finally:
+            next_one.cancel()
+            with suppress(RuntimeError):  # the tier is closed
+                self._reading.submit(opened.close)
+
+    def _open(self, version: Identity, name: Name) -> "_Opened | None":
+        entry = self._shelf.entry(name)
+        if entry is None or entry.version != version.digest or entry.held < version.claim.total:
+            return None
+        record = self._record(name, entry)
+        if record is None or not is_same(record.identity, version):
+            return None
+        self._used[name.exact] = time()
+        return _Opened(self._shelf, self._contents, entry, _lie_of(name, record))
+
+    async def put(self, key: FrameKey, frame: Frame) -> None:
+        """Keeps a frame; only its first piece, if it is not whole."""
+        await self._write(self._put, key, frame)
+
+    def _put(self, key: FrameKey, frame: Frame) -> None:
+        name, record = self._names.of(key), Record.of(frame)
+        lie, entry = _lie_of(name, record), self._shelf.entry(name)
+        held = frame.size if frame.is_whole else record.first
+        expires = record.since(self._clocks) + self._ttl
+        if entry is not None and entry.version == lie.version and held <= entry.held:
+            record = replace(record, first=entry.begin)
+            if self._is_known(name, entry, record):
+                return
+            self._shelf.renew(name, self._sealed(lie, record), expires)
+        else:
+            is_small = frame.is_whole and frame.size <= SMALL
+            content = b"".join(frame.pieces) if is_small else frame.pieces[0]
+            sealed = self._contents.close(lie.about("first"), content)
+            new = Entry(lie.version, self._sealed(lie, record), record.first, len(content), "")
+            self._shelf.put(name, new, sealed, expires)
+            if held > len(content):
+                self._shelf.put_rest(name, lie.version, held, self._rest_of(lie, frame))
+        self._set_in_order()
+
+    def _is_known(self, name: Name, entry: Entry, record: Record) -> bool:
+        """True if an entry has this record already, as after a frame was brought from here."""
+        try:
+            known = self._record(name, entry)
+        except Wrong:
+            return False
+        return known is not None and known.is_like(record)
+
+    def _sealed(self, lie: Lie, record: Record) -> bytes:
+        return self._records.close(lie.about("record"), record.to_bytes(self._clocks))
+
+    def _rest_of(self, lie: Lie, frame: Frame) -> Iterator[bytes]:
+        for number in range(lie.pieces):
+            content = b"".join(cut(frame.pieces, *lie.span(number)))
+            yield self._contents.close(lie.about(str(number)), content)
+
+    async def forget(self, named: FrameScope) -> None:
+        """Drops all frames of a scope."""
+        await self._write(self._forget, named)
+
+    def _forget(self, named: FrameScope) -> None:
+        self._shelf.forget(self._names.within(named))
+        self._set_in_order()
+
+    async def tend(self) -> None:
+        """Drops frames whose time is over, and their files."""
+        await self._write(self._tend)
+
+    def _tend(self) -> None:
+        self._shelf.tend()
+        self._set_in_order()
+
+    def _set_in_order(self) -> None:
+        used, self._used = self._used, {}
+        self._shelf.note_used(used)
+        for gauge, size in zip(self._bytes, self._shelf.make_room(), strict=True):
+            gauge.set(size)
+        self._shelf.sweep()
+
+    async def aclose(self) -> None:
+        """Ends. Calls that hang in the directory are left behind."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENDED_WITHIN):
+                await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        for pool in (self._reading, self._writing):
+            pool.shutdown(cancel_futures=True)
+        self._shelf.close()
+
+    async def _read(self, key: FrameKey, read: Callable[[Name], Found]) -> Found:
+        name = self._names.of(key)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, read, name)
+        except Wrong:
+            self._drop(name)
+            raise
+
+    def _drop(self, name: Name) -> None:
+        with suppress(RuntimeError):  # it is closed
+            self._writing.submit(self._shelf.drop, name)
+
+    async def _write(self, work: Callable[..., None], *given: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writing, work, *given)
+
+
+class _Opened:
+    """The bytes of one frame, for reading in threads. The lock keeps its file open while one reads."""
+
+    def __init__(self, shelf: Shelf, seal: Seal, entry: Entry, lie: Lie) -> None:
+        self.lie = lie
+        self._shelf = shelf
+        self._seal = seal
+        self._lock = Lock()
+        self._is_closed = False
+        self._file = os.open(shelf.path_of(entry.rest), os.O_RDONLY | os.O_CLOEXEC) if entry.rest else None
+
+    def next_of(self, pieces: Iterator[bytes]) -> bytes | None:
+        """The next of the pieces that `read` yields; None at their end, and once it is closed."""
+        with self._lock:
+            return None if self._is_closed else next(pieces, None)
+
+    def read(self, start: int) -> Iterator[bytes]:
+        """Yields the bytes from `start` on. Raises `Wrong`, `OSError`."""
+        lie = self.lie
+        if start < lie.begin or self._file is None:
+            found = self._shelf.first(lie.name)
+            if found is None or found[0].version != lie.version:
+                return
+            content = self._seal.open(lie.about("first"), found[1])
+            yield content[start:]
+            start = len(content)
+        size = PIECE + self._seal.size
+        for number in range((start - lie.begin) // PIECE, lie.pieces if self._file is not None else 0):
+            at, stop = lie.span(number)
+            sealed = os.pread(self._file or 0, stop - at + self._seal.size, number * size)
+            yield self._seal.open(lie.about(str(number)), sealed)[max(0, start - at) :]
+
+    def close(self) -> None:
+        """Ends reading."""
+        with self._lock:
+            if self._file is not None and not self._is_closed:
+                os.close(self._file)
+            self._is_closed = True
+
+
+def _lie_of(name: Name, record: Record) -> Lie:
+    return Lie(name, record.identity.digest, record.first, record.identity.claim.total)

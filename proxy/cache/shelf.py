@@ -1,0 +1,193 @@
+"""A directory with sealed bytes: an index with the first bytes of frames in SQLite, and a file for each rest.
+
+Every call blocks, and may be made from any thread and from several processes. All names are digests. Each
+call raises `OSError` or `sqlite3.Error` if the directory fails.
+
+A file is named in `pending` before it is written, and again when no entry has it any more. So each file is
+dropped in the end, also if the process that wrote it was killed.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from time import time
+
+from proxy.cache.index import LOG, PAGE, Index
+from proxy.cache.sealed import LEVELS, Name
+
+UNFINISHED = 600.0
+"""Seconds after which a file that is still being written belongs to nobody."""
+AT_ONCE = 64
+"""Most entries that one transaction drops to make room, and most files that are dropped in a row."""
+BESIDE = 1536
+"""Bytes of an entry in the index beside whole pages: names, record and places in five indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A frame as it lies on the shelf."""
+
+    version: str
+    """Digest of the version."""
+    record: bytes
+    """The sealed record."""
+    begin: int
+    """End of the first piece in the frame, from which on the file has it."""
+    held: int
+    """End of the bytes that are held; exclusive."""
+    rest: str
+    """Name of the file with the bytes after the first piece. Empty if there is none."""
+
+
+_ENTRY = "version, record, begin, held, rest"
+_MATCHES = " AND ".join(f"{level} = ?" for level in LEVELS)
+
+
+class Shelf:
+    """One directory."""
+
+    def __init__(self, root: Path, most: int, first_share: float) -> None:
+        """It holds about `most` bytes. First bytes displace rests up to `first_share` of them."""
+        self._root = root
+        self._index = Index(root)
+        self._most = most - most // 16 - 2 * LOG  # for pages that are free, and changes that are not in place
+        self._most_firsts = self._most * first_share
+
+    def path_of(self, file: str) -> Path:
+        """The path of a file with the rest of a frame."""
+        return self._index.directory / file[:2] / file
+
+    def entry(self, name: Name) -> Entry | None:
+        """The entry of a frame."""
+        with self._index.opened() as index:
+            found = index.execute(
+                f"SELECT {_ENTRY} FROM frames WHERE name = ? AND {_MATCHES}", (name.exact, *name.levels)
+            ).fetchone()
+        return Entry(*found) if found is not None else None
+
+    def first(self, name: Name) -> tuple[Entry, bytes] | None:
+        """The entry of a frame, and its first bytes, sealed."""
+        with self._index.opened() as index:
+            found = index.execute(
+                f"SELECT {_ENTRY}, content FROM frames JOIN firsts USING (id) WHERE name = ? AND {_MATCHES}",
+                (name.exact, *name.levels),
+            ).fetchone()
+        return (Entry(*found[:-1]), found[-1]) if found is not None else None
+
+    def put(self, name: Name, entry: Entry, content: bytes, expires: float) -> None:
+        """Replaces an entry, with its first bytes. It has no file yet."""
+        size = -(-len(content) // PAGE) * PAGE + BESIDE
+        row = (name.exact, *name.levels, entry.version, entry.record, entry.begin, entry.held)
+        with self._index.changing() as index:
+            index.execute("DELETE FROM frames WHERE name = ?", (name.exact,))
+            added = index.execute(
+                f"INSERT INTO frames (name, {', '.join(LEVELS)}, version, record, begin, held, used, "
+                f"expires, first_size) VALUES ({', '.join('?' * (len(row) + 3))})",
+                (*row, time(), expires, size),
+            )
+            index.execute("INSERT INTO firsts VALUES (?, ?)", (added.lastrowid, content))
+
+    def renew(self, name: Name, record: bytes, expires: float) -> None:
+        """Replaces the record of an entry."""
+        with self._index.changing() as index:
+            index.execute(
+                "UPDATE frames SET record = ?, expires = ?, used = ? WHERE name = ?",
+                (record, expires, time(), name.exact),
+            )
+
+    def put_rest(self, name: Name, version: str, held: int, pieces: Iterable[bytes]) -> None:
+        """Adds the rest to an entry of this version."""
+        file = token_hex(16)
+        with self._index.changing() as index:
+            index.execute("INSERT INTO pending VALUES (?, ?)", (file, time()))
+        size = self._write(file, pieces)
+        with self._index.changing() as index:
+            changed = index.execute(
+                "UPDATE frames SET rest = ?, rest_size = ?, held = ? WHERE name = ? AND version = ?",
+                (file, size, held, name.exact, version),
+            )
+            done = "DELETE FROM pending" if changed.rowcount else "UPDATE pending SET since = 0"
+            index.execute(f"{done} WHERE file = ?", (file,))
+
+    def _write(self, file: str, pieces: Iterable[bytes]) -> int:
+        path = self.path_of(file)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            with path.open("xb") as written:
+                return sum(written.write(piece) for piece in pieces)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def note_used(self, names: Mapping[bytes, float]) -> None:
+        """Notes when frames were used last, by their exact names."""
+        changes = [(at, name) for name, at in tuple(names.items())]  # other threads may add some meanwhile
+        if changes:
+            with self._index.changing() as index:
+                index.executemany("UPDATE frames SET used = ? WHERE name = ?", changes)
+
+    def drop(self, name: Name) -> None:
+        """Drops an entry."""
+        with self._index.changing() as index:
+            index.execute("DELETE FROM frames WHERE name = ?", (name.exact,))
+
+    def forget(self, named: Mapping[str, int]) -> None:
+        """Drops all entries with these names, by level."""
+        where = " AND ".join(f"{level} = ?" for level in named)
+        with self._index.changing() as index:
+            index.execute(f"DELETE FROM frames WHERE {where}", tuple(named.values()))
+
+    def close(self) -> None:
+        """Closes the index. No call is under way any more."""
+        self._index.close()
+
+    def make_room(self) -> tuple[int, int]:
+        """Drops entries until all fit: rests, and first bytes if they have more than their share.
+
+        The entry that was used longest ago goes first. Returns the bytes of first bytes and of rests.
+        """
+        while True:
+            with self._index.opened() as index:
+                firsts, rests = index.execute("SELECT firsts, rests FROM totals").fetchone()
+            if firsts + rests <= self._most:
+                return firsts, rests
+            is_first = firsts > self._most_firsts or not rests
+            with self._index.changing() as index:
+                if is_first:
+                    oldest = f"SELECT id FROM frames ORDER BY used LIMIT {AT_ONCE // 8}"
+                    index.execute(f"DELETE FROM frames WHERE id IN ({oldest})")
+                else:
+                    oldest = "SELECT id FROM frames WHERE rest <> '' ORDER BY used LIMIT 1"
+                    index.execute(
+                        f"UPDATE frames SET rest = '', rest_size = 0, held = begin WHERE id IN ({oldest})"
+                    )
+
+    def tend(self) -> None:
+        """Drops entries whose time is over, files that nobody needs, and pages that are free."""
+        with self._index.changing() as index:
+            ended = f"SELECT id FROM frames WHERE expires < ? LIMIT {AT_ONCE}"
+            while index.execute(f"DELETE FROM frames WHERE id IN ({ended})", (time(),)).rowcount == AT_ONCE:
+                pass
+        self.sweep()
+        with self._index.opened() as index:
+            (free,) = index.execute("PRAGMA freelist_count").fetchone()
+            if free * PAGE > self._most // 32:
+                index.execute(f"PRAGMA incremental_vacuum({free})").fetchall()
+        for aside in self._root.glob("aside-*"):
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Drops files that nobody needs."""
+        while True:
+            with self._index.opened() as index:
+                found = index.execute(
+                    f"SELECT file FROM pending WHERE since < ? LIMIT {AT_ONCE}", (time() - UNFINISHED,)
+                ).fetchall()
+            for (file,) in found:
+                self.path_of(file).unlink(missing_ok=True)
+            if not found:
+                return
+            with self._index.changing() as index:
+                index.executemany("DELETE FROM pending WHERE file = ?", found)

@@ -1,0 +1,43 @@
+"""The cache as frozen values: memory, and the tiers behind it. Imports pydantic."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from proxy.plan.kinds import ByteCount, CacheBytes, FrozenModel, Seconds
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+class DiskSettings(FrozenModel):
+    """A cache on disk behind memory, which outlives the process; off unless it has a path."""
+
+    path: Path | None = None
+    """Directory for frames, which the proxy makes; it needs `access.key_file`, which names files and rows."""
+    bytes: ByteCount = Field(10 * GIB, ge=64 * MIB)
+    """Maximum bytes of the directory, as near as SQLite keeps to it."""
+    ttl: Seconds = Field(604800.0, gt=0)
+    """Seconds for which a frame lies on disk; older than `cache.ttl`, it is used once it is revalidated."""
+    encryption_key_file: Path | None = None
+    """File of at least 32 random bytes, the key that encrypts pixels on disk; without it they lie open."""
+
+    @model_validator(mode="after")
+    def _has_path(self) -> Self:
+        if self.path is None and self.model_fields_set:
+            raise ValueError("path: must be set, or the section left out")
+        return self
+
+
+class CacheSettings(FrozenModel):
+    """The memory cache, and the disk behind it."""
+
+    bytes: CacheBytes = "auto"
+    """Memory for frames, cached or on their way; `auto` fits the container's limit (without one: 1 GiB)."""
+    first_share: float = Field(0.5, ge=0, le=1)
+    """Share of `cache.bytes` up to which first bytes of frames displace remainders of frames."""
+    ttl: Seconds = Field(3600.0, gt=0)
+    """Seconds after which a cached frame is fetched again."""
+    disk: DiskSettings = DiskSettings()
+    """A cache on disk behind memory, which outlives the process; off unless it has a path."""
