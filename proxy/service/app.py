@@ -40,6 +40,7 @@ from proxy.service.descriptors import admin_connections, files_allowed, most_con
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.origins import TransportOf, origin_of, rust_transport
 from proxy.service.rules import Rules
+from proxy.service.ruling import admin_rules_of, rules_of
 from proxy.service.tls import tls_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
@@ -65,10 +66,13 @@ class App:
         settings: Settings,
         transport_of: TransportOf = rust_transport,
         window_of: Callable[[], Window] = Window,
+        via: Via | None = None,
     ) -> None:
         self.telemetry = Telemetry()
         self.settings = settings
-        self._via = Via()
+        self._via = via or Via()
+        self.tell: Callable[[FrameScope, bool], None] = _nobody
+        """Tells the other workers that a scope was dropped here; True if it was a purge."""
         self._audit = Audit(settings.audit.file)
         self.tls = tls_of(settings.listen.tls, is_required=True)
         """Certificates of the viewers' listener; None if it speaks plain HTTP."""
@@ -142,7 +146,7 @@ class App:
             pictures,
             alternates,
             self.plans,
-            self.forget,
+            self._changed,
             self.places,
             self.telemetry,
             self._via.after(None).encode(),
@@ -151,7 +155,7 @@ class App:
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
             create_plans_api(self.plans, self.access, lock, default, self._audit),
-            create_purge_api(self.purge, self.origins, self.access, self._audit),
+            create_purge_api(self._purged, self.origins, self.access, self._audit),
         )
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
@@ -180,23 +184,12 @@ class App:
     @property
     def rules(self) -> Rules:
         """The rules that a request has to keep at both listeners."""
-        listen = self.settings.listen
-        return Rules(
-            listen.url_bytes,
-            listen.header_bytes,
-            listen.header_seconds,
-            listen.body_rate,
-            listen.read_rate,
-            listen.read_seconds,
-            admit=self.settings.admission(self._via).admit,
-            count=lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
-        )
+        return rules_of(self.settings, self._via, self.telemetry)
 
     @property
     def admin_rules(self) -> Rules:
         """The same at the admin's listener, which holds a whole body."""
-        admin = self.settings.admin
-        return replace(self.rules, body_bytes=admin.body_bytes, body_seconds=admin.body_seconds)
+        return admin_rules_of(self.settings, self._via, self.telemetry)
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
@@ -260,12 +253,24 @@ class App:
         self._lists.forget(named)
         self.plans.forget(named)
 
+    def _changed(self, named: FrameScope) -> None:
+        self.forget(named)
+        self.tell(named, False)
+
+    def _purged(self, named: FrameScope) -> None:
+        self.purge(named)
+        self.tell(named, True)
+
     def purge(self, named: FrameScope) -> None:
         """Drops all that is held in a scope, and what the origin said about who may read its study."""
         self.forget(named)
         self.proofs.forget(named.origin, named.study, is_held=bool(named.series))
 
 
-def create_app(settings: Settings, window_of: Callable[[], Window] = Window) -> App:
+def _nobody(_: FrameScope, __: bool) -> None:
+    """There are no other workers."""
+
+
+def create_app(settings: Settings, window_of: Callable[[], Window] = Window, via: Via | None = None) -> App:
     """The service with these settings; it does not run yet."""
-    return App(settings, window_of=window_of)
+    return App(settings, window_of=window_of, via=via)

@@ -36,10 +36,12 @@ class Listener(uvicorn.Server):
         rules: Rules = Rules(),  # noqa: B008  # a frozen value
         tls: Rotating[ssl.SSLContext] | None = None,
         connections: Connections | None = None,
+        *,
+        protocol: Callable[..., asyncio.Protocol] = Http1,
     ) -> None:
         config = uvicorn.Config(
             app,
-            http=partial(Http1, rules),  # type: ignore[arg-type]  # it is only called
+            http=partial(protocol, rules),  # type: ignore[arg-type]  # it is only called
             ws="none",
             lifespan="off",
             access_log=False,
