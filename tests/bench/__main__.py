@@ -24,6 +24,7 @@ from tests.bench import (
     sequences,
     soak,
     twenty,
+    workers,
 )
 
 BENCHMARKS = {
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "busy": busy.run,
     "lines": lines.run,
     "hits": hits.run,
+    "workers": workers.run,
     "memory": memory.run,
     "plan": plan.run,
     "layout": layout.run,
