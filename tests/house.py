@@ -159,7 +159,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     stop = asyncio.Event()
     door = Door(app)
     listeners = (
-        Listener(door, sockets[0], grace, app.rules, app.tls, app.connections, app.repeats),
+        Listener(door, sockets[0], grace, app.rules, app.tls, app.connections, protocol=app.protocol),
         Listener(app.admin, sockets[1], grace, app.admin_rules, app.admin_tls, app.admin_connections),
     )
     async with app.running(), asyncio.TaskGroup() as group:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from proxy.access.bounds import Bound
@@ -39,11 +40,13 @@ from proxy.prefetch.plans import Plans
 from proxy.service.access import access_of
 from proxy.service.connections import Connections
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
+from proxy.service.exact import Exact
 from proxy.service.expiry import watch
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
 from proxy.service.origins import TransportOf, origin_of, rust_transport
 from proxy.service.rules import Rules
+from proxy.service.ruling import admin_rules_of, rules_of
 from proxy.service.tiers import TiersOf, store_of, tiers_of
 from proxy.service.tls import tls_of
 from proxy.settings.model import Settings
@@ -72,10 +75,13 @@ class App:
         transport_of: TransportOf = rust_transport,
         window_of: Callable[[], Window] = Window,
         tiers_of: TiersOf = tiers_of,
+        via: Via | None = None,
     ) -> None:
         self.telemetry = Telemetry()
         self.settings = settings
-        self._via = Via()
+        self._via = via or Via()
+        self.tell: Callable[[FrameScope, bool], None] = _nobody
+        """Tells the other workers that a scope was dropped here; True if it was a purge."""
         self._audit = Audit(settings.audit.file)
         self.tls = tls_of(settings.listen.tls, is_required=True)
         """Certificates of the viewers' listener; None if it speaks plain HTTP."""
@@ -155,7 +161,7 @@ class App:
             pictures,
             alternates,
             self.plans,
-            self.forget,
+            self._changed,
             self.places,
             self.telemetry,
             self._via.after(None).encode(),
@@ -165,7 +171,7 @@ class App:
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
             create_plans_api(self.plans, self.access, lock, default, self._audit),
-            create_purge_api(self.purge, self.origins, self.access, self._audit),
+            create_purge_api(self._purged, self.origins, self.access, self._audit),
         )
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
@@ -173,8 +179,9 @@ class App:
         self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock, self.operators)
         cors = settings.cors
         is_on = self._audit.is_on
-        self.repeats = None if is_on else frames.repeats
-        """Responses that viewers may get again without the app; None if each is audited."""
+        self.repeats = frames.repeats
+        """Responses that viewers may get again without the app."""
+        self.repeats.are_kept = not is_on
         self.viewers = shared(
             Audited(viewers, self._audit, self.access, self.origins, default) if is_on else viewers,
             cors.origins,
@@ -194,25 +201,19 @@ class App:
         self.telemetry.metrics.closed_connections.labels(reason).inc()
 
     @property
+    def protocol(self) -> Callable[..., asyncio.Protocol]:
+        """Makes the protocol of a viewer's connection, from the rules on."""
+        return partial(Exact, self.repeats)
+
+    @property
     def rules(self) -> Rules:
         """The rules that a request has to keep at both listeners."""
-        listen = self.settings.listen
-        return Rules(
-            listen.url_bytes,
-            listen.header_bytes,
-            listen.header_seconds,
-            listen.body_rate,
-            listen.read_rate,
-            listen.read_seconds,
-            admit=self.settings.admission(self._via).admit,
-            count=lambda reason: self.telemetry.metrics.refused_requests.labels(reason).inc(),
-        )
+        return rules_of(self.settings, self._via, self.telemetry)
 
     @property
     def admin_rules(self) -> Rules:
         """The same at the admin's listener, which holds a whole body."""
-        admin = self.settings.admin
-        return replace(self.rules, body_bytes=admin.body_bytes, body_seconds=admin.body_seconds)
+        return admin_rules_of(self.settings, self._via, self.telemetry)
 
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
@@ -277,6 +278,14 @@ class App:
         self._lists.forget(named)
         self.plans.forget(named)
 
+    def _changed(self, named: FrameScope) -> None:
+        self.forget(named)
+        self.tell(named, False)
+
+    async def _purged(self, named: FrameScope) -> None:
+        self.tell(named, True)
+        await self.purge(named)
+
     async def purge(self, named: FrameScope) -> None:
         """Drops all that is held in a scope, and what the origin said about who may read its study.
 
@@ -290,8 +299,15 @@ class App:
             )
 
 
+def _nobody(_: FrameScope, __: bool) -> None:
+    """There are no other workers."""
+
+
 def create_app(
-    settings: Settings, window_of: Callable[[], Window] = Window, tiers_of: TiersOf = tiers_of
+    settings: Settings,
+    window_of: Callable[[], Window] = Window,
+    tiers_of: TiersOf = tiers_of,
+    via: Via | None = None,
 ) -> App:
     """The service with these settings; it does not run yet."""
-    return App(settings, window_of=window_of, tiers_of=tiers_of)
+    return App(settings, window_of=window_of, tiers_of=tiers_of, via=via)

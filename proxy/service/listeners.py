@@ -18,10 +18,8 @@ import uvicorn
 from proxy.origin.rotation import Rotating
 from proxy.service.accepting import Accepting, Handshake
 from proxy.service.connections import Connections, Place
-from proxy.service.exact import Exact
 from proxy.service.http1 import Http1
 from proxy.service.rules import Rules
-from proxy.viewers.repeats import Repeats
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection of a viewer is kept."""
@@ -38,13 +36,13 @@ class Listener(uvicorn.Server):
         rules: Rules = Rules(),  # noqa: B008  # a frozen value
         tls: Rotating[ssl.SSLContext] | None = None,
         connections: Connections | None = None,
-        repeats: Repeats | None = None,
+        *,
+        protocol: Callable[..., asyncio.Protocol] = Http1,
     ) -> None:
-        """With `repeats`, answers to requests that are repeated do not go through the app."""
-        protocol = partial(Http1, rules) if repeats is None else partial(Exact, repeats, rules)
+        """`protocol` is given the rules first."""
         config = uvicorn.Config(
             app,
-            http=protocol,  # type: ignore[arg-type]  # it is only called
+            http=partial(protocol, rules),  # type: ignore[arg-type]  # it is only called
             ws="none",
             lifespan="off",
             access_log=False,

@@ -6,11 +6,14 @@ A cgroup and each of its parents may have a limit; the smallest one counts. With
 from collections.abc import Iterator
 from pathlib import Path
 
+from proxy.service.several.share import workers_of
 from proxy.settings.model import Settings
 
 MIB = 1024**2
 PROGRAM = 192 * MIB
 """Bytes of the program: 120 MiB when it starts, and more for connections of 100 slow viewers."""
+PARENT = 96 * MIB
+"""Bytes of the process that starts the others, if several serve viewers."""
 WORKER = 256 * MIB
 """Bytes of a worker process that makes a radiograph's alternate."""
 PART = 0.85
@@ -59,8 +62,10 @@ def fitting(settings: Settings, limit: int | None) -> int:
     """Bytes for frames that fit a container's limit."""
     if limit is None:
         return UNLIMITED
-    workers = settings.workers.number * min(WORKER, settings.workers.memory) if settings.has_makers else 0
-    return max(LEAST, int((limit - PROGRAM - workers) * PART))
+    count, at_work = workers_of(settings), settings.workers
+    makers = max(count, at_work.number) * min(WORKER, at_work.memory) if settings.has_makers else 0
+    program = PROGRAM if count == 1 else PARENT + count * PROGRAM
+    return max(LEAST, int((limit - program - makers) * PART))
 
 
 def cache_bytes(settings: Settings, limit: int | None) -> int:

@@ -13,6 +13,7 @@ from proxy.service.allocator import return_freed_memory
 from proxy.service.app import App, create_app
 from proxy.service.descriptors import allow_enough_files
 from proxy.service.listeners import Listener, open_socket, serve
+from proxy.service.several.share import workers_of
 from proxy.settings.listening import split_address
 from proxy.settings.model import Settings
 from proxy.telemetry import logs
@@ -36,6 +37,12 @@ def run(
     listen = settings.listen
     viewers = viewers or open_socket(*split_address(listen.viewers))
     admin = admin or open_socket(*split_address(listen.admin))
+    count = workers_of(settings)
+    if count > 1:
+        from proxy.service.several.serving import serve_several  # a single process does without
+
+        uvloop.run(serve_several(settings, count, viewers, admin, path))
+        return
     app = create_app(settings)
     # All this stays. Each time that the collector went through it, nobody was served for 13 to 53 ms.
     gc.collect()
@@ -58,7 +65,15 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
         _log.info("serving", extra=at | {"connections": app.connections.most})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
         both = (
-            Listener(app.viewers, viewers, grace, app.rules, app.tls, app.connections, app.repeats),
+            Listener(
+                app.viewers,
+                viewers,
+                grace,
+                app.rules,
+                app.tls,
+                app.connections,
+                protocol=partial(Exact, app.repeats),
+            ),
             Listener(app.admin, admin, grace, app.admin_rules, app.admin_tls, app.admin_connections),
         )
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end

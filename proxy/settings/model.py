@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     alternates: dict[str, AlternateSettings] = Field(default_factory=dict)
     """Alternate representations of frames, by name."""
     workers: WorkersSettings = WorkersSettings()
-    """The processes that decode and encode alternates."""
+    """The processes that serve viewers, and those that make alternates."""
     cache: CacheSettings = CacheSettings()
     """The memory cache, and the disk behind it."""
     log: Log = Log()

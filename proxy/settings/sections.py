@@ -253,14 +253,16 @@ class AlternateSettings(FrozenModel):
 
 
 class WorkersSettings(FrozenModel):
-    """The processes that decode and encode alternates; they start on demand."""
+    """The processes that serve viewers, and those that decode and encode alternates on demand."""
 
+    http: Annotated[int, Field(ge=1, le=256)] | Literal["cores"] = 1
+    """Processes that serve viewers at one address; `cores` is one for each core that the proxy may use."""
     number: int = Field(2, ge=1, le=256)
-    """Maximum number of worker processes."""
+    """Maximum number of processes for alternates."""
     memory: ByteCount = Field(2 * GIB, ge=256 * MIB)
-    """Maximum address space of each worker process."""
+    """Maximum address space of each process for alternates."""
     seconds: Seconds = Field(30.0, gt=0)
-    """Maximum seconds for one frame in a worker process."""
+    """Maximum seconds for one frame in a process for alternates."""
 
 
 class AuditSettings(FrozenModel):

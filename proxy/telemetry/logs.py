@@ -33,14 +33,18 @@ def _written(value: object) -> str:
     return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable(), default=str)
 
 
-def configure(level: str, form: str) -> None:
-    """Sets up the root logger. Call it once per process. `form` is "json"; anything else gives plain text."""
+def configure(level: str, form: str, worker: int | None = None) -> None:
+    """Sets up the root logger. Call it once per process. `form` is "json"; anything else gives plain text.
+
+    `worker` is the number of this process, if there are several.
+    """
     handler = logging.StreamHandler(sys.stderr)
     if form == "json":
         handler.setFormatter(
             JsonFormatter(
                 "{asctime}{levelname}{name}{message}",
                 style="{",
+                static_fields={} if worker is None else {"worker": worker},
                 rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
             )
         )

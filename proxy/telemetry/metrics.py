@@ -176,6 +176,15 @@ class Metrics:
             ("origin", "kind"),
             registry=self.registry,
         )
+        self.moved_connections = self._counter(
+            "moved_connections",
+            "Connections of viewers whose next request was about a study that another worker keeps: moved to "
+            "that worker (moved), or served here since it had no room (stayed).",
+            ("outcome",),
+        )
+        self.lost_workers = self._counter(
+            "lost_workers", "Worker processes for viewers that died and were started anew.", ()
+        )
         self.build_info = Gauge(
             "progressive_proxy_build_info",
             "Always 1. The label is the version of the proxy.",
@@ -202,6 +211,8 @@ class Metrics:
             self.cache_bytes.labels(part).set(0)
         for part in (*PARTS, "finest"):
             self.cache_evictions.labels(part)
+        for outcome in ("moved", "stayed"):
+            self.moved_connections.labels(outcome)
         for method in METHODS:
             self.first_fetches.labels(method)
 

@@ -128,6 +128,8 @@ class Repeats:
         self._plans = plans
         self._writes = writes
         self._outcomes = outcomes
+        self.are_kept = True
+        """False if the app has to see each request, as an audit needs."""
         self._secret = secrets.token_bytes(32)
         self._kept: Kept[bytes, _Kept] = Kept(store.ledger, MOST_KEPT, _size_of)
 
@@ -144,7 +146,7 @@ class Repeats:
         `fields` are the headers that the server put before the others; they change with the time.
         """
         status, _, rest = head.partition(b"\r\n")
-        if not (fields and rest.startswith(fields)):
+        if not (self.are_kept and fields and rest.startswith(fields)):
             return
         said, progress = repeat.head, DeliveryProgress(0.0, outcome=CacheOutcome.HIT, profile=repeat.profile)
         sent = said.stop - said.span.start

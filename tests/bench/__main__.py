@@ -26,6 +26,7 @@ from tests.bench import (
     sequences,
     soak,
     twenty,
+    workers,
 )
 
 BENCHMARKS = {
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "busy": busy.run,
     "lines": lines.run,
     "hits": hits.run,
+    "workers": workers.run,
     "memory": memory.run,
     "disk": disk.run,
     "engines": engines.run,

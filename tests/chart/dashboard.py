@@ -170,6 +170,16 @@ def rows() -> dict[str, list[Panel]]:
                 about="Connections of viewers that read too slowly, and idle ones that made room for others.",
             ),
         ],
+        "Workers": [
+            lines(
+                "Connections moved, workers lost",
+                "ops",
+                (rate("moved_connections_total", "outcome"), "connections {{outcome}}"),
+                (rate("lost_workers_total"), "workers lost"),
+                span=24,
+                about="Connections whose next request was about a study of another worker of the pod.",
+            ),
+        ],
         "Refusals": [
             lines(
                 "Requests refused",

@@ -72,3 +72,9 @@ def test_a_number_that_does_not_fit_is_warned_of() -> None:
 def test_the_environment_goes_before_the_program_s_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
     assert not return_freed_memory()
+
+
+def test_several_processes_need_their_memory_beside_the_frames() -> None:
+    alone = cache_bytes(settings_of(), 2048 * MIB)
+    two, four = (cache_bytes(settings_of(workers={"http": count}), 2048 * MIB) for count in (2, 4))
+    assert LEAST < four < two < alone

@@ -1,0 +1,114 @@
+"""The metrics of several workers on one page."""
+
+import pytest
+from prometheus_client import Gauge
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.telemetry.merging import LEAST, MOST, Totals
+from proxy.telemetry.metrics import Metrics
+
+SUMMED = {"progressive_proxy_fills_in_flight", "progressive_proxy_cache_bytes"}
+
+
+def value(totals: Totals, name: str, **labels: str) -> float | None:
+    text = totals.exposition()[0].decode()
+    found = [
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == f"progressive_proxy_{name}" and sample.labels == labels
+    ]
+    assert len(found) <= 1, name
+    return found[0] if found else None
+
+
+def page(metrics: Metrics) -> bytes:
+    return metrics.exposition()[0]
+
+
+def two() -> tuple[Metrics, Metrics]:
+    return Metrics(), Metrics()
+
+
+def test_counters_and_histograms_are_summed() -> None:
+    one, other = two()
+    for _ in range(3):
+        one.deliveries.tally(200, "p", "hit").note(0, None, None)
+    one.deliveries.tally(200, "q", "hit").note(0, 0.02, None)
+    other.deliveries.tally(200, "q", "hit").note(0, 3.0, None)
+    for _ in range(2):
+        other.deliveries.tally(200, "p", "hit").note(0, None, None)
+    other.deliveries.tally(404, "p", "miss").note(0, None, None)
+    totals = Totals()
+    totals.take("0", page(one))
+    totals.take("1", page(other))
+    assert value(totals, "frame_answers_total", status="200", cache="hit") == 7
+    assert value(totals, "frame_answers_total", status="404", cache="miss") == 1
+    told = {"profile": "q", "cache": "hit"}
+    assert value(totals, "first_delivery_seconds_count", **told) == 2
+    assert value(totals, "first_delivery_seconds_sum", **told) == pytest.approx(3.02)
+    assert value(totals, "first_delivery_seconds_bucket", le="0.025", **told) == 1
+    assert value(totals, "first_delivery_seconds_bucket", le="+Inf", **told) == 2
+
+
+def test_gauges_are_summed_or_the_worst_counts() -> None:
+    one, other = two()
+    for metrics, size, up in ((one, 10, 1), (other, 20, 0)):
+        metrics.cache_bytes.labels("first").set(size)
+        metrics.origin_up.labels("pacs").set(up)
+        metrics.origin_reached.labels("pacs").set(up)
+        metrics.configuration_is_good.set(up)
+    totals = Totals()
+    totals.take("0", page(one))
+    totals.take("1", page(other))
+    assert value(totals, "cache_bytes", part="first") == 30
+    assert value(totals, "origin_up", origin="pacs") == 0
+    assert value(totals, "origin_reached", origin="pacs") == 0
+    assert value(totals, "configuration_is_good") == 0
+    version = next(iter(one.build_info._metrics))[0]
+    assert value(totals, "build_info", version=version) == 1
+
+
+def test_each_gauge_has_its_way_of_being_merged() -> None:
+    gauges = {each._name for each in vars(Metrics()).values() if isinstance(each, Gauge)}
+    assert gauges == LEAST | MOST | SUMMED
+
+
+def test_what_a_worker_counted_stays_when_it_has_ended_and_its_gauges_go() -> None:
+    one, other = two()
+    for metrics in (one, other):
+        metrics.top_ups.inc(5)
+        metrics.fills_in_flight.set(2)
+    totals = Totals()
+    totals.take("0", page(one))
+    totals.take("1", page(other))
+    totals.end("0")
+    assert value(totals, "top_ups_total") == 10
+    assert value(totals, "fills_in_flight") == 2
+    totals.take("2", page(Metrics()))
+    totals.end("1")
+    totals.end("never heard of")
+    assert value(totals, "top_ups_total") == 10
+    assert value(totals, "fills_in_flight") == 0
+
+
+def test_all_that_one_worker_shows_is_shown_as_it_is() -> None:
+    metrics = Metrics()
+    metrics.over_bounds.labels('quoted "a" \\ \n').inc()
+    totals = Totals()
+    totals.take("0", page(metrics))
+    lines = set(page(metrics).decode().splitlines())
+    assert set(totals.exposition()[0].decode().splitlines()) == lines
+
+
+def test_of_the_parent_only_what_it_counted_is_shown() -> None:
+    parent = Metrics()
+    parent.lost_workers.inc()
+    worker = Metrics()
+    worker.configuration_is_good.set(1)
+    totals = Totals()
+    for _ in range(2):
+        totals.take("parent", page(parent), is_only_counted=True)
+        totals.take("0", page(worker))
+    assert value(totals, "lost_workers_total") == 1
+    assert value(totals, "configuration_is_good") == 1
