@@ -15,10 +15,7 @@ from proxy.admin.lock import lock_of
 from proxy.admin.plans import create_plans_api
 from proxy.admin.purge import create_purge_api
 from proxy.admin.readiness import Readiness
-from proxy.alternates.maker import IN_FLIGHT
 from proxy.alternates.offered import Alternates
-from proxy.alternates.renderer import RENDERED, Renderer
-from proxy.alternates.transcoder import Transcoder
 from proxy.cache.tiers import TieredStore
 from proxy.codecs.workers import Workers
 from proxy.errors import NotForgotten
@@ -42,6 +39,7 @@ from proxy.service.connections import Connections
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
 from proxy.service.exact import Exact
 from proxy.service.expiry import watch
+from proxy.service.makers import register_makers
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
 from proxy.service.origins import TransportOf, origin_of, rust_transport
@@ -121,7 +119,7 @@ class App:
         self._lists = SeriesLists(Metadata(self.origins, store.room), store.ledger)
         at_work = settings.workers
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
-        self._register_makers(suppliers, retrieve)
+        register_makers(suppliers, retrieve, self._lists, self.workers, settings, self.telemetry)
         alternates = Alternates(settings.offered, self.chosen, store.ledger)
         permits, bounds = self._permits, settings.bounds
         self.places = Places(
@@ -224,18 +222,6 @@ class App:
         """The origin as probes ask it, at the same gate as fetches."""
         proving = Proving(self.origins[name], self.proofs, self.telemetry, is_probe=True)
         return replace(self.suppliers[name], supplier=proving)
-
-    def _register_makers(self, suppliers: Suppliers, retrieve: Retrieve) -> None:
-        # Makers use no bandwidth of the origin and have their own queue, so this gate delays nothing.
-        gates = {
-            name: Gate(name, IN_FLIGHT, self.telemetry, window=Window(IN_FLIGHT << 20))
-            for name in ("alternates", "rendered")
-        }
-        for offered in self.settings.offered:
-            maker = Transcoder(offered.alternate, retrieve, self._lists, self.workers)
-            suppliers.register(offered.path, GatedSupplier(maker, gates["alternates"]))
-        renderer = Renderer(retrieve, self._lists, self.workers)
-        suppliers.register(RENDERED, GatedSupplier(renderer, gates["rendered"]))
 
     def _origins(self) -> dict[str, OriginReport]:
         return {name: origin.report() for name, origin in self.origins.items()}

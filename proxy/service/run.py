@@ -65,15 +65,7 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
         _log.info("serving", extra=at | {"connections": app.connections.most})
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
         both = (
-            Listener(
-                app.viewers,
-                viewers,
-                grace,
-                app.rules,
-                app.tls,
-                app.connections,
-                protocol=partial(Exact, app.repeats),
-            ),
+            Listener(app.viewers, viewers, grace, app.rules, app.tls, app.connections, protocol=app.protocol),
             Listener(app.admin, admin, grace, app.admin_rules, app.admin_tls, app.admin_connections),
         )
         await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
