@@ -97,6 +97,9 @@ class NoRepeats:
     def answer(self, *_: object) -> None:
         return None
 
+    def keep(self, *_: object) -> None:
+        return None
+
 
 def _desk(
     name: int, number: int, boxes: list[tuple[Channel, Channel]], rules: Rules, tls: Any, most: int
