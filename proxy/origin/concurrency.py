@@ -137,8 +137,9 @@ class Concurrency:
 
     def _try(self, point: Point, now: float, *, step: int) -> None:
         best = self._best(MOST)
-        # More fetches brought more nearly in proportion, so they do not share one link.
-        if best.number >= 2 * point.number and best.each >= LINEAR * point.each:
+        # More fetches brought twice as much, or more nearly in proportion, so they do not share one link.
+        times = best.number / max(1, point.number)
+        if times >= 2 and best.rate >= min(2, LINEAR * times) * point.rate:
             self._start_trial(point, max(best.number, STEP * point.number))
         elif now >= self._next_at and step > 1:
             is_down = self._goes_down and self.number > 1
