@@ -23,6 +23,7 @@ from tests.bench import (
     oracle,
     people,
     plan,
+    replicas,
     sequences,
     soak,
     twenty,
@@ -49,12 +50,13 @@ BENCHMARKS = {
     "oracle": oracle.run,
     "people": people.run,
     "encode": encode.run,
+    "replicas": replicas.run,
     "sequences": sequences.run,
     "soak": soak.run,
     "browser": browser.run,
     "http2": browser_http2.run,
 }
-LONG = {"browser", "engines", "http2", "lines", "sequences", "soak"}
+LONG = {"browser", "http2", "lines", "replicas", "sequences", "soak"}
 """Benchmarks that take many minutes. They run only if they are named."""
 
 

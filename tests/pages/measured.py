@@ -33,7 +33,7 @@ def summary() -> str:
 
 def beside() -> str:
     """All figures that Cornerstone3D's documentation has too."""
-    return _documented(DOCUMENTED) + _how("demo")
+    return _documented(DOCUMENTED) + how("demo")
 
 
 def _documented(documented: tuple[tuple[str, str, str, str], ...]) -> str:
@@ -61,7 +61,7 @@ def demo() -> str:
             titles.pop(5)
             lines = [[*line[:5], line[6]] for line in lines]
         parts.append(f"### {image}\n\n" + table(titles, lines))
-    return "\n".join(parts) + _how("demo")
+    return "\n".join(parts) + how("demo")
 
 
 def _loaded(row: Row) -> list[str]:
@@ -78,7 +78,7 @@ def browser() -> str:
     """What the browser showed."""
     _, rows = read("browser")
     lines = [[row["subject"], row["case"], row["way"], *_whole(row, "first_ms", "whole_ms")] for row in rows]
-    return table(["series", "loading", "way", "first", "whole"], lines) + _how("browser")
+    return table(["series", "loading", "way", "first", "whole"], lines) + how("browser")
 
 
 def http2() -> str:
@@ -86,7 +86,7 @@ def http2() -> str:
     _, rows = read("http2")
     keys = ("network", "plan", "way", "cache")
     lines = [[*(row[key] for key in keys), *_whole(row, "first_ms", "arrived_ms")] for row in rows]
-    return table(["link", "loading", "protocol", "cache", "first", "bytes"], lines) + _how("http2")
+    return table(["link", "loading", "protocol", "cache", "first", "bytes"], lines) + how("http2")
 
 
 def memory() -> str:
@@ -95,7 +95,7 @@ def memory() -> str:
     lines = [
         [f"{row['frame_bytes']:,}", f"{row['before_mib']} MiB", f"{row['full_mib']} MiB"] for row in rows
     ]
-    return table(["bytes of each frame", "empty cache", "full cache of 256 MiB"], lines) + _how("memory")
+    return table(["bytes of each frame", "empty cache", "full cache of 256 MiB"], lines) + how("memory")
 
 
 def attacks() -> str:
@@ -111,14 +111,14 @@ def attacks() -> str:
         for row in rows
     ]
     titles = ["attack", "answers", "most memory", "`/livez`, ms", "somebody else's hit, ms"]
-    return table(titles, lines) + _how("attacks")
+    return table(titles, lines) + how("attacks")
 
 
 def _whole(row: Row, *keys: str) -> list[str]:
     return [f"{row[key]:,.0f}" for key in keys]
 
 
-def _how(name: str) -> str:
+def how(name: str, done: str = "Measured") -> str:
     """One sentence: with which command, when, at which commit, on which machine."""
     measured, _ = read(name)
     libraries = measured["libraries"]
@@ -126,7 +126,7 @@ def _how(name: str) -> str:
         libraries = ", ".join(f"{each} {version}" for each, version in libraries.items())
     note = f" Figures were {measured['note']}." if "note" in measured else ""
     return (
-        f"\nMeasured with `{measured['command']}` on {measured['date']} at commit `{measured['commit']}`."
+        f"\n{done} with `{measured['command']}` on {measured['date']} at commit `{measured['commit']}`."
         f" Cores: {measured['cores']}. CPU: {measured['cpu']}. System: {measured['system']}."
         f" Python: {measured['python']}. Libraries: {libraries}.{note}\n"
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.pages import measured, program
+from tests.pages import measured, program, sized
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -22,6 +22,10 @@ PARTS: dict[str, tuple[Path, Callable[[], str]]] = {
     "http2": (DOCS / "performance.md", measured.http2),
     "attacks": (DOCS / "security.md", measured.attacks),
     "memory": (DOCS / "deploy" / "sizing.md", measured.memory),
+    "purchases": (DOCS / "deploy" / "sizing.md", sized.purchases),
+    "ladders": (DOCS / "deploy" / "sizing.md", sized.ladders),
+    "fleets": (DOCS / "deploy" / "sizing.md", sized.fleets),
+    "on_paper": (DOCS / "deploy" / "sizing.md", sized.on_paper),
 }
 
 
