@@ -111,7 +111,7 @@ class ScriptedOrigin:
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
     port: int = 0
-    """Chosen when it runs first; it has the same one when it runs again."""
+    """Chosen when it runs first; it has the same one when it runs again, if that is free."""
     door: asyncio.Event | None = None
     """An event before which no head goes out."""
     stop: Callable[[], Awaitable[None]] = field(default=_not_running, repr=False)
@@ -221,7 +221,10 @@ async def running(origin: ScriptedOrigin) -> AsyncIterator[ScriptedOrigin]:
     def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving[writer] = asyncio.ensure_future(origin.serve(reader, writer))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", origin.port)
+    try:
+        server = await asyncio.start_server(serve, "127.0.0.1", origin.port)
+    except OSError:  # it runs twice at once
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
     origin.port = server.sockets[0].getsockname()[1]
     origin.url = f"http://127.0.0.1:{origin.port}"
 

@@ -11,12 +11,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-LEAST = frozenset(
-    f"progressive_proxy_{name}" for name in ("origin_up", "origin_reached", "configuration_is_good")
-)
+OWN = "progressive_proxy_"
+LEAST = frozenset(f"{OWN}{name}" for name in ("origin_up", "origin_reached", "configuration_is_good"))
 """Gauges that are as good as at the worst worker."""
-MOST = frozenset({"progressive_proxy_build_info"})
-"""Gauges that are the same at each worker. All others are summed."""
+EARLIEST = frozenset({f"{OWN}expires_timestamp_seconds", "process_start_time_seconds"})
+"""Times, of which the earliest counts."""
+MOST = frozenset(f"{OWN}{name}" for name in ("build_info", "memory_limit_bytes", "tier_bytes"))
+"""Gauges of what the workers share. All others are summed."""
 CREATED = "_created"
 """End of the name of a gauge that says since when something is counted."""
 
@@ -70,6 +71,6 @@ def merged(families: Iterable[Metric]) -> Iterator[Metric]:
 
 
 def _join_of(name: str) -> Callable[[list[float]], float]:
-    if name in LEAST or name.endswith(CREATED):
+    if name in LEAST | EARLIEST or name.endswith(CREATED):
         return min
     return max if name in MOST else sum

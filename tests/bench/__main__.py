@@ -56,7 +56,7 @@ BENCHMARKS = {
     "browser": browser.run,
     "http2": browser_http2.run,
 }
-LONG = {"browser", "http2", "lines", "replicas", "sequences", "soak"}
+LONG = {"browser", "engines", "http2", "lines", "replicas", "sequences", "soak"}
 """Benchmarks that take many minutes. They run only if they are named."""
 
 

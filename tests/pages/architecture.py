@@ -16,7 +16,7 @@ from tests.unit.test_bands import BANDS, MAY_IMPORT, PROXY
 PICTURE = PROXY.parent / "docs" / "architecture.svg"
 
 ROWS: tuple[Mapping[str, float], ...] = (
-    {"cli": 2, "commands": 3},
+    {"__main__": 1, "cli": 2, "commands": 3},
     {"service": 1, "measure": 3, "demo": 4, "archive": 5},
     {"viewers": 0.55, "admin": 2.1},
     {"fetch": 1, "alternates": 2.1, "prefetch": 3.2},

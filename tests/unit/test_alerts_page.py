@@ -133,5 +133,5 @@ def test_fields_are_found_as_the_program_writes_them() -> None:
 def test_each_message_that_the_page_names_is_one_of_the_program() -> None:
     text = " ".join("".join(sections().values()).split())
     names = set(re.findall(r"(?:log for|log has|log line|log lines|the lines) `([^`]+)`", text))
-    assert names >= {"frame", "origin not reached", "can't be used; the last good one stays"}
+    assert names >= {"frame", "origin is down", "can't be used; the last good one stays"}
     assert names <= words_of_the_code()

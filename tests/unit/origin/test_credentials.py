@@ -410,7 +410,8 @@ WRONG = {
     "a password in the open": (
         "https",
         "credentials: {user: b, password: so-secret}",
-        "origins.0.credentials.password: unknown key; the keys are bearer_file, user, password_file,"
+        "origins.0.credentials.password: unknown key; did you mean password_env? The keys are bearer_file,"
+        " user, password_file,"
         " password_env, aws_region, aws_service",
     ),
     "half of a certificate": (
