@@ -43,8 +43,9 @@ from proxy.service.connections import Connections
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.origins import TransportOf, origin_of, rust_transport
+from proxy.service.replicas import Replicas
 from proxy.service.rules import Rules
-from proxy.service.tiers import TiersOf, tiers_of
+from proxy.service.tiers import TiersOf, stale_ttl, tiers_of
 from proxy.service.tls import tls_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
@@ -84,10 +85,8 @@ class App:
         limit = memory_limit()
         self.memory_warning = warning(settings, limit)
         """Why `cache.bytes` does not fit the container; None if it does."""
-        stale = None if cache.disk.path is None else cache.disk.ttl
-        memory = MemoryStore(
-            cache_bytes(settings, limit), cache.first_share, cache.ttl, self.telemetry, stale_ttl=stale
-        )
+        size, stale = cache_bytes(settings, limit), stale_ttl(settings)
+        memory = MemoryStore(size, cache.first_share, cache.ttl, self.telemetry, stale_ttl=stale)
         tiers = tiers_of(settings, self.telemetry)
         self.tiered = TieredStore(memory, tiers, self.telemetry) if tiers else None
         """The cache with its tiers behind memory; None if there are none."""
@@ -115,6 +114,7 @@ class App:
         retrieve = Retrieve(suppliers, store, self.fills)
         if self.tiered is not None:
             retrieve.farther = Farther(self.tiered, self.fills, self.proofs)
+        self._replicas = Replicas(tiers, self.tiered, self.fills, self.proofs, self.forget)
         self._lists = SeriesLists(Metadata(self.origins, store.room), store.ledger)
         at_work = settings.workers
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
@@ -259,7 +259,7 @@ class App:
         self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             behind, permits = self.tiered or nullcontext(), self._permits.tasks
-            async with behind, self.workers, permits, self.fills.tasks, self.plans.tasks:
+            async with behind, self._replicas, self.workers, permits, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
             self.greeting.cancel()

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from proxy.codecs.jobs import Alternate, Codec, MadeHere, RenderedBy
 from proxy.plan import values
 from proxy.plan.profile import ByteCount, FrozenModel
+from proxy.settings.shared import SharedSettings
 
 KIB = 1024
 MIB = 1024**2
@@ -250,6 +251,8 @@ class CacheSettings(FrozenModel):
     """Seconds after which a cached frame is fetched again."""
     disk: DiskSettings = DiskSettings()
     """A cache on disk behind memory, which outlives the process; off unless it has a path."""
+    shared: SharedSettings = SharedSettings()
+    """A cache at a Valkey or Redis server behind memory and disk, which replicas share; off without a URL."""
 
 
 class AuditSettings(FrozenModel):

@@ -72,6 +72,7 @@ DOORS = {
     "cryptography": {"cache"},
     "sqlite3": {"cache"},
     "xxhash": {"cache"},
+    "valkey": {"cache"},
     "imagecodecs": {"codecs"},
     "pydicom": {"archive", "demo"},
     "numpy": {"codecs", "archive", "demo", "measure"},
