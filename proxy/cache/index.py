@@ -82,7 +82,7 @@ class Index:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if _is_damage(error):
                 self._set_aside(self._local.opened[1])
-            raise
+            raise _as_sqlite(error) from error
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -128,7 +128,7 @@ class Index:
             connection.close()
             if _is_damage(error):
                 self._set_aside(self._path.stat().st_ino)
-            raise
+            raise _as_sqlite(error) from error
         return connection
 
     def close(self) -> None:
@@ -146,6 +146,10 @@ class Index:
 
 class _OtherRelease(sqlite3.DatabaseError):
     pass
+
+
+def _as_sqlite(error: Exception) -> Exception:
+    return error if isinstance(error, sqlite3.Error) else sqlite3.DatabaseError(str(error))
 
 
 def _is_damage(error: Exception) -> bool:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from time import time
+from typing import Any
 
 from proxy.cache.index import LOG, PAGE, Index
 from proxy.cache.sealed import LEVELS, Name
+from proxy.cache.tier import Wrong
 
 UNFINISHED = 600.0
 """Seconds after which a file that is still being written belongs to nobody."""
@@ -65,7 +67,7 @@ class Shelf:
             found = index.execute(
                 f"SELECT {_ENTRY} FROM frames WHERE name = ? AND {_MATCHES}", (name.exact, *name.levels)
             ).fetchone()
-        return Entry(*found) if found is not None else None
+        return None if found is None else _entry(found)
 
     def first(self, name: Name) -> tuple[Entry, bytes] | None:
         """The entry of a frame, and its first bytes, sealed."""
@@ -74,7 +76,11 @@ class Shelf:
                 f"SELECT {_ENTRY}, content FROM frames JOIN firsts USING (id) WHERE name = ? AND {_MATCHES}",
                 (name.exact, *name.levels),
             ).fetchone()
-        return (Entry(*found[:-1]), found[-1]) if found is not None else None
+        if found is None:
+            return None
+        if not isinstance(found[-1], bytes):
+            raise Wrong("a damaged row")
+        return _entry(found[:-1]), found[-1]
 
     def put(self, name: Name, entry: Entry, content: bytes, expires: float) -> None:
         """Replaces an entry, with its first bytes. It has no file yet."""
@@ -191,3 +197,10 @@ class Shelf:
                 return
             with self._index.changing() as index:
                 index.executemany("DELETE FROM pending WHERE file = ?", found)
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    """The entry of a row; SQLite takes a value of any type for any column. Raises `Wrong`."""
+    if [type(value) for value in row] != [str, bytes, int, int, str]:
+        raise Wrong("a damaged row")
+    return Entry(*row)

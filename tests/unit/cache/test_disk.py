@@ -177,6 +177,19 @@ async def test_an_entry_that_does_not_open_is_dropped(tmp_path: Path) -> None:
         assert rests(tmp_path) == []
 
 
+@pytest.mark.parametrize("column", ["version", "record", "begin", "held", "content"])
+async def test_a_row_with_a_value_of_another_type_is_wrong(tmp_path: Path, column: str) -> None:
+    async with ended(await made(tmp_path)) as tier:
+        await tier.put(KEY, frame(1000))
+        index = sqlite3.connect(tmp_path / "disk" / "frames" / "index.sqlite", isolation_level=None)
+        index.execute(f"UPDATE {'firsts' if column == 'content' else 'frames'} SET {column} = 1.5")
+        index.close()
+        with pytest.raises(Wrong):
+            await tier.first(KEY)
+        await tier.tend()
+        assert await tier.first(KEY) is None
+
+
 async def test_a_file_of_another_frame_is_wrong(tmp_path: Path) -> None:
     async with ended(await made(tmp_path)) as tier:
         await tier.put(numbered(0), frame(BIG))
@@ -233,7 +246,7 @@ async def test_a_full_disk_keeps_what_it_had(tmp_path: Path) -> None:
         assert await rests_of(tier, frame(BIG), 2) == [0, 1]
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a database" * 1000, None], ids=["empty", "garbage", "release"])
+@pytest.mark.parametrize("damage", [b"", b"not a database" * 1000, None, b"CREATE T\xcbBLE"])
 async def test_an_index_that_is_none_is_set_aside(tmp_path: Path, damage: bytes | None) -> None:
     async with ended(await made(tmp_path)) as tier:
         await tier.put(KEY, frame(BIG))
@@ -243,7 +256,8 @@ async def test_an_index_that_is_none_is_set_aside(tmp_path: Path, damage: bytes 
             connection.execute("PRAGMA user_version = 99")
         connection.close()
     else:
-        index.write_bytes(damage)
+        is_schema = damage.startswith(b"CREATE")
+        index.write_bytes(index.read_bytes().replace(b"CREATE TABLE", damage) if is_schema else damage)
     async with ended(await made(tmp_path)) as tier:
         with suppress(sqlite3.DatabaseError):
             await tier.first(KEY)
