@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from proxy.cache.shared import Patience, Shared
+from proxy.cache.patience import Patience
+from proxy.cache.shared import Shared
 from proxy.cache.tier import Budget
 from proxy.origin.transport import Transport, TransportLimits
 from proxy.origin.window import Window

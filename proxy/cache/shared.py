@@ -13,49 +13,28 @@ If nothing is there, one replica fetches and the others wait for a moment (`prox
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
 from proxy.cache.fences import Fences, Tokens
 from proxy.cache.lie import Lie
+from proxy.cache.patience import Patience, looks
 from proxy.cache.places import Keys, Places, Value, values_of
 from proxy.cache.record import VERSION, Clocks, Record
 from proxy.cache.sealed import Encrypted, Names, derived
 from proxy.cache.server import Command, Server
-from proxy.cache.tier import SMALL, Budget, Listener, Wrong, is_same
+from proxy.cache.tier import SMALL, Listener, Wrong, is_same
 from proxy.cache.told import Channel, Forget, Refused
 from proxy.frame.frame import Frame, cut, pieces_of
 from proxy.frame.identity import Identity
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 
-PIECE_WITHIN = 0.25
-"""Seconds that a look-up of a piece may take."""
-REST_WAITED = 2.0
-"""Seconds that a fill waits for the rest that another replica fetches."""
 RENEWED_EVERY = 0.25
 """Seconds between two renewals of a lease."""
-LOOKED_EVERY = (0.002, 0.025)
-"""Seconds between two looks for what another replica fetches: at first, and at most."""
-
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long calls may take, in seconds."""
-
-    first: float
-    """A look-up of first bytes."""
-    wait: float
-    """The time that another replica has to bring the first bytes."""
-    piece: float = PIECE_WITHIN
-    """A look-up of a piece."""
-    rest: float = REST_WAITED
-    """The time that another replica has to bring the rest."""
 
 
 class Shared:
@@ -73,7 +52,7 @@ class Shared:
         clocks: Clocks | None = None,
     ) -> None:
         """The server keeps a frame for `ttl` seconds. Replicas with the same `key` share what they have."""
-        self.budget = Budget(patience.first + patience.wait, patience.piece + patience.rest)
+        self.budget = patience.budget
         self.patience = patience
         """How long calls may take."""
         self._server = server
@@ -101,15 +80,16 @@ class Shared:
 
     async def _brought(self, key: FrameKey, at: Places) -> Frame | None:
         """The first bytes that another replica fetches. None if this one should, or if they take too long."""
-        until, pauses = monotonic() + self.patience.wait, _pauses()
+        until, pauses = monotonic() + self.patience.wait, looks()
         while True:
             taken = await self._server.within(self.patience.first, self.fences.take(key, at))
             frame = await self._first(at, taken.fences, *taken.found)
             if frame is not None and taken.is_mine:
                 await self.fences.release(at)
-            if frame is not None or taken.is_mine or not taken.fences or monotonic() >= until:
+            now = monotonic()
+            if frame is not None or taken.is_mine or not taken.fences or now >= until:
                 return frame
-            await asyncio.sleep(next(pauses))
+            await asyncio.sleep(min(next(pauses), until - now))
 
     async def _first(
         self, at: Places, fences: Tokens, sealed: bytes | None, first: bytes | None
@@ -165,7 +145,7 @@ class Shared:
 
     async def _awaited(self, key: FrameKey, at: Places, value: Value) -> bytes:
         """A value, also if another replica is fetching it. Empty if nobody does, or if it takes too long."""
-        until, pauses = monotonic() + self.patience.rest, _pauses()
+        until, pauses = monotonic() + self.patience.rest, looks()
         while True:
             lease, sealed = await self._looked_up(at.lease, value.place)  # who gives a lease back has written
             if sealed is not None and len(sealed) >= value.size + self._seal.size:
@@ -176,9 +156,10 @@ class Shared:
                     return b""
             elif self.fences.is_mine(lease):
                 return b""
-            if monotonic() >= until:
+            now = monotonic()
+            if now >= until:
                 return b""
-            await asyncio.sleep(next(pauses))
+            await asyncio.sleep(min(next(pauses), until - now))
 
     async def put(self, key: FrameKey, frame: Frame) -> None:
         """Keeps a frame; only its first piece, if it is not whole."""
@@ -286,11 +267,3 @@ def _all_of(fences: Sequence[bytes | None]) -> Tokens:
     """The tokens of fences; none if one is missing."""
     tokens = tuple(fence for fence in fences if fence is not None)
     return tokens if len(tokens) == len(fences) else ()
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds between two looks."""
-    pause, most = LOOKED_EVERY
-    while True:
-        yield pause
-        pause = min(2 * pause, most)

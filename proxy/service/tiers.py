@@ -45,8 +45,9 @@ def tiers_of(settings: Settings, telemetry: Telemetry) -> Sequence[Tier]:
 
 def _shared(said: SharedSettings, url: str, names: "Names", key: bytes) -> Tier:
     try:
+        from proxy.cache.patience import Patience
         from proxy.cache.server import Address, Login, Server
-        from proxy.cache.shared import Patience, Shared
+        from proxy.cache.shared import Shared
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "cache.shared: needs a client: pip install 'progressive-proxy[shared]'"

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from valkey.asyncio import Valkey
 
-from proxy.cache.shared import Patience, Shared
+from proxy.cache.patience import Patience
+from proxy.cache.shared import Shared
 from proxy.frame.frame import PIECE
 from proxy.frame.key import FrameKey
 from proxy.wire.resource import parse_frame_path
@@ -381,3 +382,22 @@ async def test_a_message_that_is_garbage_stops_nobody(replica: dict[str, Any], s
         await shared(two).channel.is_open.wait()
         assert (await one.admin.delete(f"/cache{STUDY}")).status_code == 204
         await until_empty(two)
+
+
+async def test_waits_in_vain_are_misses_and_the_server_is_asked_on(
+    replica: dict[str, Any], server: Valkey
+) -> None:
+    origin = CountingOrigin(volume(8, size=10_000))
+    async with house(origin, **replica) as one:
+        tier = shared(one)
+        tier.patience = Patience(STORY, 0.01, STORY, 0.01)
+        for path in origin.bodies:
+            await server.set(tier._keys.of(key_of(path)).lease, b"another")
+            await one.viewer.get(path, headers=SINGLE)
+        assert one.metric("tier_lookups_total", tier="shared", part="first", outcome="miss") == 8
+
+
+def test_the_budget_of_a_wait_is_longer_than_the_wait() -> None:
+    patience = Patience(0.008, 0.05)
+    assert patience.budget.first >= 2 * patience.first + patience.wait
+    assert patience.budget.piece >= 2 * patience.piece + patience.rest

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.cache import behind
-from proxy.cache.shared import Patience
+from proxy.cache.patience import Patience
 from tests.house import STORY, House, cache_did, house
 from tests.scripted_origin import ScriptedOrigin, codestream, frame_of
 from tests.stories.test_shared import SINGLE, STUDY, shared

@@ -79,7 +79,8 @@ async def test_a_cluster(tmp_path: Path) -> None:
         running_valkey(tmp_path, *cluster, "one.conf") as one,
         running_valkey(tmp_path, *cluster, "two.conf") as two,
     ):
-        async with Valkey(port=one) as first, Valkey(port=two) as second:
+        nodes: tuple[Any, Any] = Valkey(port=one), Valkey(port=two)
+        async with nodes[0] as first, nodes[1] as second:
             await first.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
             await second.execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
             await first.execute_command("CLUSTER", "MEET", "127.0.0.1", two)
