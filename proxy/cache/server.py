@@ -91,7 +91,7 @@ class Login:
         return "<login>"  # it has a password
 
     def tls(self) -> dict[str, Any]:
-        """What the client is told about TLS."""
+        """The client's arguments for TLS."""
         files = {
             "ssl_ca_certs": self.ca_file,
             "ssl_certfile": self.certificate_file,

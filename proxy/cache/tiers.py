@@ -89,7 +89,7 @@ class TieredStore:
 
     @contextmanager
     def told_by(self, tier: Tier) -> Iterator[None]:
-        """What is dropped now is not dropped from a tier that told so."""
+        """Within it, frames are not dropped from the tier that told so."""
         self._teller = tier
         try:
             yield

@@ -1,4 +1,4 @@
-"""What replicas tell each other: which frames to forget, and whose yes has ended.
+"""Messages between replicas: frames to forget, and callers whose yes has ended.
 
 Messages go through a channel of the server, sealed and numbered. A replica that misses a number can't know
 what it missed. Then it doubts all that it holds: it asks the origin about each frame and each caller again.
