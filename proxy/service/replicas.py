@@ -40,7 +40,7 @@ class Replicas:
         self._tasks: list[asyncio.Task[None]] = []
 
     def forget(self, named: FrameScope) -> None:
-        """Another replica has dropped a scope. If it is wider than a frame, it is a purge, or a changed study."""
+        """Another replica has dropped a scope. One wider than a frame is a purge, or a changed study."""
         if self._store is not None and self._tier is not None:
             with self._store.told_by(self._tier):
                 self._forget(named)
