@@ -45,6 +45,7 @@ ProxyError
 ├── NotForgotten              a tier behind memory has not dropped what was purged
 ├── ShuttingDown              the service is shutting down
 └── ConfigurationError        a settings file or a profile; says path, line and what is right
+    └── NotUnderstood         a text that can't be read as a profile; has the line
 """
 
 
@@ -277,3 +278,12 @@ class ShuttingDown(ProxyError):
 
 class ConfigurationError(ProxyError):
     """The configuration can't be used: one line per fault, with path, line and what is right."""
+
+
+class NotUnderstood(ConfigurationError):
+    """The text can't be understood; `line` is 1-based."""
+
+    def __init__(self, line: int, words: str) -> None:
+        super().__init__(f"line {line}: {words}")
+        self.line = line
+        self.words = words

@@ -4,13 +4,15 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from proxy.cache.patience import Patience
+from proxy.cache.shared import Shared
 from proxy.cache.tier import Budget
 from proxy.origin.transport import Transport, TransportLimits
 from proxy.origin.window import Window
@@ -138,6 +140,18 @@ async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any
 
 
 @asynccontextmanager
+async def houses(origin: ScriptedOrigin, number: int, /, **settings: Any) -> AsyncIterator[list[House]]:
+    """Runs several proxies with one origin."""
+    async with asyncio.timeout(STORY), running(origin), AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(a_proxy(origin, settings)) for _ in range(number)]
+
+
+def a_proxy(origin: ScriptedOrigin, settings: dict[str, Any]) -> AbstractAsyncContextManager[House]:
+    """Runs one proxy with an origin that runs."""
+    return _proxy(origin, dict(settings), wait=True)
+
+
+@asynccontextmanager
 async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool) -> AsyncIterator[House]:
     window_of = settings.pop("window_of", SlowLine)
     first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
@@ -151,6 +165,9 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
         if tiers is None:
             for behind in app.tiered._tiers:
                 behind._tier.budget = Budget(STORY, STORY)  # type: ignore[misc]  # the disk's own is for people
+                if isinstance(behind._tier, Shared):
+                    behind._tier.patience = Patience(STORY, STORY, STORY, STORY)
+                    behind._tier.fences.lease = STORY
     grace = app.settings.listen.grace
     near, nearer = await asyncio.to_thread(lambda: [Transport(PATIENCE, client) for _ in range(2)])
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]

@@ -21,6 +21,7 @@ PACKAGES = {
     "npm": "npm",
     "ojph_compress": "openjph-tools",
     "prometheus": "prometheus",
+    "redis-server": "redis-server",
     "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": "orthanc-dicomweb",
 }
 """Debian's package for each program or file."""

@@ -79,6 +79,8 @@ class Proofs:
         self._forgotten = 0
         self.refusals = 0
         """Number of refusals so far. A request notes it when the head of its answer is in."""
+        self.on_revoked: Callable[[Name], None] = lambda _name: None
+        """Called with each yes that a refusal ends."""
         self.refused_for = REFUSED_FOR
         """Seconds for which a refusal is repeated."""
 
@@ -139,15 +141,28 @@ class Proofs:
         """The origin refused the caller; `what` is what was asked for. The yes for the study ends."""
         if not is_of_caller(error.status):
             return
-        self.refusals += 1
-        self._yes.pop(name)
-        self._ended.put(name, self.refusals)
+        if self._yes.get(name) is not None:
+            self.on_revoked(name)
+        self.revoke(name)
         key, now = (name[0], what), self._clock()
         no = _No(name[1:], now + self.refused_for, error.status, error.challenge, error.location)
         self._refused.put(key, no)
         for old, said in self._refused.oldest(2):
             if said.until <= now:
                 self._refused.pop(old)
+
+    def revoke(self, name: Name) -> None:
+        """Ends the yes of a caller; answers on their way count for nothing but their request."""
+        self.refusals += 1
+        self._yes.pop(name)
+        self._ended.put(name, self.refusals)
+
+    def doubt(self) -> None:
+        """Ends each yes; answers on their way count for nothing but their request."""
+        self.refusals += 1
+        self._forgotten = self.refusals
+        for name in self._yes:
+            self._yes.pop(name)
 
     def forget(self, origin: str, study: str, *, is_held: bool) -> None:
         """Forgets each yes and no for a study; answers on their way count for nothing but their request.

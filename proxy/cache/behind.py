@@ -60,6 +60,7 @@ class Behind:
         self._alone_until = 0.0
         self._is_written = True
         self._puts: dict[FrameKey, None] = {}
+        self._is_put: FrameKey | None = None
         self._forgets: dict[FrameScope, None] = {}
         self._change = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -122,6 +123,14 @@ class Behind:
         self._forgets[named] = None
         self._wake()
 
+    def is_before(self, tier: Tier | None) -> bool:
+        """True if it stands before this tier."""
+        return self._tier is tier
+
+    def is_writing(self, key: FrameKey) -> bool:
+        """True if a frame is being written, or waits for that."""
+        return key in self._puts or key == self._is_put
+
     def is_forgetting(self, named: FrameScope) -> bool:
         """True if the tier has not dropped a scope yet."""
         return named in self._forgets
@@ -178,6 +187,7 @@ class Behind:
         if frame is None:
             self._writes.labels(self.name, "dropped").inc()
             return
+        self._is_put = key
         try:
             await self._tier.put(key, frame)
         except Exception as error:
@@ -186,6 +196,8 @@ class Behind:
         else:
             self._writes.labels(self.name, "stored").inc()
             self._is_written = True
+        finally:
+            self._is_put = None
 
     def _can_not_write(self, what: str, error: Exception) -> None:
         level = logging.WARNING if self._is_written else logging.DEBUG  # said once, until it can again

@@ -12,13 +12,14 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import time
 from typing import TypeVar
 
+from proxy.cache.lie import Lie
 from proxy.cache.record import Clocks, Record
 from proxy.cache.sealed import Checked, Encrypted, Name, Names, Seal
 from proxy.cache.shelf import Entry, Shelf
@@ -37,34 +38,6 @@ ENDED_WITHIN = 2.0
 BUDGET = Budget(first=0.05, piece=0.25)
 
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True)
-class Lie:
-    """How a frame lies in a directory."""
-
-    name: Name
-    """Its names."""
-    version: str
-    """Digest of its version."""
-    begin: int
-    """Bytes of the first piece."""
-    total: int
-    """Bytes of the whole frame."""
-
-    @property
-    def pieces(self) -> int:
-        """Number of pieces of the rest."""
-        return -(-(self.total - self.begin) // PIECE)
-
-    def span(self, number: int) -> tuple[int, int]:
-        """The bytes of the frame that a piece has."""
-        start = self.begin + number * PIECE
-        return start, min(start + PIECE, self.total)
-
-    def about(self, what: str) -> bytes:
-        """The facts that a seal is bound to."""
-        return b"\n".join((self.name.exact, self.version.encode(), what.encode()))
 
 
 class Disk:
@@ -109,7 +82,7 @@ class Disk:
         record = self._record(name, entry)
         if record is None:
             return None
-        lie = _lie_of(name, record)
+        lie = Lie.of(name, record)
         content = self._contents.open(lie.about("first"), content)
         self._used[name.exact] = time()
         return Frame(record.identity, pieces_of([content], record.first), len(content))
@@ -148,7 +121,7 @@ class Disk:
         if record is None or not is_same(record.identity, version):
             return None
         self._used[name.exact] = time()
-        return _Opened(self._shelf, self._contents, entry, _lie_of(name, record))
+        return _Opened(self._shelf, self._contents, entry, Lie.of(name, record))
 
     async def put(self, key: FrameKey, frame: Frame) -> None:
         """Keeps a frame; only its first piece, if it is not whole."""
@@ -156,7 +129,7 @@ class Disk:
 
     def _put(self, key: FrameKey, frame: Frame) -> None:
         name, record = self._names.of(key), Record.of(frame)
-        lie, entry = _lie_of(name, record), self._shelf.entry(name)
+        lie, entry = Lie.of(name, record), self._shelf.entry(name)
         held = frame.size if frame.is_whole else record.first
         expires = record.since(self._clocks) + self._ttl
         if entry is not None and entry.version == lie.version and held <= entry.held:
@@ -278,7 +251,3 @@ class _Opened:
             if self._file is not None and not self._is_closed:
                 os.close(self._file)
             self._is_closed = True
-
-
-def _lie_of(name: Name, record: Record) -> Lie:
-    return Lie(name, record.identity.digest, record.first, record.identity.claim.total)

@@ -67,7 +67,7 @@ class MemoryStore:
         self._uses = Uses(self.get, clock)
         self._ttl = ttl
         self._stale_ttl = ttl if stale_ttl is None else max(ttl, stale_ttl)
-        self._clock = clock
+        self._clock, self._doubted = clock, float("-inf")
         self._overhead = overhead
         self.room = Room(budget, self._fixed, self._make_room)
         """The bytes outside the cache, which count too."""
@@ -117,6 +117,13 @@ class MemoryStore:
         now = self._clock()
         return self._with_times(frame, now, is_shared=not key.partition).expires > now
 
+    def doubt(self) -> None:
+        """Makes all frames stale that were fetched before now, also those that a tier brings later."""
+        self._uses.end_marks()
+        self._doubted = self._clock()
+        for kept in (*self._firsts.values(), *self._rests.values()):
+            kept.fresh_until = min(kept.fresh_until, self._doubted)
+
     def _kept(self, key: FrameKey) -> Kept | None:
         self._uses.carry_out()
         try:
@@ -162,6 +169,8 @@ class MemoryStore:
     def _with_times(self, frame: Frame, now: float, *, is_shared: bool) -> Kept:
         lease = frame.identity.claim.lease
         fresh_until = lease.until(self._ttl, now, is_shared=is_shared)
+        if lease.after(0.0, now) < self._doubted:
+            fresh_until = now
         is_kept_on = frame.can_be_revalidated and lease.may_be_kept(is_shared=is_shared)
         return Kept(frame, fresh_until, lease.after(self._stale_ttl, now) if is_kept_on else fresh_until)
 

@@ -15,9 +15,9 @@ Times: a lease is dated by the monotonic clock of this process. A tier keeps the
 and dates the lease anew when it returns the frame (`proxy.cache.record`).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proxy.frame.frame import Frame
 from proxy.frame.identity import Identity
@@ -80,6 +80,33 @@ class Tier(Protocol):
 
     async def aclose(self) -> None:
         """Ends; what was put stays."""
+
+
+class Listener(Protocol):
+    """Does in one replica what others tell."""
+
+    def forget(self, named: FrameScope) -> None:
+        """They have dropped a scope."""
+
+    def revoke(self, caller: bytes, origin: str, study: str) -> None:
+        """The origin has refused a caller whom it had let in before."""
+
+    def doubt(self) -> None:
+        """They may have told something that was not heard."""
+
+
+@runtime_checkable
+class Replicated(Tier, Protocol):
+    """A tier that replicas share, and through which each tells the others what it drops."""
+
+    async def hear(self, listener: Listener) -> None:
+        """Hears what others tell, until it is cancelled."""
+
+    async def revoke(self, caller: bytes, origin: str, study: str) -> None:
+        """Tells the others that the origin has refused a caller."""
+
+    async def renew(self, is_coming: Callable[[FrameKey], bool]) -> None:
+        """Lets others wait for the frames that are coming here, until it is cancelled."""
 
 
 def is_same(one: Identity, other: Identity) -> bool:

@@ -7,7 +7,8 @@ stays in them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -38,9 +39,12 @@ class TieredStore:
     def __init__(self, memory: MemoryStore, tiers: Sequence[Tier], telemetry: Telemetry) -> None:
         """`tiers` are from near to far."""
         self._memory = memory
+        self.tiers = tuple(tiers)
+        """The tiers themselves, from near to far."""
         self._tiers = tuple(Behind(tier, memory.held, telemetry) for tier in tiers)
         self.patience = FORGOTTEN_WITHIN
         """Seconds that a purge waits for the tiers."""
+        self._teller: Tier | None = None
         self._looking: dict[FrameKey, asyncio.Task[str]] = {}
         self._writing: list[asyncio.Task[None]] = []
 
@@ -94,11 +98,29 @@ class TieredStore:
         self._memory.forget(named)
         self._drop_behind(named)
 
+    @contextmanager
+    def told_by(self, tier: Tier) -> Iterator[None]:
+        """Within it, frames are not dropped from the tier that told so."""
+        self._teller = tier
+        try:
+            yield
+        finally:
+            self._teller = None
+
     def _drop_behind(self, named: FrameScope) -> None:
         for key in [key for key in self._looking if named.has(key)]:
             del self._looking[key]
         for tier in self._tiers:
-            tier.forget(named)
+            if not tier.is_before(self._teller):
+                tier.forget(named)
+
+    def is_writing(self, key: FrameKey) -> bool:
+        """True if a frame is being written to a tier, or waits for that."""
+        return any(tier.is_writing(key) for tier in self._tiers)
+
+    def doubt(self) -> None:
+        """From now on, no frame that was fetched before is used until the origin has revalidated it."""
+        self._memory.doubt()
 
     def may_bring(self, key: FrameKey) -> bool:
         """True if memory has nothing of a frame, and a tier may have some of it."""

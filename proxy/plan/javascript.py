@@ -12,7 +12,8 @@ from typing import Any
 import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser
 
-from proxy.plan.literals import NotUnderstood, Values, bare, line_of
+from proxy.errors import NotUnderstood
+from proxy.plan.literals import Values, bare, line_of
 
 KEYS = ("stages", "retrieveOptions")
 """Keys by which a configuration is recognized."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from tree_sitter import Node
 
-from proxy.errors import ConfigurationError
+from proxy.errors import NotUnderstood
 from proxy.wire.meant import meant
 
 MAX_VALUES = 100_000
@@ -42,15 +42,6 @@ class LinedList(list[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[int] = []
-
-
-class NotUnderstood(ConfigurationError):
-    """The text can't be understood; `line` is 1-based."""
-
-    def __init__(self, line: int, words: str) -> None:
-        super().__init__(f"line {line}: {words}")
-        self.line = line
-        self.words = words
 
 
 def line_in(value: object, path: tuple[int | str, ...]) -> int:

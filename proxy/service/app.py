@@ -43,6 +43,7 @@ from proxy.service.makers import register_makers
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
 from proxy.service.origins import TransportOf, origin_of, rust_transport
+from proxy.service.replicas import Replicas
 from proxy.service.rules import Rules
 from proxy.service.ruling import admin_rules_of, rules_of
 from proxy.service.tiers import TiersOf, store_of, tiers_of
@@ -116,6 +117,7 @@ class App:
         retrieve = Retrieve(suppliers, store, self.fills)
         if self.tiered is not None:
             retrieve.farther = Farther(self.tiered, self.fills, self.proofs)
+        self._replicas = Replicas(self.tiered, self.fills, self.proofs, self.forget)
         self._lists = SeriesLists(Metadata(self.origins, store.room), store.ledger)
         at_work = settings.workers
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
@@ -176,8 +178,7 @@ class App:
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
         self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock, self.operators)
         cors = settings.cors
-        is_on = self._audit.is_on
-        self.repeats = frames.repeats
+        is_on, self.repeats = self._audit.is_on, frames.repeats
         """Responses that viewers may get again without the app."""
         self.repeats.are_kept = not is_on
         self.viewers = shared(
@@ -200,7 +201,7 @@ class App:
 
     @property
     def protocol(self) -> Callable[..., asyncio.Protocol]:
-        """Makes the protocol of a viewer's connection, from the rules on."""
+        """The protocol of a viewer's connection."""
         return partial(Exact, self.repeats)
 
     @property
@@ -247,7 +248,7 @@ class App:
         self.greeting = asyncio.create_task(self.readiness.greet_all())
         try:
             behind, permits = self.tiered or nullcontext(), self._permits.tasks
-            async with behind, self.workers, permits, self.fills.tasks, self.plans.tasks:
+            async with behind, self._replicas, self.workers, permits, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
             self.greeting.cancel()

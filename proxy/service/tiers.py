@@ -1,24 +1,31 @@
 """Builds the cache from the settings: memory, and the tiers behind it."""
 
+import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from proxy.cache.memory import MemoryStore
 from proxy.cache.store import Store
 from proxy.cache.tier import Tier
 from proxy.cache.tiers import TieredStore
+from proxy.errors import ConfigurationError
 from proxy.frame.key import FrameKey
+from proxy.origin.rotation import Files
 from proxy.service.access import key_in
 from proxy.settings.model import Settings
+from proxy.settings.shared import SharedSettings
 from proxy.telemetry.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from proxy.cache.sealed import Names
 
 TiersOf = Callable[[Settings, Telemetry], Sequence[Tier]]
 
 
 def store_of(settings: Settings, budget: int, tiers_of: TiersOf, telemetry: Telemetry) -> Store:
     """The cache of `budget` bytes in memory, with its tiers. Raises `ConfigurationError`."""
-    cache = settings.cache
-    stale = None if cache.disk.path is None else cache.disk.ttl
+    cache, stale = settings.cache, stale_ttl(settings)
     memory = MemoryStore(budget, cache.first_share, cache.ttl, telemetry, stale_ttl=stale)
     tiers = tiers_of(settings, telemetry)
     return TieredStore(memory, tiers, telemetry) if tiers else memory
@@ -26,18 +33,63 @@ def store_of(settings: Settings, budget: int, tiers_of: TiersOf, telemetry: Tele
 
 def tiers_of(settings: Settings, telemetry: Telemetry) -> Sequence[Tier]:
     """The tiers, from near to far. Reads keys, which blocks. Raises `ConfigurationError`."""
-    said, key_file = settings.cache.disk, settings.access.key_file
-    if said.path is None or key_file is None:
+    key_file, disk, shared = settings.access.key_file, settings.cache.disk, settings.cache.shared
+    if key_file is None or (disk.path is None and shared.url is None):
         return ()
-    from proxy.cache.disk import Disk  # its libraries are loaded only if a setting needs them
-    from proxy.cache.sealed import Names
+    from proxy.cache.sealed import Names  # its libraries are loaded only if a setting needs them
 
-    key, secret = key_in(key_file), None
-    if said.encryption_key_file is not None:
-        secret = key_in(said.encryption_key_file, "cache.disk.encryption_key_file")
+    key = key_in(key_file)
     names = Names(key, made_from(settings))
-    share = settings.cache.first_share
-    return (Disk(said.path, said.bytes, share, said.ttl, names, key, secret, telemetry),)
+    tiers: list[Tier] = []
+    if disk.path is not None:
+        from proxy.cache.disk import Disk
+
+        secret = None
+        if disk.encryption_key_file is not None:
+            secret = key_in(disk.encryption_key_file, "cache.disk.encryption_key_file")
+        share = settings.cache.first_share
+        tiers.append(Disk(disk.path, disk.bytes, share, disk.ttl, names, key, secret, telemetry))
+    if shared.url is not None:
+        tiers.append(_shared(shared, shared.url, names, key))
+    return tiers
+
+
+def _shared(said: SharedSettings, url: str, names: "Names", key: bytes) -> Tier:
+    try:
+        from proxy.cache.patience import Patience
+        from proxy.cache.server import Address, Login, Server
+        from proxy.cache.shared import Shared
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "cache.shared: needs a client: pip install 'progressive-proxy[shared]'"
+        ) from error
+    try:
+        address = Address.of(url)
+    except ValueError as error:
+        raise ConfigurationError(f"cache.shared.url: {error}") from error
+    login = Login(said.user, _password(said), said.ca_file, said.certificate_file, said.key_file)
+    patience = Patience(said.first_ms / 1000, said.wait_ms / 1000)
+    return Shared(Server(address, login), names, key, said.ttl, patience)
+
+
+def _password(said: SharedSettings) -> str | None:
+    if said.password_env is not None:
+        if said.password_env not in os.environ:
+            raise ConfigurationError(f"cache.shared.password_env: {said.password_env} is not set")
+        return os.environ[said.password_env]
+    if said.password_file is None:
+        return None
+    try:
+        return Files((said.password_file,), lambda contents: contents[0]).read().decode().rstrip("\r\n")
+    except (ConfigurationError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cache.shared.password_file: {error}") from error
+
+
+def stale_ttl(settings: Settings) -> float | None:
+    """Seconds for which a frame may be revalidated, as long as a tier keeps it; None if there is no tier."""
+    disk, shared = settings.cache.disk, settings.cache.shared
+    ttls = [tier.ttl for tier, is_on in ((disk, disk.path), (shared, shared.url)) if is_on is not None]
+    return max(ttls, default=None)
 
 
 def made_from(settings: Settings) -> Callable[[FrameKey], str]:

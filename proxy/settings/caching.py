@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from proxy.plan.kinds import ByteCount, CacheBytes, FrozenModel, Seconds
+from proxy.settings.shared import SharedSettings
 
 MIB = 1024**2
 GIB = 1024**3
@@ -41,3 +42,5 @@ class CacheSettings(FrozenModel):
     """Seconds after which a cached frame is fetched again."""
     disk: DiskSettings = DiskSettings()
     """A cache on disk behind memory, which outlives the process; off unless it has a path."""
+    shared: SharedSettings = SharedSettings()
+    """A cache at a Valkey or Redis server behind memory and disk, which replicas share; off without a URL."""

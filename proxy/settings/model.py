@@ -122,11 +122,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _has_key_for_disk(self) -> Self:
+    def _has_key_for_tiers(self) -> Self:
         if self.cache.disk.path is not None and self.access.key_file is None:
             raise ValueError(
                 "cache.disk: needs access.key_file, a file of at least 32 random bytes that stays the same: "
                 "with a key made at start, nothing on disk could be found again"
+            )
+        if self.cache.shared.url is not None and self.access.key_file is None:
+            raise ValueError(
+                "cache.shared: needs access.key_file, a file of at least 32 random bytes that all replicas "
+                "have: with keys of their own, none could read what another one wrote"
             )
         return self
 

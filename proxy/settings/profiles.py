@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, NotUnderstood
 from proxy.plan.javascript import looks_like_javascript, read_javascript
-from proxy.plan.literals import NotUnderstood, line_in
+from proxy.plan.literals import line_in
 from proxy.plan.profile import Profile, extended
 from proxy.plan.spread import viewers_stages
 from proxy.settings.reading import faults_of, keys_of, parse, text_of

@@ -48,6 +48,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.ShuttingDown: 503,
     errors.PlanCancelled: 503,
     errors.ConfigurationError: 500,
+    errors.NotUnderstood: 500,
     errors.CodestreamError: 502,
     errors.WorkerLost: 502,
     errors.NotMade: 404,

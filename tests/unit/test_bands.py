@@ -73,6 +73,7 @@ DOORS = {
     "cachetools": {"cache"},
     "sqlite3": {"cache"},
     "xxhash": {"cache"},
+    "valkey": {"cache"},
     "imagecodecs": {"codecs"},
     "pydicom": {"archive", "demo"},
     "numpy": {"codecs", "archive", "demo", "measure"},

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from proxy.cli import main
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, NotUnderstood
 from proxy.plan.javascript import read_javascript
-from proxy.plan.literals import MAX_VALUES, NotUnderstood
+from proxy.plan.literals import MAX_VALUES
 from proxy.plan.plan import ordered
 from proxy.plan.profile import Profile
 from proxy.plan.spread import SPREADS, viewers_stages

@@ -20,7 +20,12 @@ from proxy.wire.problem import STATUSES, status_of
 
 pytestmark = pytest.mark.anyio
 
-RAISED_BY_ITSELF = {OriginMismatch, errors.OriginTimeout, errors.CodestreamError}
+RAISED_BY_ITSELF = {
+    OriginMismatch,
+    errors.OriginTimeout,
+    errors.CodestreamError,
+    errors.ConfigurationError,
+}
 """Errors that have subclasses and are raised themselves too."""
 
 
@@ -39,6 +44,8 @@ def made(kind: type[ProxyError], words: str = "what is wrong") -> ProxyError:
         return OriginRefused(404)
     if kind is OriginBusy:
         return OriginBusy(503, 1.5)
+    if kind is errors.NotUnderstood:
+        return errors.NotUnderstood(1, words)
     if issubclass(kind, OriginMismatch):
         return kind(words, "length")
     return RangeNotSatisfiable(words, 100) if kind is RangeNotSatisfiable else kind(words)

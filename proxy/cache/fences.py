@@ -1,0 +1,132 @@
+"""Fences and leases in a shared tier: nothing that was purged comes back, and one replica fetches a frame.
+
+A fence is a random token that the server keeps for each origin, each study and each frame. A replica reads
+the fences of a frame before it asks the origin, and the frame's record has them. A purge changes the fence,
+so it needs no scan, and a record with another fence is not used. This also holds for a replica that began to
+fetch before the purge, was held up, and writes after it. A fence that the server lost is made anew. So the
+server may evict it like any key: that costs the frames under it, and brings nothing back.
+
+A lease says that a replica fetches a frame. It ends by itself when the replica dies. It spares requests to
+the origin, and nothing depends on it: a replica whose lease has ended may still write, because all who write
+a version write the same bytes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from secrets import token_bytes, token_hex
+
+from cachetools import LRUCache
+
+from proxy.cache.places import Places
+from proxy.cache.server import Command, Server
+from proxy.frame.key import FrameKey
+
+MOST_KNOWN = 16384
+"""Most frames whose fences are known. One whose fences are forgotten is not written until it is looked up."""
+LEASE = 1.0
+"""Seconds until the lease of a replica that died ends."""
+
+Tokens = tuple[bytes, ...]
+"""The tokens of fences, from wide to narrow; empty if they are not known."""
+
+_RENEW = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
+_RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answer to a replica that would fetch a frame."""
+
+    fences: Tokens
+    """The fences of the frame; empty if the server could not keep them."""
+    is_mine: bool
+    """True if the replica may fetch now; False if another one does."""
+    found: tuple[bytes | None, bytes | None]
+    """The record and the first bytes that are there by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    key: FrameKey
+    until: float
+    """The time until which it may take to begin, such as to ask the origin about the caller."""
+    has_begun: bool = False
+
+
+class Fences:
+    """The fences and leases of one replica."""
+
+    def __init__(self, server: Server, ttl: float, clock: Callable[[], float]) -> None:
+        """The server keeps a fence for `ttl` seconds after the last frame was written behind it."""
+        self._server = server
+        self._ttl = int(ttl) + 1
+        self._clock = clock
+        self._me = token_hex(16).encode()
+        self._known: LRUCache[FrameKey, tuple[Places, Tokens]] = LRUCache(MOST_KNOWN)
+        self._held: dict[bytes, _Held] = {}
+        self.lease = LEASE
+        """Seconds for which a lease is taken, and renewed."""
+
+    def note(self, key: FrameKey, at: Places, fences: Tokens) -> None:
+        """The fences of a frame were these before it was brought or fetched."""
+        self._known[key] = at, fences
+
+    def known(self, key: FrameKey) -> Tokens:
+        """The fences that a frame is written with; empty if they are not known."""
+        found = self._known.get(key)
+        return () if found is None else found[1]
+
+    def is_mine(self, lease: bytes) -> bool:
+        """True if this process holds a lease."""
+        return lease == self._me
+
+    def moved(self, fence: bytes, token: bytes) -> None:
+        """A fence was changed, and all that was to be forgotten has left this process."""
+        for key, (at, fences) in list(self._known.items()):
+            if fence in at.fences:
+                pairs = zip(at.fences, fences, strict=True)
+                self._known[key] = at, tuple(token if place == fence else old for place, old in pairs)
+
+    async def change(self, fence: bytes) -> bytes:
+        """Changes a fence. Returns the new token."""
+        token = token_bytes(8)
+        (answer,) = await self._server.do(("SET", fence, token, "EX", self._ttl))
+        if isinstance(answer, Exception):
+            raise answer
+        return token
+
+    def kept(self, at: Places) -> list[Command]:
+        """The commands that keep the fences of a frame as long as the frame."""
+        return [("EXPIRE", fence, self._ttl) for fence in at.fences]
+
+    async def take(self, key: FrameKey, at: Places) -> Taken:
+        """Takes the lease of a frame, unless another replica has it. Makes fences that are missing."""
+        made: list[Command] = [("SET", fence, token_bytes(8), "NX", "EX", self._ttl) for fence in at.fences]
+        lease: Command = ("SET", at.lease, self._me, "NX", "PX", int(self.lease * 1000))
+        read: list[Command] = [("GET", place) for place in (*at.fences, at.lease, at.record, at.first)]
+        answers = (await self._server.do(*made, lease, *read))[len(made) + 1 :]
+        *fences, holder, record, first = (answer if isinstance(answer, bytes) else None for answer in answers)
+        tokens = tuple(token for token in fences if token is not None)
+        tokens = tokens if len(tokens) == len(at.fences) else ()
+        if tokens:
+            self.note(key, at, tokens)
+        if holder == self._me:
+            self._held.setdefault(at.lease, _Held(key, self._clock() + self.lease))
+        return Taken(tokens, holder in (self._me, None), (record, first))
+
+    async def release(self, at: Places) -> None:
+        """Gives a lease back."""
+        if self._held.pop(at.lease, None) is not None:
+            await self._server.run(_RELEASE, at.lease, self._me)
+
+    async def renew(self, is_coming: Callable[[FrameKey], bool]) -> None:
+        """Renews the leases of frames that are coming, and gives back those of frames that don't come."""
+        for place, held in list(self._held.items()):
+            if is_coming(held.key):
+                self._held[place] = replace(held, has_begun=True)
+                answer = await self._server.run(_RENEW, place, self._me, int(self.lease * 1000))
+                if not answer:
+                    self._held.pop(place, None)
+            elif held.has_begun or self._clock() >= held.until:
+                del self._held[place]
+                await self._server.run(_RELEASE, place, self._me)

@@ -1,0 +1,40 @@
+"""How a frame lies in a tier. Pure."""
+
+from dataclasses import dataclass
+
+from proxy.cache.record import Record
+from proxy.cache.sealed import Name
+from proxy.frame.frame import PIECE
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """How a frame lies in a tier: its first piece, and pieces of one size."""
+
+    name: Name
+    """Its names."""
+    version: str
+    """Digest of its version."""
+    begin: int
+    """Bytes of the first piece."""
+    total: int
+    """Bytes of the whole frame."""
+
+    @classmethod
+    def of(cls, name: Name, record: Record) -> "Lie":
+        """How the frame of a record lies."""
+        return cls(name, record.identity.digest, record.first, record.identity.claim.total)
+
+    @property
+    def pieces(self) -> int:
+        """Number of pieces of the rest."""
+        return -(-(self.total - self.begin) // PIECE)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """The bytes of the frame that a piece has."""
+        start = self.begin + number * PIECE
+        return start, min(start + PIECE, self.total)
+
+    def about(self, what: str) -> bytes:
+        """The facts that a seal is bound to."""
+        return b"\n".join((self.name.exact, self.version.encode(), what.encode()))

@@ -1,0 +1,269 @@
+"""A tier that replicas share: Valkey, or Redis.
+
+    first     the first bytes of a frame, or all bytes of a small one
+    piece     a piece of the rest, at most 1 MiB
+    record    identity, lease and fences; written last
+
+A value is missing at any time, as the server may evict it: then it is a miss, or the rest ends there and the
+fill goes on at the origin. Each value is encrypted under the key of `proxy.cache.sealed`, and bound to its
+frame, its version and its place. So neither the network nor the server sees pixels, and none can forge them.
+
+If nothing is there, one replica fetches and the others wait for a moment (`proxy.cache.fences`).
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from proxy.cache.fences import Fences, Tokens
+from proxy.cache.lie import Lie
+from proxy.cache.patience import Patience, looks
+from proxy.cache.places import Keys, Places, Value, values_of
+from proxy.cache.record import VERSION, Clocks, Record
+from proxy.cache.sealed import Encrypted, Names, derived
+from proxy.cache.server import Command, Server
+from proxy.cache.tier import SMALL, Listener, Wrong, is_same
+from proxy.cache.told import Channel, Forget, Refused
+from proxy.frame.frame import Frame, cut, pieces_of
+from proxy.frame.identity import Identity
+from proxy.frame.key import FrameKey
+from proxy.frame.scope import FrameScope
+
+RENEWED_EVERY = 0.25
+"""Seconds between two renewals of a lease."""
+_log = logging.getLogger(__name__)
+
+
+class Shared:
+    """A tier at a server that replicas share."""
+
+    name = "shared"
+
+    def __init__(
+        self,
+        server: Server,
+        names: Names,
+        key: bytes,
+        ttl: float,
+        patience: Patience,
+        clocks: Clocks | None = None,
+    ) -> None:
+        """The server keeps a frame for `ttl` seconds. Replicas with the same `key` share what they have."""
+        self.budget = patience.budget
+        self.patience = patience
+        """How long calls may take."""
+        self._server = server
+        self._ttl = ttl
+        self._clocks = clocks or Clocks()
+        self._seal = Encrypted(derived(key, b"shared"))
+        prefix = b"pp%d:%s" % (VERSION, derived(key, b"deployment")[:6].hex().encode())
+        self._keys = Keys(names, prefix)
+        self.fences = Fences(server, ttl, monotonic)
+        """Its fences and leases."""
+        self.channel = Channel(server, self._seal, prefix)
+        """The channel to other replicas."""
+
+    async def first(self, key: FrameKey) -> Frame | None:
+        """The first bytes of a frame, or the whole frame if it is small."""
+        at = self._keys.of(key)
+        read = self._server.read(*at.fences, at.record, at.first)
+        *fences, record, first = await self._server.within(self.patience.first, read)
+        known = _all_of(fences)
+        frame = await self._first(at, known, record, first)
+        if frame is None:
+            return await self._brought(key, at)
+        self.fences.note(key, at, known)
+        return frame
+
+    async def _brought(self, key: FrameKey, at: Places) -> Frame | None:
+        """The first bytes that another replica fetches. None if this one should, or if they take too long."""
+        until, pauses = monotonic() + self.patience.wait, looks()
+        while True:
+            taken = await self._server.within(self.patience.first, self.fences.take(key, at))
+            frame = await self._first(at, taken.fences, *taken.found)
+            if frame is not None and taken.is_mine:
+                await self.fences.release(at)
+            now = monotonic()
+            if frame is not None or taken.is_mine or not taken.fences or now >= until:
+                return frame
+            await asyncio.sleep(min(next(pauses), until - now))
+
+    async def _first(
+        self, at: Places, fences: Tokens, sealed: bytes | None, first: bytes | None
+    ) -> Frame | None:
+        record = await self._record(at, fences, sealed)
+        if record is None or first is None:
+            return None
+        content = await self._opened(at, Lie.of(at.name, record).about("first"), first)
+        return Frame(record.identity, pieces_of([content], record.first), len(content))
+
+    async def _record(self, at: Places, fences: Tokens, sealed: bytes | None) -> Record | None:
+        """A record; None if it is missing, behind another fence, or if its time is over. Raises `Wrong`."""
+        if sealed is None or not fences:
+            return None
+        content = await self._opened(at, _about(at), sealed)
+        size = sum(map(len, fences))
+        if content[:size] != b"".join(fences):
+            return None
+        record = Record.from_bytes(content[size:], self._clocks)
+        return record if self._left(record) > 0 else None
+
+    async def _opened(self, at: Places, about: bytes, sealed: bytes) -> bytes:
+        try:
+            if len(sealed) <= SMALL:
+                return self._seal.open(about, sealed)
+            return await asyncio.to_thread(self._seal.open, about, sealed)
+        except Wrong:
+            await self._server.within(self.patience.piece, self._server.do(("DEL", at.record)))
+            raise
+
+    def _left(self, record: Record) -> int:
+        """Seconds for which a frame is kept yet."""
+        return int(record.since(self._clocks) + self._ttl - self._clocks.wall())
+
+    async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[bytes]:
+        """The bytes of a frame from `start` on, also those that another replica is fetching."""
+        at = self._keys.of(key)
+        *fences, sealed = await self._looked_up(*at.fences, at.record)
+        record = await self._record(at, _all_of(fences), sealed)
+        if record is None or not is_same(record.identity, version):
+            return
+        for value in values_of(at, Lie.of(at.name, record), is_whole=True):
+            if value.stop <= start:
+                continue
+            content = await self._awaited(key, at, value)
+            if not content:
+                return
+            yield content[start - value.start :]
+            start = value.stop
+
+    async def _looked_up(self, *keys: bytes) -> list[bytes | None]:
+        return await self._server.within(self.patience.piece, self._server.read(*keys))
+
+    async def _awaited(self, key: FrameKey, at: Places, value: Value) -> bytes:
+        """A value, also if another replica is fetching it. Empty if nobody does, or if it takes too long."""
+        until, pauses = monotonic() + self.patience.rest, looks()
+        while True:
+            lease, sealed = await self._looked_up(at.lease, value.place)  # who gives a lease back has written
+            if sealed is not None and len(sealed) >= value.size + self._seal.size:
+                return await self._opened(at, value.about, sealed)
+            if lease is None:
+                taken = await self._server.within(self.patience.piece, self.fences.take(key, at))
+                if taken.is_mine:
+                    return b""
+            elif self.fences.is_mine(lease):
+                return b""
+            now = monotonic()
+            if now >= until:
+                return b""
+            await asyncio.sleep(min(next(pauses), until - now))
+
+    async def put(self, key: FrameKey, frame: Frame) -> None:
+        """Keeps a frame; only its first piece, if it is not whole."""
+        at = self._keys.of(key)
+        await self._put(at, self.fences.known(key), frame)
+        if frame.is_whole:
+            await self.fences.release(at)
+
+    async def _put(self, at: Places, fences: Tokens, frame: Frame) -> None:
+        record = Record.of(frame)
+        if not fences or self._left(record) <= 0:
+            return
+        *now, sealed = await self._server.read(*at.fences, at.record)
+        if _all_of(now) != fences:
+            return  # purged since it was fetched
+        known = await self._known(at, fences, sealed)
+        if known is not None and known.identity.digest == record.identity.digest:
+            record = replace(record, first=known.first)
+        else:
+            known = None
+        await self._write(at, record, known, fences, frame)
+
+    async def _known(self, at: Places, fences: Tokens, sealed: bytes | None) -> Record | None:
+        try:
+            return await self._record(at, fences, sealed)
+        except Wrong:
+            return None
+
+    async def _write(
+        self, at: Places, record: Record, known: Record | None, fences: Tokens, frame: Frame
+    ) -> None:
+        """Writes values that the server lacks, and then the record."""
+        lie, left = Lie.of(at.name, record), self._left(record)
+        values = [each for each in values_of(at, lie, is_whole=frame.is_whole) if each.stop <= frame.size]
+        sizes = [0] * len(values)
+        if known is not None:
+            sizes = await self._done(*(("STRLEN", value.place) for value in values))
+        is_new = known is None or not known.is_like(record)
+        for value, size in zip(values, sizes, strict=True):
+            if size < value.size + self._seal.size:
+                content = b"".join(cut(frame.pieces, value.start, value.stop))
+                sealed = await asyncio.to_thread(self._seal.close, value.about, content)
+                await self._done(("SET", value.place, sealed, "EX", left))
+            elif is_new:
+                await self._done(("EXPIRE", value.place, left))
+        if is_new:
+            sealed = self._seal.close(_about(at), b"".join(fences) + record.to_bytes(self._clocks))
+            await self._done(("SET", at.record, sealed, "EX", left))
+            await self._done(*self.fences.kept(at))
+
+    async def _done(self, *commands: Command) -> list[Any]:
+        answers = await self._server.do(*commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    async def forget(self, named: FrameScope) -> None:
+        """Puts all frames of a scope behind a new fence, and tells other replicas."""
+        fence = self._keys.fence(named)
+        token = await self.fences.change(fence)
+        self.fences.moved(fence, token)
+        await self.channel.tell(Forget(named, fence, token))
+
+    async def hear(self, listener: Listener) -> None:
+        """Hears what other replicas tell."""
+
+        def on_told(told: Forget | Refused) -> None:
+            if isinstance(told, Forget):
+                listener.forget(told.named)
+                self.fences.moved(told.fence, told.token)
+            else:
+                listener.revoke(told.caller, told.origin, told.study)
+
+        await self.channel.hear(on_told, listener.doubt)
+
+    async def revoke(self, caller: bytes, origin: str, study: str) -> None:
+        """Tells other replicas that the origin has refused a caller."""
+        await self.channel.tell(Refused(caller, origin, study))
+
+    async def renew(self, is_coming: Callable[[FrameKey], bool]) -> None:
+        """Renews the leases of frames that are coming."""
+        while True:
+            await asyncio.sleep(RENEWED_EVERY)
+            try:
+                await self.fences.renew(is_coming)
+            except Exception as error:
+                _log.debug("leases could not be renewed", extra={"error": repr(error)})
+
+    async def tend(self) -> None:
+        """Opens a connection. The server drops frames whose time is over by itself."""
+        await self._server.do(("PING",))
+
+    async def aclose(self) -> None:
+        """Ends."""
+        await self._server.aclose()
+
+
+def _about(at: Places) -> bytes:
+    """The facts that the seal of a record is bound to."""
+    return at.name.exact + b"\nrecord"
+
+
+def _all_of(fences: Sequence[bytes | None]) -> Tokens:
+    """The tokens of fences; none if one is missing."""
+    tokens = tuple(fence for fence in fences if fence is not None)
+    return tokens if len(tokens) == len(fences) else ()
