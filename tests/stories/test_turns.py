@@ -111,8 +111,9 @@ SHORT, LARGE = 100_000, 400_000
     ],
 )
 async def test_whole_frames_come_one_after_the_other_if_they_are_short(
-    size: int, order: list[tuple[int, str]]
+    size: int, order: list[tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("proxy.fetch.gate.HELD_AT_MOST", STORY)  # a slow machine lets nobody go out of turn
     barrier = asyncio.Event()
     origin = ScriptedOrigin().with_series([codestream(size, seed) for seed in range(4)])
     origin.script = lambda asked: honest(origin.frames[asked.path], asked, before=(barrier,))
