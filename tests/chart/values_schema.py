@@ -208,7 +208,10 @@ class Draft7(GenerateJsonSchema):
 def text() -> str:
     """The contents of the schema's file."""
     schema = Values.model_json_schema(schema_generator=Draft7)
-    # If origins are missing, the chart says so in words of its own.
+    # The chart has words of its own for missing origins, and for bytes of the cache that it can't read.
+    size = schema["$defs"]["CacheSettings"]["properties"]["bytes"]
+    del size["anyOf"]
+    size["type"] = ["integer", "string"]
     del schema["$defs"]["Settings"]["required"]
     return json.dumps(_without_titles(schema), indent=1, ensure_ascii=False) + "\n"
 

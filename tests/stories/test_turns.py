@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from tests.house import House, house
+from tests.house import STORY, House, house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 
 pytestmark = pytest.mark.anyio
