@@ -167,6 +167,8 @@ class Gate:
         self._kept_for_first = max(1, seats // 4)
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
         self._quota = Quota(per_second)
+        self.patience = HELD_AT_MOST
+        """Seconds after which the longest waiting fetch goes out."""
         self.waiting: Waiting[Seat] = Waiting(seats - self._kept_for_first)
         self._running: set[Seat] = set()
         self.account: Account = Account()
@@ -285,7 +287,7 @@ class Gate:
 
     def _set_alarm(self) -> None:
         if self._alarm is None and len(self.waiting):
-            self._alarm = asyncio.get_running_loop().call_later(HELD_AT_MOST, self._let_one_go)
+            self._alarm = asyncio.get_running_loop().call_later(self.patience, self._let_one_go)
 
     def _let_one_go(self) -> None:
         self._alarm = None

@@ -1,4 +1,4 @@
-"""What exists for keeping bytes on disk, seen from an event loop: `python -m tests.bench engines`.
+"""Compares libraries that keep bytes on disk, as an event loop sees them: `python -m tests.bench engines`.
 
 Each engine keeps frames of 64 KiB and of 10 MB, and then gives them back in random order from four threads,
 while a clock in the loop notes how late it is. An engine whose library is not installed is left out.

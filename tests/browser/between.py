@@ -48,7 +48,7 @@ class Between:
 
 
 def between(home: House, *, keeps_etag: bool = True) -> Between:
-    """Puts the middleware in front of a house's proxy, where it has to see each request."""
+    """Puts the middleware in front of a house's proxy. From then on each request goes through it."""
     home.app.repeats.are_kept = False
     home.door._app = made = Between(home.app.viewers, keeps_etag)
     return made

@@ -111,19 +111,20 @@ SHORT, LARGE = 100_000, 400_000
     ],
 )
 async def test_whole_frames_come_one_after_the_other_if_they_are_short(
-    size: int, order: list[tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+    size: int, order: list[tuple[int, str]]
 ) -> None:
-    monkeypatch.setattr("proxy.fetch.gate.HELD_AT_MOST", STORY)  # a slow machine lets nobody go out of turn
     barrier = asyncio.Event()
     origin = ScriptedOrigin().with_series([codestream(size, seed) for seed in range(4)])
     origin.script = lambda asked: honest(origin.frames[asked.path], asked, before=(barrier,))
     async with house(origin, wait=False) as home:
+        gate = home.app.suppliers["pacs"].gate
+        gate.patience = STORY  # on a slow machine nobody goes out of turn
         viewers = []
         for image in range(4):
             viewers.append(asyncio.ensure_future(home.viewer.get(frame_of(image))))
             await home.until_inside(image + 1)
         # Two first fetches exceed the window. Their responses have begun, so both completions may start.
-        await home.until(lambda: len(home.app.suppliers["pacs"].gate.waiting) == 4)
+        await home.until(lambda: len(gate.waiting) == 4)
         assert origin.ranges == [FIRST, FIRST]
         barrier.set()
         assert [(await viewer).status_code for viewer in viewers] == [200] * 4
