@@ -49,7 +49,7 @@ _PIXEL_DATA, _LOSSY_COMPRESSION = "7FE00010", "00282110"
 _LOSSY = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in ("50", "51", "81"))
 """JPEG baseline and extended, JPEG-LS near-lossless."""
 _LOSSY_OR_NOT = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in ("91", "203"))
-"""JPEG 2000 and HTJ2K, where LossyImageCompression decides (PS3.3 C.7.6.1.1.5)."""
+"""JPEG 2000 and HTJ2K, for which LossyImageCompression decides (PS3.3 C.7.6.1.1.5)."""
 
 
 @dataclass(frozen=True, slots=True)
