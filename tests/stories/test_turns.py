@@ -115,15 +115,23 @@ async def test_whole_frames_come_one_after_the_other_if_they_are_short(
 ) -> None:
     barrier = asyncio.Event()
     origin = ScriptedOrigin().with_series([codestream(size, seed) for seed in range(4)])
-    origin.script = lambda asked: honest(origin.frames[asked.path], asked, before=(barrier,))
-    async with house(origin, wait=False) as home:
+
+    def script(asked: Asked) -> Reply | None:
+        body = origin.frames.get(asked.path)
+        return None if body is None else honest(body, asked, before=(barrier,))
+
+    origin.script = script
+    async with house(origin) as home:
         gate = home.app.suppliers["pacs"].gate
         gate.patience = STORY  # on a slow machine nobody goes out of turn
+        origin.door = asyncio.Event()  # else a completion may be ready before the last viewer comes
         viewers = []
         for image in range(4):
             viewers.append(asyncio.ensure_future(home.viewer.get(frame_of(image))))
             await home.until_inside(image + 1)
-        # Two first fetches exceed the window. Their responses have begun, so both completions may start.
+        # Two first fetches exceed the window. Once their responses have begun, both completions wait too.
+        await home.until(lambda: len(gate.waiting) == 2)
+        origin.door.set()
         await home.until(lambda: len(gate.waiting) == 4)
         assert origin.ranges == [FIRST, FIRST]
         barrier.set()
