@@ -16,6 +16,7 @@ a stretch at a time and lets go of bytes that all readers have passed. Without r
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 
 from proxy.cache.room import STRETCH, Room
@@ -46,7 +47,7 @@ class Fill:
         room: Room,
         held: Frame | None,
         first: int | None,
-        on_told: Callable[[ResolutionTarget, TargetEnd], None],
+        on_told: Callable[["Fill", ResolutionTarget, TargetEnd], None],
         planned: Rank | None = None,
     ) -> None:
         """`first` is the size of the first fetch in bytes; `on_told` is called with each target's end."""
@@ -67,16 +68,16 @@ class Fill:
         self.has_resumed = False
         self.demand = Demand(order.asked.person, planned)
         """The viewers and plans that want the frame."""
-        self._counted = 0
+        self._counted = self._planned = 0
         self._first_piece = min(first or order.named_first, order.named_first)
         self._first_reach = order.first if isinstance(order.first, ResolutionTarget) else None
         self.answered = 0
         """End of the response to the first fetch, once its headers are in; exclusive, in bytes."""
-        self._planned = 0
         if held:
             self.arrived.share(held)
             self._begin_with(held, held.identity.begun_anew(self.seam.copy))
-        self.reaches = Reaches(on_told)
+        self._on_told = on_told
+        self.reaches = Reaches()
         """The targets whose ends are wanted."""
         if self._first_reach is not None:
             self.reaches.want(self._first_reach)
@@ -237,8 +238,7 @@ class Fill:
         if self.arrived.stale is not None:
             return NOTHING
         total = self.claim.total if self.claim else expected
-        end = span.stop or total or DEFAULT_FIRST
-        end = min(end, total or end)
+        end = min(filter(None, (span.stop, total)), default=DEFAULT_FIRST)
         first = max(0, min(end, self._first_piece) - span.start)
         return FetchSize(first, max(0, end - span.start - first))
 
@@ -277,7 +277,8 @@ class Fill:
         """Looks in the bytes for the ends of targets that are not known yet."""
         if not self.reaches or self.identity is None:
             return
-        found = self.reaches.look(self.arrived.pieces, self.size, self.identity.claim.total)
+        pieces, size, total = self.arrived.pieces, self.size, self.identity.claim.total
+        found = self.reaches.look(pieces, size, total, partial(self._on_told, self))
         for reach, stop in found.items():
             self.demand.want(stop)
             if reach == self._first_reach:

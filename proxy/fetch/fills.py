@@ -109,7 +109,7 @@ class Fills:
     ) -> Fill:
         first, is_learned = first_fetch(order, stop, self._learned)
 
-        def note(reach: ResolutionTarget, told: TargetEnd) -> None:
+        def note(fill: Fill, reach: ResolutionTarget, told: TargetEnd) -> None:
             if told.resolution is not None:
                 self._learned.note(order.key, reach, told.stop)
             if fill.first is not None and reach == order.first:

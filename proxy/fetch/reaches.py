@@ -10,9 +10,7 @@ from proxy.frame.identity import IDENTIFYING
 class Reaches:
     """Targets whose ends are looked for again whenever enough new bytes are in."""
 
-    def __init__(self, on_told: Callable[[ResolutionTarget, TargetEnd], None]) -> None:
-        """`on_told` is called once for each target, when its end is known."""
-        self._on_told = on_told
+    def __init__(self) -> None:
         self._look_at: dict[ResolutionTarget, int] = {}
         self._told: dict[ResolutionTarget, TargetEnd] = {}
 
@@ -29,8 +27,17 @@ class Reaches:
         """The end of a target; None if it is not known yet."""
         return self._told.get(reach)
 
-    def look(self, chunks: Sequence[bytes], size: int, total: int) -> dict[ResolutionTarget, int]:
-        """How far to fetch for each target whose end was not known, now that these `size` bytes are in."""
+    def look(
+        self,
+        chunks: Sequence[bytes],
+        size: int,
+        total: int,
+        on_told: Callable[[ResolutionTarget, TargetEnd], None],
+    ) -> dict[ResolutionTarget, int]:
+        """How far to fetch for each target whose end was not known, now that these `size` bytes are in.
+
+        `on_told` is called once for each target, when its end is known.
+        """
         due = [reach for reach, at in self._look_at.items() if size >= min(at, total)]
         layout = read_layout_leniently(b"".join(cut(chunks, 0, MOST_READ)), total) if due else None
         stops = dict(self._look_at)  # the bytes that are in may show no end
@@ -40,5 +47,5 @@ class Reaches:
             if told.is_final:
                 del self._look_at[reach]
                 self._told[reach] = told
-                self._on_told(reach, told)
+                on_told(reach, told)
         return stops

@@ -1,6 +1,8 @@
 """Frames that together are larger than the cache, read by slow viewers: memory stays within the budget."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -188,3 +190,20 @@ async def test_another_version_while_a_fill_is_stopped_cuts_the_answer_and_mixes
         await asyncio.wait({second.answering})  # `take` compares all that comes
         reading.cancel()
         assert FIRST < len(second.body) < len(BODIES[PATHS[1]])
+
+
+@pytest.mark.parametrize("headers", [SINGLE, SINGLE | {"range": f"bytes=0-{FIRST - 1}"}])
+async def test_a_fill_that_has_ended_is_freed_without_the_collector(headers: dict[str, str]) -> None:
+    origin = ScriptedOrigin(frames={path: BODIES[path] for path in PATHS})
+    async with house(origin) as home:
+        gc.collect()
+        gc.disable()
+        try:
+            answering = asyncio.create_task(home.viewer.get(PATHS[0], headers=headers))
+            await home.until(lambda: len(home.app.fills) == 1)
+            (fill,) = (weakref.ref(each) for each in home.app.fills._table.values())
+            await answering
+            await home.until_idle()
+            await home.until(lambda: fill() is None)
+        finally:
+            gc.enable()
