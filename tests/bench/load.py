@@ -36,6 +36,10 @@ from tests.simulation.load import Load, through
 
 WAITING = (10, 100, 1_000, 10_000)
 """Frames that are asked for at once."""
+ENOUGH, ROUNDS = 2_000, 3
+"""Least number of frames in a measurement, and measurements of each number."""
+LEAVES = FIRST + 16_384
+"""Bytes of a frame, so its first fetch leaves a completion."""
 EACH, TRIP = 2e6, 0.020
 """Bytes a second of each connection, and seconds of a round trip."""
 SLICES, SLICE = 174, 131_072
@@ -54,16 +58,20 @@ def run() -> None:
 
 def _gate() -> None:
     print("First fetches of 64 KiB of so many frames at once, each of which leaves a completion that waits.")
-    print("Processor time for each frame, in microseconds, with the store, the fills and a simulated line.\n")
+    print("Processor time for each frame, in microseconds, with the store, the fills and a simulated line.")
+    print(f"The median of {ROUNDS} rounds.\n")
     line = Network("fast", 1.25e9, 0.001)
-    for count in WAITING:
-        load = Load(2 * FIRST, count, count, "ranged")
-        rounds = []
-        for _ in range(3 if count < 10_000 else 1):
-            began = time.process_time()
-            in_virtual_time(through(load, line, Telemetry()))
-            rounds.append((time.process_time() - began) / count)
-        print_row((f"{count:,} at once", f"{median(rounds) * 1e6:.0f}"), WIDTHS)
+    rounds = [[_cost(count, line) for count in WAITING] for _ in range(ROUNDS)]
+    for count, costs in zip(WAITING, zip(*rounds, strict=True), strict=True):
+        print_row((f"{count:,} at once", f"{median(costs) * 1e6:.0f}"), WIDTHS)
+
+
+def _cost(count: int, line: Network) -> float:
+    """Seconds of the processor for each frame, with so many at once."""
+    times = max(1, ENOUGH // count)
+    began = time.process_time()
+    in_virtual_time(through(Load(LEAVES, count, count, "ranged"), line, Telemetry(), times))
+    return (time.process_time() - began) / (times * count)
 
 
 def _limited() -> None:

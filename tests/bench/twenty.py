@@ -34,7 +34,9 @@ MANY = 8
 """Viewers at once, each with its own connections."""
 AIM_FIRST, AIM_COMPLETE = 0.40, 5.5
 """Target times in seconds, from issue 3."""
-WIDTHS = (29, 8, 6, 10, 6, 9, 6, 6)
+RUNS = 10
+"""Runs of the proxy with one viewer. The slowest is shown."""
+WIDTHS = (32, 8, 6, 10, 6, 9, 6, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +71,27 @@ def run() -> None:
         host, _, port = origin.removeprefix("http://").rpartition(":")
         link = start(children, "link", run_link, host, int(port), NETWORK)
         _row("directly over the link", 1, origin, link, nullcontext)
-        for (name, front), viewers in product({"progressive-proxy": proxy, **RIVALS}.items(), (1, MANY)):
+        _row(f"progressive-proxy, worst of {RUNS}", 1, origin, link, proxy, runs=RUNS)
+        _row("progressive-proxy", MANY, origin, link, proxy)
+        for (name, front), viewers in product(RIVALS.items(), (1, MANY)):
             _row(name, viewers, origin, link, front)
 
 
-def _row(name: str, viewers: int, origin: str, link: str, front: Front) -> None:
-    study = f"1.{time.time_ns()}"
+def _row(name: str, viewers: int, origin: str, link: str, front: Front, runs: int = 1) -> None:
+    """Prints the run in which the last first bytes came latest."""
     name += f", {viewers} viewers" * (viewers > 1)
     try:
-        with front(link) as url:
-            times = uvloop.run(_load(url, study, viewers))
+        seen = [_seen(viewers, origin, link, front) for _ in range(runs)]
     except NotInstalled as missing:
         print(f"{name:{WIDTHS[0]}}{missing}")
     else:
-        _print(name, times, uvloop.run(_asked(origin, study)))
+        _print(name, *max(seen, key=lambda run: run[0].last_first))
+
+
+def _seen(viewers: int, origin: str, link: str, front: Front) -> tuple[Times, dict[str, int]]:
+    study = f"1.{time.time_ns()}"
+    with front(link) as url:
+        return uvloop.run(_load(url, study, viewers)), uvloop.run(_asked(origin, study))
 
 
 def _print(name: str, times: Times, asked: dict[str, int]) -> None:
