@@ -1,8 +1,10 @@
 """A viewer that jumps to a random slice while a plan loads the volume; in virtual time."""
 
 import asyncio
+import os
 import random
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 
 from proxy.fetch.retrieve import Retrieval
 from proxy.fetch.turns import Rank, Turn
@@ -11,7 +13,7 @@ from tests.simulation.clock import run
 from tests.simulation.line import Network
 from tests.simulation.load import METADATA, Load, Proxy, serving
 
-JUMPS = 40
+JUMPS = 100
 PLANNED_AT_ONCE = 64
 """Frames of the plan that are asked for at once."""
 
@@ -38,19 +40,23 @@ def jumps(network: Network, load: Load, first: int) -> list[Jump]:
 
     The plan fetches `first` bytes of each frame, then the rest of each.
     """
-    chance, telemetry = random.Random(1), Telemetry()
+    chance = random.Random(1)
     lasts = load.size * load.frames / network.rate
-    played = [
-        run(_jump(network, load, first, chance.uniform(0.02, 0.95) * lasts, frame, telemetry))
+    asked = [
+        (network, load, first, chance.uniform(0.02, 0.95) * lasts, frame)
         for frame in chance.choices(range(load.frames), k=JUMPS)
     ]
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        played = pool.starmap(_played, asked, chunksize=4)
     return sorted((jump for jump in played if jump is not None), key=lambda jump: jump.ratio)
 
 
-async def _jump(
-    network: Network, load: Load, first: int, at: float, frame: int, telemetry: Telemetry
-) -> Jump | None:
-    proxy, loop = Proxy(network, load, telemetry), asyncio.get_running_loop()
+def _played(network: Network, load: Load, first: int, at: float, frame: int) -> Jump | None:
+    return run(_jump(network, load, first, at, frame))
+
+
+async def _jump(network: Network, load: Load, first: int, at: float, frame: int) -> Jump | None:
+    proxy, loop = Proxy(network, load, Telemetry()), asyncio.get_running_loop()
     with serving(proxy.line):
         async with proxy.fills.tasks:
             await proxy.read_metadata(METADATA)

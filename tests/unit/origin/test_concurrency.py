@@ -87,6 +87,14 @@ def test_plans_alone_try_gently() -> None:
     assert max(numbers) == GENTLE
 
 
+def test_plans_alone_try_more_seldom() -> None:
+    trials = []
+    for step in (STEP, GENTLE):
+        _, numbers = played(shared(3.75e6), 60.0, step=step)
+        trials.append(sum(before == 1 < after for before, after in pairwise(numbers)))
+    assert trials[1] <= trials[0] - 2
+
+
 def test_a_line_that_is_not_full_is_no_reason_to_try() -> None:
     concurrency = Concurrency()
     for step in range(1000):
