@@ -9,6 +9,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from proxy.archive.encapsulated import ITEM, frames_of
+from proxy.archive.inflating import check_inflated
 from proxy.errors import CodestreamError
 from proxy.wire.dicomjson import FRAMES, text_of
 
@@ -22,6 +23,7 @@ MOST_FRAMES = 1 << 24
 
 def read_dataset(content: bytes) -> Dataset:
     """Reads a file's data set. Raises `CodestreamError` for any error of pydicom too."""
+    check_inflated(content)
     try:
         dataset = dcmread(BytesIO(content))
     except InvalidDicomError as error:

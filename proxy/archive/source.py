@@ -21,6 +21,7 @@ from proxy.archive.dataset import (
 )
 from proxy.archive.describing import metadata_of
 from proxy.archive.encapsulated import stream_of
+from proxy.archive.inflating import META, check_inflated, is_deflated
 from proxy.archive.manifest import digest
 from proxy.archive.tree import Json
 from proxy.codecs.decode import JPEG, JPEG_2000, JPEG_LS, RLE
@@ -88,6 +89,9 @@ def uids_of(path: Path) -> tuple[str, str, str] | None:
     Raises `InvalidDicomError` if the file is not DICOM, `BadResource` if a UID is missing or malformed, and
     more.
     """
+    with path.open("rb") as file:
+        if is_deflated(file.read(META)):
+            check_inflated(path.read_bytes())
     dataset = dcmread(path, stop_before_pixels=True, specific_tags=["DirectoryRecordSequence", *UIDS])
     if "DirectoryRecordSequence" in dataset:
         return None
