@@ -2,6 +2,7 @@
 # make test       lint, types and the fast tests, in three minutes
 # make test-all   every test, with real servers, encoders, a browser and the tools of the charts; coverage
 # make docs       the pages as a site in site/; a dead link or anchor fails
+# make bench-quick  prints ratios beside nginx and Varnish, in two minutes; writes nothing
 # make soak       ten minutes of random viewers before an origin that fails; nothing may be wrong or left
 # make bench      measures; writes docs/results and the pages that show them
 # make sbom       what the image and the wheel carry: dist/*.cdx.json (CycloneDX) and dist/NOTICE
@@ -18,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --us
 PARALLEL = --dist worksteal --numprocesses $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())') \
 	--maxprocesses 12
 
-.PHONY: demo test test-all test-chart lint docs bench soak sbom bundle clean
+.PHONY: demo test test-all test-chart lint docs bench bench-quick soak sbom bundle clean
 
 demo: $(VENV)/.demo
 	@echo "Starting the demo …"
@@ -42,8 +43,11 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 
 bench: $(VENV)/.ready
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench demo twenty fast
 	$(BIN)/python -m tests.pages
+
+bench-quick: $(VENV)/.ready
+	$(BIN)/python -m tests.bench quick
 
 soak: $(VENV)/.ready
 	$(BIN)/python -m tests.bench soak

@@ -13,6 +13,7 @@ from tests.bench import (
     disk,
     encode,
     engines,
+    fast,
     grid,
     hits,
     hostile,
@@ -31,6 +32,8 @@ from tests.bench import (
 )
 
 BENCHMARKS = {
+    "fast": fast.run,
+    "quick": fast.quick,
     "demo": demo.run,
     "twenty": twenty.run,
     "grid": grid.run,

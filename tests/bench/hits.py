@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 import httptools
 import uvloop
 
 from proxy.commands.processes import Children
+from tests.bench.asking import ask, head_of
 from tests.bench.shared import (
     FIRST,
     PIECE,
@@ -73,9 +74,9 @@ Client = Callable[[str, Case], float]
 
 
 def run() -> None:
-    client: Client = _wrk if shutil.which("wrk") else _own
+    client = "wrk" if shutil.which("wrk") else "An asyncio client"
     print(
-        f"Each server has one worker and one warm frame. {'wrk' if client is _wrk else 'An asyncio client'}"
+        f"Each server has one worker and one warm frame. {client}"
         f" has {CONNECTIONS} connections.\n"
         f"Medians of {ROUNDS} rounds of {SECONDS} s. In each the servers take turns, on the same cores.\n"
         "Bare server: the same uvicorn with the same bytes, without a cache or logic.\n"
@@ -85,7 +86,7 @@ def run() -> None:
     )
     with Children() as children, ExitStack() as stack:
         origin = start(children, "origin", run_origin)
-        bare = start(children, "bare protocol", _serve_bare)
+        bare = start(children, "bare protocol", serve_bare)
         urls: dict[str, str] = {}
         fronts: dict[str, Front] = {
             SERVER: nullcontext,
@@ -99,32 +100,43 @@ def run() -> None:
             except NotInstalled as missing:
                 print(f"{name:{WIDTHS[0]}}{missing}")
         for case in CASES:
-            _measure(case, urls, client)
+            _show(case, measured(case, urls))
 
 
-def _measure(case: Case, urls: dict[str, str], client: Client) -> None:
+class Hits(NamedTuple):
+    """Hits of one server; medians."""
+
+    rate: float
+    """A second."""
+    spent: float
+    """Seconds of the server's processor for each."""
+
+
+def measured(case: Case, urls: dict[str, str], rounds: int = ROUNDS) -> dict[str, Hits]:
+    """Measures the servers in turn, and names each as `urls` does."""
+    client: Client = _wrk if shutil.which("wrk") else _own
     for url in urls.values():
         asyncio.run(_warmed(url, case))
-    rates: dict[str, list[float]] = {name: [] for name in urls}
-    spent: dict[str, list[float]] = {name: [] for name in urls}
-    servers = {name: _processes(url) for name, url in urls.items()}
-    for _ in range(ROUNDS):
+    seen: dict[str, list[Hits]] = {name: [] for name in urls}
+    servers = {name: processes(url) for name, url in urls.items()}
+    for _ in range(rounds):
         for name, url in urls.items():
-            before = _processor_time(servers[name])
+            before = processor_time(servers[name])
             rate = client(f"{url}/{frame_path('1.1', 0, case.size)}", case)
-            rates[name].append(rate)
-            spent[name].append((_processor_time(servers[name]) - before) / (rate * SECONDS))
+            seen[name].append(Hits(rate, (processor_time(servers[name]) - before) / (rate * SECONDS)))
+    return {name: Hits(*map(median, zip(*each, strict=True))) for name, each in seen.items()}
+
+
+def _show(case: Case, found: dict[str, Hits]) -> None:
     print(f"\n{case.title}")
     print_row(("", "hits/s", "µs", "× server", "× protocol", "× nginx", "× Varnish"), WIDTHS)
-    for name, measured in rates.items():
-        rate = median(measured)
-        against = (rates.get(other) for other in (SERVER, PROTOCOL, NGINX, VARNISH))
-        ratios = [f"{rate / median(others):.2f}" if others else "–" for others in against]
-        own = f"{median(spent[name]) * 1e6:.0f}"
-        print_row((name, f"{rate:,.0f}", own, *ratios), WIDTHS)
+    for name, (rate, spent) in found.items():
+        against = (found.get(other) for other in (SERVER, PROTOCOL, NGINX, VARNISH))
+        ratios = [f"{rate / others.rate:.2f}" if others else "–" for others in against]
+        print_row((name, f"{rate:,.0f}", f"{spent * 1e6:.0f}", *ratios), WIDTHS)
 
 
-def _processes(url: str) -> list[Path]:
+def processes(url: str) -> list[Path]:
     """All processes that have the socket at which a server listens."""
     port = f":{urlsplit(url).port:04X}"
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
@@ -137,7 +149,7 @@ def _processes(url: str) -> list[Path]:
     return sorted(found)
 
 
-def _processor_time(processes: list[Path]) -> float:
+def processor_time(processes: list[Path]) -> float:
     """Seconds that all threads of these processes have run."""
     times = (path.read_text() for process in processes for path in process.glob("task/*/schedstat"))
     return sum(int(line.split()[0]) for line in times) / 1e9
@@ -183,7 +195,7 @@ def _at_hand(url: bytes, span: bytes) -> list[bytes]:
     return [head, *(body[at : at + PIECE] for at in range(0, len(body), PIECE))]
 
 
-def _serve_bare(listener: socket.socket) -> None:
+def serve_bare(listener: socket.socket) -> None:
     async def serve() -> None:
         server = await asyncio.get_running_loop().create_server(_Bare, sock=listener)
         await server.serve_forever()
@@ -191,34 +203,13 @@ def _serve_bare(listener: socket.socket) -> None:
     uvloop.run(serve())
 
 
-def _head(url: str, case: Case) -> bytes:
-    parts = urlsplit(url)
-    ranged = f"Range: {case.span}\r\n" if case.span else ""
-    return f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: image/jphc\r\n{ranged}\r\n".encode()
-
-
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> bytes:
-    """Sends a request, discards the body of the response, and returns its head."""
-    writer.write(head)
-    answer = await reader.readuntil(b"\r\n\r\n")
-    length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", answer)
-    assert answer.split(b" ", 2)[1] in (b"200", b"206"), answer
-    assert length, answer
-    left = int(length[1])
-    while left:
-        chunk = await reader.read(min(left, 1 << 20))
-        assert chunk, "the response was truncated"
-        left -= len(chunk)
-    return answer
-
-
 async def _warmed(url: str, case: Case) -> None:
     """Requests the frame until it is complete in the cache. The responses are checked."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     target = f"{url}/{frame_path('1.1', 0, case.size)}"
-    await _ask(reader, writer, _head(target, Case(case.title, case.size, "")))
-    answer = await _ask(reader, writer, _head(target, case))
+    await ask(reader, writer, head_of(target))
+    answer = await ask(reader, writer, head_of(target, case.span))
     length = f"content-length: {FIRST if case.span else case.size}\r\n".encode()
     assert length in answer.lower(), answer
     writer.close()
@@ -252,13 +243,13 @@ def _count(result: Connection, url: str, case: Case) -> None:
 
 
 async def _rate(url: str, case: Case) -> float:
-    head, parts, ended = _head(url, case), urlsplit(url), 0
+    head, parts, ended = head_of(url, case.span), urlsplit(url), 0
 
     async def ask_on(until: float) -> None:
         nonlocal ended
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 20)
         while time.perf_counter() < until:
-            await _ask(reader, writer, head)
+            await ask(reader, writer, head)
             ended += 1
         writer.close()
 

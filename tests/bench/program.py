@@ -54,10 +54,10 @@ def program(config: Mapping[str, Any]) -> Iterator[Program]:
 
 def _wait(started: Program) -> None:
     """Until the proxy has answered once."""
-    for _ in range(600):
+    for _ in range(6000):
         try:
             httpx.get(f"{started.url}/studies", trust_env=False, timeout=60)
             return
         except httpx.TransportError:
-            time.sleep(0.1)
+            time.sleep(0.01)
     raise RuntimeError(f"the proxy does not start:\n{started.said.read_text('utf-8')}")

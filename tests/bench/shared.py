@@ -34,6 +34,8 @@ PIECE = 256 * 1024
 SLICE = 16 * 1024
 """Bytes after which a paced origin waits."""
 LABEL = b"image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
+METADATA = b"[%s]" % b",".join([b'{"00080018":{"vr":"UI","Value":["1.2.%032d"]}}' % n for n in range(5400)])
+"""The metadata of any series; 400 kB."""
 WIDTH = 80
 """Most columns of a table."""
 
@@ -53,7 +55,7 @@ def frame_path(study: str, number: int, size: int) -> str:
     return f"studies/{study}/series/1/instances/1.{number}.{size}/frames/1"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def frame_bytes(number: int, size: int) -> bytes:
     return b"\xff\x4f" + random.Random(number).randbytes(size - 2)
 
@@ -76,6 +78,7 @@ class Counting:
             # A path below asked/ returns the counts of a study. Any other one only opens a connection.
             asked = self._asked[path.removeprefix("asked/")] if path.startswith("asked/") else None
             body = b"[]" if asked is None else f"[{dict(asked)}]".replace("'", '"').encode()
+            body = METADATA if path.endswith("/metadata") else body
             status, headers, pieces = 200, _headers(b"application/dicom+json", body), [body]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for place, piece in enumerate(pieces, 1):
@@ -199,6 +202,11 @@ http {{
       proxy_cache_valid 200 206 1h;
       proxy_cache_lock on;
       proxy_set_header Range $slice_range;
+      proxy_pass http://origin;
+    }}
+    location ~ /metadata$ {{
+      proxy_cache frames;
+      proxy_cache_valid 200 1h;
       proxy_pass http://origin;
     }}
   }}

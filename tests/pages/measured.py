@@ -114,6 +114,23 @@ def attacks() -> str:
     return table(titles, lines) + how("attacks")
 
 
+def fast() -> str:
+    """Every figure on a fast network beside its goal."""
+    _, rows = read("fast")
+    lines = [
+        [
+            row["what"].strip(),
+            row["figure"],
+            row["against"],
+            f"{row['ratio']:.2f}",
+            f"{'≥' if row['is_least'] else '≤'} {row['goal']:g}",
+            "yes" if row["met"] else "no",
+        ]
+        for row in rows
+    ]
+    return table(["", "proxy", "against", "ratio", "goal", "met"], lines) + how("fast")
+
+
 def _whole(row: Row, *keys: str) -> list[str]:
     return [f"{row[key]:,.0f}" for key in keys]
 

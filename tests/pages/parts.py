@@ -20,6 +20,7 @@ PARTS: dict[str, tuple[Path, Callable[[], str]]] = {
     "demo": (DOCS / "performance.md", measured.demo),
     "browser": (DOCS / "performance.md", measured.browser),
     "http2": (DOCS / "performance.md", measured.http2),
+    "fast": (DOCS / "performance.md", measured.fast),
     "attacks": (DOCS / "security.md", measured.attacks),
     "memory": (DOCS / "deploy" / "sizing.md", measured.memory),
     "purchases": (DOCS / "deploy" / "sizing.md", sized.purchases),
