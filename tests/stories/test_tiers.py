@@ -77,7 +77,9 @@ async def test_the_origin_goes_on_from_where_the_tier_stopped(pieces: int) -> No
 
 async def test_another_version_at_the_origin_is_never_joined_to_the_tiers() -> None:
     tier, new = FakeTier(), codestream(400_000, seed=2)
-    async with warm(tier) as home:
+    # Nothing is fetched that nobody asks for, so the old version's first bytes are still held when all are.
+    lazy = {"lazy": {"first": "64KiB", "complete": "on-demand"}}
+    async with warm(tier, profiles=lazy, profile="lazy") as home:
         tier.pieces = 1
         home.origin.script = lambda asked: honest(new, asked) if asked.path == FRAME else None
         answer = await home.viewer.get(FRAME, headers=FIRST)
