@@ -47,7 +47,7 @@ class Askers:
         """
         if not asked.identity or not (is_of_caller(error.status) or error.status in (404, 410)):
             return False
-        self._refused[asked.identity] = error
+        self._refused[asked.identity] = error.anew()
         if asked is not self.now:
             return True  # the other fetch of the fill has passed it on
         if not self._waiting:
@@ -59,7 +59,7 @@ class Askers:
         """Raises the refusal of a caller, if the origin refused it."""
         error = self._refused.get(identity)
         if error is not None:
-            raise error
+            raise error.anew()
 
 
 def revoked_by(asked: OriginRequest, error: ProxyError) -> FrameScope | None:

@@ -173,7 +173,7 @@ class Fill:
 
     def end(self, error: ProxyError) -> None:
         """Ends the fill. A reader that needs bytes that are missing gets the error."""
-        self.error = error
+        self.error = error.anew()
         self.pace.end()
         self.reader_moved()
         self._notify()
@@ -291,7 +291,7 @@ class Fill:
     async def changed(self) -> None:
         """Waits for the next change. Raises the error that ended the fill."""
         if self.error is not None:
-            raise self.error
+            raise self.error.anew()
         await self._changed.wait()
 
     async def reached(self, start: int) -> None:

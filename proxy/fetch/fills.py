@@ -176,7 +176,8 @@ class Fills:
 
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """Runs one fetch. Resumes it once if it broke off; retries it if the origin was busy or failed."""
-        start, stop, origin, patience = span.start, span.stop, fill.order.key.origin, Patience(fill)
+        start, stop, origin = span.start, span.stop, fill.order.key.origin
+        patience = Patience(fill, self._metrics.asked_again.labels(origin).inc)
         is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
             asked, part = fill.askers.now, Span(start, stop)
@@ -201,9 +202,7 @@ class Fills:
             except (OriginBusy, OriginFailed) as error:
                 await fill.reached(start)
                 await asyncio.sleep(0)  # responses that these bytes begin have begun
-                pause = patience.pause(error)
-                self._metrics.asked_again.labels(origin).inc()
-                await asyncio.sleep(pause)
+                await patience.wait(error)
 
     async def _fetch_once(
         self, fill: Fill, asked: OriginRequest, span: Span, *, is_first: bool, is_anew: bool

@@ -10,6 +10,8 @@ After another 5xx, the proxy retries only once, and only if the response has beg
 moment with the bytes that are in.
 """
 
+from asyncio import sleep
+from collections.abc import Callable
 from random import uniform
 from time import monotonic
 
@@ -29,8 +31,10 @@ LONGEST_BACKOFF = 4.0
 class Patience:
     """Counts the retries of one fetch."""
 
-    def __init__(self, fill: Fill) -> None:
+    def __init__(self, fill: Fill, count: Callable[[], None]) -> None:
+        """`count` is called for each retry."""
         self._fill = fill
+        self._count = count
         self._has_failed = False
         self._begin()
 
@@ -39,8 +43,15 @@ class Patience:
         self._retries = 0
         self._until = monotonic() + self._fill.order.source.stall
 
-    def pause(self, error: OriginBusy | OriginFailed) -> float:
-        """Seconds to wait before the next try. Raises the error if there is to be none."""
+    async def wait(self, error: OriginBusy | OriginFailed) -> None:
+        """Waits until the next try is due. Raises the error if there is to be none."""
+        pause = self._pause(error)
+        if pause is None:
+            raise error.anew()  # this frame holds `error`
+        self._count()
+        await sleep(pause)
+
+    def _pause(self, error: OriginBusy | OriginFailed) -> float | None:
         if isinstance(error, OriginFailed):
             return self._pause_once(error)
         if self._fill.size > self._size:
@@ -49,14 +60,14 @@ class Patience:
         backoff = min(BACKOFF * 4 ** min(self._retries, 8), LONGEST_BACKOFF) * uniform(0.5, 1.5)  # noqa: S311
         pause: float = max(wanted, backoff)
         if not (monotonic() + pause <= self._until if self._is_begun else self._may_retry(wanted)):
-            raise error
+            return None
         self._retries += 1
         return pause
 
-    def _pause_once(self, error: OriginFailed) -> float:
+    def _pause_once(self, error: OriginFailed) -> float | None:
         begins = self._fill.identity is not None and self._fill.demand.readers > 0
         if self._has_failed or error.refused is not None or not (begins or self._is_begun):
-            raise error
+            return None
         self._has_failed = True
         return BACKOFF
 

@@ -13,6 +13,7 @@ they wait at the same gate, with the same rank and patience, and count in the sa
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from proxy.access.bounds import Bound
 from proxy.access.caller import Caller
 from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
 from proxy.cache.store import Store
-from proxy.errors import CallerRefused, OriginRefused, ProxyError, ShuttingDown
+from proxy.errors import CallerRefused, InternalFault, OriginRefused, ProxyError, ShuttingDown
 from proxy.fetch.fills import Fills
 from proxy.fetch.order import DEFAULT_FIRST, FillOrder
 from proxy.fetch.reader import FillReader
@@ -34,15 +35,17 @@ from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
 from proxy.telemetry.telemetry import Telemetry
 
+_log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Probe:
     """A probe under way."""
 
     key: FrameKey
     """The frame that it asks for."""
-    said: asyncio.Future[Yes]
-    """The origin's answer, once it is in."""
+    said: asyncio.Future[Yes | ProxyError]
+    """The origin's answer once it is in, or why there is none."""
 
 
 class Permits:
@@ -63,7 +66,7 @@ class Permits:
         self._fills = fills
         self._probed = telemetry.metrics.access_probes
         self._probes: dict[Name, _Probe] = {}
-        self.tasks: Tasks[asyncio.Future[Yes]] = Tasks()
+        self.tasks: Tasks[_Probe] = Tasks()
 
     def knows(self, caller: Caller, study: str) -> bool:
         """True if a caller may read what is held of a study, as far as is known now."""
@@ -134,11 +137,12 @@ class Permits:
     async def _until_said(self, name: Name, caller: Caller, key: FrameKey, stop: int | None) -> Yes:
         while True:
             probe = self._probes.get(name) or self._start(name, caller, key, stop)
-            try:
-                return await asyncio.shield(probe.said)
-            except OriginRefused as error:
-                if probe.key == key or is_of_caller(error.status):
-                    raise  # what is missing says nothing about another frame
+            said = await asyncio.shield(probe.said)
+            if isinstance(said, Yes):
+                return said
+            is_missing = isinstance(said, OriginRefused) and not is_of_caller(said.status)
+            if not is_missing or probe.key == key:  # what is missing says nothing about another frame
+                raise said.anew()
 
     def _renew(self, name: Name, caller: Caller, key: FrameKey) -> None:
         if self._store.get(key) is not None:  # else the fetch renews it
@@ -147,18 +151,17 @@ class Permits:
 
     def _start(self, name: Name, caller: Caller, key: FrameKey, stop: int | None) -> _Probe:
         probe = _Probe(key, asyncio.get_running_loop().create_future())
-        probe.said.add_done_callback(lambda said: said.cancelled() or said.exception())
         asked = OriginRequest(key, caller.credentials, caller.trace, None, caller.identity, caller.person)
 
         def over() -> None:
             if not probe.said.done():  # the task was cancelled
-                self._end(name, probe).set_exception(ShuttingDown("the service is ending"))
+                self._end(name, probe).set_result(ShuttingDown("the service is ending"))
 
-        self.tasks.start(probe.said, self._ask(name, asked, probe, stop), over)
+        self.tasks.start(probe, self._ask(name, asked, probe, stop), over)
         self._probes[name] = probe
         return probe
 
-    def _end(self, name: Name, probe: _Probe) -> asyncio.Future[Yes]:
+    def _end(self, name: Name, probe: _Probe) -> asyncio.Future[Yes | ProxyError]:
         """Ends a probe in one step with its answer, so that nobody waits for one that is over."""
         del self._probes[name]
         return probe.said
@@ -169,12 +172,13 @@ class Permits:
         try:
             is_other = await self._is_other(asked, stop)
         except OriginRefused as error:  # which the fetch has noted
-            self._end(name, probe).set_exception(error)
+            self._end(name, probe).set_result(error.anew())
         except ProxyError as error:
             self._probed.labels("failed").inc()
-            self._end(name, probe).set_exception(error)
-        except Exception as error:
-            self._end(name, probe).set_exception(error)
+            self._end(name, probe).set_result(error.anew())
+        except Exception:
+            _log.exception("a probe ended because of a fault inside the proxy")
+            self._end(name, probe).set_result(InternalFault("a fault inside the proxy"))
         else:
             self._probed.labels("other" if is_other else "yes").inc()
             partition = name[0] if is_other else asked.key.partition

@@ -5,6 +5,7 @@ An exception that leaves a task would end all other tasks, so a task has to catc
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
+from traceback import clear_frames
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -35,10 +36,11 @@ class Tasks(Generic[Key]):
         if self.is_closing:
             work.close()
             raise ShuttingDown("the service is ending")
-        self._running[key] = self._group.create_task(work)
+        self._running[key] = self._group.create_task(_freed(work))
 
         def over(_: asyncio.Task[None]) -> None:
             del self._running[key]
+            work.close()  # if it was cancelled before its first step
             then()
 
         self._running[key].add_done_callback(over)
@@ -66,8 +68,21 @@ class Tasks(Generic[Key]):
         await self._group.__aexit__(None, None, None)
 
 
+async def _freed(work: Coroutine[object, object, None]) -> None:
+    """Does the work. If it is cancelled, frees what its frames hold: that of a task group holds the error."""
+    try:
+        await work
+    except asyncio.CancelledError as cancelled:
+        clear_frames(cancelled.__traceback__)
+        raise
+
+
 def cause_of(group: BaseExceptionGroup[BaseException]) -> ProxyError:
-    """The first error of a task group; one that is not the project's own is a failure of the origin."""
+    """The first error of a task group; one that is not the project's own is a failure of the origin.
+
+    Frees what the group's own frames hold, since one of them holds the group.
+    """
+    clear_frames(group.__traceback__)
     first = group.exceptions[0]
     if isinstance(first, BaseExceptionGroup):
         return cause_of(first)

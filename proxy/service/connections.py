@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from proxy.errors import ProxyError, ServiceFull, TooMany
+from proxy.service.turns import Turns
 
 REFUSED_AT_ONCE = 32
 """Most connections that are being told of a refusal; one more is closed without a word."""
@@ -43,6 +44,8 @@ class Connections:
         self.count_closed = count_closed
         self.most = most
         """Most connections at once; None if there is no bound."""
+        self.turns = Turns()
+        """When their requests begin."""
         self._cuts_readers = cuts_readers
         self._per_address = per_address
         self._count_refused = count_refused
@@ -132,6 +135,10 @@ class Place:
     def busy(self) -> None:
         """The connection has a request under way."""
         self._connections.is_busy(self)
+
+    def begin(self, start: Callable[[], None]) -> None:
+        """Begins a request when it is its turn."""
+        self._connections.turns.begin(start)
 
     def slow(self) -> None:
         """The connection is closed because its viewer reads too slowly."""

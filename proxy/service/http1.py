@@ -238,7 +238,8 @@ class Http1(HeldConnection):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # ASGI
         self._answering = cycle
         self._pace.begin(self.loop.time())
-        super()._start_asgi_task(cycle, app)
+        start = super()._start_asgi_task
+        self._place.begin(lambda: start(cycle, app))
 
     def _hand_pieces(self) -> None:
         """Hands on what came of a body, in one piece: a viewer may send it byte by byte."""
@@ -281,7 +282,7 @@ class Http1(HeldConnection):
 
     def _refuse(self, error: ProxyError) -> None:
         """Hears nothing any more, and tells why as soon as earlier requests are answered."""
-        self._is_deaf, self._fault = True, error
+        self._is_deaf, self._fault = True, error.anew()
         self._unset_deadline()
         self._rules.count(type(error).__name__)
         cycle = self.cycle

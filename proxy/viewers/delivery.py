@@ -173,6 +173,7 @@ async def until_gone(receive: Receive, work: Coroutine[object, object, None]) ->
     finally:
         working.cancel()
         leaving.cancel()
+        del working, leaving  # an error keeps this frame, and the task its error
 
 
 async def _gone(receive: Receive) -> None:

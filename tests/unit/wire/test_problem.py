@@ -166,3 +166,14 @@ async def test_words_beyond_ascii_do_not_break_an_answer() -> None:
 async def test_words_of_several_lines_do_not_break_a_header() -> None:
     answer = await answer_to(errors.ConfigurationError("f:1: a\r\nf:2: b"), is_ranged=True)
     assert not re.search(r"[\r\n]", answer.headers["problem"])
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_an_error_anew_is_the_same_without_its_frames(kind: type[ProxyError]) -> None:
+    error = made(kind)
+    error.__cause__ = ValueError()
+    with pytest.raises(kind):
+        raise error
+    same = error.anew()
+    assert (type(same), str(same), vars(same)) == (kind, str(error), vars(error))
+    assert (same.__traceback__, same.__cause__, same.__context__) == (None, None, None)
