@@ -1,0 +1,54 @@
+"""A stale frame in place of an error, if the origin is away (RFC 5861 4, RFC 9111 4.2.4).
+
+The origin is always tried first. If it gives no answer, the viewer gets the frame that the cache still holds,
+and the response says so. An answer of the origin is never replaced: no refusal, no limit, and no answer that
+can't be trusted, such as a page to log in.
+"""
+
+from proxy.access.caller import Caller
+from proxy.cache.lifetimes import Stale
+from proxy.errors import (
+    OriginBusy,
+    OriginError,
+    OriginFailed,
+    OriginHungUp,
+    OriginTimeout,
+    OriginUnreachable,
+)
+from proxy.fetch.permits import Permits
+from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
+
+
+def is_away(error: OriginError) -> bool:
+    """True if the origin gave no answer, or only a 5xx; 429 says that it is there.
+
+    >>> is_away(OriginBusy(503, None)), is_away(OriginBusy(429, None))
+    (True, False)
+    """
+    if isinstance(error, OriginBusy):
+        return error.status >= 500
+    if isinstance(error, OriginFailed):
+        return error.is_outage
+    return isinstance(error, OriginUnreachable | OriginTimeout | OriginHungUp)
+
+
+class StandingIn:
+    """Finds frames that stand in for the origin."""
+
+    def __init__(self, retrieve: Retrieve, permits: Permits) -> None:
+        self._retrieve = retrieve
+        self._permits = permits
+
+    def find(self, caller: Caller, wanted: Retrieval, failed: Reading, error: OriginError) -> Stale | None:
+        """The frame to send instead of an error of a fetch; None if the viewer has to get the error.
+
+        The origin is not asked whether the caller may read, so a yes of the origin has to count still. If the
+        origin began to answer, it must have named the version that is held.
+        """
+        if not (is_away(error) and self._permits.may_read_stale(caller, wanted.key)):
+            return None
+        stale, claim = self._retrieve.stale(wanted), failed.fill.claim if failed.fill else None
+        if stale is None or claim is None:
+            return stale
+        held = stale.frame.identity.claim
+        return stale if (claim.total, claim.validator) == (held.total, held.validator) else None
