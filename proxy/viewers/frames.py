@@ -174,8 +174,10 @@ class Frames:
         try:
             return await self._deliver_from(asked, wanted, reading, place, receive, send, progress)
         except OriginError as error:
+            if progress.has_started:
+                raise
             stale = self._standing_in.find(asked.caller, wanted, reading, error)
-            if stale is None or progress.has_started:
+            if stale is None:
                 raise
         progress.outcome, progress.stale = CacheOutcome.STALE, stale
         reading = self._retrieve.read(stale.frame, progress.outcome)
