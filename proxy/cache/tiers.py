@@ -164,6 +164,17 @@ class TieredStore:
             nearer.put(key)
         return self._memory.held(key) is not None
 
+    def keep_whole(self, key: FrameKey, frame: Frame, caller: bytes) -> bool:
+        """Keeps a frame in memory, of which memory held a prefix and tiers had the rest.
+
+        Returns False if memory does not hold that version any more, as after a purge.
+        """
+        held = self._memory.held(key)
+        if held is None or held.identity != frame.identity:
+            return False
+        self._memory.put(key, frame, caller)
+        return True
+
     async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[tuple[str, bytes]]:
         """Yields the bytes of a frame from `start` on, as far as tiers have them, with the tiers' names."""
         for tier in self._tiers:

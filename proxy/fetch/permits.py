@@ -88,7 +88,7 @@ class Permits:
         That takes a yes that counts now. Callers without an identity are all the same to the origin, unless
         each credential has a partition of its own: nothing says if the origin still lets that one read.
         """
-        if time() >= caller.until or not caller.is_let_in():
+        if time() >= caller.until:
             return False
         if not caller.identity:
             return key.partition in (b"", PROXY)

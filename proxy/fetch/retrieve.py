@@ -154,12 +154,18 @@ class Retrieve:
         self._store.room.borrow(frame)
         return Reading(HeldFrame(frame), outcome, lambda: self._store.room.give_back(frame))
 
-    def stale(self, wanted: Retrieval) -> Stale | None:
-        """The frame that may be read if the origin fails; None if too little of it is held, or nothing."""
+    async def stale(self, wanted: Retrieval) -> Stale | None:
+        """The frame that may be read if the origin fails; None if too little of it is held, or nothing.
+
+        If memory holds too little, tiers are asked for the rest.
+        """
         stale = self._store.if_error(wanted.key)
         if stale is None or stale.frame.is_whole or _holds(stale.frame, wanted.stop):
             return stale
-        return None
+        if self.farther is None:
+            return None
+        whole = await self.farther.whole(wanted.asked.person, wanted.key, stale.frame)
+        return None if whole is None else replace(stale, frame=whole)
 
     def held(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, unless a fill of it is under way. It counts as used."""

@@ -176,7 +176,7 @@ class Frames:
         except OriginError as error:
             if progress.has_started:
                 raise
-            stale = self._standing_in.find(asked.caller, wanted, reading, error)
+            stale = await self._standing_in.find(asked.caller, wanted, reading, error)
             if stale is None:
                 raise
         progress.outcome, progress.stale = CacheOutcome.STALE, stale

@@ -39,7 +39,9 @@ class StandingIn:
         self._retrieve = retrieve
         self._permits = permits
 
-    def find(self, caller: Caller, wanted: Retrieval, failed: Reading, error: OriginError) -> Stale | None:
+    async def find(
+        self, caller: Caller, wanted: Retrieval, failed: Reading, error: OriginError
+    ) -> Stale | None:
         """The frame to send instead of an error of a fetch; None if the viewer has to get the error.
 
         The origin is not asked whether the caller may read, so a yes of the origin has to count still. If the
@@ -47,8 +49,9 @@ class StandingIn:
         """
         if not (is_away(error) and self._permits.may_read_stale(caller, wanted.key)):
             return None
-        stale, claim = self._retrieve.stale(wanted), failed.fill.claim if failed.fill else None
-        if stale is None or claim is None:
-            return stale
-        held = stale.frame.identity.claim
-        return stale if (claim.total, claim.validator) == (held.total, held.validator) else None
+        stale = await self._retrieve.stale(wanted)
+        if stale is None or not self._permits.may_read_stale(caller, wanted.key):  # that may take a while
+            return None
+        said, held = failed.fill.claim if failed.fill else None, stale.frame.identity.claim
+        is_same = said is None or (said.total, said.validator) == (held.total, held.validator)
+        return stale if is_same else None

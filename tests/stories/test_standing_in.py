@@ -12,6 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.access.caller import Caller
+from proxy.frame.key import FrameKey
+from proxy.wire.resource import parse_frame_path
 from tests.guarded_origin import Guarded, who_asks
 from tests.house import House, cache_did, house
 from tests.scripted_origin import (
@@ -28,6 +31,9 @@ from tests.scripted_origin import (
     frame_of,
     honest,
 )
+from tests.stories.test_alternates import PLAIN as UNCOMPRESSED
+from tests.stories.test_alternates import uncompressed
+from tests.stories.test_forward_auth import Authorizer, behind
 from tests.tiers import FakeTier
 
 pytestmark = pytest.mark.anyio
@@ -578,6 +584,46 @@ async def test_an_origin_that_knows_only_the_proxy_is_replaced_for_everybody(tmp
         assert (await ask(home, "b")).status_code == 502
 
 
+async def test_an_authorizer_has_to_let_the_caller_in_as_always() -> None:
+    origin = Failing()
+    async with behind(Authorizer("a"), origin) as at:
+        assert (await ask(at.home, "a")).content == BODY
+        origin.fault = failing(500)
+        for _ in range(2):
+            assert stands_in(await ask(at.home, "a"))
+            at.now += 50  # its yes is due to be renewed
+        assert (await ask(at.home, "b")).status_code == 401
+
+
+async def test_a_token_that_expired_meanwhile_does_not_count() -> None:
+    async with held(Failing()) as home:
+        permits, key = home.app._permits, FrameKey("pacs", b"", parse_frame_path(FRAME[1:]))
+        caller = Caller("pacs", (), b"")
+        assert permits.may_read_stale(caller, key)
+        assert not permits.may_read_stale(replace(caller, until=1.0), key)
+
+
+async def test_an_alternate_that_is_held_stands_in_too() -> None:
+    is_away = False
+
+    def script(asked: Asked) -> Reply | None:
+        body = origin.frames.get(asked.path.partition("?")[0])
+        if body is None:
+            return None
+        reply = Reply(500, {}) if is_away else honest(body, asked, label=UNCOMPRESSED)
+        return Reply(reply.status, reply.headers | {"cache-control": "max-age=0"}, reply.pieces)
+
+    origin = uncompressed(script=script)
+    async with house(origin, alternates={"jls": {"path": "/jls/", "codec": "jpegls"}}) as home:
+        path = frame_of(0).replace("/frames/", "/jls/")
+        made = await ask(home, path=path, accept="*/*")
+        assert made.status_code == 200
+        is_away = True
+        answer = await ask(home, path=path, accept="*/*")
+        assert stands_in(answer)
+        assert answer.content == made.content
+
+
 # After a restart
 
 
@@ -592,6 +638,71 @@ async def test_a_tier_brings_it_back_after_a_restart() -> None:
         assert answer.content == BODY
         later(home, 3700)
         assert (await ask(home)).status_code == 502
+
+
+BIG = codestream(600_000)
+
+
+@asynccontextmanager
+async def restarted(origin: Failing, tier: FakeTier) -> AsyncIterator[House]:
+    """A house whose memory is empty, and whose tier has all of a large frame. The origin is away."""
+    origin.body, origin.etag = BIG, etag_of(BIG)
+    async with held(origin, tiers=[tier]) as home:
+        await home.until_written()
+    origin.fault = failing(500)
+    async with house(origin, tiers=[tier]) as home:
+        yield home
+
+
+async def test_a_tier_has_the_rest_of_a_large_frame() -> None:
+    tier = FakeTier()
+    async with restarted(Failing(), tier) as home:
+        first = await ask(home, range="bytes=0-65535")
+        assert (first.content, stands_in(first), tier.asked["rest"]) == (BIG[:65536], True, 0)
+        for wanted, part in (({}, BIG), ({"range": "bytes=65536-"}, BIG[65536:])):
+            answer = await ask(home, **wanted)
+            assert answer.content == part
+            assert stands_in(answer)
+        assert tier.asked["rest"] == 1
+
+
+async def test_a_tier_that_lacks_some_of_it_gives_the_error_and_no_half_frame() -> None:
+    tier = FakeTier()
+    async with restarted(Failing(), tier) as home:
+        tier.pieces = 3
+        answer = await ask(home)
+        assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
+        assert stands_in(await ask(home, range="bytes=0-65535"))
+
+
+async def test_a_purge_while_a_tier_is_read_ends_it() -> None:
+    tier = FakeTier()
+    async with restarted(Failing(), tier) as home:
+        assert stands_in(await ask(home, range="bytes=0-65535"))
+        tier.barrier = asyncio.Event()
+        before = tier.asked["rest"]
+        asking = asyncio.create_task(ask(home))
+        await home.until(lambda: tier.asked["rest"] > before)
+        assert (await home.viewer.delete(STUDY)).status_code == 204
+        tier.barrier.set()
+        assert (await asking).status_code == 502
+        await home.until_written()
+        assert (await ask(home, range="bytes=0-65535")).status_code == 502
+
+
+async def test_a_yes_that_ends_while_a_tier_is_read_does_not_count() -> None:
+    origin, tier = Failing(), FakeTier()
+    async with read_by(origin, "a", tiers=[tier]) as at:
+        await at.home.until_written()
+        assert at.home.app.tiered is not None
+        rests = at.home.app.tiered._memory._rests
+        del rests[next(iter(rests))]
+        origin.fault, tier.barrier = failing(500), asyncio.Event()
+        asking = asyncio.create_task(ask(at.home, "a"))
+        await at.home.until(lambda: tier.asked["rest"] == 1)
+        at.now += 61
+        tier.barrier.set()
+        assert (await asking).status_code == 502
 
 
 @pytest.mark.parametrize("said", ["max-age=0, must-revalidate", "max-age=0, stale-if-error=0"])
