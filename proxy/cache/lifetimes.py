@@ -51,7 +51,8 @@ class Lifetimes:
     def times(self, frame: Frame, now: float, *, is_shared: bool, doubted: float = -inf) -> Times:
         """The times of a frame. It is held for all callers without a credential if `is_shared`.
 
-        What was made before `doubted` may be another version by now, so only a revalidation makes it usable.
+        The origin may have another version by now if the frame was made before `doubted`. Such a frame is
+        not used before a revalidation.
         """
         lease = frame.identity.claim.lease
         may_be_kept = lease.may_be_kept(is_shared=is_shared)
