@@ -220,10 +220,12 @@ class OriginFull(OriginError):
 class OriginFailed(OriginError):
     """The origin answered with another 5xx, or with a status that means nothing for a frame."""
 
-    def __init__(self, message: str, refused: int | None = None) -> None:
+    def __init__(self, message: str, refused: int | None = None, *, is_outage: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
         """The status with which the origin refused the proxy's own credentials, if it did."""
+        self.is_outage = is_outage
+        """True if the origin answered with a 5xx, or if its connection broke without an answer."""
 
 
 class Loop(OriginError):

@@ -9,8 +9,8 @@ to the end of the queue. When it reaches the front with nothing left to give, it
 only its first piece stays. First pieces have a share of the budget. If they exceed it when space runs out,
 the least recently used one is evicted, together with the rest of its frame.
 
-A frame whose lease has ended is stale. If the origin can revalidate it, it stays until the store's own time
-limit, and `stale` returns it instead of `get`.
+A frame whose lease has ended is stale (`proxy.cache.lifetimes`). As long as it is held, `get` does not return
+it: `stale` does, if the origin can revalidate it, and `if_error`, if it may be used while the origin fails.
 
 A frame that grows is put again, because cachetools measures a value only when it is put.
 
@@ -24,6 +24,7 @@ from dataclasses import replace
 from time import monotonic
 
 from proxy.cache.kept import Ledger
+from proxy.cache.lifetimes import Lifetimes, Stale
 from proxy.cache.names import Names
 from proxy.cache.parts import Kept, bytes_in, entries_in, first_size, parts_of
 from proxy.cache.room import STRETCH, Room
@@ -57,16 +58,19 @@ class MemoryStore:
         *,
         overhead: int = OVERHEAD,
         stale_ttl: float | None = None,
+        if_error: float = 0.0,
     ) -> None:
-        """A frame is fresh for `ttl` seconds at most, and may be revalidated for `stale_ttl`, or as long."""
+        """A frame is fresh for `ttl` seconds at most, and held for revalidation for `stale_ttl`, or as long.
+
+        If the origin fails, it may be used for `if_error` seconds after the end of its lease.
+        """
         self._budget = budget
         self._first_budget = int(budget * first_share)
         self._metrics = telemetry.metrics
         self._firsts, self._rests = parts_of(budget, clock)  # `_make_room` keeps their sum within the budget
         self._names = Names()
         self._uses = Uses(self.get, clock)
-        self._ttl = ttl
-        self._stale_ttl = ttl if stale_ttl is None else max(ttl, stale_ttl)
+        self._lifetimes = Lifetimes(ttl, max(ttl, stale_ttl or ttl), if_error)
         self._clock, self._doubted = clock, float("-inf")
         self._overhead = overhead
         self.room = Room(budget, self._fixed, self._make_room)
@@ -107,6 +111,15 @@ class MemoryStore:
         kept = self._kept(key)
         return kept.frame if kept is not None and kept.frame.can_be_revalidated else None
 
+    def if_error(self, key: FrameKey) -> Stale | None:
+        """A frame or prefix that may be used if the origin fails. It counts as used then."""
+        kept, now = self._kept(key), self._clock()
+        if kept is None or now >= kept.usable_until:
+            return None
+        kept.is_used = True
+        made = kept.frame.identity.claim.lease.after(0.0, now)
+        return Stale(kept.frame, now - made, now - kept.fresh_until)
+
     def held(self, key: FrameKey) -> Frame | None:
         """The frame or its prefix, fresh or not, for a tier."""
         kept = self._kept(key)
@@ -123,6 +136,7 @@ class MemoryStore:
         self._doubted = self._clock()
         for kept in (*self._firsts.values(), *self._rests.values()):
             kept.fresh_until = min(kept.fresh_until, self._doubted)
+            kept.usable_until = kept.fresh_until
 
     def _kept(self, key: FrameKey) -> Kept | None:
         self._uses.carry_out()
@@ -136,11 +150,9 @@ class MemoryStore:
             return first
 
     def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
-        """Keeps a frame until its lease ends. If the whole does not fit, only its first piece is kept.
+        """Keeps a frame until it expires. If the whole does not fit, only its first piece is kept.
 
         It is charged to the caller, or to its partition if the caller is empty.
-
-        A frame that the origin can revalidate is kept longer, as stale.
         A frame with an empty partition was fetched without a credential, so the shared lifetime applies.
         """
         self._drop_expired()  # cachetools would drop them below, without a word
@@ -167,12 +179,7 @@ class MemoryStore:
             self._rests[key] = kept
 
     def _with_times(self, frame: Frame, now: float, *, is_shared: bool) -> Kept:
-        lease = frame.identity.claim.lease
-        fresh_until = lease.until(self._ttl, now, is_shared=is_shared)
-        if lease.after(0.0, now) < self._doubted:
-            fresh_until = now
-        is_kept_on = frame.can_be_revalidated and lease.may_be_kept(is_shared=is_shared)
-        return Kept(frame, fresh_until, lease.after(self._stale_ttl, now) if is_kept_on else fresh_until)
+        return Kept(frame, *self._lifetimes.times(frame, now, is_shared=is_shared, doubted=self._doubted))
 
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""

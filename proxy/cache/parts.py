@@ -15,9 +15,11 @@ class Kept:
 
     frame: Frame
     fresh_until: float
-    """Time on the store's clock from which the origin has to revalidate the frame."""
+    """`Times.fresh_until`; a frame that is evicted in part keeps its times."""
+    usable_until: float
+    """`Times.usable_until`."""
     expires: float
-    """Time on the store's clock. A frame that is evicted in part keeps its times."""
+    """`Times.expires`."""
     account: bytes = b""
     """The account that the frame is charged to."""
     is_used: bool = False

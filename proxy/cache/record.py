@@ -14,7 +14,7 @@ from proxy.cache.tier import Wrong
 from proxy.frame.frame import Frame
 from proxy.frame.identity import Claim, Condition, Identity, Lease
 
-VERSION = 1
+VERSION = 2
 """Raised when a record of an older release would be misread. It is part of every name in a tier."""
 SAME = 1.0
 """Seconds by which the times of two records may differ that say the same."""

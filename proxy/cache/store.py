@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from proxy.cache.kept import Ledger
+from proxy.cache.lifetimes import Stale
 from proxy.cache.room import Room
 from proxy.cache.uses import Mark
 from proxy.frame.frame import Frame
@@ -32,6 +33,9 @@ class Store(Protocol):
 
     def stale(self, key: FrameKey) -> Frame | None:
         """A frame or prefix that may be used once the origin has revalidated it, None if there is none."""
+
+    def if_error(self, key: FrameKey) -> Stale | None:
+        """A frame or prefix that may be used if the origin fails, None if there is none."""
 
     def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
         """Replaces what the cache holds of a frame that a caller fetched, as far as the budget allows."""

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from proxy.cache.behind import Behind
 from proxy.cache.kept import Ledger
+from proxy.cache.lifetimes import Stale
 from proxy.cache.memory import MemoryStore
 from proxy.cache.room import Room
 from proxy.cache.tier import Tier, is_other
@@ -73,6 +74,10 @@ class TieredStore:
     def stale(self, key: FrameKey) -> Frame | None:
         """The stale frame that memory has."""
         return self._memory.stale(key)
+
+    def if_error(self, key: FrameKey) -> Stale | None:
+        """The frame that memory has for use if the origin fails."""
+        return self._memory.if_error(key)
 
     def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
         """Puts a frame into memory, and in the background into the tiers, if its version is vouched for.
@@ -158,6 +163,17 @@ class TieredStore:
         for nearer in self._tiers[:number]:
             nearer.put(key)
         return self._memory.held(key) is not None
+
+    def keep_whole(self, key: FrameKey, frame: Frame, caller: bytes) -> bool:
+        """Keeps a frame in memory, of which memory held a prefix and tiers had the rest.
+
+        Returns False if memory does not hold that version any more, as after a purge.
+        """
+        held = self._memory.held(key)
+        if held is None or held.identity != frame.identity:
+            return False
+        self._memory.put(key, frame, caller)
+        return True
 
     async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[tuple[str, bytes]]:
         """Yields the bytes of a frame from `start` on, as far as tiers have them, with the tiers' names."""

@@ -5,7 +5,7 @@ it is held, so the caller needs a proof like for any held frame (`proxy.fetch.pe
 any caller, so a caller who was the only reader of the study so far counts as one of several.
 
 A fill that begins with held bytes takes what follows from a tier, as far as a tier has that very version, and
-goes on at the origin from there.
+goes on at the origin from there. If the origin is away, a stale frame takes the rest from tiers only.
 """
 
 from collections.abc import AsyncIterator
@@ -15,8 +15,10 @@ from dataclasses import replace
 from proxy.access.caller import Caller
 from proxy.access.proofs import Proofs
 from proxy.cache.tiers import TieredStore
+from proxy.fetch.arrived import Arrived
 from proxy.fetch.fill import Fill
 from proxy.fetch.fills import Fills
+from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
 from proxy.wire.ranges import Span
 
@@ -45,6 +47,25 @@ class Farther:
         if tier:
             self._proofs.note_others(key.origin, key.resource.study)
         return tier
+
+    async def whole(self, person: bytes, key: FrameKey, prefix: Frame) -> Frame | None:
+        """A frame of which memory holds a prefix, with the rest that tiers have; None if they lack some.
+
+        It is kept in memory, and charged to a person, unless what memory holds has changed meanwhile.
+        """
+        version, first = prefix.identity, len(prefix.pieces[0])
+        arrived = Arrived(self._store.room, None)
+        arrived.share(prefix)
+        try:
+            async with aclosing(self._store.rest(key, version, prefix.size)) as pieces:  # type: ignore[type-var]
+                async for _, piece in pieces:
+                    arrived.append(piece, first)
+            frame = arrived.frame(version, first)
+        finally:
+            arrived.release()
+        if frame is None or not frame.is_whole or not self._store.keep_whole(key, frame, person):
+            return None
+        return frame
 
     def _is_free(self, key: FrameKey) -> bool:
         return self._fills.get(key) is None

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from time import time
 
 from proxy.access.bounds import Bound
-from proxy.access.caller import Caller
+from proxy.access.caller import PROXY, Caller
 from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
 from proxy.cache.store import Store
 from proxy.errors import CallerRefused, InternalFault, OriginRefused, ProxyError, ShuttingDown
@@ -84,6 +84,20 @@ class Permits:
             and not self.proofs.is_due(yes)
             and self.proofs.may_read_others(name, yes)
         )
+
+    def may_read_stale(self, caller: Caller, key: FrameKey) -> bool:
+        """True if a caller may read a frame that is no longer fresh, although the origin can't be asked.
+
+        That takes a yes that counts now. Callers without an identity are all the same to the origin, unless
+        each credential has a partition of its own: nothing says if the origin still lets that one read.
+        """
+        if time() >= caller.until:
+            return False
+        if not caller.identity:
+            return key.partition in (b"", PROXY)
+        name = caller.identity, key.origin, key.resource.study
+        yes = self.proofs.yes(name)
+        return yes is not None and yes.partition == key.partition and self.proofs.may_read_others(name, yes)
 
     async def admit(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from proxy.access.caller import Caller
+from proxy.cache.lifetimes import Stale
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
 from proxy.errors import OriginBusy, OriginFailed
@@ -131,8 +132,7 @@ class Retrieve:
         """
         opened, outcome = self._open(wanted, wait)
         if isinstance(opened, Frame):
-            self._store.room.borrow(opened)
-            return Reading(HeldFrame(opened), outcome, lambda: self._store.room.give_back(opened))
+            return self.read(opened, outcome)
         reader = FillReader(opened)
         source: FrameSource = reader
         if wanted.asked.identity:
@@ -148,6 +148,24 @@ class Retrieve:
             self._fills.leave(opened)
 
         return Reading(source, outcome, leave, opened, is_read=opened.view(wanted.stop, wanted.asked.person))
+
+    def read(self, frame: Frame, outcome: CacheOutcome) -> Reading:
+        """Opens a frame of which enough is held."""
+        self._store.room.borrow(frame)
+        return Reading(HeldFrame(frame), outcome, lambda: self._store.room.give_back(frame))
+
+    async def stale(self, wanted: Retrieval) -> Stale | None:
+        """The frame that may be read if the origin fails; None if too little of it is held, or nothing.
+
+        If memory holds too little, tiers are asked for the rest.
+        """
+        stale = self._store.if_error(wanted.key)
+        if stale is None or stale.frame.is_whole or _holds(stale.frame, wanted.stop):
+            return stale
+        if self.farther is None:
+            return None
+        whole = await self.farther.whole(wanted.asked.person, wanted.key, stale.frame)
+        return None if whole is None else replace(stale, frame=whole)
 
     def held(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, unless a fill of it is under way. It counts as used."""

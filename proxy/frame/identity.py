@@ -58,6 +58,8 @@ class Lease:
     """False if the proxy must not keep the response, not even to revalidate it."""
     condition: Condition | None = None
     """The condition under which the origin revalidates the response. None if nothing names its version."""
+    if_error: float = inf
+    """How long the response may be used after its lifetime if the origin fails (RFC 5861 4). 0 forbids it."""
 
     def within(self, other: "Lease") -> "Lease":
         """The lease for bytes of two responses: `self` arrived first, and the stricter limits apply."""
@@ -68,6 +70,7 @@ class Lease:
             is_personal=self.is_personal or other.is_personal,
             is_storable=self.is_storable and other.is_storable,
             condition=self._condition_with(other),
+            if_error=min(self.if_error, other.if_error),
         )
 
     def _condition_with(self, other: "Lease") -> Condition | None:

@@ -101,7 +101,7 @@ def check_status(status: int, headers: Mapping[str, str], held: Claim | None = N
         raise Loop("the origin, or a proxy in front of it, found a loop")
     if 400 <= status < 500:
         raise OriginRefused(status, headers.get("www-authenticate"))
-    raise OriginFailed(f"the origin answered {status}")
+    raise OriginFailed(f"the origin answered {status}", is_outage=status >= 500)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

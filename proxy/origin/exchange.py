@@ -87,7 +87,7 @@ class Exchange:
         except httpx.ConnectError as error:
             raise OriginUnreachable("no connection to the origin") from error
         except httpx.TransportError as error:
-            raise OriginFailed("the origin gave no usable answer") from error
+            raise OriginFailed("the origin gave no usable answer", is_outage=True) from error
         try:
             self._via.check(response.headers.get("via", ""))
             _join_lengths(response.headers)

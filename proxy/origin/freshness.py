@@ -15,7 +15,9 @@ from proxy.frame.identity import Condition, Lease
 _DIRECTIVE = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*)))?')
 _SECONDS = re.compile(r"[0-9]+", re.ASCII)
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
-_NO_STORE = Lease(own=0.0, shared=0.0, is_personal=True, is_storable=False)
+_NO_STORE = Lease(own=0.0, shared=0.0, is_personal=True, is_storable=False, if_error=0.0)
+_NEVER_STALE = frozenset({"must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"})
+"""Directives that forbid to send a stale response, whatever the origin does (RFC 9111 4.2.4)."""
 
 
 def lease_of(
@@ -25,27 +27,29 @@ def lease_of(
 
     The `condition` revalidates the response.
 
-    >>> lease_of({"cache-control": "private, max-age=60"})
-    Lease(own=60.0, shared=0.0, is_personal=True, age=0.0, since=None, is_storable=True, condition=None)
+    >>> lease = lease_of({"cache-control": "private, max-age=60, stale-if-error=600"})
+    >>> lease.own, lease.shared, lease.is_personal, lease.if_error
+    (60.0, 0.0, True, 600.0)
     """
     said = directives(headers.get("cache-control", ""))
     if "no-store" in said:
         return replace(_NO_STORE, condition=condition)
     if is_trusted:
         return Lease(condition=condition)
+    if_error = _if_error(said)
     varies = [name.strip() for name in headers.get("vary", "").split(",")]
     is_personal = "private" in said
     if "no-cache" in said or "*" in varies:
         # A response that varies by everything fits no other request, not even revalidated (RFC 9111 4.1).
         is_storable = "*" not in varies
-        return Lease(0.0, 0.0, is_personal, is_storable=is_storable, condition=condition)
+        return Lease(0.0, 0.0, is_personal, is_storable=is_storable, condition=condition, if_error=if_error)
     own = _least(said["max-age"]) if "max-age" in said else _until_expires(headers)
     shared = _least(said["s-maxage"]) if "s-maxage" in said else own
     age = headers.get("age", "").partition(",")[0].strip()
     is_age = _SECONDS.fullmatch(age) is not None
     shared = 0.0 if is_personal else shared
     age_now = min(float(age), 2.0**31) if is_age else 0.0
-    return Lease(own, shared, is_personal, age_now, condition=condition)
+    return Lease(own, shared, is_personal, age_now, condition=condition, if_error=if_error)
 
 
 def condition_of(headers: Mapping[str, str], validator: str | None) -> Condition | None:
@@ -93,6 +97,13 @@ def directives(value: str) -> dict[str, list[str]]:
 def _least(values: list[str]) -> float:
     """The least of several values; a value that is not a number counts as 0 seconds (RFC 9111 4.2.1)."""
     return min(float(value) if _SECONDS.fullmatch(value) else 0.0 for value in values)
+
+
+def _if_error(said: Mapping[str, list[str]]) -> float:
+    """Seconds after its lifetime for which a response may be used if the origin fails (RFC 5861 4)."""
+    if said.keys() & _NEVER_STALE:
+        return 0.0
+    return _least(said["stale-if-error"]) if "stale-if-error" in said else inf
 
 
 def _until_expires(headers: Mapping[str, str]) -> float:

@@ -25,8 +25,10 @@ TiersOf = Callable[[Settings, Telemetry], Sequence[Tier]]
 
 def store_of(settings: Settings, budget: int, tiers_of: TiersOf, telemetry: Telemetry) -> Store:
     """The cache of `budget` bytes in memory, with its tiers. Raises `ConfigurationError`."""
-    cache, stale = settings.cache, stale_ttl(settings)
-    memory = MemoryStore(budget, cache.first_share, cache.ttl, telemetry, stale_ttl=stale)
+    cache, held = settings.cache, stale_ttl(settings)
+    memory = MemoryStore(
+        budget, cache.first_share, cache.ttl, telemetry, stale_ttl=held, if_error=cache.stale
+    )
     tiers = tiers_of(settings, telemetry)
     return TieredStore(memory, tiers, telemetry) if tiers else memory
 

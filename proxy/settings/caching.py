@@ -40,6 +40,8 @@ class CacheSettings(FrozenModel):
     """Share of `cache.bytes` up to which first bytes of frames displace remainders of frames."""
     ttl: Seconds = Field(3600.0, gt=0)
     """Seconds after which a cached frame is fetched again."""
+    stale: Seconds = Field(3600.0, ge=0)
+    """Seconds for which a frame that is no longer fresh is still sent if the origin is down; 0 is never."""
     disk: DiskSettings = DiskSettings()
     """A cache on disk behind memory, which outlives the process; off unless it has a path."""
     shared: SharedSettings = SharedSettings()

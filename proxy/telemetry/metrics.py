@@ -88,6 +88,11 @@ class Metrics:
             "Fetches that the proxy retried because the origin was busy or failed.",
             ("origin",),
         )
+        self.stale_answers = self._counter(
+            "stale_answers",
+            "Responses with a stale frame from the cache, because the origin gave no answer or only a 5xx.",
+            ("origin",),
+        )
         self.unguarded = self._counter(
             "unguarded_completions",
             "Completions of frames for which the origin gave no strong validator.",

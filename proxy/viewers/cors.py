@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Send
 
 EXPOSED = (
-    "Accept-Ranges", "Cache-Status", "Content-Length", "Content-Range", "ETag", "Not-Progressive",
+    "Accept-Ranges", "Age", "Cache-Status", "Content-Length", "Content-Range", "ETag", "Not-Progressive",
     "Not-Reduced", "Problem", "Resolution", "Resolution-Ends", "Retry-After", "Server-Timing",
 )  # fmt: skip
 """Headers of responses that pages may read."""

@@ -7,10 +7,12 @@ a status. After that, an error can only end the connection.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from math import floor
 from time import perf_counter
 
 from starlette.types import Receive, Send
 
+from proxy.cache.lifetimes import Stale
 from proxy.fetch.source import CacheOutcome, FrameSource
 from proxy.frame.identity import Identity
 from proxy.viewers.response import Headers, ResponseHead, wrapping_of
@@ -24,14 +26,16 @@ FIRST = 65536
 """Bytes of a codestream that count as a first picture in the metrics."""
 
 
-def cache_status(outcome: CacheOutcome, tier: str = "") -> str:
+def cache_status(outcome: CacheOutcome, tier: str = "", stale: Stale | None = None) -> str:
     """The value of Cache-Status (RFC 9211), with the tier that the bytes were brought from.
 
     >>> cache_status(CacheOutcome.HIT, "disk"), cache_status(CacheOutcome.COLLAPSED)
     ('progressive-proxy; hit; detail=disk', 'progressive-proxy; fwd=miss; collapsed')
     """
     did = f"fwd={outcome}; stored"
-    if outcome is CacheOutcome.HIT:
+    if stale is not None:
+        did = f"fwd=stale; ttl={floor(-stale.ended)}; detail=stale-if-error"
+    elif outcome is CacheOutcome.HIT:
         did = f"hit; detail={tier}" if tier else "hit"
     elif outcome is CacheOutcome.COLLAPSED:
         did = "fwd=miss; collapsed"
@@ -50,6 +54,8 @@ class DeliveryProgress:
     """How the cache handled the request."""
     tier: str = ""
     """The tier behind memory that the frame was brought from for this request; empty if none."""
+    stale: Stale | None = None
+    """The stale frame that stands in for the origin; None if no frame does."""
     profile: str = ""
     """Name of the profile that was chosen."""
     status: int = 0
@@ -143,14 +149,18 @@ async def send_part(
 
 
 def _cache_headers(progress: DeliveryProgress, *, is_all_here: bool) -> Headers:
-    """Cache-Status, Via and Server-Timing, which has the final bytes too if they are all here."""
+    """Cache-Status, Via, Server-Timing, which has the final bytes too if they are all here, and Age."""
     waited = perf_counter() - progress.began
     timing = f"first;dur={waited * 1000:.1f}" + (f", final;dur={waited * 1000:.1f}" if is_all_here else "")
-    return [
-        (b"cache-status", cache_status(progress.outcome, progress.tier).encode()),
+    status = cache_status(progress.outcome, progress.tier, progress.stale)
+    headers = [
+        (b"cache-status", status.encode()),
         (b"server-timing", timing.encode()),
         (b"via", progress.via),
     ]
+    if progress.stale is not None:  # RFC 9111 5.1
+        headers.append((b"age", b"%d" % progress.stale.age))
+    return headers
 
 
 def _body(piece: bytes | memoryview, *, is_last: bool) -> dict[str, object]:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Send
 from proxy.alternates.offered import Alternates
 from proxy.alternates.request import retrieval_of
 from proxy.cache.store import Store
-from proxy.errors import CodestreamError, OriginMismatch, OriginRefused, ProxyError
+from proxy.errors import CodestreamError, OriginError, OriginMismatch, OriginRefused, ProxyError
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
@@ -26,8 +26,9 @@ from proxy.viewers.outcomes import Outcomes
 from proxy.viewers.places import Place, Places
 from proxy.viewers.repeats import Repeat, Repeats, repeat_of
 from proxy.viewers.request import FrameRequest
-from proxy.viewers.response import Conditions, ResponseHead, compose
+from proxy.viewers.response import ResponseHead, compose
 from proxy.viewers.several import send_several
+from proxy.viewers.standing import StandingIn
 from proxy.viewers.writes import Writes
 from proxy.wire.problem import status_of
 from proxy.wire.resource import FrameResource
@@ -60,6 +61,7 @@ class Frames:
         self._plans = plans
         self._alternates = alternates
         self._permits = permits
+        self._standing_in = StandingIn(retrieve, permits)
         self._places = places
         self._cut = telemetry.metrics.cut_answers.labels("viewer_left")
         self._pause = pause
@@ -91,7 +93,7 @@ class Frames:
         facts = self._lists.facts(series, caller.credentials) if choice.needs_facts else None
         progress.profile = choice.choose(asked.profile, caller.origin, facts, asked.headers)
         profile = choice.profile(progress.profile)
-        stop = None if asked.is_settled else _stop(asked.conditions)
+        stop = None if asked.is_settled else asked.conditions.stop
         return retrieval_of(
             asked.address,
             caller,
@@ -115,7 +117,7 @@ class Frames:
         if not caller.identity:
             return asked
         key = asked.address.key(caller)
-        stop = _stop(asked.conditions)
+        stop = asked.conditions.stop
         admitted = await self._permits.admit(
             caller, key, self._places.waiting, is_asked_first=is_asked_first, stop=stop
         )
@@ -168,7 +170,29 @@ class Frames:
         progress: DeliveryProgress,
     ) -> bool:
         reading = self._retrieve.open(wanted, place.wait)
-        progress.outcome = reading.outcome
+        progress.outcome, progress.stale = reading.outcome, None
+        try:
+            return await self._deliver_from(asked, wanted, reading, place, receive, send, progress)
+        except OriginError as error:
+            if progress.has_started:
+                raise
+            stale = await self._standing_in.find(asked.caller, wanted, reading, error)
+            if stale is None:
+                raise
+        progress.outcome, progress.stale = CacheOutcome.STALE, stale
+        reading = self._retrieve.read(stale.frame, progress.outcome)
+        return await self._deliver_from(asked, wanted, reading, place, receive, send, progress)
+
+    async def _deliver_from(
+        self,
+        asked: FrameRequest,
+        wanted: Retrieval,
+        reading: Reading,
+        place: Place,
+        receive: Receive,
+        send: Send,
+        progress: DeliveryProgress,
+    ) -> bool:
         is_hit = reading.outcome is CacheOutcome.HIT
         is_at_once = is_hit and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE
         try:
@@ -257,8 +281,9 @@ class Frames:
     ) -> Repeat | None:
         """The facts on which the response rests, if the same request may get it again."""
         source, choice, address = reading.source, self._chosen.now, asked.address
+        is_hit = reading.outcome is CacheOutcome.HIT
         is_plain = address.target is None and address.picture is None and not asked.not_reduced
-        if not (is_plain and isinstance(source, HeldFrame) and source.frame.is_whole):
+        if not (is_hit and is_plain and isinstance(source, HeldFrame) and source.frame.is_whole):
             return None
         if choice.needs_facts or asked.is_settled or not _is_small(wanted, reading):
             return None
@@ -272,10 +297,3 @@ class Frames:
 def _is_small(wanted: Retrieval, reading: Reading) -> bool:
     """True if a response from the cache is small enough to go out without a place."""
     return reading.source.size <= AT_ONCE or (isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE)
-
-
-def _stop(conditions: Conditions) -> int | None:
-    """How far the codestream is read. A range of the representation needs no more of it than its own end."""
-    if conditions.is_head:
-        return 0
-    return None if conditions.range is None else conditions.range.stop_wanted

@@ -16,6 +16,7 @@ class Outcomes:
     def __init__(self, telemetry: Telemetry, *, log_uids: bool) -> None:
         self.tally = telemetry.metrics.deliveries.tally
         """The counts of responses with this status, profile and outcome of the cache."""
+        self._stale = telemetry.metrics.stale_answers
         self._log_uids = log_uids
 
     @property
@@ -35,6 +36,8 @@ class Outcomes:
         """One request has ended, with a status. `why` is empty if its response was sent to the end."""
         tally = self.tally(status, progress.profile, progress.outcome.value)
         tally.note(progress.sent, progress.first, progress.final)
+        if progress.stale is not None and progress.has_started:
+            self._stale.labels(origin).inc()
         if self.are_told:
             self.tell(origin, resource, trace, progress, status, why)
 

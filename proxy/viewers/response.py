@@ -42,6 +42,16 @@ class Conditions:
     """The value of If-Match."""
 
     @property
+    def stop(self) -> int | None:
+        """How far the codestream is read; None is to the end.
+
+        A range of the representation needs no more of the codestream than its own end.
+        """
+        if self.is_head:
+            return 0
+        return None if self.range is None else self.range.stop_wanted
+
+    @property
     def is_guarded_rest(self) -> bool:
         """True if a range after byte 0 is wanted, of a version that an ETag names."""
         is_rest = self.range is not None and self.range.first != 0 and not self.is_head

@@ -84,6 +84,12 @@ def rows() -> dict[str, list[Panel]]:
                 (rate("asked_again_total", "origin"), "{{origin}} refetched"),
                 (rate("unguarded_completions_total", "origin"), "{{origin}} unguarded"),
             ),
+            lines(
+                "Sent although stale",
+                "reqps",
+                (rate("stale_answers_total", "origin"), "{{origin}}"),
+                about="Responses with a stale frame from the cache, because the origin was down or failed.",
+            ),
             lines("Frames being fetched", "none", (gauge("fills_in_flight"), "frames")),
             lines(
                 "Forwarded requests",

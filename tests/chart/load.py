@@ -1,7 +1,7 @@
 """A proxy under load, behind a shaped link. The viewers and the origin together give every panel data.
 
 The origin fails in common ways: it is busy for a moment, closes connections, has no validators, replaces a
-frame between two fetches, and does not know a frame.
+frame between two fetches, fails after it has sent a frame, and does not know a frame.
 """
 
 import asyncio
@@ -71,6 +71,10 @@ def _reply(wrong: str, asked: Asked, body: bytes, *, is_new: bool) -> Reply:
     reply, is_rest = honest(body, asked), asked.range == f"bytes={FIRST}-"
     if wrong == "busy" and is_new:
         return Reply(503, {})
+    if wrong == "away":
+        # Its frame is stale at once, so the cached copy stands in for it from the second request on.
+        stale = Reply(reply.status, reply.headers | {"cache-control": "max-age=0"}, reply.pieces)
+        return stale if is_new else Reply(500, {})
     if wrong == "gone":
         return Reply(404, {})
     if wrong == "unguarded":
@@ -114,6 +118,12 @@ async def _ask_for_access(home: House, path: str, number: int) -> None:
         await _view(home, path, authorization=f"Bearer {who}-{number}")
 
 
+async def _see_stale(home: House, path: str) -> None:
+    """The origin fails after it has sent a frame that is stale at once."""
+    for _ in range(2):
+        await _view(home, path)
+
+
 async def _leave(home: House, path: str) -> None:
     async with home.viewer.stream("GET", path, headers=SINGLE) as answer:
         await anext(answer.aiter_raw())
@@ -146,6 +156,7 @@ async def _round(home: House, number: int) -> None:
         group.create_task(_refused(home))
         group.create_task(_ask_for_access(home, stack[2], number))
         group.create_task(_hurry(home, stack[3], number))
+        group.create_task(_see_stale(home, f"{stack[4]}?wrong=away-{number}"))
         group.create_task(_crowd(home))
         group.create_task(_leave(home, f"{stack[1]}?left={number}"))
         group.create_task(_plan(home, stack[2:4]))

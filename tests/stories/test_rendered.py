@@ -231,7 +231,7 @@ async def test_a_picture_is_shown_to_no_other_credential() -> None:
 
 async def test_a_picture_follows_its_frame_to_a_new_version() -> None:
     origin = windowed_origin()
-    async with house(origin, origin=OURS, cache={"ttl": 0.001}) as home:
+    async with house(origin, origin=OURS, cache={"ttl": 0.001, "stale": 0}) as home:
         first = await home.viewer.get(of("rendered"), headers=PNG)
         origin.frames[frame_of(0)] = (PIXELS + 70).astype("<u2").tobytes()
         await home.until_idle()

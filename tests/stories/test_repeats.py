@@ -253,7 +253,7 @@ async def test_a_frame_whose_lease_has_ended_is_asked_for() -> None:
     async with holding() as viewer:
         assert [await viewer.skips() for _ in range(2)] == [False, True]
         kept: Any = viewer.home.app.fills._store
-        now = kept._clock() + kept._ttl
+        now = kept._clock() + kept._lifetimes.fresh
         kept._clock = kept._uses._clock = lambda: now
         assert not await viewer.skips()
 

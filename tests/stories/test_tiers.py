@@ -256,7 +256,7 @@ async def test_a_sole_reader_is_compared_with_what_a_tier_brings_of_another() ->
             assert (await at.ask("b", path)).content == others
 
 
-@pytest.mark.parametrize("value", ["no-store", "no-cache", "max-age=0"])
+@pytest.mark.parametrize("value", ["no-store", "no-cache", "max-age=0, must-revalidate"])
 async def test_what_may_not_be_kept_leaves_the_tier(value: str) -> None:
     tier, headers = FakeTier(), {"cache-control": "max-age=1000"}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from proxy.errors import OriginBusy, OriginChanged, OriginError, OriginFailed, OriginMismatch, OriginRefused
 from proxy.frame.identity import Claim, Condition, Lease
 from proxy.origin.answer import Believed, believe, label_of, strong_validator
-from proxy.origin.freshness import lease_of
+from proxy.origin.freshness import lease_of, renewed
 from proxy.wire.media import MediaType, parse_media_type
 from proxy.wire.ranges import Span
 
@@ -268,6 +268,34 @@ def test_expires_age_and_vary_count(headers: dict[str, str], seconds: float) -> 
     lease = lease_of({"date": "Thu, 01 Jan 2026 00:00:00 GMT", **headers})
     for is_shared in (True, False):
         assert max(0, lease.until(100, 1000, is_shared=is_shared) - 1000) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("", inf),
+        ("max-age=60", inf),
+        ("max-age=60, stale-if-error=30", 30),
+        ('stale-if-error="30", stale-if-error=20', 20),
+        ("stale-if-error", 0),
+        ("stale-if-error=-1", 0),
+        ("stale-if-error=600, must-revalidate", 0),
+        ("stale-if-error=600, proxy-revalidate", 0),
+        ("stale-if-error=600, s-maxage=60", 0),
+        ("stale-if-error=600, no-cache", 0),
+        ("stale-if-error=600, no-store", 0),
+        ("x-must-revalidate", inf),
+    ],
+)
+def test_an_answer_says_how_long_it_may_stand_in_for_another(value: str, seconds: float) -> None:
+    assert lease_of({"cache-control": value}).if_error == seconds
+
+
+def test_a_304_says_it_anew_or_leaves_it_as_it_was() -> None:
+    lease = lease_of({"cache-control": "max-age=0, stale-if-error=30"})
+    assert renewed(lease, {}).if_error == 30
+    assert renewed(lease, {"cache-control": "max-age=9"}).if_error == inf
+    assert renewed(lease, {"cache-control": "must-revalidate"}).if_error == 0
 
 
 @pytest.mark.parametrize("value", ["private", "no-cache", "max-age=0, must-revalidate", "s-maxage=0"])
