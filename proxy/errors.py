@@ -55,10 +55,7 @@ class ProxyError(Exception):
     """Base of all errors that this project raises on purpose."""
 
     def anew(self) -> Self:
-        """The same error, without the frames that it has been raised through.
-
-        An error that is kept would keep them, and with them all that they hold; mostly also what keeps it.
-        """
+        """The same error, without the frames that it was raised through, and all that those hold."""
         same = type(self).__new__(type(self), *self.args)
         same.__dict__.update(self.__dict__)
         return same
