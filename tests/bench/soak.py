@@ -19,7 +19,7 @@ from proxy.commands.processes import Children, address, listen
 from tests.bench.program import Program, program
 from tests.bench.shared import print_row
 from tests.soak.frames import STUDIES
-from tests.soak.judge import FAULTS, TTL, Judge
+from tests.soak.judge import FAULTS, STALE, TTL, Judge
 from tests.soak.origin import run_origin
 from tests.soak.viewers import Places, view
 from tests.soak.watch import Sample, Seen, look, run_watch
@@ -114,7 +114,7 @@ def soaked(soak: Soak) -> Outcome:
             origin = "http://{}:{}".format(*address(listener))
         config = {
             "origins": [{"url": origin}],
-            "cache": {"bytes": soak.budget * MIB, "ttl": TTL},
+            "cache": {"bytes": soak.budget * MIB, "ttl": TTL, "stale": STALE},
             "admin": {"open": True},
         }
         with program(config) as proxy:

@@ -75,6 +75,7 @@ def rows() -> dict[str, list[Panel]]:
                 "Responses refused",
                 "ops",
                 (rate("mismatches_total", "origin, reason"), "{{origin}} {{reason}}"),
+                span=6,
                 about="Origin responses that can't be trusted, by reason.",
             ),
             lines(
@@ -83,14 +84,16 @@ def rows() -> dict[str, list[Panel]]:
                 (rate("resumes_total", "origin"), "{{origin}} resumed"),
                 (rate("asked_again_total", "origin"), "{{origin}} refetched"),
                 (rate("unguarded_completions_total", "origin"), "{{origin}} unguarded"),
+                span=6,
             ),
             lines(
                 "Sent although stale",
                 "reqps",
                 (rate("stale_answers_total", "origin"), "{{origin}}"),
+                span=6,
                 about="Responses with a stale frame from the cache, because the origin was down or failed.",
             ),
-            lines("Frames being fetched", "none", (gauge("fills_in_flight"), "frames")),
+            lines("Frames being fetched", "none", (gauge("fills_in_flight"), "frames"), span=6),
             lines(
                 "Forwarded requests",
                 "reqps",

@@ -13,6 +13,8 @@ from tests.soak.rights import is_good, may_read
 
 TTL = 30.0
 """The proxy's `cache.ttl`, in seconds. So long it may use a copy, and a right that the origin withdrew."""
+STALE = 30.0
+"""The proxy's `cache.stale`, in seconds. So long it may use a copy after that if the origin fails."""
 SLOWEST = 15.0
 """Seconds that the slowest fetch may take. A copy is as old as its last byte."""
 LOOK_BACK = 20.0
@@ -141,8 +143,13 @@ def _current(heard: Heard) -> range:
 
 
 def _versions(path: str, heard: Heard) -> range:
-    oldest = frames.version(path, heard.asked - TTL - SLOWEST)
+    oldest = frames.version(path, heard.asked - _lifetime(heard) - SLOWEST)
     return range(oldest, frames.version(path, heard.ended) + 1)
+
+
+def _lifetime(heard: Heard) -> float:
+    """Seconds for which the proxy may use a copy for this response."""
+    return TTL + STALE * ("stale-if-error" in heard.headers.get("cache-status", ""))
 
 
 def _announced(heard: Heard) -> ContentRange | None:

@@ -194,7 +194,7 @@ async def test_a_plan_finds_its_alternates_ready_for_viewers() -> None:
 
 async def test_an_alternate_follows_its_frame_to_a_new_version() -> None:
     origin = uncompressed()
-    async with house(origin, alternates=ALTERNATES, cache={"ttl": 0.001}) as home:
+    async with house(origin, alternates=ALTERNATES, cache={"ttl": 0.001, "stale": 0}) as home:
         first = await home.viewer.get(at("/jls/"), headers={"accept": "image/jls"})
         origin.frames[frame_of(0)] = (PIXELS + 7).astype("<u2").tobytes()
         await home.until_idle()
