@@ -64,8 +64,8 @@ def create_admin(
         return _said(error.status_code, title, str(error.detail), error.headers)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
-    def metrics_page() -> Response:  # in a thread, because it reads files
-        body, media = telemetry.metrics.exposition()
+    def metrics_page(request: Request) -> Response:  # in a thread, because it reads files
+        body, media = telemetry.exposition(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media})
 
     @app.get("/livez", summary="200 while the process responds.")

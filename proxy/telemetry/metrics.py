@@ -14,6 +14,8 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 
 from proxy.telemetry.deliveries import Deliveries, Family
 
@@ -24,7 +26,16 @@ PARTS = ("first", "rest")
 OUTSIDE = ("overhead", "filling", "lent", "tables")
 LOOKUPS = ("hit", "miss", "late", "wrong", "failed")
 WRITES = ("stored", "dropped", "failed")
+JOB_STATES = ("waiting", "running")
 METHODS = ("tlm", "plt", "walk", "learned", "unknown")
+
+
+def exposition_of(registry: Collector, *, is_open: bool) -> tuple[bytes, str]:
+    """The text of all metrics, and its media type."""
+    if is_open:
+        page: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # it has no types
+        return page, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class Metrics:
@@ -46,6 +57,19 @@ class Metrics:
         )
         self.over_bounds = self._counter(
             "over_bounds", "Requests, connections and plans that a bound refused, by its setting.", ("bound",)
+        )
+        self.connections = Gauge(
+            "progressive_proxy_connections",
+            "Open connections, by listener: viewers or admin.",
+            ("listener",),
+            registry=self.registry,
+        )
+        self.places_taken = Gauge(
+            "progressive_proxy_places_taken",
+            "Places that are taken, by the setting of their bound: viewers' requests that wait for an origin "
+            "or read along (waiting), or that read a large response from the cache (sending), and others.",
+            ("bound",),
+            registry=self.registry,
         )
         self.closed_connections = self._counter(
             "closed_connections",
@@ -185,6 +209,24 @@ class Metrics:
         self.lost_workers = self._counter(
             "lost_workers", "Worker processes for viewers that died and were started anew.", ()
         )
+        self.jobs = Gauge(
+            "progressive_proxy_jobs",
+            "Jobs of decoding and encoding that wait for a process (waiting), or are in one (running).",
+            ("state",),
+            registry=self.registry,
+        )
+        self.job_seconds = self._histogram(
+            "job_seconds",
+            "Seconds that a job of decoding and encoding waited for a process (waiting), or took (running).",
+            ("state",),
+            _WAIT,
+        )
+        self.lost_decoders = self._counter(
+            "lost_decoders",
+            "Processes for decoding and encoding that ended over a job: it took too long (late), or the "
+            "process died (crashed).",
+            ("reason",),
+        )
         self.build_info = Gauge(
             "progressive_proxy_build_info",
             "Always 1. The label is the version of the proxy.",
@@ -213,6 +255,11 @@ class Metrics:
             self.cache_evictions.labels(part)
         for outcome in ("moved", "stayed"):
             self.moved_connections.labels(outcome)
+        for state in JOB_STATES:
+            self.jobs.labels(state).set(0)
+            self.job_seconds.labels(state)
+        for reason in ("late", "crashed"):
+            self.lost_decoders.labels(reason)
         for method in METHODS:
             self.first_fetches.labels(method)
 
@@ -224,6 +271,6 @@ class Metrics:
         for outcome in WRITES:
             self.tier_writes.labels(name, outcome)
 
-    def exposition(self) -> tuple[bytes, str]:
-        """The text that Prometheus scrapes, and its media type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+    def exposition(self, *, is_open: bool = False) -> tuple[bytes, str]:
+        """The text that Prometheus scrapes, and its media type; as OpenMetrics, which has exemplars."""
+        return exposition_of(self.registry, is_open=is_open)

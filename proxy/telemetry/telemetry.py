@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.traces import Traces
+
+OPEN_METRICS = "application/openmetrics-text"
+"""The media type that has exemplars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +15,17 @@ class Telemetry:
 
     metrics: Metrics = field(default_factory=Metrics)
     """All counters, gauges and histograms."""
+    traces: Traces | None = None
+    """Makes spans; None if traces are off."""
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The text that Prometheus scrapes, and its media type.
+
+        With traces and if `accept` names OpenMetrics, it has exemplars.
+        """
+        return self.metrics.exposition(is_open=is_open(accept, has_traces=self.traces is not None))
+
+
+def is_open(accept: str, *, has_traces: bool) -> bool:
+    """True if metrics are shown as OpenMetrics: if that is accepted and they may have exemplars."""
+    return has_traces and OPEN_METRICS in accept

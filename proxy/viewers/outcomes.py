@@ -4,6 +4,7 @@ import logging
 
 from proxy.access.authorizer import Pairs
 from proxy.telemetry.telemetry import Telemetry
+from proxy.telemetry.traces import exemplar_of
 from proxy.viewers.delivery import DeliveryProgress
 from proxy.wire.resource import FrameResource
 
@@ -17,6 +18,8 @@ class Outcomes:
         self.tally = telemetry.metrics.deliveries.tally
         """The counts of responses with this status, profile and outcome of the cache."""
         self._log_uids = log_uids
+        self.traces = telemetry.traces
+        """Makes spans; None if traces are off."""
 
     @property
     def are_told(self) -> bool:
@@ -34,7 +37,8 @@ class Outcomes:
     ) -> None:
         """One request has ended, with a status. `why` is empty if its response was sent to the end."""
         tally = self.tally(status, progress.profile, progress.outcome.value)
-        tally.note(progress.sent, progress.first, progress.final)
+        exemplar = exemplar_of(trace) if self.traces is not None else None
+        tally.note(progress.sent, progress.first, progress.final, exemplar)
         if self.are_told:
             self.tell(origin, resource, trace, progress, status, why)
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -18,6 +19,7 @@ from proxy.admin.operators import problem
 from proxy.errors import ProxyError, ServiceFull
 from proxy.service.several.bridge import asked
 from proxy.service.several.parent import Child, Parent
+from proxy.telemetry.telemetry import is_open
 
 WITHIN = 5.0
 """Seconds in which a worker says how it is."""
@@ -75,12 +77,14 @@ class Speaker:
 
     async def _metrics(self, scope: Scope) -> Response:
         parent = self._parent
+        accept = Request(scope).headers.get("accept", "")
+        shown_open = is_open(accept, has_traces=parent.settings.traces.endpoint is not None)
         children = [child for child in parent.running if child.ready.done()]
         pages = await asyncio.gather(*(self._whole(child, scope) for child in children))
         for child, page in zip(children, pages, strict=True):
             if page is not None and page[0] == 200 and child in parent.running:
-                parent.totals.take(child.key, page[1])
-        body, media = parent.exposition()
+                parent.totals.take(child.key, page[1], is_open=shown_open)
+        body, media = parent.exposition(is_open=shown_open)
         return Response(body, headers={"content-type": media})
 
     async def _origins(self, scope: Scope) -> Response:
