@@ -104,7 +104,7 @@ class House:
         """Requests a plan for a series."""
         _, _, study, _, uid = series.split("/")
         wanted = {"study": study, "series": uid, "profile": profile, **more}
-        return await self.admin.post("/plans", json=wanted, headers=headers)
+        return await self.admin.post("/v1/plans", json=wanted, headers=headers)
 
     async def begin_plan(self, profile: str, series: str = SERIES, **more: Any) -> str:
         """Starts a plan and returns its `Location`."""

@@ -87,6 +87,7 @@ DOORS = {
     "pydantic": {"plan", "settings", "admin", "commands"},
     "pydantic_settings": {"settings"},
     "fastapi": {"admin", "demo"},
+    "fastapi_offline": {"admin"},
     "starlette": {"service", "viewers", "admin", "demo"},
     "uvicorn": {"service", "demo"},
     "uvloop": {"service", "measure", "demo", "commands"},

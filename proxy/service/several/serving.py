@@ -8,6 +8,7 @@ from pathlib import Path
 
 from proxy.admin.lock import lock_of
 from proxy.admin.operators import Operators
+from proxy.admin.versions import Versioned
 from proxy.service.bounds import Counted
 from proxy.service.descriptors import admin_connections
 from proxy.service.listeners import Listener
@@ -51,7 +52,7 @@ async def serve_several(
 def _admin(parent: Parent, settings: Settings, admin: socket.socket) -> Listener:
     counted = Counted(parent.metrics, settings.bounds)
     lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
-    app = Operators(Speaker(parent), lock, counted.operators())
+    app = Versioned(Operators(Speaker(parent), lock, counted.operators()))
     return Listener(
         app,
         admin,

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.admin.operators import problem
+from proxy.admin.versions import VERSION
 from proxy.errors import ProxyError, ServiceFull
 from proxy.service.several.bridge import asked
 from proxy.service.several.parent import Child, Parent
@@ -43,7 +44,7 @@ class Speaker:
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/metrics": self._metrics,
-            "/origins": self._origins,
+            f"{VERSION}/origins": self._origins,
         }.get(path)
         try:
             if merged is not None and scope["method"] == "GET":
@@ -153,7 +154,7 @@ class Speaker:
         owner = parent.owners.of(study) if study else None
         numbers = parent.owners.live if owner is None else (owner,)
         children = [child for child in map(parent.current, numbers) if child is not None]
-        return children if path.startswith("/plans/") else children[:1]
+        return children if path.startswith(f"{VERSION}/plans/") else children[:1]
 
 
 async def _body(receive: Receive) -> bytes:
@@ -167,9 +168,9 @@ async def _body(receive: Receive) -> bytes:
 
 def _study_of(path: str, body: bytes) -> bytes:
     """The study that a purge or a plan is about; empty if it names none."""
-    if path.startswith("/cache/studies/"):
-        return path.split("/")[3].encode()
-    if path != "/plans":
+    if path.startswith(f"{VERSION}/cache/studies/"):
+        return path.split("/")[4].encode()
+    if path != f"{VERSION}/plans":
         return b""
     try:
         study = json.loads(body)["study"]
