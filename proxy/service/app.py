@@ -90,7 +90,9 @@ class App:
         """Why `cache.bytes` does not fit the container; None if it does."""
         self.telemetry.metrics.memory_limit.set(limit or 0)
         watch(settings, self.telemetry.metrics)
-        store = store_of(settings, cache_bytes(settings, limit), tiers_of, self.telemetry)
+        budget = cache_bytes(settings, limit)
+        self.telemetry.metrics.cache_budget.set(budget)
+        store = store_of(settings, budget, tiers_of, self.telemetry)
         self.tiered = store if isinstance(store, TieredStore) else None
         """The cache with its tiers behind memory; None if there are none."""
         windows = {o.name: window_of() for o in settings.origins}
@@ -173,7 +175,7 @@ class App:
             self.places,
             self.telemetry,
             self._via.after(None).encode(),
-            ForwardedLog(settings.log.forwarded, with_uids=settings.log.uids),
+            ForwardedLog(settings.log.forwarded, self.telemetry.metrics, with_uids=settings.log.uids),
         )
         self.operators = counted.operators()
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
@@ -237,12 +239,14 @@ class App:
             if words is not None:
                 _log.warning(words)
         self.greeting = asyncio.create_task(self.readiness.greet_all())
+        asking = asyncio.create_task(self.readiness.keep_asking())
         try:
             behind, permits = self.tiered or nullcontext(), self._permits.tasks
             async with behind, self._replicas, self.workers, permits, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
             self.greeting.cancel()
+            asking.cancel()
             self._lists.close()
             for each in self.origins.values():
                 await each.aclose()

@@ -12,18 +12,17 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
 
-from proxy.telemetry.metrics import exposition_of
+from proxy.telemetry.exposition import exposition_of
 
 OWN = "progressive_proxy_"
 LEAST = frozenset(f"{OWN}{name}" for name in ("origin_up", "origin_reached", "configuration_is_good"))
 """Gauges that are as good as at the worst worker."""
 EARLIEST = frozenset({f"{OWN}expires_timestamp_seconds", "process_start_time_seconds"})
 """Times, of which the earliest counts."""
-MOST = frozenset(f"{OWN}{name}" for name in ("build_info", "memory_limit_bytes", "tier_bytes"))
+MOST = frozenset(
+    {"python_info", *(f"{OWN}{name}" for name in ("build_info", "memory_limit_bytes", "tier_bytes"))}
+)
 """Gauges of what the workers share. All others are summed."""
-CREATED = "_created"
-"""End of the name of a gauge that says since when something is counted."""
-
 Families = list[Metric]
 
 
@@ -57,7 +56,7 @@ class Totals(Collector):
 
 
 def _is_counted(family: Metric) -> bool:
-    return family.type in ("counter", "histogram") or family.name.endswith(CREATED)
+    return family.type in ("counter", "histogram")
 
 
 def merged(families: Iterable[Metric]) -> Iterator[Metric]:
@@ -83,6 +82,6 @@ def _newest(samples: Iterable[Sample]) -> Exemplar | None:
 
 
 def _join_of(name: str) -> Callable[[list[float]], float]:
-    if name in LEAST | EARLIEST or name.endswith(CREATED):
+    if name in LEAST | EARLIEST:
         return min
     return max if name in MOST else sum

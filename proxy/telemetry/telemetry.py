@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from proxy.telemetry.exposition import is_open
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traces import Traces
-
-OPEN_METRICS = "application/openmetrics-text"
-"""The media type that has exemplars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,3 @@ class Telemetry:
         With traces and if `accept` names OpenMetrics, it has exemplars.
         """
         return self.metrics.exposition(is_open=is_open(accept, has_traces=self.traces is not None))
-
-
-def is_open(accept: str, *, has_traces: bool) -> bool:
-    """True if metrics are shown as OpenMetrics: if that is accepted and they may have exemplars."""
-    return has_traces and OPEN_METRICS in accept

@@ -20,7 +20,7 @@ from proxy.admin.versions import VERSION
 from proxy.errors import ProxyError, ServiceFull
 from proxy.service.several.bridge import asked
 from proxy.service.several.parent import Child, Parent
-from proxy.telemetry.telemetry import is_open
+from proxy.telemetry.exposition import is_open
 
 WITHIN = 5.0
 """Seconds in which a worker says how it is."""

@@ -9,7 +9,14 @@ from proxy.telemetry.metrics import Metrics
 
 SUMMED = {
     f"progressive_proxy_{name}"
-    for name in ("fills_in_flight", "cache_bytes", "connections", "places_taken", "jobs")
+    for name in (
+        "fills_in_flight",
+        "cache_bytes",
+        "connections",
+        "places_taken",
+        "jobs",
+        "cache_budget_bytes",
+    )
 }
 
 
@@ -74,7 +81,7 @@ def test_gauges_are_summed_or_the_worst_counts() -> None:
 
 def test_each_gauge_has_its_way_of_being_merged() -> None:
     gauges = {each._name for each in vars(Metrics()).values() if isinstance(each, Gauge)}
-    assert gauges | {"process_start_time_seconds"} == LEAST | EARLIEST | MOST | SUMMED
+    assert gauges | {"process_start_time_seconds", "python_info"} == LEAST | EARLIEST | MOST | SUMMED
 
 
 def test_what_a_worker_counted_stays_when_it_has_ended_and_its_gauges_go() -> None:
