@@ -18,6 +18,7 @@ from proxy.origin.transport import Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.service.app import App, create_app
 from proxy.service.listeners import Listener, open_socket, serve
+from proxy.service.tiers import TiersOf, tiers_of
 from proxy.settings.model import Settings
 from tests.scripted_origin import SERIES, ScriptedOrigin, running
 
@@ -103,7 +104,7 @@ class House:
         """Requests a plan for a series."""
         _, _, study, _, uid = series.split("/")
         wanted = {"study": study, "series": uid, "profile": profile, **more}
-        return await self.admin.post("/plans", json=wanted, headers=headers)
+        return await self.admin.post("/v1/plans", json=wanted, headers=headers)
 
     async def begin_plan(self, profile: str, series: str = SERIES, **more: Any) -> str:
         """Starts a plan and returns its `Location`."""
@@ -156,18 +157,20 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     window_of = settings.pop("window_of", SlowLine)
     first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
     client = settings.pop("client", None)
-    tiers = settings.pop("tiers", None)
-    more = () if tiers is None else (lambda *_: tiers,)
+    tiers, telemetry = settings.pop("tiers", None), settings.pop("telemetry", None)
+    behind: TiersOf = tiers_of if tiers is None else lambda *_: tiers
     given = {"origins": [first], "admin": {"open": True}, **settings}
-    app = await asyncio.to_thread(lambda: create_app(Settings(**given), window_of, *more))
+    app = await asyncio.to_thread(
+        lambda: create_app(Settings(**given), window_of, behind, telemetry=telemetry)
+    )
     if app.tiered is not None:
         app.tiered.patience = STORY
         if tiers is None:
-            for behind in app.tiered._tiers:
-                behind._tier.budget = Budget(STORY, STORY)  # type: ignore[misc]  # the disk's own is for people
-                if isinstance(behind._tier, Shared):
-                    behind._tier.patience = Patience(STORY, STORY, STORY, STORY)
-                    behind._tier.fences.lease = STORY
+            for tier in app.tiered._tiers:
+                tier._tier.budget = Budget(STORY, STORY)  # type: ignore[misc]  # the disk's own is for people
+                if isinstance(tier._tier, Shared):
+                    tier._tier.patience = Patience(STORY, STORY, STORY, STORY)
+                    tier._tier.fences.lease = STORY
     grace = app.settings.listen.grace
     near, nearer = await asyncio.to_thread(lambda: [Transport(PATIENCE, client) for _ in range(2)])
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]

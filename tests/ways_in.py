@@ -48,6 +48,6 @@ WAYS = {
     "upload": Way("POST", "/studies"),
     "deletion": Way("DELETE", STUDY),
     "options": Way("OPTIONS", FRAME),
-    "plan": Way("POST", "/plans", is_admins=True),
+    "plan": Way("POST", "/v1/plans", is_admins=True),
 }
 PREFLIGHT = {"origin": "https://viewer.example", "access-control-request-method": "GET"}

@@ -3,18 +3,23 @@
 It uses FastAPI, because none of these routes is performance-critical. All but metrics and health are locked.
 """
 
+import mimetypes
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from proxy.access.bounds import Bound
 from proxy.admin.lock import Lock
-from proxy.admin.operators import PROBLEM, Operators, problem
+from proxy.admin.operators import DOCS, PROBLEM, Operators, problem
 from proxy.admin.readiness import Readiness
+from proxy.admin.versions import VERSION, Versioned
 from proxy.errors import ProxyError
 from proxy.origin.forms import OriginReport
 from proxy.telemetry.telemetry import Telemetry
@@ -32,16 +37,23 @@ def create_admin(
 
     `bound` has the places of all requests that are locked.
     """
-    app = FastAPI(
+    mimetypes.init()  # it reads files, which the first request for a file of the page would wait for
+    app = FastAPIOffline(
+        DOCS,
+        None,
         title="progressive-proxy",
         summary="Metrics, health, origins, plans and purges.",
-        docs_url=None,
-        redoc_url=None,
+        version=version("progressive-proxy"),
         redirect_slashes=False,
+        static_url=f"{DOCS}/assets",
+        # The page must not have a stranger's server look at the description.
+        swagger_ui_parameters={"validatorUrl": None},
     )
     app.add_middleware(Operators, lock=lock, bound=bound)
+    app.add_middleware(Versioned)
+    guarded = [Depends(HTTPBearer(auto_error=False, description="The token in admin.token_file."))]
     for routes in locked:
-        app.include_router(routes)
+        app.include_router(routes, prefix=VERSION, dependencies=guarded)
 
     @app.exception_handler(ProxyError)
     async def refused(_: Request, error: ProxyError) -> JSONResponse:
@@ -64,8 +76,8 @@ def create_admin(
         return _said(error.status_code, title, str(error.detail), error.headers)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
-    def metrics_page() -> Response:  # in a thread, because it reads files
-        body, media = telemetry.metrics.exposition()
+    def metrics_page(request: Request) -> Response:  # in a thread, because it reads files
+        body, media = telemetry.exposition(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media})
 
     @app.get("/livez", summary="200 while the process responds.")
@@ -81,7 +93,8 @@ def create_admin(
         return JSONResponse({"status": reason or "ok"}, status)
 
     @app.get(
-        "/origins",
+        f"{VERSION}/origins",
+        dependencies=guarded,
         summary="How the proxy queries each origin, and how the origin has behaved.",
     )
     async def origins_page() -> dict[str, OriginReport]:

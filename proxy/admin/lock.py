@@ -70,7 +70,7 @@ def lock_of(token_file: Path | None, *, is_open: bool) -> Lock:
     """Reads the token, which blocks. Raises `ConfigurationError`."""
     if token_file is None:
         if not is_open:
-            _log.info("plans, purges and /origins are off: no admin.token_file is set")
+            _log.info("plans, purges and /v1/origins are off: no admin.token_file is set")
         return Lock(None, is_open)
 
     def token_of(contents: Sequence[bytes]) -> bytes:

@@ -14,7 +14,9 @@ from proxy.errors import ProxyError
 from proxy.wire.problem import details_of, headers_of, status_of
 
 PROBLEM = "application/problem+json"
-OPEN = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
+DOCS = "/docs"
+"""The page that shows the API, whose files lie below."""
+OPEN = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", DOCS})
 """Paths for everybody."""
 
 
@@ -28,7 +30,8 @@ class Operators:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or refuses it."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in OPEN or path.startswith(f"{DOCS}/"):
             return await self._app(scope, receive, send)
         try:
             await self._lock.admit(Request(scope))

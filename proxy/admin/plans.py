@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from proxy.access.authorizer import Asked
 from proxy.access.caller import Access, Caller
 from proxy.admin.lock import Lock
+from proxy.admin.versions import VERSION
 from proxy.errors import BadResource, ConfigurationError, UnknownName
 from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.frame.key import SeriesKey
@@ -141,7 +142,7 @@ def create_plans_api(
         sender = sender_of(request.client, request.scope["headers"])
         named = {"origin": origin, "study": key.study, "series": key.series, "frames": len(frames)}
         audit.note("plan", **named, plan=run.id, who=access.who(headers).hex(), **sender)
-        response.headers["location"] = f"/plans/{run.id}"
+        response.headers["location"] = f"{VERSION}/plans/{run.id}"
         return status_of_run(run)
 
     async def found(plan: str, request: Request) -> Run:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from proxy.errors import ProxyError
 from proxy.origin.client import Origin
 from proxy.settings.sections import Ready
+from proxy.telemetry.outage import AGAIN
 
 GREET_AGAIN = 1.0
 """Seconds before the first retry to reach an origin. Each later pause is twice as long."""
@@ -59,6 +60,22 @@ class Readiness:
     async def greet_all(self) -> None:
         """Sends each origin a request, with retries, until all of them have answered."""
         await asyncio.gather(*map(self._greet, self._origins))
+
+    async def keep_asking(self, every: float = AGAIN) -> None:
+        """Asks origins that went down again, so that the log tells of them while no viewer asks.
+
+        `every` is the pause in seconds. It ends only if it is cancelled.
+        """
+        while True:
+            await asyncio.sleep(every)
+            down = [o for o in self._origins if o.health.was_reached and o.health.outage.is_on]
+            await asyncio.gather(*map(self._ask, down))
+
+    async def _ask(self, origin: Origin) -> None:
+        try:
+            await origin.plain.greet()
+        except ProxyError as error:
+            origin.health.outage.down(str(error))
 
     async def _greet(self, origin: Origin) -> None:
         """Reaches one origin. This also leaves a connection open for the first viewer."""

@@ -97,4 +97,5 @@ class Maker(ABC):
         return Material(self._retrieve, frame, demand, frames, pixel)
 
     async def _done(self, job: Job | Rendering, material: Material) -> Made:
-        return await self._workers.make(job, is_planned=material.demand.planned is not None)
+        is_planned = material.demand.planned is not None
+        return await self._workers.make(job, is_planned=is_planned, trace=material.frame.asked.trace)

@@ -13,11 +13,13 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
 from proxy.codecs.jobs import Job, Made, Rendering, job_message
+from proxy.codecs.watching import JobSteps, JobWatch, Trace, Unwatched
 from proxy.errors import CodestreamError, NotMade, ProxyError, ShuttingDown, WorkerLost
 
 MOST_HEAD = 65536
@@ -36,18 +38,40 @@ ALONE = {
 """A worker's environment: one thread; memory is kept for the next job (saves 1/6 of its time at 512x512)."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Order:
+    """A job that waits; the lowest goes first."""
+
+    is_planned: bool
+    """True if only plans want the result."""
+    number: int
+    """The order in which jobs came."""
+    job: Job | Rendering = field(compare=False)
+    """The job."""
+    made: asyncio.Future[Made] = field(compare=False)
+    """Its result."""
+    steps: JobSteps = field(compare=False)
+    """Told of its steps."""
+
+
 class Workers:
     """A small number of processes. They start on demand and end with the `async with`."""
 
-    def __init__(self, number: int, memory: int, seconds: float, program: Sequence[str] = PROGRAM) -> None:
+    def __init__(
+        self,
+        number: int,
+        memory: int,
+        seconds: float,
+        program: Sequence[str] = PROGRAM,
+        watch: JobWatch | None = None,
+    ) -> None:
         """Each worker takes at most `memory` bytes, and at most `seconds` for one job."""
+        self._watch: JobWatch = watch or Unwatched()
         self._number = number
         self._memory = memory
         self._seconds = seconds
         self._program = program
-        self._waiting: asyncio.PriorityQueue[tuple[bool, int, Job | Rendering, asyncio.Future[Made]]] = (
-            asyncio.PriorityQueue()
-        )
+        self._waiting: asyncio.PriorityQueue[_Order] = asyncio.PriorityQueue()
         self._arrivals = count()
         self._tasks: list[asyncio.Task[None]] = []
         self.running: set[int] = set()
@@ -58,13 +82,23 @@ class Workers:
         """Number of jobs that no worker has started."""
         return self._waiting.qsize()
 
-    async def make(self, job: Job | Rendering, *, is_planned: bool = False) -> Made:
-        """Runs a job and returns its result. Raises `CodestreamError`, `WorkerLost` or `ShuttingDown`."""
+    async def make(self, job: Job | Rendering, *, is_planned: bool = False, trace: Trace = ()) -> Made:
+        """Runs a job and returns its result. Raises `CodestreamError`, `WorkerLost` or `ShuttingDown`.
+
+        `trace` are headers that name the trace of the request.
+        """
         if not self._tasks:
             raise ShuttingDown("the service is shutting down")
         made: asyncio.Future[Made] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((is_planned, next(self._arrivals), job, made))
-        return await made
+        steps = self._watch.place(job, trace)
+        self._waiting.put_nowait(_Order(is_planned, next(self._arrivals), job, made, steps))
+        try:
+            result = await made
+        except BaseException as error:
+            steps.end(type(error).__name__)
+            raise
+        steps.end()
+        return result
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._number)]
@@ -78,7 +112,7 @@ class Workers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         while not self._waiting.empty():
-            *_, made = self._waiting.get_nowait()
+            made = self._waiting.get_nowait().made
             if not made.done():
                 made.set_exception(ShuttingDown("the service is shutting down"))
 
@@ -87,9 +121,11 @@ class Workers:
         process: Process | None = None
         try:
             while True:
-                *_, job, made = await self._waiting.get()
+                order = await self._waiting.get()
+                made = order.made
                 if made.done():
                     continue  # the caller is gone
+                order.steps.begin()
                 try:
                     answer: Made | ProxyError
                     if _is_gone(process):  # killed from outside while idle
@@ -97,11 +133,12 @@ class Workers:
                         process = None
                     process = process or await self._begin()
                     async with asyncio.timeout(self._seconds):
-                        answer = await _asked(process, job)
+                        answer = await _asked(process, order.job)
                 except Exception as error:  # a worker that was taken over may respond with anything
                     await self._end(process)
                     process = None
                     is_late = isinstance(error, TimeoutError)
+                    self._watch.lost("late" if is_late else "crashed")
                     answer = WorkerLost("decoding took too long" if is_late else "the decoder crashed")
                 except asyncio.CancelledError:
                     _settle(made, ShuttingDown("the service is shutting down"))

@@ -105,7 +105,7 @@ def _warn(settings: "Settings") -> None:
     from proxy.service.open_to_all import open_to_all
 
     if not (settings.admin.open or settings.admin.token_file):
-        print("plans, purges and /origins on the admin listener are off: admin.token_file is not set")
+        print("plans, purges and /v1/origins on the admin listener are off: admin.token_file is not set")
     for words in (warning(settings, memory_limit()), open_to_all(settings)):
         if words is not None:
             print(f"warning: {words}", file=sys.stderr)

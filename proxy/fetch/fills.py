@@ -213,7 +213,7 @@ class Fills:
         def size() -> FetchSize:
             return fill.size_of(span, self._learned.guess(fill.order.key, None))
 
-        async with order.source.gate.seat(fill.demand, size, is_first=is_first) as seat:
+        async with order.source.seat(asked, fill.demand, size, is_first=is_first) as seat:
             span, fetch = fill.within_room(span), order.source.supplier.fetch
             fill.askers.has_asked = True
             async with fetch(asked, span, held, stage, fill.demand, fill.arrived.stale_claim) as answer:

@@ -1,17 +1,22 @@
 """Suppliers of a frame's bytes: its origin, or a maker of forms that the origin lacks."""
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.errors import UnknownName
+from proxy.fetch.account import FetchSize
 from proxy.fetch.demand import Demand
-from proxy.fetch.gate import Gate
+from proxy.fetch.gate import Gate, Seat
 from proxy.frame.identity import Claim
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import Answer, OriginRequest
+from proxy.telemetry.traces import Traces, context_in
 from proxy.wire.ranges import Span
+
+GATE = "wait at the gate"
+"""The name of the span of a fetch that waits."""
 
 
 class Supplier(Protocol):
@@ -57,6 +62,36 @@ class GatedSupplier:
     """The gate that decides when each fetch goes out."""
     stall: float = 30.0
     """Seconds for which a response that has begun waits if the supplier is busy."""
+    traces: Traces | None = None
+    """Makes a span for each wait at the gate; None if traces are off."""
+
+    def seat(
+        self, asked: OriginRequest, demand: Demand, size: Callable[[], FetchSize], *, is_first: bool
+    ) -> AbstractAsyncContextManager[Seat]:
+        """Waits for a seat at the gate. See `Gate.seat`."""
+        context = context_in(asked.trace) if self.traces is not None else ()
+        waited = self.gate.seat(demand, size, is_first=is_first)
+        return _traced(waited, self.traces, context, is_first=is_first) if self.traces and context else waited
+
+
+@asynccontextmanager
+async def _traced(
+    waited: AbstractAsyncContextManager[Seat],
+    traces: Traces,
+    context: tuple[tuple[str, str], ...],
+    *,
+    is_first: bool,
+) -> AsyncIterator[Seat]:
+    stage = "first" if is_first else "completion"
+    span = traces.span("internal", GATE, context, {"progressive_proxy.stage": stage})
+    async with AsyncExitStack() as stack:
+        try:
+            seat = await stack.enter_async_context(waited)
+        except BaseException as error:
+            span.end(type(error).__name__)
+            raise
+        span.end()
+        yield seat
 
 
 class Suppliers:

@@ -15,6 +15,9 @@ from proxy.errors import OriginHungUp, OriginMismatch, OriginStalled
 from proxy.origin.codings import undone
 from proxy.telemetry.telemetry import Telemetry
 
+MEASURED = 65536
+"""Bytes of the smallest body that tells the origin's rate."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeastRate:
@@ -35,6 +38,7 @@ class Bodies:
         self._most = most
         self._least = least
         self._received = cache(telemetry.metrics.origin_bytes.labels)
+        self._rate = cache(telemetry.metrics.origin_rate.labels)
 
     async def arriving(
         self, response: httpx.Response, stage: str, most: int | None = None, *, is_raw: bool = False
@@ -48,7 +52,7 @@ class Bodies:
         raw = (
             aiter(response.stream)
             if stage == "pass" and most is None
-            else self._at_least_rate(response.stream)
+            else self._at_least_rate(response.stream, stage)
         )
         coding = "" if is_raw else response.headers.get("content-encoding", "")
         try:
@@ -60,18 +64,23 @@ class Bodies:
         except httpx.TransportError as error:
             raise OriginHungUp("the body ended before its announced length") from error
 
-    async def _at_least_rate(self, body: httpx.AsyncByteStream) -> AsyncIterator[bytes]:
+    async def _at_least_rate(self, body: httpx.AsyncByteStream, stage: str) -> AsyncIterator[bytes]:
         clock, least, waited, size = asyncio.get_running_loop().time, self._least, 0.0, 0
+        before, sent = 0.0, 0
         began = clock()
-        async for chunk in body:
-            waited += clock() - began
-            size += len(chunk)
-            yield chunk
-            if waited >= least.over:
-                if size < least.per_second * waited:
-                    raise OriginStalled("the origin sent a body more slowly than timeouts.least_rate")
-                waited, size = 0.0, 0
-            began = clock()
+        try:
+            async for chunk in body:
+                waited += clock() - began
+                size += len(chunk)
+                yield chunk
+                if waited >= least.over:
+                    if size < least.per_second * waited:
+                        raise OriginStalled("the origin sent a body more slowly than timeouts.least_rate")
+                    before, sent, waited, size = before + waited, sent + size, 0.0, 0
+                began = clock()
+        finally:
+            if sent + size >= MEASURED and before + waited > 0:
+                self._rate(self._origin, stage).observe((sent + size) / (before + waited))
 
     async def bounded(
         self,

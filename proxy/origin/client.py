@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
+from time import perf_counter
 from urllib.parse import urlsplit
 
 import httpx
@@ -80,6 +81,7 @@ class Origin:
         self.base_path = urlsplit(self._base).path
         """The path of its base there, without a slash at its end."""
         self._requests = cache(telemetry.metrics.origin_requests.labels)
+        self._first_byte = cache(telemetry.metrics.origin_first_byte.labels)
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name, ledger=ledger)
         """Which form of asking for frames works there."""
@@ -148,8 +150,10 @@ class Origin:
         inquiry = Inquiry(self._exchange, self._base, asking, series, asked, span, held, stale)
         if self.health.is_doubted:
             await self.health.admit(partial(self.plain.is_answered, asked.credentials))
+        began = perf_counter()
         try:
             reply = await inquiry.reply()
+            self._first_byte(self.name, stage).observe(perf_counter() - began)
             answer = await self._answer(reply, held, stage)
             is_bytes = not answer.is_unchanged
             if is_bytes and held is None and asking.may_be_decompressed(series, reply.form):

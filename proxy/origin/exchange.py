@@ -17,6 +17,7 @@ import httpx
 from proxy.errors import OriginFailed, OriginRefused, OriginTimeout, OriginUnreachable, ProxyError
 from proxy.frame.supply import Headers
 from proxy.origin.faults import CertificateRefused
+from proxy.origin.traced import TracedTransport
 from proxy.origin.transport import Transport
 from proxy.wire.via import CARRIED, Via
 
@@ -99,7 +100,7 @@ class Exchange:
         return response
 
     async def _got(self, url: str, headers: Headers) -> httpx.Response:
-        if self._auth is None and isinstance(self._transport, Transport):
+        if self._auth is None and isinstance(self._transport, Transport | TracedTransport):
             return await self._transport.get(url, headers)
         return await self._answered(httpx.Request("GET", url, headers=encoded(headers)))
 

@@ -48,7 +48,7 @@ class Health:
 
     def __init__(self, origin: str, telemetry: Telemetry, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._failures = 0
+        self._failures = self._errors = 0
         self._rests_until: float | None = None
         self._asked: asyncio.Event | None = None
         self._again = MOST_AGAIN
@@ -105,7 +105,17 @@ class Health:
         self._reach()
         self._is_there()
 
-    def note(self, error: OriginError) -> None:
+    def failed(self, status: int) -> None:
+        """The origin answered a search, or another request that is no frame, with this 5xx.
+
+        It is said to be down after several in a row, but it is asked on: its frames may be fine.
+        """
+        self.note(OriginBusy(status, None), errors=self._errors + 1)
+        if self._errors >= FAILURES:
+            self._up.set(0)
+            self.outage.down(f"it answers {status}")
+
+    def note(self, error: OriginError, errors: int = 0) -> None:
         """A request failed. That counts if the origin is down or in trouble, but not if it limits (429)."""
         is_trouble = isinstance(error, OriginBusy) and is_down(error.status)
         if is_trouble or isinstance(error, OriginUnreachable | OriginTimeout):
@@ -116,17 +126,18 @@ class Health:
             return
         if isinstance(error, OriginRefused):
             self._reach()
-        self._is_there()
+        self._is_there(errors)
 
     def _reach(self) -> None:
         if not self.was_reached:
             self.was_reached = True
             self._reached.set(1)
 
-    def _is_there(self) -> None:
-        self._failures, self._rests_until = 0, None
-        self.outage.back()
-        self._up.set(int(self.was_reached))
+    def _is_there(self, errors: int = 0) -> None:
+        self._failures, self._rests_until, self._errors = 0, None, errors
+        if errors < FAILURES:
+            self.outage.back()
+            self._up.set(int(self.was_reached))
 
     def may_ask_again(self) -> bool:
         """Counts a retry, and returns True if a failed request may be retried now."""

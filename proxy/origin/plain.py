@@ -13,7 +13,7 @@ from time import perf_counter
 
 import httpx
 
-from proxy.errors import OriginBusy, OriginError, OriginFailed, OriginFull, OriginRefused
+from proxy.errors import OriginError, OriginFailed, OriginFull, OriginRefused
 from proxy.frame.supply import Headers
 from proxy.origin.answer import check_status
 from proxy.origin.bodies import Bodies
@@ -52,6 +52,7 @@ class PlainRequests:
         self.health = health
         self._window = window
         self._metrics = telemetry.metrics
+        self._first_byte = telemetry.metrics.origin_first_byte.labels(name, "pass")
         self._metadata_bytes = metadata_bytes
         # A request with a body holds its place while the body comes, so it has places of its own.
         self._rooms = {False: asyncio.Semaphore(at_once), True: asyncio.Semaphore(max(1, at_once // 2))}
@@ -81,6 +82,7 @@ class PlainRequests:
 
     async def _passed(self, sent: Awaitable[httpx.Response]) -> httpx.Response:
         """Counts the outcome, and what it says about the origin's health."""
+        began = perf_counter()
         try:
             response = await sent
         except OriginError as error:
@@ -89,7 +91,8 @@ class PlainRequests:
             self._metrics.origin_requests.labels(self._name, "pass", outcome).inc()
             raise
         status = response.status_code
-        self.health.note(OriginBusy(status, None)) if status >= 500 else self.health.well()
+        self._first_byte.observe(perf_counter() - began)
+        self.health.failed(status) if status >= 500 else self.health.well()
         self._metrics.origin_requests.labels(self._name, "pass", "ok" if status < 500 else "failed").inc()
         return response
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from proxy.access.bounds import Bound
 from proxy.access.proofs import Proofs
 from proxy.admin.app import create_admin
 from proxy.admin.lock import lock_of
@@ -32,33 +31,32 @@ from proxy.frame.scope import FrameScope
 from proxy.origin.forms import OriginReport
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
-from proxy.prefetch.places import PlanPlaces
 from proxy.prefetch.plans import Plans
 from proxy.service.access import access_of
-from proxy.service.connections import Connections
+from proxy.service.around import around, default_of
+from proxy.service.bounds import Counted
 from proxy.service.descriptors import admin_connections, files_allowed, most_connections
 from proxy.service.exact import Exact
 from proxy.service.expiry import watch
+from proxy.service.jobs import WatchedJobs
 from proxy.service.makers import register_makers
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
-from proxy.service.origins import TransportOf, origin_of, rust_transport
+from proxy.service.origins import TransportOf, origin_of, rust_transport, traced
 from proxy.service.replicas import Replicas
 from proxy.service.rules import Rules
 from proxy.service.ruling import admin_rules_of, rules_of
 from proxy.service.tiers import TiersOf, store_of, tiers_of
 from proxy.service.tls import tls_of
+from proxy.service.traces import traces_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.settings.sections import OriginSettings
 from proxy.telemetry.audit import Audit
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
-from proxy.viewers.audited import Audited
-from proxy.viewers.cors import shared
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
-from proxy.viewers.places import Places
 from proxy.viewers.rendered import Pictures
 from proxy.wire.via import Via
 
@@ -75,8 +73,9 @@ class App:
         window_of: Callable[[], Window] = Window,
         tiers_of: TiersOf = tiers_of,
         via: Via | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
-        self.telemetry = Telemetry()
+        self.telemetry = telemetry or Telemetry(traces=traces_of(settings))
         self.settings = settings
         self._via = via or Via()
         self.tell: Callable[[FrameScope, bool], None] = _nobody
@@ -91,19 +90,31 @@ class App:
         """Why `cache.bytes` does not fit the container; None if it does."""
         self.telemetry.metrics.memory_limit.set(limit or 0)
         watch(settings, self.telemetry.metrics)
-        store = store_of(settings, cache_bytes(settings, limit), tiers_of, self.telemetry)
+        budget = cache_bytes(settings, limit)
+        self.telemetry.metrics.cache_budget.set(budget)
+        store = store_of(settings, budget, tiers_of, self.telemetry)
         self.tiered = store if isinstance(store, TieredStore) else None
         """The cache with its tiers behind memory; None if there are none."""
         windows = {o.name: window_of() for o in settings.origins}
         self.origins = {
-            o.name: origin_of(o, transport_of(o), windows[o.name], self._via, self.telemetry, store.ledger)
+            o.name: origin_of(
+                o,
+                traced(transport_of(o), o, settings, self.telemetry),
+                windows[o.name],
+                self._via,
+                self.telemetry,
+                store.ledger,
+            )
             for o in settings.origins
         }
-        files, per_address = files_allowed(), settings.bounds.connections_per_address
-        counts = self._count_over, self._count_closed
-        self.connections = Connections(most_connections(settings, files), per_address, *counts)
+        counted = Counted(self.telemetry.metrics, settings.bounds)
+        most, per_address = (
+            most_connections(settings, files_allowed()),
+            settings.bounds.connections_per_address,
+        )
+        self.connections = counted.connections("viewers", most, per_address)
         """Connections of viewers."""
-        self.admin_connections = Connections(admin_connections(settings), None, *counts, cuts_readers=True)
+        self.admin_connections = counted.connections("admin", admin_connections(settings), cuts_readers=True)
         """The same at the admin listener."""
         self.proofs = Proofs(settings.access.ttl, ledger=store.ledger)
         self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
@@ -120,21 +131,20 @@ class App:
         self._replicas = Replicas(self.tiered, self.fills, self.proofs, self.forget)
         self._lists = SeriesLists(Metadata(self.origins, store.room), store.ledger)
         at_work = settings.workers
-        self.workers = Workers(at_work.number, at_work.memory, at_work.seconds)
+        jobs = WatchedJobs(self.telemetry)
+        self.workers = Workers(at_work.number, at_work.memory, at_work.seconds, watch=jobs)
         register_makers(suppliers, retrieve, self._lists, self.workers, settings, self.telemetry)
         alternates = Alternates(settings.offered, self.chosen, store.ledger)
-        permits, bounds = self._permits, settings.bounds
-        self.places = Places(
-            self._bound("waiting", bounds.waiting, bounds.waiting_per_caller),
-            self._bound("sending", bounds.sending, bounds.sending_per_caller),
-            self._bound("uploads", bounds.uploads, bounds.uploads_per_caller),
-        )
-        plan_places = PlanPlaces(
-            self._bound("plans", bounds.plans, bounds.plans_per_caller),
-            self._bound("planned_frames", bounds.planned_frames, bounds.planned_frames_per_caller),
-        )
+        permits, self.places = self._permits, counted.viewers()
         self.plans = Plans(
-            retrieve, self._lists, self.chosen, alternates, permits, plan_places, self.telemetry, store.ledger
+            retrieve,
+            self._lists,
+            self.chosen,
+            alternates,
+            permits,
+            counted.plans(),
+            self.telemetry,
+            store.ledger,
         )
         frames = Frames(
             retrieve,
@@ -149,7 +159,7 @@ class App:
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
         )
-        default = settings.default_origin.name if settings.default_origin else None
+        default = default_of(settings)
         pictures = Pictures(
             {o.name: o.rendered for o in settings.origins}, self._lists, permits, store.ledger
         )
@@ -165,9 +175,9 @@ class App:
             self.places,
             self.telemetry,
             self._via.after(None).encode(),
-            ForwardedLog(settings.log.forwarded, with_uids=settings.log.uids),
+            ForwardedLog(settings.log.forwarded, self.telemetry.metrics, with_uids=settings.log.uids),
         )
-        self.operators = self._bound("operators", bounds.operators, bounds.operators)
+        self.operators = counted.operators()
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
             create_plans_api(self.plans, self.access, lock, default, self._audit),
@@ -177,27 +187,10 @@ class App:
         """Opens connections to the origins, while the service runs."""
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
         self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock, self.operators)
-        cors = settings.cors
-        is_on, self.repeats = self._audit.is_on, frames.repeats
+        self.repeats = frames.repeats
         """Responses that viewers may get again without the app."""
-        self.repeats.are_kept = not is_on
-        self.viewers = shared(
-            Audited(viewers, self._audit, self.access, self.origins, default) if is_on else viewers,
-            cors.origins,
-            headers=cors.headers,
-            credentials=cors.credentials,
-            private_network=cors.private_network,
-            max_age=cors.max_age,
-        )
-
-    def _bound(self, name: str, in_all: int, per_caller: int) -> Bound:
-        return Bound(name, in_all, per_caller, self._count_over)
-
-    def _count_over(self, bound: str) -> None:
-        self.telemetry.metrics.over_bounds.labels(bound).inc()
-
-    def _count_closed(self, reason: str) -> None:
-        self.telemetry.metrics.closed_connections.labels(reason).inc()
+        self.repeats.are_kept = not self._audit.is_on
+        self.viewers = around(viewers, settings, self.access, self._audit, self.telemetry)
 
     @property
     def protocol(self) -> Callable[..., asyncio.Protocol]:
@@ -217,7 +210,7 @@ class App:
     def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
         gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
         proving = Proving(self.origins[origin.name], self.proofs, self.telemetry)
-        return GatedSupplier(proving, gate, origin.timeouts.stall)
+        return GatedSupplier(proving, gate, origin.timeouts.stall, self.telemetry.traces)
 
     def _probed(self, name: str) -> GatedSupplier:
         """The origin as probes ask it, at the same gate as fetches."""
@@ -246,16 +239,20 @@ class App:
             if words is not None:
                 _log.warning(words)
         self.greeting = asyncio.create_task(self.readiness.greet_all())
+        asking = asyncio.create_task(self.readiness.keep_asking())
         try:
             behind, permits = self.tiered or nullcontext(), self._permits.tasks
             async with behind, self._replicas, self.workers, permits, self.fills.tasks, self.plans.tasks:
                 yield
         finally:
             self.greeting.cancel()
+            asking.cancel()
             self._lists.close()
             for each in self.origins.values():
                 await each.aclose()
             await self._closing.aclose()
+            if self.telemetry.traces is not None:
+                await asyncio.to_thread(self.telemetry.traces.close)
 
     def forget(self, named: FrameScope) -> None:
         """Drops all that is held in a scope. Responses on their way are not stored either."""
@@ -295,6 +292,7 @@ def create_app(
     window_of: Callable[[], Window] = Window,
     tiers_of: TiersOf = tiers_of,
     via: Via | None = None,
+    telemetry: Telemetry | None = None,
 ) -> App:
     """The service with these settings; it does not run yet."""
-    return App(settings, window_of=window_of, tiers_of=tiers_of, via=via)
+    return App(settings, window_of=window_of, tiers_of=tiers_of, via=via, telemetry=telemetry)

@@ -50,7 +50,8 @@ class Connections:
         self._per_address = per_address
         self._count_refused = count_refused
         self._by_address: Counter[str] = Counter()
-        self._open = 0
+        self.open = 0
+        """Connections that are open, without those that are told of a refusal."""
         self._told = 0
         self._idle: dict[Place, None] = {}
 
@@ -61,7 +62,7 @@ class Connections:
             return None
         place = Place(self, address, refusal)
         if refusal is None:
-            self._open += 1
+            self.open += 1
             self._by_address[address] += 1
         else:
             self._told += 1
@@ -71,7 +72,7 @@ class Connections:
         if self._per_address is not None and self._by_address[address] >= self._per_address:
             self._count_refused("connections_per_address")
             return TooMany(f"bounds.connections_per_address: {self._per_address} at most")
-        if self.most is not None and self._open >= self.most and not self.make_room():
+        if self.most is not None and self.open >= self.most and not self.make_room():
             self._count_refused("connections")
             return ServiceFull(f"bounds.connections: {self.most} at most")
         return None
@@ -92,7 +93,7 @@ class Connections:
         if place.refusal is not None:
             self._told -= 1
             return
-        self._open -= 1
+        self.open -= 1
         self._by_address[place.address] -= 1
         if not self._by_address[place.address]:
             del self._by_address[place.address]

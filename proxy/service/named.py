@@ -41,6 +41,8 @@ def _openings(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
         yield ("listen", "tls"), partial(_listeners, settings)
     if settings.audit.file not in (None, "-"):
         yield ("audit", "file"), partial(_writable, Path(str(settings.audit.file)))
+    if settings.traces.endpoint is not None:
+        yield ("traces",), partial(_traces, settings)
 
 
 def _of_origin(key: Key, origin: OriginSettings) -> Iterator[tuple[Key, Callable[[], object]]]:
@@ -97,6 +99,14 @@ def _listeners(settings: Settings) -> None:
     from proxy.service.tls import tls_of
 
     tls_of(settings.listen.tls, is_required=True)
+
+
+def _traces(settings: Settings) -> None:
+    from proxy.service.traces import traces_of
+
+    traces = traces_of(settings)
+    if traces is not None:
+        traces.close()
 
 
 def _writable(path: Path) -> None:

@@ -8,8 +8,11 @@ from proxy.cache.kept import Ledger
 from proxy.origin.bodies import LeastRate
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
+from proxy.origin.traced import TracedTransport
 from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
+from proxy.service.around import forms_of
+from proxy.settings.model import Settings
 from proxy.settings.sections import OriginSettings
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.via import Via
@@ -22,6 +25,15 @@ def rust_transport(origin: OriginSettings) -> Transport:
     timeouts, tls = origin.timeouts, origin.tls
     limits = TransportLimits(timeouts.connect, timeouts.first_byte, timeouts.stall)
     return Transport(limits, Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.http2))
+
+
+def traced(
+    transport: httpx.AsyncBaseTransport, origin: OriginSettings, settings: Settings, telemetry: Telemetry
+) -> httpx.AsyncBaseTransport:
+    """The transport; with a span for each request, if traces are on."""
+    if telemetry.traces is None:
+        return transport
+    return TracedTransport(transport, telemetry.traces, origin.url, forms_of(settings))
 
 
 def own_credentials(origin: OriginSettings) -> httpx.Auth | None:

@@ -33,4 +33,4 @@ class BoundsSettings(FrozenModel):
     planned_frames_per_caller: int = Field(250_000, ge=1)
     """The same for each caller with a credential."""
     operators: int = Field(64, ge=1)
-    """Maximum requests for plans, their events, purges and `/origins`; health and metrics do not count."""
+    """Maximum requests for plans, their events, purges and `/v1/origins`; health and metrics do not count."""

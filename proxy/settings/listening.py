@@ -94,7 +94,7 @@ class Listen(FrozenModel):
 
 
 class AdminSettings(FrozenModel):
-    """Access to plans, purges and `/origins` on the admin listener; by default, nobody has it."""
+    """Access to plans, purges and `/v1/origins` on the admin listener; by default, nobody has it."""
 
     token_file: Path | None = None
     """File with the token that requests have to show as a bearer; read again when the file changes."""

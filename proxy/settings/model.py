@@ -38,6 +38,7 @@ from proxy.settings.sections import (
     Ready,
     WorkersSettings,
 )
+from proxy.settings.tracing import TracesSettings
 from proxy.wire.meant import meant
 from proxy.wire.via import Via
 
@@ -84,6 +85,8 @@ class Settings(BaseSettings):
     """The log on standard error."""
     audit: AuditSettings = AuditSettings()
     """The audit: who got what of which study."""
+    traces: TracesSettings = TracesSettings()
+    """Spans of distributed traces."""
 
     @field_validator("profiles")
     @classmethod

@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import accumulate
+from time import time
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 CACHE = ("hit", "partial", "stale", "miss", "collapsed")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -21,15 +23,19 @@ BUCKETS = (*map(repr, SECONDS), "+Inf")
 class _Times:
     """A histogram of seconds."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("counts", "exemplars", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * len(BUCKETS)
+        self.exemplars: dict[int, Exemplar] = {}
         self.total = 0.0
 
-    def note(self, seconds: float) -> None:
-        self.counts[bisect_left(SECONDS, seconds)] += 1
+    def note(self, seconds: float, trace: dict[str, str] | None) -> None:
+        at = bisect_left(SECONDS, seconds)
+        self.counts[at] += 1
         self.total += seconds
+        if trace is not None:
+            self.exemplars[at] = Exemplar(trace, seconds, time())
 
 
 class Tally:
@@ -42,17 +48,19 @@ class Tally:
         self.responses = self.sent = 0
         self.first, self.final = _Times(), _Times()
 
-    def note(self, sent: int, first: float | None, final: float | None) -> None:
+    def note(
+        self, sent: int, first: float | None, final: float | None, trace: dict[str, str] | None = None
+    ) -> None:
         """One more response, with the bytes sent, and the seconds until the first and the last were written.
 
-        A time is None if the response did not have these bytes.
+        A time is None if the response did not have these bytes. `trace` are the labels of an exemplar.
         """
         self.responses += 1
         self.sent += sent
         if first is not None:
-            self.first.note(first)
+            self.first.note(first, trace)
         if final is not None:
-            self.final.note(final)
+            self.final.note(final, trace)
 
 
 class Family(Collector):
@@ -127,6 +135,14 @@ class Deliveries:
         family = HistogramMetricFamily(self._prefix + name, words, labels=labels)
         for values, several in sums.items():
             counts = accumulate(map(sum, zip(*(each.counts for each in several), strict=True)))
-            buckets = list(zip(BUCKETS, counts, strict=True))
+            buckets = [
+                (bound, count) if (newest := _newest(several, at)) is None else (bound, count, newest)
+                for at, (bound, count) in enumerate(zip(BUCKETS, counts, strict=True))
+            ]
             family.add_metric(values, buckets, sum(each.total for each in several))
         return family
+
+
+def _newest(several: Iterable[_Times], at: int) -> Exemplar | None:
+    found = (each.exemplars[at] for each in several if at in each.exemplars)
+    return max(found, key=lambda each: each.timestamp or 0.0, default=None)

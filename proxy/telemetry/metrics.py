@@ -12,18 +12,28 @@ Labels that several metrics share or that need an explanation:
 
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
-from proxy.telemetry.deliveries import Deliveries, Family
+from proxy.telemetry.deliveries import SECONDS, Deliveries, Family
+from proxy.telemetry.exposition import exposition_of
 
 _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
+_RATES = (1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 3e8, 1e9)
 
 STAGES = ("first", "completion", "pass")
 PARTS = ("first", "rest")
 OUTSIDE = ("overhead", "filling", "lent", "tables")
 LOOKUPS = ("hit", "miss", "late", "wrong", "failed")
 WRITES = ("stored", "dropped", "failed")
+JOB_STATES = ("waiting", "running")
 METHODS = ("tlm", "plt", "walk", "learned", "unknown")
 
 
@@ -32,7 +42,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
         ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
         self.deliveries = Deliveries("progressive_proxy_")
         """Responses to viewers' requests for a frame, with their bytes and times."""
         self.first_delivery = self._delivered(self.deliveries.first_delivery)
@@ -47,6 +59,17 @@ class Metrics:
         self.over_bounds = self._counter(
             "over_bounds", "Requests, connections and plans that a bound refused, by its setting.", ("bound",)
         )
+        self.connections = self._gauge(
+            "connections",
+            "Open connections, by listener: viewers or admin.",
+            ("listener",),
+        )
+        self.places_taken = self._gauge(
+            "places_taken",
+            "Places that are taken, by the setting of their bound: viewers' requests that wait for an origin "
+            "or read along (waiting), or that read a large response from the cache (sending), and others.",
+            ("bound",),
+        )
         self.closed_connections = self._counter(
             "closed_connections",
             "Connections that the proxy closed: the viewer read too slowly (slow), or room was needed for a "
@@ -59,6 +82,31 @@ class Metrics:
         )
         self.origin_bytes = self._counter(
             "origin_bytes", "Bytes of response bodies received from an origin.", ("origin", "stage")
+        )
+        self.origin_first_byte = self._histogram(
+            "origin_first_byte_seconds",
+            "Seconds from a request to an origin until the headers of its response were in.",
+            ("origin", "stage"),
+            SECONDS,
+        )
+        self.origin_rate = self._histogram(
+            "origin_bytes_per_second",
+            "Bytes per second of an origin's response of at least 64 KiB, over the time that the proxy "
+            "waited for bytes. Forwarded responses do not count.",
+            ("origin", "stage"),
+            _RATES,
+        )
+        self.forwarded = self._counter(
+            "forwarded",
+            "Requests that the proxy forwarded, by kind (such as search, metadata, instances, bulkdata or "
+            "store) and the viewer's status; 0 if the viewer left first.",
+            ("origin", "kind", "status"),
+        )
+        self.forwarded_seconds = self._histogram(
+            "forwarded_seconds",
+            "Seconds from a forwarded request until the viewer got the status of the response, by kind.",
+            ("origin", "kind"),
+            SECONDS,
         )
         self.access_probes = self._counter(
             "access_probes",
@@ -98,17 +146,15 @@ class Metrics:
             "Completions of frames for which the origin gave no strong validator.",
             ("origin",),
         )
-        self.origin_up = Gauge(
-            "progressive_proxy_origin_up",
+        self.origin_up = self._gauge(
+            "origin_up",
             "1 while an origin responds, 0 before the origin's first response and after repeated failures.",
             ("origin",),
-            registry=self.registry,
         )
-        self.origin_reached = Gauge(
-            "progressive_proxy_origin_reached",
+        self.origin_reached = self._gauge(
+            "origin_reached",
             "1 if an origin has answered since the proxy started, otherwise 0.",
             ("origin",),
-            registry=self.registry,
         )
         self.gate_wait = self._histogram(
             "gate_wait_seconds",
@@ -119,10 +165,9 @@ class Metrics:
         self.reloads = self._counter(
             "reloads", "Reloads of a changed configuration file, by result.", ("result",)
         )
-        self.configuration_is_good = Gauge(
-            "progressive_proxy_configuration_is_good",
+        self.configuration_is_good = self._gauge(
+            "configuration_is_good",
             "1 if the configuration file is valid, 0 while it is not and the last valid one stays in force.",
-            registry=self.registry,
         )
         self.plans = self._counter("plans", "Plans that have ended, by final state.", ("profile", "state"))
         self.prefetched_bytes = self._counter(
@@ -133,18 +178,20 @@ class Metrics:
             "Bytes that plans fetched from an origin for frames that a viewer then requested.",
             ("profile",),
         )
-        self.fills_in_flight = Gauge(
-            "progressive_proxy_fills_in_flight",
+        self.fills_in_flight = self._gauge(
+            "fills_in_flight",
             "Frames that the proxy is fetching or making now.",
-            registry=self.registry,
         )
-        self.cache_bytes = Gauge(
-            "progressive_proxy_cache_bytes",
+        self.cache_bytes = self._gauge(
+            "cache_bytes",
             "Bytes that count against `cache.bytes`: first pieces and rests of cached frames, what they cost "
             "beside their bytes (`overhead`), bytes on their way into the cache (`filling`), frames that "
             "left the cache and are still being sent (`lent`), and what else is kept (`tables`).",
             ("part",),
-            registry=self.registry,
+        )
+        self.cache_budget = self._gauge(
+            "cache_budget_bytes",
+            "Bytes that the cache in memory may take: `cache.bytes`, or what `auto` comes to.",
         )
         self.cache_evictions = self._counter(
             "cache_evictions",
@@ -163,23 +210,20 @@ class Metrics:
             "had left memory.",
             ("tier", "outcome"),
         )
-        self.tier_bytes = Gauge(
-            "progressive_proxy_tier_bytes",
+        self.tier_bytes = self._gauge(
+            "tier_bytes",
             "Bytes of frames in a tier behind memory, first bytes and rests.",
             ("tier", "part"),
-            registry=self.registry,
         )
-        self.memory_limit = Gauge(
-            "progressive_proxy_memory_limit_bytes",
+        self.memory_limit = self._gauge(
+            "memory_limit_bytes",
             "The container's memory limit, 0 if there is none.",
-            registry=self.registry,
         )
-        self.expires = Gauge(
-            "progressive_proxy_expires_timestamp_seconds",
+        self.expires = self._gauge(
+            "expires_timestamp_seconds",
             "Unix time at which a file ends: the certificate of the proxy's listeners (listener), or its own "
             "certificate or token for an origin. NaN if the file does not say.",
             ("origin", "kind"),
-            registry=self.registry,
         )
         self.moved_connections = self._counter(
             "moved_connections",
@@ -190,11 +234,27 @@ class Metrics:
         self.lost_workers = self._counter(
             "lost_workers", "Worker processes for viewers that died and were started anew.", ()
         )
-        self.build_info = Gauge(
-            "progressive_proxy_build_info",
+        self.jobs = self._gauge(
+            "jobs",
+            "Jobs of decoding and encoding that wait for a process (waiting), or are in one (running).",
+            ("state",),
+        )
+        self.job_seconds = self._histogram(
+            "job_seconds",
+            "Seconds that a job of decoding and encoding waited for a process (waiting), or took (running).",
+            ("state",),
+            _WAIT,
+        )
+        self.lost_decoders = self._counter(
+            "lost_decoders",
+            "Processes for decoding and encoding that ended over a job: it took too long (late), or the "
+            "process died (crashed).",
+            ("reason",),
+        )
+        self.build_info = self._gauge(
+            "build_info",
             "Always 1. The label is the version of the proxy.",
             ("version",),
-            registry=self.registry,
         )
         self.build_info.labels(version("progressive-proxy")).set(1)
         self._start_at_zero()
@@ -205,6 +265,9 @@ class Metrics:
 
     def _counter(self, name: str, words: str, labels: tuple[str, ...]) -> Counter:
         return Counter(f"progressive_proxy_{name}", words, labels, registry=self.registry)
+
+    def _gauge(self, name: str, words: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"progressive_proxy_{name}", words, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, words: str, labels: tuple[str, ...], buckets: tuple[float, ...]
@@ -218,6 +281,11 @@ class Metrics:
             self.cache_evictions.labels(part)
         for outcome in ("moved", "stayed"):
             self.moved_connections.labels(outcome)
+        for state in JOB_STATES:
+            self.jobs.labels(state).set(0)
+            self.job_seconds.labels(state)
+        for reason in ("late", "crashed"):
+            self.lost_decoders.labels(reason)
         for method in METHODS:
             self.first_fetches.labels(method)
 
@@ -229,6 +297,6 @@ class Metrics:
         for outcome in WRITES:
             self.tier_writes.labels(name, outcome)
 
-    def exposition(self) -> tuple[bytes, str]:
-        """The text that Prometheus scrapes, and its media type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+    def exposition(self, *, is_open: bool = False) -> tuple[bytes, str]:
+        """The text that Prometheus scrapes, and its media type; as OpenMetrics, which has exemplars."""
+        return exposition_of(self.registry, is_open=is_open)

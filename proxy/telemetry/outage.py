@@ -19,6 +19,11 @@ class Outage:
         self._since: float | None = None
         self._said = 0.0
 
+    @property
+    def is_on(self) -> bool:
+        """True if the origin is down."""
+        return self._since is not None
+
     def down(self, why: str) -> None:
         """The origin is down. Call it as often as that is noticed."""
         now = self._clock()

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from proxy.telemetry.exposition import is_open
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +13,12 @@ class Telemetry:
 
     metrics: Metrics = field(default_factory=Metrics)
     """All counters, gauges and histograms."""
+    traces: Traces | None = None
+    """Makes spans; None if traces are off."""
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The text that Prometheus scrapes, and its media type.
+
+        With traces and if `accept` names OpenMetrics, it has exemplars.
+        """
+        return self.metrics.exposition(is_open=is_open(accept, has_traces=self.traces is not None))

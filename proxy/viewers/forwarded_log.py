@@ -1,4 +1,4 @@
-"""One log line for a request that is forwarded, at most so many in a second."""
+"""A log line for a request that is forwarded, at most so many in a second; and the metrics of all."""
 
 import logging
 import re
@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from proxy.errors import ProxyError
+from proxy.telemetry.metrics import Metrics
 from proxy.wire.problem import status_of
 
 _LAST = re.compile(r"/?(metadata|rendered|thumbnail|bulkdata|frames|pixeldata)(?:/|$)")
@@ -45,17 +46,30 @@ class Line:
     """Status that the viewer got; 0 if none was sent."""
     sent: int = 0
     """Bytes of the body that were sent."""
+    answered: float | None = None
+    """Time at which the status was sent."""
+    clock: Callable[[], float] = monotonic
+    """Tells the time."""
 
     def note(self, message: Mapping[str, Any]) -> None:
         """Notes a message of the response."""
-        self.status = message.get("status", self.status)
+        if "status" in message:
+            self.status, self.answered = message["status"], self.clock()
         self.sent += len(message.get("body", b""))
 
 
 class ForwardedLog:
     """Writes the lines. Those above the number allowed are counted, and the next line tells how many."""
 
-    def __init__(self, per_second: int, *, with_uids: bool, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        per_second: int,
+        metrics: Metrics,
+        *,
+        with_uids: bool,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._metrics = metrics
         self._per_second = per_second
         self._with_uids = with_uids
         self._clock = clock
@@ -66,7 +80,7 @@ class ForwardedLog:
     @contextmanager
     def line(self, origin: str, method: str, path: str) -> Iterator[Line]:
         """Writes a line at the end of a request, unless none of its response was sent."""
-        line, began, why = Line(), self._clock(), ""
+        line, began, why = Line(clock=self._clock), self._clock(), ""
         try:
             yield line
         except ProxyError as error:
@@ -76,8 +90,16 @@ class ForwardedLog:
             why = type(error).__name__
             raise
         finally:
-            if (line.status or why) and _log.isEnabledFor(logging.INFO) and self._may_write():
-                self._write(line, self._clock() - began, why, origin, method, path)
+            if line.status or why:
+                self._end(line, began, why, origin, method, path)
+
+    def _end(self, line: Line, began: float, why: str, origin: str, method: str, path: str) -> None:
+        ended, kind = self._clock(), kind_of(method, path)
+        first = (ended if line.answered is None else line.answered) - began
+        self._metrics.forwarded.labels(origin, kind, str(line.status)).inc()
+        self._metrics.forwarded_seconds.labels(origin, kind).observe(first)
+        if _log.isEnabledFor(logging.INFO) and self._may_write():
+            self._write(line, ended - began, why, origin, method, path)
 
     def _may_write(self) -> bool:
         second = int(self._clock())

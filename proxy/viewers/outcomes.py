@@ -4,6 +4,7 @@ import logging
 
 from proxy.access.authorizer import Pairs
 from proxy.telemetry.telemetry import Telemetry
+from proxy.telemetry.traces import exemplar_of
 from proxy.viewers.delivery import DeliveryProgress
 from proxy.wire.resource import FrameResource
 
@@ -18,6 +19,8 @@ class Outcomes:
         """The counts of responses with this status, profile and outcome of the cache."""
         self._stale = telemetry.metrics.stale_answers
         self._log_uids = log_uids
+        self.traces = telemetry.traces
+        """Makes spans; None if traces are off."""
 
     @property
     def are_told(self) -> bool:
@@ -35,7 +38,8 @@ class Outcomes:
     ) -> None:
         """One request has ended, with a status. `why` is empty if its response was sent to the end."""
         tally = self.tally(status, progress.profile, progress.outcome.value)
-        tally.note(progress.sent, progress.first, progress.final)
+        exemplar = exemplar_of(trace) if self.traces is not None else None
+        tally.note(progress.sent, progress.first, progress.final, exemplar)
         if progress.stale is not None and progress.has_started:
             self._stale.labels(origin).inc()
         if self.are_told:

@@ -34,7 +34,8 @@ from proxy.frame.key import FrameKey
 from proxy.plan.choice import CurrentChoice, ProfileChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.deliveries import Tally
-from proxy.viewers.delivery import DeliveryProgress
+from proxy.telemetry.traces import Facts, Traces, exemplar_of
+from proxy.viewers.delivery import DeliveryProgress, cache_status
 from proxy.viewers.outcomes import Outcomes
 from proxy.viewers.response import ResponseHead
 from proxy.viewers.writes import Writes
@@ -43,6 +44,8 @@ LONGEST = 4096
 """Bytes of the longest request that is looked up."""
 MOST_KEPT = 16384
 """Most heads of responses that are kept."""
+STEP = 1024
+"""Bytes that the name and the attributes of a span may take."""
 
 _TIMING = re.compile(rb"(?<=\r\nserver-timing: )[^\r\n]*")
 _SPENT = re.compile(rb"dur=[0-9.]+")
@@ -70,6 +73,8 @@ class Repeat:
     """Name of the profile that was chosen."""
     head: ResponseHead
     """The response, without its headers."""
+    step: tuple[str, Facts] | None = None
+    """Name and attributes of the request's span; None without traces."""
 
 
 def repeat_of(
@@ -105,7 +110,8 @@ class _Kept:
 
 
 def _size_of(_name: bytes, kept: _Kept) -> int:
-    return NAME + 4 * ENTRY + len(kept.fields) + len(kept.repeat.head.after)
+    step = STEP if kept.repeat.step is not None else 0
+    return NAME + 4 * ENTRY + len(kept.fields) + len(kept.repeat.head.after) + step
 
 
 class Repeats:
@@ -183,10 +189,14 @@ class Repeats:
             return ()
         if not self._plans.viewed_again(repeat.key, repeat.profile):
             return None
-        spent = perf_counter() - began
-        kept.tally.note(kept.sent, spent if kept.has_first else None, spent if kept.has_final else None)
+        spent, trace, exemplar = perf_counter() - began, repeat.trace, None
+        if self._outcomes.traces is not None:
+            trace = _traced(self._outcomes.traces, kept, spent)
+            exemplar = exemplar_of(trace)
+        first, final = (spent if has else None for has in (kept.has_first, kept.has_final))
+        kept.tally.note(kept.sent, first, final, exemplar)
         if self._outcomes.are_told:
-            self._tell(kept, began)
+            self._tell(kept, began, trace)
         return [kept.status + fields + kept.fields, *_body(repeat.head, frame)]
 
     def later(self, name: bytes, then: Callable[[], None]) -> None:
@@ -208,12 +218,25 @@ class Repeats:
         kept.mark = self._store.mark(key)
         return frame
 
-    def _tell(self, kept: _Kept, began: float) -> None:
+    def _tell(self, kept: _Kept, began: float, trace: Pairs) -> None:
         repeat, key = kept.repeat, kept.repeat.key
         progress = DeliveryProgress(began, outcome=CacheOutcome.HIT, profile=repeat.profile)
         if kept.sent:
             progress.count(kept.sent, repeat.head)
-        self._outcomes.tell(key.origin, key.resource, repeat.trace, progress, repeat.head.status)
+        self._outcomes.tell(key.origin, key.resource, trace, progress, repeat.head.status)
+
+
+def _traced(traces: Traces, kept: _Kept, spent: float) -> Pairs:
+    """Makes a span of a request that was answered in `spent` seconds. Returns its trace context."""
+    name, facts = kept.repeat.step or ("GET", {})
+    ended: dict[str, str | int | float | list[str]] = {
+        "http.response.status_code": kept.repeat.head.status,
+        "http.response.body.size": kept.size,
+        "http.response.header.cache-status": [cache_status(CacheOutcome.HIT)],
+    }
+    span = traces.span("server", name, (), {**facts, **ended}, seconds=spent)
+    span.end()
+    return span.headers
 
 
 def _body(head: ResponseHead, frame: Frame) -> Sequence[bytes]:

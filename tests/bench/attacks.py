@@ -151,7 +151,7 @@ async def _metadata(attacker: Attacker, study: str, at_once: int) -> None:
 async def _bodies(attacker: Attacker) -> None:
     async def one(_: int) -> None:
         async with attacker.connected(admin=True) as (reader, writer):
-            writer.write(b"POST /plans HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n")
+            writer.write(b"POST /v1/plans HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n")
             ended = asyncio.create_task(reader.readline())
             while not ended.done():
                 writer.write(b" " * 65_536)

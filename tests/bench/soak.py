@@ -159,7 +159,7 @@ def _at_rest(soak: Soak, proxy: Program, before: Sample) -> tuple[dict[str, floa
 def _emptied(proxy: Program) -> Sample:
     """The process after the whole cache was dropped."""
     for study in range(STUDIES):
-        httpx.delete(f"{proxy.admin}/cache/studies/1.{study}", trust_env=False).raise_for_status()
+        httpx.delete(f"{proxy.admin}/v1/cache/studies/1.{study}", trust_env=False).raise_for_status()
     time.sleep(1)
     return look(proxy.process)
 

@@ -95,14 +95,37 @@ def rows() -> dict[str, list[Panel]]:
             ),
             lines("Frames being fetched", "none", (gauge("fills_in_flight"), "frames"), span=6),
             lines(
+                "Time to the origin's first byte, p95",
+                "s",
+                (quantile(0.95, "origin_first_byte", "origin, stage"), _STAGE),
+                about="Until the headers of the origin's response are in.",
+            ),
+            lines(
+                "Rate of the origin's responses, p50",
+                "Bps",
+                (_rate_of_responses(), _STAGE),
+                about="Of responses of at least 64 KiB, over the time that the proxy waited for their bytes.",
+            ),
+            lines(
                 "Forwarded requests",
                 "reqps",
-                (
-                    rate("origin_requests_total", "origin, outcome", OURS + ',stage="pass"'),
-                    "{{origin}} {{outcome}}",
-                ),
-                span=24,
+                (rate("origin_requests_total", "origin, outcome", FORWARDED), "{{origin}} {{outcome}}"),
                 about="Searches, metadata, bulk data and uploads, by outcome.",
+            ),
+        ],
+        "Forwarded requests": [
+            lines(
+                "Forwarded requests by kind and status",
+                "reqps",
+                (rate("forwarded_total", "kind, status"), "{{kind}} {{status}}"),
+                span=12,
+                about="Status 0 means that the viewer left before the response.",
+            ),
+            lines(
+                "Time to the response of a forwarded request, p95",
+                "s",
+                (quantile(0.95, "forwarded", "kind"), "{{kind}}"),
+                span=12,
             ),
         ],
         "Queue for the origin": [
@@ -110,7 +133,12 @@ def rows() -> dict[str, list[Panel]]:
             for q in (0.5, 0.95, 0.99)
         ],
         "Memory": [
-            lines("Held", "bytes", (gauge("cache_bytes", "part"), "{{part}}")),
+            lines(
+                "Held",
+                "bytes",
+                (gauge("cache_bytes", "part"), "{{part}}"),
+                (gauge("cache_budget_bytes"), "budget"),
+            ),
             lines("Frame requests", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
             lines("Frames evicted", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
         ],
@@ -178,6 +206,14 @@ def rows() -> dict[str, list[Panel]]:
                 span=12,
                 about="Connections of viewers that read too slowly, and idle ones that made room for others.",
             ),
+            lines("Connections", "none", (gauge("connections", "listener"), "{{listener}}"), span=12),
+            lines(
+                "Places taken",
+                "none",
+                (gauge("places_taken", "bound"), "{{bound}}"),
+                span=12,
+                about="Requests and plans under way, by the setting of `bounds` that limits them.",
+            ),
         ],
         "Workers": [
             lines(
@@ -187,6 +223,20 @@ def rows() -> dict[str, list[Panel]]:
                 (rate("lost_workers_total"), "workers lost"),
                 span=24,
                 about="Connections whose next request was about a study of another worker of the pod.",
+            ),
+            lines("Jobs of decoding and encoding", "none", (gauge("jobs", "state"), "{{state}}")),
+            lines(
+                "Time of jobs",
+                "none",
+                (rate("job_seconds_sum", "state"), "{{state}}"),
+                (rate("job_seconds_count", "state", OURS + ',state="running"'), "jobs per second"),
+                about="Seconds per second: processes that were busy, and jobs that waited, on average.",
+            ),
+            lines(
+                "Processes lost over a job",
+                "ops",
+                (rate("lost_decoders_total", "reason"), "{{reason}}"),
+                about="Processes for alternates and pictures that took too long or crashed.",
             ),
         ],
         "Refusals": [
@@ -253,6 +303,11 @@ def _process() -> list[Panel]:
             about="The proxy's own, by the files that it reads.",
         ),
     ]
+
+
+def _rate_of_responses() -> str:
+    grown = rate("origin_bytes_per_second_bucket", "le, origin, stage")
+    return f"histogram_quantile(0.5, {grown})"
 
 
 def _up() -> str:

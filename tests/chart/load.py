@@ -153,6 +153,7 @@ async def _round(home: House, number: int) -> None:
         shown = frame_of(number % PICTURES, OTHER_SERIES)
         group.create_task(_view(home, f"{shown}?wrong=unguarded-{number}", **first))
         group.create_task(_view(home, stack[0].replace("frames/1", "frames/0")))
+        group.create_task(_view(home, f"/studies?limit={number + 2}"))
         group.create_task(_refused(home))
         group.create_task(_ask_for_access(home, stack[2], number))
         group.create_task(_hurry(home, stack[3], number))

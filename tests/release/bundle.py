@@ -19,7 +19,7 @@ INSTALL = f"""# {NAME} {VERSION} without a network
 A Python environment, with the interpreter version that made the bundle:
 
     python3 -m venv /opt/{NAME}
-    /opt/{NAME}/bin/pip install --no-index --find-links wheels '{NAME}[aws]=={VERSION}'
+    /opt/{NAME}/bin/pip install --no-index --find-links wheels '{NAME}[aws,shared,traces]=={VERSION}'
     /opt/{NAME}/bin/{NAME} --version
 
 A cluster: load `image.tar`, if the bundle has it, push it to your registry, and install the chart.
@@ -82,7 +82,7 @@ ip link set lo up
 if "$PYTHON" -c 'import socket; socket.create_connection(("192.0.2.1", 80), 2)' 2>/dev/null; then exit 9; fi
 sha256sum --quiet --check SHA256SUMS
 "$PYTHON" -m venv "$PLACE"
-"$PLACE/bin/pip" --quiet install --no-index --find-links wheels "$NAME[aws]==$VERSION"
+"$PLACE/bin/pip" --quiet install --no-index --find-links wheels "$NAME[aws,shared,traces]==$VERSION"
 cd "$PLACE"
 "$PLACE/bin/$NAME" --version
 printf 'origins: [{url: "http://127.0.0.1:9"}]\\n' > config.yaml

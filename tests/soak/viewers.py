@@ -184,7 +184,7 @@ class Viewer:
         }
         headers = {"authorization": self.authorization}
         with suppress(httpx.TransportError):
-            answer = await self.client.post(f"{self.places.admin}/plans", json=asked, headers=headers)
+            answer = await self.client.post(f"{self.places.admin}/v1/plans", json=asked, headers=headers)
             self.judge.counts[f"plans: {answer.status_code}"] += 1
             self.is_refused = answer.status_code == 401
             await asyncio.sleep(self.chance.uniform(0, 6))

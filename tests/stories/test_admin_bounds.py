@@ -13,7 +13,7 @@ from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, hone
 
 pytestmark = pytest.mark.anyio
 
-POST = b"POST /plans HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+POST = b"POST /v1/plans HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 
 
 class Stalling(ScriptedOrigin):
@@ -69,7 +69,7 @@ async def test_a_body_that_comes_too_late_is_refused_and_its_place_is_free() -> 
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"body: complete within 0.2 s" in answer
         await home.until(lambda: home.app.operators.taken == 0)
-        assert (await home.admin.get("/plans/1")).status_code == 404
+        assert (await home.admin.get("/v1/plans/1")).status_code == 404
 
 
 @pytest.mark.parametrize(

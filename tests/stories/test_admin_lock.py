@@ -15,14 +15,14 @@ FRAME = frame_of(0)
 TOKEN = "the-operators-token"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 LOCKED = (
-    ("POST", "/plans"),
-    ("GET", "/plans/p1"),
-    ("GET", "/plans/p1/events"),
-    ("DELETE", "/plans/p1"),
-    ("GET", "/origins"),
-    ("DELETE", "/cache/studies/1"),
-    ("DELETE", "/cache/studies/1/series/2"),
-    ("DELETE", "/cache/studies/1/series/2/instances/3"),
+    ("POST", "/v1/plans"),
+    ("GET", "/v1/plans/p1"),
+    ("GET", "/v1/plans/p1/events"),
+    ("DELETE", "/v1/plans/p1"),
+    ("GET", "/v1/origins"),
+    ("DELETE", "/v1/cache/studies/1"),
+    ("DELETE", "/v1/cache/studies/1/series/2"),
+    ("DELETE", "/v1/cache/studies/1/series/2/instances/3"),
 )
 OPEN = ("/livez", "/readyz", "/metrics", "/openapi.json")
 SINGLE = {"accept": "image/jphc"}
@@ -44,7 +44,7 @@ async def statuses(home: House, **headers: str) -> set[int]:
 async def test_without_a_token_all_of_it_is_off() -> None:
     async with house(ScriptedOrigin(), admin={}) as home:
         assert await statuses(home, **BEARER) == {404}
-        assert (await home.admin.get("/origins")).json()["detail"] == "set admin.token_file to use this"
+        assert (await home.admin.get("/v1/origins")).json()["detail"] == "set admin.token_file to use this"
 
 
 WRONG: dict[str, dict[str, str]] = {
@@ -65,7 +65,7 @@ async def test_another_token_is_refused(token: Path, headers: dict[str, str]) ->
     async with house(origin, admin={"token_file": token}) as home:
         before = len(origin.asked)
         assert await statuses(home, **headers) == {401}
-        answer = await home.admin.get("/origins", headers=headers)
+        answer = await home.admin.get("/v1/origins", headers=headers)
         assert answer.headers["www-authenticate"].startswith("Bearer ")
         assert len(origin.asked) == before
 
@@ -74,7 +74,7 @@ async def test_another_token_is_refused(token: Path, headers: dict[str, str]) ->
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
 async def test_the_token_comes_in_either_header(token: Path, name: str, scheme: str) -> None:
     async with house(ScriptedOrigin(), admin={"token_file": token}) as home:
-        answer = await home.admin.get("/origins", headers={name: f"{scheme} {TOKEN}"})
+        answer = await home.admin.get("/v1/origins", headers={name: f"{scheme} {TOKEN}"})
         assert answer.status_code == 200
 
 
@@ -103,17 +103,17 @@ async def test_no_origin_sees_the_token(token: Path, headers: dict[str, str], se
 
 async def test_a_token_that_changes_counts_soon(token: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with house(ScriptedOrigin(), admin={"token_file": token}) as home:
-        assert (await home.admin.get("/origins", headers=BEARER)).status_code == 200
+        assert (await home.admin.get("/v1/origins", headers=BEARER)).status_code == 200
         await to_thread(token.write_text, "the-token-after-that")
         newer = {"authorization": "Bearer the-token-after-that"}
-        while (await home.admin.get("/origins", headers=newer)).status_code != 200:
+        while (await home.admin.get("/v1/origins", headers=newer)).status_code != 200:
             await sleep(0.02)
-        assert (await home.admin.get("/origins", headers=BEARER)).status_code == 401
+        assert (await home.admin.get("/v1/origins", headers=BEARER)).status_code == 401
         await to_thread(token.unlink)
         while "can't be used; the last good one stays" not in caplog.text:
-            assert (await home.admin.get("/origins", headers=newer)).status_code == 200
+            assert (await home.admin.get("/v1/origins", headers=newer)).status_code == 200
             await sleep(0.02)
-        assert (await home.admin.get("/origins", headers=newer)).status_code == 200
+        assert (await home.admin.get("/v1/origins", headers=newer)).status_code == 200
 
 
 STUDY, UID, INSTANCE = FRAME.split("/")[2:7:2]
@@ -152,13 +152,13 @@ async def test_a_token_that_is_renewed_while_the_body_comes_goes_to_no_origin(to
         _, _, study, _, series = SERIES.split("/")
         body = json.dumps({"study": study, "series": series, "profile": "single"}).encode()
         reader, writer = await open_connection(home.admin.base_url.host, home.admin.base_url.port)
-        head = f"POST /plans HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        head = f"POST /v1/plans HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         writer.write(head.encode() + body[:10])
         await home.until(lambda: home.app.operators.taken == 1)
         await to_thread(token.write_text, "another-operators-token\n")
         for _ in range(200):  # until the new one counts
-            if (await home.admin.get("/origins", headers=BEARER)).status_code == 401:
+            if (await home.admin.get("/v1/origins", headers=BEARER)).status_code == 401:
                 break
             await sleep(0.05)
         writer.write(body[10:])

@@ -90,7 +90,7 @@ async def test_what_is_handed_through_tells_that_it_is_well(status: int) -> None
         outage.is_well = True
         path = "/studies?limit=9" if status == 200 else "/studies/1/nothing"
         assert (await home.viewer.get(path)).status_code == status
-        assert not (await home.admin.get("/origins")).json()["pacs"]["resting"]
+        assert not (await home.admin.get("/v1/origins")).json()["pacs"]["resting"]
         assert home.metric("origin_up", origin="pacs") == 1
         assert await burst(home) == [(200, body) for body in BODIES]
 
@@ -106,7 +106,7 @@ async def test_what_is_handed_through_tells_that_it_is_not() -> None:
         labels = {"origin": "pacs", "stage": "first", "outcome": "unreachable"}
         before = home.metric("origin_requests_total", **labels)
         assert (await home.viewer.get(frame_of(0), headers=SINGLE)).status_code == 503
-        assert (await home.admin.get("/origins")).json()["pacs"]["resting"]
+        assert (await home.admin.get("/v1/origins")).json()["pacs"]["resting"]
         assert home.metric("origin_requests_total", **labels) == before
 
 
@@ -131,7 +131,7 @@ async def test_an_origin_that_refuses_connections_rests_once_it_answers_nothing(
         await origin.stop()
         said = [(await home.viewer.get(frame_of(0), headers=SINGLE)).status_code for _ in range(FAILURES + 2)]
         assert said == [502] * FAILURES + [503, 503]
-        assert (await home.admin.get("/origins")).json()["pacs"]["resting"]
+        assert (await home.admin.get("/v1/origins")).json()["pacs"]["resting"]
 
 
 class Doubted:

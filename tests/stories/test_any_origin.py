@@ -246,10 +246,10 @@ async def test_what_an_origin_was_seen_to_do_is_shown() -> None:
     async with house(origin) as home:
         unknown = {"form": None, "ranges": None, "validators": None}
         well = {"stable_multipart": False, "resting": False}
-        assert (await home.admin.get("/origins")).json() == {"pacs": unknown | well}
+        assert (await home.admin.get("/v1/origins")).json() == {"pacs": unknown | well}
         await home.viewer.get(frame_of(0), headers=SINGLE)
         known = {"form": "image/jphc", "ranges": True, "validators": True}
-        assert (await home.admin.get("/origins")).json() == {"pacs": known | well}
+        assert (await home.admin.get("/v1/origins")).json() == {"pacs": known | well}
 
 
 async def test_the_label_of_the_origin_is_kept_if_that_is_wished() -> None:

@@ -199,6 +199,6 @@ async def test_a_purge_says_who(tmp_path: Path) -> None:
     async with house(ScriptedOrigin(), audit={"file": str(file)}, admin={"token_file": token}) as home:
         for name in ("authorization", "proxy-authorization"):
             proof = {name: "Bearer the-operators-token"}
-            assert (await home.admin.delete("/cache/studies/1.2", headers=proof)).status_code == 204
+            assert (await home.admin.delete("/v1/cache/studies/1.2", headers=proof)).status_code == 204
     one, other = lines(file)
     assert one["who"] == other["who"] != ""

@@ -179,7 +179,7 @@ async def test_refusals_over_tls_are_told_as_without_it(
             writer.write(head)
             assert (await reader.readline()).startswith(b"HTTP/1.1 " + status)
             writer.close()
-        await home.until(lambda: not home.app.connections._open)
+        await home.until(lambda: not home.app.connections.open)
     assert not [each for each in caplog.records if each.exc_info]
 
 
@@ -193,7 +193,7 @@ async def test_a_viewer_of_http_1_0_that_leaves_is_no_fault(caplog: pytest.LogCa
         writer.write(b"GET /studies/1/other HTTP/1.0\r\n\r\n")
         await home.until_inside(1)
         writer.transport.abort()
-        await home.until(lambda: not home.app.connections._open)
+        await home.until(lambda: not home.app.connections.open)
         barrier.set()
         await home.until_inside(0)
     assert not [each for each in caplog.records if each.exc_info]

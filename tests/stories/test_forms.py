@@ -232,7 +232,7 @@ async def test_an_origin_that_refuses_ranges_is_asked_once_without_one(
             assert (part.status_code, part.content) == (206, body[:100])
             await home.until_idle()
         assert [origin.requests_of(frame_of(image)) for image in range(1, 4)] == [1, 1, 1]
-        assert not (await home.admin.get("/origins")).json()["pacs"]["ranges"]
+        assert not (await home.admin.get("/v1/origins")).json()["pacs"]["ranges"]
 
 
 @pytest.mark.parametrize("version", ["the same", "another"])

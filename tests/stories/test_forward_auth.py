@@ -369,7 +369,7 @@ async def test_a_plan_is_asked_about_as_a_viewer_would_read_its_series() -> None
         await WAYS["plan"].ask(at.home, {"authorization": "Bearer a"})
         assert authorizer.asked[0].headers["x-forwarded-uri"] == SERIES
         wrong = {"study": "1\r\nx: y", "series": "2", "profile": "single"}
-        answer = await at.home.admin.post("/plans", json=wrong, headers={"authorization": "Bearer a"})
+        answer = await at.home.admin.post("/v1/plans", json=wrong, headers={"authorization": "Bearer a"})
         assert (answer.status_code, len(authorizer.asked)) == (400, 1)
         await at.home.until_idle()
 

@@ -494,7 +494,7 @@ async def test_a_plan_for_a_cookie_beyond_ascii_is_found_by_its_viewer() -> None
     async with house(origin) as home:
         _, _, study, _, series = SERIES.split("/")
         headers = [(b"cookie", cookie)]
-        made = await home.admin.post("/plans", json={"study": study, "series": series}, headers=headers)
+        made = await home.admin.post("/v1/plans", json={"study": study, "series": series}, headers=headers)
         await home.admin.get(f"{made.headers['location']}/events", headers=headers)
         answer = await home.viewer.get(frame_of(0), headers=[(b"accept", b"image/jphc"), (b"cookie", cookie)])
         assert cache_did(answer) == "hit"

@@ -40,7 +40,7 @@ async def test_for_all_but_its_maker_a_plan_does_not_exist(tmp_path: Path, maker
     origin = GuardedOrigin("", "a", "b")
     async with guarded(origin, admin={"token_file": token}) as at:
         plan = await at.home.begin_plan("sequential", headers=shown(maker))
-        assert await answers(at.home, plan, other) == await answers(at.home, "/plans/nobodys", other)
+        assert await answers(at.home, plan, other) == await answers(at.home, "/v1/plans/nobodys", other)
         assert {status for status, _, _ in await answers(at.home, plan, other)} == {404}
         assert [status for status, _, _ in await answers(at.home, plan, maker)] == [200, 200, 204]
 
@@ -52,7 +52,7 @@ async def test_a_plan_that_a_viewer_set_off_is_nobodys() -> None:
         await at.home.until(lambda: at.home.metric("plans_total", profile="eager", state="done") == 1)
         [name] = at.home.app.plans._runs
         for who in ("a", ""):
-            assert {status for status, _, _ in await answers(at.home, f"/plans/{name}", who)} == {404}
+            assert {status for status, _, _ in await answers(at.home, f"/v1/plans/{name}", who)} == {404}
 
 
 async def test_those_who_follow_a_plan_hear_that_its_maker_is_refused() -> None:

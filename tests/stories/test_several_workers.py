@@ -145,7 +145,7 @@ async def test_a_purge_and_a_change_reach_every_worker(tmp_path: Path) -> None:
             assert (await service.get(frame)).status_code == 200  # so the other one has it too
             await until_back(service, 0)
             if change == "purge":
-                assert (await service.admin.delete(f"/cache/studies/{study}")).status_code == 204
+                assert (await service.admin.delete(f"/v1/cache/studies/{study}")).status_code == 204
             else:
                 assert (await service.viewer.delete(f"/studies/{study}")).status_code == 200
             before = origin.requests_of(frame)
@@ -161,7 +161,7 @@ async def test_plans_run_where_their_study_is_and_are_found_there(tmp_path: Path
         for number in (0, 1):
             study = OF[number][1]
             wanted = {"study": study, "series": f"{study}.1", "profile": "sequential"}
-            made = await service.admin.post("/plans", json=wanted)
+            made = await service.admin.post("/v1/plans", json=wanted)
             assert made.status_code == 202
             at = made.headers["location"]
             told = [name for name, _ in events_in((await service.admin.get(f"{at}/events")).text)]
@@ -172,9 +172,9 @@ async def test_plans_run_where_their_study_is_and_are_found_there(tmp_path: Path
                 assert (await service.get(frame_of(image, series_of(study)))).status_code == 200
             assert len(origin.frame_requests) == before
             assert (await service.admin.delete(at)).status_code == 204
-        assert (await service.admin.get("/plans/unknown")).status_code == 404
+        assert (await service.admin.get("/v1/plans/unknown")).status_code == 404
         for body in (b"", b"[]", b'{"study": 1}', b"{" * 2000):
-            assert (await service.admin.post("/plans", content=body)).status_code == 422
+            assert (await service.admin.post("/v1/plans", content=body)).status_code == 422
 
 
 async def test_the_events_of_a_plan_arrive_one_by_one_and_its_follower_may_leave(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ async def test_the_events_of_a_plan_arrive_one_by_one_and_its_follower_may_leave
     origin.script = script
     async with home(origin, tmp_path) as service:
         wanted = {"study": study, "series": f"{study}.1", "profile": "sequential"}
-        at = (await service.admin.post("/plans", json=wanted)).headers["location"]
+        at = (await service.admin.post("/v1/plans", json=wanted)).headers["location"]
         async with service.admin.stream("GET", f"{at}/events") as followed:
             assert await anext(followed.aiter_lines())
         door.set()
@@ -201,7 +201,7 @@ async def test_the_lock_of_the_admin_listener_holds(tmp_path: Path) -> None:
     await asyncio.to_thread(token.write_text, "a-token-of-the-operator")
     async with home(archive(), tmp_path, admin={"token_file": str(token)}) as service:
         shown = {"authorization": "Bearer a-token-of-the-operator"}
-        ways = [("POST", "/plans"), ("GET", "/origins"), ("DELETE", f"/cache/studies/{OF[0][0]}")]
+        ways = [("POST", "/v1/plans"), ("GET", "/v1/origins"), ("DELETE", f"/v1/cache/studies/{OF[0][0]}")]
         for method, path in ways:
             assert (await service.admin.request(method, path)).status_code == 401
             assert (await service.admin.request(method, path, headers=shown)).status_code != 401
@@ -216,7 +216,7 @@ async def test_health_speaks_for_all_workers(tmp_path: Path) -> None:
             f"[+]worker {number}: started ok" for number in (0, 1)
         ]
         assert told[-1] == "readyz check passed"
-        assert list((await service.admin.get("/origins")).json()) == ["origin"]
+        assert list((await service.admin.get("/v1/origins")).json()) == ["origin"]
         os.kill(service.worker(1), signal.SIGSTOP)
         hung = await asyncio.gather(*(service.admin.get(path) for path in ("/livez", "/readyz", "/metrics")))
         assert [answer.status_code for answer in hung] == [503, 503, 200]
@@ -276,7 +276,7 @@ async def test_a_rolling_restart_drops_no_answer_and_takes_the_new_configuration
         before = service.workers
         crowd = Unbroken(service, origin)
         asking = [asyncio.create_task(crowd.ask(study)) for study in BOTH]
-        plan = service.admin.get("/plans/none")
+        plan = service.admin.get("/v1/plans/none")
         assert (await plan).status_code == 404
         answered = await service.metric("frame_answers_total")
         given = json.loads(await asyncio.to_thread(service.config.read_text))

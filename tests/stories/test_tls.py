@@ -106,14 +106,14 @@ async def test_on_the_admin_listener_a_certificate_opens_what_is_locked(
     listen = {"tls": files.certify("proxy") | {"client_ca_file": files.ca_file}}
     client = files.client() if has_one else Tls(files.ca_file)
     async with house(ScriptedOrigin(), listen=listen, client=client, admin={}) as home:
-        assert (await home.admin.get("/origins")).status_code == status
+        assert (await home.admin.get("/v1/origins")).status_code == status
         assert (await home.admin.get("/metrics")).status_code == 200
 
 
 async def test_without_authorities_a_certificate_opens_nothing(files: Files) -> None:
     listen = {"tls": files.certify("proxy")}
     async with house(ScriptedOrigin(), listen=listen, client=files.client(), admin={}) as home:
-        assert (await home.admin.get("/origins")).status_code == 404
+        assert (await home.admin.get("/v1/origins")).status_code == 404
 
 
 async def test_a_certificate_that_changes_counts_for_new_connections(

@@ -78,6 +78,8 @@ DOORS = {
     "pydicom": {"archive", "demo"},
     "numpy": {"codecs", "archive", "demo", "measure"},
     "prometheus_client": {"telemetry"},
+    "opentelemetry": {"telemetry"},
+    "requests": {"telemetry"},
     "yaml": {"plan", "settings"},
     "shtab": {"commands"},
     "tree_sitter": {"plan"},
@@ -85,6 +87,7 @@ DOORS = {
     "pydantic": {"plan", "settings", "admin", "commands"},
     "pydantic_settings": {"settings"},
     "fastapi": {"admin", "demo"},
+    "fastapi_offline": {"admin"},
     "starlette": {"service", "viewers", "admin", "demo"},
     "uvicorn": {"service", "demo"},
     "uvloop": {"service", "measure", "demo", "commands"},
@@ -154,6 +157,12 @@ def test_each_library_has_its_doors(path: Path) -> None:
         library = name.partition(".")[0]
         if library in DOORS:
             assert package_of(path) in DOORS[library], f"{package_of(path)} imports {library}"
+
+
+def test_one_module_only_speaks_opentelemetry() -> None:
+    libraries = {path: {name.partition(".")[0] for name in imports(path)} for path in FILES}
+    found = [str(path.relative_to(PROXY)) for path, names in libraries.items() if "opentelemetry" in names]
+    assert found == ["telemetry/spans.py"]
 
 
 def test_the_top_level_is_a_picture() -> None:

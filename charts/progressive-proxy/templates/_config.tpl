@@ -71,7 +71,7 @@
 {{- ternary $seconds $text (regexMatch "[a-z]" $text) -}}
 {{- end }}
 
-{{/* The ports of the origins, and of the servers that decide about callers, each once, as a JSON object with a list. */}}
+{{/* The ports of the origins, of servers that decide about callers, and of the collector, each once, as a JSON object with a list. */}}
 {{- define "progressive-proxy.outgoingPorts" -}}
 {{- $urls := list -}}
 {{- range .Values.config.origins -}}
@@ -81,6 +81,7 @@
 {{- if kindIs "map" $access -}}
 {{- $urls = concat $urls (list $access.forward_auth (dig "jwt" "jwks_url" "" $access) | compact) -}}
 {{- end -}}
+{{- $urls = concat $urls (list (dig "traces" "endpoint" "" .Values.config) | compact) -}}
 {{- $ports := list -}}
 {{- range $urls -}}
 {{- $url := urlParse . -}}

@@ -99,10 +99,10 @@ class Parent:
         """True once all workers are to end."""
         return self._is_ending
 
-    def exposition(self) -> tuple[bytes, str]:
-        """The metrics of all workers, and those that the parent counts."""
+    def exposition(self, *, is_open: bool = False) -> tuple[bytes, str]:
+        """The metrics of all workers, and those that the parent counts; as OpenMetrics if it `is_open`."""
         self.totals.take(PARENT, self.metrics.exposition()[0], is_only_counted=True)
-        return self.totals.exposition()
+        return self.totals.exposition(is_open=is_open)
 
     async def start(self) -> None:
         """Starts all workers. Raises `ConfigurationError` if one of them ends before it serves."""

@@ -6,10 +6,10 @@ import signal
 import socket
 from pathlib import Path
 
-from proxy.access.bounds import Bound
 from proxy.admin.lock import lock_of
 from proxy.admin.operators import Operators
-from proxy.service.connections import Connections
+from proxy.admin.versions import Versioned
+from proxy.service.bounds import Counted
 from proxy.service.descriptors import admin_connections
 from proxy.service.listeners import Listener
 from proxy.service.ruling import admin_rules_of
@@ -50,21 +50,14 @@ async def serve_several(
 
 
 def _admin(parent: Parent, settings: Settings, admin: socket.socket) -> Listener:
-    telemetry = Telemetry(parent.metrics)
-
-    def count(bound: str) -> None:
-        telemetry.metrics.over_bounds.labels(bound).inc()
-
-    def count_closed(reason: str) -> None:
-        telemetry.metrics.closed_connections.labels(reason).inc()
-
-    lock, most = lock_of(settings.admin.token_file, is_open=settings.admin.open), settings.bounds.operators
-    app = Operators(Speaker(parent), lock, Bound("operators", most, most, count))
+    counted = Counted(parent.metrics, settings.bounds)
+    lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
+    app = Versioned(Operators(Speaker(parent), lock, counted.operators()))
     return Listener(
         app,
         admin,
         settings.listen.grace,
-        admin_rules_of(settings, parent.via, telemetry),
+        admin_rules_of(settings, parent.via, Telemetry(parent.metrics)),
         tls_of(settings.listen.tls, is_required=False),
-        Connections(admin_connections(settings), None, count, count_closed, cuts_readers=True),
+        counted.connections("admin", admin_connections(settings), cuts_readers=True),
     )

@@ -11,13 +11,16 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.admin.operators import problem
+from proxy.admin.versions import VERSION
 from proxy.errors import ProxyError, ServiceFull
 from proxy.service.several.bridge import asked
 from proxy.service.several.parent import Child, Parent
+from proxy.telemetry.exposition import is_open
 
 WITHIN = 5.0
 """Seconds in which a worker says how it is."""
@@ -41,7 +44,7 @@ class Speaker:
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/metrics": self._metrics,
-            "/origins": self._origins,
+            f"{VERSION}/origins": self._origins,
         }.get(path)
         try:
             if merged is not None and scope["method"] == "GET":
@@ -75,12 +78,14 @@ class Speaker:
 
     async def _metrics(self, scope: Scope) -> Response:
         parent = self._parent
+        accept = Request(scope).headers.get("accept", "")
+        shown_open = is_open(accept, has_traces=parent.settings.traces.endpoint is not None)
         children = [child for child in parent.running if child.ready.done()]
         pages = await asyncio.gather(*(self._whole(child, scope) for child in children))
         for child, page in zip(children, pages, strict=True):
             if page is not None and page[0] == 200 and child in parent.running:
-                parent.totals.take(child.key, page[1])
-        body, media = parent.exposition()
+                parent.totals.take(child.key, page[1], is_open=shown_open)
+        body, media = parent.exposition(is_open=shown_open)
         return Response(body, headers={"content-type": media})
 
     async def _origins(self, scope: Scope) -> Response:
@@ -149,7 +154,7 @@ class Speaker:
         owner = parent.owners.of(study) if study else None
         numbers = parent.owners.live if owner is None else (owner,)
         children = [child for child in map(parent.current, numbers) if child is not None]
-        return children if path.startswith("/plans/") else children[:1]
+        return children if path.startswith(f"{VERSION}/plans/") else children[:1]
 
 
 async def _body(receive: Receive) -> bytes:
@@ -163,9 +168,9 @@ async def _body(receive: Receive) -> bytes:
 
 def _study_of(path: str, body: bytes) -> bytes:
     """The study that a purge or a plan is about; empty if it names none."""
-    if path.startswith("/cache/studies/"):
-        return path.split("/")[3].encode()
-    if path != "/plans":
+    if path.startswith(f"{VERSION}/cache/studies/"):
+        return path.split("/")[4].encode()
+    if path != f"{VERSION}/plans":
         return b""
     try:
         study = json.loads(body)["study"]

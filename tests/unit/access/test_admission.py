@@ -215,7 +215,7 @@ async def test_both_listeners_refuse_what_a_strangers_page_would_change() -> Non
     async with house(ScriptedOrigin({FRAME: BODY}), cors={"origins": [PAGE]}) as home:
         before = len(home.origin.asked)
         plain = {"content-type": "text/plain", "origin": STRANGER, "sec-fetch-site": "cross-site"}
-        for viewer, path in ((home.viewer, "/studies"), (home.admin, "/plans")):
+        for viewer, path in ((home.viewer, "/studies"), (home.admin, "/v1/plans")):
             answer = await viewer.post(path, content=b"{}", headers=plain)
             assert (answer.status_code, answer.json()["title"]) == (403, "CrossSite")
             assert "`cors.origins`" in answer.json()["detail"]

@@ -48,7 +48,7 @@ async def test_a_plan_is_accepted_told_of_and_done() -> None:
         assert made.status_code == 202
         began = made.json()
         assert re.fullmatch(r"[A-Za-z0-9_-]{16,}", began["id"])
-        assert made.headers["location"] == f"/plans/{began['id']}"
+        assert made.headers["location"] == f"/v1/plans/{began['id']}"
         assert began["state"] in ("queued", "running")
         assert (began["profile"], began["frames"], began["bytes"], began["error"]) == ("sequential", 3, 0, "")
         assert [stage["stageId"] for stage in began["stages"]] == ["lossySequential", "finalSequential"]
@@ -174,7 +174,7 @@ async def test_delete_answers_204_and_the_plan_can_still_be_looked_at() -> None:
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "/events"), ("DELETE", "")])
 async def test_a_plan_that_is_not_known_is_not_found(method: str, path: str) -> None:
     async with house(of_three()) as home:
-        answer = await home.admin.request(method, f"/plans/nobodys{path}")
+        answer = await home.admin.request(method, f"/v1/plans/nobodys{path}")
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json() == {"status": 404, "title": "UnknownName", "detail": "no plan has that id"}
@@ -227,7 +227,7 @@ async def test_what_is_no_uid_is_refused_and_the_origin_not_asked(study: str) ->
             {"study": "1.2", "series": study},
             {"study": "1.2", "series": "1.3", "frames": [{"instance": study}]},
         ):
-            answer = await home.admin.post("/plans", json=wanted)
+            answer = await home.admin.post("/v1/plans", json=wanted)
             assert (answer.status_code, answer.json()["title"]) == (400, "BadResource")
         assert not home.origin.asked_after_greeting
 
@@ -247,7 +247,7 @@ BAD_BODIES: list[Any] = [
 @pytest.mark.parametrize("body", BAD_BODIES, ids=range(len(BAD_BODIES)))
 async def test_a_body_that_is_no_plan_is_refused(body: Any) -> None:
     async with house(of_three()) as home:
-        assert (await home.admin.post("/plans", json=body)).status_code == 422
+        assert (await home.admin.post("/v1/plans", json=body)).status_code == 422
         assert not home.origin.asked_after_greeting
 
 
@@ -255,10 +255,10 @@ async def test_a_body_that_is_no_plan_is_refused(body: Any) -> None:
     ("method", "path", "content", "status", "title"),
     [
         ("GET", "/nothing", b"", 404, "NotFound"),
-        ("GET", "/plans/", b"", 404, "NotFound"),
-        ("PUT", "/plans", b"", 405, "MethodNotAllowed"),
+        ("GET", "/v1/plans/", b"", 404, "NotFound"),
+        ("PUT", "/v1/plans", b"", 405, "MethodNotAllowed"),
         ("POST", "/livez", b"", 405, "MethodNotAllowed"),
-        ("POST", "/plans", b"{", 422, "BadBody"),
+        ("POST", "/v1/plans", b"{", 422, "BadBody"),
     ],
 )
 async def test_each_error_is_a_problem_detail(
@@ -270,13 +270,15 @@ async def test_each_error_is_a_problem_detail(
         assert answer.headers["content-type"] == "application/problem+json"
         told = answer.json()
         assert (answer.status_code, told["status"], told["title"]) == (status, status, title)
-        assert answer.headers.get("allow") == {"/plans": "POST", "/livez": "GET"}.get(path) or status != 405
+        assert (
+            answer.headers.get("allow") == {"/v1/plans": "POST", "/livez": "GET"}.get(path) or status != 405
+        )
 
 
 async def test_a_refused_body_is_not_repeated() -> None:
     async with house(of_three()) as home:
         for body in ({"study": "9.8.7.6.5"}, {"study": "1.2", "series": "1.3", "token": "9.8.7.6.5"}):
-            answer = await home.admin.post("/plans", json=body)
+            answer = await home.admin.post("/v1/plans", json=body)
             assert answer.status_code == 422
             assert "9.8.7.6.5" not in answer.text
 
@@ -341,16 +343,16 @@ async def test_a_profile_whose_positions_the_series_lacks_is_refused_by_name_of_
 async def test_openapi_has_the_paths_with_examples_and_the_examples_are_taken() -> None:
     async with house(of_three()) as home:
         said = (await home.admin.get("/openapi.json")).json()
-        paths = {path: set(said["paths"][path]) for path in said["paths"] if path.startswith("/plans")}
+        paths = {path: set(said["paths"][path]) for path in said["paths"] if path.startswith("/v1/plans")}
         assert paths == {
-            "/plans": {"post"},
-            "/plans/{plan}": {"get", "delete"},
-            "/plans/{plan}/events": {"get"},
+            "/v1/plans": {"post"},
+            "/v1/plans/{plan}": {"get", "delete"},
+            "/v1/plans/{plan}/events": {"get"},
         }
-        post = said["paths"]["/plans"]["post"]
+        post = said["paths"]["/v1/plans"]["post"]
         assert {"202", "422"} <= set(post["responses"])
-        assert "text/event-stream" in json.dumps(said["paths"]["/plans/{plan}/events"]["get"]["responses"])
-        assert set(said["paths"]["/plans/{plan}"]["delete"]["responses"]) >= {"204"}
+        assert "text/event-stream" in json.dumps(said["paths"]["/v1/plans/{plan}/events"]["get"]["responses"])
+        assert set(said["paths"]["/v1/plans/{plan}"]["delete"]["responses"]) >= {"204"}
         assert set(said["components"]["schemas"]["PlanStage"]["properties"]) == STAGE_EVENT | {"numberDone"}
         examples = post["requestBody"]["content"]["application/json"]["examples"]
         assert set(examples) == {"series", "frames"}
@@ -360,7 +362,7 @@ async def test_openapi_has_the_paths_with_examples_and_the_examples_are_taken() 
 
 
 async def _outcome(home: House, body: dict[str, Any]) -> tuple[int, str]:
-    answer = await home.admin.post("/plans", json=body)
+    answer = await home.admin.post("/v1/plans", json=body)
     return answer.status_code, "" if answer.status_code == 202 else answer.json()["title"]
 
 

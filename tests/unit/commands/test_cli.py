@@ -63,7 +63,7 @@ def test_check_says_a_good_configuration_is_good(tmp_path: Path) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
     assert checked.stdout.splitlines() == [
         f"{file} is valid; origins: origin (http://pacs:8042/dicom-web)",
-        "plans, purges and /origins on the admin listener are off: admin.token_file is not set",
+        "plans, purges and /v1/origins on the admin listener are off: admin.token_file is not set",
     ]
 
 

@@ -635,7 +635,7 @@ async def test_a_viewer_that_leaves_is_missed_though_it_sent_a_request_ahead() -
 @pytest.mark.parametrize("framed", ["Content-Length", "chunks"])
 async def test_the_admin_holds_no_endless_body(framed: str) -> None:
     async with house(whose()) as home, line_to(home.admin.base_url) as (reader, writer):
-        head = b"POST /plans HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
+        head = b"POST /v1/plans HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
         writer.write(head + (TE if framed == "chunks" else b"Content-Length: 9999999999\r\n") + b"\r\n")
         answer, sent = asyncio.ensure_future(reader.read()), 0
         while not answer.done() and sent < 64 * 1024 * 1024:

@@ -21,7 +21,7 @@ ORIGIN_KEYS = (
 )
 SETTINGS_KEYS = (
     "listen, admin, bounds, ready, origins, access, cors, profiles, profile, choose, alternates, workers, "
-    "cache, log, audit"
+    "cache, log, audit, traces"
 )
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3

@@ -7,7 +7,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.telemetry.merging import EARLIEST, LEAST, MOST, Totals
 from proxy.telemetry.metrics import Metrics
 
-SUMMED = {"progressive_proxy_fills_in_flight", "progressive_proxy_cache_bytes"}
+SUMMED = {
+    f"progressive_proxy_{name}"
+    for name in (
+        "fills_in_flight",
+        "cache_bytes",
+        "connections",
+        "places_taken",
+        "jobs",
+        "cache_budget_bytes",
+    )
+}
 
 
 def value(totals: Totals, name: str, **labels: str) -> float | None:
@@ -71,7 +81,7 @@ def test_gauges_are_summed_or_the_worst_counts() -> None:
 
 def test_each_gauge_has_its_way_of_being_merged() -> None:
     gauges = {each._name for each in vars(Metrics()).values() if isinstance(each, Gauge)}
-    assert gauges | {"process_start_time_seconds"} == LEAST | EARLIEST | MOST | SUMMED
+    assert gauges | {"process_start_time_seconds", "python_info"} == LEAST | EARLIEST | MOST | SUMMED
 
 
 def test_what_a_worker_counted_stays_when_it_has_ended_and_its_gauges_go() -> None:
@@ -116,3 +126,18 @@ def test_of_the_parent_only_what_it_counted_is_shown() -> None:
         totals.take("0", page(worker))
     assert value(totals, "lost_workers_total") == 1
     assert value(totals, "configuration_is_good") == 1
+
+
+def test_of_exemplars_the_newest_is_kept() -> None:
+    totals = Totals()
+    for number, (trace, at) in enumerate((("a", 2.0), ("b", 3.0), ("c", 1.0))):
+        metrics = Metrics()
+        tally = metrics.deliveries.tally(200, "single", "hit")
+        tally.note(10, 0.001, None, {"trace_id": trace})
+        times = tally.first
+        times.exemplars = {place: each._replace(timestamp=at) for place, each in times.exemplars.items()}
+        totals.take(str(number), metrics.exposition(is_open=True)[0], is_open=True)
+    lines = totals.exposition(is_open=True)[0].decode().splitlines()
+    bucket = next(line for line in lines if 'first_delivery_seconds_bucket{cache="hit",le="0.005"' in line)
+    assert bucket.partition("} ")[2] == '3.0 # {trace_id="b"} 0.001 3.000000000'
+    assert "# {" not in totals.exposition()[0].decode(), "the text format has none"

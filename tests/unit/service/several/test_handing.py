@@ -187,7 +187,7 @@ def idle_at(desk: Desk) -> int:
 
 
 async def open_at(desk: Desk, count: int) -> None:
-    while desk.connections._open != count:
+    while desk.connections.open != count:
         await asyncio.sleep(0)
 
 
