@@ -92,7 +92,23 @@
 {{- $found := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $ports = append $ports (int ($found | default (ternary "443" "80" (eq $url.scheme "https")))) -}}
 {{- end -}}
+{{- $ports = concat $ports (include "progressive-proxy.sharedPorts" . | fromJson).ports -}}
 {{- dict "ports" ($ports | uniq) | toJson -}}
+{{- end }}
+
+{{/* The ports of the server that replicas share, as a JSON object with a list; Sentinels name a primary at its usual port. */}}
+{{- define "progressive-proxy.sharedPorts" -}}
+{{- $url := dig "cache" "shared" "url" "" .Values.config | default "" -}}
+{{- $ports := list -}}
+{{- if and $url (not (hasPrefix "unix:" $url)) -}}
+{{- $isSentinel := contains "+sentinel:" $url -}}
+{{- range regexFind "//[^/]+" $url | trimPrefix "//" | splitList "," -}}
+{{- $found := regexFind ":[0-9]+$" . | trimPrefix ":" -}}
+{{- $ports = append $ports (int ($found | default (ternary "26379" "6379" $isSentinel))) -}}
+{{- end -}}
+{{- if $isSentinel }}{{ $ports = append $ports 6379 }}{{ end -}}
+{{- end -}}
+{{- dict "ports" $ports | toJson -}}
 {{- end }}
 
 {{/* HTTP proxies that `env` names by value, as a JSON object with a list. A chart can not look into a Secret. */}}
