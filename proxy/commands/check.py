@@ -44,6 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME:VALUE",
         help="header to send to the origin of --origin",
     )
+    parser.add_argument(
+        "--via", metavar="URL", help="HTTP proxy on the way to the origin of --origin, or environment"
+    )
     parser.add_argument("--study", metavar="UID", help="take the frame from this study of the origin")
     parser.set_defaults(command=check, parser=parser)
 
@@ -80,7 +83,7 @@ def _check_file(path: Path, *, opens: bool) -> None:
         raise ConfigurationError(f"{path}: origins: the url of {back} leads back to this proxy")
     if opens:
         _open(path, settings)
-    origins = ", ".join(f"{origin.name} ({origin.url})" for origin in settings.origins)
+    origins = ", ".join(f"{origin.name} ({origin.url}{origin.via.words})" for origin in settings.origins)
     print(f"{path} is valid; origins: {origins}")
     for alternate in settings.alternates.values():
         print(f"alternate {alternate.path}: {alternate.words}")

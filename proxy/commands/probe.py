@@ -16,6 +16,7 @@ from proxy.measure.picture import MAX_FRAME
 from proxy.measure.server import Server
 from proxy.origin.answer import strong_validator
 from proxy.origin.forms import FORMS, Form
+from proxy.origin.outbound import Outbound
 from proxy.origin.parts import take_apart
 from proxy.wire.media import parse_media_type
 from proxy.wire.ranges import parse_content_range
@@ -50,11 +51,12 @@ class Tried:
 
 def probe(options: argparse.Namespace) -> int:
     """Prints the report; returns 1 if no request yields a frame."""
-    return uvloop.run(_probed(options.origin, dict(options.header), options.study))
+    outbound = None if options.via is None else Outbound(options.via)
+    return uvloop.run(_probed(options.origin, dict(options.header), options.study, outbound))
 
 
-async def _probed(url: str, headers: Mapping[str, str], study: str | None) -> int:
-    async with Server(url, headers) as server:
+async def _probed(url: str, headers: Mapping[str, str], study: str | None, outbound: Outbound | None) -> int:
+    async with Server(url, headers, outbound=outbound) as server:
         subjects = await find_subjects(server, study)
         path = subjects[0].paths[0]
         print(

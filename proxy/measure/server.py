@@ -17,6 +17,7 @@ from proxy.errors import (
     OriginUnreachable,
 )
 from proxy.measure.picture import check_status
+from proxy.origin.outbound import Outbound
 from proxy.origin.transport import Transport, TransportLimits
 from proxy.wire.dicomjson import read_json
 
@@ -34,7 +35,11 @@ class Server:
     """The origin or the proxy. Use it in an `async with`."""
 
     def __init__(
-        self, url: str, headers: Mapping[str, str] | None = None, connections: int = CONNECTIONS
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        connections: int = CONNECTIONS,
+        outbound: Outbound | None = None,
     ) -> None:
         """`url` is the base, without /studies; `headers` are sent with each request.
 
@@ -46,7 +51,8 @@ class Server:
         self._client = httpx.AsyncClient(
             base_url=parsed,
             transport=Transport(
-                TransportLimits(first_byte=READ_TIMEOUT, stall=READ_TIMEOUT, connections=connections)
+                TransportLimits(first_byte=READ_TIMEOUT, stall=READ_TIMEOUT, connections=connections),
+                outbound=outbound,
             ),
             headers={"Accept-Encoding": "identity", **(headers or {})},
             timeout=None,  # noqa: S113  # the transport has its own limits
@@ -59,6 +65,8 @@ class Server:
         try:
             async with self._client.stream("GET", path, headers=headers) as response:
                 yield response
+        except httpx.ProxyError as error:
+            raise OriginUnreachable(f"could not connect to {self.name}: {error}") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise OriginUnreachable(f"could not connect to {self.name}") from error
         except httpx.TimeoutException as error:

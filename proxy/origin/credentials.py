@@ -69,17 +69,17 @@ def bearer(path: Path) -> httpx.Auth:
 def basic(user: str, password_file: Path) -> httpx.Auth:
     """Credentials of a user, with the password in a file (RFC 7617). Raises `ConfigurationError`."""
 
-    def password_of(contents: Sequence[bytes]) -> str:
-        return _password_of(contents[0], str(password_file))
+    def read(contents: Sequence[bytes]) -> str:
+        return password_of(contents[0], str(password_file))
 
-    return OwnCredentials(Rotating(Files((password_file,), password_of)), _put_basic(user))
+    return OwnCredentials(Rotating(Files((password_file,), read)), _put_basic(user))
 
 
 def basic_from_environment(user: str, variable: str) -> httpx.Auth:
     """Credentials of a user, with the password in a variable. Raises `ConfigurationError`."""
     if variable not in os.environ:
         raise ConfigurationError(f"environment variable {variable}: not set")
-    password = _password_of(os.environb[variable.encode()], f"environment variable {variable}")
+    password = password_of(os.environb[variable.encode()], f"environment variable {variable}")
     return OwnCredentials(Rotating(Files((), lambda _: password)), _put_basic(user))
 
 
@@ -172,7 +172,8 @@ async def _leave_unread(response: httpx.Response) -> None:
     response.stream = httpx.ByteStream(b"")
 
 
-def _password_of(content: bytes, where: str) -> str:
+def password_of(content: bytes, where: str) -> str:
+    """The password in a file or variable. Raises `ConfigurationError`, which names `where`."""
     return _line_of(content, where, _PASSWORD, "a password has no control characters")
 
 

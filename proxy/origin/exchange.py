@@ -85,6 +85,8 @@ class Exchange:
             raise OriginUnreachable(
                 "the proxy does not trust the origin's certificate, or the origin not the proxy's"
             ) from error
+        except httpx.ProxyError as error:
+            raise OriginUnreachable(f"no connection to the origin: {error}") from error
         except httpx.ConnectError as error:
             raise OriginUnreachable("no connection to the origin") from error
         except httpx.TransportError as error:
@@ -141,6 +143,8 @@ def _join_lengths(headers: httpx.Headers) -> None:
 
 def _fault(response: httpx.Response) -> str:
     """Why an answer can't be handed on, whatever it is to; empty if it can."""
+    if response.status_code == 407:  # it is for us, never for a viewer (RFC 9110 15.5.8)
+        return "an HTTP proxy on the way to the origin wants a login, or another one"
     if not 200 <= response.status_code <= 599:  # RFC 9110 15; nobody asked for another protocol (15.2.2)
         return f"the origin answered {response.status_code}"
     coding, length = (response.headers.get(name) for name in ("transfer-encoding", "content-length"))

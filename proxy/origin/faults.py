@@ -28,6 +28,13 @@ _KINDS: tuple[tuple[type[PyreqwestError], type[httpx.TransportError]], ...] = (
 _CONNECTING = "client error (Connect)"
 _SENDING = "client error (SendRequest)"
 _CERTIFICATE = re.compile(r"invalid peer certificate: ([^:;]+)")
+_TUNNEL = re.compile(r"^tunnel error: (.*)")
+_TUNNELS = {
+    "proxy authorization required": "the HTTP proxy on the way to it wants a login, or another one",
+    "failed to create underlying connection": "no connection to the HTTP proxy on the way to it",
+}
+"""Sentences for causes that pyreqwest names."""
+_NO_TUNNEL = "the HTTP proxy on the way to it refuses to connect"
 _ALERT = re.compile(r"received fatal alert: (\w+)")
 
 
@@ -47,6 +54,8 @@ def mapped(error: PyreqwestError) -> httpx.TransportError:
             return CertificateRefused(f"its certificate was refused: {match[1]}")
         if match := _ALERT.search(cause):
             return CertificateRefused(f"it refused the TLS connection: {match[1]}")
+        if match := _TUNNEL.search(cause):
+            return httpx.ProxyError(_TUNNELS.get(match[1], _NO_TUNNEL))
     if was_cut(error):
         return httpx.RemoteProtocolError("hung up before it answered")
     if isinstance(error, ConnectTimeoutError) and _CONNECTING not in _causes(error):

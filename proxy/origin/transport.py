@@ -15,7 +15,7 @@ The limit is the longer of `first_byte` and `stall`, so that it cuts off nothing
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +31,7 @@ from pyreqwest.response import Response
 from proxy.errors import ConfigurationError
 from proxy.frame.supply import Headers
 from proxy.origin.faults import mapped, was_cut
+from proxy.origin.outbound import Outbound, Way
 from proxy.origin.response import Body, headers_of, unless_cancelled
 from proxy.origin.rotation import Files, Rotating
 
@@ -112,16 +113,22 @@ class _Asked:
 class Transport(httpx.AsyncBaseTransport):
     """Sends one request and streams the response. It follows no redirects and decodes no bodies."""
 
-    def __init__(self, limits: TransportLimits, tls: Tls | None = None) -> None:
-        """Reads the files of `tls`, which blocks. Raises `ConfigurationError`."""
+    def __init__(
+        self, limits: TransportLimits, tls: Tls | None = None, outbound: Outbound | None = None
+    ) -> None:
+        """Reads the files of `tls` and `outbound`, which blocks. Raises `ConfigurationError`."""
         tls = tls or Tls()
-        named = (tls.ca_file, tls.certificate_file, tls.key_file)
+        secret = None if outbound is None else outbound.password_file
+        named = [
+            path for path in (tls.ca_file, tls.certificate_file, tls.key_file, secret) if path is not None
+        ]
 
         def make(contents: Sequence[bytes]) -> _Clients:
-            return _clients(limits, tls, contents)
+            held = dict(zip(named, contents, strict=True))
+            return _clients(limits, tls, Way(outbound, held.get(secret) if secret else None), held)
 
         self._limits = limits
-        self._clients = Rotating(Files(tuple(path for path in named if path is not None), make))
+        self._clients = Rotating(Files(tuple(named), make))
         self._room = asyncio.Semaphore(limits.connections) if limits.connections else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -189,15 +196,14 @@ class Transport(httpx.AsyncBaseTransport):
         await (await self._clients.current()).close()
 
 
-def _clients(limits: TransportLimits, tls: Tls, contents: Sequence[bytes]) -> _Clients:
-    """Clients with the `contents` of the files of `tls`, in field order. Raises `ConfigurationError`."""
-    left = iter(contents)
-    authorities = next(left) if tls.ca_file else None
-    identity = b"\n".join(left)
+def _clients(limits: TransportLimits, tls: Tls, way: Way, held: Mapping[Path, bytes]) -> _Clients:
+    """Clients with what the files of `tls` hold. Raises `ConfigurationError`."""
+    authorities = held[tls.ca_file] if tls.ca_file else None
+    identity = b"\n".join(held[path] for path in (tls.certificate_file, tls.key_file) if path)
     if authorities is not None and b"-----BEGIN CERTIFICATE-----" not in authorities:
         raise ConfigurationError(f"{tls.ca_file}: holds no certificate in PEM")
     silence = timedelta(seconds=max(limits.first_byte, limits.stall))
-    fresh = partial(_builder, limits, tls, authorities, identity)
+    fresh = partial(_builder, limits, tls, way, authorities, identity)
     try:
         return _Clients(fresh().read_timeout(silence).build(), fresh)
     except (BuilderError, ValueError) as error:
@@ -206,8 +212,10 @@ def _clients(limits: TransportLimits, tls: Tls, contents: Sequence[bytes]) -> _C
         raise ConfigurationError(f"{named}: {words}") from error
 
 
-def _builder(limits: TransportLimits, tls: Tls, authorities: bytes | None, identity: bytes) -> ClientBuilder:
-    builder = ClientBuilder().follow_redirects(False).no_proxy().referer(False).tcp_nodelay(True)
+def _builder(
+    limits: TransportLimits, tls: Tls, way: Way, authorities: bytes | None, identity: bytes
+) -> ClientBuilder:
+    builder = way.set_on(ClientBuilder()).follow_redirects(False).referer(False).tcp_nodelay(True)
     builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
     builder = builder.connect_timeout(timedelta(seconds=limits.connect))
     if tls.http2:

@@ -204,3 +204,5 @@ Url = Annotated[
 """URL of a server, with a query if it needs one."""
 Cookie = Annotated[str, Spelled(r"[!#-'*+.0-9A-Z^-z|~-]+", "must be the name of a cookie, or *")]
 """Name of a cookie."""
+UserName = Annotated[str, Spelled(r"[^:\x00-\x1f\x7f]+", "must be a name without a colon")]
+"""Name of a user for Basic authentication (RFC 7617 2)."""

@@ -48,6 +48,8 @@ def _openings(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
 def _of_origin(key: Key, origin: OriginSettings) -> Iterator[tuple[Key, Callable[[], object]]]:
     if origin.tls.ca_file or origin.tls.certificate_file:
         yield (*key, "tls"), partial(_transport, origin)
+    if origin.via.url:
+        yield (*key, "via"), partial(_outbound, origin)
     own = origin.credentials
     names = ("bearer_file", "password_file", "password_env", "aws_region")
     for name in names:
@@ -56,9 +58,17 @@ def _of_origin(key: Key, origin: OriginSettings) -> Iterator[tuple[Key, Callable
 
 
 def _transport(origin: OriginSettings) -> None:
-    from proxy.service.origins import rust_transport
+    from proxy.origin.transport import Transport, TransportLimits
+    from proxy.service.origins import tls_of
 
-    rust_transport(origin)
+    Transport(TransportLimits(), tls_of(origin))
+
+
+def _outbound(origin: OriginSettings) -> None:
+    from proxy.origin.transport import Transport, TransportLimits
+    from proxy.service.origins import outbound_of
+
+    Transport(TransportLimits(), None, outbound_of(origin))
 
 
 def _credentials(origin: OriginSettings) -> None:

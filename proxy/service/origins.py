@@ -8,6 +8,7 @@ from proxy.cache.kept import Ledger
 from proxy.origin.bodies import LeastRate
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
+from proxy.origin.outbound import Outbound
 from proxy.origin.traced import TracedTransport
 from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
@@ -22,9 +23,21 @@ TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
 
 def rust_transport(origin: OriginSettings) -> Transport:
     """The transport that is used outside tests."""
-    timeouts, tls = origin.timeouts, origin.tls
+    timeouts = origin.timeouts
     limits = TransportLimits(timeouts.connect, timeouts.first_byte, timeouts.stall)
-    return Transport(limits, Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.http2))
+    return Transport(limits, tls_of(origin), outbound_of(origin))
+
+
+def tls_of(origin: OriginSettings) -> Tls:
+    """TLS to an origin."""
+    tls = origin.tls
+    return Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.http2)
+
+
+def outbound_of(origin: OriginSettings) -> Outbound | None:
+    """The HTTP proxy on the way to an origin; None if there is none."""
+    via = origin.via
+    return None if via.url is None else Outbound(via.url, via.user or "", via.password_file)
 
 
 def traced(

@@ -15,8 +15,10 @@ from proxy.plan.kinds import (
     Scale,
     Seconds,
     Spelled,
+    UserName,
     WholeSeconds,
 )
+from proxy.settings.via import Via, ViaSettings
 
 KIB = 1024
 MIB = 1024**2
@@ -87,7 +89,7 @@ class CredentialsSettings(FrozenModel):
 
     bearer_file: Path | None = None
     """File with a bearer token, read again on change. Everybody who reaches the proxy can use the token."""
-    user: Annotated[str, Spelled(r"[^:\x00-\x1f\x7f]+", "must be a name without a colon")] | None = None
+    user: UserName | None = None
     """User for Basic authentication; the password is in `password_file` or `password_env`."""
     password_file: Path | None = None
     """File with the user's password, read again when the file changes."""
@@ -150,6 +152,8 @@ class OriginSettings(FrozenModel):
     """Limits for requests to the origin."""
     tls: TlsSettings = TlsSettings()
     """TLS to the origin."""
+    via: Via = ViaSettings()
+    """HTTP proxy on the way to the origin: its URL, or `environment`."""
     credentials: CredentialsSettings = CredentialsSettings()
     """The proxy's own credentials at the origin."""
     forward: ForwardSettings = ForwardSettings()

@@ -5,15 +5,14 @@
 
 from pathlib import Path
 
-from grafana_foundation_sdk.builders import dashboard, stat, table, timeseries
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import dashboard as model
-
+from tests.chart.assembly import assembled
 from tests.chart.panels import (
     ASKED,
-    HERE,
     OURS,
-    SOURCE,
+    RELEASE,
+    Panel,
+    Steps,
+    buckets,
     by_profile_and_cache,
     gauge,
     lines,
@@ -23,336 +22,232 @@ from tests.chart.panels import (
     quantiles,
     rate,
 )
+from tests.chart.rows_of_origins import forwarded, origins, queue, up
+from tests.chart.rows_of_pods import configuration, memory, process, tiers, workers
 
 CHARTS = Path(__file__).parents[2] / "charts"
 DASHBOARD = CHARTS / "progressive-proxy" / "dashboards" / "progressive-proxy.json"
 
-Panel = timeseries.Panel | stat.Panel | table.Panel
 FETCHED = rate("origin_bytes_total", where=OURS + ',stage=~"first|completion"')
-FORWARDED = OURS + ',stage="pass"'
 SERVED = rate("served_bytes_total")
+ON_TIME: Steps = ((None, "red"), (0.9, "orange"), (0.95, "green"))
+"""Green from the objective on that the chart has by default."""
 
 
 def on_time(delivery: str) -> str:
     """The share of deliveries in the last hour that met their objective."""
-    return f"1 - max (progressive_proxy:{delivery}_delivery:late_share_1h{{{OURS}}})"
+    return f"1 - max (progressive_proxy:{delivery}_delivery:late_share_1h{{{RELEASE}}})"
 
 
 def rows() -> dict[str, list[Panel]]:
     """Every panel, in order."""
-    hits = rate("frame_answers_total", where=OURS + ',cache="hit"')
     return {
-        "Time to pictures": [
-            number("First pictures on time", "percentunit", on_time("first"), "Share in the last hour."),
-            number("Final pictures on time", "percentunit", on_time("final"), "Share in the last hour."),
-            number("Frames per second", "reqps", rate("frame_answers_total")),
-            number("Frames from memory", "percentunit", f"{hits} / {rate('frame_answers_total')}"),
-            number(
-                "Bytes saved", "percentunit", f"1 - {FETCHED} / {SERVED}", "Bytes served without a fetch."
-            ),
-            number("Origins down", "none", f"count ({_up()} == 0) or vector(0)"),
-            _delivery("first"),
-            _delivery("final"),
-            _delivery_by_cache("first"),
-            _delivery_by_cache("final"),
-            by_profile_and_cache(),
-        ],
-        "Origins": [
-            lines(
-                "Origin is up",
-                "none",
-                (_up(), "{{origin}}"),
-                (gauge("origin_reached", "origin", "min"), "{{origin}} reached since the start"),
-                about="0 also until the origin has answered each pod once.",
-            ),
-            lines(
-                "Requests",
-                "reqps",
-                (rate("origin_requests_total", "origin, stage, outcome"), "{{origin}} {{stage}} {{outcome}}"),
-            ),
-            lines("Bytes", "Bps", (rate("origin_bytes_total", "origin, stage"), "{{origin}} {{stage}}")),
-            lines(
-                "Responses refused",
-                "ops",
-                (rate("mismatches_total", "origin, reason"), "{{origin}} {{reason}}"),
-                span=6,
-                about="Origin responses that can't be trusted, by reason.",
-            ),
-            lines(
-                "Resumed, refetched, unguarded",
-                "ops",
-                (rate("resumes_total", "origin"), "{{origin}} resumed"),
-                (rate("asked_again_total", "origin"), "{{origin}} refetched"),
-                (rate("unguarded_completions_total", "origin"), "{{origin}} unguarded"),
-                span=6,
-            ),
-            lines(
-                "Sent although stale",
-                "reqps",
-                (rate("stale_answers_total", "origin"), "{{origin}}"),
-                span=6,
-                about="Responses with a stale frame from the cache, because the origin was down or failed.",
-            ),
-            lines("Frames being fetched", "none", (gauge("fills_in_flight"), "frames"), span=6),
-            lines(
-                "Time to the origin's first byte, p95",
-                "s",
-                (quantile(0.95, "origin_first_byte", "origin, stage"), _STAGE),
-                about="Until the headers of the origin's response are in.",
-            ),
-            lines(
-                "Rate of the origin's responses, p50",
-                "Bps",
-                (_rate_of_responses(), _STAGE),
-                about="Of responses of at least 64 KiB, over the time that the proxy waited for their bytes.",
-            ),
-            lines(
-                "Forwarded requests",
-                "reqps",
-                (rate("origin_requests_total", "origin, outcome", FORWARDED), "{{origin}} {{outcome}}"),
-                about="Searches, metadata, bulk data and uploads, by outcome.",
-            ),
-        ],
-        "Forwarded requests": [
-            lines(
-                "Forwarded requests by kind and status",
-                "reqps",
-                (rate("forwarded_total", "kind, status"), "{{kind}} {{status}}"),
-                span=12,
-                about="Status 0 means that the viewer left before the response.",
-            ),
-            lines(
-                "Time to the response of a forwarded request, p95",
-                "s",
-                (quantile(0.95, "forwarded", "kind"), "{{kind}}"),
-                span=12,
-            ),
-        ],
-        "Queue for the origin": [
-            lines(f"Time in queue, p{q * 100:.0f}", "s", (quantile(q, "gate_wait", "origin, stage"), _STAGE))
-            for q in (0.5, 0.95, 0.99)
-        ],
-        "Memory": [
-            lines(
-                "Held",
-                "bytes",
-                (gauge("cache_bytes", "part"), "{{part}}"),
-                (gauge("cache_budget_bytes"), "budget"),
-            ),
-            lines("Frame requests", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
-            lines("Frames evicted", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
-        ],
-        "Tiers behind memory": [
-            lines(
-                "Look-ups in tiers",
-                "ops",
-                (rate("tier_lookups_total", "tier, part, outcome"), "{{tier}} {{part}} {{outcome}}"),
-                about="All but a hit are misses to a viewer.",
-            ),
-            lines(
-                "Frames written", "ops", (rate("tier_writes_total", "tier, outcome"), "{{tier}} {{outcome}}")
-            ),
-            lines("Bytes in tiers", "bytes", (gauge("tier_bytes", "tier, part"), "{{tier}} {{part}}")),
-        ],
-        "Process": _process(),
-        "Bytes saved": [
-            lines("Bytes served and fetched", "Bps", (SERVED, "served"), (FETCHED, "fetched")),
-            lines("Bytes served", "Bps", (rate("served_bytes_total", "cache"), "{{cache}}")),
-            lines(
-                "First fetches by resolution",
-                "ops",
-                (rate("first_fetches_total", "method"), "{{method}}"),
-                (rate("top_ups_total"), "fell short"),
-                span=4,
-            ),
-            lines(
-                "Bytes saved by first fetches",
-                "Bps",
-                (rate("first_saved_bytes_total"), "below 64 KiB"),
-                span=4,
-            ),
-        ],
-        "Plans": [
-            lines("Plans ended", "ops", (rate("plans_total", "profile, state"), "{{profile}} {{state}}")),
-            lines(
-                "Prefetched, and then requested",
-                "Bps",
-                (rate("prefetched_bytes_total", "profile"), "{{profile}} fetched"),
-                (rate("prefetched_used_bytes_total", "profile"), "{{profile}} requested"),
-                span=16,
-            ),
-        ],
-        "Access": [
-            lines(
-                "Probes of access",
-                "ops",
-                (rate("access_probes_total", "outcome"), "{{outcome}}"),
-                span=24,
-                about="Requests to an origin that ask if a caller may read what others have fetched.",
-            ),
-        ],
-        "Bounds": [
-            lines(
-                "Refused by a bound",
-                "ops",
-                (rate("over_bounds_total", "bound"), "{{bound}}"),
-                span=12,
-                about="Requests, connections and plans beyond a setting of `bounds`, which got 429 or 503.",
-            ),
-            lines(
-                "Connections closed",
-                "ops",
-                (rate("closed_connections_total", "reason"), "{{reason}}"),
-                span=12,
-                about="Connections of viewers that read too slowly, and idle ones that made room for others.",
-            ),
-            lines("Connections", "none", (gauge("connections", "listener"), "{{listener}}"), span=12),
-            lines(
-                "Places taken",
-                "none",
-                (gauge("places_taken", "bound"), "{{bound}}"),
-                span=12,
-                about="Requests and plans under way, by the setting of `bounds` that limits them.",
-            ),
-        ],
-        "Workers": [
-            lines(
-                "Connections moved, workers lost",
-                "ops",
-                (rate("moved_connections_total", "outcome"), "connections {{outcome}}"),
-                (rate("lost_workers_total"), "workers lost"),
-                span=24,
-                about="Connections whose next request was about a study of another worker of the pod.",
-            ),
-            lines("Jobs of decoding and encoding", "none", (gauge("jobs", "state"), "{{state}}")),
-            lines(
-                "Time of jobs",
-                "none",
-                (rate("job_seconds_sum", "state"), "{{state}}"),
-                (rate("job_seconds_count", "state", OURS + ',state="running"'), "jobs per second"),
-                about="Seconds per second: processes that were busy, and jobs that waited, on average.",
-            ),
-            lines(
-                "Processes lost over a job",
-                "ops",
-                (rate("lost_decoders_total", "reason"), "{{reason}}"),
-                about="Processes for alternates and pictures that took too long or crashed.",
-            ),
-        ],
-        "Refusals": [
-            lines(
-                "Requests refused",
-                "reqps",
-                (rate("frame_answers_total", "status", OURS + ',status=~"[45].."'), "{{status}}"),
-                span=6,
-            ),
-            lines("Responses cut short", "ops", (rate("cut_answers_total", "reason"), "{{reason}}"), span=6),
-            lines(
-                "Requests refused by their head",
-                "ops",
-                (rate("refused_requests_total", "reason"), "{{reason}}"),
-                span=6,
-                about="Requests that violate HTTP or a rule of `listen`, by error.",
-            ),
-            lines(
-                "Configuration",
-                "none",
-                (gauge("configuration_is_good", how="min"), "is good"),
-                (rate("reloads_total", "result"), "reloads per second, {{result}}"),
-                (gauge("build_info", "version", "count"), "pods of {{version}}"),
-                span=6,
-            ),
-        ],
+        "Time to pictures": _pictures(),
+        "Origins": origins(),
+        "Pass-through": forwarded(),
+        "Queue for the origin": queue(),
+        "Memory": memory(),
+        "Tiers behind memory": tiers(),
+        "Processor and files": process(),
+        "Bytes saved": _saved(),
+        "Plans": _plans(),
+        "Access": _access(),
+        "Bounds": _bounds(),
+        "Workers": workers(),
+        "Refusals": _refusals(),
+        "Configuration and certificates": configuration(),
     }
 
 
-_STAGE = "{{origin}} {{stage}}"
+def _pictures() -> list[Panel]:
+    hits, asked = rate("frame_answers_total", where=OURS + ',cache="hit"'), rate("frame_answers_total")
+    down = f"count ({up()} == 0) or vector(0)"
+    share = "Share in the last hour, for all pods of a release. Green from 95 % on, the chart's objective."
+    return [
+        number("First pictures on time", "percentunit", share, on_time("first"), ON_TIME),
+        number("Final pictures on time", "percentunit", share, on_time("final"), ON_TIME),
+        number("Frames per second", "reqps", "Requests of viewers for frames.", asked),
+        number(
+            "Frames from memory", "percentunit", "Share of frame requests that are hits.", f"{hits} / {asked}"
+        ),
+        number(
+            "Bytes saved",
+            "percentunit",
+            "Share of the bytes served that needed no fetch. Below 0, plans fetch more than viewers request.",
+            f"1 - {FETCHED} / {SERVED}",
+            ((None, "orange"), (0, "green")),
+        ),
+        number(
+            "Origins down",
+            "none",
+            "Origins that at least one pod can't reach, now or since its start.",
+            down,
+            ((None, "green"), (1, "red")),
+        ),
+        _delivery("first"),
+        _delivery("final"),
+        _buckets("first"),
+        _buckets("final"),
+        _delivery_by_cache("first"),
+        _delivery_by_cache("final"),
+        by_profile_and_cache(),
+    ]
 
 
-def _process() -> list[Panel]:
-    ends = f"progressive_proxy_expires_timestamp_seconds{{{OURS}}}"
+def _saved() -> list[Panel]:
     return [
         lines(
-            "Memory of the process",
-            "bytes",
-            (f"max (process_resident_memory_bytes{{{OURS}}})", "most of a pod"),
-            (gauge("memory_limit_bytes", how="min"), "limit"),
-            span=6,
-            about="Resident memory without workers, and the container's limit; 0 if there is none.",
+            "Bytes served and fetched",
+            "Bps",
+            "Bytes of frames sent to viewers, and fetched from origins.",
+            (SERVED, "served"),
+            (FETCHED, "fetched"),
         ),
         lines(
-            "Processor",
-            "none",
-            (f"max (rate(process_cpu_seconds_total{{{OURS}}}[{HERE}]))", "cores, most of a pod"),
-            span=6,
-            about="One process uses one core at most.",
+            "Bytes served",
+            "Bps",
+            "Bytes of frames sent to viewers, by what the cache did.",
+            (rate("served_bytes_total", "cache"), "{{cache}}"),
         ),
         lines(
-            "Open files",
-            "none",
-            (f"max (process_open_fds{{{OURS}}})", "most of a pod"),
-            (f"min (process_max_fds{{{OURS}}})", "limit"),
-            span=6,
-            about="Connections of viewers and to origins, and what else is open.",
+            "First fetches by resolution",
+            "ops",
+            "How the proxy found where a resolution ends. Those that fell short needed a second request.",
+            (rate("first_fetches_total", "method"), "{{method}}"),
+            (rate("top_ups_total"), "fell short"),
+            span=4,
         ),
         lines(
-            "Days until a certificate or token ends",
-            "d",
-            (f"(min by (origin, kind) ({ends}) - time()) / 86400", "{{kind}} {{origin}}"),
-            span=6,
-            about="The proxy's own, by the files that it reads.",
+            "Bytes saved by first fetches",
+            "Bps",
+            "Bytes saved by first fetches smaller than 64 KiB.",
+            (rate("first_saved_bytes_total"), "below 64 KiB"),
+            span=4,
         ),
     ]
 
 
-def _rate_of_responses() -> str:
-    grown = rate("origin_bytes_per_second_bucket", "le, origin, stage")
-    return f"histogram_quantile(0.5, {grown})"
+def _plans() -> list[Panel]:
+    return [
+        lines(
+            "Plans ended",
+            "ops",
+            "Plans by profile and final state. `failed` means 16 failures in a row.",
+            (rate("plans_total", "profile, state"), "{{profile}} {{state}}"),
+        ),
+        lines(
+            "Prefetched, and then requested",
+            "Bps",
+            "Bytes that plans fetch, and those of them that a viewer then requests.",
+            (rate("prefetched_bytes_total", "profile"), "{{profile}} fetched"),
+            (rate("prefetched_used_bytes_total", "profile"), "{{profile}} requested"),
+            span=16,
+        ),
+    ]
 
 
-def _up() -> str:
-    return gauge("origin_up", "origin", "min")
+def _access() -> list[Panel]:
+    refused = OURS + ',status=~"401|403"'
+    return [
+        lines(
+            "Probes of access",
+            "ops",
+            "Requests to an origin that ask if a caller may read what others have fetched.",
+            (rate("access_probes_total", "outcome"), "{{outcome}}"),
+            span=12,
+        ),
+        lines(
+            "Frames refused to callers",
+            "reqps",
+            "Frame requests that got 401 or 403. A rise after a change often means an expired token.",
+            (rate("frame_answers_total", "status", refused), "{{status}}"),
+            span=12,
+        ),
+    ]
+
+
+def _bounds() -> list[Panel]:
+    return [
+        lines(
+            "Refused by a bound",
+            "ops",
+            "Requests, connections and plans beyond a setting of `bounds`, which got 429 or 503.",
+            (rate("over_bounds_total", "bound"), "{{bound}}"),
+            span=12,
+        ),
+        lines(
+            "Connections closed",
+            "ops",
+            "Connections of viewers that read too slowly, and idle ones that made room for others.",
+            (rate("closed_connections_total", "reason"), "{{reason}}"),
+            span=12,
+        ),
+        lines(
+            "Connections",
+            "none",
+            "Open connections of viewers and administrators.",
+            (gauge("connections", "listener"), "{{listener}}"),
+            span=12,
+        ),
+        lines(
+            "Places taken",
+            "none",
+            "Requests and plans under way, by the setting of `bounds` that limits them.",
+            (gauge("places_taken", "bound"), "{{bound}}"),
+            span=12,
+        ),
+    ]
+
+
+def _refusals() -> list[Panel]:
+    return [
+        lines(
+            "Requests refused",
+            "reqps",
+            "Frame requests that got an error, by status. Alerts if 5xx exceed 5 %.",
+            (rate("frame_answers_total", "status", OURS + ',status=~"[45].."'), "{{status}}"),
+        ),
+        lines(
+            "Responses cut short",
+            "ops",
+            "Responses that ended before their last byte. `viewer_left` is normal, because people scroll on.",
+            (rate("cut_answers_total", "reason"), "{{reason}}"),
+        ),
+        lines(
+            "Requests refused by their head",
+            "ops",
+            "Requests that violate HTTP or a rule of `listen`, by error.",
+            (rate("refused_requests_total", "reason"), "{{reason}}"),
+        ),
+    ]
+
+
+_UNTIL = {"first": "wrote the first bytes", "final": "wrote the last byte"}
 
 
 def _delivery(which: str) -> Panel:
-    title = f"{which.capitalize()} delivery"
-    return lines(title, "s", *quantiles(f"{which}_delivery", ASKED), objective(which), span=12)
+    about = f"Seconds from a viewer's request for a frame until the proxy {_UNTIL[which]}, and the objective."
+    queries = (*quantiles(f"{which}_delivery", ASKED), objective(which))
+    return lines(f"{which.capitalize()} delivery", "s", about, *queries, span=12)
+
+
+def _buckets(which: str) -> Panel:
+    about = f"Frames per second by the time until the proxy {_UNTIL[which]}. A strong colour is many."
+    return buckets(f"{which.capitalize()} delivery, every request", about, f"{which}_delivery")
 
 
 def _delivery_by_cache(which: str) -> Panel:
     title = f"{which.capitalize()} delivery by cache result, p95"
-    query = quantile(0.95, f"{which}_delivery", "cache", ASKED)
-    return lines(title, "s", (query, "{{cache}}"), objective(which), span=12)
-
-
-def _variable(name: str, metric: str) -> dashboard.QueryVariable:
-    variable = (
-        dashboard.QueryVariable(name).datasource(SOURCE).multi(multi=True).include_all(include_all=True)
+    about = (
+        "If hits are slow too, the origin is not the cause: look at viewers, their network and the processor."
     )
-    query = f"label_values(progressive_proxy_{metric}, {name})"
-    every = model.VariableOption(text="All", value="$__all")
-    return variable.query(query).all_value(".*").current(every).refresh(model.VariableRefresh(2))
+    query = quantile(0.95, f"{which}_delivery", "cache", ASKED)
+    return lines(title, "s", about, (query, "{{cache}}"), objective(which), span=12)
 
 
 def text() -> str:
     """The file."""
-    built = dashboard.Dashboard("progressive-proxy").uid("progressive-proxy").tags(["dicomweb"])
-    built = (
-        built.time("now-1h", "now").refresh("30s").timezone("browser").tooltip(model.DashboardCursorSync(1))
-    )
-    built = built.with_variable(dashboard.DatasourceVariable("source").type("prometheus"))
-    for name, metric in (("namespace", "build_info"), ("job", "build_info")):
-        built = built.with_variable(_variable(name, metric))
-    for name in ("profile", "cache"):
-        built = built.with_variable(_variable(name, "first_delivery_seconds_count"))
-    for title, panels in rows().items():
-        built = built.with_row(dashboard.Row(title))
-        for panel in panels:
-            built = built.with_panel(panel)
-    made = built.build()
-    for number_of, panel_or_row in enumerate(made.panels or (), 1):
-        panel_or_row.id_val = number_of
-    return JSONEncoder(sort_keys=True, indent=1).encode(made) + "\n"
+    return assembled(rows())
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from tests.unit.service.test_expiry import jwt
 LINK = Network("", down=50e6, up=10e6, latency=0.020)
 SINGLE = {"accept": "image/jphc"}
 IMAGES, PICTURES = 24, 12
+REFUSALS = {"gone": 404, "secret": 403}
 FIRST = 65536
 CROWD = 96
 """Connections that the proxy takes: more than the requests of one round need."""
@@ -75,8 +76,8 @@ def _reply(wrong: str, asked: Asked, body: bytes, *, is_new: bool) -> Reply:
         # Its frame is stale at once, so the cached copy stands in for it from the second request on.
         stale = Reply(reply.status, reply.headers | {"cache-control": "max-age=0"}, reply.pieces)
         return stale if is_new else Reply(500, {})
-    if wrong == "gone":
-        return Reply(404, {})
+    if wrong in REFUSALS:
+        return Reply(REFUSALS[wrong], {})
     if wrong == "unguarded":
         return honest(body, asked, etag="")
     if wrong == "changed" and is_rest:
@@ -94,6 +95,13 @@ async def _view(home: House, path: str, **headers: str) -> None:
 
 async def _refused(home: House) -> None:
     await home.viewer.request("TRACE", "/studies")
+
+
+async def _forward(home: House, path: str, number: int) -> None:
+    """The proxy forwards metadata, which the origin has or is too busy for."""
+    metadata = path.partition("/frames/")[0] + "/metadata"
+    await _view(home, metadata)
+    await _view(home, f"{metadata}?wrong=busy-{number}")
 
 
 async def _crowd(home: House) -> None:
@@ -147,7 +155,7 @@ async def _round(home: House, number: int) -> None:
             for profile in ("sequential", "ahead"):
                 group.create_task(_view(home, f"{path}?n={number // 3}&profile={profile}"))
                 group.create_task(_view(home, f"{path}?n={number // 3}&profile={profile}", **first))
-        for wrong in ("busy", "hangs", "unguarded", "changed", "gone"):
+        for wrong in ("busy", "hangs", "unguarded", "changed", *REFUSALS):
             group.create_task(_view(home, f"{stack[0]}?wrong={wrong}-{number}"))
         group.create_task(_view(home, f"{frame_of(number % PICTURES, OTHER_SERIES)}?profile=quarter"))
         shown = frame_of(number % PICTURES, OTHER_SERIES)
@@ -155,6 +163,7 @@ async def _round(home: House, number: int) -> None:
         group.create_task(_view(home, stack[0].replace("frames/1", "frames/0")))
         group.create_task(_view(home, f"/studies?limit={number + 2}"))
         group.create_task(_refused(home))
+        group.create_task(_forward(home, stack[4], number))
         group.create_task(_ask_for_access(home, stack[2], number))
         group.create_task(_hurry(home, stack[3], number))
         group.create_task(_see_stale(home, f"{stack[4]}?wrong=away-{number}"))

@@ -5,12 +5,14 @@
 
 import asyncio
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -88,9 +90,31 @@ def _draw_lines(axes: Axes, panel: Panel, found: Found) -> None:
     axes.legend(fontsize=7, ncol=3, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
 
 
+def _draw_heatmap(axes: Axes, panel: Panel, found: Found) -> None:
+    """A column for each time, a row for each bucket; a bucket of Prometheus counts those below it too."""
+    ((_, series),) = found
+    ends = sorted((float(labels["le"]), dict(samples)) for labels, samples in series)
+    times = sorted({at for _, samples in ends for at in samples})
+    counts = np.array([[samples.get(at, 0.0) for at in times] for _, samples in ends])
+    inside = np.diff(counts, axis=0, prepend=0)
+    axes.pcolormesh(
+        [at - times[0] for at in times], range(len(ends)), inside, cmap="Blues", shading="nearest"
+    )
+    axes.set_yticks(range(len(ends)), [_end(panel, end) for end, _ in ends])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:.0f} s"))
+    axes.tick_params(labelsize=6, length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _end(panel: Panel, end: float) -> str:
+    return _unit(panel)(end) if math.isfinite(end) else "more"
+
+
 def _draw_number(axes: Axes, panel: Panel, found: Found) -> None:
     value = found[0][1][0][1][-1][1]
-    axes.text(0.5, 0.45, _unit(panel)(value), fontsize=20, ha="center", va="center", color=COLOURS[0])
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    colour = [step["color"] for step in steps if step["value"] is None or value >= step["value"]][-1]
+    axes.text(0.5, 0.45, _unit(panel)(value), fontsize=20, ha="center", va="center", color=colour)
     axes.axis("off")
 
 
@@ -112,7 +136,10 @@ def _draw_table(axes: Axes, panel: Panel, found: Found) -> None:
     axes.axis("off")
 
 
-DRAWN = {"timeseries": _draw_lines, "stat": _draw_number, "table": _draw_table}
+DRAWN = {"timeseries": _draw_lines, "stat": _draw_number, "heatmap": _draw_heatmap, "table": _draw_table}
+
+
+OVER_TIME = ("timeseries", "heatmap")
 
 
 def draw(dashboard: dict[str, Any], found: dict[int, Found]) -> Figure:
@@ -126,7 +153,7 @@ def draw(dashboard: dict[str, Any], found: dict[int, Found]) -> Figure:
             figure.text(0.01, top - 0.5 / height, panel["title"], fontsize=12, weight="bold", va="center")
             continue
         figure.text(left + 0.01, top - 0.4 / height, panel["title"], fontsize=9, va="center")
-        is_lines = panel["type"] == "timeseries"
+        is_lines = panel["type"] in OVER_TIME
         inside = (0.042, 2.3, 1.0) if is_lines else (0.01, 0.2, 0.9)  # left, below, above
         box = (
             left + inside[0],
@@ -144,7 +171,7 @@ async def collect(prometheus: Prometheus, dashboard: dict[str, Any], start: floa
     for panel in dashboard["panels"]:
         for target in panel.get("targets", ()):
             query = filled_in(target["expr"])
-            is_lines = panel["type"] == "timeseries"
+            is_lines = panel["type"] in OVER_TIME
             series = await (prometheus.over(query, start, time.time()) if is_lines else prometheus.now(query))
             found.setdefault(panel["id"], []).append((target, series))
     return found

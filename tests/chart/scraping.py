@@ -15,7 +15,7 @@ import httpx
 from tests.chart.rendering import one, rendered
 from tests.chart.tools import tool
 
-LABELS = {"job": "imaging-progressive-proxy", "namespace": "imaging"}
+LABELS = {"job": "imaging-progressive-proxy", "namespace": "imaging", "pod": "imaging-progressive-proxy-0"}
 
 Samples = list[tuple[float, float]]
 """Times and values, without NaN."""

@@ -293,7 +293,9 @@ def test_the_service_is_as_its_values_say(helm: str, mode: str) -> None:
         "trafficDistribution": "PreferClose",
         "sessionAffinity": "ClientIP",
     }
-    manifest = rendered(helm, mode, *given(service=service, fullnameOverride="", revisionHistoryLimit=3))
+    more = {"networkPolicy": {"viewers": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}}
+    values = {"service": service, "fullnameOverride": "", "revisionHistoryLimit": 3} | more
+    manifest = rendered(helm, mode, *given(**values))
     made = one("Service", manifest, "-proxy")
     assert made["metadata"]["annotations"]["a"] == "b"
     assert made["metadata"]["labels"]["c"] == "d"

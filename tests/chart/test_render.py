@@ -164,6 +164,25 @@ def test_the_policy_lets_the_proxy_reach_those_who_decide_about_callers(helm: st
         assert policy["egress"][1]["ports"] == [{"port": port} for port in ports]
 
 
+@pytest.mark.parametrize("helm", HELMS)
+def test_the_policy_lets_the_proxy_reach_an_http_proxy_instead_of_the_origin(helm: str) -> None:
+    pacs = {"name": "pacs", "url": "https://pacs.example:4443/dicom-web"}
+    variable = {"name": "HTTPS_PROXY", "value": "http://me:pw@proxy.example:3129"}
+    secret = {"name": "https_proxy", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}
+    for via, env, ports in (
+        (None, [variable], [4443]),
+        ("http://proxy.example:3128", [], [3128]),
+        ("https://proxy.example", [], [443]),
+        ({"url": "http://proxy.example", "user": "u", "password_file": "p"}, [], [80]),
+        ("environment", [variable], [4443, 3129]),
+        ("environment", [secret], [4443]),
+    ):
+        origin = pacs | ({"via": via} if via else {})
+        more = f"config.origins={json.dumps([origin])}", f"env={json.dumps(env)}"
+        made = rendered(helm, "standalone", "--set-json", more[0], "--set-json", more[1])
+        assert one("NetworkPolicy", made)["spec"]["egress"][1]["ports"] == [{"port": port} for port in ports]
+
+
 def _rolls(*more: object) -> str:
     template = one("Deployment", rendered("helm4", "least", *more))["spec"]["template"]
     return json.dumps(template, sort_keys=True)

@@ -65,6 +65,8 @@ class ServiceAccount(FrozenModel):
 class Service(FrozenModel):
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"]
     port: int = Field(ge=1, le=65535)
+    nodePort: int = Field(ge=0, le=65535)  # noqa: N815
+    spec: Kubernetes
     annotations: dict[str, str]
     labels: dict[str, str]
     trafficDistribution: str  # noqa: N815
@@ -103,6 +105,12 @@ class NetworkPolicy(FrozenModel):
     viewers: list[Kubernetes]
     metrics: list[Kubernetes]
     origins: list[Kubernetes]
+    egress: list[Kubernetes]
+
+
+class Alerts(FrozenModel):
+    labels: dict[str, str]
+    disabled: list[str]
 
 
 class Expiry(FrozenModel):
@@ -115,6 +123,8 @@ class Monitoring(FrozenModel):
     labels: dict[str, str]
     tlsConfig: Kubernetes  # noqa: N815  # the operator's word
     interval: Annotated[str, Field(pattern="^[0-9]+(s|m)$")]
+    endpoint: Kubernetes  # as the operator spells it
+    alerts: Alerts
     runbooks: Url
     grafana: Url
     expiry: Expiry
@@ -183,6 +193,7 @@ class Values(FrozenModel):
     podAnnotations: dict[str, str]  # noqa: N815
     startupSeconds: int = Field(ge=1)  # noqa: N815  # as Kubernetes spells
     replicas: int = Field(ge=1)
+    workloadSpec: Kubernetes  # noqa: N815
     revisionHistoryLimit: int = Field(ge=0)  # noqa: N815
     autoscaling: Autoscaling
     podSpec: Kubernetes  # noqa: N815

@@ -31,6 +31,7 @@ once. */}}
 {{- end -}}
 {{- $faults = concat $faults (include "progressive-proxy.replaced" . | fromJson).faults -}}
 {{- $faults = concat $faults (include "progressive-proxy.sizes" . | fromJson).faults -}}
+{{- $faults = concat $faults (include "progressive-proxy.merged" . | fromJson).faults -}}
 {{- if not (or .Values.config.origins .Values.existingConfigMap) -}}
 {{- $faults = append $faults "config.origins: is missing; name your DICOMweb server, such as [{name: pacs, url: \"https://pacs.example/dicom-web\"}]" -}}
 {{- else if not .Values.config.origins -}}
@@ -38,6 +39,8 @@ once. */}}
 {{- $faults = append $faults "config.origins: is missing; the NetworkPolicy needs the origins of existingConfigMap too, or set networkPolicy.enabled to false" -}}
 {{- end -}}
 {{- if .Values.measure.enabled }}{{ $faults = append $faults "config.origins: is missing; measure needs an origin" }}{{ end -}}
+{{- else if and .Values.measure.enabled (first .Values.config.origins).via -}}
+{{- $faults = append $faults "measure.enabled: it asks the first origin directly, which config.origins reaches only by `via`" -}}
 {{- end -}}
 {{- if $isSidecar -}}
 {{- range $key, $_ := .Values.podSpec -}}
@@ -56,6 +59,10 @@ once. */}}
   "serviceAccount.name" .Values.serviceAccount.name
   "serviceAccount.annotations" .Values.serviceAccount.annotations
   "service.annotations" .Values.service.annotations
+  "service.nodePort" .Values.service.nodePort
+  "service.spec" .Values.service.spec
+  "workloadSpec" .Values.workloadSpec
+  "networkPolicy.egress" $policy.egress
   "networkPolicy.origins" $policy.origins
   "networkPolicy.viewers" (ne (toJson $policy.viewers) (list (dict "podSelector" dict) | toJson)) -}}
 {{- range $key, $value := $unused -}}
@@ -73,6 +80,9 @@ once. */}}
 {{- $faults = append $faults "autoscaling.enabled: has no effect in mode daemonset: there is one pod on each node" -}}
 {{- end -}}
 {{- $isDefault := eq (toJson $policy.viewers) (list (dict "podSelector" dict) | toJson) -}}
+{{- if and $isDefault (ne .Values.service.type "ClusterIP") (include "progressive-proxy.hasPolicy" .) -}}
+{{- $faults = append $faults (printf "service.type: %s is for viewers from outside; name their addresses in networkPolicy.viewers, such as [{ipBlock: {cidr: 10.0.0.0/8}}]; only pods of this namespace are let in" .Values.service.type) -}}
+{{- end -}}
 {{- range $route := list "ingress" "httpRoute" -}}
 {{- if (get $.Values $route).enabled -}}
 {{- if and $isDefault (include "progressive-proxy.hasPolicy" $) -}}
@@ -119,6 +129,33 @@ once. */}}
 {{- $faults = append $faults (printf "extraVolumeMounts: %s is the chart's own" .mountPath) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- dict "faults" $faults | toJson -}}
+{{- end }}
+
+{{/* Lists keys that would replace what other values say, and alerts that do not exist, as a JSON object with a list. */}}
+{{- define "progressive-proxy.merged" -}}
+{{- $faults := list -}}
+{{- $instead := dict
+  "workloadSpec" (dict "replicas" "replicas" "revisionHistoryLimit" "revisionHistoryLimit" "template" "podSpec" "selector" "nameOverride")
+  "service.spec" (dict "type" "service.type" "sessionAffinity" "service.sessionAffinity" "trafficDistribution" "service.trafficDistribution" "ports" "service.port" "selector" "nameOverride" "internalTrafficPolicy" "mode")
+  "monitoring.endpoint" (dict "interval" "monitoring.interval" "tlsConfig" "monitoring.tlsConfig" "port" "config.listen.admin" "path" "config.listen.admin" "scheme" "config.listen.tls")
+  "monitoring.alerts.labels" (dict "severity" "monitoring.alerts.disabled" "window" "objectives") -}}
+{{- $given := dict "workloadSpec" .Values.workloadSpec "service.spec" .Values.service.spec
+  "monitoring.endpoint" .Values.monitoring.endpoint "monitoring.alerts.labels" .Values.monitoring.alerts.labels -}}
+{{- range $place, $keys := $instead -}}
+{{- range $key, $value := $keys -}}
+{{- if hasKey (get $given $place) $key }}{{ $faults = append $faults (printf "%s.%s: is the chart's own; it follows %s" $place $key $value) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- $others := dict "standalone" "updateStrategy" "daemonset" "strategy" -}}
+{{- range $mode, $key := $others -}}
+{{- if and (eq $.Values.mode $mode) (hasKey $.Values.workloadSpec $key) }}{{ $faults = append $faults (printf "workloadSpec.%s: is not a key of mode %s" $key $mode) }}{{ end -}}
+{{- end -}}
+{{- $alerts := list -}}
+{{- range (include "progressive-proxy.rules" . | fromYaml).groups }}{{ range .rules }}{{ $alerts = append $alerts .alert }}{{ end }}{{ end -}}
+{{- range .Values.monitoring.alerts.disabled -}}
+{{- if not (has . $alerts) }}{{ $faults = append $faults (printf "monitoring.alerts.disabled: %s is no alert of the chart" .) }}{{ end -}}
 {{- end -}}
 {{- dict "faults" $faults | toJson -}}
 {{- end }}

@@ -71,11 +71,16 @@
 {{- ternary $seconds $text (regexMatch "[a-z]" $text) -}}
 {{- end }}
 
-{{/* The ports of the origins, of servers that decide about callers, and of the collector, each once, as a JSON object with a list. */}}
+{{/* The ports of the origins, or of the HTTP proxies on the way to them, of servers that decide about callers, and of the collector, each once, as a JSON object with a list. */}}
 {{- define "progressive-proxy.outgoingPorts" -}}
 {{- $urls := list -}}
 {{- range .Values.config.origins -}}
-{{- $urls = append $urls .url -}}
+{{- $via := ternary (dict "url" .via) .via (kindIs "string" .via) | default dict -}}
+{{- if eq ($via.url | default "") "environment" -}}
+{{- $urls = concat $urls (list .url) (include "progressive-proxy.namedByEnvironment" $ | fromJson).list -}}
+{{- else -}}
+{{- $urls = append $urls ($via.url | default .url) -}}
+{{- end -}}
 {{- end -}}
 {{- $access := .Values.config.access -}}
 {{- if kindIs "map" $access -}}
@@ -88,5 +93,32 @@
 {{- $found := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $ports = append $ports (int ($found | default (ternary "443" "80" (eq $url.scheme "https")))) -}}
 {{- end -}}
+{{- $ports = concat $ports (include "progressive-proxy.sharedPorts" . | fromJson).ports -}}
 {{- dict "ports" ($ports | uniq) | toJson -}}
+{{- end }}
+
+{{/* The ports of the server that replicas share, as a JSON object with a list; Sentinels name a primary at its usual port. */}}
+{{- define "progressive-proxy.sharedPorts" -}}
+{{- $url := dig "cache" "shared" "url" "" .Values.config | default "" -}}
+{{- $ports := list -}}
+{{- if and $url (not (hasPrefix "unix:" $url)) -}}
+{{- $isSentinel := contains "+sentinel:" $url -}}
+{{- range regexFind "//[^/]+" $url | trimPrefix "//" | splitList "," -}}
+{{- $found := regexFind ":[0-9]+$" . | trimPrefix ":" -}}
+{{- $ports = append $ports (int ($found | default (ternary "26379" "6379" $isSentinel))) -}}
+{{- end -}}
+{{- if $isSentinel }}{{ $ports = append $ports 6379 }}{{ end -}}
+{{- end -}}
+{{- dict "ports" $ports | toJson -}}
+{{- end }}
+
+{{/* HTTP proxies that `env` names by value, as a JSON object with a list. A chart can not look into a Secret. */}}
+{{- define "progressive-proxy.namedByEnvironment" -}}
+{{- $named := list -}}
+{{- range .Values.env -}}
+{{- if and (has (lower .name) (list "https_proxy" "http_proxy" "all_proxy")) .value -}}
+{{- $named = append $named .value -}}
+{{- end -}}
+{{- end -}}
+{{- dict "list" $named | toJson -}}
 {{- end }}

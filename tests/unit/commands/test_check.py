@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pytest
 
 from proxy.commands.probe import probe
-from proxy.errors import MeasureError
+from proxy.errors import MeasureError, OriginUnreachable
 from proxy.wire.via import Via
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import STORY
+from tests.outbound_proxy import outbound_proxy
 from tests.scripted_origin import (
     HANG_UP,
     SERIES,
@@ -135,7 +136,26 @@ def origin_of(answer: Answering) -> ScriptedOrigin:
 
 async def probed(answer: Answering) -> int:
     async with asyncio.timeout(STORY), running(origin := origin_of(answer)):
-        return await asyncio.to_thread(probe, argparse.Namespace(origin=origin.url, header=[], study=STUDY))
+        return await asyncio.to_thread(
+            probe, argparse.Namespace(origin=origin.url, header=[], study=STUDY, via=None)
+        )
+
+
+async def test_an_origin_that_only_an_http_proxy_reaches_is_tried_through_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    origin = origin_of(lambda asked: honest(BODY, asked))
+    options = {"origin": "http://pacs.example", "header": [], "study": STUDY}
+    async with (
+        asyncio.timeout(STORY),
+        running(origin),
+        outbound_proxy({"pacs.example:80": origin.port}) as proxy,
+    ):
+        assert await asyncio.to_thread(probe, argparse.Namespace(**options, via=proxy.url)) == 0
+        lost = argparse.Namespace(**options | {"origin": "https://pacs.example"}, via=proxy.url)
+        with pytest.raises(OriginUnreachable, match="HTTP proxy on the way to it refuses to connect"):
+            await asyncio.to_thread(probe, lost)
+    assert "guarded by If-Range" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

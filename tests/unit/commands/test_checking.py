@@ -51,6 +51,14 @@ NAMED = {
         origin("credentials: {user: a, password_env: NO_SUCH_VARIABLE}"),
         "3: origins.0.credentials.password_env: environment variable NO_SUCH_VARIABLE: not set",
     ),
+    "a password for an HTTP proxy that is not there": (
+        origin("via:\n    {url: 'http://proxy.example:3128', user: a, password_file: DIR/none}"),
+        "3: origins.0.via: none: can't be read: No such file or directory",
+    ),
+    "an HTTP proxy with a port that is none": (
+        origin("via: http://proxy.example:port"),
+        "3: origins.0.via: the URL of the HTTP proxy has no host, or no valid port",
+    ),
     "an authority that is none": (
         origin("tls:\n    ca_file: DIR/words"),
         "3: origins.0.tls: words: holds no certificate in PEM",
@@ -151,6 +159,41 @@ def test_check_opens_good_files_and_leaves_none_behind(
     code, _, _ = checked(configured(folder, text), capsys)
     assert code == 0
     assert not (folder / "audit").exists()
+
+
+def test_check_says_through_what_an_origin_is_reached(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        "origins:\n"
+        "- {name: a, url: 'https://a', via: 'http://proxy.example:3128'}\n"
+        "- {name: b, url: 'https://b', via: environment}\n"
+        "- {name: c, url: 'https://c', via: {url: 'https://other', user: u, password_file: DIR/words}}\n"
+    )
+    code, out, _ = checked(configured(folder, text), capsys)
+    assert code == 0
+    assert "a (https://a through http://proxy.example:3128)" in out
+    assert "b (https://b through the HTTP proxy of the environment)" in out
+    assert "c (https://c through https://other)" in out
+
+
+@pytest.mark.parametrize(
+    ("via", "words"),
+    [
+        ("http://me:s3cret@proxy.example", "a login goes into user and password_file"),
+        ("proxy.example:3128", "must be http:// or https:// and a host"),
+        ("{url: 'http://proxy.example', user: me}", "user and password_file must be set together"),
+        ("{url: environment, user: me, password_file: DIR/words}", "stands in the variable"),
+        ("{user: me, password_file: DIR/words}", "needs a url"),
+    ],
+)
+def test_a_way_that_is_none_gets_a_sentence_without_a_secret(
+    via: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, lines = checked(configured(folder, origin(f"via: {via}")), capsys)
+    assert (code, out) == (1, "")
+    assert words in lines[0]
+    assert "s3cret" not in "".join(lines)
 
 
 def test_a_missing_extra_is_said_with_the_command_that_installs_it(tmp_path: Path) -> None:

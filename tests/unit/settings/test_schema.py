@@ -46,6 +46,9 @@ GOOD = {
     "alternates": "alternates: {a: {path: /a/, codec: jpegls, scale: 1/16 area}, b: {path: /b/}}\n",
     "tls": "listen: {tls: {certificate_file: c, key_file: k, client_ca_file: a}}\n",
     "a maximum": "alternates: {a: {path: /a/, scale: '≤ 512'}}\n",
+    "ways": "origins: [{name: a, url: http://a, via: 'http://b:3128'}, "
+    "{name: b, url: http://c, via: environment}]\n",
+    "a way with a login": "origins: [{url: http://a, via: {url: http://b, user: c, password_file: d}}]\n",
     "nulls": "audit: {file: null}\nbounds: {connections: null}\n",
 }
 BAD = {
@@ -85,6 +88,9 @@ BAD = {
     "an empty list in a rule": "choose: [{profile: single, modality: []}]\n",
     "half a size": "choose: [{profile: single, size_at_least: 512}]\n",
     "a certificate without a key": "listen: {tls: {certificate_file: c}}\n",
+    "a way with a login in its url": "origins: [{url: http://a, via: 'http://u:p@b'}]\n",
+    "a way that is no url": "origins: [{url: http://a, via: squid}]\n",
+    "a way with half a login": "origins: [{url: http://a, via: {url: http://b, user: c}}]\n",
     "a password of nobody": "origins: [{url: http://a, credentials: {password_file: p}}]\n",
 }  # fmt: skip
 VALIDATORS = {kind: jsonschema.Draft202012Validator(schema_of(kind)) for kind in MODELS}
