@@ -60,8 +60,9 @@ def origin_in_trouble() -> ScriptedOrigin:
         path, _, wrong = asked.path.partition("?wrong=")
         if not wrong:
             return None
-        seen[asked.path, asked.range] += 1
-        is_new = seen[asked.path, asked.range] == 1
+        name = path + wrong.partition("&")[0]  # the proxy tries other forms of a request that failed
+        seen[name, asked.range] += 1
+        is_new = seen[name, asked.range] == 1
         return _reply(wrong.partition("-")[0], asked, origin.frames[path], is_new=is_new)
 
     origin.script = script
@@ -75,7 +76,7 @@ def _reply(wrong: str, asked: Asked, body: bytes, *, is_new: bool) -> Reply:
     if wrong == "away":
         # Its frame is stale at once, so the cached copy stands in for it from the second request on.
         stale = Reply(reply.status, reply.headers | {"cache-control": "max-age=0"}, reply.pieces)
-        return stale if is_new else Reply(500, {})
+        return stale if is_new and asked.range is not None else Reply(500, {})
     if wrong in REFUSALS:
         return Reply(REFUSALS[wrong], {})
     if wrong == "unguarded":
@@ -128,8 +129,9 @@ async def _ask_for_access(home: House, path: str, number: int) -> None:
 
 async def _see_stale(home: House, path: str) -> None:
     """The origin fails after it has sent a frame that is stale at once."""
+    await _view(home, path)  # to its end, so that the next request does not share its fetch
     for _ in range(2):
-        await _view(home, path)
+        await _view(home, path, range=f"bytes=0-{FIRST - 1}")
 
 
 async def _leave(home: House, path: str) -> None:
