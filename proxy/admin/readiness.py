@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from proxy.errors import ProxyError
 from proxy.origin.client import Origin
 from proxy.settings.sections import Ready
-from proxy.telemetry.outage import AGAIN
 
 GREET_AGAIN = 1.0
 """Seconds before the first retry to reach an origin. Each later pause is twice as long."""
@@ -61,7 +60,7 @@ class Readiness:
         """Sends each origin a request, with retries, until all of them have answered."""
         await asyncio.gather(*map(self._greet, self._origins))
 
-    async def keep_asking(self, every: float = AGAIN) -> None:
+    async def keep_asking(self, every: float = LONGEST_PAUSE) -> None:
         """Asks origins that went down again, so that the log tells of them while no viewer asks.
 
         `every` is the pause in seconds. It ends only if it is cancelled.

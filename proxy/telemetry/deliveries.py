@@ -30,12 +30,9 @@ class _Times:
         self.exemplars: dict[int, Exemplar] = {}
         self.total = 0.0
 
-    def note(self, seconds: float, trace: dict[str, str] | None) -> None:
-        at = bisect_left(SECONDS, seconds)
-        self.counts[at] += 1
+    def note(self, seconds: float) -> None:
+        self.counts[bisect_left(SECONDS, seconds)] += 1
         self.total += seconds
-        if trace is not None:
-            self.exemplars[at] = Exemplar(trace, seconds, time())
 
 
 class Tally:
@@ -48,19 +45,23 @@ class Tally:
         self.responses = self.sent = 0
         self.first, self.final = _Times(), _Times()
 
-    def note(
-        self, sent: int, first: float | None, final: float | None, trace: dict[str, str] | None = None
-    ) -> None:
+    def note(self, sent: int, first: float | None, final: float | None) -> None:
         """One more response, with the bytes sent, and the seconds until the first and the last were written.
 
-        A time is None if the response did not have these bytes. `trace` are the labels of an exemplar.
+        A time is None if the response did not have these bytes.
         """
         self.responses += 1
         self.sent += sent
         if first is not None:
-            self.first.note(first, trace)
+            self.first.note(first)
         if final is not None:
-            self.final.note(final, trace)
+            self.final.note(final)
+
+    def mark(self, first: float | None, final: float | None, trace: dict[str, str] | None) -> None:
+        """Keeps a response that was noted as an exemplar with these labels, unless they are None."""
+        for times, seconds in ((self.first, first), (self.final, final)):
+            if trace is not None and seconds is not None:
+                times.exemplars[bisect_left(SECONDS, seconds)] = Exemplar(trace, seconds, time())
 
 
 class Family(Collector):

@@ -38,8 +38,9 @@ class Outcomes:
     ) -> None:
         """One request has ended, with a status. `why` is empty if its response was sent to the end."""
         tally = self.tally(status, progress.profile, progress.outcome.value)
-        exemplar = exemplar_of(trace) if self.traces is not None else None
-        tally.note(progress.sent, progress.first, progress.final, exemplar)
+        tally.note(progress.sent, progress.first, progress.final)
+        if self.traces is not None:
+            tally.mark(progress.first, progress.final, exemplar_of(trace))
         if progress.stale is not None and progress.has_started:
             self._stale.labels(origin).inc()
         if self.are_told:

@@ -134,6 +134,7 @@ class Repeats:
         self._plans = plans
         self._writes = writes
         self._outcomes = outcomes
+        self._traces = outcomes.traces
         self.are_kept = True
         """False if the app has to see each request, as an audit needs."""
         self._secret = secrets.token_bytes(32)
@@ -189,12 +190,12 @@ class Repeats:
             return ()
         if not self._plans.viewed_again(repeat.key, repeat.profile):
             return None
-        spent, trace, exemplar = perf_counter() - began, repeat.trace, None
-        if self._outcomes.traces is not None:
-            trace = _traced(self._outcomes.traces, kept, spent)
-            exemplar = exemplar_of(trace)
-        first, final = (spent if has else None for has in (kept.has_first, kept.has_final))
-        kept.tally.note(kept.sent, first, final, exemplar)
+        spent, trace = perf_counter() - began, repeat.trace
+        first, final = spent if kept.has_first else None, spent if kept.has_final else None
+        kept.tally.note(kept.sent, first, final)
+        if self._traces is not None:
+            trace = _traced(self._traces, kept, spent)
+            kept.tally.mark(first, final, exemplar_of(trace))
         if self._outcomes.are_told:
             self._tell(kept, began, trace)
         return [kept.status + fields + kept.fields, *_body(repeat.head, frame)]

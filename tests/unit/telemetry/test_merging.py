@@ -133,7 +133,8 @@ def test_of_exemplars_the_newest_is_kept() -> None:
     for number, (trace, at) in enumerate((("a", 2.0), ("b", 3.0), ("c", 1.0))):
         metrics = Metrics()
         tally = metrics.deliveries.tally(200, "single", "hit")
-        tally.note(10, 0.001, None, {"trace_id": trace})
+        tally.note(10, 0.001, None)
+        tally.mark(0.001, None, {"trace_id": trace})
         times = tally.first
         times.exemplars = {place: each._replace(timestamp=at) for place, each in times.exemplars.items()}
         totals.take(str(number), metrics.exposition(is_open=True)[0], is_open=True)
