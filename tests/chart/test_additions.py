@@ -30,7 +30,13 @@ def test_a_service_for_viewers_from_outside_takes_all_that_kubernetes_knows(helm
     made = one("Service", rendered(helm, "standalone", *more, *setting("service.nodePort", 30080)), "-proxy")
     assert spec.items() <= made["spec"].items()
     assert made["spec"]["ports"] == [
-        {"name": "viewers", "port": 8080, "targetPort": "viewers", "nodePort": 30080}
+        {
+            "name": "viewers",
+            "port": 8080,
+            "targetPort": "viewers",
+            "appProtocol": "http",
+            "nodePort": 30080,
+        }
     ]
     plain = one("Service", rendered(helm, "standalone"), "-proxy")["spec"]
     assert "nodePort" not in plain["ports"][0]
