@@ -128,9 +128,10 @@ class Disk:
         self._used[name] = time()
         return _Opened(self._shelf, self._contents, entry, Lie.of(name, record))
 
-    async def put(self, key: FrameKey, frame: Frame) -> None:
+    async def put(self, key: FrameKey, frame: Frame) -> bool:
         """Keeps a frame; only its first piece, if it is not whole."""
         await self._write(self._put, key, frame)
+        return True
 
     def _put(self, key: FrameKey, frame: Frame) -> None:
         name, record = self._names.of(key), Record.of(frame)
