@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.service.several.owners import Owners
 from tests.house import STORY
 
-SERVE = "import sys; from proxy.cli import main; sys.exit(main(['serve', '--config', sys.argv[1]]))"
+SERVE = ("-c", "import sys; from proxy.cli import main; sys.exit(main(['serve', '--config', sys.argv[1]]))")
+PATIENT = ("-m", "tests.patient", "serve", "--config")
 SINGLE = {"accept": "image/jphc"}
 
 
@@ -110,7 +111,7 @@ async def many(folder: Path, url: str, **settings: Any) -> AsyncIterator[Many]:
 
 
 @asynccontextmanager
-async def begun(folder: Path, url: str, **settings: Any) -> AsyncIterator[Many]:
+async def begun(folder: Path, url: str, serve: Sequence[str] = SERVE, **settings: Any) -> AsyncIterator[Many]:
     """Runs the program. It is killed at the end, with all that it has started."""
     listen = {"viewers": "127.0.0.1:0", "admin": "127.0.0.1:0"}
     given = {
@@ -124,7 +125,7 @@ async def begun(folder: Path, url: str, **settings: Any) -> AsyncIterator[Many]:
     config = folder / "config.yaml"
     await asyncio.to_thread(config.write_text, json.dumps(given), "utf-8")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SERVE, str(config), stderr=subprocess.PIPE, cwd=Path(__file__).parents[1]
+        sys.executable, *serve, str(config), stderr=subprocess.PIPE, cwd=Path(__file__).parents[1]
     )
     service = Many(config, process)
     hearing = asyncio.create_task(service.hear())

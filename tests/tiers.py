@@ -58,13 +58,14 @@ class FakeTier:
                 raise Wrong
             yield b"".join(cut(whole.pieces, at, min(at + self.size, whole.size)))
 
-    async def put(self, key: FrameKey, frame: Frame) -> None:
+    async def put(self, key: FrameKey, frame: Frame) -> bool:
         await self._may("put")
         self.firsts[key] = frame.prefix
         if frame.is_whole:
             self.wholes[key] = frame
         elif (whole := self.wholes.get(key)) is not None and not is_same(whole.identity, frame.identity):
             del self.wholes[key]
+        return True
 
     async def forget(self, named: FrameScope) -> None:
         await self._may("forget")

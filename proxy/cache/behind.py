@@ -189,12 +189,12 @@ class Behind:
             return
         self._is_put = key
         try:
-            await self._tier.put(key, frame)
+            is_kept = await self._tier.put(key, frame)
         except Exception as error:
             self._writes.labels(self.name, "failed").inc()
             self._can_not_write("frames can't be written to a tier", error)
         else:
-            self._writes.labels(self.name, "stored").inc()
+            self._writes.labels(self.name, "stored" if is_kept else "dropped").inc()
             self._is_written = True
         finally:
             self._is_put = None

@@ -35,6 +35,8 @@ READERS = 4
 """Threads that read."""
 ENDED_WITHIN = 2.0
 """Seconds that the end of the service waits for calls that are under way."""
+NUMBER = 8
+"""Bytes of the number in front of a record: that of the last drop before it was written."""
 BUDGET = Budget(first=0.05, piece=0.25)
 
 Found = TypeVar("Found")
@@ -68,7 +70,7 @@ class Disk:
         self._bytes = [telemetry.metrics.tier_bytes.labels(self.name, part) for part in PARTS]
         self._reading = ThreadPoolExecutor(READERS, "disk-read")
         self._writing = ThreadPoolExecutor(1, "disk-write")
-        self._used: dict[bytes, float] = {}
+        self._used: dict[Name, float] = {}
 
     async def first(self, key: FrameKey) -> Frame | None:
         """The first bytes of a frame, or the whole frame if it is small."""
@@ -84,13 +86,16 @@ class Disk:
             return None
         lie = Lie.of(name, record)
         content = self._contents.open(lie.about("first"), content)
-        self._used[name.exact] = time()
+        self._used[name] = time()
         return Frame(record.identity, pieces_of([content], record.first), len(content))
 
     def _record(self, name: Name, entry: Entry) -> Record | None:
-        """The record of an entry; None if its time is over. Raises `Wrong`."""
+        """The record of an entry; None if its time is over, or if it was dropped. Raises `Wrong`."""
         about = b"\n".join((name.exact, entry.version.encode(), b"record"))
-        record = Record.from_bytes(self._records.open(about, entry.record), self._clocks)
+        content = self._records.open(about, entry.record)
+        if int.from_bytes(content[:NUMBER]) < self._shelf.fence(name):
+            return None
+        record = Record.from_bytes(content[NUMBER:], self._clocks)
         is_over = record.since(self._clocks) + self._ttl <= self._clocks.wall()
         return None if is_over else record
 
@@ -120,43 +125,45 @@ class Disk:
         record = self._record(name, entry)
         if record is None or not is_same(record.identity, version):
             return None
-        self._used[name.exact] = time()
+        self._used[name] = time()
         return _Opened(self._shelf, self._contents, entry, Lie.of(name, record))
 
-    async def put(self, key: FrameKey, frame: Frame) -> None:
+    async def put(self, key: FrameKey, frame: Frame) -> bool:
         """Keeps a frame; only its first piece, if it is not whole."""
         await self._write(self._put, key, frame)
+        return True
 
     def _put(self, key: FrameKey, frame: Frame) -> None:
         name, record = self._names.of(key), Record.of(frame)
-        lie, entry = Lie.of(name, record), self._shelf.entry(name)
+        fence, entry = self._shelf.fence(name), self._shelf.entry(name)
+        lie, known = Lie.of(name, record), self._known(name, entry)
         held = frame.size if frame.is_whole else record.first
         expires = record.since(self._clocks) + self._ttl
-        if entry is not None and entry.version == lie.version and held <= entry.held:
+        if entry and known and entry.version == lie.version and held <= entry.held:
             record = replace(record, first=entry.begin)
-            if self._is_known(name, entry, record):
+            if known.is_like(record):  # as after a frame was brought from here
                 return
-            self._shelf.renew(name, self._sealed(lie, record), expires)
+            self._shelf.renew(name, self._sealed(lie, record, fence), expires)
         else:
             is_small = frame.is_whole and frame.size <= SMALL
             content = b"".join(frame.pieces) if is_small else frame.pieces[0]
             sealed = self._contents.close(lie.about("first"), content)
-            new = Entry(lie.version, self._sealed(lie, record), record.first, len(content), "")
+            new = Entry(lie.version, self._sealed(lie, record, fence), record.first, len(content), "")
             self._shelf.put(name, new, sealed, expires)
             if held > len(content):
                 self._shelf.put_rest(name, lie.version, held, self._rest_of(lie, frame))
         self._set_in_order()
 
-    def _is_known(self, name: Name, entry: Entry, record: Record) -> bool:
-        """True if an entry has this record already, as after a frame was brought from here."""
+    def _known(self, name: Name, entry: Entry | None) -> Record | None:
+        """The record of an entry; None if it can't be used."""
         try:
-            known = self._record(name, entry)
+            return None if entry is None else self._record(name, entry)
         except Wrong:
-            return False
-        return known is not None and known.is_like(record)
+            return None
 
-    def _sealed(self, lie: Lie, record: Record) -> bytes:
-        return self._records.close(lie.about("record"), record.to_bytes(self._clocks))
+    def _sealed(self, lie: Lie, record: Record, fence: int) -> bytes:
+        content = fence.to_bytes(NUMBER) + record.to_bytes(self._clocks)
+        return self._records.close(lie.about("record"), content)
 
     def _rest_of(self, lie: Lie, frame: Frame) -> Iterator[bytes]:
         for number in range(lie.pieces):
@@ -168,7 +175,7 @@ class Disk:
         await self._write(self._forget, named)
 
     def _forget(self, named: FrameScope) -> None:
-        self._shelf.forget(self._names.within(named))
+        self._shelf.forget(self._names.within(named), self._clocks.wall() + self._ttl)
         self._set_in_order()
 
     async def tend(self) -> None:

@@ -3,6 +3,12 @@
 A transaction changes an entry and the totals. It names a file in `pending` as soon as no entry has it. So the
 index is right at any moment, also after `kill -9`, and no start has to look through the directory.
 
+A bit of the file that flips can hide an entry from a search. So no drop depends on finding each entry:
+
+    fences    a drop of more than one frame is noted here under a number. A record has the number of the last
+              such drop before it was written, so an entry that a drop missed is known by its smaller number.
+    by_scope  one frame is read and dropped by the same search. A drop that misses it hides it from readers.
+
 If the file has gone or is another one, it is opened anew. If SQLite finds it damaged, the directory is set
 aside, and a new one begins empty.
 """
@@ -16,7 +22,7 @@ from threading import Lock, local
 
 from proxy.cache.sealed import LEVELS
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the schema. A directory with another one is set aside."""
 PAGE = 8192
 """Bytes of a page."""
@@ -31,7 +37,7 @@ PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS frames (
-    id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,
+    id INTEGER PRIMARY KEY, name BLOB NOT NULL,
     {", ".join(f"{level} INTEGER NOT NULL" for level in LEVELS)},
     version TEXT NOT NULL, record BLOB NOT NULL, begin INTEGER NOT NULL, held INTEGER NOT NULL,
     rest TEXT NOT NULL DEFAULT '', used REAL NOT NULL, expires REAL NOT NULL,
@@ -40,6 +46,9 @@ CREATE INDEX IF NOT EXISTS by_scope ON frames (origin, study, series, instance, 
 CREATE INDEX IF NOT EXISTS by_use ON frames (used);
 CREATE INDEX IF NOT EXISTS by_use_of_rest ON frames (used) WHERE rest <> '';
 CREATE INDEX IF NOT EXISTS by_end ON frames (expires);
+CREATE TABLE IF NOT EXISTS fences (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, scope INTEGER NOT NULL, expires REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS by_fence ON fences (scope);
 CREATE TABLE IF NOT EXISTS firsts (id INTEGER PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS pending (file TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS totals (id INTEGER PRIMARY KEY, firsts INTEGER NOT NULL, rests INTEGER NOT NULL);
@@ -130,6 +139,16 @@ class Index:
                 self._set_aside(self._path.stat().st_ino)
             raise _as_sqlite(error) from error
         return connection
+
+    def put_into_place(self) -> None:
+        """Moves all changes from the log into the file. Raises `sqlite3.Error` if others hinder it.
+
+        If a bit of the log flips, SQLite drops the changes after it when it is opened next.
+        """
+        with self.opened() as index:
+            (is_busy, _, _) = index.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise sqlite3.OperationalError("the log is in use")
 
     def close(self) -> None:
         """Closes it for all threads, none of which uses it any more."""

@@ -18,7 +18,7 @@ class Patience:
     """How long calls may take, in seconds."""
 
     first: float
-    """A look-up of first bytes."""
+    """All answers of the server for a look-up of first bytes."""
     wait: float
     """The time that another replica has to bring the first bytes."""
     piece: float = PIECE_WITHIN
@@ -28,8 +28,8 @@ class Patience:
 
     @property
     def budget(self) -> Budget:
-        """The time for all of it: a look-up, the time to wait, and a last look. A wait in vain is a miss."""
-        return Budget(3 * self.first + self.wait, 3 * self.piece + self.rest)
+        """The time for all of it: the time to wait, and that of the server. A wait in vain is a miss."""
+        return Budget(self.first + self.wait, 3 * self.piece + self.rest)
 
 
 def looks() -> Iterator[float]:

@@ -122,13 +122,18 @@ class Server:
 
     async def within(self, seconds: float, call: Coroutine[Any, Any, Answer]) -> Answer:
         """The answer to a call, if it comes in time. Raises `TimeoutError`."""
-        task = asyncio.create_task(call)
-        self._under_way.add(task)
-        task.add_done_callback(self._has_ended)
+        task = self.begin(call)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             raise TimeoutError("the server is late")
         return task.result()
+
+    def begin(self, call: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        """Begins a call that goes on if nobody waits for it."""
+        task = asyncio.create_task(call)
+        self._under_way.add(task)
+        task.add_done_callback(self._has_ended)
+        return task
 
     def _has_ended(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)

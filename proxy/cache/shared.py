@@ -68,28 +68,34 @@ class Shared:
 
     async def first(self, key: FrameKey) -> Frame | None:
         """The first bytes of a frame, or the whole frame if it is small."""
-        at = self._keys.of(key)
+        began, at = _now(), self._keys.of(key)
         read = self._server.read(*at.fences, at.record, at.first)
         *fences, record, first = await self._server.within(self.patience.first, read)
         known = _all_of(fences)
         frame = await self._first(at, known, record, first)
         if frame is None:
-            return await self._brought(key, at)
+            return await self._brought(key, at, began)
         self.fences.note(key, at, known)
         return frame
 
-    async def _brought(self, key: FrameKey, at: Places) -> Frame | None:
-        """The first bytes that another replica fetches. None if this one should, or if they take too long."""
-        until, pauses = monotonic() + self.patience.wait, looks()
+    async def _brought(self, key: FrameKey, at: Places, began: float) -> Frame | None:
+        """The first bytes that another replica fetches. None if this one should, or if they take too long.
+
+        Time counts from the begin of the look-up. The server has `first` for all answers that a viewer waits
+        for, and more only once it has said that another replica fetches.
+        """
+        waited, pauses = 0.0, looks()
         while True:
-            taken = await self._server.within(self.patience.first, self.fences.take(key, at))
+            left = began + waited + self.patience.first - _now()
+            taken = await self._server.within(max(0.0, left), self.fences.take(key, at))
             frame = await self._first(at, taken.fences, *taken.found)
             if frame is not None and taken.is_mine:
-                await self.fences.release(at)
-            now = monotonic()
-            if frame is not None or taken.is_mine or not taken.fences or now >= until:
+                self._server.begin(self.fences.release(at))
+            waited = self.patience.wait
+            more = began + waited - _now()
+            if frame is not None or taken.is_mine or not taken.fences or more <= 0:
                 return frame
-            await asyncio.sleep(min(next(pauses), until - now))
+            await asyncio.sleep(min(next(pauses), more))
 
     async def _first(
         self, at: Places, fences: Tokens, sealed: bytes | None, first: bytes | None
@@ -117,7 +123,7 @@ class Shared:
                 return self._seal.open(about, sealed)
             return await asyncio.to_thread(self._seal.open, about, sealed)
         except Wrong:
-            await self._server.within(self.patience.piece, self._server.do(("DEL", at.record)))
+            self._server.begin(self._server.do(("DEL", at.record)))
             raise
 
     def _left(self, record: Record) -> int:
@@ -161,26 +167,28 @@ class Shared:
                 return b""
             await asyncio.sleep(min(next(pauses), until - now))
 
-    async def put(self, key: FrameKey, frame: Frame) -> None:
-        """Keeps a frame; only its first piece, if it is not whole."""
+    async def put(self, key: FrameKey, frame: Frame) -> bool:
+        """Keeps a frame; only its first piece, if it is not whole. False if it may have been purged."""
         at = self._keys.of(key)
-        await self._put(at, self.fences.known(key), frame)
+        is_kept = await self._put(at, self.fences.known(key), frame)
         if frame.is_whole:
             await self.fences.release(at)
+        return is_kept
 
-    async def _put(self, at: Places, fences: Tokens, frame: Frame) -> None:
+    async def _put(self, at: Places, fences: Tokens, frame: Frame) -> bool:
         record = Record.of(frame)
         if not fences or self._left(record) <= 0:
-            return
+            return False
         *now, sealed = await self._server.read(*at.fences, at.record)
         if _all_of(now) != fences:
-            return  # purged since it was fetched
+            return False  # purged since it was fetched
         known = await self._known(at, fences, sealed)
         if known is not None and known.identity.digest == record.identity.digest:
             record = replace(record, first=known.first)
         else:
             known = None
         await self._write(at, record, known, fences, frame)
+        return True
 
     async def _known(self, at: Places, fences: Tokens, sealed: bytes | None) -> Record | None:
         try:
@@ -256,6 +264,10 @@ class Shared:
     async def aclose(self) -> None:
         """Ends."""
         await self._server.aclose()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _about(at: Places) -> bytes:

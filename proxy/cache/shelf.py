@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from sqlite3 import Connection
 from time import time
 from typing import Any
 
@@ -24,7 +25,7 @@ UNFINISHED = 600.0
 AT_ONCE = 64
 """Most entries that one transaction drops to make room, and most files that are dropped in a row."""
 BESIDE = 1536
-"""Bytes of an entry in the index beside whole pages: names, record and places in five indexes."""
+"""Bytes of an entry in the index beside whole pages: names, record and places in four indexes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,12 @@ class Entry:
     """Name of the file with the bytes after the first piece. Empty if there is none."""
 
 
+FENCED = LEVELS[:4]
+"""The levels that have fences, from wide to narrow: all that can hold more than one frame."""
+
 _ENTRY = "version, record, begin, held, rest"
-_MATCHES = " AND ".join(f"{level} = ?" for level in LEVELS)
+_FRAMES = "frames INDEXED BY by_scope"
+_IS_IT = " AND ".join(f"{level} = ?" for level in (*LEVELS, "name"))
 
 
 class Shelf:
@@ -65,16 +70,25 @@ class Shelf:
         """The entry of a frame."""
         with self._index.opened() as index:
             found = index.execute(
-                f"SELECT {_ENTRY} FROM frames WHERE name = ? AND {_MATCHES}", (name.exact, *name.levels)
+                f"SELECT {_ENTRY} FROM {_FRAMES} WHERE {_IS_IT}", (*name.levels, name.exact)
             ).fetchone()
         return None if found is None else _entry(found)
+
+    def fence(self, name: Name) -> int:
+        """The number of the last drop of more than one frame around this one; 0 if there was none."""
+        around = name.levels[: len(FENCED)]
+        with self._index.opened() as index:
+            (number,) = index.execute(
+                f"SELECT max(number) FROM fences WHERE scope IN ({', '.join('?' * len(around))})", around
+            ).fetchone()
+        return max(0, number or 0)  # damage can make it negative
 
     def first(self, name: Name) -> tuple[Entry, bytes] | None:
         """The entry of a frame, and its first bytes, sealed."""
         with self._index.opened() as index:
             found = index.execute(
-                f"SELECT {_ENTRY}, content FROM frames JOIN firsts USING (id) WHERE name = ? AND {_MATCHES}",
-                (name.exact, *name.levels),
+                f"SELECT {_ENTRY}, content FROM {_FRAMES} JOIN firsts USING (id) WHERE {_IS_IT}",
+                (*name.levels, name.exact),
             ).fetchone()
         if found is None:
             return None
@@ -87,7 +101,7 @@ class Shelf:
         size = -(-len(content) // PAGE) * PAGE + BESIDE
         row = (name.exact, *name.levels, entry.version, entry.record, entry.begin, entry.held)
         with self._index.changing() as index:
-            index.execute("DELETE FROM frames WHERE name = ?", (name.exact,))
+            _delete(index, name)
             added = index.execute(
                 f"INSERT INTO frames (name, {', '.join(LEVELS)}, version, record, begin, held, used, "
                 f"expires, first_size) VALUES ({', '.join('?' * (len(row) + 3))})",
@@ -99,8 +113,8 @@ class Shelf:
         """Replaces the record of an entry."""
         with self._index.changing() as index:
             index.execute(
-                "UPDATE frames SET record = ?, expires = ?, used = ? WHERE name = ?",
-                (record, expires, time(), name.exact),
+                f"UPDATE {_FRAMES} SET record = ?, expires = ?, used = ? WHERE {_IS_IT}",
+                (record, expires, time(), *name.levels, name.exact),
             )
 
     def put_rest(self, name: Name, version: str, held: int, pieces: Iterable[bytes]) -> None:
@@ -111,8 +125,8 @@ class Shelf:
         size = self._write(file, pieces)
         with self._index.changing() as index:
             changed = index.execute(
-                "UPDATE frames SET rest = ?, rest_size = ?, held = ? WHERE name = ? AND version = ?",
-                (file, size, held, name.exact, version),
+                f"UPDATE {_FRAMES} SET rest = ?, rest_size = ?, held = ? WHERE {_IS_IT} AND version = ?",
+                (file, size, held, *name.levels, name.exact, version),
             )
             done = "DELETE FROM pending" if changed.rowcount else "UPDATE pending SET since = 0"
             index.execute(f"{done} WHERE file = ?", (file,))
@@ -127,23 +141,32 @@ class Shelf:
             path.unlink(missing_ok=True)
             raise
 
-    def note_used(self, names: Mapping[bytes, float]) -> None:
-        """Notes when frames were used last, by their exact names."""
-        changes = [(at, name) for name, at in tuple(names.items())]  # other threads may add some meanwhile
+    def note_used(self, names: Mapping[Name, float]) -> None:
+        """Notes when frames were used last."""
+        changes = [  # other threads may add some meanwhile
+            (at, *name.levels, name.exact) for name, at in tuple(names.items())
+        ]
         if changes:
             with self._index.changing() as index:
-                index.executemany("UPDATE frames SET used = ? WHERE name = ?", changes)
+                index.executemany(f"UPDATE {_FRAMES} SET used = ? WHERE {_IS_IT}", changes)
 
     def drop(self, name: Name) -> None:
         """Drops an entry."""
         with self._index.changing() as index:
-            index.execute("DELETE FROM frames WHERE name = ?", (name.exact,))
+            _delete(index, name)
 
-    def forget(self, named: Mapping[str, int]) -> None:
-        """Drops all entries with these names, by level."""
+    def forget(self, named: Mapping[str, int], expires: float) -> None:
+        """Drops all entries with these names, by level. An entry of now expires by `expires`."""
         where = " AND ".join(f"{level} = ?" for level in named)
+        fenced = [named[level] for level in FENCED if level in named]
+        is_wide = "frame" not in named
         with self._index.changing() as index:
-            index.execute(f"DELETE FROM frames WHERE {where}", tuple(named.values()))
+            if is_wide:
+                index.execute("DELETE FROM fences WHERE scope = ?", (fenced[-1],))
+                index.execute("INSERT INTO fences (scope, expires) VALUES (?, ?)", (fenced[-1], expires))
+            index.execute(f"DELETE FROM {_FRAMES} WHERE {where}", tuple(named.values()))
+        if is_wide:
+            self._index.put_into_place()
 
     def close(self) -> None:
         """Closes the index. No call is under way any more."""
@@ -176,6 +199,7 @@ class Shelf:
             ended = f"SELECT id FROM frames WHERE expires < ? LIMIT {AT_ONCE}"
             while index.execute(f"DELETE FROM frames WHERE id IN ({ended})", (time(),)).rowcount == AT_ONCE:
                 pass
+            index.execute("DELETE FROM fences WHERE expires < ?", (time(),))
         self.sweep()
         with self._index.opened() as index:
             (free,) = index.execute("PRAGMA freelist_count").fetchone()
@@ -197,6 +221,10 @@ class Shelf:
                 return
             with self._index.changing() as index:
                 index.executemany("DELETE FROM pending WHERE file = ?", found)
+
+
+def _delete(index: Connection, name: Name) -> None:
+    index.execute(f"DELETE FROM {_FRAMES} WHERE {_IS_IT}", (*name.levels, name.exact))
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -66,8 +66,8 @@ class Tier(Protocol):
         nothing. One that fails in the middle has yielded only right bytes.
         """
 
-    async def put(self, key: FrameKey, frame: Frame) -> None:
-        """Keeps a frame; only its first piece, if it is not whole.
+    async def put(self, key: FrameKey, frame: Frame) -> bool:
+        """Keeps a frame; only its first piece, if it is not whole. False if it may not be kept any more.
 
         A put of the version that it has already costs little: it may bring a new lease, or the rest.
         """

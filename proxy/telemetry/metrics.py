@@ -206,8 +206,8 @@ class Metrics:
         )
         self.tier_writes = self._counter(
             "tier_writes",
-            "Frames for a tier behind memory: stored, failed, or dropped, since too many waited or the frame "
-            "had left memory.",
+            "Frames for a tier behind memory: stored, failed, or dropped, because too many "
+            "waited, the frame had left memory, or it may have been purged.",
             ("tier", "outcome"),
         )
         self.tier_bytes = self._gauge(

@@ -177,8 +177,14 @@ SCOPES = {
     "its series": (FrameScope("pacs", "1.2", "1.3"), {"study", "origin", "series"}),
     "its instance": (FrameScope("pacs", "1.2", "1.3", "1.4"), {"study", "origin", "series", "instance"}),
     "its origin": (FrameScope("pacs"), {"origin"}),
-    "its partition": (FrameScope("pacs", "1.2", partition=b"asked"), {"study", "origin", "partition"}),
-    "no alternates": (FrameScope("pacs", "1.2", frames_path=""), {"study", "origin", "alternate"}),
+    "its partition": (
+        FrameScope("pacs", "1.2", "1.3", "1.4", 1, partition=b"asked"),
+        {"frame", "series", "instance", "study", "origin", "partition"},
+    ),
+    "no alternates": (
+        FrameScope("pacs", "1.2", "1.3", "1.4", 1, frames_path=""),
+        {"frame", "series", "instance", "study", "origin", "alternate"},
+    ),
 }
 
 
