@@ -25,7 +25,7 @@ MAY_IMPORT = {
         *("frame", "plan", "codestream", "wire", "errors"),
     },
     "measure": {"origin", "codecs", "plan", "codestream", "wire", "errors"},
-    "demo": {"codecs", "wire", "errors"},
+    "demo": {"measure", "codecs", "access", "plan", "codestream", "wire", "page", "errors"},
     "archive": {"codecs", "codestream", "wire", "errors"},
     "service": {
         *("viewers", "admin", "prefetch", "alternates", "fetch", "origin", "cache", "codecs", "settings"),

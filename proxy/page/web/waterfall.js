@@ -1,0 +1,69 @@
+// The requests of one load, one row each, on a time axis that all panes share.
+
+import { colour, surface } from "./dom.js";
+
+const AXIS = 15; // pixels below the bars
+const THICK = 9;
+
+/** Draws the requests. `longest` is the end of the axis in milliseconds. */
+export function drawWaterfall(canvas, load, longest, now) {
+  const { context, width, height } = surface(canvas);
+  const x = (at) => Math.min(width, ((at - load.began) / longest) * width);
+  axis(context, width, height, longest);
+  const many = load.requests.length;
+  const row = Math.min(THICK + 3, (height - AXIS) / Math.max(1, many));
+  const thick = Math.max(0.7, Math.min(THICK, row - (row > 3 ? 1.5 : 0)));
+  const bar = (name, from, to, y) => {
+    if (to <= from) return;
+    context.fillStyle = name;
+    context.fillRect(x(from), y, Math.max(1.5, x(to) - x(from)), thick);
+  };
+  const [wait, first, final] = ["wait", "first", "final"].map(colour);
+  load.requests.forEach((request, number) => {
+    const y = number * row;
+    const end = request.end ?? (load.ended ?? now);
+    const head = request.head ?? end;
+    bar(wait, request.start, head, y);
+    const split = coarseUntil(request, load.frames[request.image], end, head);
+    bar(final, split, end, y);
+    bar(first, head, split, y);
+  });
+  canvas.setAttribute("aria-label", words(load));
+}
+
+/** Until when a request brought first bytes, which already show a picture. */
+function coarseUntil(request, frame, end, head) {
+  if (request.isSmall) return end;
+  const isFromStart = request.range === null || request.range.startsWith("bytes=0-");
+  if (!frame.isProgressive || !isFromStart) return head;
+  return Math.min(end, Math.max(head, frame.firstAt ?? end));
+}
+
+function axis(context, width, height, longest) {
+  const step = niceStep(longest);
+  context.strokeStyle = colour("line");
+  context.fillStyle = colour("soft");
+  context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
+  context.lineWidth = 1;
+  for (let at = 0; at <= longest; at += step) {
+    const x = Math.round((at / longest) * width) + 0.5;
+    context.beginPath();
+    context.moveTo(x, 0);
+    context.lineTo(x, height - AXIS + 2);
+    context.stroke();
+    const text = at >= 1000 || step >= 1000 ? `${at / 1000} s` : `${at} ms`;
+    const room = context.measureText(text).width;
+    context.fillText(text, Math.min(Math.max(0, x - room / 2), width - room), height - 3);
+  }
+}
+
+function niceStep(longest) {
+  const rough = longest / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * [1, 2, 5, 10].find((each) => each * power >= rough);
+}
+
+function words(load) {
+  const count = load.requests.length;
+  return `Waterfall of ${count} ${count === 1 ? "request" : "requests"}`;
+}
