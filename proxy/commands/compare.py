@@ -53,9 +53,10 @@ def start_page(children: Children, page: socket.socket, origin: str, network: Ne
         proxied={name: f"http://{name}.localhost:{address(viewers)[1]}/{name}" for name in NAMES},
     )
     children.start("page", compare.run, page, place, network, telling)
-    for each in (*sockets.values(), told, telling):
-        each.close()
-    return "http://{}:{}".format(*address(viewers)), place.admin
+    proxy = "http://{}:{}".format(*address(viewers))
+    for each in (*sockets.values(), viewers, admin, told, telling):
+        each.close()  # the children have their own
+    return proxy, place.admin
 
 
 def open_browser(url: str) -> None:

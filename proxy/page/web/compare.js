@@ -6,7 +6,7 @@ import { Pane } from "./pane.js";
 
 const VIAS = ["direct", "cold", "hot"];
 const USUAL = ["whole", "range"];
-const EVERY = 100; // milliseconds between two drawings of the clocks
+const EVERY = 120; // milliseconds between two drawings of the clocks
 const byId = (id) => document.getElementById(id);
 const chosen = new URLSearchParams(location.hash.slice(1));
 
@@ -36,7 +36,7 @@ const waysChosen = () => [...byId("ways").querySelectorAll("input:checked")].map
 
 function offerSeries() {
   byId("series").replaceChildren(...state.series.map((one, number) => {
-    const depth = one.frames.length > 1 ? `, ${one.frames.length} slices` : "";
+    const depth = one.frames.length > 1 && !one.title.includes(one.frames.length) ? `, ${one.frames.length} slices` : "";
     const size = one.title.includes(`${one.columns}`) ? "" : ` ${one.columns}×${one.rows}`;
     return el("option", { value: number }, `${one.title}${size}${depth}`);
   }));
@@ -108,7 +108,30 @@ async function build() {
   byId("sliceno").textContent = `${byId("slice").value} of ${one.frames.length}`;
 }
 
-/** Loads everything anew: directly and through the empty cache at once, then through the filled cache. */
+/** Volumes keep a small machine busy, so there one pane loads after another unless a person decides. */
+function suggestTurns() {
+  const isSmall = (navigator.hardwareConcurrency ?? 2) <= 4;
+  byId("inturn").checked = chosen.has("inturn") ? chosen.get("inturn") === "1" : isSmall && series().frames.length > 1;
+}
+
+/** Runs a pane of the next viewer only after that of the first, which fills the cache. */
+async function runAll(run) {
+  const [direct, cold, hot] = VIAS.map((via) => panes.filter((pane) => pane.via === via));
+  const through = async (number) => {
+    await cold[number].run();
+    if (run === runs && !cold[number].error) await hot[number].run();
+  };
+  if (!byId("inturn").checked) {
+    await Promise.all(direct.flatMap((pane, number) => [pane.run(), through(number)]));
+    return;
+  }
+  for (let number = 0; number < direct.length && run === runs; number += 1) {
+    await direct[number].run();
+    if (run === runs) await through(number);
+  }
+}
+
+/** Loads everything anew: directly and through the empty cache, then through the filled cache. */
 async function replay() {
   const run = ++runs;
   document.body.dataset.state = "preparing";
@@ -124,11 +147,8 @@ async function replay() {
   }
   if (run !== runs) return;
   document.body.dataset.state = "running";
-  const [direct, cold, hot] = VIAS.map((via) => panes.filter((pane) => pane.via === via));
-  const loads = direct.map((pane) => pane.run());
-  loads.push(...cold.map((pane, number) => pane.run().then(() => (run === runs && !pane.error ? hot[number].run() : null))));
   watch(run);
-  await Promise.all(loads);
+  await runAll(run);
   if (run !== runs) return;
   document.body.dataset.state = "done";
   sum();
@@ -240,6 +260,12 @@ function listen() {
   byId("clear").addEventListener("click", clear);
   byId("series").addEventListener("change", () => {
     offerWays();
+    suggestTurns();
+    remember();
+    replay();
+  });
+  byId("inturn").addEventListener("change", () => {
+    chosen.set("inturn", byId("inturn").checked ? "1" : "0");
     remember();
     replay();
   });
@@ -288,6 +314,7 @@ async function start() {
   }
   offerSeries();
   offerWays();
+  suggestTurns();
   offerLinks();
   listen();
   remember();

@@ -16,6 +16,7 @@ export const TITLES = {
 
 const HALVINGS = 2; // a slice is visible at a quarter of its width and height, as in `measure`
 const THUMBNAIL = 128;
+const ALL = 1000; // more than any number of resolutions
 
 export class Pane {
   /** `actions` are jump(slice), enlarge(pane) and replay(pane). */
@@ -84,6 +85,9 @@ export class Pane {
     this.wanted = -1; // the finest resolution that was asked for
     this.shown = null; // halvings of the picture that is shown
     this.painted = [];
+    this.drawing = 0;
+    this.turn = null; // ends when all that was asked for is painted
+    this.element.removeAttribute("data-drawing");
     this.element.dataset.painted = "";
     const canvas = this.#one(".picture");
     canvas.width = canvas.height = 1;
@@ -130,8 +134,8 @@ export class Pane {
     const badge = this.#one(".badge");
     const all = load.requests.length;
     const hits = load.cache.get("hit") ?? 0;
-    badge.hidden = load.cache.size === 0;
-    badge.textContent = hits === all ? "cache: hit" : hits ? `cache: ${hits} hits of ${all}` : "cache: miss";
+    badge.hidden = load.cache.size === 0; // only the proxy says
+    badge.textContent = badge.hidden ? "" : hits === all ? "cache: hit" : hits ? `cache: ${hits} of ${all} hit` : "cache: miss";
     badge.classList.toggle("good", hits === all);
   }
 
@@ -186,18 +190,42 @@ export class Pane {
         this.#paintOne(load, image, frame.bytes(layout.ends[number]), columns * rows, false);
       }
     }
-    if (frame.isWhole && this.wanted < 1000) {
-      this.wanted = 1000;
-      this.#paintOne(load, image, frame.bytes(), this.series.columns * this.series.rows, true);
+    if (frame.isWhole && this.wanted < ALL) {
+      this.wanted = ALL;
+      this.#paintWhole(load, image, frame.bytes());
     }
   }
 
-  async #paintOne(load, image, content, cost, isWhole) {
-    const drawn = await this.#draw(load, image, content, 0, cost);
-    if (!drawn || image !== this.selected || this.load !== load) return;
-    if (this.shown !== null && drawn.reduce >= this.shown && !isWhole) return;
-    this.shown = drawn.reduce;
-    this.#show(drawn, isWhole);
+  /** Paints a complete frame: at once with as many pixels as the pane has, and then with all. */
+  #paintWhole(load, image, content) {
+    const { columns, rows } = this.series;
+    const canvas = this.#one(".picture");
+    const side = Math.ceil(Math.max(canvas.clientWidth, canvas.clientHeight) * (window.devicePixelRatio || 1));
+    if (side * 2 < Math.max(columns, rows)) this.#paintOne(load, image, content, side ** 2, false, side);
+    this.#paintOne(load, image, content, columns * rows, true);
+  }
+
+  /** Draws what was asked for side by side, and paints it in the order in which it was asked for. */
+  #paintOne(load, image, content, pixels, isWhole, side = 0) {
+    this.#expect(1);
+    // Of a volume, the slice that a person looks at is drawn before the thumbnails.
+    const drawing = this.#draw(load, image, content, side, this.isVolume ? pixels / THUMBNAIL : pixels);
+    const before = this.turn;
+    this.turn = (async () => {
+      await before;
+      const drawn = await drawing;
+      if (this.load !== load || image !== this.selected) return;
+      this.#expect(-1);
+      if (!drawn || (this.shown !== null && drawn.reduce >= this.shown && !isWhole)) return;
+      this.shown = drawn.reduce;
+      this.#show(drawn, isWhole);
+    })();
+  }
+
+  /** Says on the picture that bytes are here which are still being drawn. */
+  #expect(more) {
+    this.drawing += more;
+    this.element.toggleAttribute("data-drawing", this.drawing > 0);
   }
 
   async #draw(load, image, content, side, cost) {

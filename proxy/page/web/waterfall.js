@@ -33,9 +33,9 @@ export function drawWaterfall(canvas, load, longest, now) {
 
 /** Until when a request brought first bytes, which already show a picture. */
 function coarseUntil(request, frame, end, head) {
-  if (request.isSmall) return end;
-  const isFromStart = request.range === null || request.range.startsWith("bytes=0-");
-  if (!frame.isProgressive || !isFromStart) return head;
+  const isFirstFetch = /^bytes=0-\d+$/.test(request.range ?? "");
+  if (request.isSmall || isFirstFetch) return end;
+  if (!frame.isProgressive || request.range !== null) return head;
   return Math.min(end, Math.max(head, frame.firstAt ?? end));
 }
 
