@@ -205,7 +205,8 @@ export class Pane {
     const { columns, rows } = this.series;
     const canvas = this.#one(".picture");
     const side = Math.ceil(Math.max(canvas.clientWidth, canvas.clientHeight) * (window.devicePixelRatio || 1));
-    if (side * 2 < Math.max(columns, rows)) this.#paintOne(load, image, content, side ** 2, false, side);
+    const isQuick = load.last === "/frames/" && side * 2 < Math.max(columns, rows); // JPEG-LS has no resolutions
+    if (isQuick) this.#paintOne(load, image, content, side ** 2, false, side);
     this.#paintOne(load, image, content, columns * rows, true);
   }
 
