@@ -15,6 +15,7 @@ import uvloop
 from proxy.archive.manifest import FILE_NAME
 from proxy.archive.prepare import prepare
 from proxy.codecs.htj2k import encode_proved
+from proxy.commands.compare import open_browser, pages_of, start_page
 from proxy.commands.processes import Children, address, listen
 from proxy.demo import images
 from proxy.demo import origin as demo_origin
@@ -35,6 +36,7 @@ from proxy.settings.model import Settings
 
 def add_demo_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `demo`."""
+    parser.add_argument("--table", action="store_true", help="print measured times instead of opening a page")
     parser.add_argument("--exit", action="store_true", help="stop after the table")
     parser.add_argument("--all", action="store_true", help="measure every way; takes five minutes, not two")
     parser.add_argument(
@@ -77,13 +79,33 @@ def _network(text: str) -> Network:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """Measures real images, then serves them until Ctrl-C."""
+    """Serves real images until Ctrl-C, with a page that compares ways to load them, or with a table."""
     tree = options.tree
     if tree is None:
-        tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
-        prepare(tree, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
+        tree = own_tree()
     elif not (tree / FILE_NAME).is_file():
         raise ConfigurationError(f"{tree} is not a complete tree written by create")
+    is_table = options.table or options.exit or options.all or options.json or options.link
+    (_show_table if is_table else _show_page)(tree, options)
+    return 0
+
+
+def _show_page(tree: Path, options: argparse.Namespace) -> None:
+    """Serves the page, and says where."""
+    with Children() as children:
+        listener, page = listen(), listen()
+        children.start("origin", demo_origin.run, listener, str(tree), pages_of(page))
+        proxy, admin = start_page(children, page, _url(listener), options.network)
+        url = f"{pages_of(page)[0]}/"
+        print(f"Compare with and without the proxy: {url}")
+        print(f"Serving {proxy}/range/studies, metrics at {admin}/metrics. Press Ctrl-C to stop.", flush=True)
+        open_browser(url)
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+def _show_table(tree: Path, options: argparse.Namespace) -> None:
+    """Measures, prints the table, then serves the images."""
     with Children() as children:
         listener = listen()
         children.start("origin", demo_origin.run, listener, str(tree))
@@ -103,7 +125,6 @@ def demo(options: argparse.Namespace) -> int:
             )
             with suppress(KeyboardInterrupt):
                 signal.pause()
-    return 0
 
 
 def _announce(*, is_short: bool) -> None:
@@ -111,6 +132,13 @@ def _announce(*, is_short: bool) -> None:
     short = "Measuring for two minutes: the main ways, one load each. All ways, in five minutes: --all"
     everything = "Measuring for five minutes: all ways, and medians of three loads for the single image."
     print(short if is_short else everything, file=sys.stderr, flush=True)
+
+
+def own_tree() -> Path:
+    """Encodes the demo's images once, in the person's cache folder, and returns their tree."""
+    tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
+    prepare(tree, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
+    return tree
 
 
 def _instances() -> list[images.DemoInstance]:

@@ -4,36 +4,33 @@ It holds only the tree's manifest and its lists. A path that the manifest does n
 and limits no rate; the link does that.
 """
 
-import contextlib
 import hashlib
 import json
 import os
-import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import parse_http_list
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from proxy.demo.conditions import is_not_modified, is_range_to_answer
 from proxy.demo.search import Row, matching
+from proxy.demo.serving import serve
 from proxy.wire.media import JPHC, Envelope, parse_media_type, wanted_envelope
 
 DICOM_JSON = "application/dicom+json"
 """The media type of lists and metadata (PS3.18 8.7.3.2)."""
 
-KEEP_ALIVE = 75
-"""Seconds that an idle connection stays open, as in nginx."""
-
-END_WITHIN = 2
-"""Seconds for running responses to finish after the service is told to stop."""
+EXPOSED = ("Content-Range", "Content-Length", "ETag")
+"""Headers that pages of other origins may read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +74,12 @@ def create_origin(tree: Path) -> Starlette:
     return Starlette(routes=[Route("/{path:path}", _Origin(files, lists).answer, methods=["GET"])])
 
 
-def run(listener: socket.socket, tree: str) -> None:
-    """Serves a tree on a listening socket until SIGTERM, then returns. Ctrl-C is left to the parent."""
-    config = uvicorn.Config(
-        create_origin(Path(tree)),
-        http="httptools",
-        lifespan="off",
-        access_log=False,
-        log_level="error",
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=END_WITHIN,
-    )
-    _Server(config).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stops at SIGTERM and does not raise it again, unlike uvicorn, so that the exit status is 0."""
-        before = signal.signal(signal.SIGTERM, self.handle_exit)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+def run(listener: socket.socket, tree: str, pages: Sequence[str] = ()) -> None:
+    """Serves a tree on a listening socket until SIGTERM. `pages` are origins whose pages may read it."""
+    app: ASGIApp = create_origin(Path(tree))
+    if pages:
+        app = CORSMiddleware(app, allow_origins=pages, allow_headers=["Range"], expose_headers=EXPOSED)
+    serve(app, listener)
 
 
 class _Origin:

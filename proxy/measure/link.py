@@ -45,19 +45,37 @@ async def _until_terminated(listener: socket.socket, host: str, port: int, netwo
 
 async def relay(listener: socket.socket, host: str, port: int, network: Network) -> None:
     """Relays in the current event loop, until cancelled."""
-    up, down = (
-        LinkDirection(network.up, network.latency / 2),
-        LinkDirection(network.down, network.latency / 2),
-    )
-    async with asyncio.TaskGroup() as group:
+    await Line(network).relay(listener, host, port)
 
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            group.create_task(_connection(_End(reader, writer), host, port, network.latency, up, down))
 
-        group.create_task(up.run())
-        group.create_task(down.run())
-        async with await asyncio.start_server(connected, sock=listener, limit=BUFFER // 2) as server:
-            await server.serve_forever()
+class Line:
+    """A line with its two directions. Its network can change while it relays."""
+
+    def __init__(self, network: Network) -> None:
+        self.latency = network.latency
+        """Seconds of one round trip."""
+        self.up = LinkDirection(network.up, network.latency / 2)
+        """The direction of requests."""
+        self.down = LinkDirection(network.down, network.latency / 2)
+        """The direction of responses."""
+
+    def change(self, network: Network) -> None:
+        """Simulates another network from now on. Packets that are on the line arrive as they were due."""
+        self.latency = network.latency
+        self.up.change(network.up, network.latency / 2)
+        self.down.change(network.down, network.latency / 2)
+
+    async def relay(self, listener: socket.socket, host: str, port: int) -> None:
+        """Relays in the current event loop, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+
+            def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                group.create_task(_connection(_End(reader, writer), host, port, self))
+
+            group.create_task(self.up.run())
+            group.create_task(self.down.run())
+            async with await asyncio.start_server(connected, sock=listener, limit=BUFFER // 2) as server:
+                await server.serve_forever()
 
 
 class LinkDirection:
@@ -70,6 +88,11 @@ class LinkDirection:
         self._turn = asyncio.Lock()  # FIFO: one packet a turn
         self._flying: deque[tuple[float, Callable[[], None]]] = deque()
         self._has_some = asyncio.Event()
+
+    def change(self, rate: float, delay: float) -> None:
+        """Sends the next packets at another rate, in bits per second, and with another delay, in seconds."""
+        self.packet = packet_size(rate)
+        self._schedule.rate, self._schedule.delay = rate, delay
 
     async def send(self, size: int, deliver: Callable[[], None]) -> None:
         """Waits for space in the queue, not for the delivery."""
@@ -118,9 +141,7 @@ class _End:
         self._writer.transport.abort()
 
 
-async def _connection(
-    viewer: _End, host: str, port: int, latency: float, up: LinkDirection, down: LinkDirection
-) -> None:
+async def _connection(viewer: _End, host: str, port: int, line: Line) -> None:
     began = time.monotonic()
     try:
         origin = await _connect(host, port)
@@ -131,8 +152,8 @@ async def _connection(
         viewer.abort()
         raise
     try:
-        await _sleep_until(began + latency)  # the handshake
-        await asyncio.gather(_carry(viewer, origin, up), _carry(origin, viewer, down))
+        await _sleep_until(began + line.latency)  # the handshake
+        await asyncio.gather(_carry(viewer, origin, line.up), _carry(origin, viewer, line.down))
         viewer.close()
         origin.close()
     except BaseException:

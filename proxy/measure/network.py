@@ -54,6 +54,10 @@ PRESETS = {
     for network in (
         # Cornerstone3D's own figures for its tables of progressive loading.
         Network("4g", down=30e6, up=5e6, latency=0.010),
+        # WebPageTest's figures for a slow 3G connection.
+        Network("slow-3g", down=0.4e6, up=0.4e6, latency=0.400),
+        # One workstation's share of a hospital's network.
+        Network("hospital-lan", down=100e6, up=100e6, latency=0.002),
         Network("local", down=math.inf, up=math.inf, latency=0.0),
     )
 }

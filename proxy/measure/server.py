@@ -83,6 +83,14 @@ class Server:
         check_status(response.status_code, (202,))
         return response.headers["location"].lstrip("/")
 
+    async def purge(self, study: str) -> None:
+        """Drops all that the proxy holds of a study, at its admin listener. Raises `OriginError`."""
+        try:
+            response = await self._client.delete(f"cache/studies/{study}")
+        except httpx.TransportError as error:
+            raise OriginUnreachable(f"{self.name} could not be asked to drop a study") from error
+        check_status(response.status_code, (204,))
+
     async def events_of(self, plan: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Yields the name and the fields of each event, until the plan has ended. Raises `OriginError`."""
         async with self.ask(f"{plan}/events", {"Accept": "text/event-stream"}) as response:

@@ -21,7 +21,7 @@ ROWS: tuple[Mapping[str, float], ...] = (
     {"viewers": 0.55, "admin": 2.1},
     {"fetch": 1, "alternates": 2.1, "prefetch": 3.2},
     {"access": 0, "cache": 1, "origin": 2, "settings": 3, "codecs": 4},
-    {"frame": 1.1, "telemetry": 2.2, "plan": 3.3},
+    {"page": 0, "frame": 1.1, "telemetry": 2.2, "plan": 3.3},
     {"wire": 0.4, "errors": 1.8, "codestream": 3.2},
 )
 """The rows from the top down, with each package's place from the left, in columns."""

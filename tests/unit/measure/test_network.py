@@ -27,7 +27,7 @@ def test_a_network_of_its_own_figures() -> None:
     "text", ["", "5g", "50/10/20", "0/10/20ms", "50/0/20ms", "1_0/1/1ms", "-1/1/1ms", "٣/1/1ms"]
 )
 def test_what_is_no_network_is_told_the_names(text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"4g, local, .*50/10/20ms"):
+    with pytest.raises(ConfigurationError, match=r"4g, slow-3g, hospital-lan, local, .*50/10/20ms"):
         parse_network(text)
 
 

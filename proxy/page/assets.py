@@ -1,0 +1,89 @@
+"""Serves the files in `web` as they are: HTML, CSS and ES modules, written by hand, without a build step.
+
+The Content-Security-Policy is the proof that a page asks nobody else. The browser refuses inline scripts and
+styles, and every request to another server than those that the policy lists.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+MEDIA = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+"""Media types by the end of a file's name. Other files are not served."""
+
+
+def policy(connect: Iterable[str] = ()) -> str:
+    """Returns the Content-Security-Policy of a page that may also ask the servers in `connect`.
+
+    >>> "connect-src 'self' http://127.0.0.1:8080;" in policy(["http://127.0.0.1:8080"])
+    True
+    """
+    asked = " ".join(("'self'", *connect))
+    return (
+        f"default-src 'self'; connect-src {asked}; img-src 'self' blob: data:; object-src 'none'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+def headers_of_pages(connect: Iterable[str] = ()) -> dict[str, str]:
+    """Returns the headers of every response of a page, its data included."""
+    return {
+        "content-security-policy": policy(connect),
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+    }
+
+
+class Assets:
+    """An ASGI app with the files of the pages. `/` is the page named `index`."""
+
+    def __init__(self, index: str, connect: Iterable[str] = ()) -> None:
+        """Reads all files once. `connect` lists more servers that the page may ask, such as the proxy."""
+        self._headers = headers_of_pages(connect)
+        self._files = _read()
+        self._files[""] = self._files[index]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request for a file, by its name without folders."""
+        response = self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    def _answer(self, request: Request) -> Response:
+        # A mount's own path is in front of the name, and no file is in a folder.
+        file = self._files.get(request.url.path.rpartition("/")[2])
+        if request.method not in ("GET", "HEAD"):
+            return PlainTextResponse("only GET and HEAD\n", 405, {"allow": "GET, HEAD", **self._headers})
+        if file is None:
+            return PlainTextResponse("there is no such file\n", 404, self._headers)
+        media, body = file
+        tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+        headers = {**self._headers, "cache-control": "no-cache", "etag": tag}
+        if _has(request.headers, tag):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers={**headers, "content-type": media})
+
+
+def _has(headers: Headers, tag: str) -> bool:
+    return tag in headers.get("if-none-match", "")
+
+
+def _read() -> dict[str, tuple[str, bytes]]:
+    """Returns media type and content of each file, by name."""
+    found: Mapping[str, tuple[str, bytes]] = {
+        file.name: (MEDIA[end], file.read_bytes())
+        for file in (files("proxy.page") / "web").iterdir()
+        if (end := file.name.rpartition(".")[2]) in MEDIA
+    }
+    return dict(found)

@@ -1,0 +1,324 @@
+// The demo's first screen: the same study, loaded side by side, directly and through the proxy.
+
+import { el, milliseconds, onColours } from "./dom.js";
+import { face, faceOf } from "./faces.js";
+import { Pane } from "./pane.js";
+
+const VIAS = ["direct", "cold", "hot"];
+const USUAL = ["whole", "range"];
+const EVERY = 120; // milliseconds between two drawings of the clocks
+const byId = (id) => document.getElementById(id);
+const chosen = new URLSearchParams(location.hash.slice(1));
+
+let state = null;
+let panes = [];
+let runs = 0;
+
+async function ask(path, told) {
+  const options = told === undefined ? {} : { method: "POST", body: JSON.stringify(told) };
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw Object.assign(new Error("the page's server does not answer"), { status: 0 });
+  }
+  if (response.status === 204) return null;
+  const body = await response.json();
+  if (!response.ok) throw Object.assign(new Error(body.detail), { status: response.status });
+  return body;
+}
+
+// What to load
+
+const series = () => state.series[Number(byId("series").value)];
+const waysOf = (one) => state.ways.filter((way) => way.kinds.includes(one.kind));
+const waysChosen = () => [...byId("ways").querySelectorAll("input:checked")].map((box) => box.value);
+
+function offerSeries() {
+  byId("series").replaceChildren(...state.series.map((one, number) => {
+    const depth = one.frames.length > 1 && !one.title.includes(one.frames.length) ? `, ${one.frames.length} slices` : "";
+    const size = one.title.includes(`${one.columns}`) ? "" : ` ${one.columns}×${one.rows}`;
+    return el("option", { value: number }, `${one.title}${size}${depth}`);
+  }));
+  const wanted = Number(chosen.get("series") ?? 0);
+  byId("series").value = state.series[wanted] ? wanted : 0;
+}
+
+function offerWays() {
+  const wanted = (chosen.get("ways") ?? USUAL.join(",")).split(",");
+  const ways = waysOf(series());
+  const isAny = ways.some((way) => wanted.includes(way.name));
+  byId("ways").replaceChildren(...ways.map((way, number) => {
+    const isOn = isAny ? wanted.includes(way.name) : number === 0;
+    const box = el("input", { type: "checkbox", value: way.name, checked: isOn });
+    return el("label", { class: "choice", title: way.says }, box, way.title);
+  }));
+}
+
+function linkNames() {
+  const named = { "4g": "4G", "slow-3g": "Slow 3G", "hospital-lan": "Hospital LAN", local: "None (local)" };
+  return state.presets.map((preset) => [preset.name, named[preset.name] ?? preset.name, describe(preset)]);
+}
+
+function describe({ down, up, latency }) {
+  return down === null ? "no limit" : `${down} Mbit/s down, ${up} up, ${latency} ms`;
+}
+
+function offerLinks() {
+  const now = state.presets.some((preset) => preset.name === state.network.name) ? state.network.name : "hand";
+  const links = [...linkNames(), ["hand", "By hand", "your own numbers"]];
+  byId("links").replaceChildren(...links.map(([value, title, says]) => {
+    const button = el("input", { type: "radio", name: "link", value, checked: value === now });
+    return el("label", { class: "choice", title: says }, button, title);
+  }));
+  byId("byhand").hidden = now !== "hand";
+  const { down, up, latency } = state.network.down === null ? state.presets[0] : state.network;
+  byId("down").value = down;
+  byId("up").value = up;
+  byId("latency").value = latency;
+}
+
+function remember() {
+  chosen.set("series", byId("series").value);
+  chosen.set("ways", waysChosen().join(","));
+  history.replaceState(null, "", `#${chosen}`);
+}
+
+// The panes
+
+async function build() {
+  for (const pane of panes) pane.reset();
+  const one = series();
+  const ways = waysOf(one).filter((way) => waysChosen().includes(way.name));
+  const actions = { jump, enlarge, replay: replayOne };
+  const rows = await Promise.all(ways.map(async (way) => {
+    const query = new URLSearchParams({ way: way.name, images: one.frames.length });
+    const fetches = await ask(`fetches?${query}`);
+    return { way, panes: VIAS.map((via) => new Pane({ way, via, series: one, fetches, actions })) };
+  }));
+  panes = rows.flatMap((row) => row.panes);
+  byId("panes").classList.toggle("is-volume", one.frames.length > 1);
+  byId("panes").replaceChildren(...rows.map(({ way, panes: three }) => el("section", { class: "way", "aria-label": way.title },
+    el("header", {}, el("h2", {}, way.title), el("p", {}, way.says)),
+    el("div", { class: "row" }, ...three.map((pane) => pane.element)))));
+  byId("scrub").hidden = one.frames.length < 2;
+  byId("slice").max = one.frames.length;
+  byId("slice").value = Math.ceil(one.frames.length / 2);
+  for (const pane of panes) pane.jump(Number(byId("slice").value) - 1);
+  byId("sliceno").textContent = `${byId("slice").value} of ${one.frames.length}`;
+}
+
+/** Volumes keep a small machine busy, so there one pane loads after another unless a person decides. */
+function suggestTurns() {
+  const isSmall = (navigator.hardwareConcurrency ?? 2) <= 4;
+  byId("inturn").checked = chosen.has("inturn") ? chosen.get("inturn") === "1" : isSmall && series().frames.length > 1;
+}
+
+/** Runs a pane of the next viewer only after that of the first, which fills the cache. */
+async function runAll(run) {
+  const [direct, cold, hot] = VIAS.map((via) => panes.filter((pane) => pane.via === via));
+  const through = async (number) => {
+    await cold[number].run();
+    if (run === runs && !cold[number].error) await hot[number].run();
+  };
+  if (!byId("inturn").checked) {
+    await Promise.all(direct.flatMap((pane, number) => [pane.run(), through(number)]));
+    return;
+  }
+  for (let number = 0; number < direct.length && run === runs; number += 1) {
+    await direct[number].run();
+    if (run === runs) await through(number);
+  }
+}
+
+/** Loads everything anew: directly and through the empty cache, then through the filled cache. */
+async function replay() {
+  const run = ++runs;
+  document.body.dataset.state = "preparing";
+  byId("problem").replaceChildren();
+  byId("headline").textContent = "Loading …";
+  for (const pane of panes) pane.reset();
+  try {
+    await build();
+    await ask("prepare", { study: series().study });
+  } catch (error) {
+    if (run === runs) show(error);
+    return;
+  }
+  if (run !== runs) return;
+  document.body.dataset.state = "running";
+  watch(run);
+  await runAll(run);
+  if (run !== runs) return;
+  document.body.dataset.state = "done";
+  sum();
+}
+
+async function replayOne(pane) {
+  try {
+    if (pane.via === "cold") await ask("prepare", { study: series().study });
+  } catch (error) {
+    show(error);
+    return;
+  }
+  watch(runs);
+  await pane.run();
+}
+
+function watch(run) {
+  let last = 0;
+  const draw = (now) => {
+    if (run !== runs) return;
+    const isOver = panes.every((pane) => !pane.isRunning);
+    if (now - last >= EVERY || isOver) {
+      last = now;
+      tick(performance.now());
+    }
+    const isWaiting = panes.some((pane) => pane.slices?.isStale);
+    if (!isOver || isWaiting || document.body.dataset.state === "running") requestAnimationFrame(draw);
+  };
+  requestAnimationFrame(draw);
+}
+
+function tick(now) {
+  const longest = Math.max(10, ...panes.map((pane) => pane.elapsed(now)));
+  for (const pane of panes) pane.tick(now, longest);
+}
+
+/** One sentence: what the proxy changed. */
+function sum() {
+  tick(performance.now());
+  const done = panes.filter((pane) => pane.load?.final !== null && pane.load);
+  const best = (via, clock) => Math.min(...done.filter((pane) => pane.via === via).map((pane) => pane.load[clock]));
+  const plain = done.find((pane) => pane.via === "direct");
+  const numbers = [best("cold", "first"), best("hot", "final")];
+  if (!plain || !numbers.every(Number.isFinite)) {
+    byId("headline").textContent = "Not every pane could load the study.";
+    return;
+  }
+  const [first, final] = numbers.map((value) => el("strong", {}, milliseconds(value)));
+  const [slowFirst, slowFinal] = [plain.load.first, plain.load.final].map((value) => el("strong", {}, milliseconds(value)));
+  byId("headline").replaceChildren(
+    `${plain.way.title} without the proxy: first picture after `, slowFirst, ", complete after ", slowFinal,
+    ". With it, the first viewer sees a picture after ", first, " and the next one has everything after ", final, ".");
+}
+
+function show(error) {
+  document.body.dataset.state = "failed";
+  byId("headline").textContent = "Nothing is being loaded.";
+  byId("problem").replaceChildren(faceOf(error.status ?? -1, error.message));
+}
+
+// What a person does
+
+function jump(slice) {
+  byId("slice").value = slice + 1;
+  byId("sliceno").textContent = `${slice + 1} of ${series().frames.length}`;
+  for (const pane of panes) pane.jump(slice);
+  watch(runs);
+}
+
+function enlarge(pane) {
+  const picture = pane.element.querySelector(".picture");
+  if (picture.width < 2) return;
+  byId("largetitle").textContent = `${pane.title}, ${pane.element.querySelector(".size").textContent}`;
+  const canvas = byId("largecanvas");
+  canvas.width = picture.width;
+  canvas.height = picture.height;
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+  canvas.setAttribute("aria-label", picture.getAttribute("aria-label"));
+  byId("large").showModal();
+}
+
+async function clear() {
+  try {
+    await ask("clear", {});
+    byId("headline").textContent = "The proxy's cache is empty. Replay a pane of the next viewer to see it filled again.";
+  } catch (error) {
+    show(error);
+  }
+}
+
+async function useLink(text) {
+  for (const pane of panes) pane.reset();
+  try {
+    state.network = await ask("network", { network: text });
+  } catch (error) {
+    runs += 1;
+    document.body.dataset.state = "failed";
+    const isZero = [byId("down"), byId("up")].some((field) => Number(field.value) === 0);
+    const words = isZero ? "A link of 0 Mbit/s carries nothing. Set both rates above 0." : `${error.message}.`;
+    byId("headline").textContent = "Nothing is being loaded.";
+    byId("problem").replaceChildren(face("Not a link", words));
+    return;
+  }
+  await replay();
+}
+
+function listen() {
+  byId("replay").addEventListener("click", replay);
+  byId("clear").addEventListener("click", clear);
+  byId("series").addEventListener("change", () => {
+    offerWays();
+    suggestTurns();
+    remember();
+    replay();
+  });
+  byId("inturn").addEventListener("change", () => {
+    chosen.set("inturn", byId("inturn").checked ? "1" : "0");
+    remember();
+    replay();
+  });
+  byId("ways").addEventListener("change", () => {
+    remember();
+    replay();
+  });
+  byId("links").addEventListener("change", (event) => {
+    byId("byhand").hidden = event.target.value !== "hand";
+    if (event.target.value !== "hand") useLink(event.target.value);
+    else byId("down").focus();
+  });
+  byId("controls").addEventListener("submit", (event) => {
+    event.preventDefault();
+    useLink(`${byId("down").value}/${byId("up").value}/${byId("latency").value}ms`);
+  });
+  byId("slice").addEventListener("input", (event) => jump(Number(event.target.value) - 1));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || byId("large").open) return;
+    if (event.target.matches("input[type=number], select, textarea")) return;
+    if (event.key === "r") replay();
+    if (event.key === "c") clear();
+  });
+  const redraw = () => {
+    for (const pane of panes) if (pane.slices) pane.slices.isStale = true;
+    tick(performance.now());
+  };
+  onColours(redraw);
+  window.addEventListener("resize", redraw);
+}
+
+async function start() {
+  document.body.dataset.state = "preparing";
+  try {
+    state = await ask("state");
+  } catch (error) {
+    show(error);
+    byId("problem").firstChild.append(" ", el("button", { type: "button", onclick: () => location.reload() }, "Try again"));
+    return;
+  }
+  if (state.series.length === 0) {
+    document.body.dataset.state = "failed";
+    byId("headline").textContent = "Nothing is being loaded.";
+    byId("problem").replaceChildren(face("Nothing found", "The origin has no study with pictures."));
+    return;
+  }
+  offerSeries();
+  offerWays();
+  suggestTurns();
+  offerLinks();
+  listen();
+  remember();
+  await replay();
+}
+
+start();
