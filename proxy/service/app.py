@@ -95,9 +95,10 @@ class App:
         self.tiered = store if isinstance(store, TieredStore) else None
         """The cache with its tiers behind memory; None if there are none."""
         windows = {o.name: window_of() for o in settings.origins}
+        self._closing = AsyncExitStack()
+        more = self._via, self.telemetry, store.ledger, self._closing
         self.origins = {
-            o.name: origin_of(o, transport_of(o), windows[o.name], self._via, self.telemetry, store.ledger)
-            for o in settings.origins
+            o.name: origin_of(o, transport_of(o), windows[o.name], *more) for o in settings.origins
         }
         files, per_address = files_allowed(), settings.bounds.connections_per_address
         counts = self._count_over, self._count_closed
@@ -111,7 +112,6 @@ class App:
         self.fills = Fills(store, self.telemetry)
         probed = {o.name: self._probed(o.name) for o in settings.origins}
         self._permits = Permits(self.proofs, probed, store, self.fills, self.telemetry)
-        self._closing = AsyncExitStack()
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)

@@ -1,7 +1,7 @@
 """The sections of the configuration as frozen values. Imports pydantic."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -17,6 +17,7 @@ from proxy.plan.kinds import (
     Spelled,
     WholeSeconds,
 )
+from proxy.settings.credentials import CredentialsSettings
 
 KIB = 1024
 MIB = 1024**2
@@ -77,45 +78,6 @@ class TlsSettings(FrozenModel):
         return self
 
 
-_OF_A_USER: Any = {"password_file": ["user"], "password_env": ["user"]}
-
-
-class CredentialsSettings(FrozenModel):
-    """The proxy's own credentials, which an origin gets instead of the viewers'; at most one kind."""
-
-    model_config = ConfigDict(json_schema_extra={"dependentRequired": _OF_A_USER})
-
-    bearer_file: Path | None = None
-    """File with a bearer token, read again on change. Everybody who reaches the proxy can use the token."""
-    user: Annotated[str, Spelled(r"[^:\x00-\x1f\x7f]+", "must be a name without a colon")] | None = None
-    """User for Basic authentication; the password is in `password_file` or `password_env`."""
-    password_file: Path | None = None
-    """File with the user's password, read again when the file changes."""
-    password_env: Annotated[str, Spelled(r"[A-Za-z_][A-Za-z0-9_]*", "must be a variable's name")] | None = (
-        None
-    )
-    """Environment variable with the user's password."""
-    aws_region: Annotated[str, Spelled(r"[a-z0-9-]+", "must be a region, such as us-east-1")] | None = None
-    """Region to sign requests for (AWS Signature Version 4), with the keys that botocore finds."""
-    aws_service: Annotated[str, Spelled(r"[a-z0-9-]+", "must be a service's name")] = "medical-imaging"
-    """AWS service to sign requests for."""
-
-    @property
-    def is_set(self) -> bool:
-        """True if there are credentials."""
-        return any((self.bearer_file, self.user, self.aws_region))
-
-    @model_validator(mode="after")
-    def _is_one_kind(self) -> Self:
-        kinds = (self.bearer_file, self.user, self.aws_region)
-        passwords = (self.password_file, self.password_env)
-        if sum(kind is not None for kind in kinds) > 1:
-            raise ValueError("credentials: set only one of bearer_file, user and aws_region")
-        if sum(password is not None for password in passwords) != (self.user is not None):
-            raise ValueError("credentials: user needs either password_file or password_env")
-        return self
-
-
 class ForwardSettings(FrozenModel):
     """The parts of a viewer's credentials that an origin gets."""
 
@@ -168,8 +130,7 @@ class OriginSettings(FrozenModel):
     @property
     def has_own_proof(self) -> bool:
         """True if the proxy has its own credentials at the origin, so that every caller reads with them."""
-        own = self.credentials
-        return any((own.bearer_file, own.user, own.aws_region, self.tls.certificate_file))
+        return self.credentials.is_set or self.tls.certificate_file is not None
 
 
 class CorsSettings(FrozenModel):
