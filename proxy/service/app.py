@@ -96,7 +96,7 @@ class App:
         """The cache with its tiers behind memory; None if there are none."""
         windows = {o.name: window_of() for o in settings.origins}
         self._closing = AsyncExitStack()
-        more = self._via, self.telemetry, store.ledger, self._closing
+        more = self._via, self.telemetry, store.ledger, self._closing, settings.listen.public_url
         self.origins = {
             o.name: origin_of(o, transport_of(o), windows[o.name], *more) for o in settings.origins
         }

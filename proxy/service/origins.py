@@ -15,6 +15,7 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.settings.sections import OriginSettings
 from proxy.telemetry.telemetry import Telemetry
+from proxy.wire.public import Publishing
 from proxy.wire.via import Via
 
 TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
@@ -64,8 +65,12 @@ def origin_of(
     telemetry: Telemetry,
     ledger: Ledger,
     closing: AsyncExitStack,
+    public_url: str | None = None,
 ) -> Origin:
-    """The client of an origin. `closing` gets what it needs besides. Raises `ConfigurationError`."""
+    """The client of an origin. `closing` gets what it needs besides. Raises `ConfigurationError`.
+
+    `public_url` is that of the proxy, if a setting tells it.
+    """
     return Origin(
         origin.name,
         origin.url,
@@ -81,4 +86,5 @@ def origin_of(
         least_rate=LeastRate(origin.timeouts.least_rate, origin.timeouts.stall),
         is_trusted=origin.trust == "dicom",
         via=via,
+        publishing=Publishing(origin.url, public_url, origin.forwarded, origin.rewrite),
     )

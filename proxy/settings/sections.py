@@ -18,6 +18,7 @@ from proxy.plan.kinds import (
     WholeSeconds,
 )
 from proxy.settings.credentials import CredentialsSettings
+from proxy.wire.public import Forwarded
 
 KIB = 1024
 MIB = 1024**2
@@ -106,6 +107,10 @@ class OriginSettings(FrozenModel):
     """Server of `/rendered` and `/thumbnail`: origin, proxy, or the proxy `if-missing` at the origin."""
     trust: Literal["http", "dicom"] = "http"
     """Lifetime of cached frames: the origin's `Cache-Control` (`http`), or only `cache.ttl` (`dicom`)."""
+    forwarded: Forwarded | None = None
+    """Headers that tell the origin the URL at the proxy: `x-forwarded`, or `Forwarded` by `rfc7239`."""
+    rewrite: bool = False
+    """Replace the origin's base URL in its JSON, so that `BulkDataURI` and the like lead to the proxy."""
     timeouts: Timeouts = Timeouts()
     """Time limits for the origin."""
     limits: Limits = Limits()
