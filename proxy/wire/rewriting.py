@@ -20,14 +20,14 @@ class JsonBases:
 
     def __init__(self, bases: Collection[str], public: str) -> None:
         """Each of the `bases` is an absolute URL without a slash at its end, and so is `public`."""
-        plain = sorted({base.encode("ascii") for base in bases}, key=len, reverse=True)
+        plain = sorted({base.encode() for base in bases}, key=len, reverse=True)
         forms = [_escaped(base) for base in plain], plain
         either = b"|".join(
             b"(" + b"|".join(re.escape(base.removeprefix(_BEGIN)) for base in form) + b")" for form in forms
         )
         self._pattern = re.compile(b'"' + _BEGIN + b"(?:" + either + b")" + _ENDS)
         self._longest = max(map(len, forms[0])) + len('"/')
-        self._public = public.encode("ascii")
+        self._public = public.encode()
 
     def replaced(self, text: bytes, before: bytes = b"") -> bytes:
         """The text with each base replaced; `before` is the byte before it, if there is one."""
