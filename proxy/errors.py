@@ -30,6 +30,7 @@ ProxyError
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
 │   ├── OriginFull            as many forwarded requests as are allowed at once, or too much metadata
 │   ├── OriginFailed          another 5xx, or a status that means nothing for a frame
+│   ├── NoToken               the token server gave no token for the origin
 │   ├── Loop                  the origin leads back to this proxy
 │   ├── OriginHungUp          the body ended too early
 │   └── OriginMismatch        a response that can't be trusted; carries the reason
@@ -223,6 +224,10 @@ class OriginFailed(OriginError):
         """The status with which the origin refused the proxy's own credentials, if it did."""
         self.is_outage = is_outage
         """True if the origin answered with a 5xx, or if its connection broke without an answer."""
+
+
+class NoToken(OriginError):
+    """The proxy has no token for the origin, because the token server gave none; the origin was not asked."""
 
 
 class Loop(OriginError):

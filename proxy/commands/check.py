@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-files",
         action="store_true",
-        help="don't open files, variables and libraries that the configuration names, as on another machine",
+        help="open nothing that the configuration names, because it is meant for another machine",
     )
     parser.add_argument(
         "--schema",

@@ -1,4 +1,4 @@
-"""Requests to servers that decide about callers: an authorizer, or an issuer of tokens. Bounded in all ways.
+"""Requests to servers that decide who may read: an authorizer, or an issuer of tokens. Bounded in all ways.
 
 The authorizer sees a caller's credentials, so no redirect is followed. If the answer leads back to the proxy
 (RFC 5842 7.2), the request fails as a loop.
@@ -22,9 +22,12 @@ MOST_BYTES = 256 * 1024
 LIMITS = TransportLimits(connect=SECONDS, first_byte=SECONDS, stall=SECONDS, connections=64)
 """Limits of the transport."""
 
+Told = tuple[int, Mapping[str, str], bytes]
+"""Status, headers and body of an answer."""
+
 
 class Authority:
-    """A server that decides about callers."""
+    """A server that decides who may read."""
 
     def __init__(
         self, name: str, transport: httpx.AsyncBaseTransport, via: Via, seconds: float = SECONDS
@@ -34,19 +37,26 @@ class Authority:
         self._seconds = seconds
         self._exchange = Exchange(transport, None, via)
 
-    async def get(self, url: str, headers: Headers) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of the answer. Raises `AuthorityFailed`, `AuthorityTimeout`."""
+    async def get(self, url: str, headers: Headers) -> Told:
+        """The answer to a GET. Raises `AuthorityFailed`, `AuthorityTimeout`."""
+        return await self._told("GET", url, headers, b"")
+
+    async def post(self, url: str, headers: Headers, body: bytes) -> Told:
+        """The answer to a POST. Raises `AuthorityFailed`, `AuthorityTimeout`."""
+        return await self._told("POST", url, headers, body)
+
+    async def _told(self, method: str, url: str, headers: Headers, body: bytes) -> Told:
+        plain = (*headers, ("accept-encoding", "identity"))
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._get(url, headers)
+                return await self._sent(httpx.Request(method, url, headers=encoded(plain), content=body))
         except (TimeoutError, OriginTimeout, httpx.TimeoutException) as error:
             raise AuthorityTimeout(f"{self._name} did not answer in time") from error
         except (OriginError, httpx.TransportError, httpx.InvalidURL) as error:
             raise AuthorityFailed(f"{self._name} gave no usable answer") from error
 
-    async def _get(self, url: str, headers: Headers) -> tuple[int, Mapping[str, str], bytes]:
-        plain = (*headers, ("accept-encoding", "identity"))
-        response = await self._exchange.send(httpx.Request("GET", url, headers=encoded(plain)))
+    async def _sent(self, request: httpx.Request) -> Told:
+        response = await self._exchange.send(request)
         try:
             body = b""
             async for chunk in response.aiter_raw():

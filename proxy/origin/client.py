@@ -39,6 +39,7 @@ from proxy.origin.signature import TELLING, kind_of
 from proxy.origin.window import Window
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
+from proxy.wire.public import Publishing
 from proxy.wire.ranges import Span
 from proxy.wire.via import Via
 
@@ -69,6 +70,7 @@ class Origin:
         least_rate: LeastRate | None = None,
         is_trusted: bool = False,
         via: Via | None = None,
+        publishing: Publishing | None = None,
     ) -> None:
         """The proxy forwards `forwards` requests at once that are not for frames.
 
@@ -77,6 +79,8 @@ class Origin:
         self.name = name
         self.via = via or Via()
         """Written into each request, and looked for in each answer."""
+        self.publishing = publishing or Publishing()
+        """How its URLs are published."""
         self._base = base_url.rstrip("/")
         self.base_path = urlsplit(self._base).path
         """The path of its base there, without a slash at its end."""

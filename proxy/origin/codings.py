@@ -46,6 +46,16 @@ async def without_false(
     return {**headers, "content-encoding": ", ".join(known) or "identity"}, body
 
 
+def can_undo(codings: str) -> bool:
+    """True if all of these codings can be undone.
+
+    >>> can_undo("gzip"), can_undo(""), can_undo("br")
+    (True, True, False)
+    """
+    tokens = [token for token in map(str.strip, codings.lower().split(",")) if token not in ("", "identity")]
+    return all(token in _WINDOWS for token in tokens) and len(tokens) <= MOST_CODINGS
+
+
 def undone(body: AsyncIterator[bytes], codings: str, most: int) -> AsyncIterator[bytes]:
     """A body without these codings, as far as they are known, in pieces of at most `PIECE` bytes.
 

@@ -13,7 +13,7 @@ import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import httpx
@@ -31,10 +31,22 @@ _SIGNED = ("Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content
 Secret = TypeVar("Secret", bound=Hashable)
 
 
+class Renewed(Protocol[Secret]):
+    """A secret that changes while the service runs."""
+
+    async def current(self) -> Secret:
+        """The secret. Raises `NoToken`."""
+        ...
+
+    async def after(self, refused: Secret) -> Secret:
+        """A secret that may be newer than the one that the origin refused."""
+        ...
+
+
 class OwnCredentials(httpx.Auth, Generic[Secret]):
     """Puts a secret on each request. After a 401 it retries once, if there is a newer secret by then."""
 
-    def __init__(self, secret: Rotating[Secret], put: Callable[[httpx.Request, Secret], None]) -> None:
+    def __init__(self, secret: Renewed[Secret], put: Callable[[httpx.Request, Secret], None]) -> None:
         self._secret = secret
         self._put = put
 
@@ -43,10 +55,10 @@ class OwnCredentials(httpx.Auth, Generic[Secret]):
         secret = await self._secret.current()
         self._put_alone(request, secret)
         response = yield request
-        if response.status_code != 401 or not _has_body_at_hand(request):
+        if response.status_code != 401:
             return
         newer = await self._secret.after(secret)
-        if newer != secret:
+        if newer != secret and _has_body_at_hand(request):
             await _leave_unread(response)
             self._put_alone(request, newer)
             yield request
@@ -66,13 +78,23 @@ def bearer(path: Path) -> httpx.Auth:
     return OwnCredentials(Rotating(Files((path,), token_of)), _put_bearer)
 
 
+def issued(tokens: Renewed[str]) -> httpx.Auth:
+    """Credentials with tokens that a token server issues."""
+    return OwnCredentials(tokens, _put_bearer)
+
+
 def basic(user: str, password_file: Path) -> httpx.Auth:
     """Credentials of a user, with the password in a file (RFC 7617). Raises `ConfigurationError`."""
+    return OwnCredentials(password_in(password_file), _put_basic(user))
+
+
+def password_in(path: Path) -> Rotating[str]:
+    """The password, or the secret of a client, in a file. Raises `ConfigurationError`."""
 
     def read(contents: Sequence[bytes]) -> str:
-        return password_of(contents[0], str(password_file))
+        return password_of(contents[0], str(path))
 
-    return OwnCredentials(Rotating(Files((password_file,), read)), _put_basic(user))
+    return Rotating(Files((path,), read))
 
 
 def basic_from_environment(user: str, variable: str) -> httpx.Auth:

@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
-from proxy.errors import OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
+from proxy.errors import NoToken, OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
 from proxy.telemetry.outage import Outage
 from proxy.telemetry.telemetry import Telemetry
 
@@ -116,7 +116,12 @@ class Health:
             self.outage.down(f"it answers {status}")
 
     def note(self, error: OriginError, errors: int = 0) -> None:
-        """A request failed. That counts if the origin is down or in trouble, but not if it limits (429)."""
+        """A request failed. That counts if the origin is down or in trouble, but not if it limits (429).
+
+        If there was no token to send, it says nothing of the origin.
+        """
+        if isinstance(error, NoToken):
+            return
         is_trouble = isinstance(error, OriginBusy) and is_down(error.status)
         if is_trouble or isinstance(error, OriginUnreachable | OriginTimeout):
             self._failures += 1

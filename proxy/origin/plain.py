@@ -96,9 +96,9 @@ class PlainRequests:
         self._metrics.origin_requests.labels(self._name, "pass", "ok" if status < 500 else "failed").inc()
         return response
 
-    def body_of(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        """The body of a forwarded response, as it arrives."""
-        return self._timed(self._bodies.arriving(response, "pass", is_raw=True))
+    def body_of(self, response: httpx.Response, *, is_raw: bool = True) -> AsyncIterator[bytes]:
+        """The body of a forwarded response, as it arrives. Its content coding is undone unless `is_raw`."""
+        return self._timed(self._bodies.arriving(response, "pass", is_raw=is_raw))
 
     def _timed(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The same body. It tells the rate of the line if no frame has told it yet."""

@@ -96,15 +96,10 @@ class App:
         self.tiered = store if isinstance(store, TieredStore) else None
         """The cache with its tiers behind memory; None if there are none."""
         windows = {o.name: window_of() for o in settings.origins}
+        self._closing = AsyncExitStack()
+        more = self._via, self.telemetry, store.ledger, self._closing, settings.listen.public_url
         self.origins = {
-            o.name: origin_of(
-                o,
-                traced(transport_of(o), o, settings, self.telemetry),
-                windows[o.name],
-                self._via,
-                self.telemetry,
-                store.ledger,
-            )
+            o.name: origin_of(o, traced(transport_of(o), o, settings, self.telemetry), windows[o.name], *more)
             for o in settings.origins
         }
         counted = Counted(self.telemetry.metrics, settings.bounds)
@@ -122,7 +117,6 @@ class App:
         self.fills = Fills(store, self.telemetry)
         probed = {o.name: self._probed(o.name) for o in settings.origins}
         self._permits = Permits(self.proofs, probed, store, self.fills, self.telemetry)
-        self._closing = AsyncExitStack()
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)

@@ -1,4 +1,6 @@
-"""Opens all that a configuration names, as `serve` does at its start: files, variables, libraries of extras.
+"""Opens all that a configuration names: files, variables, libraries of extras, token servers.
+
+A token server that does not answer keeps nobody from starting `serve`, but a check asks it for a token.
 
 Each maker is imported only if a setting needs it, so that a short configuration is checked quickly.
 """
@@ -9,15 +11,16 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, NoToken
 from proxy.settings.model import Settings
 from proxy.settings.sections import OriginSettings
+from proxy.wire.via import Via
 
 Key = tuple[str | int, ...]
 
 
 def faults_of(settings: Settings) -> Iterator[tuple[Key, str]]:
-    """Yields what `serve` would refuse at its start: the key of the setting, and what is wrong."""
+    """Yields what can't be used: the key of the setting, and what is wrong."""
     for key, opened in _openings(settings):
         try:
             opened()
@@ -55,6 +58,8 @@ def _of_origin(key: Key, origin: OriginSettings) -> Iterator[tuple[Key, Callable
     for name in names:
         if getattr(own, name) is not None:
             yield (*key, "credentials", name), partial(_credentials, origin)
+    if own.oauth2.is_set:
+        yield (*key, "credentials", "oauth2"), partial(_token, origin)
 
 
 def _transport(origin: OriginSettings) -> None:
@@ -74,7 +79,26 @@ def _outbound(origin: OriginSettings) -> None:
 def _credentials(origin: OriginSettings) -> None:
     from proxy.service.origins import own_credentials
 
-    own_credentials(origin)
+    own_credentials(origin, Via(), AsyncExitStack())
+
+
+def _token(origin: OriginSettings) -> None:
+    """Asks the token server for a token."""
+    import uvloop
+
+    from proxy.service.origins import issued_tokens
+
+    closing = AsyncExitStack()
+    tokens = issued_tokens(origin, Via(), closing)
+
+    async def ask() -> None:
+        async with closing:
+            await tokens.current()
+
+    try:
+        uvloop.run(ask())
+    except NoToken as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _key(path: Path) -> None:

@@ -1,13 +1,16 @@
 """Builds from the settings the parts that speak to an origin."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import httpx
 
 from proxy.cache.kept import Ledger
+from proxy.origin.authority import LIMITS, Authority
 from proxy.origin.bodies import LeastRate
 from proxy.origin.client import Origin
-from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
+from proxy.origin.credentials import aws, basic, basic_from_environment, bearer, issued, password_in
+from proxy.origin.issued import Client, IssuedTokens
 from proxy.origin.outbound import Outbound
 from proxy.origin.traced import TracedTransport
 from proxy.origin.transport import Tls, Transport, TransportLimits
@@ -16,6 +19,7 @@ from proxy.service.around import forms_of
 from proxy.settings.model import Settings
 from proxy.settings.sections import OriginSettings
 from proxy.telemetry.telemetry import Telemetry
+from proxy.wire.public import Publishing
 from proxy.wire.via import Via
 
 TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
@@ -49,9 +53,14 @@ def traced(
     return TracedTransport(transport, telemetry.traces, origin.url, forms_of(settings))
 
 
-def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
-    """The proxy's own credentials for an origin; None if it has none. Raises `ConfigurationError`."""
+def own_credentials(origin: OriginSettings, via: Via, closing: AsyncExitStack) -> httpx.Auth | None:
+    """The proxy's own credentials for an origin; None if it has none. Raises `ConfigurationError`.
+
+    `closing` gets all that has to be closed at the end.
+    """
     own = origin.credentials
+    if own.oauth2.is_set:
+        return issued(issued_tokens(origin, via, closing))
     if own.bearer_file is not None:
         return bearer(own.bearer_file)
     if own.user is not None and own.password_file is not None:
@@ -61,6 +70,18 @@ def own_credentials(origin: OriginSettings) -> httpx.Auth | None:
     return aws(own.aws_region, own.aws_service) if own.aws_region is not None else None
 
 
+def issued_tokens(origin: OriginSettings, via: Via, closing: AsyncExitStack) -> IssuedTokens:
+    """The tokens that a token server issues for an origin. Raises `ConfigurationError`."""
+    said = origin.credentials.oauth2
+    assert said.client_secret_file is not None
+    client = Client(said.token_url or "", said.client_id or "", said.scope or "")
+    server = Authority("the token server", Transport(LIMITS, Tls(said.ca_file)), via)
+    closing.push_async_callback(server.aclose)
+    tokens = IssuedTokens(origin.name, client, password_in(said.client_secret_file), server)
+    closing.push_async_callback(tokens.aclose)
+    return tokens
+
+
 def origin_of(
     origin: OriginSettings,
     transport: httpx.AsyncBaseTransport,
@@ -68,15 +89,20 @@ def origin_of(
     via: Via,
     telemetry: Telemetry,
     ledger: Ledger,
+    closing: AsyncExitStack,
+    public_url: str | None = None,
 ) -> Origin:
-    """The client of an origin. Raises `ConfigurationError`."""
+    """The client of an origin. `closing` gets what it needs besides. Raises `ConfigurationError`.
+
+    `public_url` is that of the proxy, if a setting tells it.
+    """
     return Origin(
         origin.name,
         origin.url,
         transport,
         telemetry,
         origin.limits.frame_bytes,
-        own_credentials(origin),
+        own_credentials(origin, via, closing),
         forwards=origin.limits.forwarded,
         metadata_bytes=origin.limits.metadata_bytes,
         ledger=ledger,
@@ -85,4 +111,5 @@ def origin_of(
         least_rate=LeastRate(origin.timeouts.least_rate, origin.timeouts.stall),
         is_trusted=origin.trust == "dicom",
         via=via,
+        publishing=Publishing(origin.url, public_url, origin.forwarded, origin.rewrite),
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from proxy.plan.kinds import BOTH, ByteCount, FrozenModel, Seconds, Spelled
+from proxy.plan.kinds import BOTH, ByteCount, FrozenModel, Origin, Seconds, Spelled
 
 KIB = 1024
 
@@ -77,6 +77,8 @@ class Listen(FrozenModel):
     """Seconds for running responses to finish after SIGTERM."""
     hosts: tuple[Host, ...] = ()
     """Host names of the proxy, without ports, besides loopback and IP addresses; `*` is any name."""
+    public_url: Origin | None = None
+    """URL at which viewers reach the proxy, for `forwarded` and `rewrite`; by default each request tells."""
     url_bytes: ByteCount = Field(16 * KIB, ge=KIB)
     """Maximum bytes of a request's URL."""
     header_bytes: ByteCount = Field(32 * KIB, ge=KIB)

@@ -1,7 +1,7 @@
 """The sections of the configuration as frozen values. Imports pydantic."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -15,10 +15,11 @@ from proxy.plan.kinds import (
     Scale,
     Seconds,
     Spelled,
-    UserName,
     WholeSeconds,
 )
+from proxy.settings.credentials import CredentialsSettings
 from proxy.settings.via import Via, ViaSettings
+from proxy.wire.public import Forwarded
 
 KIB = 1024
 MIB = 1024**2
@@ -79,45 +80,6 @@ class TlsSettings(FrozenModel):
         return self
 
 
-_OF_A_USER: Any = {"password_file": ["user"], "password_env": ["user"]}
-
-
-class CredentialsSettings(FrozenModel):
-    """The proxy's own credentials, which an origin gets instead of the viewers'; at most one kind."""
-
-    model_config = ConfigDict(json_schema_extra={"dependentRequired": _OF_A_USER})
-
-    bearer_file: Path | None = None
-    """File with a bearer token, read again on change. Everybody who reaches the proxy can use the token."""
-    user: UserName | None = None
-    """User for Basic authentication; the password is in `password_file` or `password_env`."""
-    password_file: Path | None = None
-    """File with the user's password, read again when the file changes."""
-    password_env: Annotated[str, Spelled(r"[A-Za-z_][A-Za-z0-9_]*", "must be a variable's name")] | None = (
-        None
-    )
-    """Environment variable with the user's password."""
-    aws_region: Annotated[str, Spelled(r"[a-z0-9-]+", "must be a region, such as us-east-1")] | None = None
-    """Region to sign requests for (AWS Signature Version 4), with the keys that botocore finds."""
-    aws_service: Annotated[str, Spelled(r"[a-z0-9-]+", "must be a service's name")] = "medical-imaging"
-    """AWS service to sign requests for."""
-
-    @property
-    def is_set(self) -> bool:
-        """True if there are credentials."""
-        return any((self.bearer_file, self.user, self.aws_region))
-
-    @model_validator(mode="after")
-    def _is_one_kind(self) -> Self:
-        kinds = (self.bearer_file, self.user, self.aws_region)
-        passwords = (self.password_file, self.password_env)
-        if sum(kind is not None for kind in kinds) > 1:
-            raise ValueError("credentials: set only one of bearer_file, user and aws_region")
-        if sum(password is not None for password in passwords) != (self.user is not None):
-            raise ValueError("credentials: user needs either password_file or password_env")
-        return self
-
-
 class ForwardSettings(FrozenModel):
     """The parts of a viewer's credentials that an origin gets."""
 
@@ -146,6 +108,10 @@ class OriginSettings(FrozenModel):
     """Server of `/rendered` and `/thumbnail`: origin, proxy, or the proxy `if-missing` at the origin."""
     trust: Literal["http", "dicom"] = "http"
     """Lifetime of cached frames: the origin's `Cache-Control` (`http`), or only `cache.ttl` (`dicom`)."""
+    forwarded: Forwarded | None = None
+    """Headers that tell the origin the URL at the proxy: `x-forwarded`, or `Forwarded` by `rfc7239`."""
+    rewrite: bool = False
+    """Replace the origin's base URL in its JSON, so that `BulkDataURI` and the like lead to the proxy."""
     timeouts: Timeouts = Timeouts()
     """Time limits for the origin."""
     limits: Limits = Limits()
@@ -172,8 +138,7 @@ class OriginSettings(FrozenModel):
     @property
     def has_own_proof(self) -> bool:
         """True if the proxy has its own credentials at the origin, so that every caller reads with them."""
-        own = self.credentials
-        return any((own.bearer_file, own.user, own.aws_region, self.tls.certificate_file))
+        return self.credentials.is_set or self.tls.certificate_file is not None
 
 
 class CorsSettings(FrozenModel):

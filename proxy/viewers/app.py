@@ -7,6 +7,7 @@ decoded path could differ from the one that goes to the origin.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, MutableMapping
+from dataclasses import replace
 from random import SystemRandom
 from time import perf_counter
 from typing import Any
@@ -33,11 +34,12 @@ from proxy.prefetch.plans import Plans
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.delivery import DeliveryProgress
-from proxy.viewers.forward import checked_target, forward
+from proxy.viewers.forward import Onward, checked_target, forward
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
 from proxy.viewers.places import Places
 from proxy.viewers.problem import send_problem
+from proxy.viewers.published import published
 from proxy.viewers.rendered import Pictures
 from proxy.viewers.request import frame_request
 from proxy.wire.request import Request, read_request
@@ -92,7 +94,11 @@ class ViewersApp:
         progress = DeliveryProgress(perf_counter(), self._via)
         try:
             request = read_request(
-                scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
+                scope["method"],
+                scope["raw_path"],
+                scope["query_string"],
+                scope["headers"],
+                scope.get("scheme", "http"),
             )
             await self._answer(request, receive, send, progress)
         except ProxyError as error:
@@ -192,38 +198,33 @@ class ViewersApp:
         sending: Send,
         unless: Collection[int],
     ) -> int:
-
-        target = checked_target(path, request.query)
         origin = self._origins[caller.origin]
-        headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.forwarded]
-        served = request.path if len(self._origins) > 1 else None
+        onward = Onward(
+            request.method,
+            checked_target(path, request.query),
+            [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.forwarded],
+            request.path if len(self._origins) > 1 else None,
+            published(origin.publishing, request, request.path.removesuffix(path).rstrip("/")),
+        )
         is_safe = request.method in SAFE
         named = None if is_safe else named_by(caller.origin, path)
         with (self._places.waiting if is_safe else self._places.uploads).place(caller.person):
             if named is not None:
                 change = Change(named, self._forget, sending)
-                await self._change(change, origin, request.method, target, headers, receive, served)
+                await self._change(change, origin, onward, receive)
                 return 0
-            status = await forward(origin, request.method, target, headers, receive, sending, unless, served)
+            status = await forward(origin, onward, receive, sending, unless)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
             self._plans.metadata_read(SeriesKey(caller.origin, caller.partition, *series), caller)
         return status
 
-    async def _change(
-        self,
-        change: Change,
-        origin: Origin,
-        method: str,
-        target: str,
-        headers: list[tuple[str, str]],
-        receive: Receive,
-        served: str | None,
-    ) -> None:
+    async def _change(self, change: Change, origin: Origin, onward: Onward, receive: Receive) -> None:
         """Forwards a request that changes the origin, and drops what is held in its scope."""
-        readable = [pair for pair in headers if pair[0] != "accept-encoding"]  # the proxy reads the response
+        # The proxy reads the response.
+        readable = [pair for pair in onward.headers if pair[0] != "accept-encoding"]
         try:
-            await forward(origin, method, target, readable, receive, change.send, (), served)
+            await forward(origin, replace(onward, headers=readable), receive, change.send)
         except OriginUnreachable:
             raise
         except BaseException as error:

@@ -7,13 +7,16 @@ could lead out of the origin's base is refused.
 
 import re
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Receive, Send
 
 from proxy.errors import BadRequest, BadResource
 from proxy.origin.client import Origin
+from proxy.viewers.published import Published
 from proxy.wire.cookies import narrowed
+from proxy.wire.rewriting import JsonRewriting
 
 MOST_RANGES = 3
 """Most ranges that a forwarded request may have; if it has more, the Range is dropped (RFC 9110 14.2)."""
@@ -64,45 +67,74 @@ def checked_target(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """A request as it goes on to an origin."""
+
+    method: str
+    """Upper-case method."""
+    target: str
+    """Path and query below the origin's base."""
+    headers: list[tuple[str, str]]
+    """Headers, names in lower case."""
+    served: str | None = None
+    """Path at the proxy. None if there is only one origin, so that cookies need not be kept apart."""
+    published: Published | None = None
+    """How the origin's URLs are published; None if they stay as they are."""
+
+    @property
+    def has_body(self) -> bool:
+        """True if a body comes with the request, and means something."""
+        return self.method not in _WITHOUT_BODY and any(
+            name == "transfer-encoding" or (name == "content-length" and value != "0")
+            for name, value in self.headers
+        )
+
+    def headers_on(self) -> list[tuple[str, str]]:
+        """The headers that the origin gets."""
+        kept = [(name, value) for name, value in end_to_end(self.headers) if name not in _OURS_TO_SAY]
+        if sum(value.count(",") + 1 for name, value in kept if name == "range") > MOST_RANGES:
+            kept = [(name, value) for name, value in kept if name != "range"]
+        if not self.has_body:
+            kept = [(name, value) for name, value in kept if name != "content-length"]
+        return kept if self.published is None else self.published.asked(kept)
+
+
 async def forward(
-    origin: Origin,
-    method: str,
-    target: str,
-    headers: list[tuple[str, str]],
-    receive: Receive,
-    send: Send,
-    unless: Collection[int] = (),
-    served: str | None = None,
+    origin: Origin, asked: Onward, receive: Receive, send: Send, unless: Collection[int] = ()
 ) -> int:
     """Forwards a request, and sends the response unless its status is in `unless`. Returns the status.
 
-    `served` is the path of the request at the proxy. It is None if there is only one origin, so that cookies
-    need not be kept apart. Raises `OriginError`, and `BadRequest` if the viewer leaves before the body ends.
+    Raises `OriginError`, and `BadRequest` if the viewer leaves before the body ends.
     """
-    kept = [(name, value) for name, value in end_to_end(headers) if name not in _OURS_TO_SAY]
-    if sum(value.count(",") + 1 for name, value in kept if name == "range") > MOST_RANGES:
-        kept = [(name, value) for name, value in kept if name != "range"]
-    has_body = method not in _WITHOUT_BODY and any(
-        name == "transfer-encoding" or (name == "content-length" and value != "0") for name, value in headers
-    )
-    if not has_body:
-        kept = [(name, value) for name, value in kept if name != "content-length"]
-    body = _body_of(receive) if has_body else None
-    async with origin.plain.forward(method, target, kept, body) as response:
+    body = _body_of(receive) if asked.has_body else None
+    async with origin.plain.forward(asked.method, asked.target, asked.headers_on(), body) as response:
         if response.status_code in unless:
             return response.status_code
         back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
-        if served is not None:
-            back = [*_with_own_cookies(back, origin, served)]
-        dropped = _SAID_HERE | {"content-length"} if response.status_code in _NO_CONTENT else _SAID_HERE
-        raw = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in dropped]
+        headers, rewriting = _headers_back(origin, asked, response.status_code, back)
         protocol = response.http_version.removeprefix("HTTP/")
-        raw.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
-        await send({"type": "http.response.start", "status": response.status_code, "headers": raw})
-        async for chunk in origin.plain.body_of(response):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        headers.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        async for chunk in origin.plain.body_of(response, is_raw=rewriting is None):
+            if piece := chunk if rewriting is None else rewriting.feed(chunk):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        rest = b"" if rewriting is None else rewriting.end()
+        await send({"type": "http.response.body", "body": rest, "more_body": False})
     return response.status_code
+
+
+def _headers_back(
+    origin: Origin, asked: Onward, status: int, back: list[tuple[str, str]]
+) -> tuple[list[tuple[bytes, bytes]], JsonRewriting | None]:
+    """The headers for the viewer, but for Via, and the rewriting of the body, if there is to be one."""
+    rewriting = None
+    if asked.served is not None:
+        back = [*_with_own_cookies(back, origin, asked.served)]
+    if asked.published is not None:
+        back, rewriting = asked.published.answered(status, back)
+    dropped = _SAID_HERE | {"content-length"} if status in _NO_CONTENT else _SAID_HERE
+    return [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in dropped], rewriting
 
 
 def _with_own_cookies(

@@ -18,6 +18,15 @@ _AUTHORITY = re.compile(rb"\Ahttps?://([^/?#]*)", re.IGNORECASE)
 _is_host = lru_cache(256)(_HOST.fullmatch)
 
 
+def is_host(text: str) -> bool:
+    """True if a text is a host with an optional port, as in the header Host.
+
+    >>> is_host("[::1]:80"), is_host("a/b")
+    (True, False)
+    """
+    return text.isascii() and _is_host(text.encode("ascii")) is not None
+
+
 def joined(headers: Sequence[tuple[Text, Text]], join: Callable[[list[Text]], Text]) -> dict[Text, Text]:
     """Returns headers, whose names are lower-case, as a mapping; `join` combines repeated ones.
 

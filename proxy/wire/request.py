@@ -37,6 +37,8 @@ class Request:
     """All headers in order, with lower-case names."""
     fields: Mapping[str, str]
     """Headers by name; values of a repeated name are joined (RFC 9110 5.3)."""
+    scheme: str = "http"
+    """`http` or `https`, as the connection is."""
 
     @property
     def wanted_profile(self) -> str | None:
@@ -49,7 +51,11 @@ class Request:
 
 
 def read_request(
-    method: str, raw_path: bytes, raw_query: bytes, headers: Iterable[tuple[bytes, bytes]]
+    method: str,
+    raw_path: bytes,
+    raw_query: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    scheme: str = "http",
 ) -> Request:
     """Builds the request. Raises `BadResource` if path and query are not ASCII or the path lacks its slash.
 
@@ -63,7 +69,7 @@ def read_request(
     pairs = read_headers(headers)
     fields = joined(pairs, ", ".join)
     accept = ours.get("accept") or fields.get("accept") or None
-    return Request(method.upper(), path, query, others, ours.get("profile"), accept, pairs, fields)
+    return Request(method.upper(), path, query, others, ours.get("profile"), accept, pairs, fields, scheme)
 
 
 def own_arguments(query: str) -> tuple[dict[str, str], str]:

@@ -111,7 +111,7 @@ def nginx_with(folder: Path, servers: str, listened: int | str) -> Iterator[str]
 def orthanc(folder: Path, images: Sequence[Storable], user: Mapping[str, str] | None = None) -> Iterator[str]:
     """Runs Orthanc with these images, with a login if `user` is given. Yields the base URL of DICOMweb."""
     program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), _free_port()
-    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+    plugin = Path(os.environ.get("ORTHANC_PLUGINS", "/usr/share/orthanc/plugins")) / "libOrthancDicomWeb.so"
     if not plugin.exists():
         pytest.skip("Orthanc's DICOMweb is not installed: apt-get install orthanc-dicomweb")
     settings = {

@@ -1,5 +1,6 @@
 """`check FILE`: opens what a configuration names, as `serve` does, and takes profiles as well."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,6 +14,8 @@ from proxy.cli import main
 from proxy.errors import ConfigurationError
 from proxy.service.app import create_app
 from proxy.settings.model import load
+from tests.scripted_origin import running
+from tests.token_server import TokenServer
 
 KEYS = json.dumps({"keys": []})
 
@@ -58,6 +61,12 @@ NAMED = {
     "an HTTP proxy with a port that is none": (
         origin("via: http://proxy.example:port"),
         "3: origins.0.via: the URL of the HTTP proxy has no host, or no valid port",
+    ),
+    "a client's secret that is not there": (
+        origin(
+            "credentials:\n    oauth2: {token_url: https://a, client_id: b, client_secret_file: DIR/none}"
+        ),
+        "4: origins.0.credentials.oauth2: none: can't be read: No such file or directory",
     ),
     "an authority that is none": (
         origin("tls:\n    ca_file: DIR/words"),
@@ -135,6 +144,37 @@ def test_serve_refuses_what_check_refuses(text: str, folder: Path) -> None:
     settings = load(configured(folder, text))
     with pytest.raises(ConfigurationError):
         create_app(settings)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({}, None),
+        ({"token_type": "mac"}, "the token server sent a token that is no bearer token"),
+        (None, "the token server answered 503"),
+    ],
+)
+async def test_check_asks_the_token_server_for_a_token(
+    told: dict[str, str] | None, words: str | None, tmp_path: Path
+) -> None:
+    def run(*options: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "proxy", "check", *options, str(path)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        return found.returncode, found.stderr
+
+    server = TokenServer(**(told or {}))
+    server.is_down = told is None
+    async with running(server):
+        section = await asyncio.to_thread(server.settings, tmp_path)
+        path = configured(tmp_path, origin(f"credentials: {json.dumps({'oauth2': section})}"))
+        code, errors = await asyncio.to_thread(run)
+        assert len(server.asked) == 1
+        assert (await asyncio.to_thread(run, "--no-files"))[0] == 0
+        assert len(server.asked) == 1
+    assert code == (0 if words is None else 1)
+    said = f"f.yaml:3: origins.0.credentials.oauth2: no token for the origin: {words}\n"
+    assert (said in errors) == (words is not None)
 
 
 def test_check_says_all_that_is_wrong_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

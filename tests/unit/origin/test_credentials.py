@@ -390,7 +390,7 @@ WRONG = {
     "two kinds": (
         "https",
         "credentials: {bearer_file: a, user: b, password_file: c}",
-        "origins.0.credentials: credentials: set only one of bearer_file, user and aws_region",
+        "origins.0.credentials: credentials: set only one of bearer_file, user, aws_region and oauth2",
     ),
     "a user alone": (
         "https",
@@ -412,7 +412,7 @@ WRONG = {
         "credentials: {user: b, password: so-secret}",
         "origins.0.credentials.password: unknown key; did you mean password_env? The keys are bearer_file,"
         " user, password_file,"
-        " password_env, aws_region, aws_service",
+        " password_env, aws_region, aws_service, oauth2",
     ),
     "half of a certificate": (
         "https",

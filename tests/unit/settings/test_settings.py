@@ -17,7 +17,8 @@ from proxy.settings.reading import MAX_BYTES, MAX_NODES, parse
 from tests.unit.plan.test_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
 ORIGIN_KEYS = (
-    "name, url, default, profile, labels, rendered, trust, timeouts, limits, tls, via, credentials, forward"
+    "name, url, default, profile, labels, rendered, trust, forwarded, rewrite, timeouts, limits, tls, via, "
+    "credentials, forward"
 )
 SETTINGS_KEYS = (
     "listen, admin, bounds, ready, origins, access, cors, profiles, profile, choose, alternates, workers, "

@@ -1,0 +1,289 @@
+"""URLs of an origin that lead to the proxy: it tells the origin where viewers are, or rewrites JSON."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.house import House, house, read_until
+from tests.scripted_origin import SERIES, Asked, Piece, Reply, ScriptedOrigin, running
+
+pytestmark = pytest.mark.anyio
+
+JSON = "application/dicom+json"
+METADATA = f"{SERIES}/metadata"
+HOST = {"x-forwarded-host": "imaging.example"}
+
+
+def text(base: str, more: str = "") -> bytes:
+    """Metadata with a URL below a base."""
+    return json.dumps([{"00281201": {"vr": "OW", "BulkDataURI": f"{base}{SERIES}/bulk/1"}}, more]).encode()
+
+
+def answering(
+    content: Callable[[str], bytes] = text,
+    headers: Mapping[str, str] | None = None,
+    status: int = 200,
+    path: str = "/dicom-web",
+) -> ScriptedOrigin:
+    """An origin that answers everything with the same, in which it names itself."""
+    origin = ScriptedOrigin()
+
+    def script(asked: Asked) -> Reply:
+        told = {"content-type": JSON, **(headers or {})}
+        return Reply(status, told, (content(f"{origin.url}{path}"),))
+
+    origin.script = script
+    return origin
+
+
+async def got(home: House, path: str = METADATA, **headers: str) -> Any:
+    return await home.viewer.get(path, headers=HOST | {"accept": JSON} | headers)
+
+
+def base_in(content: bytes) -> str:
+    uri: str = json.loads(content)[0]["00281201"]["BulkDataURI"]
+    return uri.partition("/studies")[0]
+
+
+@asynccontextmanager
+async def below(
+    origin: ScriptedOrigin, rest: dict[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[House]:
+    """The proxy before an origin whose base URL has a path. `rest` is settings beside those of the origin."""
+    async with running(origin):
+        pass  # so that it has a port, and keeps it
+    url = f"{origin.url}/dicom-web"
+    async with house(origin, origin={"url": url, **settings}, **(rest or {})) as home:
+        assert url == f"{origin.url}/dicom-web"
+        yield home
+
+
+@pytest.mark.parametrize(
+    ("headers", "public"),
+    [
+        ({}, "http://imaging.example"),
+        ({"x-forwarded-proto": "https"}, "https://imaging.example"),
+        ({"x-forwarded-host": "a.example, b.example"}, "http://a.example"),
+        ({"x-forwarded-host": "a.example", "x-forwarded-prefix": "/pacs/"}, "http://a.example/pacs"),
+        ({"forwarded": 'for=_1;host="a.example:8443";proto=https, host=b'}, "https://a.example:8443"),
+        ({"x-forwarded-prefix": '/a"b'}, "http://imaging.example"),
+        ({"x-forwarded-prefix": "/a/../b"}, "http://imaging.example"),
+        ({"x-forwarded-prefix": "//evil.example"}, "http://imaging.example"),
+    ],
+)
+async def test_the_urls_in_json_lead_to_where_the_viewer_sent_its_request(
+    headers: dict[str, str], public: str
+) -> None:
+    origin = answering()
+    async with below(origin, rewrite=True) as home:
+        answer = await got(home, **headers)
+        assert base_in(answer.content) == public
+        assert answer.headers["vary"] == "forwarded, x-forwarded-host, x-forwarded-proto, x-forwarded-prefix"
+        assert "content-length" not in answer.headers
+
+
+@pytest.mark.parametrize(("path", "public"), [("", "/pacs"), ("/cloud", "/pacs/cloud")])
+async def test_a_setting_says_where_viewers_are_whatever_they_say(path: str, public: str) -> None:
+    origin, url = answering(), "https://imaging.example/pacs/"
+    rest = {"listen": {"public_url": url}}
+    async with below(origin, rest, rewrite=True, name="cloud", default=True) as home:
+        answer = await got(home, f"{path}{METADATA}", **{"x-forwarded-host": "evil.example"})
+        assert base_in(answer.content) == f"https://imaging.example{public}"
+        assert "vary" not in answer.headers
+
+
+async def test_a_url_that_was_rewritten_finds_the_origin_again() -> None:
+    origin = answering()
+    async with below(origin, rewrite=True) as home:
+        answer = await home.viewer.get(METADATA, headers={"accept": JSON})
+        uri = json.loads(answer.content)[0]["00281201"]["BulkDataURI"]
+        await home.viewer.get(uri, headers={"accept": "*/*"})
+        assert origin.asked[-1].path == f"/dicom-web{SERIES}/bulk/1"
+
+
+async def test_without_the_setting_json_passes_as_it_is() -> None:
+    origin = answering(headers={"etag": '"a"'})
+    async with below(origin) as home:
+        answer = await got(home)
+        assert answer.content == text(f"{origin.url}/dicom-web")
+        assert (answer.headers["etag"], "content-length" in answer.headers) == ('"a"', True)
+
+
+async def test_a_text_is_sent_while_it_arrives_and_a_base_may_be_cut_anywhere() -> None:
+    origin, barrier = ScriptedOrigin(), asyncio.Event()
+
+    def script(asked: Asked) -> Reply | None:
+        if "metadata" not in asked.path:
+            return None
+        whole = text(f"{origin.url}/dicom-web", "x" * 100_000) * 3
+        at = whole.rindex(b"dicom-web")
+        pieces: tuple[Piece, ...] = (whole[:at], barrier, whole[at:])
+        return Reply(200, {"content-type": JSON}, pieces)
+
+    origin.script = script
+    async with below(origin, rewrite=True) as home:
+        async with home.viewer.stream("GET", METADATA, headers=HOST) as answer:
+            chunks = answer.aiter_raw()
+            begun = await read_until(chunks, 200_000)  # before the origin goes on
+            barrier.set()
+            whole = begun + b"".join([chunk async for chunk in chunks])
+        assert whole == text("http://imaging.example", "x" * 100_000) * 3
+
+
+DIGESTS = {"content-digest": "sha-256=:a:", "repr-digest": "sha-256=:a:", "content-md5": "a", "digest": "a"}
+
+
+async def test_what_names_or_measures_the_bytes_does_not_outlive_them() -> None:
+    headers = DIGESTS | {
+        "etag": '"a"',
+        "accept-ranges": "bytes",
+        "last-modified": "Sun, 06 Nov 1994 08:49:37 GMT",
+    }
+    origin = answering(headers=headers)
+    async with below(origin, rewrite=True) as home:
+        for method in ("GET", "HEAD"):
+            answer = await home.viewer.request(method, METADATA, headers=HOST | {"accept": JSON})
+            assert answer.headers["etag"] == 'W/"a"'
+            assert "last-modified" in answer.headers
+            assert not {"content-length", "accept-ranges", *DIGESTS} & set(answer.headers)
+
+
+@pytest.mark.parametrize(("asked", "etag"), [('W/"a"', 'W/"a"'), ('"a"', '"a"')])
+async def test_a_304_has_the_etag_of_the_response_that_the_viewer_keeps(asked: str, etag: str) -> None:
+    origin = ScriptedOrigin(script=lambda asked: Reply(304, {"etag": '"a"', "content-length": "0"}))
+    async with house(origin, origin={"rewrite": True}) as home:
+        answer = await got(home, **{"if-none-match": asked})
+        assert (answer.status_code, answer.headers["etag"]) == (304, etag)
+        assert origin.asked[-1].headers["if-none-match"] == asked
+
+
+async def test_json_is_asked_for_whole_and_without_a_coding_and_other_things_by_range() -> None:
+    origin = answering()
+    async with below(origin, rewrite=True) as home:
+        await got(home, **{"range": "bytes=0-9", "if-range": '"a"', "accept-encoding": "gzip"})
+        asked = origin.asked[-1].headers
+        assert (asked.get("range"), asked.get("if-range"), asked["accept-encoding"]) == (
+            None,
+            None,
+            "identity",
+        )
+        await got(home, accept="application/octet-stream", range="bytes=0-9")
+        assert origin.asked[-1].headers["range"] == "bytes=0-9"
+
+
+async def test_a_coding_that_comes_all_the_same_is_undone() -> None:
+    origin = answering(lambda base: gzip.compress(text(base)), {"content-encoding": "gzip"})
+    async with below(origin, rewrite=True) as home:
+        answer = await got(home)
+        assert "content-encoding" not in answer.headers
+        assert base_in(answer.content) == "http://imaging.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"cache-control": "max-age=1, no-transform"}, 200),
+        ({"content-encoding": "zstd"}, 200),
+        ({"content-type": "application/octet-stream"}, 200),
+        ({"content-type": 'multipart/related; type="application/dicom+json"'}, 200),
+        ({"content-range": "bytes 0-1/9"}, 206),
+    ],
+)
+async def test_what_may_not_or_can_not_be_rewritten_passes_as_it_is(
+    headers: dict[str, str], status: int
+) -> None:
+    origin = answering(headers=headers, status=status)
+    async with below(origin, rewrite=True) as home:
+        async with home.viewer.stream("GET", METADATA, headers=HOST | {"accept": "*/*"}) as answer:
+            content = b"".join([chunk async for chunk in answer.aiter_raw()])
+        assert content == text(f"{origin.url}/dicom-web")
+        assert int(answer.headers["content-length"]) == len(content)
+
+
+async def test_the_response_to_an_upload_is_rewritten_too() -> None:
+    origin = answering()
+    async with below(origin, rewrite=True) as home:
+        answer = await home.viewer.post("/studies", content=b"x", headers=HOST)
+        assert base_in(answer.content) == "http://imaging.example"
+
+
+@pytest.mark.parametrize(
+    ("location", "becomes"),
+    [
+        ("{}/studies/2", "http://imaging.example/studies/2"),
+        ("{}2/studies", "{}2/studies"),
+        ("http://login.example/", "http://login.example/"),
+        ("/dicom-web/studies/2", "/dicom-web/studies/2"),
+    ],
+)
+async def test_a_redirect_to_the_origin_s_own_url_leads_to_the_proxy(location: str, becomes: str) -> None:
+    origin = ScriptedOrigin()
+
+    def script(asked: Asked) -> Reply | None:
+        told = {"location": location.format(f"{origin.url}/dicom-web")}
+        return Reply(307, told) if "metadata" in asked.path else None
+
+    origin.script = script
+    async with below(origin, rewrite=True) as home:
+        answer = await got(home)
+        assert answer.headers["location"] == becomes.format(f"{origin.url}/dicom-web")
+
+
+SPOOFED = {
+    "forwarded": "host=evil.example;proto=https",
+    "x-forwarded-host": "evil.example",
+    "x-forwarded-port": "444",
+    "x-forwarded-prefix": "/evil",
+}
+TOLD = ("forwarded", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-prefix", "x-forwarded-port")
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "told"),
+    [
+        ("rfc7239", "https://imaging.example", {"forwarded": "host=imaging.example;proto=https"}),
+        ("rfc7239", "http://imaging.example:81", {"forwarded": 'host="imaging.example:81";proto=http'}),
+        (
+            "x-forwarded",
+            "https://imaging.example/pacs",
+            {
+                "x-forwarded-host": "imaging.example",
+                "x-forwarded-proto": "https",
+                "x-forwarded-prefix": "/pacs/clinic",
+            },
+        ),
+        (None, "https://imaging.example", SPOOFED),
+    ],
+)
+async def test_an_origin_is_told_where_viewers_are_if_it_is_to_be(
+    kind: str | None, url: str, told: dict[str, str]
+) -> None:
+    origin = ScriptedOrigin()
+    settings = {"name": "clinic", "forwarded": kind}
+    async with house(origin, origin=settings, listen={"public_url": url}) as home:
+        for path in (f"/clinic{METADATA}", "/clinic/studies?limit=3"):
+            await home.viewer.get(path, headers=SPOOFED)
+            asked = origin.asked[-1].headers
+            assert {name: asked[name] for name in TOLD if name in asked} == told
+
+
+async def test_what_an_origin_built_from_that_is_not_rewritten_twice() -> None:
+    """Some put their own path behind the public host, some behind the prefix that they are told."""
+    origin = ScriptedOrigin()
+
+    def script(asked: Asked) -> Reply:
+        told = asked.headers
+        host = f"{told.get('x-forwarded-proto')}://{told.get('x-forwarded-host')}"
+        bases = (f"{host}/dicom-web", f"{host}{told.get('x-forwarded-prefix')}", f"{origin.url}/dicom-web")
+        content = json.dumps([f"{base}/studies/1" for base in bases])
+        return Reply(200, {"content-type": JSON}, (content.encode(),))
+
+    origin.script = script
+    async with below(origin, rewrite=True, forwarded="x-forwarded", name="pacs") as home:
+        answer = await got(home, f"/pacs{METADATA}")
+        assert set(answer.json()) == {"http://imaging.example/pacs/studies/1"}
