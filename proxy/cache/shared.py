@@ -42,6 +42,7 @@ class Shared:
     """A tier at a server that replicas share."""
 
     name = "shared"
+    writers = 1
 
     def __init__(
         self,
