@@ -3,7 +3,8 @@
 A fence is a random token that the tier keeps for each origin, each study and each frame. A replica reads the
 fences of a frame before it asks the origin, and the frame's record has them. A purge changes a fence, so it
 needs no scan, and a record with another fence is not used. This also holds for a replica that began to fetch
-before the purge, was held up, and writes after it.
+before the purge, was held up, and writes after it. The seals of its bytes are bound to the fences too. So a
+record of now never counts for bytes of then, even if the origin names both by the same ETag.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Hashable
 
 from cachetools import LRUCache
 
+from proxy.cache.lie import Lie
 from proxy.cache.record import Clocks, Record
 from proxy.cache.sealed import Name, Seal
 from proxy.cache.tier import SMALL
@@ -67,6 +69,11 @@ class Records:
             return None
         record = Record.from_bytes(content[size:], self._clocks)
         return record if self.left(record) > 0 else None
+
+    @staticmethod
+    def lie(name: Name, fences: Tokens, record: Record) -> Lie:
+        """How the frame of a record lies behind fences."""
+        return Lie.of(name, record, b"".join(fences))
 
     def left(self, record: Record) -> int:
         """Seconds for which a frame is kept yet."""

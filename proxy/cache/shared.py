@@ -20,7 +20,6 @@ from typing import Any
 
 from proxy.cache.fenced import Records, Tokens, opened
 from proxy.cache.fences import Fences
-from proxy.cache.lie import Lie
 from proxy.cache.patience import Patience, looks
 from proxy.cache.places import Keys, Places, Value, values_of
 from proxy.cache.record import VERSION, Clocks, Record
@@ -98,7 +97,7 @@ class Shared:
         record = await self._record(at, fences, sealed)
         if record is None or first is None:
             return None
-        content = await self._opened(at, Lie.of(at.name, record).about("first"), first)
+        content = await self._opened(at, self._records.lie(at.name, fences, record).about("first"), first)
         return Frame(record.identity, pieces_of([content], record.first), len(content))
 
     async def _record(self, at: Places, fences: Tokens, sealed: bytes | None) -> Record | None:
@@ -125,10 +124,11 @@ class Shared:
         """The bytes of a frame from `start` on, also those that another replica is fetching."""
         at = self._keys.of(key)
         *fences, sealed = await self._looked_up(*at.fences, at.record)
-        record = await self._record(at, _all_of(fences), sealed)
+        known = _all_of(fences)
+        record = await self._record(at, known, sealed)
         if record is None or not is_same(record.identity, version):
             return
-        for value in values_of(at, Lie.of(at.name, record), is_whole=True):
+        for value in values_of(at, self._records.lie(at.name, known, record), is_whole=True):
             if value.stop <= start:
                 continue
             content = await self._awaited(key, at, value)
@@ -189,7 +189,7 @@ class Shared:
         self, at: Places, record: Record, known: Record | None, fences: Tokens, frame: Frame
     ) -> None:
         """Writes values that the server lacks, and then the record."""
-        lie, left = Lie.of(at.name, record), self._records.left(record)
+        lie, left = self._records.lie(at.name, fences, record), self._records.left(record)
         values = [each for each in values_of(at, lie, is_whole=frame.is_whole) if each.stop <= frame.size]
         sizes = [0] * len(values)
         if known is not None:
