@@ -71,7 +71,7 @@
 {{- ternary $seconds $text (regexMatch "[a-z]" $text) -}}
 {{- end }}
 
-{{/* The ports of the origins, and of the servers that decide about callers, each once, as a JSON object with a list. */}}
+{{/* The ports of the origins, of servers that decide about callers and of tiers, each once, as JSON with a list. */}}
 {{- define "progressive-proxy.outgoingPorts" -}}
 {{- $urls := list -}}
 {{- range .Values.config.origins -}}
@@ -81,7 +81,20 @@
 {{- if kindIs "map" $access -}}
 {{- $urls = concat $urls (list $access.forward_auth (dig "jwt" "jwks_url" "" $access) | compact) -}}
 {{- end -}}
+{{- $cache := .Values.config.cache | default dict -}}
+{{- if dig "objects" "url" "" $cache -}}
+{{- $urls = append $urls (dig "objects" "endpoint" "" $cache | default "https://s3") -}}
+{{- end -}}
 {{- $ports := list -}}
+{{- with dig "shared" "url" "" $cache -}}
+{{- $isSentinel := contains "+sentinel:" . -}}
+{{- if not (hasPrefix "unix:" .) -}}
+{{- range (regexReplaceAll "^[^/]*//([^/]*).*$" . "${1}" | splitList ",") -}}
+{{- $ports = append $ports (int (regexFind ":[0-9]+$" . | trimPrefix ":" | default (ternary "26379" "6379" $isSentinel))) -}}
+{{- end -}}
+{{- if $isSentinel }}{{ $ports = append $ports 6379 }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- range $urls -}}
 {{- $url := urlParse . -}}
 {{- $found := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}

@@ -182,7 +182,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "an unknown key one level down": (
         ORIGIN + "cache:\n  ttl: 1\n  size: 2\n",
-        ["f.yaml:4: cache.size: unknown key; the keys are bytes, first_share, ttl, disk, shared"],
+        ["f.yaml:4: cache.size: unknown key; the keys are bytes, first_share, ttl, disk, shared, objects"],
     ),
     "an unknown key in an origin": (
         "origins:\n- url: http://a\n- name: b\n  url: http://b\n  token: x\n",
@@ -466,7 +466,9 @@ def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_wrong_key_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROGRESSIVE_PROXY_CACHE__SIZE", "2GiB")
     [fault] = faults(ORIGIN)
-    assert fault.endswith("cache.size: unknown key; the keys are bytes, first_share, ttl, disk, shared")
+    assert fault.endswith(
+        "cache.size: unknown key; the keys are bytes, first_share, ttl, disk, shared, objects"
+    )
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
