@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from proxy.plan.kinds import FrozenModel, Seconds
 
-URL = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?$"
+URL = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$"
 ENDPOINT = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
 
 

@@ -1,6 +1,7 @@
 """A cache in an object store with the S3 API: what replicas and sites get from it, and what a purge does."""
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -8,14 +9,16 @@ from random import Random
 from typing import Any
 
 import pytest
+import trustme
 
 from proxy.cache.objects import Objects
 from proxy.frame.frame import PIECE
 from tests.guarded_origin import BODIES, GuardedOrigin, guarded
 from tests.house import House, cache_did, house, houses
-from tests.s3_server import Store, running_s3, settings_with
+from tests.s3_server import KEY_ID, REGION, SECRET, Store, running_s3, settings_with
 from tests.scripted_origin import FRAME, SERIES, Reply, ScriptedOrigin, codestream, frame_of, honest
-from tests.stories.test_shared import CountingOrigin, volume
+from tests.stories.test_shared import CountingOrigin, until_empty, volume
+from tests.valkey_server import relay, running_valkey
 
 pytestmark = pytest.mark.anyio
 
@@ -294,3 +297,56 @@ async def test_a_caller_whom_the_origin_refuses_gets_nothing_from_the_store(
         assert await at.did("a", path) == (200, "hit; detail=objects")
         assert (await at.ask("b", path)).status_code == status
         assert (await at.ask("", path)).status_code == status
+
+
+async def test_tls_with_an_authority_of_one_s_own(store: Store, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    async with relay(store.port, delay=0, tls=tls) as secure:
+        for ca, did in (({"ca_file": str(tmp_path / "ca.pem")}, "miss"), ({}, "failed")):
+            given = settings_with(
+                tmp_path, secure, store.bucket, endpoint=f"https://localhost:{secure}", **ca
+            )
+            async with house(origin_with(), **given) as one:
+                assert (await one.viewer.get(FRAME, headers=SINGLE)).content == BODY
+                assert one.metric("tier_lookups_total", tier="objects", part="first", outcome=did) == 1
+
+
+async def test_credentials_of_the_environment(
+    replica: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {key: value for key, value in replica["cache"]["objects"].items() if key in ("url", "endpoint")}
+    for name, value in (("ACCESS_KEY_ID", KEY_ID), ("SECRET_ACCESS_KEY", SECRET), ("REGION", REGION)):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    async with houses(origin_with(), 2, **replica | {"cache": {"objects": said}}) as (one, two):
+        await one.viewer.get(FRAME, headers=SINGLE)
+        await one.until_written()
+        assert cache_did(await two.viewer.get(FRAME, headers=FIRST)) == "hit; detail=objects"
+
+
+async def test_behind_a_server_that_replicas_share_a_purge_reaches_all(
+    replica: dict[str, Any], tmp_path: Path
+) -> None:
+    origin = CountingOrigin(volume(3))
+    with running_valkey(tmp_path) as valkey:
+        both = {"cache": replica["cache"] | {"shared": {"url": f"valkey://127.0.0.1:{valkey}"}}}
+        async with houses(origin, 2, **replica | both) as homes:
+            for home in homes:
+                tiered = home.app.tiered
+                assert tiered is not None
+                assert [tier.name for tier in tiered.tiers] == ["shared", "objects"]
+                await tiered.tiers[0].channel.is_open.wait()  # type: ignore[attr-defined]
+                for path in origin.bodies:
+                    await home.viewer.get(path, headers=SINGLE)
+                await home.until_written()
+            assert (await homes[0].admin.delete(f"/cache{STUDY}")).status_code == 204
+            await until_empty(homes[1])
+            await homes[1].until_written()
+            origin.sent.clear()
+            for home in homes:
+                for path in origin.bodies:
+                    await home.viewer.get(path, headers=SINGLE)
+                await home.until_written()
+            assert origin.sent_twice == {}
