@@ -31,8 +31,8 @@ from proxy.frame.identity import Identity
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 
-PIECE_WITHIN = 0.5
-"""Seconds that a look-up of a piece may take."""
+PIECE_WITHIN = 2.0
+"""Seconds for a piece of almost 1 MiB, since twenty frames can share a line of 100 Mbit/s."""
 LIMIT = 5.0
 """Seconds that a look-up may take at most, also in the background."""
 CALLS = 64
@@ -127,7 +127,7 @@ class Objects:
     async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[bytes]:
         """The bytes of a frame from `start` on."""
         at = self._paths.of(key)
-        fences, head = await self._calls.within(self.budget.piece, self._read(at, MOST_RECORD))
+        fences, head = await self._calls.within(self.budget.first, self._read(at, MOST_RECORD))
         try:
             found = self._head(at, fences, head)
             if found is None or not is_same(found.record.identity, version):
