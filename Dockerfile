@@ -12,7 +12,7 @@ ENV PIP_CONSTRAINT=/build/constraints.txt
 # Without a pip of its own; compiled now, since the root can't be written to later.
 RUN python3 -m venv --without-pip /opt/progressive-proxy \
     && python3 -m venv /tmp/pip \
-    && /tmp/pip/bin/pip --python /opt/progressive-proxy/bin/python install --no-cache-dir --compile '.[aws,shared,traces]'
+    && /tmp/pip/bin/pip --python /opt/progressive-proxy/bin/python install --no-cache-dir --compile '.[aws,objects,shared,traces]'
 
 # hadolint ignore=DL3006
 FROM ${PYTHON}

@@ -24,6 +24,7 @@ class FakeTier:
     def __init__(self, name: str = "fake") -> None:
         self.name = name
         self.budget = PATIENT
+        self.writers = 1
         self.firsts: dict[FrameKey, Frame] = {}
         self.wholes: dict[FrameKey, Frame] = {}
         self.asked: Counter[str] = Counter()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -62,8 +63,8 @@ def settings_with(folder: Path, url: str, **shared: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def relay(port: int, delay: float) -> AsyncIterator[int]:
-    """Passes on what a server says, so many seconds later. Yields the relay's port."""
+async def relay(port: int, delay: float, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Passes on what a server says, so many seconds later, by TLS if asked to. Yields the relay's port."""
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pause: float) -> None:
         while content := await reader.read(65536):
@@ -78,7 +79,7 @@ async def relay(port: int, delay: float) -> AsyncIterator[int]:
         finally:
             ahead.close()
 
-    async with _serving(serve) as here:
+    async with _serving(serve, tls) as here:
         yield here
 
 
@@ -96,7 +97,9 @@ async def saying(words: Callable[[bytes], bytes]) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def _serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[int]:
+async def _serving(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     tasks: set[asyncio.Task[None]] = set()
 
     async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,7 +113,7 @@ async def _serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter],
         finally:
             writer.close()
 
-    server = await asyncio.start_server(each, "127.0.0.1", 0)
+    server = await asyncio.start_server(each, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -3,7 +3,7 @@
 A look-up that is late, wrong or fails is a miss. After a few such look-ups in a row the tier is left alone
 for a while. So a tier that is dead or slow costs viewers nothing, instead of its budget for each.
 
-Writing happens in a task of its own, one operation after the other. It takes a frame from memory when its
+Writing happens in tasks of its own, as many at once as the tier likes. It takes a frame from memory when its
 turn comes, so frames that wait take no room of their own. One that has left memory by then is not written.
 When too many wait, the oldest is not written. Scopes to forget go first, and until the tier has forgotten
 one, a look-up in it is a miss.
@@ -60,7 +60,7 @@ class Behind:
         self._alone_until = 0.0
         self._is_written = True
         self._puts: dict[FrameKey, None] = {}
-        self._is_put: FrameKey | None = None
+        self._being_put: set[FrameKey] = set()
         self._forgets: dict[FrameScope, None] = {}
         self._change = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -129,7 +129,7 @@ class Behind:
 
     def is_writing(self, key: FrameKey) -> bool:
         """True if a frame is being written, or waits for that."""
-        return key in self._puts or key == self._is_put
+        return key in self._puts or key in self._being_put
 
     def is_forgetting(self, named: FrameScope) -> bool:
         """True if the tier has not dropped a scope yet."""
@@ -147,15 +147,19 @@ class Behind:
     async def run(self) -> None:
         """Writes and forgets until it is cancelled. It begins by tending the tier, which may take a while."""
         await self._tend()
-        while True:
-            if self._forgets:
-                await self._forget_next()
-            elif self._puts:
-                await self._put_next()
-            else:
+        async with asyncio.TaskGroup() as group:
+            while True:
                 self._change.clear()
-                self._is_idle.set()
-                await self._rest_or_tend()
+                if self._forgets:
+                    await self._forget_next()
+                elif (key := self._next_put()) is not None:
+                    self._being_put.add(key)
+                    group.create_task(self._put(key))
+                elif self._being_put:
+                    await self._change.wait()
+                else:
+                    self._is_idle.set()
+                    await self._rest_or_tend()
 
     async def aclose(self) -> None:
         """Ends the tier."""
@@ -180,15 +184,21 @@ class Behind:
         else:
             self._is_written = True
 
-    async def _put_next(self) -> None:
-        key = next(iter(self._puts))
-        del self._puts[key]
-        frame = self._held(key)
-        if frame is None:
-            self._writes.labels(self.name, "dropped").inc()
-            return
-        self._is_put = key
+    def _next_put(self) -> FrameKey | None:
+        """Takes the next frame to write; None if there is none, or if the tier writes enough at once."""
+        if len(self._being_put) >= self._tier.writers:
+            return None
+        key = next((key for key in self._puts if key not in self._being_put), None)
+        if key is not None:
+            del self._puts[key]
+        return key
+
+    async def _put(self, key: FrameKey) -> None:
         try:
+            frame = self._held(key)
+            if frame is None:
+                self._writes.labels(self.name, "dropped").inc()
+                return
             is_kept = await self._tier.put(key, frame)
         except Exception as error:
             self._writes.labels(self.name, "failed").inc()
@@ -197,7 +207,8 @@ class Behind:
             self._writes.labels(self.name, "stored" if is_kept else "dropped").inc()
             self._is_written = True
         finally:
-            self._is_put = None
+            self._being_put.discard(key)
+            self._change.set()
 
     def _can_not_write(self, what: str, error: Exception) -> None:
         level = logging.WARNING if self._is_written else logging.DEBUG  # said once, until it can again

@@ -47,6 +47,7 @@ class Disk:
 
     name = "disk"
     budget = BUDGET
+    writers = 1  # the one thread
 
     def __init__(
         self,

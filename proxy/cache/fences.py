@@ -1,10 +1,7 @@
-"""Fences and leases in a shared tier: nothing that was purged comes back, and one replica fetches a frame.
+"""Fences (`proxy.cache.fenced`) and leases at a server: nothing comes back, and one replica fetches a frame.
 
-A fence is a random token that the server keeps for each origin, each study and each frame. A replica reads
-the fences of a frame before it asks the origin, and the frame's record has them. A purge changes the fence,
-so it needs no scan, and a record with another fence is not used. This also holds for a replica that began to
-fetch before the purge, was held up, and writes after it. A fence that the server lost is made anew. So the
-server may evict it like any key: that costs the frames under it, and brings nothing back.
+A fence that the server lost is made anew. So the server may evict it like any key: that costs the frames
+under it, and brings nothing back.
 
 A lease says that a replica fetches a frame. It ends by itself when the replica dies. It spares requests to
 the origin, and nothing depends on it: a replica whose lease has ended may still write, because all who write
@@ -15,19 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from secrets import token_bytes, token_hex
 
-from cachetools import LRUCache
-
+from proxy.cache.fenced import Known, Tokens
 from proxy.cache.places import Places
 from proxy.cache.server import Command, Server
 from proxy.frame.key import FrameKey
 
-MOST_KNOWN = 16384
-"""Most frames whose fences are known. One whose fences are forgotten is not written until it is looked up."""
 LEASE = 1.0
 """Seconds until the lease of a replica that died ends."""
-
-Tokens = tuple[bytes, ...]
-"""The tokens of fences, from wide to narrow; empty if they are not known."""
 
 _RENEW = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
 _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
@@ -62,30 +53,15 @@ class Fences:
         self._ttl = int(ttl) + 1
         self._clock = clock
         self._me = token_hex(16).encode()
-        self._known: LRUCache[FrameKey, tuple[Places, Tokens]] = LRUCache(MOST_KNOWN)
+        self.known = Known()
+        """The fences that this replica has read."""
         self._held: dict[bytes, _Held] = {}
         self.lease = LEASE
         """Seconds for which a lease is taken, and renewed."""
 
-    def note(self, key: FrameKey, at: Places, fences: Tokens) -> None:
-        """The fences of a frame were these before it was brought or fetched."""
-        self._known[key] = at, fences
-
-    def known(self, key: FrameKey) -> Tokens:
-        """The fences that a frame is written with; empty if they are not known."""
-        found = self._known.get(key)
-        return () if found is None else found[1]
-
     def is_mine(self, lease: bytes) -> bool:
         """True if this process holds a lease."""
         return lease == self._me
-
-    def moved(self, fence: bytes, token: bytes) -> None:
-        """A fence was changed, and all that was to be forgotten has left this process."""
-        for key, (at, fences) in list(self._known.items()):
-            if fence in at.fences:
-                pairs = zip(at.fences, fences, strict=True)
-                self._known[key] = at, tuple(token if place == fence else old for place, old in pairs)
 
     async def change(self, fence: bytes) -> bytes:
         """Changes a fence. Returns the new token."""
@@ -109,7 +85,7 @@ class Fences:
         tokens = tuple(token for token in fences if token is not None)
         tokens = tokens if len(tokens) == len(at.fences) else ()
         if tokens:
-            self.note(key, at, tokens)
+            self.known.note(key, at.fences, tokens)
         if holder == self._me:
             self._held.setdefault(at.lease, _Held(key, self._clock() + self.lease))
         return Taken(tokens, holder in (self._me, None), (record, first))

@@ -19,11 +19,13 @@ class Lie:
     """Bytes of the first piece."""
     total: int
     """Bytes of the whole frame."""
+    fences: bytes = b""
+    """The fences that it lies behind, if the tier has any (`proxy.cache.fenced`)."""
 
     @classmethod
-    def of(cls, name: Name, record: Record) -> "Lie":
+    def of(cls, name: Name, record: Record, fences: bytes = b"") -> "Lie":
         """How the frame of a record lies."""
-        return cls(name, record.identity.digest, record.first, record.identity.claim.total)
+        return cls(name, record.identity.digest, record.first, record.identity.claim.total, fences)
 
     @property
     def pieces(self) -> int:
@@ -37,4 +39,5 @@ class Lie:
 
     def about(self, what: str) -> bytes:
         """The facts that a seal is bound to."""
-        return b"\n".join((self.name.exact, self.version.encode(), what.encode()))
+        about = (self.name.exact, self.version.encode(), what.encode())
+        return b"\n".join((*about, self.fences) if self.fences else about)

@@ -1,6 +1,7 @@
-"""The keys of a frame at a server that replicas share. Pure, but for HMACs."""
+"""The keys of a frame at a server that replicas share, and the names of its fences. Pure, but for HMACs."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from proxy.cache.lie import Lie
 from proxy.cache.sealed import Name, Names
@@ -27,9 +28,9 @@ class Places:
     first: bytes
     """The key of its first bytes, or of the whole frame if it is small."""
 
-    def piece(self, number: int) -> bytes:
-        """The key of a piece of its rest."""
-        return b"%s:%d" % (self.record, number)
+    def piece(self, fences: bytes, number: int) -> bytes:
+        """The key of a piece of its rest. It is another one behind other fences."""
+        return b"%s:%s:%d" % (self.record, sha256(fences).hexdigest()[:8].encode(), number)
 
 
 class Keys:
@@ -43,20 +44,28 @@ class Keys:
     def of(self, key: FrameKey) -> Places:
         """The places of a frame."""
         name = self._names.of(key)
-        at = key.resource
-        scope = FrameScope(key.origin, at.study, at.series, at.instance, at.frame_number)
-        levels = self._names.within(scope)
-        fences = tuple(self._fence(levels[level]) for level in LEVELS)
+        fences = tuple(self._fence(level) for level in levels_of(self._names, key))
         own = b"%s:%s" % (fences[-1].removesuffix(b":fence"), name.exact.hex().encode())
         return Places(name, fences, own + b":lease", own, own + b":first")
 
     def fence(self, named: FrameScope) -> bytes:
         """The narrowest fence around a scope. Other frames may be behind it too."""
-        levels = self._names.within(named)
-        return self._fence(next(levels[level] for level in reversed(LEVELS) if level in levels))
+        return self._fence(levels_around(self._names, named)[-1])
 
     def _fence(self, level: int) -> bytes:
-        return b"%s:{%016x}:fence" % (self.prefix, level & (2**64 - 1))
+        return b"%s:{%016x}:fence" % (self.prefix, level)
+
+
+def levels_of(names: Names, key: FrameKey) -> tuple[int, ...]:
+    """The names of the levels that have fences, of a frame; 64 bits each."""
+    at = key.resource
+    return levels_around(names, FrameScope(key.origin, at.study, at.series, at.instance, at.frame_number))
+
+
+def levels_around(names: Names, named: FrameScope) -> tuple[int, ...]:
+    """The names of the levels that have fences and contain a scope, from wide to narrow."""
+    levels = names.within(named)
+    return tuple(levels[level] & (2**64 - 1) for level in LEVELS if level in levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +94,7 @@ def values_of(at: Places, lie: Lie, *, is_whole: bool) -> list[Value]:
     values = [Value(at.first, lie.about("first"), 0, end)]
     if is_whole and not is_small:
         spans = ((number, lie.span(number)) for number in range(lie.pieces))
-        values += [Value(at.piece(number), lie.about(str(number)), *span) for number, span in spans]
+        values += [
+            Value(at.piece(lie.fences, number), lie.about(str(number)), *span) for number, span in spans
+        ]
     return values

@@ -1,16 +1,11 @@
-"""The door to Valkey, or to Redis, which speaks the same protocol: one server, Sentinel, or a cluster.
-
-A call that takes too long for its caller goes on for `LIMIT` seconds in a task of its own. Its connection is
-then open for the next call. If it were cancelled instead, a first connection that takes longer than a viewer
-waits would never be made.
-"""
+"""The door to Valkey, or to Redis, which speaks the same protocol: one server, Sentinel, or a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from valkey.asyncio import Valkey, ValkeyCluster
@@ -19,6 +14,7 @@ from valkey.asyncio.cluster import ClusterNode
 from valkey.asyncio.sentinel import Sentinel
 from valkey.exceptions import ResponseError
 
+from proxy.cache.calls import Calls
 from proxy.cache.tier import Wrong
 
 LIMIT = 2.0
@@ -29,7 +25,6 @@ SILENT = 4.0
 """Seconds without a message after which the server has to give a sign of life, in as many seconds."""
 PORTS = {"": 6379, "cluster": 6379, "sentinel": 26379}
 
-Answer = TypeVar("Answer")
 Command = tuple[bytes | str | int, ...]
 
 
@@ -117,32 +112,16 @@ class Server:
         self._nodes = cycle(address.hosts)
         self._client: Any = None
         self._around = limits | tls
-        self._calls = asyncio.Semaphore(CALLS)
-        self._under_way: set[asyncio.Task[Any]] = set()
-
-    async def within(self, seconds: float, call: Coroutine[Any, Any, Answer]) -> Answer:
-        """The answer to a call, if it comes in time. Raises `TimeoutError`."""
-        task = self.begin(call)
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-        if not done:
-            raise TimeoutError("the server is late")
-        return task.result()
-
-    def begin(self, call: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        self._at_once = asyncio.Semaphore(CALLS)
+        self._calls = Calls()  # the client's own timeouts end them
+        self.within = self._calls.within
+        """Waits for a call for some seconds."""
+        self.begin = self._calls.begin
         """Begins a call that goes on if nobody waits for it."""
-        task = asyncio.create_task(call)
-        self._under_way.add(task)
-        task.add_done_callback(self._has_ended)
-        return task
-
-    def _has_ended(self, task: asyncio.Task[Any]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody else may be left to look at it
 
     async def do(self, *commands: Command) -> list[Any]:
         """The answers to commands, in one round trip to each node. A refused one is answered by its error."""
-        async with self._calls:
+        async with self._at_once:
             pipeline = self._connected().pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
@@ -164,7 +143,7 @@ class Server:
 
     async def run(self, script: str, key: bytes, *given: bytes | int) -> object:
         """The answer of a script about one key."""
-        async with self._calls:
+        async with self._at_once:
             answer: object = await self._connected().eval(script, 1, key, *given)
             return answer
 
@@ -207,9 +186,7 @@ class Server:
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._calls.aclose()
         if self._client is not None:
             await self._client.aclose()
 

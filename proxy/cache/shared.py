@@ -18,14 +18,14 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from proxy.cache.fences import Fences, Tokens
-from proxy.cache.lie import Lie
+from proxy.cache.fenced import Records, Tokens, opened
+from proxy.cache.fences import Fences
 from proxy.cache.patience import Patience, looks
 from proxy.cache.places import Keys, Places, Value, values_of
 from proxy.cache.record import VERSION, Clocks, Record
 from proxy.cache.sealed import Encrypted, Names, derived
 from proxy.cache.server import Command, Server
-from proxy.cache.tier import SMALL, Listener, Wrong, is_same
+from proxy.cache.tier import Listener, Wrong, is_same
 from proxy.cache.told import Channel, Forget, Refused
 from proxy.frame.frame import Frame, cut, pieces_of
 from proxy.frame.identity import Identity
@@ -41,6 +41,7 @@ class Shared:
     """A tier at a server that replicas share."""
 
     name = "shared"
+    writers = 1
 
     def __init__(
         self,
@@ -56,9 +57,8 @@ class Shared:
         self.patience = patience
         """How long calls may take."""
         self._server = server
-        self._ttl = ttl
-        self._clocks = clocks or Clocks()
         self._seal = Encrypted(derived(key, b"shared"))
+        self._records = Records(self._seal, ttl, clocks or Clocks())
         prefix = b"pp%d:%s" % (VERSION, derived(key, b"deployment")[:6].hex().encode())
         self._keys = Keys(names, prefix)
         self.fences = Fences(server, ttl, monotonic)
@@ -75,7 +75,7 @@ class Shared:
         frame = await self._first(at, known, record, first)
         if frame is None:
             return await self._brought(key, at, began)
-        self.fences.note(key, at, known)
+        self.fences.known.note(key, at.fences, known)
         return frame
 
     async def _brought(self, key: FrameKey, at: Places, began: float) -> Frame | None:
@@ -103,41 +103,38 @@ class Shared:
         record = await self._record(at, fences, sealed)
         if record is None or first is None:
             return None
-        content = await self._opened(at, Lie.of(at.name, record).about("first"), first)
+        content = await self._opened(at, self._records.lie(at.name, fences, record).about("first"), first)
         return Frame(record.identity, pieces_of([content], record.first), len(content))
 
     async def _record(self, at: Places, fences: Tokens, sealed: bytes | None) -> Record | None:
         """A record; None if it is missing, behind another fence, or if its time is over. Raises `Wrong`."""
         if sealed is None or not fences:
             return None
-        content = await self._opened(at, _about(at), sealed)
-        size = sum(map(len, fences))
-        if content[:size] != b"".join(fences):
-            return None
-        record = Record.from_bytes(content[size:], self._clocks)
-        return record if self._left(record) > 0 else None
+        try:
+            return self._records.open(at.name, fences, sealed)
+        except Wrong:
+            self._drop(at)
+            raise
 
     async def _opened(self, at: Places, about: bytes, sealed: bytes) -> bytes:
         try:
-            if len(sealed) <= SMALL:
-                return self._seal.open(about, sealed)
-            return await asyncio.to_thread(self._seal.open, about, sealed)
+            return await opened(self._seal, about, sealed)
         except Wrong:
-            self._server.begin(self._server.do(("DEL", at.record)))
+            self._drop(at)
             raise
 
-    def _left(self, record: Record) -> int:
-        """Seconds for which a frame is kept yet."""
-        return int(record.since(self._clocks) + self._ttl - self._clocks.wall())
+    def _drop(self, at: Places) -> None:
+        self._server.begin(self._server.do(("DEL", at.record)))
 
     async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[bytes]:
         """The bytes of a frame from `start` on, also those that another replica is fetching."""
         at = self._keys.of(key)
         *fences, sealed = await self._looked_up(*at.fences, at.record)
-        record = await self._record(at, _all_of(fences), sealed)
+        known = _all_of(fences)
+        record = await self._record(at, known, sealed)
         if record is None or not is_same(record.identity, version):
             return
-        for value in values_of(at, Lie.of(at.name, record), is_whole=True):
+        for value in values_of(at, self._records.lie(at.name, known, record), is_whole=True):
             if value.stop <= start:
                 continue
             content = await self._awaited(key, at, value)
@@ -170,14 +167,14 @@ class Shared:
     async def put(self, key: FrameKey, frame: Frame) -> bool:
         """Keeps a frame; only its first piece, if it is not whole. False if it may have been purged."""
         at = self._keys.of(key)
-        is_kept = await self._put(at, self.fences.known(key), frame)
+        is_kept = await self._put(at, self.fences.known.of(key), frame)
         if frame.is_whole:
             await self.fences.release(at)
         return is_kept
 
     async def _put(self, at: Places, fences: Tokens, frame: Frame) -> bool:
         record = Record.of(frame)
-        if not fences or self._left(record) <= 0:
+        if not fences or self._records.left(record) <= 0:
             return False
         *now, sealed = await self._server.read(*at.fences, at.record)
         if _all_of(now) != fences:
@@ -200,7 +197,7 @@ class Shared:
         self, at: Places, record: Record, known: Record | None, fences: Tokens, frame: Frame
     ) -> None:
         """Writes values that the server lacks, and then the record."""
-        lie, left = Lie.of(at.name, record), self._left(record)
+        lie, left = self._records.lie(at.name, fences, record), self._records.left(record)
         values = [each for each in values_of(at, lie, is_whole=frame.is_whole) if each.stop <= frame.size]
         sizes = [0] * len(values)
         if known is not None:
@@ -214,7 +211,7 @@ class Shared:
             elif is_new:
                 await self._done(("EXPIRE", value.place, left))
         if is_new:
-            sealed = self._seal.close(_about(at), b"".join(fences) + record.to_bytes(self._clocks))
+            sealed = self._records.close(at.name, fences, record)
             await self._done(("SET", at.record, sealed, "EX", left))
             await self._done(*self.fences.kept(at))
 
@@ -229,7 +226,7 @@ class Shared:
         """Puts all frames of a scope behind a new fence, and tells other replicas."""
         fence = self._keys.fence(named)
         token = await self.fences.change(fence)
-        self.fences.moved(fence, token)
+        self.fences.known.moved(fence, token)
         await self.channel.tell(Forget(named, fence, token))
 
     async def hear(self, listener: Listener) -> None:
@@ -238,7 +235,7 @@ class Shared:
         def on_told(told: Forget | Refused) -> None:
             if isinstance(told, Forget):
                 listener.forget(told.named)
-                self.fences.moved(told.fence, told.token)
+                self.fences.known.moved(told.fence, told.token)
             else:
                 listener.revoke(told.caller, told.origin, told.study)
 
@@ -268,11 +265,6 @@ class Shared:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _about(at: Places) -> bytes:
-    """The facts that the seal of a record is bound to."""
-    return at.name.exact + b"\nrecord"
 
 
 def _all_of(fences: Sequence[bytes | None]) -> Tokens:

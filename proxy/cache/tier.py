@@ -53,6 +53,10 @@ class Tier(Protocol):
     def budget(self) -> Budget:
         """How long a look-up may take."""
 
+    @property
+    def writers(self) -> int:
+        """Frames that are written at once, each under another key. A `forget` may come in between."""
+
     async def first(self, key: FrameKey) -> Frame | None:
         """The first bytes of a frame with its identity, or the whole frame if it is `SMALL`. None is a miss.
 

@@ -87,7 +87,7 @@ def _check_file(path: Path, *, opens: bool) -> None:
     print(f"{path} is valid; origins: {origins}")
     for alternate in settings.alternates.values():
         print(f"alternate {alternate.path}: {alternate.words}")
-    _warn(settings)
+    _warn(settings, opens=opens)
 
 
 def _open(path: Path, settings: "Settings") -> None:
@@ -103,15 +103,27 @@ def _open(path: Path, settings: "Settings") -> None:
         raise ConfigurationError("\n".join(faults))
 
 
-def _warn(settings: "Settings") -> None:
+def _warn(settings: "Settings", *, opens: bool) -> None:
     from proxy.service.memory import memory_limit, warning
     from proxy.service.open_to_all import open_to_all
 
     if not (settings.admin.open or settings.admin.token_file):
         print("plans, purges and /v1/origins on the admin listener are off: admin.token_file is not set")
-    for words in (warning(settings, memory_limit()), open_to_all(settings)):
+    store = _fault_of_store(settings) if opens else None
+    for words in (warning(settings, memory_limit()), open_to_all(settings), store):
         if words is not None:
             print(f"warning: {words}", file=sys.stderr)
+
+
+def _fault_of_store(settings: "Settings") -> str | None:
+    """A warning, as the proxy serves without the store too."""
+    objects = settings.cache.objects
+    if objects.url is None:
+        return None
+    from proxy.service.objects import fault_of
+
+    fault = fault_of(objects)
+    return fault and f"cache.objects: {objects.url}: {fault}; the proxy serves without it"
 
 
 def _header(text: str) -> tuple[str, str]:

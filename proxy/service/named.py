@@ -13,7 +13,9 @@ from pathlib import Path
 
 from proxy.errors import ConfigurationError, NoToken
 from proxy.settings.model import Settings
+from proxy.settings.objects import ObjectsSettings
 from proxy.settings.sections import OriginSettings
+from proxy.settings.shared import SharedSettings
 from proxy.wire.via import Via
 
 Key = tuple[str | int, ...]
@@ -25,7 +27,16 @@ def faults_of(settings: Settings) -> Iterator[tuple[Key, str]]:
         try:
             opened()
         except ConfigurationError as error:
-            yield key, str(error).removeprefix(".".join(map(str, key)) + ": ")
+            yield _told(key, str(error))
+
+
+def _told(key: Key, words: str) -> tuple[Key, str]:
+    """The key and what is wrong, without the key. The words may begin with that key, or with one below it."""
+    named, _, rest = words.partition(": ")
+    below = named.removeprefix(".".join(map(str, key)))
+    if below == named or below[:1] not in ("", "."):
+        return key, words
+    return (*key, *filter(None, below.split("."))), rest
 
 
 def _openings(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
@@ -42,6 +53,7 @@ def _openings(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
         yield ("admin", "token_file"), partial(_admin_token, settings.admin.token_file)
     if tls.certificate_file is not None:
         yield ("listen", "tls"), partial(_listeners, settings)
+    yield from _of_tiers(settings)
     if settings.audit.file not in (None, "-"):
         yield ("audit", "file"), partial(_writable, Path(str(settings.audit.file)))
     if settings.traces.endpoint is not None:
@@ -60,6 +72,30 @@ def _of_origin(key: Key, origin: OriginSettings) -> Iterator[tuple[Key, Callable
             yield (*key, "credentials", name), partial(_credentials, origin)
     if own.oauth2.is_set:
         yield (*key, "credentials", "oauth2"), partial(_token, origin)
+
+
+def _of_tiers(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
+    cache = settings.cache
+    if cache.disk.encryption_key_file is not None:
+        key = ("cache", "disk", "encryption_key_file")
+        yield key, partial(_key, cache.disk.encryption_key_file, ".".join(key))
+    if cache.shared.url is not None:
+        yield ("cache", "shared"), partial(_shared, cache.shared)
+    if cache.objects.url is not None:
+        yield ("cache", "objects"), partial(_objects, cache.objects)
+
+
+def _shared(said: SharedSettings) -> None:
+    from proxy.cache.sealed import Names
+    from proxy.service.tiers import shared_of
+
+    shared_of(said, Names(b""), b"")
+
+
+def _objects(said: ObjectsSettings) -> None:
+    from proxy.service.objects import bucket_in
+
+    bucket_in(said)
 
 
 def _transport(origin: OriginSettings) -> None:
@@ -101,10 +137,10 @@ def _token(origin: OriginSettings) -> None:
         raise ConfigurationError(str(error)) from error
 
 
-def _key(path: Path) -> None:
+def _key(path: Path, setting: str = "access.key_file") -> None:
     from proxy.service.access import key_in
 
-    key_in(path)
+    key_in(path, setting)
 
 
 def _authorities(path: Path) -> None:

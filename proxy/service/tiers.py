@@ -13,6 +13,7 @@ from proxy.errors import ConfigurationError
 from proxy.frame.key import FrameKey
 from proxy.origin.rotation import Files
 from proxy.service.access import key_in
+from proxy.service.objects import objects_of
 from proxy.settings.model import Settings
 from proxy.settings.shared import SharedSettings
 from proxy.telemetry.telemetry import Telemetry
@@ -36,7 +37,8 @@ def store_of(settings: Settings, budget: int, tiers_of: TiersOf, telemetry: Tele
 def tiers_of(settings: Settings, telemetry: Telemetry) -> Sequence[Tier]:
     """The tiers, from near to far. Reads keys, which blocks. Raises `ConfigurationError`."""
     key_file, disk, shared = settings.access.key_file, settings.cache.disk, settings.cache.shared
-    if key_file is None or (disk.path is None and shared.url is None):
+    objects = settings.cache.objects
+    if key_file is None or not (disk.path or shared.url or objects.url):
         return ()
     from proxy.cache.sealed import Names  # its libraries are loaded only if a setting needs them
 
@@ -52,21 +54,25 @@ def tiers_of(settings: Settings, telemetry: Telemetry) -> Sequence[Tier]:
         share = settings.cache.first_share
         tiers.append(Disk(disk.path, disk.bytes, share, disk.ttl, names, key, secret, telemetry))
     if shared.url is not None:
-        tiers.append(_shared(shared, shared.url, names, key))
+        tiers.append(shared_of(shared, names, key))
+    if objects.url is not None:
+        tiers.append(objects_of(objects, names, key))
     return tiers
 
 
-def _shared(said: SharedSettings, url: str, names: "Names", key: bytes) -> Tier:
+def shared_of(said: SharedSettings, names: "Names", key: bytes) -> Tier:
+    """The tier that replicas share. Reads files, which blocks. Raises `ConfigurationError`."""
     try:
         from proxy.cache.patience import Patience
         from proxy.cache.server import Address, Login, Server
         from proxy.cache.shared import Shared
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise ConfigurationError(
             "cache.shared: needs a client: pip install 'progressive-proxy[shared]'"
         ) from error
+    assert said.url is not None
     try:
-        address = Address.of(url)
+        address = Address.of(said.url)
     except ValueError as error:
         raise ConfigurationError(f"cache.shared.url: {error}") from error
     login = Login(said.user, _password(said), said.ca_file, said.certificate_file, said.key_file)
@@ -89,8 +95,9 @@ def _password(said: SharedSettings) -> str | None:
 
 def stale_ttl(settings: Settings) -> float | None:
     """Seconds for which a frame may be revalidated, as long as a tier keeps it; None if there is no tier."""
-    disk, shared = settings.cache.disk, settings.cache.shared
-    ttls = [tier.ttl for tier, is_on in ((disk, disk.path), (shared, shared.url)) if is_on is not None]
+    disk, shared, objects = settings.cache.disk, settings.cache.shared, settings.cache.objects
+    tiers = ((disk, disk.path), (shared, shared.url), (objects, objects.url))
+    ttls = [tier.ttl for tier, is_on in tiers if is_on is not None]
     return max(ttls, default=None)
 
 

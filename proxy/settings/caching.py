@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from proxy.plan.kinds import ByteCount, CacheBytes, FrozenModel, Seconds
+from proxy.settings.objects import ObjectsSettings
 from proxy.settings.shared import SharedSettings
 
 MIB = 1024**2
@@ -32,7 +33,7 @@ class DiskSettings(FrozenModel):
 
 
 class CacheSettings(FrozenModel):
-    """The memory cache, and the disk behind it."""
+    """The memory cache, and the tiers behind it."""
 
     bytes: CacheBytes = "auto"
     """Memory for frames, cached or on their way; `auto` fits the container's limit (without one: 1 GiB)."""
@@ -46,3 +47,5 @@ class CacheSettings(FrozenModel):
     """A cache on disk behind memory, which outlives the process; off unless it has a path."""
     shared: SharedSettings = SharedSettings()
     """A cache at a Valkey or Redis server behind memory and disk, which replicas share; off without a URL."""
+    objects: ObjectsSettings = ObjectsSettings()
+    """A cache in an object store with the S3 API behind the others, which sites share; off without a URL."""

@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     workers: WorkersSettings = WorkersSettings()
     """The processes that serve viewers, and those that make alternates."""
     cache: CacheSettings = CacheSettings()
-    """The memory cache, and the disk behind it."""
+    """The memory cache, and the tiers behind it."""
     log: Log = Log()
     """The log on standard error."""
     audit: AuditSettings = AuditSettings()
@@ -131,11 +131,12 @@ class Settings(BaseSettings):
                 "cache.disk: needs access.key_file, a file of at least 32 random bytes that stays the same: "
                 "with a key made at start, nothing on disk could be found again"
             )
-        if self.cache.shared.url is not None and self.access.key_file is None:
-            raise ValueError(
-                "cache.shared: needs access.key_file, a file of at least 32 random bytes that all replicas "
-                "have: with keys of their own, none could read what another one wrote"
-            )
+        for name, url in (("shared", self.cache.shared.url), ("objects", self.cache.objects.url)):
+            if url is not None and self.access.key_file is None:
+                raise ValueError(
+                    f"cache.{name}: needs access.key_file, a file of at least 32 random bytes that all "
+                    "replicas have: with keys of their own, none could read what another one wrote"
+                )
         return self
 
     @property

@@ -111,3 +111,28 @@ def test_no_rule_of_ours_is_for_every_source_or_every_port(case: str) -> None:
     for spec in policies(case):
         assert all(rule.get("from") and rule.get("ports") for rule in spec["ingress"])
         assert all("endPort" not in port for rule in spec["ingress"] for port in rule["ports"])
+
+
+S3 = {"url": "s3://frames"}
+LEAVING = {
+    "no tier": ({}, []),
+    "a server": ({"shared": {"url": "valkeys://cache:7000/2"}}, [7000]),
+    "a server at its usual port": ({"shared": {"url": "redis://cache"}}, [6379]),
+    "Sentinels and the servers behind them": (
+        {"shared": {"url": "valkey+sentinel://a,b:7001/main"}},
+        [26379, 7001, 6379],
+    ),
+    "a cluster": ({"shared": {"url": "valkey+cluster://a:7000,b:7001"}}, [7000, 7001]),
+    "a socket": ({"shared": {"url": "unix:///run/valkey.sock"}}, []),
+    "an object store at AWS": ({"objects": S3}, [443]),
+    "an object store of one's own": ({"objects": S3 | {"endpoint": "http://minio:9000"}}, [9000]),
+}
+
+
+@pytest.mark.parametrize(("cache", "ports"), LEAVING.values(), ids=LEAVING)
+def test_the_proxy_reaches_the_origins_and_the_tiers_that_it_has(cache: Object, ports: list[int]) -> None:
+    config = {"origins": [{"name": "pacs", "url": "http://pacs:8042/dicom-web"}], "cache": cache}
+    made = objects(rendered("helm4", "standalone", "--set-json", f"config={json.dumps(config)}"))
+    (spec,) = (each["spec"] for each in made if each["kind"] == "NetworkPolicy")
+    leaving = {port["port"] for rule in spec["egress"] for port in rule["ports"]}
+    assert leaving == {53, 8042, *ports}

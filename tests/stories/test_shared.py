@@ -330,6 +330,24 @@ async def test_what_is_fetched_before_a_purge_and_written_after_it_is_not_read(
         assert cache_did(await one.viewer.get(path, headers=SINGLE)) == "fwd=miss; stored"
 
 
+async def test_after_a_purge_no_old_rest_follows_new_first_bytes(replica: dict[str, Any]) -> None:
+    """The archive corrected the pixels, and names both by the same ETag."""
+    lazy = {"lazy": {"first": "64KiB", "complete": "on-demand"}}
+    old = codestream(3_000_000, seed=1)
+    new = old[:100_000] + codestream(3_000_000, seed=2)[100_000:]
+    origin = origin_with(old, etag='"same"')
+    async with houses(origin, 2, profiles=lazy, profile="lazy", **replica) as (one, two):
+        await one.viewer.get(FRAME, headers=SINGLE)
+        await one.until_written()
+        assert (await one.admin.delete(f"/cache{STUDY}")).status_code == 204
+        origin.script = origin_with(new, etag='"same"').script
+        assert (await one.viewer.get(FRAME, headers=FIRST)).content == new[:65536]
+        await one.until_written()
+        assert cache_did(await two.viewer.get(FRAME, headers=FIRST)) == "hit; detail=shared"
+        for home in (one, two):
+            assert (await home.viewer.get(FRAME, headers=SINGLE)).content == new
+
+
 async def test_a_replica_that_may_have_missed_a_purge_asks_the_origin_about_all_that_it_has(
     replica: dict[str, Any], server: Valkey
 ) -> None:

@@ -1,6 +1,7 @@
 """The forms that a shared server has: a socket, TLS with a user, Sentinel, a cluster."""
 
 import asyncio
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from proxy.service.tiers import tiers_of
 from proxy.settings.model import Settings
 from proxy.telemetry.telemetry import Telemetry
 from tests.house import houses
+from tests.pages.parts import ROOT
 from tests.scripted_origin import ScriptedOrigin, codestream, frame_of
 from tests.stories.test_shared import SINGLE, STUDY, shared, until_empty
 from tests.valkey_server import running_valkey, settings_with
@@ -41,6 +43,20 @@ async def share(settings: dict[str, Any]) -> None:
         await until_empty(two)
 
 
+def rights(*more: str) -> list[str]:
+    """The rights of a user as the page says them."""
+    page = (ROOT / "docs" / "deploy" / "shared.md").read_text("utf-8")
+    (words,) = re.findall(r"^~pp.*$", page, re.MULTILINE)
+    assert all(f"`{word}`" in page for word in more)
+    return [*words.split(), *more]
+
+
+def user_with(words: list[str]) -> tuple[str, ...]:
+    """The server's options for a user."""
+    password = sha256(b"pass word").hexdigest()
+    return ("--user", "proxy", "on", f"#{password}", "resetchannels", *words)
+
+
 async def test_a_socket(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("s") / "s"
     with running_valkey(tmp_path, "--unixsocket", str(path)):
@@ -56,9 +72,7 @@ async def test_tls_and_a_user_of_the_acl(tmp_path: Path) -> None:
     files = ("--tls-cert-file", str(tmp_path / "server.pem"), "--tls-key-file", str(tmp_path / "server.pem"))
     options = ("--tls-port", "PORT", "--port", "0", "--tls-auth-clients", "no", *files)
     (tmp_path / "password").write_text("pass word\n")
-    rights = "~pp* &pp* +get +set +strlen +expire +pexpire +del +incr +eval +publish +subscribe +@connection"
-    password = sha256(b"pass word").hexdigest()
-    user = ("--user", "proxy", "on", f"#{password}", "resetchannels", *rights.split())
+    user = user_with(rights())
     with running_valkey(tmp_path, *options, "--user", "default", "off", *user) as port:
         given = {"user": "proxy", "password_file": str(tmp_path / "password")}
         ca = {"ca_file": str(tmp_path / "ca.pem")}
@@ -75,9 +89,12 @@ async def test_sentinel(tmp_path: Path) -> None:
 
 async def test_a_cluster(tmp_path: Path) -> None:
     cluster = ("--cluster-enabled", "yes", "--cluster-config-file")
+    user = user_with(rights("+cluster|slots"))
+    (tmp_path / "password").write_text("pass word\n")
+    given = {"user": "proxy", "password_file": str(tmp_path / "password")}
     with (
-        running_valkey(tmp_path, *cluster, "one.conf") as one,
-        running_valkey(tmp_path, *cluster, "two.conf") as two,
+        running_valkey(tmp_path, *cluster, "one.conf", *user) as one,
+        running_valkey(tmp_path, *cluster, "two.conf", *user) as two,
     ):
         nodes: tuple[Any, Any] = Valkey(port=one), Valkey(port=two)
         async with nodes[0] as first, nodes[1] as second:
@@ -87,7 +104,8 @@ async def test_a_cluster(tmp_path: Path) -> None:
             for node in (first, second):
                 while "cluster_state:ok" not in str(await node.execute_command("CLUSTER", "INFO")):
                     await asyncio.sleep(0.01)
-        await share(settings_with(tmp_path, f"valkey+cluster://127.0.0.1:{one},127.0.0.1:{two}"))
+        url = f"valkey+cluster://127.0.0.1:{one},127.0.0.1:{two}"
+        await share(settings_with(tmp_path, url, **given))
 
 
 @pytest.mark.parametrize(

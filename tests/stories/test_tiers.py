@@ -10,6 +10,8 @@ import pytest
 
 from proxy.cache import behind
 from proxy.cache.tier import Wrong
+from proxy.frame.frame import Frame
+from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 from tests.guarded_origin import BODIES, GuardedOrigin, guarded, who_asks
 from tests.house import House, cache_did, house
@@ -277,3 +279,43 @@ async def test_what_may_not_be_kept_leaves_the_tier(value: str) -> None:
         tier.error = None
         await home.until_written()
         assert not tier.wholes
+
+
+class HoldsPuts(FakeTier):
+    """Writes only once it may, and knows how many wait for that."""
+
+    def __init__(self, writers: int) -> None:
+        super().__init__()
+        self.writers = writers
+        self.may_put = asyncio.Event()
+        self.putting: list[FrameKey] = []
+
+    async def put(self, key: FrameKey, frame: Frame) -> bool:
+        assert key not in self.putting
+        self.putting.append(key)
+        await self.may_put.wait()
+        self.putting.remove(key)
+        return await super().put(key, frame)
+
+
+@pytest.mark.parametrize("writers", [1, 3])
+async def test_a_tier_gets_as_many_frames_at_once_as_it_likes(writers: int) -> None:
+    tier = HoldsPuts(writers)
+    async with house(ScriptedOrigin().with_series([BODY] * 5), tiers=[tier]) as home:
+        for number in range(5):
+            await home.viewer.get(frame_of(number), headers=SINGLE)
+        await home.until_idle()
+        await home.until(lambda: len(tier.putting) == writers)
+        tier.may_put.set()
+        await home.until_written()
+        assert len(tier.wholes) == 5
+
+
+async def test_a_purge_does_not_wait_for_a_write() -> None:
+    tier = HoldsPuts(1)
+    async with house(origin_with(), tiers=[tier]) as home:
+        await home.viewer.get(FRAME, headers=SINGLE)
+        await home.until(lambda: len(tier.putting) == 1)
+        assert (await home.admin.delete(f"/cache{STUDY}")).status_code == 204
+        assert len(tier.putting) == 1
+        tier.may_put.set()

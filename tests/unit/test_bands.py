@@ -75,6 +75,7 @@ DOORS = {
     "sqlite3": {"cache"},
     "xxhash": {"cache"},
     "valkey": {"cache"},
+    "obstore": {"cache"},
     "imagecodecs": {"codecs"},
     "pydicom": {"archive", "demo"},
     "numpy": {"codecs", "archive", "demo", "measure"},

@@ -71,7 +71,7 @@
 {{- ternary $seconds $text (regexMatch "[a-z]" $text) -}}
 {{- end }}
 
-{{/* The ports of the origins, or of the HTTP proxies on the way to them, of servers that decide about callers, and of the collector, each once, as a JSON object with a list. */}}
+{{/* The ports of the origins, or of the HTTP proxies on the way to them, of servers that decide about callers, of the collector and of tiers, each once, as a JSON object with a list. */}}
 {{- define "progressive-proxy.outgoingPorts" -}}
 {{- $urls := list -}}
 {{- range .Values.config.origins -}}
@@ -87,7 +87,20 @@
 {{- $urls = concat $urls (list $access.forward_auth (dig "jwt" "jwks_url" "" $access) | compact) -}}
 {{- end -}}
 {{- $urls = concat $urls (list (dig "traces" "endpoint" "" .Values.config) | compact) -}}
+{{- $cache := .Values.config.cache | default dict -}}
+{{- if dig "objects" "url" "" $cache -}}
+{{- $urls = append $urls (dig "objects" "endpoint" "" $cache | default "https://s3") -}}
+{{- end -}}
 {{- $ports := list -}}
+{{- with dig "shared" "url" "" $cache -}}
+{{- $isSentinel := contains "+sentinel:" . -}}
+{{- if not (hasPrefix "unix:" .) -}}
+{{- range (regexReplaceAll "^[^/]*//([^/]*).*$" . "${1}" | splitList ",") -}}
+{{- $ports = append $ports (int (regexFind ":[0-9]+$" . | trimPrefix ":" | default (ternary "26379" "6379" $isSentinel))) -}}
+{{- end -}}
+{{- if $isSentinel }}{{ $ports = append $ports 6379 }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- range $urls -}}
 {{- $url := urlParse . -}}
 {{- $found := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}

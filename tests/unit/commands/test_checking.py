@@ -14,8 +14,10 @@ from proxy.cli import main
 from proxy.errors import ConfigurationError
 from proxy.service.app import create_app
 from proxy.settings.model import load
+from tests.s3_server import Store, running_s3, settings_with
 from tests.scripted_origin import running
 from tests.token_server import TokenServer
+from tests.valkey_server import free_port
 
 KEYS = json.dumps({"keys": []})
 
@@ -37,6 +39,7 @@ def origin(more: str) -> str:
 
 
 PLAIN = "origins: [{url: http://pacs}]\n"
+TIERS = PLAIN + "access: {key_file: DIR/key}\ncache:\n"
 NAMED = {
     "a token that is not there": (
         origin("credentials: {bearer_file: DIR/none}"),
@@ -102,6 +105,37 @@ NAMED = {
         PLAIN + "access:\n  jwt: {issuer: a, audience: b, jwks_file: DIR/keys.json}\n",
         "3: access.jwt.jwks_file: keys.json: no public key for signatures",
     ),
+    "a key of the disk that is too short": (
+        TIERS + "  disk: {path: DIR/disk, encryption_key_file: DIR/words}\n",
+        "4: cache.disk.encryption_key_file: words: has 5 bytes, and a key has at least 32, such as from "
+        "`openssl rand`",
+    ),
+    "a password of a server that is not there": (
+        TIERS + "  shared:\n    url: valkey://cache\n    password_file: DIR/none\n",
+        "6: cache.shared.password_file: none: can't be read: No such file or directory",
+    ),
+    "a server whose primary has no name": (
+        TIERS + "  shared:\n    url: valkey+sentinel://a,b\n",
+        "5: cache.shared.url: Sentinel needs the name of a primary, and a cluster has no databases",
+    ),
+    "credentials of a bucket that are none": (
+        TIERS + "  objects:\n    url: s3://frames\n    credentials_file: DIR/words\n",
+        "6: cache.objects.credentials_file: needs aws_access_key_id and aws_secret_access_key in a section "
+        "[default]",
+    ),
+    "credentials of a bucket without a secret": (
+        TIERS + "  objects:\n    url: s3://frames\n    credentials_file: DIR/half\n",
+        "6: cache.objects.credentials_file: needs aws_access_key_id and aws_secret_access_key in a section "
+        "[default]",
+    ),
+    "an authority of a bucket that is not there": (
+        TIERS + "  objects:\n    url: s3://frames\n    ca_file: DIR/none\n",
+        "6: cache.objects.ca_file: none: can't be read: No such file or directory",
+    ),
+    "an authority of a bucket that is none": (
+        TIERS + "  objects:\n    url: s3://frames\n    ca_file: DIR/words\n",
+        "6: cache.objects.ca_file: words: no certificates in PEM",
+    ),
     "an audit in a folder that is not there": (
         PLAIN + "audit:\n  file: DIR/none/audit\n",
         "3: audit.file: none/audit: can't be written",
@@ -117,6 +151,8 @@ NAMED = {
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "empty").touch()
     (tmp_path / "words").write_text("words")
+    (tmp_path / "key").write_bytes(bytes(32))
+    (tmp_path / "half").write_text("[default]\naws_access_key_id = a\n")
     (tmp_path / "keys.json").write_text(KEYS)
     authority = trustme.CA()
     one, other = (authority.issue_cert(f"{name}.example") for name in ("one", "other"))
@@ -236,9 +272,22 @@ def test_a_way_that_is_none_gets_a_sentence_without_a_secret(
     assert "s3cret" not in "".join(lines)
 
 
-def test_a_missing_extra_is_said_with_the_command_that_installs_it(tmp_path: Path) -> None:
-    path = configured(tmp_path, origin("credentials: {aws_region: us-east-1}"))
-    (tmp_path / "botocore.py").write_text("raise ImportError")
+EXTRAS = {
+    "aws": (
+        "botocore",
+        origin("credentials: {aws_region: us-east-1}"),
+        "3: origins.0.credentials.aws_region: ",
+    ),
+    "shared": ("valkey", TIERS + "  shared: {url: 'valkey://a'}\n", "4: cache.shared: "),
+    "objects": ("obstore", TIERS + "  objects: {url: 's3://frames'}\n", "4: cache.objects: "),
+}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_missing_extra_is_said_with_the_command_that_installs_it(extra: str, folder: Path) -> None:
+    library, text, named = EXTRAS[extra]
+    path, tmp_path = configured(folder, text), folder
+    (tmp_path / f"{library}.py").write_text("raise ImportError")
     found = subprocess.run(
         [sys.executable, "-m", "proxy", "check", str(path)],
         capture_output=True,
@@ -248,8 +297,31 @@ def test_a_missing_extra_is_said_with_the_command_that_installs_it(tmp_path: Pat
         env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
     )
     assert found.returncode == 1
-    assert "f.yaml:3: origins.0.credentials.aws_region: " in found.stderr
-    assert "pip install 'progressive-proxy[aws]'" in found.stderr
+    assert f"f.yaml:{named}" in found.stderr
+    assert f"pip install 'progressive-proxy[{extra}]'" in found.stderr
+
+
+def test_check_tries_a_bucket_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The proxy serves without it, so a fault is a warning."""
+    with running_s3() as port:
+        store = Store(port, "checked")
+        said = settings_with(folder, port, "checked")
+
+        def warned(**more: str) -> list[str]:
+            settings = {"origins": [{"url": "http://pacs"}], **said}
+            settings["cache"] = {"objects": said["cache"]["objects"] | more}
+            code, out, lines = checked(configured(folder, json.dumps(settings)), capsys)
+            assert (code, "is valid" in out) == (0, True)
+            return [line for line in lines if "cache.objects" in line]
+
+        assert warned() == []
+        assert store.paths() == []
+        serves = "the proxy serves without it"
+        missing = "s3://missing/frames"
+        assert warned(url=missing) == [f"warning: cache.objects: {missing}: NoSuchBucket; {serves}"]
+    dead = f"http://127.0.0.1:{free_port()}"
+    url = "s3://checked/frames"
+    assert warned(endpoint=dead) == [f"warning: cache.objects: {url}: no answer, or none of S3; {serves}"]
 
 
 @pytest.mark.parametrize(

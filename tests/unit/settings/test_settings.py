@@ -20,6 +20,7 @@ ORIGIN_KEYS = (
     "name, url, default, profile, labels, rendered, trust, forwarded, rewrite, timeouts, limits, tls, via, "
     "credentials, forward"
 )
+CACHE_KEYS = "bytes, first_share, ttl, stale, disk, shared, objects"
 SETTINGS_KEYS = (
     "listen, admin, bounds, ready, origins, access, cors, profiles, profile, choose, alternates, workers, "
     "cache, log, audit, traces"
@@ -183,7 +184,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "an unknown key one level down": (
         ORIGIN + "cache:\n  ttl: 1\n  size: 2\n",
-        ["f.yaml:4: cache.size: unknown key; the keys are bytes, first_share, ttl, stale, disk, shared"],
+        [f"f.yaml:4: cache.size: unknown key; the keys are {CACHE_KEYS}"],
     ),
     "an unknown key in an origin": (
         "origins:\n- url: http://a\n- name: b\n  url: http://b\n  token: x\n",
@@ -468,7 +469,7 @@ def test_a_wrong_key_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PROGRESSIVE_PROXY_CACHE__SIZE", "2GiB")
     [fault] = faults(ORIGIN)
     assert fault.endswith(
-        "cache.size: unknown key; the keys are bytes, first_share, ttl, stale, disk, shared"
+        f"cache.size: unknown key; the keys are {CACHE_KEYS}"
     )
 
 

@@ -1,0 +1,38 @@
+"""The section `cache.objects`: a cache in an object store. Imports pydantic."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from proxy.plan.kinds import FrozenModel, Seconds
+
+URL = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$"
+ENDPOINT = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
+
+
+class ObjectsSettings(FrozenModel):
+    """A cache in an object store with the S3 API behind the others, which sites share; off without a URL."""
+
+    url: str | None = Field(None, pattern=URL)
+    """Bucket, and the part of it to use, such as s3://bucket/frames; it needs `access.key_file`."""
+    region: str | None = Field(None, pattern=r"^[A-Za-z0-9-]+$")
+    """Region of the bucket; without it that of `AWS_REGION`, or us-east-1."""
+    endpoint: str | None = Field(None, pattern=ENDPOINT)
+    """URL of a server that speaks S3, such as MinIO; without it that of `AWS_ENDPOINT_URL`, or AWS."""
+    credentials_file: Path | None = None
+    """File with an access key as AWS tools have it, read again when it changes; else the environment's."""
+    ca_file: Path | None = None
+    """Certificate authorities that the server is checked against, in addition to the system's."""
+    ttl: Seconds = Field(2592000.0, ge=1)
+    """Seconds for which a frame in the store counts; older than `cache.ttl`, it is used once revalidated."""
+    first_ms: float = Field(100.0, gt=0, le=600000)
+    """Maximum milliseconds that a viewer waits for the store before the proxy asks the origin."""
+
+    @model_validator(mode="after")
+    def _has_url(self) -> Self:
+        if self.url is None and self.model_fields_set:
+            raise ValueError("url: must be set, or the section left out")
+        if self.ca_file is not None and (self.endpoint or "").startswith("http:"):
+            raise ValueError("ca_file: only an https endpoint has a certificate")
+        return self
