@@ -16,6 +16,7 @@ from proxy.settings.model import Settings
 from proxy.settings.objects import ObjectsSettings
 from proxy.settings.sections import OriginSettings
 from proxy.settings.shared import SharedSettings
+from proxy.settings.tracing import TracesSettings
 from proxy.wire.via import Via
 
 Key = tuple[str | int, ...]
@@ -57,7 +58,7 @@ def _openings(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
     if settings.audit.file not in (None, "-"):
         yield ("audit", "file"), partial(_writable, Path(str(settings.audit.file)))
     if settings.traces.endpoint is not None:
-        yield ("traces",), partial(_traces, settings)
+        yield from _of_traces(settings.traces)
 
 
 def _of_origin(key: Key, origin: OriginSettings) -> Iterator[tuple[Key, Callable[[], object]]]:
@@ -171,12 +172,12 @@ def _listeners(settings: Settings) -> None:
     tls_of(settings.listen.tls, is_required=True)
 
 
-def _traces(settings: Settings) -> None:
-    from proxy.service.traces import traces_of
+def _of_traces(said: TracesSettings) -> Iterator[tuple[Key, Callable[[], object]]]:
+    from proxy.service.traces import ca_file_of, headers_of, library
 
-    traces = traces_of(settings)
-    if traces is not None:
-        traces.close()
+    yield ("traces",), library
+    yield ("traces", "headers_file"), partial(headers_of, said)
+    yield ("traces", "ca_file"), partial(ca_file_of, said)
 
 
 def _writable(path: Path) -> None:

@@ -1,38 +1,54 @@
-"""Builds what makes spans, if the settings name a collector. Its library is loaded only then."""
+"""Builds the maker of spans, if the settings name a collector. Its library is loaded only then."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from proxy.errors import ConfigurationError
 from proxy.settings.model import Settings
+from proxy.settings.tracing import TracesSettings
 from proxy.telemetry.traces import Traces
 
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)[ \t]*")
 
 
 def traces_of(settings: Settings) -> Traces | None:
-    """The maker of spans; None if traces are off. Reads a file, which blocks. Raises `ConfigurationError`."""
+    """The maker of spans; None if traces are off. Reads files, which blocks. Raises `ConfigurationError`."""
     said = settings.traces
     if said.endpoint is None:
         return None
+    exported, headers, ca_file = library(), headers_of(said), ca_file_of(said)
+    return exported(said.endpoint, headers, ca_file, said.share, said.joined, with_uids=settings.log.uids)
+
+
+def library() -> Callable[..., Traces]:
+    """The function that makes exported spans. Raises `ConfigurationError` if its library is missing."""
     try:
         from proxy.telemetry.spans import exported
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "traces: needs a library: pip install 'progressive-proxy[traces]'"
         ) from error
-    if said.ca_file is not None and not said.ca_file.is_file():
-        raise ConfigurationError(f"traces.ca_file: {said.ca_file}: can't be read")
+    return exported
+
+
+def headers_of(said: TracesSettings) -> Callable[[], Mapping[str, str]]:
+    """Reads the collector's headers, each time anew. Raises `ConfigurationError` if that fails now."""
     headers = partial(_headers_in, said.headers_file)
     try:
         headers()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"traces.headers_file: {said.headers_file}: {why}") from error
-    ca_file = None if said.ca_file is None else str(said.ca_file)
-    return exported(said.endpoint, headers, ca_file, said.share, said.joined, with_uids=settings.log.uids)
+    return headers
+
+
+def ca_file_of(said: TracesSettings) -> str | None:
+    """The file with the collector's authorities. Raises `ConfigurationError` if there is no such file."""
+    if said.ca_file is not None and not said.ca_file.is_file():
+        raise ConfigurationError(f"traces.ca_file: {said.ca_file}: can't be read")
+    return None if said.ca_file is None else str(said.ca_file)
 
 
 def _headers_in(path: Path | None) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_ON,
@@ -48,6 +48,8 @@ WITHIN = 5.0
 """Seconds for which the exporter tries to send one batch of spans."""
 LAST = 2.0
 """Seconds that spans get at the end of the service."""
+LONGEST = 2048
+"""Characters of an attribute; the rest is cut off, since a path may be long."""
 
 _KINDS = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
 _CONTEXT = TraceContextTextMapPropagator()
@@ -138,7 +140,12 @@ class Spans:
             remote_parent_sampled=Joined(joined) if joined else TraceIdRatioBased(0.0),
             local_parent_sampled=ALWAYS_ON,
         )
-        self._provider = TracerProvider(sampler, Resource.create(named), shutdown_on_exit=False)
+        self._provider = TracerProvider(
+            sampler,
+            Resource.create(named),
+            shutdown_on_exit=False,
+            span_limits=SpanLimits(max_span_attribute_length=LONGEST),
+        )
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("progressive-proxy", release)
 

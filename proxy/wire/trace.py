@@ -1,8 +1,8 @@
-"""Selects the headers of a request that the proxy's fetches carry on unchanged.
+"""Selects the headers of a request that the proxy's fetches carry on.
 
-`traceparent` and `tracestate` name the trace that the request belongs to (W3C Trace Context 1; the proxy
-creates no spans). `via` and `cdn-loop` name the proxies that it passed (RFC 9110 7.6.3, RFC 8586), which
-reveals a loop.
+`traceparent` and `tracestate` name the trace that the request belongs to (W3C Trace Context 1). With traces
+they are those of the proxy's own span, otherwise the viewer's. `via` and `cdn-loop` name the proxies that it
+passed (RFC 9110 7.6.3, RFC 8586), which reveals a loop.
 """
 
 import re

@@ -152,13 +152,14 @@ def test_the_ports_are_those_of_the_configuration() -> None:
 
 
 @pytest.mark.parametrize("helm", HELMS)
-def test_the_policy_lets_the_proxy_reach_those_who_decide_about_callers(helm: str) -> None:
+def test_the_policy_lets_the_proxy_reach_those_who_decide_about_callers_and_the_collector(helm: str) -> None:
     jwt = "issuer=i,config.access.jwt.audience=a,config.access.jwt.jwks_url=https://login.example:8443/keys"
     for more, ports in (
         ((), [8042, 443]),
         (("--set", "config.access=shared"), [8042, 443]),
         (("--set", "config.access.forward_auth=http://authorizer:4180/auth"), [8042, 443, 4180]),
         (("--set", f"config.access.jwt.{jwt}"), [8042, 443, 8443]),
+        (("--set", "config.traces.endpoint=http://collector:4318/v1/traces"), [8042, 443, 4318]),
     ):
         policy = one("NetworkPolicy", rendered(helm, "standalone", *more))["spec"]
         assert policy["egress"][1]["ports"] == [{"port": port} for port in ports]

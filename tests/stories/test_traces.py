@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from proxy.telemetry.spans import Spans
+from proxy.telemetry.spans import LONGEST, Spans
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import parse_frame_path
 from tests.house import House, house
@@ -217,3 +217,12 @@ async def test_without_traces_there_are_no_exemplars() -> None:
         page = await home.admin.get("/metrics", headers={"accept": "application/openmetrics-text"})
         assert page.headers["content-type"].startswith("text/plain")
         assert "trace_id" not in page.text
+
+
+async def test_a_long_path_is_cut_off() -> None:
+    async with traced(ScriptedOrigin({}), with_uids=True) as (home, kept):
+        await home.viewer.get("/studies/" + "1" * 9000, headers=PARENT)
+        await ended(home)
+        (server,) = of_kind(kept, SpanKind.SERVER)
+        assert len(facts(server)["url.path"]) == LONGEST
+        assert server.name == "GET /studies/{study}"

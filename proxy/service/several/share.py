@@ -47,12 +47,13 @@ def share(whole: int, number: int, count: int, least: int = 1) -> int:
 
 def part_of(settings: Settings, number: int, count: int, cache_bytes: int) -> Settings:
     """The settings of one of `count` workers. `cache_bytes` are for all of them."""
-    at_work = settings.workers
+    at_work, traces = settings.workers, settings.traces
     return settings.model_copy(
         update={
             "workers": at_work.model_copy(update={"http": 1, "number": share(at_work.number, number, count)}),
             "cache": settings.cache.model_copy(update={"bytes": share(cache_bytes, number, count)}),
             "bounds": _bounds(settings.bounds, number, count),
+            "traces": traces.model_copy(update={"joined": share(traces.joined, number, count, least=0)}),
             "origins": tuple(_origins(settings.origins, number, count)),
         }
     )

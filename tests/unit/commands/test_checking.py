@@ -237,6 +237,23 @@ def test_check_opens_good_files_and_leaves_none_behind(
     assert not (folder / "audit").exists()
 
 
+def test_the_files_of_traces_are_opened(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "headers").write_text("Authorization: Bearer x\nsecret without a name\n")
+    text = (
+        "origins: [{url: 'http://a'}]\n"
+        "traces:\n"
+        "  endpoint: https://collector/v1/traces\n"
+        "  headers_file: DIR/headers\n"
+        "  ca_file: DIR/none.pem\n"
+    )
+    code, _, said = checked(configured(folder, text), capsys)
+    assert code == 1
+    assert said[:2] == [
+        "f.yaml:4: traces.headers_file: headers: line 2 is no header, such as Authorization: Bearer TOKEN",
+        "f.yaml:5: traces.ca_file: none.pem: can't be read",
+    ]
+
+
 def test_check_says_through_what_an_origin_is_reached(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

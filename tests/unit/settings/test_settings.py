@@ -468,9 +468,7 @@ def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_wrong_key_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROGRESSIVE_PROXY_CACHE__SIZE", "2GiB")
     [fault] = faults(ORIGIN)
-    assert fault.endswith(
-        f"cache.size: unknown key; the keys are {CACHE_KEYS}"
-    )
+    assert fault.endswith(f"cache.size: unknown key; the keys are {CACHE_KEYS}")
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ def test_what_holds_for_all_together_is_divided_and_what_holds_for_a_caller_is_n
         workers={"http": 3, "number": 4},
         limits={"in_flight": 32, "per_second": 10, "forwarded": 256},
         bounds={"connections": 100, "connections_per_address": 6},
+        traces={"endpoint": "http://collector/v1/traces", "joined": 2},
     )
     parts = [part_of(given, number, 3, 300 * MIB + 1) for number in range(3)]
     assert [part.cache.bytes for part in parts] == [100 * MIB + 1, 100 * MIB, 100 * MIB]
@@ -38,6 +39,7 @@ def test_what_holds_for_all_together_is_divided_and_what_holds_for_a_caller_is_n
     assert [part.origins[0].limits.per_second for part in parts] == [4, 3, 3]
     assert [part.origins[0].limits.forwarded for part in parts] == [86, 85, 85]
     assert [part.bounds.connections for part in parts] == [34, 33, 33]
+    assert [part.traces.joined for part in parts] == [1, 1, 0]
     for name in ("waiting", "sending", "uploads", "plans", "planned_frames"):
         assert sum(getattr(part.bounds, name) for part in parts) == getattr(given.bounds, name)
     for part in parts:
