@@ -98,8 +98,7 @@ class Metrics:
         )
         self.forwarded = self._counter(
             "forwarded",
-            "Requests that the proxy forwarded, by kind (such as search, metadata, instances, bulkdata or "
-            "store) and the viewer's status; 0 if the viewer left first.",
+            "Forwarded requests by kind (such as search or bulkdata) and status; 0 if the viewer left first.",
             ("origin", "kind", "status"),
         )
         self.forwarded_seconds = self._histogram(
