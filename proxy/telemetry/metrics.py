@@ -120,9 +120,7 @@ class Metrics:
             "resumes", "Fetches that the proxy resumed after the origin closed the connection.", ("origin",)
         )
         self.first_fetches = self._counter(
-            "first_fetches",
-            "First fetches by resolution, by how the proxy found where the resolution ends.",
-            ("method",),
+            "first_fetches", "First fetches by resolution, by how its end was found.", ("method",)
         )
         self.first_saved_bytes = self._counter(
             "first_saved_bytes", "Bytes saved by first fetches smaller than 64 KiB.", ()
