@@ -18,6 +18,8 @@ EARLIEST = frozenset({f"{OWN}expires_timestamp_seconds", "process_start_time_sec
 """Times, of which the earliest counts."""
 MOST = frozenset(f"{OWN}{name}" for name in ("build_info", "memory_limit_bytes", "tier_bytes"))
 """Gauges of what the workers share. All others are summed."""
+ALIKE = frozenset({f"{OWN}reloads"})
+"""Counters of what all workers do at once. Those of one worker count, the first."""
 CREATED = "_created"
 """End of the name of a gauge that says since when something is counted."""
 
@@ -31,10 +33,11 @@ class Totals(Collector):
         self._last: dict[str, Families] = {}
         self._gone: Families = []
 
-    def take(self, key: str, page: bytes, *, is_only_counted: bool = False) -> None:
+    def take(self, key: str, page: bytes, *, is_only_counted: bool = False, is_first: bool = False) -> None:
         """A process's metrics as they are now; without its gauges if only what it counted is wanted."""
         families = text_string_to_metric_families(page.decode())
-        self._last[key] = [each for each in families if _is_counted(each) or not is_only_counted]
+        counted = (each for each in families if is_first or not _is_alike(each))
+        self._last[key] = [each for each in counted if _is_counted(each) or not is_only_counted]
 
     def end(self, key: str) -> None:
         """A worker has ended."""
@@ -52,6 +55,10 @@ class Totals(Collector):
 
 def _is_counted(family: Metric) -> bool:
     return family.type in ("counter", "histogram") or family.name.endswith(CREATED)
+
+
+def _is_alike(family: Metric) -> bool:
+    return family.name.removesuffix(CREATED) in ALIKE
 
 
 def merged(families: Iterable[Metric]) -> Iterator[Metric]:

@@ -79,7 +79,7 @@ class Speaker:
         pages = await asyncio.gather(*(self._whole(child, scope) for child in children))
         for child, page in zip(children, pages, strict=True):
             if page is not None and page[0] == 200 and child in parent.running:
-                parent.totals.take(child.key, page[1])
+                parent.totals.take(child.key, page[1], is_first=child.number == 0)
         body, media = parent.exposition()
         return Response(body, headers={"content-type": media})
 
