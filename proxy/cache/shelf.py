@@ -212,7 +212,8 @@ class Shelf:
             return True
         with self._index.opened() as index:
             (free,) = index.execute("PRAGMA freelist_count").fetchone()
-            if is_large := free * PAGE > self._most // 32:
+            is_large = bool(free * PAGE > self._most // 32)
+            if is_large:
                 index.execute(f"PRAGMA incremental_vacuum({PAGES})").fetchall()
         for aside in self._root.glob("aside-*"):
             shutil.rmtree(aside, ignore_errors=True)
