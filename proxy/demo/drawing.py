@@ -92,7 +92,7 @@ def _jpeg_ls(content: bytes, pixel: ImagePixel, display: Display, side: int) -> 
     shrink = max(1, max(columns, rows) // side) if side else 1
     size = max(1, columns // shrink), max(1, rows // shrink)
     job = _job(content, JPEG_LS, replace(pixel, rows=rows, columns=columns), display, size)
-    return job, round(pixel.columns / columns).bit_length() - 1
+    return job, round(pixel.columns / size[0]).bit_length() - 1
 
 
 def _job(

@@ -63,6 +63,7 @@ export class Pane {
     this.thumbnails = new Set();
     this.quarters = new Map(); // slice → bytes that hold its quarter-size picture
     this.stages = new Map(); // slice → how far its layout was asked for
+    this.asked = new Set(); // slices whose layout was asked for with all of their bytes
     this.#unpaint();
     this.slices?.states.fill(0);
     this.slices?.pictures.fill(null);
@@ -86,6 +87,7 @@ export class Pane {
     this.shown = null; // halvings of the picture that is shown
     this.painted = [];
     this.drawing = 0;
+    this.painting = {}; // what was asked for before is not painted any more
     this.turn = null; // ends when all that was asked for is painted
     this.element.removeAttribute("data-drawing");
     this.element.dataset.painted = "";
@@ -156,7 +158,8 @@ export class Pane {
     if (knownLayout(path) || (this.stages.get(image) ?? 0) >= stage) return;
     this.stages.set(image, stage);
     await layoutOf(path, frame.bytes(stage === 3 ? frame.size : Math.min(frame.size, FIRST)));
-    if (this.load === load && knownLayout(path)) await this.#arrived(load, image);
+    if (stage === 3) this.asked.add(image);
+    if (this.load === load) await this.#arrived(load, image);
   }
 
   #quarterEnd(image, frame) {
@@ -190,7 +193,8 @@ export class Pane {
         this.#paintOne(load, image, frame.bytes(layout.ends[number]), columns * rows, false);
       }
     }
-    if (frame.isWhole && this.wanted < ALL) {
+    const isRead = !frame.isProgressive || layout !== null || this.asked.has(image);
+    if (frame.isWhole && isRead && this.wanted < ALL) {
       this.wanted = ALL;
       this.#paintWhole(load, image, frame.bytes());
     }
@@ -201,7 +205,8 @@ export class Pane {
     const { columns, rows } = this.series;
     const canvas = this.#one(".picture");
     const side = Math.ceil(Math.max(canvas.clientWidth, canvas.clientHeight) * (window.devicePixelRatio || 1));
-    if (side * 2 < Math.max(columns, rows)) this.#paintOne(load, image, content, side ** 2, false, side);
+    const isQuick = load.last === "/frames/" && side * 2 < Math.max(columns, rows); // JPEG-LS has no resolutions
+    if (isQuick) this.#paintOne(load, image, content, side ** 2, false, side);
     this.#paintOne(load, image, content, columns * rows, true);
   }
 
@@ -210,11 +215,11 @@ export class Pane {
     this.#expect(1);
     // Of a volume, the slice that a person looks at is drawn before the thumbnails.
     const drawing = this.#draw(load, image, content, side, this.isVolume ? pixels / THUMBNAIL : pixels);
-    const before = this.turn;
+    const { turn: before, painting } = this;
     this.turn = (async () => {
       await before;
       const drawn = await drawing;
-      if (this.load !== load || image !== this.selected) return;
+      if (this.painting !== painting) return;
       this.#expect(-1);
       if (!drawn || (this.shown !== null && drawn.reduce >= this.shown && !isWhole)) return;
       this.shown = drawn.reduce;
