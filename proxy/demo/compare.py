@@ -71,14 +71,14 @@ def run(listener: socket.socket, place: Place, network: Network, told: socket.so
 
 def create_page(place: Place, lines: Lines) -> ASGIApp:
     """Creates the page's server as an ASGI application. Reads the page's files."""
-    desk = _Desk(place, lines)
+    desk = _Desk(place, lines, drawing_workers())
 
     @asynccontextmanager
     async def running(_: Starlette) -> AsyncIterator[None]:
         async with (
             Server(place.origin) as desk.origin,
             Server(place.admin) as desk.admin,
-            drawing_workers() as desk.workers,
+            desk.workers,
         ):
             yield
 
@@ -124,9 +124,9 @@ class _Desk:
 
     origin: Server
     admin: Server
-    workers: Workers
 
-    def __init__(self, place: Place, lines: Lines) -> None:
+    def __init__(self, place: Place, lines: Lines, workers: Workers) -> None:
+        self.workers = workers
         self._place = place
         self._lines = lines
         self._studies: Studies | None = None

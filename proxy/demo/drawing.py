@@ -25,7 +25,7 @@ SECONDS = 30.0
 NUMBER = 2
 """Workers. Pictures that wait for them arrive later; the clocks count bytes, so they do not change."""
 
-_SOC = b"\xff\x4f"
+_SOC, _EOC = b"\xff\x4f", b"\xff\xd9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,23 @@ async def draw(workers: Workers, content: bytes, pixel: ImagePixel, display: Dis
 
 def _htj2k(content: bytes, pixel: ImagePixel, display: Display, side: int) -> tuple[Rendering, int]:
     layout = read_layout(content)
-    finest = None if layout is None else layout.finest(len(content))
-    if layout is None or finest is None:
+    if layout is None:
+        raise CodestreamError("the bytes end inside the main header")
+    if layout.sizes[-1] != (pixel.columns, pixel.rows):
+        raise CodestreamError("the codestream has another size than the metadata says")
+    finest = layout.finest(len(content))
+    if finest is None and layout.method != "unknown":
         raise CodestreamError("the bytes hold no complete resolution")
+    last = len(layout.sizes) - 1
     enough = [number for number, size in enumerate(layout.sizes) if side and max(size) >= side]
-    number = min([finest, *enough])
-    is_full = number == len(layout.sizes) - 1
+    number = last if finest is None else min([finest, *enough])
     columns, rows = layout.sizes[number]
-    cut = content if is_full else cut_reduced(content, number, layout)
-    job = _job(cut, HTJ2K, replace(pixel, rows=rows, columns=columns), display, (columns, rows))
-    return job, len(layout.sizes) - 1 - number
+    if number == last and (finest is None or content.endswith(_EOC)):
+        return _job(content, HTJ2K, pixel, display, (columns, rows)), 0
+    # A reduced picture may overshoot the bits that the original uses.
+    reduced = replace(pixel, rows=rows, columns=columns, stored=pixel.allocated, low=0)
+    cut = cut_reduced(content, number, layout)
+    return _job(cut, HTJ2K, reduced if number < last else pixel, display, (columns, rows)), last - number
 
 
 def _jpeg_ls(content: bytes, pixel: ImagePixel, display: Display, side: int) -> tuple[Rendering, int]:

@@ -263,7 +263,7 @@ def test_the_demo_measures_a_tree_that_is_given(made: tuple[Path, Path], tmp_pat
 
 
 def test_the_demo_serves_a_tree_that_it_can_not_measure(made: tuple[Path, Path]) -> None:
-    command = [str(COMMAND), "demo", "--tree", str(made[1]), "--network", "local"]
+    command = [str(COMMAND), "demo", "--table", "--tree", str(made[1]), "--network", "local"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
     ) as shown:

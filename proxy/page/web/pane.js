@@ -250,6 +250,7 @@ export class Pane {
   }
 
   #show({ bitmap, columns, rows, reduce }, isWhole) {
+    this.#one(".drawnote").hidden = true;
     const canvas = this.#one(".picture");
     canvas.width = columns;
     canvas.height = rows;

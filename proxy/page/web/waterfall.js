@@ -2,17 +2,19 @@
 
 import { colour, surface } from "./dom.js";
 
-const AXIS = 15; // pixels below the bars
-const THICK = 9;
+const TEXT = 0.72; // of the page's font size, so that a wall can be read too
+const AXIS = 1.4; // of the text's size: the room below the bars
+const THICK = 0.8;
 
 /** Draws the requests. `longest` is the end of the axis in milliseconds. */
 export function drawWaterfall(canvas, load, longest, now) {
   const { context, width, height } = surface(canvas);
   const x = (at) => Math.min(width, ((at - load.began) / longest) * width);
-  axis(context, width, height, longest);
-  const many = load.requests.length;
-  const row = Math.min(THICK + 3, (height - AXIS) / Math.max(1, many));
-  const thick = Math.max(0.7, Math.min(THICK, row - (row > 3 ? 1.5 : 0)));
+  const size = TEXT * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const bottom = height - AXIS * size;
+  axis(context, width, { bottom, size, longest });
+  const row = Math.min(THICK * size + 3, bottom / Math.max(1, load.requests.length));
+  const thick = Math.max(0.7, row - (row > 3 ? 2 : 0));
   const bar = (name, from, to, y) => {
     if (to <= from) return;
     context.fillStyle = name;
@@ -39,21 +41,21 @@ function coarseUntil(request, frame, end, head) {
   return Math.min(end, Math.max(head, frame.firstAt ?? end));
 }
 
-function axis(context, width, height, longest) {
+function axis(context, width, { bottom, size, longest }) {
   const step = niceStep(longest);
   context.strokeStyle = colour("line");
   context.fillStyle = colour("soft");
-  context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
+  context.font = `${size}px ${getComputedStyle(document.body).fontFamily}`;
   context.lineWidth = 1;
   for (let at = 0; at <= longest; at += step) {
     const x = Math.round((at / longest) * width) + 0.5;
     context.beginPath();
     context.moveTo(x, 0);
-    context.lineTo(x, height - AXIS + 2);
+    context.lineTo(x, bottom + 2);
     context.stroke();
     const text = at >= 1000 || step >= 1000 ? `${at / 1000} s` : `${at} ms`;
     const room = context.measureText(text).width;
-    context.fillText(text, Math.min(Math.max(0, x - room / 2), width - room), height - 3);
+    context.fillText(text, Math.min(Math.max(0, x - room / 2), width - room), bottom + 1.15 * size);
   }
 }
 

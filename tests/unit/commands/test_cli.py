@@ -212,7 +212,7 @@ def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path
 def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
     pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
     with subprocess.Popen(
-        [COMMAND, "demo", "--network", "4g"],
+        [COMMAND, "demo", "--table", "--network", "4g"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -228,4 +228,31 @@ def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
     assert demo.returncode == 130
     assert "Traceback" not in errors
     assert running
+    assert are_gone(running)
+
+
+@pytest.mark.demo
+def test_the_demo_prints_the_address_of_its_page_and_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
+    pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
+    with subprocess.Popen(
+        [COMMAND, "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hear_ctrl_c,
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+    ) as demo:
+        assert demo.stdout is not None
+        url = demo.stdout.readline().rpartition(" ")[2].strip()
+        assert "metrics at http" in demo.stdout.readline()
+        with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as reader:
+            assert "Every picture at once" in reader.get("").text
+            assert len(reader.get("state").json()["series"]) == 7
+        running = children_of(demo.pid)
+        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
+        printed, errors = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == 0
+    assert (printed, "Traceback" in errors) == ("", False)
+    assert len(running) >= 4
     assert are_gone(running)

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from proxy.commands.processes import address, listen
-from proxy.measure.link import BUFFER, relay, run_link
+from proxy.measure.link import BUFFER, Line, relay, run_link
 from proxy.measure.network import Network
+from proxy.measure.schedule import packet_size
 
 FAST = Network("fast", down=1e9, up=1e9, latency=0.002)
 PATIENCE = 20.0
@@ -203,3 +204,26 @@ def reset(writer: asyncio.StreamWriter) -> None:
     lingering = struct.pack("ii", 1, 0)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
     writer.transport.abort()
+
+
+@pytest.mark.anyio
+async def test_a_line_takes_another_network_while_it_relays() -> None:
+    """Bytes that a line of one bit per second would never deliver arrive once its network has changed."""
+    near, far = listen(), listen()
+    line = Line(Network("stopped", down=1.0, up=1e9, latency=0.0))
+    server = await asyncio.start_server(echo, sock=far)
+    relaying = asyncio.ensure_future(line.relay(near, *address(far)))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            line.change(FAST)
+            reader, writer = await asyncio.open_connection(*address(near))
+            writer.write(b"some bytes")
+            writer.write_eof()
+            assert await reader.read() == b"some bytes"
+            writer.close()
+        assert (line.latency, line.down.packet) == (FAST.latency, packet_size(FAST.down))
+    finally:
+        relaying.cancel()
+        with suppress(asyncio.CancelledError):
+            await relaying
+        server.close()
