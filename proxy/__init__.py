@@ -7,7 +7,7 @@ Packages in five bands, from the top down. A package imports from its own band a
     faces                  viewers  admin
     engine                 prefetch  alternates  fetch
     suppliers and stores   origin  cache  codecs  settings  access
-    facts                  frame  plan  codestream  wire  telemetry  errors
+    facts                  frame  plan  codestream  wire  telemetry  page  errors
 
 A viewer's request for a frame goes through `viewers`, `access` and `fetch`. If the cache does not hold the
 bytes, a fill fetches them from the frame's supplier, `origin` or `alternates`, when the gate lets it. A plan

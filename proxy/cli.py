@@ -42,7 +42,7 @@ COMMANDS = {
         "progressive-proxy create /scans -o /srv/tree",
     ),
     "demo": (
-        "measure real images with and without the proxy, then serve them until Ctrl-C",
+        "compare ways to load real images on a page, with and without the proxy",
         "progressive-proxy demo --network 50/10/20ms",
     ),
     "measure": (

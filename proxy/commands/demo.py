@@ -82,8 +82,7 @@ def demo(options: argparse.Namespace) -> int:
     """Serves real images until Ctrl-C, with a page that compares ways to load them, or with a table."""
     tree = options.tree
     if tree is None:
-        tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
-        prepare(tree, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
+        tree = own_tree()
     elif not (tree / FILE_NAME).is_file():
         raise ConfigurationError(f"{tree} is not a complete tree written by create")
     is_table = options.table or options.exit or options.all or options.json or options.link
@@ -133,6 +132,13 @@ def _announce(*, is_short: bool) -> None:
     short = "Measuring for two minutes: the main ways, one load each. All ways, in five minutes: --all"
     everything = "Measuring for five minutes: all ways, and medians of three loads for the single image."
     print(short if is_short else everything, file=sys.stderr, flush=True)
+
+
+def own_tree() -> Path:
+    """Encodes the demo's images once, in the person's cache folder, and returns their tree."""
+    tree = platformdirs.user_cache_path("progressive-proxy") / "demo"
+    prepare(tree, images.RECIPE, _instances, encode_proved, alternates=images.ALTERNATES)
+    return tree
 
 
 def _instances() -> list[images.DemoInstance]:

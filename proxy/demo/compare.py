@@ -139,7 +139,7 @@ class _Desk:
         return self._studies
 
     async def state(self, _: Request) -> Response:
-        """What to load, in which ways, from where, over which network."""
+        """Describes the series, the ways to load them, the servers and the network."""
         studies = await self.studies()
         has_jls = bool(studies.series) and await self._has_jls(studies.series[0].paths[0])
         ways = [
@@ -227,7 +227,7 @@ class _Desk:
         return sum(float(value) for value in _FILLS.findall(text))
 
     async def layout(self, request: Request) -> Response:
-        """Where the resolutions of a codestream end, as far as its first bytes tell."""
+        """Tells the ends of a codestream's resolutions, as far as its first bytes do."""
         layout = layout_of(await _body(request))
         if layout is None:
             return JSONResponse({"sizes": [], "ends": []})

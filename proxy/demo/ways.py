@@ -18,7 +18,7 @@ class PageWay:
     title: str
     """Title for people."""
     says: str
-    """What a viewer does in this way."""
+    """The way in one sentence, for people."""
     kinds: tuple[str, ...]
     """`stack`, `volume` or both."""
     is_progressive: bool

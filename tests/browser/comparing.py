@@ -116,13 +116,13 @@ class Reader:
     elsewhere: list[str] = field(default_factory=list)
     """Requests to other machines."""
 
-    async def open(self, title: str, ways: str = "whole,range") -> None:
+    async def open(self, title: str, ways: str = "whole,range", *, in_turn: bool = False) -> None:
         """Opens the page with the series whose title contains `title`, and waits until all has loaded."""
         state = await (await self.page.request.get(f"{self.place.url}/state")).json()
         titles = [series["title"] for series in state["series"]]
         number = next((at for at, each in enumerate(titles) if title in each), 0)
         await self.page.goto("about:blank")
-        await self.page.goto(f"{self.place.url}/#series={number}&ways={ways}&inturn=0")
+        await self.page.goto(f"{self.place.url}/#series={number}&ways={ways}&inturn={in_turn:d}")
         await self.until_over()
 
     async def until_over(self) -> None:
