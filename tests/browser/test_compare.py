@@ -246,6 +246,17 @@ async def test_a_link_of_zero_has_a_face(reader: Reader) -> None:
     await reader.wait("() => document.body.dataset.state === 'done'")
 
 
+async def test_a_load_can_be_broken_off_by_another_link(reader: Reader) -> None:
+    """What the proxy had begun over the slow link ends first, so the next load finds an empty cache."""
+    await reader.open(RADIOGRAPH, "whole")
+    await reader.page.click("text=Slow 3G")
+    await reader.wait("() => document.querySelector('.pane[data-via=cold]')?.dataset.state === 'running'")
+    await reader.page.click("text=None (local)")
+    await reader.until_over()
+    told = [(await reader.pane("whole", via))["badge"] for via in ("cold", "hot")]
+    assert told == ["cache: miss", "cache: hit"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES, ids=["wide", "narrow"])
 @pytest.mark.parametrize("title", [RADIOGRAPH, VOLUME])

@@ -102,8 +102,10 @@ async function build() {
     el("header", {}, el("h2", {}, way.title), el("p", {}, way.says)),
     el("div", { class: "row" }, ...three.map((pane) => pane.element)))));
   byId("scrub").hidden = one.frames.length < 2;
-  byId("slice").max = one.frames.length;
-  byId("slice").value = Math.ceil(one.frames.length / 2);
+  if (Number(byId("slice").max) !== one.frames.length) {
+    byId("slice").max = one.frames.length;
+    byId("slice").value = Math.ceil(one.frames.length / 2);
+  }
   for (const pane of panes) pane.jump(Number(byId("slice").value) - 1);
   byId("sliceno").textContent = `${byId("slice").value} of ${one.frames.length}`;
 }
@@ -240,11 +242,11 @@ async function clear() {
 }
 
 async function useLink(text) {
+  const run = ++runs; // so that nothing of an earlier run begins meanwhile
   for (const pane of panes) pane.reset();
   try {
     state.network = await ask("network", { network: text });
   } catch (error) {
-    runs += 1;
     document.body.dataset.state = "failed";
     const isZero = [byId("down"), byId("up")].some((field) => Number(field.value) === 0);
     const words = isZero ? "A link of 0 Mbit/s carries nothing. Set both rates above 0." : `${error.message}.`;
@@ -252,7 +254,7 @@ async function useLink(text) {
     byId("problem").replaceChildren(face("Not a link", words));
     return;
   }
-  await replay();
+  if (run === runs) await replay();
 }
 
 function listen() {

@@ -174,7 +174,8 @@ export class Pane {
     else if (isThere) this.slices.set(image, QUARTER);
     if (!isThere || this.thumbnails.has(image)) return;
     this.thumbnails.add(image);
-    const content = frame.small ?? frame.bytes(frame.isProgressive ? Math.max(this.#quarterEnd(image, frame), 1) : frame.size);
+    const isCut = load.last === "/frames/" && (frame.isProgressive || knownLayout(this.series.frames[image]));
+    const content = frame.small ?? frame.bytes(isCut ? this.#quarterEnd(image, frame) : frame.size);
     this.#draw(load, image, content, THUMBNAIL, THUMBNAIL ** 2 + image)
       .then((drawn) => drawn && this.slices.show(image, drawn.bitmap));
   }

@@ -49,6 +49,20 @@ def test_the_policy_lists_the_servers_that_the_page_asks_and_no_others(asking: h
     assert "unsafe" not in asked
 
 
+def test_every_response_is_guarded(asking: httpx.Client) -> None:
+    answers = [
+        asking.get("/"),
+        asking.get("/state"),
+        asking.get("/nothing"),
+        asking.post("/network", json=[]),
+    ]
+    answers.append(asking.get("/state", headers={"host": "evil.example"}))
+    for answer in answers:
+        assert answer.headers.get_list("content-security-policy") != []
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+        assert "access-control-allow-origin" not in answer.headers
+
+
 def test_pages_of_other_sites_and_other_hosts_are_refused(asking: httpx.Client) -> None:
     for path in ("/clear", "/prepare", "/network", "/picture", "/layout"):
         foreign = {"origin": "http://evil.example", "sec-fetch-site": "cross-site"}
