@@ -23,8 +23,8 @@ from tests.browser.comparing import (
     Place,
     Reader,
     demo,
-    make_tree,
     reader_of,
+    small_tree,
 )
 from tests.browser.serving import MODULES, program
 
@@ -38,8 +38,7 @@ SIZES = [(1440, 900), (390, 844)]
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
-    return make_tree(tmp_path_factory.mktemp("page") / "tree")
+    return small_tree(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +163,24 @@ async def test_slices_light_up_in_the_order_of_the_plan(reader: Reader) -> None:
     assert told == [[image, "/frames/", part] for part in (first, rest) for image in range(3)]
     pane = await reader.pane("range", "direct")
     assert pane["first"] < pane["final"]
+
+
+async def test_a_slice_that_a_person_jumps_to_is_fetched_next(reader: Reader) -> None:
+    await reader.open(VOLUME, "range")
+    order = await reader.page.evaluate("""async () => {
+        const { Load } = await import('./load.js');
+        const told = await (await fetch('state')).json();
+        const { frames } = told.series.at(-1);
+        const { direct } = told.ways.find((way) => way.name === 'range');
+        const fetches = await (await fetch(`fetches?way=range&images=${frames.length}`)).json();
+        const load = new Load({ base: direct, frames, fetches, isProgressive: true, changed() {} });
+        load.hurry(7);
+        await load.run();
+        return load.requests.map((request) => request.image);
+    }""")
+    assert order[:3] == [7, 0, 1]
+    assert sorted(order) == sorted(2 * list(range(SLICES)))
+    assert reader.faults == []
 
 
 async def test_a_cleared_cache_is_empty_for_the_next_viewer(reader: Reader) -> None:

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.browser.comparing import EMPTY, SLICES, Place, demo, make_tree
+from tests.browser.comparing import EMPTY, SLICES, Place, demo, small_tree
 
 pytestmark = pytest.mark.demo
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
-    with demo(make_tree(tmp_path_factory.mktemp("page") / "tree")) as running:
+    with demo(small_tree(tmp_path_factory)) as running:
         yield running
 
 
