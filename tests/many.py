@@ -21,6 +21,8 @@ from tests.house import STORY
 SERVE = ("-c", "import sys; from proxy.cli import main; sys.exit(main(['serve', '--config', sys.argv[1]]))")
 PATIENT = ("-m", "tests.patient", "serve", "--config")
 SINGLE = {"accept": "image/jphc"}
+ENDS_WITHIN = 10.0
+"""Seconds in which the program may end by itself, before it is killed."""
 
 
 def studies_of(number: int, count: int = 3, workers: int = 2) -> list[str]:
@@ -112,7 +114,7 @@ async def many(folder: Path, url: str, **settings: Any) -> AsyncIterator[Many]:
 
 @asynccontextmanager
 async def begun(folder: Path, url: str, serve: Sequence[str] = SERVE, **settings: Any) -> AsyncIterator[Many]:
-    """Runs the program. It is killed at the end, with all that it has started."""
+    """Runs the program. At the end it is told to end, and killed if it does not, with all that it started."""
     listen = {"viewers": "127.0.0.1:0", "admin": "127.0.0.1:0"}
     given = {
         "listen": listen | settings.pop("listen", {}),
@@ -132,8 +134,12 @@ async def begun(folder: Path, url: str, serve: Sequence[str] = SERVE, **settings
     try:
         yield service
     finally:
+        workers = service.workers if process.returncode is None else []
         if process.returncode is None:
-            workers = service.workers
+            process.terminate()
+            with suppress(TimeoutError):  # it has to end by itself for what it ran to be counted as covered
+                await asyncio.wait_for(process.wait(), ENDS_WITHIN)
+        if process.returncode is None:
             process.kill()
             for each in workers:
                 with suppress(ProcessLookupError):

@@ -18,7 +18,8 @@ While first bytes of a higher rank arrive, the gate stops reading large completi
 the completion is left.
 
 No fetch starves: every `HELD_AT_MOST` seconds the fetch that has waited longest goes out, of each caller in
-rotation. Each event costs O(log n) for n waiting fetches. A fetch gets its rank when it comes and in `move`.
+rotation; one of a plan only if none of its turn went out meanwhile, since one more would delay viewers. Each
+event costs O(log n) for n waiting fetches. A fetch gets its rank when it comes and in `move`.
 """
 
 import asyncio
@@ -157,23 +158,19 @@ class Gate:
         clock: Clock = perf_counter,
     ) -> None:
         self.clock = clock
-        self.window = window or Window()
-        """The number of bytes that may be on their way."""
-        self.concurrency = Concurrency()
-        """The number of fetches that may run at once, if that allows more than the window."""
-        self.numbers = count(1)
-        """Numbers for viewers and seats, in the order in which they come."""
+        self.window = window or Window()  # bytes that may be on their way
+        self.concurrency = Concurrency()  # fetches that may run at once, if more than the window allows
+        self.numbers = count(1)  # for viewers and seats, in the order in which they come
         self._free = seats
         self._kept_for_first = max(1, seats // 4)
         self._kept_for_viewers = max(self._kept_for_first + 1, seats // 2)
         self._quota = Quota(per_second)
-        self.patience = HELD_AT_MOST
-        """Seconds after which the longest waiting fetch goes out."""
+        self.patience = HELD_AT_MOST  # seconds after which the longest waiting fetch goes out
         self.waiting: Waiting[Seat] = Waiting(seats - self._kept_for_first)
         self._running: set[Seat] = set()
+        self._went_at = [0.0] * len(Turn)  # when a fetch of each turn last went out
         self.account: Account = Account()
-        self.firsts = Firsts(self.window, clock, self.call_next)
-        """First fetches that run."""
+        self.firsts = Firsts(self.window, clock, self.call_next)  # those that run
         self._blocked: Turn | None = None
         """The turn of the first fetch in line, if it could not go out; None if no fetch waits."""
         self._alarm: asyncio.TimerHandle | None = None
@@ -253,6 +250,7 @@ class Gate:
         if seat.is_first:
             self.firsts.begin(seat)
         self._free -= 1
+        self._went_at[seat.rank.turn] = now
         self._quota.give(now)
 
     def _has_room(self, turn: Turn) -> bool:
@@ -297,4 +295,6 @@ class Gate:
         self._set_alarm()
 
     def _may_be_let_go(self, seat: Seat) -> bool:
-        return self._free > max(self._kept_for_first, self._kept_from(seat.rank.turn))
+        turn = seat.rank.turn
+        is_due = turn < Turn.PLAN_FIRST or self.clock() >= self._went_at[turn] + self.patience
+        return is_due and self._free > max(self._kept_for_first, self._kept_from(turn))

@@ -328,6 +328,19 @@ async def test_each_time_the_alarm_rings_one_completion_is_let_go() -> None:
         assert told.gate._alarm is None
 
 
+async def test_a_plans_fetch_is_let_go_only_if_none_of_its_turn_went_out_for_a_while() -> None:
+    async with story(seats=8) as told:
+        now, plan = 1000.0, Turn.PLAN_COMPLETION
+        told.gate.clock = lambda: now
+        await told.one(COMPLETION, MOST_WINDOW)
+        waiting = await told.come(plan, count=3)
+        for later, count in ((0.0, 1), (told.gate.patience / 2, 1), (told.gate.patience / 2, 2)):
+            now += later
+            told.gate._let_one_go()
+            await settle()
+            assert running(waiting) == [True] * count + [False] * (3 - count)
+
+
 async def test_no_completion_is_let_go_where_there_is_no_seat() -> None:
     async with story(seats=2) as told:
         await told.come(FIRST, count=2)
