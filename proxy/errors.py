@@ -79,8 +79,7 @@ class RangeNotSatisfiable(RequestError):
 
     def __init__(self, message: str, total: int) -> None:
         super().__init__(message)
-        self.total = total
-        """Bytes of the whole representation."""
+        self.total = total  # bytes of the whole representation
 
 
 class PreconditionFailed(RequestError):
@@ -142,12 +141,9 @@ class CallerRefused(RequestError):
         self, message: str, status: int = 401, challenge: str | None = None, location: str | None = None
     ) -> None:
         super().__init__(message)
-        self.status = status
-        """The status that the viewer gets."""
-        self.challenge = challenge
-        """WWW-Authenticate of the response, if any (RFC 9110 11.6.1)."""
-        self.location = location
-        """Location of the response, if any (RFC 9110 10.2.2)."""
+        self.status = status  # that of the viewer
+        self.challenge = challenge  # WWW-Authenticate of the response, if any (RFC 9110 11.6.1)
+        self.location = location  # Location of the response, if any (RFC 9110 10.2.2)
 
 
 class TooMany(RequestError):

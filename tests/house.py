@@ -163,6 +163,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     app = await asyncio.to_thread(
         lambda: create_app(Settings(**given), window_of, behind, telemetry=telemetry)
     )
+    app.readiness.pause = STORY  # an origin that is down is asked by the story only
     if app.tiered is not None:
         app.tiered.patience = STORY
         if tiers is None:

@@ -26,6 +26,8 @@ class Readiness:
         self._origins = origins
         self._why: dict[str, str] = {}
         self._is_ending = False
+        self.pause = LONGEST_PAUSE
+        """Seconds between two questions to an origin that is down."""
 
     def end(self) -> None:
         """Makes the service not ready, because it shuts down."""
@@ -60,13 +62,13 @@ class Readiness:
         """Sends each origin a request, with retries, until all of them have answered."""
         await asyncio.gather(*map(self._greet, self._origins))
 
-    async def keep_asking(self, every: float = LONGEST_PAUSE) -> None:
+    async def keep_asking(self) -> None:
         """Asks origins that went down again, so that the log tells of them while no viewer asks.
 
-        `every` is the pause in seconds. It ends only if it is cancelled.
+        It ends only if it is cancelled.
         """
         while True:
-            await asyncio.sleep(every)
+            await asyncio.sleep(self.pause)
             down = [o for o in self._origins if o.health.was_reached and o.health.outage.is_on]
             await asyncio.gather(*map(self._ask, down))
 

@@ -34,6 +34,7 @@ class Calls:
         task = asyncio.create_task(self._limited(call))
         self._under_way.add(task)
         task.add_done_callback(self._has_ended)
+        task.add_done_callback(lambda _: call.close())  # if it was cancelled before its first step
         return task
 
     async def _limited(self, call: Coroutine[Any, Any, Answer]) -> Answer:

@@ -192,16 +192,17 @@ async def test_a_page_that_may_read_sees_the_challenge() -> None:
 async def test_a_verified_token_costs_no_signature_until_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     origin, issuer = Trusting(), Issuer()
     async with verifying(origin, issuer) as at:
-        token = issuer.token()
-        assert await at.did(token, FRAME) == MISS
         verifier = verifier_of(at)
-        later = verifier._clock()
+        early = int(verifier._clock())
+        token = issuer.token()
+        late = verifier._clock()
+        assert await at.did(token, FRAME) == MISS
         verified = dict(verifier._verified)
         assert await at.did(token, FRAME) == HIT
         assert dict(verifier._verified) == verified
-        verifier._clock = lambda: later + HOUR + 9  # the leeway is 10 s
+        verifier._clock = lambda: early + HOUR + 9  # the leeway is 10 s
         assert await at.did(token, FRAME) == HIT
-        verifier._clock = lambda: later + HOUR + 11
+        verifier._clock = lambda: late + HOUR + 11
         refused = await at.ask(token, FRAME)
         assert refused.json()["detail"].endswith("it has expired")
 

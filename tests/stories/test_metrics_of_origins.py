@@ -57,7 +57,8 @@ async def test_the_log_says_that_an_origin_is_back_though_no_viewer_asks(
         await origin.stop()
         for _ in range(6):
             assert (await home.viewer.get("/studies?limit=3")).status_code in (502, 503)
-        asking = asyncio.create_task(home.app.readiness.keep_asking(0.01))
+        home.app.readiness.pause = 0.01
+        asking = asyncio.create_task(home.app.readiness.keep_asking())
         async with running(origin):
             await home.until(lambda: home.metric("origin_up", origin="pacs") == 1)
         asking.cancel()

@@ -104,7 +104,7 @@ async def test_a_frame_has_a_head_and_a_rest_and_a_small_one_only_a_head(
     paths = list(await values_in(store))
     assert len(paths) == 3
     assert sum(path.endswith("/head") for path in paths) == 2
-    assert all(path.startswith("frames/pp1/") for path in paths)
+    assert all(path.startswith("frames/pp2/") for path in paths)
 
 
 async def test_what_is_gone_is_fetched_by_a_range_and_written_again(
