@@ -74,10 +74,12 @@ async def burst(home: House) -> list[tuple[int, bytes]]:
 async def test_while_one_request_asks_if_it_is_back_nobody_else_is_refused() -> None:
     async with after_failures() as (outage, home, clock):
         outage.is_well, clock.now, before = True, REST, len(outage.origin.asked)
+        outage.origin.door = asyncio.Event()  # the head of an answer is enough of one
         asking = asyncio.create_task(burst(home))
         await home.until_inside(BURST)
         await home.until(lambda: len(outage.origin.asked) > before)
         assert [asked.path for asked in outage.origin.asked[before:]] == [QUESTION]
+        outage.origin.door.set()
         outage.question.set()
         outage.barrier.set()
         assert await asking == [(200, body) for body in BODIES]
