@@ -1,10 +1,15 @@
 """Builds from the settings the parts that speak to an origin."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 
+from proxy.access.proofs import Proofs
 from proxy.cache.kept import Ledger
+from proxy.fetch.gate import Gate
+from proxy.fetch.proving import Proving
+from proxy.fetch.supplier import GatedSupplier
 from proxy.origin.bodies import LeastRate
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
@@ -61,3 +66,16 @@ def origin_of(
         is_trusted=origin.trust == "dicom",
         via=via,
     )
+
+
+def fetched(
+    origin: OriginSettings, window: Window, client: Origin, proofs: Proofs, telemetry: Telemetry
+) -> GatedSupplier:
+    """An origin as fetches ask it."""
+    gate = Gate(origin.name, origin.limits.in_flight, telemetry, origin.limits.per_second, window)
+    return GatedSupplier(Proving(client, proofs, telemetry), gate, origin.timeouts.stall)
+
+
+def probed(supplier: GatedSupplier, client: Origin, proofs: Proofs, telemetry: Telemetry) -> GatedSupplier:
+    """The origin as probes ask it, at the same gate as fetches."""
+    return replace(supplier, supplier=Proving(client, proofs, telemetry, is_probe=True))

@@ -5,7 +5,7 @@ Labels that several metrics share or that need an explanation:
 - `cache` is what the cache did for a request, in the terms of RFC 9211: hit, partial, stale, miss or
   collapsed.
 - `stage` is the kind of request to the origin: first (also if it only asks whether this caller may read),
-  completion, or pass for a request that the proxy forwards unchanged.
+  completion, or pass for everything but frames.
 - `method` is how the proxy found where a resolution ends: tlm or plt (marker segments), walk (it read the
   packets), learned (from other frames of the series), or unknown.
 """
@@ -59,6 +59,12 @@ class Metrics:
         )
         self.origin_bytes = self._counter(
             "origin_bytes", "Bytes of response bodies received from an origin.", ("origin", "stage")
+        )
+        self.resource_answers = self._counter(
+            "resource_answers",
+            "Responses to viewers' requests for resources of a study beside its frames, by kind (search, "
+            "metadata, picture, bulkdata, instances) and by what the cache did.",
+            ("kind", "cache"),
         )
         self.access_probes = self._counter(
             "access_probes",

@@ -7,6 +7,7 @@ decoded path could differ from the one that goes to the origin.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, MutableMapping
+from functools import partial
 from random import SystemRandom
 from time import perf_counter
 from typing import Any
@@ -33,13 +34,14 @@ from proxy.prefetch.plans import Plans
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.delivery import DeliveryProgress
-from proxy.viewers.forward import checked_target, forward
+from proxy.viewers.forward import checked_target, forward, with_own_cookies
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
 from proxy.viewers.places import Places
 from proxy.viewers.problem import send_problem
 from proxy.viewers.rendered import Pictures
 from proxy.viewers.request import frame_request
+from proxy.viewers.studies import Studies, Ways
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 
@@ -60,6 +62,7 @@ class ViewersApp:
         access: Access,
         frames: Frames,
         pictures: Pictures,
+        studies: Studies,
         alternates: Alternates,
         plans: Plans,
         forget: Callable[[FrameScope], None],
@@ -77,6 +80,7 @@ class ViewersApp:
         self._access = access
         self._frames = frames
         self._pictures = pictures
+        self._studies = studies
         self._alternates = alternates
         self._plans = plans
         self._forget = forget
@@ -127,11 +131,11 @@ class ViewersApp:
         asked = frame_request(request, caller, path, self._alternates)
         picture = None if asked else self._pictures.named(request, name, path)
         if picture is not None:
-            await self._show(picture, request, caller, path, receive, send, progress)
+            await self._show(picture, request, caller, path, Ways(receive, send, progress))
         elif asked is not None:
             await self._frames.answer(asked, receive, send, progress)
         else:  # requests for other forms of a frame among them
-            await self._hand_on(request, caller, path, receive, send, progress)
+            await self._hand_on(request, caller, path, Ways(receive, send, progress))
 
     async def _show(
         self,
@@ -139,19 +143,17 @@ class ViewersApp:
         request: Request,
         caller: Caller,
         path: str,
-        receive: Receive,
-        send: Send,
-        progress: DeliveryProgress,
+        ways: Ways,
     ) -> None:
         """Sends the origin's own picture, or else one that the proxy makes."""
         status = 0
         if self._pictures.is_origins(caller, picture):
-            status = await self._hand_on(request, caller, path, receive, send, progress, REFUSALS)
+            status = await self._hand_on(request, caller, path, ways, REFUSALS)
         if status in (0, *REFUSALS):
             with self._places.waiting.place(caller.person):
                 asked = await self._pictures.request(request, caller, picture)
-            await self._frames.answer(asked, receive, send, progress)
-        if status and progress.has_started:
+            await self._frames.answer(asked, ways.receive, ways.send, ways.progress)
+        if status and ways.progress.has_started:
             self._pictures.note(request, caller, picture, status)
 
     def _origin_of(self, request: Request) -> tuple[str, str]:
@@ -164,24 +166,36 @@ class ViewersApp:
         return self._default, request.path
 
     async def _hand_on(
-        self,
-        request: Request,
-        caller: Caller,
-        path: str,
-        receive: Receive,
-        send: Send,
-        progress: DeliveryProgress,
-        unless: Collection[int] = (),
+        self, request: Request, caller: Caller, path: str, ways: Ways, unless: Collection[int] = ()
     ) -> int:
-        """Forwards a request to its origin, and sends the response unless its status is in `unless`."""
+        """Sends the response of the origin, kept or not, unless its status is in `unless`. Returns that."""
+        asked, status = self._studies.named(request, path), None
+        if asked is not None:
+            cookies = partial(with_own_cookies, self._origins[caller.origin], self._served(request))
+            status = await self._studies.answer(asked, request, caller, path, ways, cookies, unless)
+        if status is None:
+            status = await self._forwarded(request, caller, path, ways, unless)
+        series = parse_series_metadata_path(path)
+        if series is not None and status == 200 and request.method == "GET":
+            self._plans.metadata_read(SeriesKey(caller.origin, caller.partition, *series), caller)
+        return status
+
+    def _served(self, request: Request) -> str | None:
+        """The path of a request, if cookies of several origins are kept apart by it."""
+        return request.path if len(self._origins) > 1 else None
+
+    async def _forwarded(
+        self, request: Request, caller: Caller, path: str, ways: Ways, unless: Collection[int]
+    ) -> int:
+        """Forwards a request as it is."""
         with self._lines.line(caller.origin, request.method, path) as line:
 
             async def sending(message: MutableMapping[str, Any]) -> None:
-                progress.has_started = True
+                ways.progress.has_started = True
                 line.note(message)
-                await send(message)
+                await ways.send(message)
 
-            return await self._hand(request, caller, path, receive, sending, unless)
+            return await self._hand(request, caller, path, ways.receive, sending, unless)
 
     async def _hand(
         self,
@@ -192,11 +206,10 @@ class ViewersApp:
         sending: Send,
         unless: Collection[int],
     ) -> int:
-
         target = checked_target(path, request.query)
         origin = self._origins[caller.origin]
         headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.forwarded]
-        served = request.path if len(self._origins) > 1 else None
+        served = self._served(request)
         is_safe = request.method in SAFE
         named = None if is_safe else named_by(caller.origin, path)
         with (self._places.waiting if is_safe else self._places.uploads).place(caller.person):
@@ -204,11 +217,7 @@ class ViewersApp:
                 change = Change(named, self._forget, sending)
                 await self._change(change, origin, request.method, target, headers, receive, served)
                 return 0
-            status = await forward(origin, request.method, target, headers, receive, sending, unless, served)
-        series = parse_series_metadata_path(path)
-        if series is not None and status == 200 and request.method == "GET":
-            self._plans.metadata_read(SeriesKey(caller.origin, caller.partition, *series), caller)
-        return status
+            return await forward(origin, request.method, target, headers, receive, sending, unless, served)
 
     async def _change(
         self,

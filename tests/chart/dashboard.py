@@ -104,6 +104,13 @@ def rows() -> dict[str, list[Panel]]:
             lines("Held", "bytes", (gauge("cache_bytes", "part"), "{{part}}")),
             lines("Frame requests", "reqps", (rate("frame_answers_total", "cache"), "{{cache}}")),
             lines("Frames evicted", "ops", (rate("cache_evictions_total", "part"), "{{part}}")),
+            lines(
+                "Metadata, searches and pictures",
+                "reqps",
+                (rate("resource_answers_total", "kind, cache"), "{{kind}} {{cache}}"),
+                span=24,
+                about="Responses for what belongs to a study beside its frames.",
+            ),
         ],
         "Tiers behind memory": [
             lines(

@@ -147,6 +147,7 @@ async def _round(home: House, number: int) -> None:
         group.create_task(_ask_for_access(home, stack[2], number))
         group.create_task(_hurry(home, stack[3], number))
         group.create_task(_crowd(home))
+        group.create_task(_view(home, stack[0].partition("/instances/")[0] + "/metadata"))
         group.create_task(_leave(home, f"{stack[1]}?left={number}"))
         group.create_task(_plan(home, stack[2:4]))
 

@@ -19,6 +19,9 @@ from tests.unit.plan.test_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 ORIGIN_KEYS = (
     "name, url, default, profile, labels, rendered, trust, timeouts, limits, tls, credentials, forward"
 )
+CACHE_KEYS = (
+    "bytes, first_share, ttl, study_ttl, study_stale, search_ttl, study_bytes, instances, disk, shared"
+)
 SETTINGS_KEYS = (
     "listen, admin, bounds, ready, origins, access, cors, profiles, profile, choose, alternates, workers, "
     "cache, log, audit"
@@ -182,7 +185,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "an unknown key one level down": (
         ORIGIN + "cache:\n  ttl: 1\n  size: 2\n",
-        ["f.yaml:4: cache.size: unknown key; the keys are bytes, first_share, ttl, disk, shared"],
+        [f"f.yaml:4: cache.size: unknown key; the keys are {CACHE_KEYS}"],
     ),
     "an unknown key in an origin": (
         "origins:\n- url: http://a\n- name: b\n  url: http://b\n  token: x\n",
@@ -466,7 +469,7 @@ def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_wrong_key_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROGRESSIVE_PROXY_CACHE__SIZE", "2GiB")
     [fault] = faults(ORIGIN)
-    assert fault.endswith("cache.size: unknown key; the keys are bytes, first_share, ttl, disk, shared")
+    assert fault.endswith(f"cache.size: unknown key; the keys are {CACHE_KEYS}")
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
