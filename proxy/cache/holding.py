@@ -19,6 +19,10 @@ MOST_KEPT = 65536
 """Maximum number of resources that are held."""
 NAMES_LEFT = 1024
 """Number of keys of evicted resources that are left in the index before it is built anew."""
+MOST_SHOWN = 256
+"""Most callers that are noted with one resource."""
+CALLER = 100
+"""Bytes of a caller that is noted."""
 AGAIN = 3.0
 """Seconds after which the origin is asked again if it could not confirm a copy that is used meanwhile."""
 
@@ -55,6 +59,8 @@ class Held:
     """The response."""
     by: bytes
     """The caller that fetched it, by a digest; empty if callers are not told apart."""
+    shown_to: frozenset[bytes]
+    """Callers to whom the origin sent these very bytes."""
     fresh_until: float
     """Time until which it is used without a request."""
     stale_until: float
@@ -89,16 +95,23 @@ class Holding:
         """Notes that it is used now."""
         self._held.put(key, held)
 
-    def put(self, key: ResourceKey, representation: Representation, by: bytes) -> None:
+    def put(
+        self, key: ResourceKey, representation: Representation, by: bytes, shown_to: frozenset[bytes]
+    ) -> None:
         """Holds a response as long as the terms and its lease say."""
         ttl, stale = self.terms.times(key.resource)
         now, head = self.clock(), representation.head
         fresh_until = head.lease.until(ttl, now, is_shared=not key.partition)
         stale_until = fresh_until + stale if head.may_be_stale else fresh_until
-        self._held.put(key, Held(representation, by, fresh_until, stale_until))
+        self._held.put(key, Held(representation, by, shown_to, fresh_until, stale_until))
         self._name(key)
         if key.others:
             self._alike.put(replace(key, others=()), key)
+
+    def show(self, key: ResourceKey, held: Held, caller: bytes) -> None:
+        """The origin sent the same bytes to one more caller."""
+        if len(held.shown_to) < MOST_SHOWN:
+            self._held.put(key, replace(held, shown_to=held.shown_to | {caller}))
 
     def failed(self, key: ResourceKey) -> None:
         """The origin could not confirm what is held."""
@@ -149,7 +162,7 @@ def is_touched(key: ResourceKey, named: FrameScope) -> bool:
 
 
 def _size_of(key: ResourceKey, held: Held) -> int:
-    return NAME + key.size + held.representation.held
+    return NAME + key.size + held.representation.held + CALLER * len(held.shown_to)
 
 
 def _size_of_two(key: ResourceKey, other: ResourceKey) -> int:

@@ -14,7 +14,7 @@ bytes that all readers have are let go, and from then on nobody joins. The origi
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -37,11 +37,18 @@ class Arrival:
     """One response while it arrives."""
 
     def __init__(
-        self, key: ResourceKey, by: bytes, room: Room, most: int, held: Representation | None
+        self,
+        key: ResourceKey,
+        by: bytes,
+        room: Room,
+        most: int,
+        held: Representation | None = None,
+        is_crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         """`by` is the caller that asks; a body of more than `most` bytes is not kept.
 
-        `held` is what the origin may confirm instead of sending it again.
+        `held` is what the origin may confirm instead of sending it again. A response that nobody reads ends
+        if it `is_crowded`.
         """
         self.key = key
         self.by = by
@@ -59,6 +66,7 @@ class Arrival:
         self._let_go = 0
         self._size = self._cost = 0
         self._is_kept = True
+        self._is_crowded = is_crowded
         self._digest = blake2b(digest_size=16)
         self._readers: dict[ArrivalReader, None] = {}
         self._changed = asyncio.Event()
@@ -100,6 +108,8 @@ class Arrival:
             self._is_kept = False
         self._room.hold(self, self._cost)
         self._notify()
+        if not self._readers and (not self._is_kept or self._is_crowded()):
+            raise Unread
         while not self._is_kept:
             if not self._readers:
                 raise Unread

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
 
-from proxy.access.caller import Caller
+from proxy.access.caller import ASKED, Caller
 from proxy.cache.room import Room
 from proxy.errors import OriginFull
 from proxy.fetch.reading import ResourceRequest
@@ -80,7 +80,8 @@ class Metadata:
         """The body that viewers get, if that is a 200; otherwise that of a request that follows redirects."""
         path = f"studies/{quote(key.study)}/series/{quote(key.series)}/metadata"
         plain = self._origins[key.origin].plain
-        if self._resources is not None and self._resources.holding.terms.study_bytes:
+        is_known = identity or key.partition != ASKED
+        if self._resources is not None and self._resources.holding.terms.study_bytes and is_known:
             caller = Caller(key.origin, tuple(credentials), key.partition, identity=identity)
             resource = StudyResource(Kind.METADATA, key.study, key.series)
             asked = ResourceRequest(resource, path, JSON, is_any_form=True)

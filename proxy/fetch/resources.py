@@ -37,6 +37,8 @@ from proxy.wire.dicomweb import Kind
 
 _log = logging.getLogger(__name__)
 
+MOST_UNREAD = 64
+"""Responses that arrive, beyond which one that nobody reads ends."""
 _GONE = frozenset({404, 410})
 _REFUSED = frozenset({301, 302, 303, 307, 308, 401, 403})
 
@@ -60,11 +62,12 @@ class Resources:
         self._room = room
         self._compresses = compresses
         self._arriving: dict[tuple[ResourceKey, bytes], Arrival] = {}
-        """By key, and by caller if it asks beside others."""
+        """Those that callers may join, by key, and by caller if it asks beside others."""
+        self._running: set[Arrival] = set()
         self.tasks: Tasks[Arrival] = Tasks()
 
     def __len__(self) -> int:
-        return len(self._arriving)
+        return len(self._running)
 
     def at_once(self, caller: Caller, asked: ResourceRequest, *, may_be_stale: bool = True) -> Reading | None:
         """Returns a held resource that may be used now, else None. If it is stale, asks the origin behind."""
@@ -126,7 +129,9 @@ class Resources:
                 return CacheOutcome.COLLAPSED, arrival
         held = self.holding.get(key)
         is_taken = (key, b"") in self._arriving or (held is not None and not right.covers(held.by))
-        known = None if held is None else held.representation
+        # A 304 proves only that the caller may have what the origin showed to this very caller before.
+        may_name = held is not None and (right.covers(held.by) or right.caller in held.shown_to)
+        known = held.representation if held is not None and may_name else None
         outcome = CacheOutcome.MISS if known is None else CacheOutcome.STALE
         return outcome, self._start(caller, key, right, known, is_beside=bool(is_taken and right.caller))
 
@@ -141,10 +146,11 @@ class Resources:
     ) -> Arrival:
         """Sends a request. `is_beside` says that it does so for this caller only. Raises `ShuttingDown`."""
         most = self.holding.terms.most(key.resource.kind)
-        arrival = Arrival(key, right.caller, self._room, most, held)
+        arrival = Arrival(key, right.caller, self._room, most, held, self._is_crowded)
         place = key, right.caller if is_beside else b""
 
         def over() -> None:
+            self._running.discard(arrival)
             if self._arriving.get(place) is arrival:
                 del self._arriving[place]
             if not arrival.is_ended:  # the task was cancelled
@@ -153,19 +159,24 @@ class Resources:
 
         self.tasks.start(arrival, self._fetch(arrival, caller, right), over)
         self._arriving[place] = arrival
+        self._running.add(arrival)
         return arrival
+
+    def _is_crowded(self) -> bool:
+        return len(self._running) > MOST_UNREAD
 
     async def _fetch(self, arrival: Arrival, caller: Caller, right: Right) -> None:
         try:
             await self._take(arrival, caller, right)
         except Unread:
+            self.holding.failed(arrival.key)
             arrival.end(ShuttingDown("nobody reads it"))
         except ProxyError as error:
             self.holding.failed(arrival.key)
             arrival.end(error)
-        except Exception as error:
+        except Exception:
             _log.exception("a fault inside the proxy")
-            arrival.end(InternalFault(repr(error)))
+            arrival.end(InternalFault("a fault inside the proxy"))
 
     async def _take(self, arrival: Arrival, caller: Caller, right: Right) -> None:
         """Takes the response as it comes. Raises `OriginError`, `Unread`."""
@@ -177,7 +188,8 @@ class Resources:
         async with origin.plain.resource(key.target, headers, is_personal=is_personal) as (head, body):
             refusals = self.rights.refusals
             if head.status == 304 and arrival.held is not None and condition is not None:
-                if not is_same({"etag": head.etag} if head.etag else {}, condition):
+                if not is_same(dict(head.headers) | ({"etag": head.etag} if head.etag else {}), condition):
+                    self.holding.drop(key)
                     raise OriginMismatch("a 304 for another version", "validator")
                 self._confirm(arrival, arrival.held, head, right, refusals)
                 return
@@ -226,27 +238,29 @@ class Resources:
         else:
             self.rights.compared(right, refusals, is_same=True)
         if was is not None and was.representation is held and not arrival.is_forgotten:
-            self.holding.put(arrival.key, same, was.by)
+            self.holding.put(arrival.key, same, was.by, was.shown_to)
         arrival.confirm(same)
 
     def _keep(self, key: ResourceKey, whole: Representation, right: Right, refusals: int) -> None:
         """Holds a response, for all callers of its partition or, if it differs from theirs, for one."""
         held = self.holding.get(key)
         if held is None or right.covers(held.by) or held.by == right.caller:
-            self.holding.put(key, whole, right.caller)
+            self.holding.put(key, whole, right.caller, frozenset({right.caller}))
             return
         is_equal = held.representation.digest == whole.digest
+        if is_equal:
+            self.holding.show(key, held, right.caller)
         partition = self.rights.compared(right, refusals, is_same=is_equal)
         if partition != key.partition:
             own = ResourceKey(key.origin, partition, key.resource, key.target, key.accept, key.others)
-            self.holding.put(own, whole, right.caller)
+            self.holding.put(own, whole, right.caller, frozenset({right.caller}))
         if not is_equal and self.holding.clock() >= held.fresh_until:
             self.holding.drop(key)  # it may be old, so that the next caller compares with a new one
 
     def forget(self, named: FrameScope) -> None:
         """Drops what a change in this scope may change. Responses on their way are not kept either."""
         self.holding.forget(named)
-        for arrival in self._arriving.values():
+        for arrival in self._running:
             if is_touched(arrival.key, named):
                 arrival.is_forgotten = True
         if not named.frame_number:
@@ -255,7 +269,7 @@ class Resources:
     def doubt(self) -> None:
         """Drops everything, and asks the origin about each caller again: a change may not have been heard."""
         self.holding.drop_all()
-        for arrival in self._arriving.values():
+        for arrival in self._running:
             arrival.is_forgotten = True
         self.rights.doubt()
 

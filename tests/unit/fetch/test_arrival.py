@@ -24,7 +24,7 @@ def room_of(budget: int = 1 << 30) -> Room:
 
 
 def arriving(room: Room | None = None, most: int = 1 << 20, head: Head = OK) -> Arrival:
-    arrival = Arrival(KEY, b"", room or room_of(), most, None)
+    arrival = Arrival(KEY, b"", room or room_of(), most)
     arrival.begin(head)
     return arrival
 
@@ -128,3 +128,16 @@ async def test_bytes_that_come_one_by_one_count_with_what_they_cost() -> None:
     for _ in range(10):
         await arrival.extend(b"x")
     assert not arrival.is_kept
+
+
+async def test_in_a_crowd_what_nobody_reads_ends() -> None:
+    is_crowded = False
+    arrival = Arrival(KEY, b"", room_of(), 1 << 20, None, lambda: is_crowded)
+    arrival.begin(OK)
+    await arrival.extend(CHUNK)
+    is_crowded = True
+    reader = arrival.reader()
+    await arrival.extend(CHUNK)
+    reader.leave()
+    with pytest.raises(Unread):
+        await arrival.extend(CHUNK)
