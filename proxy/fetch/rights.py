@@ -41,12 +41,13 @@ class Rights:
 
     def __init__(self, proofs: Proofs) -> None:
         """`proofs` is a book of its own."""
-        self._proofs = proofs
+        self.proofs = proofs
+        """The yes of each caller."""
 
     @property
     def refusals(self) -> int:
         """Number of refusals so far; a request notes it when the head of its response is in."""
-        return self._proofs.refusals
+        return self.proofs.refusals
 
     def of(self, caller: Caller, resource: StudyResource) -> Right:
         """The right of a caller to a resource."""
@@ -55,7 +56,7 @@ class Rights:
         if not caller.identity:
             return Right(b"", caller.partition)
         name = caller.identity, caller.origin, _book(resource.study, resource.kind)
-        yes = self._proofs.yes(name)
+        yes = self.proofs.yes(name)
         if yes is None:
             return Right(caller.identity, ASKED, name)
         reads_others = yes.is_compared or yes.partition != ASKED
@@ -64,28 +65,28 @@ class Rights:
     def allow(self, right: Right, refusals: int) -> None:
         """The origin let the caller read."""
         if right.name is not None:
-            self._proofs.allow(right.name, right.partition, refusals)
+            self.proofs.allow(right.name, right.partition, refusals)
 
     def compared(self, right: Right, refusals: int, *, is_same: bool) -> bytes:
         """The same, and its bytes were compared. Returns the partition that the caller reads from now on."""
         if right.name is None:
             return right.partition
         partition = ASKED if is_same else right.caller
-        return self._proofs.allow(right.name, partition, refusals, is_compared=True).partition
+        return self.proofs.allow(right.name, partition, refusals, is_compared=True).partition
 
     def refuse(self, right: Right) -> None:
         """The origin refused the caller."""
         if right.name is not None:
-            self._proofs.revoke(right.name)
+            self.proofs.revoke(right.name)
 
     def forget(self, named: FrameScope) -> None:
         """Forgets each yes for a study."""
         for kind in Kind:
-            self._proofs.forget(named.origin, _book(named.study, kind), is_held=False)
+            self.proofs.forget(named.origin, _book(named.study, kind), is_held=False)
 
     def doubt(self) -> None:
         """Ends each yes."""
-        self._proofs.doubt()
+        self.proofs.doubt()
 
 
 def _book(study: str, kind: Kind) -> str:

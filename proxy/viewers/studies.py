@@ -29,7 +29,7 @@ from proxy.wire.dicomweb import parse_study_path
 from proxy.wire.passing import deciding
 from proxy.wire.request import Request
 
-_UNUSUAL = ("if-match", "if-unmodified-since")
+_UNUSUAL = ("if-match", "if-unmodified-since", "expect")
 
 Cookies = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[str, str]]]
 

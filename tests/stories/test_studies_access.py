@@ -49,17 +49,10 @@ async def ask(at: Guarded, who: str, path: str) -> tuple[int, bytes, str]:
     return answer.status_code, answer.content, cache_did(answer)
 
 
-def with_clock(at: Guarded) -> Guarded:
-    at.home.app.resources.holding.clock = lambda: at.now
-    at.home.app.resources.rights._proofs._clock = lambda: at.now
-    return at
-
-
 @pytest.mark.parametrize("has_validators", [True, False])
 async def test_a_second_caller_asks_for_itself_once_and_then_reads_what_is_held(has_validators: bool) -> None:
     origin = Study("a", "b", has_validators=has_validators)
     async with guarded(origin) as at:
-        with_clock(at)
         assert await ask(at, "a", METADATA) == (200, BODY, "fwd=miss; stored")
         assert await ask(at, "a", METADATA) == (200, BODY, "hit; ttl=30")
         assert await ask(at, "b", METADATA) == (200, BODY, "fwd=miss; stored")
@@ -110,7 +103,6 @@ async def test_a_caller_who_sees_another_version_reads_a_copy_of_its_own() -> No
     origin = Study("a", "b")
     origin.shown["b"] = b'[{"hidden": "names"}]'
     async with guarded(origin) as at:
-        with_clock(at)
         await ask(at, "a", METADATA)
         for _ in range(2):
             assert (await ask(at, "b", METADATA))[1] == origin.shown["b"]
@@ -127,7 +119,6 @@ async def test_a_304_is_no_proof_for_a_caller_who_never_got_the_bytes() -> None:
         else Reply(200, JSON | {"etag": '"version-7"'}, (shown[asked.headers["authorization"][-1]],))
     )
     async with guarded(origin) as at:
-        with_clock(at)
         for _ in range(3):
             for who, body in shown.items():
                 assert (await ask(at, who, METADATA))[1] == body
@@ -137,7 +128,6 @@ async def test_a_304_is_no_proof_for_a_caller_who_never_got_the_bytes() -> None:
 async def test_a_yes_to_one_kind_says_nothing_about_another_nor_about_frames() -> None:
     origin = Study("a", "b")
     async with guarded(origin) as at:
-        with_clock(at)
         for who in ("a", "b"):
             await ask(at, who, f"{STUDY}/series")
         await ask(at, "a", METADATA)
@@ -149,7 +139,6 @@ async def test_a_yes_to_one_kind_says_nothing_about_another_nor_about_frames() -
 async def test_a_right_that_is_withdrawn_ends_with_the_yes() -> None:
     origin = Study("a", "b")
     async with guarded(origin, access={"ttl": 60}, cache={"study_ttl": 600}) as at:
-        with_clock(at)
         for who in ("a", "b"):
             await ask(at, who, METADATA)
         origin.readers.discard("b")
@@ -163,7 +152,6 @@ async def test_a_right_that_is_withdrawn_ends_with_the_yes() -> None:
 async def test_a_purge_drops_it_and_the_rights() -> None:
     origin = Study("a", "b")
     async with guarded(origin) as at:
-        with_clock(at)
         for who in ("a", "b"):
             await ask(at, who, METADATA)
         assert (await at.home.admin.delete(f"/cache{STUDY}")).status_code in (200, 204)
@@ -174,7 +162,6 @@ async def test_a_purge_drops_it_and_the_rights() -> None:
 async def test_with_credential_each_caller_has_its_own_and_a_refusal_drops_it() -> None:
     origin = Study("a", "b")
     async with guarded(origin, access="credential") as at:
-        with_clock(at)
         for who in ("a", "b"):
             assert (await ask(at, who, METADATA))[2] == "fwd=miss; stored"
         origin.readers.discard("b")
