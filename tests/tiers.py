@@ -34,6 +34,8 @@ class FakeTier:
         """What each look-up waits for, if set."""
         self.pieces = 10**9
         """Pieces of a rest after which it ends with the error, or as if it had no more."""
+        self.left = 0
+        """Times that it has to be tended."""
         self.size = 16_384
         """Bytes of a piece."""
 
@@ -74,8 +76,11 @@ class FakeTier:
             for key in [key for key in kept if named.has(key)]:
                 del kept[key]
 
-    async def tend(self) -> None:
+    async def tend(self) -> bool:
         await self._may("tend")
+        await asyncio.sleep(0)  # as if a thread did it
+        self.left = max(0, self.left - 1)
+        return self.left > 0
 
     async def aclose(self) -> None:
         pass

@@ -145,8 +145,8 @@ class Behind:
             await self.settled()
 
     async def run(self) -> None:
-        """Writes and forgets until it is cancelled. It begins by tending the tier, which may take a while."""
-        await self._tend()
+        """Writes and forgets until it is cancelled. If there is nothing to do, it tends the tier."""
+        is_left = await self._tend()
         async with asyncio.TaskGroup() as group:
             while True:
                 self._change.clear()
@@ -159,7 +159,7 @@ class Behind:
                     await self._change.wait()
                 else:
                     self._is_idle.set()
-                    await self._rest_or_tend()
+                    is_left = await (self._tend() if is_left else self._rest_or_tend())
 
     async def aclose(self) -> None:
         """Ends the tier."""
@@ -169,20 +169,23 @@ class Behind:
         self._is_idle.clear()
         self._change.set()
 
-    async def _rest_or_tend(self) -> None:
+    async def _rest_or_tend(self) -> bool:
         try:
             async with asyncio.timeout(TENDED_EVERY):
                 await self._change.wait()
         except TimeoutError:
-            await self._tend()
+            return await self._tend()
+        return False
 
-    async def _tend(self) -> None:
+    async def _tend(self) -> bool:
+        """Tends the tier. True if more is left to do."""
         try:
-            await self._tier.tend()
+            is_left = await self._tier.tend()
         except Exception as error:
             self._can_not_write("a tier can't be tended", error)
-        else:
-            self._is_written = True
+            return False
+        self._is_written = True
+        return is_left
 
     def _next_put(self) -> FrameKey | None:
         """Takes the next frame to write; None if there is none, or if the tier writes enough at once."""

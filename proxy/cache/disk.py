@@ -179,13 +179,14 @@ class Disk:
         self._shelf.forget(self._names.within(named), self._clocks.wall() + self._ttl)
         self._set_in_order()
 
-    async def tend(self) -> None:
-        """Drops frames whose time is over, and their files."""
-        await self._write(self._tend)
+    async def tend(self) -> bool:
+        """Drops some frames whose time is over, and their files. True if there are more."""
+        return await self._write(self._tend)
 
-    def _tend(self) -> None:
-        self._shelf.tend()
+    def _tend(self) -> bool:
+        is_left = self._shelf.tend()
         self._set_in_order()
+        return is_left
 
     def _set_in_order(self) -> None:
         used, self._used = self._used, {}
@@ -217,8 +218,8 @@ class Disk:
         with suppress(RuntimeError):  # it is closed
             self._writing.submit(self._shelf.drop, name)
 
-    async def _write(self, work: Callable[..., None], *given: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writing, work, *given)
+    async def _write(self, work: Callable[..., Found], *given: object) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, work, *given)
 
 
 class _Opened:

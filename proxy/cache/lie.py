@@ -1,6 +1,7 @@
 """How a frame lies in a tier. Pure."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from proxy.cache.record import Record
 from proxy.cache.sealed import Name
@@ -40,4 +41,10 @@ class Lie:
     def about(self, what: str) -> bytes:
         """The facts that a seal is bound to."""
         about = (self.name.exact, self.version.encode(), what.encode())
-        return b"\n".join((*about, self.fences) if self.fences else about)
+        # Behind fences each value lies by itself, and may outlive a record with another first piece.
+        return b"\n".join((*about, b"%d" % self.begin, self.fences) if self.fences else about)
+
+    @property
+    def mark(self) -> bytes:
+        """Tells pieces from those of another version, of other fences, or of another first piece."""
+        return sha256(self.about("rest")).hexdigest()[:8].encode()

@@ -234,17 +234,19 @@ class Objects:
         if folder and len(self._purged) < MOST_PURGED:
             self._purged[fence] = folder
 
-    async def tend(self) -> None:
-        """Looks into the bucket, and deletes what was purged."""
+    async def tend(self) -> bool:
+        """Looks into the bucket, and deletes what was purged, a scope at a time. True if more is left."""
         async with asyncio.timeout(LIMIT):
             await self._bucket.look()
-        while self._purged:
-            fence, folder = self._purged.popitem()
-            try:
-                await self._bucket.drop_older(folder, than=fence)
-            except BaseException:
-                self._purged.setdefault(fence, folder)
-                raise
+        if not self._purged:
+            return False
+        fence, folder = self._purged.popitem()
+        try:
+            await self._bucket.drop_older(folder, than=fence)
+        except BaseException:
+            self._purged.setdefault(fence, folder)
+            raise
+        return bool(self._purged)
 
     async def aclose(self) -> None:
         """Ends."""

@@ -1,7 +1,6 @@
 """The keys of a frame at a server that replicas share, and the names of its fences. Pure, but for HMACs."""
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 from proxy.cache.lie import Lie
 from proxy.cache.sealed import Name, Names
@@ -28,9 +27,9 @@ class Places:
     first: bytes
     """The key of its first bytes, or of the whole frame if it is small."""
 
-    def piece(self, fences: bytes, number: int) -> bytes:
-        """The key of a piece of its rest. It is another one behind other fences."""
-        return b"%s:%s:%d" % (self.record, sha256(fences).hexdigest()[:8].encode(), number)
+    def piece(self, mark: bytes, number: int) -> bytes:
+        """The key of a piece of its rest, with the mark of its lie."""
+        return b"%s:%s:%d" % (self.record, mark, number)
 
 
 class Keys:
@@ -94,7 +93,5 @@ def values_of(at: Places, lie: Lie, *, is_whole: bool) -> list[Value]:
     values = [Value(at.first, lie.about("first"), 0, end)]
     if is_whole and not is_small:
         spans = ((number, lie.span(number)) for number in range(lie.pieces))
-        values += [
-            Value(at.piece(lie.fences, number), lie.about(str(number)), *span) for number, span in spans
-        ]
+        values += [Value(at.piece(lie.mark, number), lie.about(str(number)), *span) for number, span in spans]
     return values

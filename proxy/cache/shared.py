@@ -254,9 +254,10 @@ class Shared:
             except Exception as error:
                 _log.debug("leases could not be renewed", extra={"error": repr(error)})
 
-    async def tend(self) -> None:
+    async def tend(self) -> bool:
         """Opens a connection. The server drops frames whose time is over by itself."""
         await self._server.do(("PING",))
+        return False
 
     async def aclose(self) -> None:
         """Ends."""

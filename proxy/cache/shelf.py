@@ -10,6 +10,7 @@ dropped in the end, also if the process that wrote it was killed.
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from sqlite3 import Connection
@@ -23,7 +24,9 @@ from proxy.cache.tier import Wrong
 UNFINISHED = 600.0
 """Seconds after which a file that is still being written belongs to nobody."""
 AT_ONCE = 64
-"""Most entries that one transaction drops to make room, and most files that are dropped in a row."""
+"""Most entries that one transaction drops, most files dropped in a row, and most transactions of a call."""
+PAGES = 1024
+"""Most free pages that are given back in a row."""
 BESIDE = 1536
 """Bytes of an entry in the index beside whole pages: names, record and places in four indexes."""
 
@@ -173,14 +176,15 @@ class Shelf:
         self._index.close()
 
     def make_room(self) -> tuple[int, int]:
-        """Drops entries until all fit: rests, and first bytes if they have more than their share.
+        """Drops entries so that all fit: rests, and first bytes if they have more than their share.
 
-        The entry that was used longest ago goes first. Returns the bytes of first bytes and of rests.
+        The entry that was used longest ago goes first. Returns the bytes of first bytes and of rests. If much
+        has to go, as after a start with less room, a call drops only some of it.
         """
-        while True:
+        for rounds in count():
             with self._index.opened() as index:
                 firsts, rests = index.execute("SELECT firsts, rests FROM totals").fetchone()
-            if firsts + rests <= self._most:
+            if firsts + rests <= self._most or rounds == AT_ONCE:
                 return firsts, rests
             is_first = firsts > self._most_firsts or not rests
             with self._index.changing() as index:
@@ -192,21 +196,28 @@ class Shelf:
                     index.execute(
                         f"UPDATE frames SET rest = '', rest_size = 0, held = begin WHERE id IN ({oldest})"
                     )
+        raise AssertionError("unreachable")
 
-    def tend(self) -> None:
-        """Drops entries whose time is over, files that nobody needs, and pages that are free."""
+    def tend(self) -> bool:
+        """Drops some entries whose time is over, their files, and free pages. True if there are more.
+
+        After a long time without a process there may be a million, and a purge must not wait for all of them.
+        """
         with self._index.changing() as index:
             ended = f"SELECT id FROM frames WHERE expires < ? LIMIT {AT_ONCE}"
-            while index.execute(f"DELETE FROM frames WHERE id IN ({ended})", (time(),)).rowcount == AT_ONCE:
-                pass
+            dropped = index.execute(f"DELETE FROM frames WHERE id IN ({ended})", (time(),)).rowcount
             index.execute("DELETE FROM fences WHERE expires < ?", (time(),))
         self.sweep()
+        if dropped == AT_ONCE or sum(self.make_room()) > self._most:
+            return True
         with self._index.opened() as index:
             (free,) = index.execute("PRAGMA freelist_count").fetchone()
-            if free * PAGE > self._most // 32:
-                index.execute(f"PRAGMA incremental_vacuum({free})").fetchall()
+            is_large = bool(free * PAGE > self._most // 32)
+            if is_large:
+                index.execute(f"PRAGMA incremental_vacuum({PAGES})").fetchall()
         for aside in self._root.glob("aside-*"):
             shutil.rmtree(aside, ignore_errors=True)
+        return bool(is_large)
 
     def sweep(self) -> None:
         """Drops files that nobody needs."""

@@ -79,8 +79,12 @@ class Tier(Protocol):
     async def forget(self, named: FrameScope) -> None:
         """Drops all frames of a scope. It may drop more."""
 
-    async def tend(self) -> None:
-        """Drops frames whose time is over, and the like. It is called when it has had no call for a while."""
+    async def tend(self) -> bool:
+        """Drops some frames whose time is over, and the like. True if more is left to do.
+
+        It is called first, when there has been nothing to write for a while, and again as long as it is true.
+        A call takes little time, so that what comes meanwhile does not wait.
+        """
 
     async def aclose(self) -> None:
         """Ends; what was put stays."""

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.access.admission import admission_of
 from proxy.codecs.workers import Workers
@@ -82,7 +82,6 @@ def create_page(place: Place, lines: Lines) -> ASGIApp:
         ):
             yield
 
-    data = {name: value for name, value in headers_of_pages().items() if name != "content-security-policy"}
     routes = [
         Route("/state", desk.state),
         Route("/fetches", desk.fetches),
@@ -96,27 +95,38 @@ def create_page(place: Place, lines: Lines) -> ASGIApp:
 
     async def refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, ProxyError)
-        return JSONResponse(details_of(error), status_of(error), data)
+        return JSONResponse(details_of(error), status_of(error))
 
     app = Starlette(routes=routes, lifespan=running, exception_handlers={ProxyError: refused})
     return _Door(app)
 
 
 class _Door:
-    """Refuses requests of other sites' pages, and by other names than loopback's."""
+    """Refuses requests of other sites' pages, and by other names than loopback's. Guards every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._admission = admission_of(Via(), ["127.0.0.1"], (), (), has_own_proof=False)
+        self._headers = [(name.encode(), value.encode()) for name, value in headers_of_pages().items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            try:
-                self._admission.admit(scope["method"].encode(), dict(scope["headers"]))
-            except ProxyError as error:
-                await JSONResponse(details_of(error), status_of(error))(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = {name for name, _ in message["headers"]}
+                more = [pair for pair in self._headers if pair[0] not in own]
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        try:
+            self._admission.admit(scope["method"].encode(), dict(scope["headers"]))
+        except ProxyError as error:
+            await JSONResponse(details_of(error), status_of(error))(scope, receive, guarded)
+            return
+        await self._app(scope, receive, guarded)
 
 
 class _Desk:

@@ -73,8 +73,7 @@ class Http1(HeldConnection):
         """The body that came with the bytes that are being parsed."""
         self._answering: RequestResponseCycle | None = None
         """The request whose turn it is; uvicorn knows of the last one that came."""
-        self._taken = 0
-        """Bytes of the body so far."""
+        self._taken = 0  # bytes of the body so far
         self._pace = Pace(self.timeout_keep_alive, rules.body_rate)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's

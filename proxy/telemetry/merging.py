@@ -23,6 +23,9 @@ MOST = frozenset(
     {"python_info", *(f"{OWN}{name}" for name in ("build_info", "memory_limit_bytes", "tier_bytes"))}
 )
 """Gauges of what the workers share. All others are summed."""
+ALIKE = frozenset({f"{OWN}reloads"})
+"""Counters of what all workers do at once. Those of one worker count, the first."""
+
 Families = list[Metric]
 
 
@@ -33,13 +36,22 @@ class Totals(Collector):
         self._last: dict[str, Families] = {}
         self._gone: Families = []
 
-    def take(self, key: str, page: bytes, *, is_only_counted: bool = False, is_open: bool = False) -> None:
+    def take(
+        self,
+        key: str,
+        page: bytes,
+        *,
+        is_only_counted: bool = False,
+        is_open: bool = False,
+        is_first: bool = False,
+    ) -> None:
         """A process's metrics as they are now; without its gauges if only what it counted is wanted.
 
         The page is OpenMetrics if it `is_open`.
         """
         families: Iterable[Metric] = (open_families if is_open else text_families)(page.decode())
-        self._last[key] = [each for each in families if _is_counted(each) or not is_only_counted]
+        counted = (each for each in families if is_first or each.name not in ALIKE)
+        self._last[key] = [each for each in counted if _is_counted(each) or not is_only_counted]
 
     def end(self, key: str) -> None:
         """A worker has ended."""

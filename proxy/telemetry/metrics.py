@@ -96,8 +96,7 @@ class Metrics:
         )
         self.forwarded = self._counter(
             "forwarded",
-            "Requests that the proxy forwarded, by kind (such as search, metadata, instances, bulkdata or "
-            "store) and the viewer's status; 0 if the viewer left first.",
+            "Forwarded requests by kind (such as search or bulkdata) and status; 0 if the viewer left first.",
             ("origin", "kind", "status"),
         )
         self.forwarded_seconds = self._histogram(
@@ -125,9 +124,7 @@ class Metrics:
             "resumes", "Fetches that the proxy resumed after the origin closed the connection.", ("origin",)
         )
         self.first_fetches = self._counter(
-            "first_fetches",
-            "First fetches by resolution, by how the proxy found where the resolution ends.",
-            ("method",),
+            "first_fetches", "First fetches by resolution, by how its end was found.", ("method",)
         )
         self.first_saved_bytes = self._counter(
             "first_saved_bytes", "Bytes saved by first fetches smaller than 64 KiB.", ()

@@ -1,25 +1,31 @@
 """A restart with a disk behind memory, on loopback: first pictures and whole frames from either.
 
 One client asks for one frame after the other. The disk's files are in the page cache, as they are for nginx.
+Then the same start with a million more entries in the index, which are put there by SQL.
 """
 
 import http.client
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
+from proxy.cache.sealed import LEVELS
 from proxy.commands.processes import Children
 from tests.bench.program import program
 from tests.bench.shared import FIRST, NotInstalled, frame_path, nginx, print_row, run_origin, start
 
 FRAMES, SIZE = 1000, 300_000
 LARGE, LARGE_SIZE = 20, 11_000_000
+SMALL, SMALL_SIZE = 10_000, 20_000
+OTHERS = 1_000_000
+"""Entries of other frames in a crowded index."""
 WIDTHS = (34, 12, 12, 12)
 
 
@@ -76,6 +82,63 @@ def _say(name: str, took: list[float], size: int) -> None:
     print_row((name, f"{p50:.2f}", f"{p99:.2f}", f"{size / 1e6 / (p50 / 1000):,.0f}"), WIDTHS)
 
 
+def _starts(origin: str, folder: Path) -> None:
+    paths = _paths(SMALL, SMALL_SIZE)
+    (place := folder / "crowded").mkdir()
+    with _proxy(origin, place, {"bytes": "64GiB"}) as (url, admin):
+        _seconds(url, paths)
+        _until_written(admin)
+    for others in (0, OTHERS):
+        if others:
+            _crowd(place / "disk" / "frames" / "index.sqlite", others)
+        began = time.perf_counter()
+        with _proxy(origin, place, {"bytes": "64GiB"}) as (url, _):
+            ready = time.perf_counter() - began
+            took = _seconds(url, paths)
+            first = sum(took[:100]) / 100 * 1000
+            print(
+                f"{SMALL + others:,} entries: ready after {ready:.2f} s, the first 100 frames "
+                f"{first:.2f} ms each, {SMALL:,} frames in {sum(took):.1f} s"
+            )
+
+
+def _crowd(path: Path, others: int) -> None:
+    """Adds entries that no request names."""
+    columns = ("name", *LEVELS, "version", "record", "begin", "held", "used", "expires", "first_size")
+    now = time.time()
+    with closing(sqlite3.connect(path, isolation_level=None)) as index:
+        index.execute("PRAGMA journal_mode = OFF")
+        (trigger,) = index.execute("SELECT sql FROM sqlite_schema WHERE name = 'added'").fetchone()
+        index.execute("DROP TRIGGER added")  # it sums up each row; here it is done once
+        index.execute("BEGIN")
+        index.executemany(
+            f"INSERT INTO frames ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            (
+                (
+                    n.to_bytes(16),
+                    1,
+                    n // 300,
+                    n // 300,
+                    n,
+                    n,
+                    1,
+                    1,
+                    "v" * 32,
+                    b"r" * 300,
+                    300,
+                    300,
+                    now,
+                    now + 1e6,
+                    0,
+                )
+                for n in range(others)
+            ),
+        )
+        index.execute(trigger)
+        index.execute("COMMIT")
+        index.execute("PRAGMA journal_mode = WAL")
+
+
 def run() -> None:
     firsts, larges = _paths(FRAMES, SIZE), _paths(LARGE, LARGE_SIZE)
     span = f"bytes=0-{FIRST - 1}"
@@ -99,6 +162,7 @@ def run() -> None:
                     _say(f"first 64 KiB from {source}", _seconds(url, firsts, span), FIRST)
                 for source in ("disk" + name, "memory"):
                     _say(f"11 MB from {source}", _seconds(url, larges), LARGE_SIZE)
+        _starts(origin, Path(folder))
         try:
             with nginx(origin) as url:
                 _seconds(url, larges)

@@ -1,6 +1,7 @@
 """The demo's page in a browser: real processes of a small tree, and an origin that can be told to fail."""
 
 import multiprocessing
+import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydicom.dataset import Dataset
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,9 +33,13 @@ PATIENCE = 120_000
 """Milliseconds that a load may take; no test measures that."""
 
 
-def make_tree(folder: Path) -> Path:
-    """A picture, a volume, and a picture that the page can't draw."""
-    prepare(folder, "page-1", _instances, encode_proved, alternates=images.ALTERNATES)
+def small_tree(folders: pytest.TempPathFactory) -> Path:
+    """A picture, a volume, and a picture that the page can't draw. Made once for all processes of a run."""
+    pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
+    base = folders.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "page-tree"
+    recipe = f"page-1 of {images.RECIPE}"
+    prepare(folder, recipe, _instances, encode_proved, alternates=images.ALTERNATES)
     return folder
 
 

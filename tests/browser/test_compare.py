@@ -23,8 +23,8 @@ from tests.browser.comparing import (
     Place,
     Reader,
     demo,
-    make_tree,
     reader_of,
+    small_tree,
 )
 from tests.browser.serving import MODULES, program
 
@@ -38,8 +38,7 @@ SIZES = [(1440, 900), (390, 844)]
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
-    return make_tree(tmp_path_factory.mktemp("page") / "tree")
+    return small_tree(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +165,24 @@ async def test_slices_light_up_in_the_order_of_the_plan(reader: Reader) -> None:
     assert pane["first"] < pane["final"]
 
 
+async def test_a_slice_that_a_person_jumps_to_is_fetched_next(reader: Reader) -> None:
+    await reader.open(VOLUME, "range")
+    order = await reader.page.evaluate("""async () => {
+        const { Load } = await import('./load.js');
+        const told = await (await fetch('state')).json();
+        const { frames } = told.series.at(-1);
+        const { direct } = told.ways.find((way) => way.name === 'range');
+        const fetches = await (await fetch(`fetches?way=range&images=${frames.length}`)).json();
+        const load = new Load({ base: direct, frames, fetches, isProgressive: true, changed() {} });
+        load.hurry(7);
+        await load.run();
+        return load.requests.map((request) => request.image);
+    }""")
+    assert order[:3] == [7, 0, 1]
+    assert sorted(order) == sorted(2 * list(range(SLICES)))
+    assert reader.faults == []
+
+
 async def test_a_cleared_cache_is_empty_for_the_next_viewer(reader: Reader) -> None:
     await reader.open(RADIOGRAPH, "whole")
     assert (await reader.pane("whole", "hot"))["badge"] == "cache: hit"
@@ -244,6 +261,17 @@ async def test_a_link_of_zero_has_a_face(reader: Reader) -> None:
     assert (await reader.page.text_content("#problem")).startswith("Not a link")
     await reader.page.click("text=None (local)")
     await reader.wait("() => document.body.dataset.state === 'done'")
+
+
+async def test_a_load_can_be_broken_off_by_another_link(reader: Reader) -> None:
+    """What the proxy had begun over the slow link ends first, so the next load finds an empty cache."""
+    await reader.open(RADIOGRAPH, "whole")
+    await reader.page.click("text=Slow 3G")
+    await reader.wait("() => document.querySelector('.pane[data-via=cold]')?.dataset.state === 'running'")
+    await reader.page.click("text=None (local)")
+    await reader.until_over()
+    told = [(await reader.pane("whole", via))["badge"] for via in ("cold", "hot")]
+    assert told == ["cache: miss", "cache: hit"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

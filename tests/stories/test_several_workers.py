@@ -296,6 +296,22 @@ async def test_a_rolling_restart_drops_no_answer_and_takes_the_new_configuration
             assert answer.headers["access-control-allow-origin"] == "https://viewer.example"
 
 
+async def test_a_changed_file_is_one_reload_for_all_workers(tmp_path: Path) -> None:
+    async with home(archive(), tmp_path) as service:
+        given = json.loads(await asyncio.to_thread(service.config.read_text))
+
+        def reloads_of(number: int) -> int:
+            return sum(line.get("worker") == number for line in service.said("configuration reloaded"))
+
+        indent = 0
+        while not (reloads_of(0) and reloads_of(1)):  # a worker looks every two seconds
+            indent += 1
+            await asyncio.to_thread(service.config.write_text, json.dumps(given, indent=indent))
+            await asyncio.sleep(0.1)
+        while await service.metric("reloads_total", result="good") != reloads_of(0):
+            await asyncio.sleep(0.1)
+
+
 async def test_a_bad_configuration_restarts_nothing(tmp_path: Path) -> None:
     async with home(archive(), tmp_path) as service:
         before = service.workers

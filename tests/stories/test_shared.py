@@ -192,6 +192,21 @@ async def test_what_the_server_evicted_is_fetched_by_a_range(replica: dict[str, 
         assert await server.exists(piece)
 
 
+async def test_pieces_that_outlived_their_record_are_not_joined_to_a_shorter_first_piece(
+    replica: dict[str, Any], server: Valkey
+) -> None:
+    short = {"short": {"first": "4KiB", "complete": "on-demand"}}
+    async with house(origin := origin_with(), **replica) as one:
+        await one.viewer.get(FRAME, headers=SINGLE)
+        await one.until_written()
+        await server.delete(shared(one)._keys.of(key_of(FRAME)).record)
+    async with house(origin, profiles=short, profile="short", **replica) as two:
+        first = await two.viewer.get(FRAME, headers=SINGLE | {"range": "bytes=0-4095"})
+        assert first.content == BODY[:4096]
+        await two.until_written()
+        assert (await two.viewer.get(FRAME, headers=SINGLE)).content == BODY
+
+
 async def test_no_bit_that_changes_at_the_server_reaches_a_viewer(
     replica: dict[str, Any], server: Valkey
 ) -> None:

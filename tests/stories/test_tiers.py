@@ -192,6 +192,18 @@ async def test_a_purge_reaches_the_tier_before_it_is_answered() -> None:
         assert not tier.wholes
 
 
+async def test_a_purge_does_not_wait_for_a_tier_that_has_much_to_drop() -> None:
+    tier = FakeTier()
+    async with warm(tier):
+        tier.left = 10**9
+    async with house(origin_with(), tiers=[tier]) as home:
+        assert (await home.admin.delete(f"/cache{STUDY}")).status_code == 204
+        assert not tier.firsts
+        before = tier.asked["tend"]
+        await home.until(lambda: tier.asked["tend"] > before)
+        assert tier.left > 0
+
+
 async def test_what_is_purged_while_it_is_looked_up_does_not_come_back() -> None:
     tier = FakeTier()
     async with warm(tier) as home:

@@ -1,14 +1,12 @@
 // The demo's first screen: the same study, loaded side by side, directly and through the proxy.
 
-import { el, milliseconds, onColours } from "./dom.js";
+import { chosen, offerLinks, offerSeries, offerWays, remember, series, suggestTurns, waysChosen, waysOf } from "./choices.js";
+import { byId, el, milliseconds, onColours } from "./dom.js";
 import { face, faceOf } from "./faces.js";
 import { Pane } from "./pane.js";
 
 const VIAS = ["direct", "cold", "hot"];
-const USUAL = ["whole", "range"];
 const EVERY = 120; // milliseconds between two drawings of the clocks
-const byId = (id) => document.getElementById(id);
-const chosen = new URLSearchParams(location.hash.slice(1));
 
 let state = null;
 let panes = [];
@@ -28,68 +26,12 @@ async function ask(path, told) {
   return body;
 }
 
-// What to load
-
-const series = () => state.series[Number(byId("series").value)];
-const waysOf = (one) => state.ways.filter((way) => way.kinds.includes(one.kind));
-const waysChosen = () => [...byId("ways").querySelectorAll("input:checked")].map((box) => box.value);
-
-function offerSeries() {
-  byId("series").replaceChildren(...state.series.map((one, number) => {
-    const depth = one.frames.length > 1 && !one.title.includes(one.frames.length) ? `, ${one.frames.length} slices` : "";
-    const size = one.title.includes(`${one.columns}`) ? "" : ` ${one.columns}×${one.rows}`;
-    return el("option", { value: number }, `${one.title}${size}${depth}`);
-  }));
-  const wanted = Number(chosen.get("series") ?? 0);
-  byId("series").value = state.series[wanted] ? wanted : 0;
-}
-
-function offerWays() {
-  const wanted = (chosen.get("ways") ?? USUAL.join(",")).split(",");
-  const ways = waysOf(series());
-  const isAny = ways.some((way) => wanted.includes(way.name));
-  byId("ways").replaceChildren(...ways.map((way, number) => {
-    const isOn = isAny ? wanted.includes(way.name) : number === 0;
-    const box = el("input", { type: "checkbox", value: way.name, checked: isOn });
-    return el("label", { class: "choice", title: way.says }, box, way.title);
-  }));
-}
-
-function linkNames() {
-  const named = { "4g": "4G", "slow-3g": "Slow 3G", "hospital-lan": "Hospital LAN", local: "None (local)" };
-  return state.presets.map((preset) => [preset.name, named[preset.name] ?? preset.name, describe(preset)]);
-}
-
-function describe({ down, up, latency }) {
-  return down === null ? "no limit" : `${down} Mbit/s down, ${up} up, ${latency} ms`;
-}
-
-function offerLinks() {
-  const now = state.presets.some((preset) => preset.name === state.network.name) ? state.network.name : "hand";
-  const links = [...linkNames(), ["hand", "By hand", "your own numbers"]];
-  byId("links").replaceChildren(...links.map(([value, title, says]) => {
-    const button = el("input", { type: "radio", name: "link", value, checked: value === now });
-    return el("label", { class: "choice", title: says }, button, title);
-  }));
-  byId("byhand").hidden = now !== "hand";
-  const { down, up, latency } = state.network.down === null ? state.presets[0] : state.network;
-  byId("down").value = down;
-  byId("up").value = up;
-  byId("latency").value = latency;
-}
-
-function remember() {
-  chosen.set("series", byId("series").value);
-  chosen.set("ways", waysChosen().join(","));
-  history.replaceState(null, "", `#${chosen}`);
-}
-
 // The panes
 
 async function build() {
   for (const pane of panes) pane.reset();
-  const one = series();
-  const ways = waysOf(one).filter((way) => waysChosen().includes(way.name));
+  const one = series(state);
+  const ways = waysOf(state, one).filter((way) => waysChosen().includes(way.name));
   const actions = { jump, enlarge, replay: replayOne };
   const rows = await Promise.all(ways.map(async (way) => {
     const query = new URLSearchParams({ way: way.name, images: one.frames.length });
@@ -102,16 +44,12 @@ async function build() {
     el("header", {}, el("h2", {}, way.title), el("p", {}, way.says)),
     el("div", { class: "row" }, ...three.map((pane) => pane.element)))));
   byId("scrub").hidden = one.frames.length < 2;
-  byId("slice").max = one.frames.length;
-  byId("slice").value = Math.ceil(one.frames.length / 2);
+  if (Number(byId("slice").max) !== one.frames.length) {
+    byId("slice").max = one.frames.length;
+    byId("slice").value = Math.ceil(one.frames.length / 2);
+  }
   for (const pane of panes) pane.jump(Number(byId("slice").value) - 1);
   byId("sliceno").textContent = `${byId("slice").value} of ${one.frames.length}`;
-}
-
-/** Volumes keep a small machine busy, so there one pane loads after another unless a person decides. */
-function suggestTurns() {
-  const isSmall = (navigator.hardwareConcurrency ?? 2) <= 4;
-  byId("inturn").checked = chosen.has("inturn") ? chosen.get("inturn") === "1" : isSmall && series().frames.length > 1;
 }
 
 /** Runs a pane of the next viewer only after that of the first, which fills the cache. */
@@ -140,7 +78,7 @@ async function replay() {
   for (const pane of panes) pane.reset();
   try {
     await build();
-    await ask("prepare", { study: series().study });
+    await ask("prepare", { study: series(state).study });
   } catch (error) {
     if (run === runs) show(error);
     return;
@@ -156,7 +94,7 @@ async function replay() {
 
 async function replayOne(pane) {
   try {
-    if (pane.via === "cold") await ask("prepare", { study: series().study });
+    if (pane.via === "cold") await ask("prepare", { study: series(state).study });
   } catch (error) {
     show(error);
     return;
@@ -213,7 +151,7 @@ function show(error) {
 
 function jump(slice) {
   byId("slice").value = slice + 1;
-  byId("sliceno").textContent = `${slice + 1} of ${series().frames.length}`;
+  byId("sliceno").textContent = `${slice + 1} of ${series(state).frames.length}`;
   for (const pane of panes) pane.jump(slice);
   watch(runs);
 }
@@ -240,11 +178,12 @@ async function clear() {
 }
 
 async function useLink(text) {
+  const run = ++runs; // so that nothing of an earlier run begins meanwhile
+  document.body.dataset.state = "preparing";
   for (const pane of panes) pane.reset();
   try {
     state.network = await ask("network", { network: text });
   } catch (error) {
-    runs += 1;
     document.body.dataset.state = "failed";
     const isZero = [byId("down"), byId("up")].some((field) => Number(field.value) === 0);
     const words = isZero ? "A link of 0 Mbit/s carries nothing. Set both rates above 0." : `${error.message}.`;
@@ -252,15 +191,15 @@ async function useLink(text) {
     byId("problem").replaceChildren(face("Not a link", words));
     return;
   }
-  await replay();
+  if (run === runs) await replay();
 }
 
 function listen() {
   byId("replay").addEventListener("click", replay);
   byId("clear").addEventListener("click", clear);
   byId("series").addEventListener("change", () => {
-    offerWays();
-    suggestTurns();
+    offerWays(state);
+    suggestTurns(state);
     remember();
     replay();
   });
@@ -312,10 +251,10 @@ async function start() {
     byId("problem").replaceChildren(face("Nothing found", "The origin has no study with pictures."));
     return;
   }
-  offerSeries();
-  offerWays();
-  suggestTurns();
-  offerLinks();
+  offerSeries(state);
+  offerWays(state);
+  suggestTurns(state);
+  offerLinks(state);
   listen();
   remember();
   await replay();

@@ -1,5 +1,7 @@
 // What all pages need: elements, numbers for people, and the colours of the style sheet.
 
+export const byId = (id) => document.getElementById(id);
+
 /** Makes an element. Attributes that begin with "on" are listeners; null and false leave one out. */
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);

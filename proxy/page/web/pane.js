@@ -1,10 +1,11 @@
 // One pane: one way to load the study, from one place. It paints what has arrived and nothing else.
 
 import { bytes, milliseconds } from "./dom.js";
-import { draw, knownLayout, layoutOf } from "./drawing.js";
+import { knownLayout, layoutOf } from "./drawing.js";
 import { FIRST } from "./arriving.js";
 import { faceOf } from "./faces.js";
 import { Load } from "./load.js";
+import { Picture, THUMBNAIL } from "./picture.js";
 import { QUARTER, Slices, WHOLE } from "./slices.js";
 import { drawWaterfall } from "./waterfall.js";
 
@@ -15,8 +16,6 @@ export const TITLES = {
 };
 
 const HALVINGS = 2; // a slice is visible at a quarter of its width and height, as in `measure`
-const THUMBNAIL = 128;
-const ALL = 1000; // more than any number of resolutions
 
 export class Pane {
   /** `actions` are jump(slice), enlarge(pane) and replay(pane). */
@@ -41,6 +40,7 @@ export class Pane {
     this.actions = actions;
     this.#one(".slices").hidden = this.#one(".clock.visible").hidden = !this.isVolume;
     if (this.isVolume) this.slices = new Slices(this.#one(".slices"), series.frames.length, actions.jump);
+    this.picture = new Picture(this, (isWhole) => this.#tellJump(isWhole));
     this.reset();
   }
 
@@ -64,7 +64,7 @@ export class Pane {
     this.quarters = new Map(); // slice → bytes that hold its quarter-size picture
     this.stages = new Map(); // slice → how far its layout was asked for
     this.asked = new Set(); // slices whose layout was asked for with all of their bytes
-    this.#unpaint();
+    this.picture.clear();
     this.slices?.states.fill(0);
     this.slices?.pictures.fill(null);
     if (this.slices) this.slices.isStale = true;
@@ -80,21 +80,6 @@ export class Pane {
     const canvas = this.#one(".waterfall");
     canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
     canvas.setAttribute("aria-label", "No requests yet");
-  }
-
-  #unpaint() {
-    this.wanted = -1; // the finest resolution that was asked for
-    this.shown = null; // halvings of the picture that is shown
-    this.painted = [];
-    this.drawing = 0;
-    this.painting = {}; // what was asked for before is not painted any more
-    this.turn = null; // ends when all that was asked for is painted
-    this.element.removeAttribute("data-drawing");
-    this.element.dataset.painted = "";
-    const canvas = this.#one(".picture");
-    canvas.width = canvas.height = 1;
-    canvas.setAttribute("aria-label", "No picture yet");
-    this.#one(".size").textContent = "";
   }
 
   /** Loads the study once. Never throws; a failure has a face. */
@@ -147,7 +132,7 @@ export class Pane {
     if (this.load !== load) return;
     const frame = load.frames[image];
     if (this.isVolume) this.#light(load, image, frame);
-    if (image === this.selected) this.#paint(load, image, frame);
+    if (image === this.selected) this.picture.arrived(load, image, frame, this.asked.has(image));
     if (frame.isProgressive) await this.#readLayout(load, image, frame);
   }
 
@@ -174,93 +159,10 @@ export class Pane {
     else if (isThere) this.slices.set(image, QUARTER);
     if (!isThere || this.thumbnails.has(image)) return;
     this.thumbnails.add(image);
-    const content = frame.small ?? frame.bytes(frame.isProgressive ? Math.max(this.#quarterEnd(image, frame), 1) : frame.size);
-    this.#draw(load, image, content, THUMBNAIL, THUMBNAIL ** 2 + image)
+    const isCut = load.last === "/frames/" && (frame.isProgressive || knownLayout(this.series.frames[image]));
+    const content = frame.small ?? frame.bytes(isCut ? this.#quarterEnd(image, frame) : frame.size);
+    this.picture.draw(load, image, content, THUMBNAIL, THUMBNAIL ** 2 + image)
       .then((drawn) => drawn && this.slices.show(image, drawn.bitmap));
-  }
-
-  /** Asks for every resolution of the selected slice that is complete and was not asked for yet. */
-  #paint(load, image, frame) {
-    const layout = knownLayout(this.series.frames[image]);
-    if (frame.small && this.wanted < 0) {
-      this.wanted = 0;
-      this.#paintOne(load, image, frame.small, 1e4, false);
-    }
-    if (frame.isProgressive && layout) {
-      for (let number = this.wanted + 1; number < layout.ends.length - 1 && layout.ends[number] <= frame.size; number += 1) {
-        this.wanted = number;
-        const [columns, rows] = layout.sizes[number];
-        this.#paintOne(load, image, frame.bytes(layout.ends[number]), columns * rows, false);
-      }
-    }
-    const isRead = !frame.isProgressive || layout !== null || this.asked.has(image);
-    if (frame.isWhole && isRead && this.wanted < ALL) {
-      this.wanted = ALL;
-      this.#paintWhole(load, image, frame.bytes());
-    }
-  }
-
-  /** Paints a complete frame: at once with as many pixels as the pane has, and then with all. */
-  #paintWhole(load, image, content) {
-    const { columns, rows } = this.series;
-    const canvas = this.#one(".picture");
-    const side = Math.ceil(Math.max(canvas.clientWidth, canvas.clientHeight) * (window.devicePixelRatio || 1));
-    const isQuick = load.last === "/frames/" && side * 2 < Math.max(columns, rows); // JPEG-LS has no resolutions
-    if (isQuick) this.#paintOne(load, image, content, side ** 2, false, side);
-    this.#paintOne(load, image, content, columns * rows, true);
-  }
-
-  /** Draws what was asked for side by side, and paints it in the order in which it was asked for. */
-  #paintOne(load, image, content, pixels, isWhole, side = 0) {
-    this.#expect(1);
-    // Of a volume, the slice that a person looks at is drawn before the thumbnails.
-    const drawing = this.#draw(load, image, content, side, this.isVolume ? pixels / THUMBNAIL : pixels);
-    const { turn: before, painting } = this;
-    this.turn = (async () => {
-      await before;
-      const drawn = await drawing;
-      if (this.painting !== painting) return;
-      this.#expect(-1);
-      if (!drawn || (this.shown !== null && drawn.reduce >= this.shown && !isWhole)) return;
-      this.shown = drawn.reduce;
-      this.#show(drawn, isWhole);
-    })();
-  }
-
-  /** Says on the picture that bytes are here which are still being drawn. */
-  #expect(more) {
-    this.drawing += more;
-    this.element.toggleAttribute("data-drawing", this.drawing > 0);
-  }
-
-  async #draw(load, image, content, side, cost) {
-    try {
-      const drawn = await draw({ frame: this.series.frames[image], content, side, cost, signal: load.stopping.signal });
-      return this.load === load ? drawn : null;
-    } catch (error) {
-      if (this.load === load && error.name !== "AbortError") this.#note(error.message);
-      return null;
-    }
-  }
-
-  #note(words) {
-    const note = this.#one(".drawnote");
-    note.hidden = false;
-    note.textContent = `Not drawn: ${words}`;
-  }
-
-  #show({ bitmap, columns, rows, reduce }, isWhole) {
-    this.#one(".drawnote").hidden = true;
-    const canvas = this.#one(".picture");
-    canvas.width = columns;
-    canvas.height = rows;
-    canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    const scale = reduce ? ` (1/${2 ** reduce})` : "";
-    this.#one(".size").textContent = `${columns}×${rows}${scale}`;
-    canvas.setAttribute("aria-label", `${this.title}: picture of ${columns} by ${rows} pixels${isWhole ? ", complete" : ""}`);
-    this.painted.push(columns);
-    this.element.dataset.painted = this.painted.join(" ");
-    this.#tellJump(isWhole);
   }
 
   // Jumping to a slice
@@ -268,7 +170,7 @@ export class Pane {
   jump(slice) {
     this.selected = slice;
     this.slices?.select(slice);
-    this.#unpaint();
+    this.picture.clear();
     if (!this.load) return;
     const frame = this.load.frames[slice];
     this.jumped = { at: performance.now(), wasThere: frame.size > 0 || frame.small !== null, first: null, final: null };

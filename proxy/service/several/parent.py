@@ -158,7 +158,7 @@ class Parent:
             for other in self.running - {child}:
                 self._post(other, said)
         elif "metrics" in said:
-            self.totals.take(child.key, message.content)
+            self.totals.take(child.key, message.content, is_first=child.number == 0)
 
     def _post(self, child: Child, said: dict[str, Any]) -> None:
         """Gives an order. A worker that obeys none is killed, or it would show what others have dropped."""

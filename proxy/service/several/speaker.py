@@ -84,7 +84,7 @@ class Speaker:
         pages = await asyncio.gather(*(self._whole(child, scope) for child in children))
         for child, page in zip(children, pages, strict=True):
             if page is not None and page[0] == 200 and child in parent.running:
-                parent.totals.take(child.key, page[1], is_open=shown_open)
+                parent.totals.take(child.key, page[1], is_open=shown_open, is_first=child.number == 0)
         body, media = parent.exposition(is_open=shown_open)
         return Response(body, headers={"content-type": media})
 

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import sleep
@@ -18,7 +18,7 @@ import pytest
 
 from proxy.cache.disk import Disk
 from proxy.cache.record import Clocks
-from proxy.cache.shelf import UNFINISHED
+from proxy.cache.shelf import AT_ONCE, UNFINISHED
 from proxy.cache.tier import SMALL, Wrong
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
@@ -86,7 +86,8 @@ async def test_first_bytes_leave_if_they_have_more_than_their_share(tmp_path: Pa
         left = [number for number, size in enumerate(await firsts_of(tier, count)) if size]
         assert left == list(range(count - len(left), count))
         assert 300 < len(left) < 700
-        await tier.tend()
+        while await tier.tend():
+            pass
         assert sum(each.stat().st_size for each in files(tmp_path)) < count * size
 
 
@@ -119,6 +120,34 @@ async def test_time_is_over(tmp_path: Path) -> None:
         assert await rest_of(tier, frame(BIG), 0) == b""
         await tier.tend()
         assert rests(tmp_path) == []
+
+
+async def test_frames_whose_time_is_over_leave_some_at_once(tmp_path: Path) -> None:
+    count = 2 * AT_ONCE + 9
+    async with ended(await made(tmp_path, ttl=1e-9)) as tier:
+        for number in range(count):
+            await tier.put(numbered(number), frame(300))
+        left = [count]
+        with closing(sqlite3.connect(tmp_path / "disk" / "frames" / "index.sqlite")) as index:
+            while await tier.tend():
+                left += index.execute("SELECT count(*) FROM frames").fetchone()
+    assert left == [count, count - AT_ONCE, count - 2 * AT_ONCE]
+
+
+async def test_a_start_with_less_room_drops_some_at_once(tmp_path: Path) -> None:
+    frames = AT_ONCE + 9
+    async with ended(await made(tmp_path)) as tier:
+        for number in range(frames):
+            await tier.put(numbered(number), frame(SMALL + 1))
+    async with ended(await made(tmp_path, most=20 << 20)) as tier:
+        tier._shelf._most = frames * 65536  # room for some of them
+        tier._shelf._most_firsts = tier._shelf._most
+        calls = 1
+        while await tier.tend():
+            calls += 1
+        assert calls > 1
+        firsts, rests = await asyncio.to_thread(tier._shelf.make_room)
+        assert 0 < firsts + rests <= tier._shelf._most
 
 
 async def test_a_frame_from_the_future_is_not_used(tmp_path: Path) -> None:

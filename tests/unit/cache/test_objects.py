@@ -123,6 +123,16 @@ async def test_what_lies_there_from_before_a_purge_is_no_rest_of_what_came_after
     assert await rest_of(two, frame(BIG), 65536) == b""
 
 
+async def test_a_rest_that_outlived_its_head_is_not_joined_to_a_shorter_first_piece(bucket: Counting) -> None:
+    tier = replica(bucket)
+    await tier.first(KEY)
+    await tier.put(KEY, frame(BIG))
+    (head,) = [path for path in bucket.paths() if path.endswith("/head")]
+    await bucket.drop(head)
+    await tier.put(KEY, frame(BIG, 4096, first=4096))
+    assert await rest_of(tier, frame(BIG), 4096) == b""
+
+
 async def test_what_stayed_after_a_purge_of_another_series_is_written_again(bucket: Counting) -> None:
     tier = replica(bucket)
     await tier.first(KEY)

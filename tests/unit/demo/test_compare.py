@@ -5,15 +5,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.browser.comparing import EMPTY, SLICES, Place, demo, make_tree
+from tests.browser.comparing import EMPTY, SLICES, Place, demo, small_tree
 
 pytestmark = pytest.mark.demo
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    pytest.importorskip("data_store", reason="needs the demo's images: pip install progressive-proxy[demo]")
-    with demo(make_tree(tmp_path_factory.mktemp("page") / "tree")) as running:
+    with demo(small_tree(tmp_path_factory)) as running:
         yield running
 
 
@@ -47,6 +46,20 @@ def test_the_policy_lists_the_servers_that_the_page_asks_and_no_others(asking: h
     [connect] = [part.split() for part in asked.split("; ") if part.startswith("connect-src")]
     assert set(connect[2:]) == servers
     assert "unsafe" not in asked
+
+
+def test_every_response_is_guarded(asking: httpx.Client) -> None:
+    answers = [
+        asking.get("/"),
+        asking.get("/state"),
+        asking.get("/nothing"),
+        asking.post("/network", json=[]),
+    ]
+    answers.append(asking.get("/state", headers={"host": "evil.example"}))
+    for answer in answers:
+        assert answer.headers.get_list("content-security-policy") != []
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+        assert "access-control-allow-origin" not in answer.headers
 
 
 def test_pages_of_other_sites_and_other_hosts_are_refused(asking: httpx.Client) -> None:

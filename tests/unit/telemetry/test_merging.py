@@ -106,13 +106,28 @@ def test_all_that_one_worker_shows_is_shown_as_it_is() -> None:
     metrics = Metrics()
     metrics.over_bounds.labels('quoted "a" \\ \n').inc()
     totals = Totals()
-    totals.take("0", page(metrics))
+    totals.take("0", page(metrics), is_first=True)
     assert _lines(totals.exposition()[0]) == _lines(page(metrics))
 
 
 def _lines(exposition: bytes) -> set[str]:
     """Without the process's own, which change by the time."""
     return {line for line in exposition.decode().splitlines() if not line.startswith("process_")}
+
+
+def test_a_reload_counts_once_though_each_worker_does_it() -> None:
+    totals = Totals()
+    for key in ("0", "1"):
+        metrics = Metrics()
+        metrics.reloads.labels("good").inc(2)
+        totals.take(key, page(metrics), is_first=key == "0")
+    assert value(totals, "reloads_total", result="good") == 2
+    totals.end("0")
+    totals.end("1")
+    later = Metrics()
+    later.reloads.labels("good").inc()
+    totals.take("2", page(later), is_first=True)
+    assert value(totals, "reloads_total", result="good") == 3
 
 
 def test_of_the_parent_only_what_it_counted_is_shown() -> None:
