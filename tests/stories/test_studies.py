@@ -428,6 +428,8 @@ async def test_ranges_and_heads_are_answered_from_what_is_held() -> None:
         assert part.headers["content-range"] == f"bytes 3-7/{len(body)}"
         assert (await at.get(path, range="bytes=3-7", if_range=etag)).status_code == 206
         assert (await at.get(path, range="bytes=3-7", if_range='"x"')).content == body
+        several = await at.get(path, range="bytes=0-1,3-7")
+        assert (several.status_code, several.content) == (200, body)
         beyond = await at.get(path, range="bytes=999-")
         assert (beyond.status_code, beyond.content) == (416, b"")
         asked = len(archive.of(path))
