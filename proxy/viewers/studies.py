@@ -74,8 +74,8 @@ class Studies:
         resource = parse_study_path(path)
         if resource is None or not self._resources.holding.terms.most(resource.kind):
             return None
-        target, accept = checked_target(path, request.query), (request.header("accept") or "*/*").strip()
-        return ResourceRequest(resource, target, accept.lower(), deciding(request.pairs, self._known))
+        target, accept = checked_target(path, request.query), request.header("accept") or "*/*"
+        return ResourceRequest(resource, target, accept, deciding(request.pairs, self._known))
 
     async def answer(
         self,
@@ -122,7 +122,8 @@ class Studies:
         self, asked: ResourceRequest, reading: Reading, wanted: Wanted, caller: Caller, ways: Ways
     ) -> None:
         assert reading.held is not None
-        if reading.held.size <= AT_ONCE:
+        is_as_held = wanted.accepts_gzip or not reading.head.coding  # else it may be any size
+        if reading.held.size <= AT_ONCE and is_as_held:
             await self._send(asked, reading, wanted, ways)
             return
         with Place(self._places, caller.person) as place:
