@@ -19,6 +19,8 @@ MOST_KEPT = 65536
 """Maximum number of resources that are held."""
 NAMES_LEFT = 1024
 """Number of keys of evicted resources that are left in the index before it is built anew."""
+MOST_FORMS = 64
+"""Most forms of one resource that are held for a partition, so that nobody displaces all others by forms."""
 MOST_SHOWN = 256
 """Most callers that are noted with one resource."""
 CALLER = 100
@@ -76,7 +78,7 @@ class Holding:
         self.terms = terms
         self.clock = clock
         self._held: Kept[ResourceKey, Held] = Kept(ledger, MOST_KEPT, _size_of)
-        self._by_study: dict[tuple[str, str], set[ResourceKey]] = {}
+        self._by_study: dict[tuple[str, str], dict[ResourceKey, None]] = {}
         """Keys that were put, by origin and study; some may have been dropped since."""
         self._named = 0
         """Number of keys in it."""
@@ -105,6 +107,7 @@ class Holding:
         stale_until = fresh_until + stale if head.may_be_stale else fresh_until
         self._held.put(key, Held(representation, by, shown_to, fresh_until, stale_until))
         self._name(key)
+        self._bound_forms(key)
         if key.others:
             self._alike.put(replace(key, others=()), key)
 
@@ -138,18 +141,25 @@ class Holding:
         if not named.study:
             self._drop(key for key in self._held if key.origin == named.origin)
             return
-        near = [self._by_study.get((named.origin, study), set()) for study in (named.study, "")]
+        near = [self._by_study.get((named.origin, study), {}) for study in (named.study, "")]
         self._drop([key for keys in near for key in keys if is_touched(key, named)])
 
     def _name(self, key: ResourceKey) -> None:
-        named = self._by_study.setdefault((key.origin, key.resource.study), set())
+        named = self._by_study.setdefault((key.origin, key.resource.study), {})
         self._named += key not in named
-        named.add(key)
+        named[key] = None
         if self._named > 2 * len(self._held) + NAMES_LEFT:  # keys of what was evicted pile up in it
             self._by_study, self._named = {}, 0
             for each in self._held:
-                self._by_study.setdefault((each.origin, each.resource.study), set()).add(each)
+                self._by_study.setdefault((each.origin, each.resource.study), {})[each] = None
                 self._named += 1
+
+    def _bound_forms(self, key: ResourceKey) -> None:
+        """Drops the oldest form of a resource if it has too many, such as one for each of many arguments."""
+        same = key.partition, key.resource
+        near = self._by_study[key.origin, key.resource.study]
+        forms = [each for each in near if (each.partition, each.resource) == same and each in self._held]
+        self._drop(forms[:-MOST_FORMS])
 
     def _drop(self, keys: Iterable[ResourceKey]) -> None:
         for key in keys:

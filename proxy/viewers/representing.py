@@ -9,7 +9,7 @@ and no ranges, and its ETag is weak.
 
 from dataclasses import dataclass, field
 
-from proxy.cache.representation import Head, is_named
+from proxy.cache.representation import WEAK, Head, is_named
 from proxy.errors import RangeNotSatisfiable
 from proxy.fetch.reading import Reading
 from proxy.fetch.source import CacheOutcome
@@ -45,6 +45,16 @@ class Wanted:
     """True if only the head is wanted."""
     published: Published | None = None
     """How the origin's URLs are published to the viewer; None if they stay as they are."""
+
+    def part_of(self, etag: str) -> RangeRequest | None:
+        """The range that is wanted of this version; None if all of it is.
+
+        Several ranges and malformed ones are ignored (RFC 9110 14.2), and one that is meant for another
+        version (13.1.5).
+        """
+        is_of_this = self.if_range is None or (self.if_range == etag and not etag.startswith(WEAK))
+        is_plain = not self.is_head and self.if_none_match is None and is_of_this
+        return self.range if is_plain and self.range is not None and not self.range.fault else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +98,9 @@ def compose(reading: Reading, wanted: Wanted) -> Composed:
         return Composed(304, headers, _NO_BODY)
     headers += _form(head)
     size = None if changed.is_any else (reading.held.size if reading.held is not None else head.length)
-    if is_whole and size is not None and not wanted.is_head and wanted.range is not None:
-        is_of_this = wanted.if_range is None or (wanted.if_range == etag and not etag.startswith("W/"))
-        if is_of_this and wanted.if_none_match is None:
-            return _part(wanted.range, size, headers)
+    part = wanted.part_of(etag)
+    if is_whole and size is not None and part is not None:
+        return _part(part, size, headers)
     if size is not None:
         headers.append((b"content-length", b"%d" % size))
     return Composed(200, headers, _NO_BODY if wanted.is_head else Span(0, size), changed)

@@ -76,9 +76,9 @@ class Studies:
         resource = parse_study_path(path)
         if resource is None or not self._resources.holding.terms.most(resource.kind):
             return None
-        target, accept = checked_target(path, request.query), (request.header("accept") or "*/*").strip()
+        target, accept = checked_target(path, request.query), request.header("accept") or "*/*"
         pairs = request.pairs if published is None else published.told([*request.pairs])
-        return ResourceRequest(resource, target, accept.lower(), deciding(pairs, self._known))
+        return ResourceRequest(resource, target, accept, deciding(pairs, self._known))
 
     async def answer(
         self,
@@ -124,7 +124,9 @@ class Studies:
         self, asked: ResourceRequest, reading: Reading, wanted: Wanted, caller: Caller, ways: Ways
     ) -> None:
         assert reading.held is not None
-        if reading.held.size <= AT_ONCE:
+        is_coded = reading.head.coding and not wanted.accepts_gzip
+        is_as_held = wanted.published is None and not is_coded  # else it may be any size
+        if reading.held.size <= AT_ONCE and is_as_held:
             await self._send(asked, reading, wanted, ways)
             return
         with Place(self._places, caller.person) as place:
