@@ -48,7 +48,8 @@ class Guarded:
     def __init__(self, home: House) -> None:
         self.home = home
         self.now = 1000.0
-        home.app.proofs._clock = lambda: self.now
+        home.app.proofs._clock = home.app.resources.rights.proofs._clock = lambda: self.now
+        home.app.resources.holding.clock = lambda: self.now
 
     async def ask(self, who: str, path: str, **headers: str) -> httpx.Response:
         """The origin's answer to a caller."""

@@ -89,7 +89,7 @@ class Maker(ABC):
     async def _material(self, asked: OriginRequest, demand: Demand) -> Material:
         key = asked.key.plain
         plain = replace(asked, key=key)
-        frames = await self._lists.get(key.series, asked.credentials)
+        frames = await self._lists.get(key.series, asked.credentials, asked.identity)
         pixel = frames.pixel_of(key.resource)
         if pixel is None:
             raise NotMade("the metadata does not say how the pixels of this frame are stored")

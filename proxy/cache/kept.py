@@ -38,7 +38,8 @@ class Ledger:
         """The tables have at most `most` bytes. `on_grown` is called when they have more than before."""
         self.size = 0
         """Bytes of all tables."""
-        self._most = most
+        self.most = most
+        """Bytes that all tables may have."""
         self._on_grown = on_grown
         self._tables: list[_Table] = []
 
@@ -51,7 +52,7 @@ class Ledger:
         self.size += size
         if size <= 0:
             return
-        while self.size > self._most:
+        while self.size > self.most:
             largest = max(self._tables, key=lambda table: table.size)
             if len(largest) == 1:
                 break

@@ -212,34 +212,38 @@ class SeriesLists:
         number = held.frames_of(key.resource.instance)
         return key.resource.frame_number <= number if number > 1 else None
 
-    def facts(self, key: SeriesKey, credentials: Headers) -> SeriesFacts | None:
+    def facts(self, key: SeriesKey, credentials: Headers, identity: bytes = b"") -> SeriesFacts | None:
         """The facts of a series; if they are not held, returns None and fetches them in the background."""
         held = self.held(key)
         until, kept = self._kept.get(key) or NEVER
         is_wanted = kept is None or (kept.done() and (held is None or monotonic() > until))
         if is_wanted and not self.is_busy:
-            self._ask(key, credentials)
+            self._ask(key, credentials, identity)
         return None if held is None else held.facts
 
-    async def get(self, key: SeriesKey, credentials: Headers, *, may_share: bool = True) -> SeriesFrames:
+    async def get(
+        self, key: SeriesKey, credentials: Headers, identity: bytes = b"", *, may_share: bool = True
+    ) -> SeriesFrames:
         """Returns the frames of a series. Callers that wait share one request. Raises `OriginError`.
 
-        A caller that may not `share` gets only what the origin sends to these credentials.
+        A caller that may not `share` gets only what the origin lets it read, whom `identity` names.
         """
         until, kept = self._kept.get(key) or NEVER
         is_free = kept is None or monotonic() > until or (kept.done() and self.held(key) is None)
         if not (may_share or is_free):
-            return await self._read(key, credentials)
+            return await self._read(key, credentials, identity)
         if kept is None or is_free:
-            return await asyncio.shield(self._ask(key, credentials))
+            return await asyncio.shield(self._ask(key, credentials, identity))
         try:
             return await asyncio.shield(kept)  # a caller that leaves does not stop the others
         except OriginRefused:
             if key.partition != ASKED:
                 raise
-        return await self.get(key, credentials, may_share=may_share)  # the refusal was another caller's
+        return await self.get(
+            key, credentials, identity, may_share=may_share
+        )  # the refusal was another caller's
 
-    def _ask(self, key: SeriesKey, credentials: Headers) -> asyncio.Future[SeriesFrames]:
+    def _ask(self, key: SeriesKey, credentials: Headers, identity: bytes) -> asyncio.Future[SeriesFrames]:
         def over(done: asyncio.Future[SeriesFrames]) -> None:
             self._under_way -= 1
             # An exception would keep the credentials, through its traceback.
@@ -249,7 +253,7 @@ class SeriesLists:
                 self._kept.put(key, entry)  # its bytes are known now
 
         self._under_way += 1
-        asked = asyncio.ensure_future(self._read(key, credentials))
+        asked = asyncio.ensure_future(self._read(key, credentials, identity))
         asked.add_done_callback(over)
         self._kept.put(key, (monotonic() + KEPT, asked))
         return asked
@@ -266,5 +270,5 @@ class SeriesLists:
             if kept is not None:
                 kept.cancel()
 
-    async def _read(self, key: SeriesKey, credentials: Headers) -> SeriesFrames:
-        return await self._metadata.read(key, credentials, partial(read_frames, key))
+    async def _read(self, key: SeriesKey, credentials: Headers, identity: bytes) -> SeriesFrames:
+        return await self._metadata.read(key, credentials, partial(read_frames, key), identity)

@@ -1,7 +1,8 @@
-"""Keys under which the proxy keeps frames and series."""
+"""Keys under which the proxy keeps frames, series and other resources of studies."""
 
 from dataclasses import dataclass, field, replace
 
+from proxy.wire.dicomweb import StudyResource
 from proxy.wire.picture import Picture
 from proxy.wire.resource import FrameResource
 
@@ -74,3 +75,29 @@ class FrameKey:
     def plain(self) -> "FrameKey":
         """The key of the frame itself, if this key is for an alternate or a picture of it."""
         return replace(self, frames_path="", picture=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceKey:
+    """The key of a resource that is not a frame, for one partition of callers.
+
+    It has all of a request that may change the response.
+    """
+
+    origin: str
+    """Name of the origin."""
+    partition: bytes
+    """Digest of the credential. Empty if all callers may read the resource."""
+    resource: StudyResource
+    """The resource that the path names."""
+    target: str
+    """Path and query below the origin's base URL, as the viewer sent them."""
+    accept: str
+    """The media types that the viewer accepts."""
+    others: tuple[tuple[str, str], ...] = ()
+    """Headers of the request that the origin gets too."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its texts, about."""
+        return len(self.target) + len(self.accept) + sum(len(n) + len(v) for n, v in self.others)

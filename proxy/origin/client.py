@@ -111,6 +111,7 @@ class Origin:
             telemetry,
             forwards,
             metadata_bytes,
+            is_trusted=is_trusted,
         )
         """Everything that is not a frame."""
 

@@ -13,12 +13,15 @@ from time import perf_counter
 
 import httpx
 
+from proxy.cache.representation import Head
 from proxy.errors import OriginError, OriginFailed, OriginFull, OriginRefused
 from proxy.frame.supply import Headers
 from proxy.origin.answer import check_status
 from proxy.origin.bodies import Bodies
+from proxy.origin.codings import undone
 from proxy.origin.exchange import Exchange, encoded
 from proxy.origin.health import Health, is_down
+from proxy.origin.representing import head_of
 from proxy.origin.window import Window
 from proxy.telemetry.telemetry import Telemetry
 
@@ -40,12 +43,16 @@ class PlainRequests:
         telemetry: Telemetry,
         at_once: int,
         metadata_bytes: int,
+        *,
+        is_trusted: bool = False,
     ) -> None:
         """`base` is the origin's URL without a slash at its end. `at_once` requests are forwarded at once.
 
-        `metadata_bytes` is the limit for the metadata of a series.
+        `metadata_bytes` is the limit for the metadata of a series. If the origin `is_trusted`, its responses
+        may be kept whatever its Cache-Control says, unless that is `no-store`.
         """
         self._name = name
+        self._is_trusted = is_trusted
         self._base = base
         self._exchange = exchange
         self._bodies = bodies
@@ -74,6 +81,26 @@ class PlainRequests:
             yield response
         finally:
             await response.aclose()
+
+    @asynccontextmanager
+    async def resource(
+        self, target: str, headers: Headers, *, is_personal: bool
+    ) -> AsyncIterator[tuple[Head, AsyncIterator[bytes]]]:
+        """The response to a GET that may be kept: its head, and its body as it arrives. Raises `OriginError`.
+
+        `is_personal` says that only one caller, or those whom the origin lets read, get the response.
+        """
+        async with self.forward("GET", target, headers, None) as response:
+            said = response.status_code, response.headers.raw, response.http_version
+            head = head_of(*said, is_trusted=self._is_trusted, is_personal=is_personal)
+            body = self._bodies.arriving(response, "pass", self._metadata_bytes, is_raw=True)
+            yield head, self._timed(body)
+
+    def as_metadata(self, body: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
+        """A body without its content coding, within the limit for metadata. Raises `OriginMismatch`."""
+        most = self._metadata_bytes
+        bare = undone(body, coding, most) if coding else body
+        return self._bodies.bounded(bare, most, f"metadata of more than {most} bytes")
 
     def check_own_proof(self, status: int) -> None:
         """Raises `OriginFailed` if the origin refuses the proxy's own credentials."""

@@ -82,7 +82,7 @@ class Plans:
     async def series(self, key: SeriesKey, caller: Caller) -> SeriesFrames:
         """The frames of a series, as the caller may read them. Raises `OriginError`."""
         may_share = self._permits.knows(caller, key.study)
-        return await self._lists.get(key, caller.credentials, may_share=may_share)
+        return await self._lists.get(key, caller.credentials, caller.identity, may_share=may_share)
 
     async def admit(self, frames: SeriesFrames | ListedFrames, caller: Caller) -> Caller:
         """The caller as it may read the first of these frames. Raises `OriginError`."""
@@ -188,7 +188,7 @@ class Plans:
     def metadata_read(self, key: SeriesKey, caller: Caller) -> None:
         """Records that a viewer read a series' metadata, and starts its plan if the profile says so."""
         choice = self.chosen.now
-        facts = self._lists.facts(key, caller.credentials) if choice.needs_facts else None
+        facts = self._lists.facts(key, caller.credentials, caller.identity) if choice.needs_facts else None
         profile = choice.choose(None, key.origin, facts)
         if choice.profile(profile).prefetch.trigger == "metadata":
             self.set_off(key, caller, profile, None)

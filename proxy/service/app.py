@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +19,11 @@ from proxy.codecs.workers import Workers
 from proxy.errors import NotForgotten
 from proxy.fetch.farther import Farther
 from proxy.fetch.fills import Fills
-from proxy.fetch.gate import Gate
 from proxy.fetch.metadata import Metadata
 from proxy.fetch.permits import Permits
-from proxy.fetch.proving import Proving
 from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import SeriesLists
-from proxy.fetch.supplier import GatedSupplier, Suppliers
+from proxy.fetch.supplier import Suppliers
 from proxy.frame.scope import FrameScope
 from proxy.origin.forms import OriginReport
 from proxy.origin.window import Window
@@ -42,8 +39,9 @@ from proxy.service.jobs import WatchedJobs
 from proxy.service.makers import register_makers
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
-from proxy.service.origins import TransportOf, origin_of, rust_transport, traced
+from proxy.service.origins import TransportOf, fetched, origin_of, probed, rust_transport, traced
 from proxy.service.replicas import Replicas
+from proxy.service.resources import resources_of
 from proxy.service.rules import Rules
 from proxy.service.ruling import admin_rules_of, rules_of
 from proxy.service.tiers import TiersOf, store_of, tiers_of
@@ -51,13 +49,13 @@ from proxy.service.tls import tls_of
 from proxy.service.traces import traces_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
-from proxy.settings.sections import OriginSettings
 from proxy.telemetry.audit import Audit
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
 from proxy.viewers.rendered import Pictures
+from proxy.viewers.studies import Studies
 from proxy.wire.via import Via
 
 _log = logging.getLogger(__name__)
@@ -112,18 +110,22 @@ class App:
         self.admin_connections = counted.connections("admin", admin_connections(settings), cuts_readers=True)
         """The same at the admin listener."""
         self.proofs = Proofs(settings.access.ttl, ledger=store.ledger)
-        self.suppliers = {o.name: self._supplier(o, windows[o.name]) for o in settings.origins}
+        proved = {o.name: (self.origins[o.name], self.proofs, self.telemetry) for o in settings.origins}
+        self.suppliers = {o.name: fetched(o, windows[o.name], *proved[o.name]) for o in settings.origins}
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
-        probed = {o.name: self._probed(o.name) for o in settings.origins}
-        self._permits = Permits(self.proofs, probed, store, self.fills, self.telemetry)
+        probes = {name: probed(each, *proved[name]) for name, each in self.suppliers.items()}
+        self._permits = Permits(self.proofs, probes, store, self.fills, self.telemetry)
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
         if self.tiered is not None:
             retrieve.farther = Farther(self.tiered, self.fills, self.proofs)
-        self._replicas = Replicas(self.tiered, self.fills, self.proofs, self.forget)
-        self._lists = SeriesLists(Metadata(self.origins, store.room), store.ledger)
+        self.resources = resources_of(settings, self.origins, store)
+        """Metadata and other resources of studies, beside their frames."""
+        doubt = self.resources.doubt
+        self._replicas = Replicas(self.tiered, self.fills, self.proofs, self.forget, doubt)
+        self._lists = SeriesLists(Metadata(self.origins, store.room, self.resources), store.ledger)
         at_work = settings.workers
         jobs = WatchedJobs(self.telemetry)
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds, watch=jobs)
@@ -157,19 +159,23 @@ class App:
         pictures = Pictures(
             {o.name: o.rendered for o in settings.origins}, self._lists, permits, store.ledger
         )
+        lines = ForwardedLog(settings.log.forwarded, self.telemetry.metrics, with_uids=settings.log.uids)
+        known = ("origin",) if settings.cors.origins else ()
+        studies = Studies(self.resources, self.places, frames.writes, lines, self.telemetry, known=known)
         viewers = ViewersApp(
             self.origins,
             default,
             self.access,
             frames,
             pictures,
+            studies,
             alternates,
             self.plans,
             self._changed,
             self.places,
             self.telemetry,
             self._via.after(None).encode(),
-            ForwardedLog(settings.log.forwarded, self.telemetry.metrics, with_uids=settings.log.uids),
+            lines,
         )
         self.operators = counted.operators()
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
@@ -201,16 +207,6 @@ class App:
         """The same at the admin's listener, which holds a whole body."""
         return admin_rules_of(self.settings, self._via, self.telemetry)
 
-    def _supplier(self, origin: OriginSettings, window: Window) -> GatedSupplier:
-        gate = Gate(origin.name, origin.limits.in_flight, self.telemetry, origin.limits.per_second, window)
-        proving = Proving(self.origins[origin.name], self.proofs, self.telemetry)
-        return GatedSupplier(proving, gate, origin.timeouts.stall, self.telemetry.traces)
-
-    def _probed(self, name: str) -> GatedSupplier:
-        """The origin as probes ask it, at the same gate as fetches."""
-        proving = Proving(self.origins[name], self.proofs, self.telemetry, is_probe=True)
-        return replace(self.suppliers[name], supplier=proving)
-
     def _origins(self) -> dict[str, OriginReport]:
         return {name: origin.report() for name, origin in self.origins.items()}
 
@@ -236,7 +232,15 @@ class App:
         asking = asyncio.create_task(self.readiness.keep_asking())
         try:
             behind, permits = self.tiered or nullcontext(), self._permits.tasks
-            async with behind, self._replicas, self.workers, permits, self.fills.tasks, self.plans.tasks:
+            async with (
+                behind,
+                self._replicas,
+                self.workers,
+                permits,
+                self.fills.tasks,
+                self.resources.tasks,
+                self.plans.tasks,
+            ):
                 yield
         finally:
             self.greeting.cancel()
@@ -253,6 +257,7 @@ class App:
         self.fills.forget(named)
         for origin in self.origins.values():
             origin.missing.forget(named)
+        self.resources.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
 

@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import httpx
 
+from proxy.access.proofs import Proofs
 from proxy.cache.kept import Ledger
+from proxy.fetch.gate import Gate
+from proxy.fetch.proving import Proving
+from proxy.fetch.supplier import GatedSupplier
 from proxy.origin.authority import LIMITS, Authority
 from proxy.origin.bodies import LeastRate
 from proxy.origin.client import Origin
@@ -113,3 +118,16 @@ def origin_of(
         via=via,
         publishing=Publishing(origin.url, public_url, origin.forwarded, origin.rewrite),
     )
+
+
+def fetched(
+    origin: OriginSettings, window: Window, client: Origin, proofs: Proofs, telemetry: Telemetry
+) -> GatedSupplier:
+    """An origin as fetches ask it."""
+    gate = Gate(origin.name, origin.limits.in_flight, telemetry, origin.limits.per_second, window)
+    return GatedSupplier(Proving(client, proofs, telemetry), gate, origin.timeouts.stall, telemetry.traces)
+
+
+def probed(supplier: GatedSupplier, client: Origin, proofs: Proofs, telemetry: Telemetry) -> GatedSupplier:
+    """The origin as probes ask it, at the same gate as fetches."""
+    return replace(supplier, supplier=Proving(client, proofs, telemetry, is_probe=True))

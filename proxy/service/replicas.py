@@ -28,8 +28,9 @@ class Replicas:
         fills: Fills,
         proofs: Proofs,
         forget: Callable[[FrameScope], None],
+        doubt: Callable[[], None],
     ) -> None:
-        """`forget` drops all that this process holds in a scope."""
+        """`forget` drops all that this process holds in a scope, and `doubt` what is held beside frames."""
         self._tier = next(
             (tier for tier in (store.tiers if store else ()) if isinstance(tier, Replicated)), None
         )
@@ -37,6 +38,7 @@ class Replicas:
         self._fills = fills
         self._proofs = proofs
         self._forget = forget
+        self._doubt = doubt
         self._revoked: asyncio.Queue[Name] = asyncio.Queue(MOST_TOLD)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -57,6 +59,7 @@ class Replicas:
         if self._store is not None:
             self._store.doubt()
         self._proofs.doubt()
+        self._doubt()
 
     def _is_coming(self, key: FrameKey) -> bool:
         """True if a frame is being fetched, or is to be written."""

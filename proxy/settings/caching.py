@@ -43,6 +43,16 @@ class CacheSettings(FrozenModel):
     """Seconds after which a cached frame is fetched again."""
     stale: Seconds = Field(3600.0, ge=0)
     """Seconds for which a frame that is no longer fresh is still sent if the origin is down; 0 is never."""
+    study_ttl: Seconds = Field(30.0, ge=0)
+    """Seconds for which metadata, searches, pictures of a study are used without a request."""
+    study_stale: Seconds = Field(300.0, ge=0)
+    """Seconds after `study_ttl` for which they are used while the proxy asks the origin if they changed."""
+    search_ttl: Seconds = Field(3.0, ge=0)
+    """Seconds for which a search of the whole archive is used without a request, for the same caller."""
+    study_bytes: ByteCount = Field(32 * MIB, ge=0)
+    """Maximum bytes of such a response that is kept; a longer one passes; 0 keeps none."""
+    instances: ByteCount = Field(MIB, ge=0)
+    """Maximum bytes of a response with whole instances that is kept; 0 keeps none."""
     disk: DiskSettings = DiskSettings()
     """A cache on disk behind memory, which outlives the process; off unless it has a path."""
     shared: SharedSettings = SharedSettings()

@@ -5,7 +5,7 @@ Labels that several metrics share or that need an explanation:
 - `cache` is what the cache did for a request, in the terms of RFC 9211: hit, partial, stale, miss or
   collapsed.
 - `stage` is the kind of request to the origin: first (also if it only asks whether this caller may read),
-  completion, or pass for a request that the proxy forwards unchanged.
+  completion, or pass for everything but frames.
 - `method` is how the proxy found where a resolution ends: tlm or plt (marker segments), walk (it read the
   packets), learned (from other frames of the series), or unknown.
 """
@@ -60,9 +60,7 @@ class Metrics:
             "over_bounds", "Requests, connections and plans that a bound refused, by its setting.", ("bound",)
         )
         self.connections = self._gauge(
-            "connections",
-            "Open connections, by listener: viewers or admin.",
-            ("listener",),
+            "connections", "Open connections, by listener: viewers or admin.", ("listener",)
         )
         self.places_taken = self._gauge(
             "places_taken",
@@ -107,6 +105,12 @@ class Metrics:
             ("origin", "kind"),
             SECONDS,
         )
+        self.resource_answers = self._counter(
+            "resource_answers",
+            "Responses to viewers' requests for resources of a study beside its frames, by kind (search, "
+            "metadata, picture, bulkdata, instances) and by what the cache did.",
+            ("kind", "cache"),
+        )
         self.access_probes = self._counter(
             "access_probes",
             "Requests that asked if a caller may read what is held, by the answer: yes, no (also to a "
@@ -149,9 +153,7 @@ class Metrics:
             ("origin",),
         )
         self.origin_reached = self._gauge(
-            "origin_reached",
-            "1 if an origin has answered since the proxy started, otherwise 0.",
-            ("origin",),
+            "origin_reached", "1 if an origin has answered since the proxy started, otherwise 0.", ("origin",)
         )
         self.gate_wait = self._histogram(
             "gate_wait_seconds",
@@ -176,8 +178,7 @@ class Metrics:
             ("profile",),
         )
         self.fills_in_flight = self._gauge(
-            "fills_in_flight",
-            "Frames that the proxy is fetching or making now.",
+            "fills_in_flight", "Frames that the proxy is fetching or making now."
         )
         self.cache_bytes = self._gauge(
             "cache_bytes",
@@ -208,13 +209,10 @@ class Metrics:
             ("tier", "outcome"),
         )
         self.tier_bytes = self._gauge(
-            "tier_bytes",
-            "Bytes of frames in a tier behind memory, first bytes and rests.",
-            ("tier", "part"),
+            "tier_bytes", "Bytes of frames in a tier behind memory, first bytes and rests.", ("tier", "part")
         )
         self.memory_limit = self._gauge(
-            "memory_limit_bytes",
-            "The container's memory limit, 0 if there is none.",
+            "memory_limit_bytes", "The container's memory limit, 0 if there is none."
         )
         self.expires = self._gauge(
             "expires_timestamp_seconds",
@@ -249,9 +247,7 @@ class Metrics:
             ("reason",),
         )
         self.build_info = self._gauge(
-            "build_info",
-            "Always 1. The label is the version of the proxy.",
-            ("version",),
+            "build_info", "Always 1. The label is the version of the proxy.", ("version",)
         )
         self.build_info.labels(version("progressive-proxy")).set(1)
         self._start_at_zero()

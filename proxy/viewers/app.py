@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import replace
+from functools import partial
 from random import SystemRandom
 from time import perf_counter
 from typing import Any
@@ -34,14 +35,16 @@ from proxy.prefetch.plans import Plans
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.delivery import DeliveryProgress
-from proxy.viewers.forward import Onward, checked_target, forward
+from proxy.viewers.forward import Onward, checked_target, forward, with_own_cookies
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
 from proxy.viewers.places import Places
 from proxy.viewers.problem import send_problem
-from proxy.viewers.published import published
+from proxy.viewers.published import Published, published
 from proxy.viewers.rendered import Pictures
+from proxy.viewers.representing import wanted_of
 from proxy.viewers.request import frame_request
+from proxy.viewers.studies import Studies, Ways
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 
@@ -62,6 +65,7 @@ class ViewersApp:
         access: Access,
         frames: Frames,
         pictures: Pictures,
+        studies: Studies,
         alternates: Alternates,
         plans: Plans,
         forget: Callable[[FrameScope], None],
@@ -79,6 +83,7 @@ class ViewersApp:
         self._access = access
         self._frames = frames
         self._pictures = pictures
+        self._studies = studies
         self._alternates = alternates
         self._plans = plans
         self._forget = forget
@@ -133,11 +138,11 @@ class ViewersApp:
         asked = frame_request(request, caller, path, self._alternates)
         picture = None if asked else self._pictures.named(request, name, path)
         if picture is not None:
-            await self._show(picture, request, caller, path, receive, send, progress)
+            await self._show(picture, request, caller, path, Ways(receive, send, progress))
         elif asked is not None:
             await self._frames.answer(asked, receive, send, progress)
         else:  # requests for other forms of a frame among them
-            await self._hand_on(request, caller, path, receive, send, progress)
+            await self._hand_on(request, caller, path, Ways(receive, send, progress))
 
     async def _show(
         self,
@@ -145,19 +150,17 @@ class ViewersApp:
         request: Request,
         caller: Caller,
         path: str,
-        receive: Receive,
-        send: Send,
-        progress: DeliveryProgress,
+        ways: Ways,
     ) -> None:
         """Sends the origin's own picture, or else one that the proxy makes."""
         status = 0
         if self._pictures.is_origins(caller, picture):
-            status = await self._hand_on(request, caller, path, receive, send, progress, REFUSALS)
+            status = await self._hand_on(request, caller, path, ways, REFUSALS)
         if status in (0, *REFUSALS):
             with self._places.waiting.place(caller.person):
                 asked = await self._pictures.request(request, caller, picture)
-            await self._frames.answer(asked, receive, send, progress)
-        if status and progress.has_started:
+            await self._frames.answer(asked, ways.receive, ways.send, ways.progress)
+        if status and ways.progress.has_started:
             self._pictures.note(request, caller, picture, status)
 
     def _origin_of(self, request: Request) -> tuple[str, str]:
@@ -170,24 +173,43 @@ class ViewersApp:
         return self._default, request.path
 
     async def _hand_on(
-        self,
-        request: Request,
-        caller: Caller,
-        path: str,
-        receive: Receive,
-        send: Send,
-        progress: DeliveryProgress,
-        unless: Collection[int] = (),
+        self, request: Request, caller: Caller, path: str, ways: Ways, unless: Collection[int] = ()
     ) -> int:
-        """Forwards a request to its origin, and sends the response unless its status is in `unless`."""
+        """Sends the response of the origin, kept or not, unless its status is in `unless`. Returns that."""
+        told, status = self._published(request, caller, path), None
+        asked = self._studies.named(request, path, told)
+        if asked is not None:
+            cookies = partial(with_own_cookies, self._origins[caller.origin], self._served(request))
+            wanted = wanted_of(request, told)
+            status = await self._studies.answer(asked, wanted, caller, path, ways, cookies, unless)
+        if status is None:
+            status = await self._forwarded(request, caller, path, ways, unless)
+        series = parse_series_metadata_path(path)
+        if series is not None and status == 200 and request.method == "GET":
+            self._plans.metadata_read(SeriesKey(caller.origin, caller.partition, *series), caller)
+        return status
+
+    def _served(self, request: Request) -> str | None:
+        """The path of a request, if cookies of several origins are kept apart by it."""
+        return request.path if len(self._origins) > 1 else None
+
+    def _published(self, request: Request, caller: Caller, path: str) -> Published | None:
+        """How the origin's URLs are published to the viewer; None if they stay as they are."""
+        prefix = request.path.removesuffix(path).rstrip("/")
+        return published(self._origins[caller.origin].publishing, request, prefix)
+
+    async def _forwarded(
+        self, request: Request, caller: Caller, path: str, ways: Ways, unless: Collection[int]
+    ) -> int:
+        """Forwards a request as it is."""
         with self._lines.line(caller.origin, request.method, path) as line:
 
             async def sending(message: MutableMapping[str, Any]) -> None:
-                progress.has_started = True
+                ways.progress.has_started = True
                 line.note(message)
-                await send(message)
+                await ways.send(message)
 
-            return await self._hand(request, caller, path, receive, sending, unless)
+            return await self._hand(request, caller, path, ways.receive, sending, unless)
 
     async def _hand(
         self,
@@ -199,13 +221,9 @@ class ViewersApp:
         unless: Collection[int],
     ) -> int:
         origin = self._origins[caller.origin]
-        onward = Onward(
-            request.method,
-            checked_target(path, request.query),
-            [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.forwarded],
-            request.path if len(self._origins) > 1 else None,
-            published(origin.publishing, request, request.path.removesuffix(path).rstrip("/")),
-        )
+        headers = [pair for pair in request.pairs if pair[0] not in CREDENTIALS] + [*caller.forwarded]
+        served, told = self._served(request), self._published(request, caller, path)
+        onward = Onward(request.method, checked_target(path, request.query), headers, served, told)
         is_safe = request.method in SAFE
         named = None if is_safe else named_by(caller.origin, path)
         with (self._places.waiting if is_safe else self._places.uploads).place(caller.person):
@@ -213,11 +231,7 @@ class ViewersApp:
                 change = Change(named, self._forget, sending)
                 await self._change(change, origin, onward, receive)
                 return 0
-            status = await forward(origin, onward, receive, sending, unless)
-        series = parse_series_metadata_path(path)
-        if series is not None and status == 200 and request.method == "GET":
-            self._plans.metadata_read(SeriesKey(caller.origin, caller.partition, *series), caller)
-        return status
+            return await forward(origin, onward, receive, sending, unless)
 
     async def _change(self, change: Change, origin: Origin, onward: Onward, receive: Receive) -> None:
         """Forwards a request that changes the origin, and drops what is held in its scope."""

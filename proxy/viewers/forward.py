@@ -16,43 +16,18 @@ from proxy.errors import BadRequest, BadResource
 from proxy.origin.client import Origin
 from proxy.viewers.published import Published
 from proxy.wire.cookies import narrowed
+from proxy.wire.passing import end_to_end
 from proxy.wire.rewriting import JsonRewriting
 
 MOST_RANGES = 3
 """Most ranges that a forwarded request may have; if it has more, the Range is dropped (RFC 9110 14.2)."""
 
-_ONE_CONNECTION = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 _BETWEEN = re.compile(rb"[/\\;]")
 _OURS_TO_SAY = frozenset({"host", "expect"})
 _SAID_HERE = frozenset({"date", "server", "via"})
 _WITHOUT_BODY = frozenset({"GET", "HEAD"})
 _NO_CONTENT = frozenset({204, 304})
 """Statuses of answers without a body; a length in one is none of it (RFC 9110 8.6)."""
-
-
-def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers without hop-by-hop ones; names in lower case.
-
-    >>> end_to_end([("accept", "*/*"), ("connection", "close, x-hop"), ("x-hop", "1")])
-    [('accept', '*/*')]
-    """
-    pairs = [(name.lower(), value) for name, value in headers]
-    named = {
-        token.strip().lower() for name, value in pairs if name == "connection" for token in value.split(",")
-    }
-    return [(name, value) for name, value in pairs if name not in _ONE_CONNECTION | named]
 
 
 def checked_target(path: str, query: str) -> str:
@@ -129,22 +104,25 @@ def _headers_back(
 ) -> tuple[list[tuple[bytes, bytes]], JsonRewriting | None]:
     """The headers for the viewer, but for Via, and the rewriting of the body, if there is to be one."""
     rewriting = None
-    if asked.served is not None:
-        back = [*_with_own_cookies(back, origin, asked.served)]
+    back = [*with_own_cookies(origin, asked.served, back)]
     if asked.published is not None:
         back, rewriting = asked.published.answered(status, back)
     dropped = _SAID_HERE | {"content-length"} if status in _NO_CONTENT else _SAID_HERE
     return [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in dropped], rewriting
 
 
-def _with_own_cookies(
-    headers: Iterable[tuple[str, str]], origin: Origin, served: str
+def with_own_cookies(
+    origin: Origin, served: str | None, headers: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
     """The headers, with cookies narrowed so that a browser returns them to this origin only.
 
+    `served` is the path of the request at the proxy. If it is None, there is only one origin.
     If the default origin sets a cookie at a path without its name, the cookie is narrowed to the first
     segment of that path. No other origin has that segment as its name.
     """
+    if served is None:
+        yield from headers
+        return
     base, first = origin.base_path, served.partition("/")[0] or origin.name
     if first != origin.name:
         base += f"/{first}"

@@ -66,15 +66,16 @@ class Frames:
         self._cut = telemetry.metrics.cut_answers.labels("viewer_left")
         self._pause = pause
         self._outcomes = Outcomes(telemetry, log_uids=log_uids)
-        self._writes = Writes()
-        self.repeats = Repeats(retrieve, permits, chosen, plans, self._writes, self._outcomes, store)
+        self.writes = Writes()
+        """The bytes that all responses may still write in this turn."""
+        self.repeats = Repeats(retrieve, permits, chosen, plans, self.writes, self._outcomes, store)
         """The responses that may be sent again."""
 
     async def answer(
         self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> None:
         """Sends the response. Raises `ProxyError`; `progress` shows if anything was sent by then."""
-        send = self._writes.shared(send)
+        send = self.writes.shared(send)
         try:
             if asked.profile is not None:  # before the origin is asked, held or not
                 self._chosen.now.choose(asked.profile, asked.caller.origin, None)
@@ -90,7 +91,7 @@ class Frames:
     def _wanted(self, asked: FrameRequest, progress: DeliveryProgress) -> Retrieval:
         caller, choice = asked.caller, self._chosen.now
         series = asked.address.key(caller).series
-        facts = self._lists.facts(series, caller.credentials) if choice.needs_facts else None
+        facts = self._lists.facts(series, caller.credentials, caller.identity) if choice.needs_facts else None
         progress.profile = choice.choose(asked.profile, caller.origin, facts, asked.headers)
         profile = choice.profile(progress.profile)
         stop = None if asked.is_settled else asked.conditions.stop

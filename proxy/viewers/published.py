@@ -1,30 +1,34 @@
 """A forwarded request whose response has URLs of the origin in it, which should lead back to the proxy.
 
-If the proxy rewrites JSON, it transforms a representation (RFC 9110 7.7). So its length and digests go, a
-strong ETag becomes weak, and its ranges end: an offset would be one in the origin's text. The proxy leaves
-alone what may not be transformed (`no-transform`), a part of a text, and a coding that it can't undo. The
-origin is asked for JSON without a coding.
+If the proxy rewrites JSON, it transforms a representation (RFC 9110 7.7). So its length and digests go, its
+ETag becomes weak and names the public URL too, and its ranges end: an offset would be one in the origin's
+text. The proxy leaves alone what may not be transformed (`no-transform`), a part of a text, and a coding that
+it can't undo. The origin is asked for JSON without a coding.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from proxy.origin.codings import can_undo
 from proxy.wire.media import parse_media_type
 from proxy.wire.public import TELLING, PublicUrl, Publishing
 from proxy.wire.request import Request
-from proxy.wire.rewriting import JsonRewriting
+from proxy.wire.rewriting import JsonBases, JsonRewriting
 
 Pairs = list[tuple[str, str]]
 
 _LOCATIONS = ("location", "content-location")
-_OF_THE_BYTES = frozenset(
+OF_THE_BYTES = frozenset(
     {
         *("content-length", "content-encoding", "accept-ranges"),
         *("content-digest", "repr-digest", "digest", "content-md5"),  # RFC 9530
     }
 )
+"""Headers that describe the very bytes of a body, so that they do not outlive a transformation."""
 _PARTS = (206, 304)
+_ETAG = re.compile(r'(?:W/)?"(.*)"')
 _VARY = ("vary", ", ".join(TELLING))
 
 
@@ -46,27 +50,66 @@ class Published:
             return pairs
         wants_json = any(name == "accept" and "json" in value.lower() for name, value in pairs)
         dropped = ("accept-encoding", *(("range", "if-range") if wants_json else ()))
-        return [*(pair for pair in pairs if pair[0] not in dropped), ("accept-encoding", "identity")]
+        kept = [(name, self._as_tagged(name, value)) for name, value in pairs if name not in dropped]
+        return [*kept, ("accept-encoding", "identity")]
 
     def answered(self, status: int, pairs: Pairs) -> tuple[Pairs, JsonRewriting | None]:
         """The headers of the response for the viewer, and the rewriting of its body; None if it stays."""
-        if not self.publishing.rewrites:
-            return pairs, None
-        pairs = [(name, self._moved(name, value)) for name, value in pairs]
-        if status == 304:
+        pairs = self.moved(pairs)
+        if status == 304 and self.publishing.rewrites:
             return [(name, self._as_asked(name, value)) for name, value in pairs], None
-        if status in _PARTS or not _is_rewritable(pairs):
+        if not self.is_rewritten(status, pairs):
             return pairs, None
-        pairs = [(name, _weak(name, value)) for name, value in pairs if name not in _OF_THE_BYTES]
-        vary = [] if self.publishing.configured is not None else [_VARY]
-        return [*pairs, *vary], JsonRewriting(self.publishing.bases(self.public))
+        pairs = [
+            (name, self.tag(value) if name == "etag" else value)
+            for name, value in pairs
+            if name not in OF_THE_BYTES
+        ]
+        return [*pairs, *self.vary], JsonRewriting(self.bases)
 
-    def _moved(self, name: str, value: str) -> str:
-        return self.publishing.moved(self.public, value) if name in _LOCATIONS else value
+    def told(self, pairs: Pairs) -> Pairs:
+        """The headers of a request, with what the origin is told of the public URL."""
+        return self.publishing.headers(self.public, pairs)
+
+    def is_rewritten(self, status: int, pairs: Iterable[tuple[str, str]]) -> bool:
+        """True if the body of a response with these headers is rewritten."""
+        return self.publishing.rewrites and status not in _PARTS and _is_rewritable(pairs)
+
+    @property
+    def bases(self) -> JsonBases:
+        """The bases of URLs that are replaced in a body."""
+        return self.publishing.bases(self.public)
+
+    @property
+    def vary(self) -> Pairs:
+        """The header that names what a rewritten body depends on; none if that is a setting."""
+        return [] if self.publishing.configured is not None else [_VARY]
+
+    def moved(self, pairs: Iterable[tuple[str, str]]) -> Pairs:
+        """The headers of a response, with a Location that leads to the proxy."""
+        if not self.publishing.rewrites:
+            return [*pairs]
+        moved = self.publishing.moved
+        return [(name, moved(self.public, value) if name in _LOCATIONS else value) for name, value in pairs]
+
+    def tag(self, etag: str) -> str:
+        """The weak ETag of the body that is rewritten for this public URL; malformed ones stay."""
+        named = _ETAG.fullmatch(etag)
+        return etag if named is None else f'W/"{named[1]}{self._suffix}"'
+
+    @property
+    def _suffix(self) -> str:
+        told = f"{self.publishing.origin} {self.public}"
+        return f"-{blake2b(told.encode(), digest_size=6).hexdigest()}"
+
+    def _as_tagged(self, name: str, value: str) -> str:
+        """A condition of the viewer in the origin's own ETags."""
+        return value.replace(f'{self._suffix}"', '"') if name == "if-none-match" else value
 
     def _as_asked(self, name: str, value: str) -> str:
-        """An ETag is weak in a 304 if it was so in the response that the viewer keeps (RFC 9110 15.4.5)."""
-        return _weak(name, value) if f"W/{value}" in self.tags else value
+        """The ETag in a 304 is that of the response that the viewer keeps (RFC 9110 15.4.5)."""
+        tag = self.tag(value) if name == "etag" else value
+        return tag if tag in self.tags else value
 
 
 def published(publishing: Publishing, request: Request, prefix: str) -> Published | None:
@@ -83,7 +126,3 @@ def _is_rewritable(pairs: Iterable[tuple[str, str]]) -> bool:
     is_json = kind == "application/json" or kind.endswith("+json")
     is_fixed = "no-transform" in named.get("cache-control", "").lower()
     return is_json and not is_fixed and can_undo(named.get("content-encoding", ""))
-
-
-def _weak(name: str, value: str) -> str:
-    return f"W/{value}" if name == "etag" and value.startswith('"') else value

@@ -78,7 +78,7 @@ class Pictures:
             return FrameResource(study, series, instance, wanted.frame_number)
         key = SeriesKey(caller.origin, caller.partition, study, series)
         may_share = self._permits.knows(caller, study)
-        frames = await self._lists.get(key, caller.credentials, may_share=may_share)
+        frames = await self._lists.get(key, caller.credentials, caller.identity, may_share=may_share)
         if not instance:
             return frames.resource(len(frames) // 2)
         there = frames.frames_of(instance)

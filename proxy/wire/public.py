@@ -2,8 +2,8 @@
 
 A setting says it, else the request: a server in front of the proxy says in `Forwarded` (RFC 7239) or in
 X-Forwarded-Host, -Proto and -Prefix what the viewer asked for, and otherwise it is the request's own Host. So
-a viewer can have its own response name any host. The response is cached nowhere in the proxy, and `Vary`
-names what it depends on.
+a viewer can have its own response name any host. The proxy caches no rewritten text, and `Vary` names what it
+depends on.
 """
 
 import re

@@ -170,6 +170,7 @@ async def _round(home: House, number: int) -> None:
         group.create_task(_hurry(home, stack[3], number))
         group.create_task(_see_stale(home, f"{stack[4]}?wrong=away-{number}"))
         group.create_task(_crowd(home))
+        group.create_task(_view(home, stack[0].partition("/instances/")[0] + "/metadata"))
         group.create_task(_leave(home, f"{stack[1]}?left={number}"))
         group.create_task(_plan(home, stack[2:4]))
 

@@ -36,6 +36,13 @@ def memory() -> list[Panel]:
             (rate("frame_answers_total", "cache"), "{{cache}}"),
             span=6,
         ),
+        lines(
+            "Metadata, searches and pictures",
+            "reqps",
+            "Requests of viewers for what belongs to a study beside its frames, by what the cache did.",
+            (rate("resource_answers_total", "kind, cache"), "{{kind}} {{cache}}"),
+            span=24,
+        ),
     ]
 
 

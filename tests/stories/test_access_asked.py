@@ -202,6 +202,8 @@ async def test_with_a_token_cookies_neither_count_nor_go_with_a_frame() -> None:
         assert cache_did(answer) == "hit"
         assert [asked.headers.get("cookie") for asked in origin.frame_requests] == [None]
         await at.ask("a", f"{SERIES}/metadata", cookie="tracking=9")
+        assert "cookie" not in origin.asked[-1].headers
+        await at.ask("a", f"{SERIES}/export", cookie="tracking=9")
         assert origin.asked[-1].headers["cookie"] == "tracking=9"
 
 

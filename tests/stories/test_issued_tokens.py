@@ -65,7 +65,8 @@ async def clinic(folder: Path, server: TokenServer, **more: Any) -> AsyncIterato
     origin = ScriptedOrigin(script=guard).with_series(BODIES)
     async with running(server):
         section = await asyncio.to_thread(server.settings, folder, **more)
-        async with house(origin, origin={"credentials": {"oauth2": section}}) as home:
+        keeps_nothing, own = {"study_bytes": 0}, {"oauth2": section}
+        async with house(origin, origin={"credentials": own}, cache=keeps_nothing) as home:
             auth = home.app.origins["pacs"].plain._exchange._auth
             assert isinstance(auth, OwnCredentials)
             tokens = auth._secret

@@ -20,7 +20,10 @@ ORIGIN_KEYS = (
     "name, url, default, profile, labels, rendered, trust, forwarded, rewrite, timeouts, limits, tls, via, "
     "credentials, forward"
 )
-CACHE_KEYS = "bytes, first_share, ttl, stale, disk, shared, objects"
+CACHE_KEYS = (
+    "bytes, first_share, ttl, stale, study_ttl, study_stale, search_ttl, study_bytes, instances, disk, "
+    "shared, objects"
+)
 SETTINGS_KEYS = (
     "listen, admin, bounds, ready, origins, access, cors, profiles, profile, choose, alternates, workers, "
     "cache, log, audit, traces"

@@ -128,7 +128,7 @@ async def redbot(home: House, path: str, accept: dict[str, str]) -> Any:
     [
         (FRAME, SINGLE, ["CONTENT_TYPE_MISMATCH", "HEADER_SHOULD_NOT_BE_IN_304"]),
         (FRAME, MULTIPART, ["HEADER_SHOULD_NOT_BE_IN_304"]),
-        (RENDERED, PNG, ["FRESHNESS_HEURISTIC"]),
+        (RENDERED, PNG, ["HEADER_SHOULD_NOT_BE_IN_304"]),
     ],
     ids=["single", "multipart", "passed"],
 )

@@ -1,0 +1,284 @@
+"""Resources of studies beside their frames: metadata, searches, pictures, bulk data, whole instances.
+
+    held, and fresh           the caller gets it, and nobody asks the origin
+    held, and not much older  the caller gets it, and one request asks the origin if it is still the same
+    held, and older           the caller waits until the origin has confirmed it, or sent another one
+    arriving                  the caller joins
+    none of these             a request is sent
+
+`open` decides in one step, without waiting. So if several callers come at once, exactly one request is sent.
+It belongs to the app: a caller that leaves stops nothing.
+
+A caller without a right to what is held, or arrives (`proxy.fetch.rights`), sends a request of its own.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from proxy.access.caller import Caller
+from proxy.cache.holding import Holding, is_touched
+from proxy.cache.representation import Head, Representation
+from proxy.cache.room import Room
+from proxy.errors import InternalFault, OriginMismatch, ProxyError, ShuttingDown
+from proxy.fetch.arrival import Arrival, Unread
+from proxy.fetch.reading import Reading, ResourceRequest
+from proxy.fetch.rights import Right, Rights
+from proxy.fetch.source import CacheOutcome
+from proxy.fetch.tasks import Tasks
+from proxy.frame.key import ResourceKey
+from proxy.frame.scope import FrameScope
+from proxy.frame.supply import Headers
+from proxy.origin.client import Origin
+from proxy.origin.codings import compressed
+from proxy.origin.freshness import is_same
+from proxy.origin.representing import as_compressed, confirmed
+from proxy.wire.dicomweb import Kind
+
+_log = logging.getLogger(__name__)
+
+MOST_UNREAD = 64
+"""Responses that arrive, beyond which one that nobody reads ends."""
+_GONE = frozenset({404, 410})
+_REFUSED = frozenset({301, 302, 303, 307, 308, 401, 403})
+
+
+class Resources:
+    """The resources that are held, and those that arrive."""
+
+    def __init__(
+        self,
+        origins: Mapping[str, Origin],
+        holding: Holding,
+        rights: Rights,
+        room: Room,
+        *,
+        compresses: bool = False,
+    ) -> None:
+        """`compresses` says that text which the origin sends without a coding is compressed."""
+        self._origins = origins
+        self.holding = holding
+        self.rights = rights
+        self._room = room
+        self._compresses = compresses
+        self._arriving: dict[tuple[ResourceKey, bytes], Arrival] = {}
+        """Those that callers may join, by key, and by caller if it asks beside others."""
+        self._running: set[Arrival] = set()
+        self.tasks: Tasks[Arrival] = Tasks()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def at_once(self, caller: Caller, asked: ResourceRequest, *, may_be_stale: bool = True) -> Reading | None:
+        """Returns a held resource that may be used now, else None. If it is stale, asks the origin behind."""
+        right = self.rights.of(caller, asked.resource)
+        key = self._key(caller, asked, right)
+        held, now = self.holding.get(key), self.holding.clock()
+        if held is None or not right.covers(held.by):
+            return None
+        if now >= (held.stale_until if may_be_stale else held.fresh_until):
+            return None
+        self.holding.use(key, held)
+        is_asked = (key, b"") in self._arriving
+        if now >= held.fresh_until and now >= held.asked_from and not is_asked:
+            with suppress(ShuttingDown):
+                self._start(caller, key, right, held.representation)
+        same = held.representation
+        return Reading(CacheOutcome.HIT, same.head, same, left=held.fresh_until - now)
+
+    @asynccontextmanager
+    async def read(
+        self, caller: Caller, asked: ResourceRequest, *, may_be_stale: bool = True
+    ) -> AsyncIterator[Reading]:
+        """Opens a resource. Raises the error of the origin, before or within the body."""
+        reading = self.at_once(caller, asked, may_be_stale=may_be_stale)
+        if reading is not None:
+            yield reading
+            return
+        outcome, arrival = self._open(caller, asked)
+        while True:
+            reader = arrival.reader()
+            try:
+                begun = await reader.head()
+                if outcome is not CacheOutcome.COLLAPSED or arrival.is_shared:
+                    is_held = isinstance(begun, Representation)
+                    head = begun.head if isinstance(begun, Representation) else begun
+                    held = begun if isinstance(begun, Representation) else None
+                    yield Reading(outcome, head, held, None if is_held else reader)
+                    return
+            finally:
+                reader.leave()
+            right = self.rights.of(caller, asked.resource)
+            key = self._key(caller, asked, right)
+            outcome, arrival = CacheOutcome.MISS, self._start(caller, key, right, None, is_beside=True)
+
+    def _key(self, caller: Caller, asked: ResourceRequest, right: Right) -> ResourceKey:
+        request = asked.resource, asked.target, asked.accept, asked.others
+        key = ResourceKey(caller.origin, right.partition, *request)
+        return self.holding.alike(key) if asked.is_any_form else key
+
+    def _open(self, caller: Caller, asked: ResourceRequest) -> tuple[CacheOutcome, Arrival]:
+        right = self.rights.of(caller, asked.resource)
+        key = self._key(caller, asked, right)
+        for arrival in (self._arriving.get((key, right.caller)), self._arriving.get((key, b""))):
+            if (
+                arrival is not None
+                and arrival.is_open
+                and (right.covers(arrival.by) or (right.caller and arrival.by == right.caller))
+            ):
+                return CacheOutcome.COLLAPSED, arrival
+        held = self.holding.get(key)
+        is_taken = (key, b"") in self._arriving or (held is not None and not right.covers(held.by))
+        # A 304 proves only that the caller may have what the origin showed to this very caller before.
+        may_name = held is not None and (right.covers(held.by) or right.caller in held.shown_to)
+        known = held.representation if held is not None and may_name else None
+        outcome = CacheOutcome.MISS if known is None else CacheOutcome.STALE
+        return outcome, self._start(caller, key, right, known, is_beside=bool(is_taken and right.caller))
+
+    def _start(
+        self,
+        caller: Caller,
+        key: ResourceKey,
+        right: Right,
+        held: Representation | None,
+        *,
+        is_beside: bool = False,
+    ) -> Arrival:
+        """Sends a request. `is_beside` says that it does so for this caller only. Raises `ShuttingDown`."""
+        most = self.holding.terms.most(key.resource.kind)
+        arrival = Arrival(key, right.caller, self._room, most, held, self._is_crowded)
+        place = key, right.caller if is_beside else b""
+
+        def over() -> None:
+            self._running.discard(arrival)
+            if self._arriving.get(place) is arrival:
+                del self._arriving[place]
+            if not arrival.is_ended:  # the task was cancelled
+                arrival.end(ShuttingDown("the service is ending"))
+            arrival.release()
+
+        self.tasks.start(arrival, self._fetch(arrival, caller, right), over)
+        self._arriving[place] = arrival
+        self._running.add(arrival)
+        return arrival
+
+    def _is_crowded(self) -> bool:
+        return len(self._running) > MOST_UNREAD
+
+    async def _fetch(self, arrival: Arrival, caller: Caller, right: Right) -> None:
+        try:
+            await self._take(arrival, caller, right)
+        except Unread:
+            self.holding.failed(arrival.key)
+            arrival.end(ShuttingDown("nobody reads it"))
+        except ProxyError as error:
+            self.holding.failed(arrival.key)
+            arrival.end(error)
+        except Exception:
+            _log.exception("a fault inside the proxy")
+            arrival.end(InternalFault("a fault inside the proxy"))
+
+    async def _take(self, arrival: Arrival, caller: Caller, right: Right) -> None:
+        """Takes the response as it comes. Raises `OriginError`, `Unread`."""
+        key = arrival.key
+        origin = self._origins[key.origin]
+        condition = arrival.held.head.lease.condition if arrival.held is not None else None
+        is_compact = key.resource.kind.is_text and not origin.publishing.rewrites
+        headers = [
+            *_headers(key, caller, is_compact=is_compact),
+            *((condition,) if condition is not None else ()),
+        ]
+        is_personal = bool(key.partition)
+        async with origin.plain.resource(key.target, headers, is_personal=is_personal) as (head, body):
+            refusals = self.rights.refusals
+            if head.status == 304 and arrival.held is not None and condition is not None:
+                if not is_same(dict(head.headers) | ({"etag": head.etag} if head.etag else {}), condition):
+                    self.holding.drop(key)
+                    raise OriginMismatch("a 304 for another version", "validator")
+                self._confirm(arrival, arrival.held, head, right, refusals)
+                return
+            self._note(key, head, right, refusals)
+            if self._compresses and is_compact and head.is_kept and not head.coding:
+                head, body = as_compressed(head), compressed(body)
+            arrival.begin(head)
+            async for chunk in body:
+                await arrival.extend(chunk)
+        arrival.end()
+        arrival.release()
+        whole = arrival.representation()
+        if whole is not None and arrival.is_kept:
+            self._keep(key, whole, right, refusals)
+        elif head.status == 200 and right.covers(self._fetched_by(key)):
+            self.holding.drop(key)  # it is old now
+
+    def _note(self, key: ResourceKey, head: Head, right: Right, refusals: int) -> None:
+        """Notes what a response says about the caller, and about what is held."""
+        if head.is_kept:
+            self.rights.allow(right, refusals)
+        elif head.status in _REFUSED:
+            self.rights.refuse(right)
+            if right.name is None:
+                self.holding.drop(key)
+        elif head.status in _GONE and (right.name is None or right.has_yes):
+            if key.resource.kind in (Kind.METADATA, Kind.INSTANCES):
+                self.holding.drop_within(key)
+            self.holding.drop(key)
+        elif head.status != 200:
+            self.holding.failed(key)
+
+    def _fetched_by(self, key: ResourceKey) -> bytes:
+        held = self.holding.get(key)
+        return b"" if held is None else held.by
+
+    def _confirm(
+        self, arrival: Arrival, held: Representation, head: Head, right: Right, refusals: int
+    ) -> None:
+        """The origin has confirmed to this caller what is held."""
+        lease, may_be_stale = confirmed(head, held.head)
+        same = held.renewed(lease, may_be_stale=may_be_stale)
+        was = self.holding.get(arrival.key)
+        if was is None or right.covers(was.by):
+            self.rights.allow(right, refusals)
+        else:
+            self.rights.compared(right, refusals, is_same=True)
+        if was is not None and was.representation is held and not arrival.is_forgotten:
+            self.holding.put(arrival.key, same, was.by, was.shown_to)
+        arrival.confirm(same)
+
+    def _keep(self, key: ResourceKey, whole: Representation, right: Right, refusals: int) -> None:
+        """Holds a response, for all callers of its partition or, if it differs from theirs, for one."""
+        held = self.holding.get(key)
+        if held is None or right.covers(held.by) or held.by == right.caller:
+            self.holding.put(key, whole, right.caller, frozenset({right.caller}))
+            return
+        is_equal = held.representation.digest == whole.digest
+        if is_equal:
+            self.holding.show(key, held, right.caller)
+        partition = self.rights.compared(right, refusals, is_same=is_equal)
+        if partition != key.partition:
+            own = ResourceKey(key.origin, partition, key.resource, key.target, key.accept, key.others)
+            self.holding.put(own, whole, right.caller, frozenset({right.caller}))
+        if not is_equal and self.holding.clock() >= held.fresh_until:
+            self.holding.drop(key)  # it may be old, so that the next caller compares with a new one
+
+    def forget(self, named: FrameScope) -> None:
+        """Drops what a change in this scope may change. Responses on their way are not kept either."""
+        self.holding.forget(named)
+        for arrival in self._running:
+            if is_touched(arrival.key, named):
+                arrival.is_forgotten = True
+        if not named.frame_number:
+            self.rights.forget(named)
+
+    def doubt(self) -> None:
+        """Drops everything, and asks the origin about each caller again: a change may not have been heard."""
+        self.holding.drop_all()
+        for arrival in self._running:
+            arrival.is_forgotten = True
+        self.rights.doubt()
+
+
+def _headers(key: ResourceKey, caller: Caller, *, is_compact: bool) -> list[tuple[str, str]]:
+    coding = "gzip" if is_compact else "identity"
+    form: Headers = (("accept", key.accept), ("accept-encoding", coding), *key.others)
+    return [*form, *caller.credentials, *caller.trace]

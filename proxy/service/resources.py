@@ -1,0 +1,21 @@
+"""Builds from the settings what keeps the resources of studies beside their frames."""
+
+from collections.abc import Mapping
+
+from proxy.access.proofs import Proofs
+from proxy.cache.holding import Holding, Terms
+from proxy.cache.store import Store
+from proxy.fetch.resources import Resources
+from proxy.fetch.rights import Rights
+from proxy.origin.client import Origin
+from proxy.settings.model import Settings
+
+
+def resources_of(settings: Settings, origins: Mapping[str, Origin], store: Store) -> Resources:
+    """The resources; their bodies are counted in the store's budget, of which one takes a part only."""
+    cache, most = settings.cache, store.ledger.most // 2
+    sizes = min(cache.study_bytes, most), min(cache.instances, most)
+    holding = Holding(Terms(cache.study_ttl, cache.study_stale, cache.search_ttl, *sizes), store.ledger)
+    rights = Rights(Proofs(settings.access.ttl, ledger=store.ledger))
+    is_gzip = settings.listen.compress == "gzip"
+    return Resources(origins, holding, rights, store.room, compresses=is_gzip)
