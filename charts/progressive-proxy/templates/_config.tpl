@@ -92,15 +92,6 @@
 {{- $urls = append $urls (dig "objects" "endpoint" "" $cache | default "https://s3") -}}
 {{- end -}}
 {{- $ports := list -}}
-{{- with dig "shared" "url" "" $cache -}}
-{{- $isSentinel := contains "+sentinel:" . -}}
-{{- if not (hasPrefix "unix:" .) -}}
-{{- range (regexReplaceAll "^[^/]*//([^/]*).*$" . "${1}" | splitList ",") -}}
-{{- $ports = append $ports (int (regexFind ":[0-9]+$" . | trimPrefix ":" | default (ternary "26379" "6379" $isSentinel))) -}}
-{{- end -}}
-{{- if $isSentinel }}{{ $ports = append $ports 6379 }}{{ end -}}
-{{- end -}}
-{{- end -}}
 {{- range $urls -}}
 {{- $url := urlParse . -}}
 {{- $found := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
