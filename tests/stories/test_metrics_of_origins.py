@@ -19,6 +19,7 @@ async def test_an_origin_s_first_byte_and_rate_are_measured_for_each_stage() -> 
         assert (await home.viewer.get(FRAME, headers=SINGLE)).content == BODY
         await home.viewer.get("/studies?limit=3")
         await home.until_idle()
+        await home.until_inside(0)
         for stage in ("first", "completion"):
             labels = {"origin": "pacs", "stage": stage}
             assert home.metric("origin_first_byte_seconds_count", **labels) == 1

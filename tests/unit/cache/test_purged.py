@@ -143,7 +143,7 @@ def test_a_wrong_bit_after_a_purge_brings_nothing_back(kept: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_a_wrong_bit_everywhere_brings_nothing_back(kept: Path, tmp_path: Path) -> None:
     hidden = 0
-    for path in copies(kept, tmp_path, 499):
+    for path in copies(kept, tmp_path, 4_999):
         tier = disk(path)
         purged(tier, STUDY)
         hidden += missed(path) > 0

@@ -84,7 +84,7 @@ def test_check_says_each_fault_with_its_line(tmp_path: Path) -> None:
     assert checked.stderr.splitlines() == [
         f"{file}:3: origins.0.timeout: unknown key; did you mean timeouts? "
         "The keys are name, url, default, profile, labels, "
-        "rendered, trust, forwarded, rewrite, timeouts, limits, tls, credentials, forward",
+        "rendered, trust, forwarded, rewrite, timeouts, limits, tls, via, credentials, forward",
         f"{file}:4: cache.bytes: must be a number of bytes, such as 65536, 64KiB or 2GiB",
     ]
 
