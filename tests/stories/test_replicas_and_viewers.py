@@ -11,6 +11,7 @@ import httpx
 import pytest
 from valkey.asyncio import Valkey
 
+from proxy.cache.record import VERSION
 from tests.house import STORY
 from tests.many import PATIENT, SINGLE, Many, many
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest, running
@@ -65,7 +66,7 @@ class Fleet:
     async def shared(self) -> tuple[int, int]:
         """Frames that the server has something of, and the bytes of frames that it has."""
         async with Valkey(port=self.port) as server:
-            keys = [key async for key in server.scan_iter(b"pp1:*", count=1000)]
+            keys = [key async for key in server.scan_iter(b"pp%d:*" % VERSION, count=1000)]
             values = [key for key in keys if key.endswith((b":first", b":0"))]
             sizes = [await server.strlen(key) - SEAL for key in values]
         return sum(key.endswith(b":first") for key in values), sum(sizes)
