@@ -130,7 +130,7 @@ async def losing(viewer: Viewer, home: House, then: Callable[[], None]) -> None:
     await viewer.before_ranges(before)
 
 
-KEPT_NO_TIME = {"ttl": 0.000_001}
+KEPT_NO_TIME = {"stale": 0, "ttl": 0.000_001}
 
 
 async def test_a_rest_that_can_not_be_had_leaves_a_part(viewer: Viewer, radiograph: Series) -> None:
