@@ -141,7 +141,7 @@ class CallerRefused(RequestError):
         self, message: str, status: int = 401, challenge: str | None = None, location: str | None = None
     ) -> None:
         super().__init__(message)
-        self.status = status  # that of the viewer
+        self.status = status  # the status that the viewer gets
         self.challenge = challenge  # WWW-Authenticate of the response, if any (RFC 9110 11.6.1)
         self.location = location  # Location of the response, if any (RFC 9110 10.2.2)
 

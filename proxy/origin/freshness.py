@@ -17,7 +17,7 @@ _SECONDS = re.compile(r"[0-9]+", re.ASCII)
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 _NO_STORE = Lease(own=0.0, shared=0.0, is_personal=True, is_storable=False, if_error=0.0)
 _NEVER_STALE = frozenset({"must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"})
-"""Directives that forbid to send a stale response, whatever the origin does (RFC 9111 4.2.4)."""
+"""With these directives a stale response is not sent, even if the origin is down (RFC 9111 4.2.4)."""
 
 
 def lease_of(

@@ -48,8 +48,8 @@ class PlainRequests:
     ) -> None:
         """`base` is the origin's URL without a slash at its end. `at_once` requests are forwarded at once.
 
-        `metadata_bytes` is the limit for the metadata of a series. If the origin `is_trusted`, its responses
-        may be kept whatever its Cache-Control says, unless that is `no-store`.
+        `metadata_bytes` is the limit for the metadata of a series. If the origin `is_trusted`, only
+        `no-store` keeps its responses out of the cache; no other directive of Cache-Control does.
         """
         self._name = name
         self._is_trusted = is_trusted

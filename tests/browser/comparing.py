@@ -143,7 +143,7 @@ class Reader:
         await self.wait(f"() => /complete$/.test({_pane(way, via)}.querySelector('.picture').ariaLabel)")
 
     async def pane(self, way: str, via: str) -> dict[str, Any]:
-        """What a pane says about itself: state, first, final, painted, badge and problem."""
+        """The data attributes of a pane: state, first, final, painted, badge and problem."""
         found: dict[str, Any] = await self.page.evaluate(f"""() => {{
             const pane = {_pane(way, via)};
             const text = (name) => pane.querySelector(name).textContent;

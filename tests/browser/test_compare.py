@@ -264,7 +264,7 @@ async def test_a_link_of_zero_has_a_face(reader: Reader) -> None:
 
 
 async def test_a_load_can_be_broken_off_by_another_link(reader: Reader) -> None:
-    """What the proxy had begun over the slow link ends first, so the next load finds an empty cache."""
+    """Fetches over the slow link end before the next load begins, so that it finds an empty cache."""
     await reader.open(RADIOGRAPH, "whole")
     await reader.page.click("text=Slow 3G")
     await reader.wait("() => document.querySelector('.pane[data-via=cold]')?.dataset.state === 'running'")

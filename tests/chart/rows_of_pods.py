@@ -4,7 +4,7 @@ from tests.chart.panels import HERE, OURS, Panel, gauge, lines, rate
 
 
 def memory() -> list[Panel]:
-    """What memory the proxy takes, and for what."""
+    """The memory of the proxy, by use."""
     return [
         lines(
             "Memory of the process",
@@ -71,7 +71,7 @@ def tiers() -> list[Panel]:
 
 
 def process() -> list[Panel]:
-    """What else a process can run out of."""
+    """The processor and the open files of a process."""
     return [
         lines(
             "Processor",
