@@ -1,6 +1,5 @@
 """The demo's page in a browser: real processes of a small tree, and an origin that can be told to fail."""
 
-import multiprocessing
 import os
 import re
 import socket
@@ -8,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -56,21 +55,21 @@ def _instances() -> list[images.DemoInstance]:
     ]
 
 
-def run_origin(listener: socket.socket, tree: str, pages: tuple[str, ...], told: "Synchronized[int]") -> None:
-    """Serves the tree. While `told` is a status, frames are answered with it; EMPTY is no study at all."""
+def run_origin(listener: socket.socket, tree: str, pages: tuple[str, ...], told: Path) -> None:
+    """Serves the tree. While the file `told` names a status, frames are answered with it; EMPTY: no study."""
     app = _Telling(create_origin(Path(tree)), told)
     serve(CORSMiddleware(app, allow_origins=pages, expose_headers=["Content-Range"]), listener)
 
 
 class _Telling:
-    def __init__(self, app: ASGIApp, told: "Synchronized[int]") -> None:
+    def __init__(self, app: ASGIApp, told: Path) -> None:
         self._app = app
         self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = self._told.value
+        status = int(self._told.read_text())
         is_search = not scope["path"].rpartition("/")[2].isdigit()
-        if status == 0 or (is_search and status != EMPTY):
+        if status == AS_USUAL or (is_search and status != EMPTY):
             await self._app(scope, receive, send)
             return
         is_empty = status == EMPTY
@@ -80,8 +79,8 @@ class _Telling:
         await send({"type": "http.response.body", "body": b"[]" if is_empty else b"the origin says no"})
 
 
-EMPTY = 1
-"""Told to an origin that is to have nothing."""
+AS_USUAL, EMPTY = 0, 1
+"""Told to an origin: to serve its tree, or to have nothing. Any other number is a status."""
 
 
 @dataclass
@@ -91,15 +90,22 @@ class Place:
     url: str
     admin: str
     tree: Path
-    told: "Synchronized[int]"
+    told: Path
     children: Children
+
+    def tell(self, status: int) -> None:
+        """Tells the origin how to answer from now on."""
+        told = self.told.with_suffix(".new")
+        told.write_text(str(status))
+        told.replace(self.told)
 
 
 @contextmanager
 def demo(tree: Path, network: Network | str = "local") -> Iterator[Place]:
     """Runs the demo's processes. It blocks, so it is for fixtures."""
-    told = multiprocessing.get_context("spawn").Value("i", 0)
-    with Children() as children:
+    with TemporaryDirectory() as folder, Children() as children:
+        told = Path(folder) / "told"
+        told.write_text(str(AS_USUAL))
         origin, page = listen(), listen()
         children.start("origin", run_origin, origin, str(tree), pages_of(page), told)
         host, port = address(origin)
@@ -193,5 +199,5 @@ async def reader_of(browser: Any, place: Place, **context: Any) -> AsyncIterator
     try:
         yield reader
     finally:
-        place.told.value = 0
+        place.tell(AS_USUAL)
         await window.close()

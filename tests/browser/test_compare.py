@@ -15,6 +15,7 @@ from proxy.codecs.render import windowed
 from proxy.measure.network import parse_network
 from proxy.wire.display import read_displays
 from tests.browser.comparing import (
+    AS_USUAL,
     EMPTY,
     RADIOGRAPH,
     SLICES,
@@ -201,7 +202,7 @@ async def test_a_cleared_cache_is_empty_for_the_next_viewer(reader: Reader) -> N
     ("status", "title"), [(403, "Not allowed"), (404, "Nothing found"), (502, "The origin is down")]
 )
 async def test_a_refusal_has_a_face(reader: Reader, status: int, title: str) -> None:
-    reader.place.told.value = status
+    reader.place.tell(status)
     await reader.open(RADIOGRAPH, "range")
     for via in ("direct", "cold"):
         pane = await reader.pane("range", via)
@@ -215,11 +216,11 @@ async def test_an_origin_without_studies_has_a_face(browser: Any, tree: Path) ->
     place = await asyncio.to_thread(running.__enter__)
     try:
         async with reader_of(browser, place) as reader:
-            place.told.value = EMPTY
+            place.tell(EMPTY)
             await reader.page.goto(place.url)
             await reader.until_over()
             assert (await reader.page.text_content("#problem")).startswith("Nothing found")
-            place.told.value = 0
+            place.tell(AS_USUAL)
             await reader.page.goto(f"{place.url}/#ways=range")
             await reader.page.reload()
             await reader.wait("() => document.body.dataset.state === 'done'")

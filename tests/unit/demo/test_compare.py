@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.browser.comparing import EMPTY, SLICES, Place, demo, small_tree
+from tests.browser.comparing import AS_USUAL, EMPTY, SLICES, Place, demo, small_tree
 
 pytestmark = pytest.mark.demo
 
@@ -20,7 +20,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def asking(place: Place) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=place.url, trust_env=False, timeout=240) as client:
         yield client
-    place.told.value = 0
+    place.tell(AS_USUAL)
 
 
 def frame_of(asking: httpx.Client) -> str:
@@ -150,7 +150,7 @@ def test_what_was_cached_is_gone_after_clear_and_after_prepare(asking: httpx.Cli
 
 def test_an_origin_without_studies_is_asked_again(place: Place) -> None:
     with demo(place.tree) as other, httpx.Client(base_url=other.url, trust_env=False, timeout=240) as asking:
-        other.told.value = EMPTY
+        other.tell(EMPTY)
         assert asking.get("/state").json()["series"] == []
-        other.told.value = 0
+        other.tell(AS_USUAL)
         assert len(asking.get("/state").json()["series"]) == 3
