@@ -106,8 +106,10 @@ class Concurrency:
         before = self.number
         point = Point(round(self._fetches / self._chunks), self._bytes / took)
         self._judge(point, now, to_come=to_come, step=step)
-        # Bytes of fetches that a new number allows begin to arrive a round trip later.
-        self._begin(now, round_trip if self.number != before else 0.0)
+        # Bytes of fetches that a new number allows begin to arrive a round trip later, or two if they need
+        # connections that are not open yet.
+        trips = 2 if self.number > before else 1 if self.number < before else 0
+        self._begin(now, trips * round_trip)
         return self.number != before
 
     def _begin(self, now: float, later: float) -> None:
