@@ -15,19 +15,35 @@ from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
 from proxy.origin.faults import mapped
+from proxy.origin.loop_turns import LoopTurns
 
 Value = TypeVar("Value")
+
+
+A_TURN = 2 * 1024 * 1024
+"""Bytes of bodies that are taken in one turn of the event loop."""
+SMALL = 65536
+"""Bytes of a chunk that waits for no turn."""
 
 
 class Body(httpx.AsyncByteStream):
     """The body of a response, as it arrives."""
 
     def __init__(
-        self, sent: StreamRequest, response: Response, stall: float | None, leave: Callable[[], None]
+        self,
+        sent: StreamRequest,
+        response: Response,
+        turns: LoopTurns,
+        stall: float | None,
+        leave: Callable[[], None],
     ) -> None:
-        """`stall` is the limit for each chunk in seconds; None if the client has that limit itself."""
+        """`stall` is the limit for each chunk in seconds; None if the client has that limit itself.
+
+        Large chunks take turns with those of other bodies.
+        """
         self._sent = sent
         self._reader = response.body_reader
+        self._turns = turns
         self._stall = stall
         self._leave: Callable[[], None] | None = leave
 
@@ -42,6 +58,11 @@ class Body(httpx.AsyncByteStream):
                         chunk = await unless_cancelled(self._reader.read_chunk())
                 if chunk is None:
                     return
+                size = len(chunk)
+                if size <= SMALL:
+                    self._turns.count(size)
+                else:
+                    await self._turns.take(size)
                 yield bytes(chunk)
         except PyreqwestError as error:
             raise mapped(error) from error

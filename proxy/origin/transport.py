@@ -31,8 +31,9 @@ from pyreqwest.response import Response
 from proxy.errors import ConfigurationError
 from proxy.frame.supply import Headers
 from proxy.origin.faults import mapped, was_cut
+from proxy.origin.loop_turns import LoopTurns
 from proxy.origin.outbound import Outbound, Way
-from proxy.origin.response import Body, headers_of, unless_cancelled
+from proxy.origin.response import A_TURN, Body, headers_of, unless_cancelled
 from proxy.origin.rotation import Files, Rotating
 
 STREAM_WINDOW = 2 * 1024 * 1024
@@ -114,9 +115,16 @@ class Transport(httpx.AsyncBaseTransport):
     """Sends one request and streams the response. It follows no redirects and decodes no bodies."""
 
     def __init__(
-        self, limits: TransportLimits, tls: Tls | None = None, outbound: Outbound | None = None
+        self,
+        limits: TransportLimits,
+        tls: Tls | None = None,
+        outbound: Outbound | None = None,
+        turns: LoopTurns | None = None,
     ) -> None:
-        """Reads the files of `tls` and `outbound`, which blocks. Raises `ConfigurationError`."""
+        """Reads the files of `tls` and `outbound`, which blocks. Raises `ConfigurationError`.
+
+        Bodies of all transports with the same `turns` take turns of the event loop.
+        """
         tls = tls or Tls()
         secret = None if outbound is None else outbound.password_file
         named = [
@@ -128,6 +136,7 @@ class Transport(httpx.AsyncBaseTransport):
             return _clients(limits, tls, Way(outbound, held.get(secret) if secret else None), held)
 
         self._limits = limits
+        self._turns = turns or LoopTurns(A_TURN)
         self._clients = Rotating(Files(tuple(named), make))
         self._room = asyncio.Semaphore(limits.connections) if limits.connections else None
 
@@ -150,7 +159,7 @@ class Transport(httpx.AsyncBaseTransport):
         except BaseException:
             self._leave()
             raise
-        body = Body(sent, response, stall, self._leave)
+        body = Body(sent, response, self._turns, stall, self._leave)
         version = {"http_version": response.version.encode()}
         return httpx.Response(response.status, headers=headers_of(response), stream=body, extensions=version)
 

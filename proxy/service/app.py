@@ -39,7 +39,7 @@ from proxy.service.jobs import WatchedJobs
 from proxy.service.makers import register_makers
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
-from proxy.service.origins import TransportOf, fetched, origin_of, probed, rust_transport, traced
+from proxy.service.origins import TransportOf, fetched, origin_of, probed, rust_transports, traced
 from proxy.service.replicas import Replicas
 from proxy.service.resources import resources_of
 from proxy.service.rules import Rules
@@ -67,7 +67,7 @@ class App:
     def __init__(
         self,
         settings: Settings,
-        transport_of: TransportOf = rust_transport,
+        transport_of: TransportOf | None = None,
         window_of: Callable[[], Window] = Window,
         tiers_of: TiersOf = tiers_of,
         via: Via | None = None,
@@ -96,6 +96,7 @@ class App:
         windows = {o.name: window_of() for o in settings.origins}
         self._closing = AsyncExitStack()
         more = self._via, self.telemetry, store.ledger, self._closing, settings.listen.public_url
+        transport_of = transport_of or rust_transports()
         self.origins = {
             o.name: origin_of(o, traced(transport_of(o), o, settings, self.telemetry), windows[o.name], *more)
             for o in settings.origins

@@ -108,7 +108,7 @@ class Connections:
         self._idle.pop(place, None)
 
 
-def _not_yet(_: bool) -> bool:
+def _none(_: bool) -> bool:
     return False
 
 
@@ -123,7 +123,7 @@ class Place:
         self.address = address
         self.refusal = refusal
         """Why the connection is refused; None if it is not."""
-        self.close: Callable[[bool], bool] = _not_yet
+        self.close: Callable[[bool], bool] = _none
         """Closes the connection. Returns False if its viewer still reads; with True, closes it even then."""
         self._connections = connections
         self._is_left = False
@@ -149,4 +149,5 @@ class Place:
         """The connection has ended; told again, it makes no difference."""
         if not self._is_left:
             self._is_left = True
+            self.close = _none  # so that the connection is freed without the collector of cycles
             self._connections.left(self)

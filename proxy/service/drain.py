@@ -23,6 +23,10 @@ def acknowledged(line: Any) -> int | None:  # noqa: ANN401  # a socket, or what 
     return struct.unpack_from("=Q", told, _ACKNOWLEDGED)[0] if len(told) >= _ACKNOWLEDGED + 8 else None
 
 
+def _gone() -> None:
+    """Told instead of a connection that is gone."""
+
+
 class Drain:
     """Watches one connection while its viewer has something to take."""
 
@@ -51,6 +55,11 @@ class Drain:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def end(self) -> None:
+        """The connection is gone. Nothing refers to it from here any more, so that it is freed at once."""
+        self.rest()
+        self._on_slow = _gone
 
     def _look(self) -> None:
         self._timer = None

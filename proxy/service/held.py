@@ -53,7 +53,7 @@ class HeldConnection(HttpToolsProtocol):
         """The place is free."""
         super().connection_lost(exc)
         self._place.leave()
-        self._drain.rest()
+        self._drain.end()
 
     def pause_writing(self) -> None:
         """More is written than the viewer takes."""

@@ -16,7 +16,9 @@ from proxy.origin.bodies import LeastRate
 from proxy.origin.client import Origin
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer, issued, password_in
 from proxy.origin.issued import Client, IssuedTokens
+from proxy.origin.loop_turns import LoopTurns
 from proxy.origin.outbound import Outbound
+from proxy.origin.response import A_TURN
 from proxy.origin.traced import TracedTransport
 from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
@@ -30,11 +32,16 @@ from proxy.wire.via import Via
 TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
 
 
-def rust_transport(origin: OriginSettings) -> Transport:
-    """The transport that is used outside tests."""
-    timeouts = origin.timeouts
-    limits = TransportLimits(timeouts.connect, timeouts.first_byte, timeouts.stall)
-    return Transport(limits, tls_of(origin), outbound_of(origin))
+def rust_transports() -> TransportOf:
+    """Makes the transports that are used outside tests. Their bodies share the turns of the event loop."""
+    turns = LoopTurns(A_TURN)
+
+    def transport_of(origin: OriginSettings) -> Transport:
+        timeouts = origin.timeouts
+        limits = TransportLimits(timeouts.connect, timeouts.first_byte, timeouts.stall)
+        return Transport(limits, tls_of(origin), outbound_of(origin), turns)
+
+    return transport_of
 
 
 def tls_of(origin: OriginSettings) -> Tls:

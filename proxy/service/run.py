@@ -10,8 +10,8 @@ import uvloop
 
 from proxy.service.allocator import return_freed_memory
 from proxy.service.app import App, create_app
-from proxy.service.collector import spare_what_stays
 from proxy.service.descriptors import allow_enough_files
+from proxy.service.interpreter import make_ready
 from proxy.service.listeners import Listener, open_socket, serve
 from proxy.service.several.share import workers_of
 from proxy.settings.listening import split_address
@@ -44,7 +44,7 @@ def run(
         uvloop.run(serve_several(settings, count, viewers, admin, path))
         return
     app = create_app(settings)
-    spare_what_stays()
+    make_ready()
     uvloop.run(_serve(app, viewers, admin, path))
 
 

@@ -12,7 +12,7 @@ from proxy.commands.processes import Children
 from proxy.measure.link import run_link
 from proxy.measure.network import Network as Shaped
 from proxy.measure.server import Server
-from proxy.service.collector import spare_what_stays
+from proxy.service.interpreter import make_ready
 from proxy.telemetry.telemetry import Telemetry
 from tests.bench.cells import loaded
 from tests.bench.gate import alone
@@ -64,7 +64,7 @@ def _gate() -> None:
     print("Processor time for each frame, in microseconds: with the store, the fills and a simulated line,")
     print("and of the gate alone. What is not the gate grows with the memory that it touches.")
     print(f"Medians of {ROUNDS} rounds; × is relative to {WAITING[0]} at once in the same round.\n")
-    spare_what_stays()  # as the service does
+    make_ready()  # as the service does
     line = Network("fast", 1.25e9, 0.001)
     rounds = [[(_cost(count, line), alone(count)) for count in WAITING] for _ in range(ROUNDS)]
     print_row(("", "whole way", "×", "gate alone", "×"), GATE_WIDTHS)

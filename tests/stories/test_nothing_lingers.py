@@ -1,4 +1,4 @@
-"""Whatever a fill ends with, it is freed at once, without the collector of cycles.
+"""Fills and connections are freed at once, whatever they end with, without the collector of cycles.
 
 If each refusal left its fill to the collector, callers who guess tokens would stop everybody else for a sixth
 of a second each time that it came.
@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from proxy.fetch.fill import Fill
+from proxy.service.held import HeldConnection
 from tests.guarded_origin import GuardedOrigin, guarded
 from tests.house import house
 from tests.scripted_origin import FRAME, HANG_UP, LABEL, Asked, Reply, ScriptedOrigin, codestream, honest
@@ -101,5 +102,37 @@ async def test_a_probe_that_is_refused_is_freed() -> None:
                 assert (await home.ask(who, path)).status_code in (401, 403)
             await home.home.until_idle()
             await home.home.until(lambda: not _fills())
+        finally:
+            gc.enable()
+
+
+HOST = "HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+CLOSED = {
+    "a frame": f"GET {FRAME} {HOST}Accept: image/jphc\r\n\r\n",
+    "no route": f"GET /nothing {HOST}\r\n",
+    "a body that is too long": f"POST /studies {HOST}Content-Length: 99999999999999\r\n\r\n",
+    "bad bytes": "\0\r\n\r\n",
+}
+
+
+def _connections() -> list[HeldConnection]:
+    return [each for each in gc.get_objects() if isinstance(each, HeldConnection)]
+
+
+@pytest.mark.parametrize("place", ["viewer", "admin"])
+@pytest.mark.parametrize("asked", CLOSED)
+async def test_a_connection_is_freed_once_it_is_closed(asked: str, place: str) -> None:
+    async with house(ScriptedOrigin()) as home:
+        url = (home.viewer if place == "viewer" else home.admin).base_url
+        gc.collect()
+        gc.disable()
+        try:
+            before = len(_connections())
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(CLOSED[asked].encode())
+            assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+            assert len(_connections()) == before + 1
+            writer.close()
+            await home.until(lambda: len(_connections()) == before)
         finally:
             gc.enable()

@@ -20,7 +20,7 @@ from proxy.errors import NotForgotten
 from proxy.frame.scope import FrameScope
 from proxy.service.allocator import return_freed_memory
 from proxy.service.app import App, create_app
-from proxy.service.collector import spare_what_stays
+from proxy.service.interpreter import make_ready
 from proxy.service.several.bridge import answer
 from proxy.service.several.channel import Ended, Message, Posting, inherited
 from proxy.service.several.handing import Handing, SharedListener
@@ -129,7 +129,7 @@ def main() -> None:
     return_freed_memory()
     logs.configure(settings.log.level, settings.log.format, orders.number)
     app = create_app(settings, via=Via(orders.via))
-    spare_what_stays()
+    make_ready()
 
     async def serve() -> None:
         await Worker(orders, app).serve()
