@@ -171,9 +171,16 @@ class Viewer:
         """The origin's faults that can concern a response."""
         found = []
         for path in heard.paths:
-            answer = await self.records.get(f"{self.places.origin}/records{path}")
-            found += ways_of(heard, answer.json())
+            found += ways_of(heard, await self._record(path))
         return found
+
+    async def _record(self, path: str) -> list[tuple[float, str]]:
+        """What the origin did wrong for a path."""
+        while True:  # a busy machine may take longer to send a request than the origin waits for one
+            with suppress(httpx.RemoteProtocolError):
+                answer = await self.records.get(f"{self.places.origin}/records{path}")
+                found: list[tuple[float, str]] = answer.json()
+                return found
 
     async def plan(self) -> None:
         """Starts a plan, and cancels it after a while, unless it has ended."""
