@@ -23,6 +23,8 @@ from proxy.wire.passing import accepts_coding
 
 MOST = 64 * 1024 * 1024
 """Bytes without a coding of the longest text in another coding; a longer one is undone while it is sent."""
+A_TURN = 1024 * 1024
+"""Bytes of a body that are taken in one turn of the event loop."""
 AT_ONCE = 2
 """Most threads that make another coding."""
 
@@ -97,11 +99,16 @@ def _as(known: Representation, pieces: tuple[bytes, ...], coding: str) -> Repres
 
 async def arrive(arrival: Arrival, head: Head, body: AsyncIterator[bytes], coding: str) -> None:
     """Takes a body as it comes, compressed in this coding unless it may not be. Raises `Unread`."""
-    if not (coding and head.is_kept and can_be_compressed(head)):
-        arrival.begin(head)
-        async for chunk in body:
-            await arrival.extend(chunk)
+    if coding and head.is_kept and can_be_compressed(head):
+        arrival.begin(as_compressed(head, coding))
+        async for piece, plain in encoded(body, coding):
+            await arrival.extend(piece, plain)
         return
-    arrival.begin(as_compressed(head, coding))
-    async for piece, plain in encoded(body, coding):
-        await arrival.extend(piece, plain)
+    arrival.begin(head)
+    size = 0
+    async for chunk in body:
+        await arrival.extend(chunk)
+        size += len(chunk)
+        if size >= A_TURN:  # chunks may come without a wait, as fast as they are taken
+            size = 0
+            await asyncio.sleep(0)

@@ -103,8 +103,7 @@ async def encoded(body: AsyncIterator[bytes], coding: str) -> AsyncIterator[tupl
     encoder = encoder_of(coding)
     async for chunk in body:
         for at in range(0, len(chunk), TURN):
-            if at:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
             plain = chunk[at : at + TURN]
             is_last = at + TURN >= len(chunk)
             yield encoder.feed(plain) + (encoder.flush() if is_last else b""), plain
