@@ -130,12 +130,13 @@ class _Bench:
     async def _opened(self, cache: Cache) -> Row:
         found = [await self._open(cache) for _ in range(self.setup.stack_samples)]
         row = await self._summed(OPEN, cache, [each.loaded for each in found])
-        one, network = found[0], self.setup.network
+        row = replace(row, first_resolution=None, seen_ms=None, seen_limit_ms=None)
         if row.first_limit_ms is None:
-            return replace(row, seen_ms=None)
+            return row
+        one, network = found[0], self.setup.network
         lists = sum(one.lists)
         first, final = (one.limit(network, size - lists) * 1e3 for size in (row.first_bytes, row.size))
-        return replace(row, seen_ms=None, seen_limit_ms=None, first_limit_ms=first, final_limit_ms=final)
+        return replace(row, first_limit_ms=first, final_limit_ms=final)
 
     async def _open(self, cache: Cache) -> Opened:
         """Opens the study of the first frame."""

@@ -90,7 +90,8 @@ async def test_a_study_is_opened_directly_cold_and_hot() -> None:
     assert {row.first_bytes for row in rows} == {lists + 65536}
     limit = 3 * 10 + (lists + 65536) * 8 / 30e3  # three requests, one after the other
     assert [row.first_limit_ms for row in rows] == [pytest.approx(limit), pytest.approx(limit), None]
-    assert all(row.seen_ms is None and row.first_ms <= row.final_ms for row in rows)
+    assert all(row.first_ms <= row.final_ms for row in rows)
+    assert {(row.seen_ms, row.seen_limit_ms, row.first_resolution) for row in rows} == {(None, None, None)}
 
 
 async def test_jpeg_ls_has_rows_of_the_origins_and_of_the_proxys_making() -> None:
