@@ -69,6 +69,8 @@ class Held:
     """Time until which it is used while the origin is asked."""
     asked_from: float = -inf
     """Time from which the origin may be asked again."""
+    beside: Representation | None = None
+    """The same in another content coding; None if nobody needed that."""
 
 
 class Holding:
@@ -105,11 +107,20 @@ class Holding:
         now, head = self.clock(), representation.head
         fresh_until = head.lease.until(ttl, now, is_shared=not key.partition)
         stale_until = fresh_until + stale if head.may_be_stale else fresh_until
-        self._held.put(key, Held(representation, by, shown_to, fresh_until, stale_until))
+        was = self._held.get(key)
+        is_same = was is not None and was.representation.pieces is representation.pieces
+        beside = was.beside if was is not None and is_same else None
+        self._held.put(key, Held(representation, by, shown_to, fresh_until, stale_until, beside=beside))
         self._name(key)
         self._bound_forms(key)
         if key.others:
             self._alike.put(replace(key, others=()), key)
+
+    def put_beside(self, key: ResourceKey, known: Representation, beside: Representation) -> None:
+        """Holds the same in another content coding, as long as it holds the `known` one."""
+        held = self._held.get(key)
+        if held is not None and held.representation.pieces is known.pieces:
+            self._held.put(key, replace(held, beside=beside))
 
     def show(self, key: ResourceKey, held: Held, caller: bytes) -> None:
         """The origin sent the same bytes to one more caller."""
@@ -126,8 +137,19 @@ class Holding:
         """Drops what is held under a key."""
         self._held.pop(key)
 
-    def drop_within(self, key: ResourceKey) -> None:
-        """Drops what is held of a study, series or instance, and of its parts, in one partition."""
+    def drop_gone(self, key: ResourceKey) -> bool:
+        """Drops what the origin does not have. Returns True if it is all of a study, series or instance.
+
+        It is that if metadata or instances were there. Otherwise the origin may only lack such lists.
+        """
+        was_there = key in self._held
+        is_all = key.resource.kind in (Kind.METADATA, Kind.INSTANCES)
+        if is_all:
+            self._drop_within(key)
+        self.drop(key)
+        return was_there and is_all
+
+    def _drop_within(self, key: ResourceKey) -> None:
         for each in tuple(self._by_study.get((key.origin, key.resource.study), ())):
             if each.partition == key.partition and each.resource.is_within(key.resource):
                 self._held.pop(each)
@@ -172,7 +194,8 @@ def is_touched(key: ResourceKey, named: FrameScope) -> bool:
 
 
 def _size_of(key: ResourceKey, held: Held) -> int:
-    return NAME + key.size + held.representation.held + CALLER * len(held.shown_to)
+    beside = held.beside.held if held.beside is not None else 0
+    return NAME + key.size + held.representation.held + beside + CALLER * len(held.shown_to)
 
 
 def _size_of_two(key: ResourceKey, other: ResourceKey) -> int:

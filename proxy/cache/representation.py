@@ -24,12 +24,16 @@ class Head:
     """The origin's ETag, weak if the proxy changed the coding; empty if there is none."""
     coding: str = ""
     """The content coding of the body; empty if there is none."""
+    is_coded_here: bool = False
+    """True if the proxy compressed the body, which says nothing about its bytes if that is done again."""
     length: int | None = None
     """Bytes of the body; None if the origin did not say."""
     lease: Lease = field(default_factory=Lease)
     """How long the response may be reused."""
     is_kept: bool = False
     """True if the response may be kept, once all of it is in."""
+    is_page: bool = False
+    """True if it is a text for people, such as an error that is sent with 200."""
     is_shared: bool = False
     """True if callers that wait for the same response may have it too."""
     may_be_stale: bool = False
@@ -49,7 +53,7 @@ class Representation:
     pieces: tuple[bytes, ...]
     """Its body."""
     digest: str
-    """Digest of the body, without what changes each time that the same is compressed."""
+    """Digest of the body before the proxy compressed it, without the time in a gzip header."""
 
     @property
     def size(self) -> int:
@@ -64,8 +68,9 @@ class Representation:
 
     @property
     def etag(self) -> str:
-        """The origin's ETag, or else one that names the bytes."""
-        return self.head.etag or f'"{self.digest}"'
+        """The origin's ETag, or else one that names the bytes; weak if the proxy compressed them."""
+        etag = self.head.etag or f'"{self.digest}"'
+        return weak(etag) if self.head.is_coded_here else etag
 
     def renewed(self, lease: Lease, *, may_be_stale: bool) -> "Representation":
         """The same after the origin has confirmed it."""

@@ -23,6 +23,8 @@ from proxy.cache.room import STRETCH, Room
 from proxy.errors import ProxyError
 from proxy.frame.key import ResourceKey
 
+EXPANDS = 16
+"""A body that the proxy compresses is kept if it was at most so many times as long as one may be."""
 AHEAD = STRETCH
 """Bytes that a body that passes is read ahead of its slowest reader."""
 _TIME = range(4, 8)
@@ -64,7 +66,7 @@ class Arrival:
         self._most = most
         self._pieces: deque[bytes] = deque()
         self._let_go = 0
-        self._size = self._cost = 0
+        self._size = self._cost = self._plain = 0
         self._is_kept = True
         self._is_crowded = is_crowded
         self._digest = blake2b(digest_size=16)
@@ -86,6 +88,11 @@ class Arrival:
         """True if all bytes so far are to be kept."""
         return self._is_kept and not self.is_forgotten
 
+    @property
+    def is_empty(self) -> bool:
+        """True if the body has no bytes so far."""
+        return not self._plain
+
     def begin(self, head: Head) -> None:
         """The head is in."""
         if head.is_kept and (head.length or 0) > self._most:
@@ -98,13 +105,19 @@ class Arrival:
         self.unchanged = same
         self.end()
 
-    async def extend(self, chunk: bytes) -> None:
-        """Takes a chunk of the body. Raises `Unread` if nobody needs it."""
-        self._name(chunk)
+    async def extend(self, chunk: bytes, plain: bytes | None = None) -> None:
+        """Takes a chunk of the body. Raises `Unread` if nobody needs it.
+
+        If the proxy compressed the chunk, it was `plain` before. A compressor may keep all of it for later.
+        """
+        self._name(chunk if plain is None else plain)
+        if not chunk:
+            return
         self._pieces.append(chunk)
         self._size += len(chunk)
         self._cost += len(chunk) + PIECE
-        if self._is_kept and (self._cost > self._most or self._room.is_short):
+        is_long = self._cost > self._most or self._plain > EXPANDS * self._most
+        if self._is_kept and (is_long or self._room.is_short):
             self._is_kept = False
         self._room.hold(self, self._cost)
         self._notify()
@@ -172,8 +185,10 @@ class Arrival:
         self._room.hold(self, self._cost)
 
     def _name(self, chunk: bytes) -> None:
-        is_timed = self.head is not None and self.head.coding == "gzip" and self._size < _TIME.stop
-        if is_timed:
+        self._plain += len(chunk)
+        head = self.head
+        is_of_origin = head is not None and head.coding == "gzip" and not head.is_coded_here
+        if is_of_origin and self._size < _TIME.stop:
             chunk = chunk[: max(0, _TIME.start - self._size)] + chunk[max(0, _TIME.stop - self._size) :]
         self._digest.update(chunk)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from proxy.cache.representation import Head, Representation
 from proxy.fetch.arrival import ArrivalReader
 from proxy.fetch.source import CacheOutcome
+from proxy.frame.key import ResourceKey
 from proxy.wire.dicomweb import StudyResource
 
 
@@ -23,6 +24,8 @@ class ResourceRequest:
     """Headers that may change the response; the origin gets them too."""
     is_any_form: bool = False
     """True if a response to the same request with other such headers will do."""
+    accept_encoding: str | None = None
+    """The content codings that are accepted. They are no part of the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Reading:
     """Reads it while it arrives."""
     left: float = 0.0
     """Seconds for which it is still fresh; negative if it is used while the origin is asked."""
+    key: ResourceKey | None = None
+    """The key under which it is held."""
 
     @property
     def is_asker(self) -> bool:

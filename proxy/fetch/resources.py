@@ -13,15 +13,16 @@ A caller without a right to what is held, or arrives (`proxy.fetch.rights`), sen
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from proxy.access.caller import Caller
+from proxy.access.caller import ASKED, Caller
 from proxy.cache.holding import Holding, is_touched
 from proxy.cache.representation import Head, Representation
 from proxy.cache.room import Room
 from proxy.errors import InternalFault, OriginMismatch, ProxyError, ShuttingDown
 from proxy.fetch.arrival import Arrival, Unread
+from proxy.fetch.compression import Compression, arrive
 from proxy.fetch.reading import Reading, ResourceRequest
 from proxy.fetch.rights import Right, Rights
 from proxy.fetch.source import CacheOutcome
@@ -30,10 +31,8 @@ from proxy.frame.key import ResourceKey
 from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Headers
 from proxy.origin.client import Origin
-from proxy.origin.codings import compressed
 from proxy.origin.freshness import is_same
-from proxy.origin.representing import as_compressed, confirmed
-from proxy.wire.dicomweb import Kind
+from proxy.origin.representing import confirmed
 
 _log = logging.getLogger(__name__)
 
@@ -53,17 +52,19 @@ class Resources:
         rights: Rights,
         room: Room,
         *,
-        compresses: bool = False,
+        codings: Sequence[str] = (),
     ) -> None:
-        """`compresses` says that text which the origin sends without a coding is compressed."""
+        """Text that comes without a content coding is compressed in one of `codings`, the best one first."""
         self._origins = origins
         self.holding = holding
         self.rights = rights
         self._room = room
-        self._compresses = compresses
+        self.compression = Compression(holding, codings)
         self._arriving: dict[tuple[ResourceKey, bytes], Arrival] = {}
         """Those that callers may join, by key, and by caller if it asks beside others."""
         self._running: set[Arrival] = set()
+        self.on_gone: Callable[[FrameScope], None] = lambda _: None
+        """Called with a study, series or instance that the origin had, and has no longer."""
         self.tasks: Tasks[Arrival] = Tasks()
 
     def __len__(self) -> int:
@@ -82,9 +83,9 @@ class Resources:
         is_asked = (key, b"") in self._arriving
         if now >= held.fresh_until and now >= held.asked_from and not is_asked:
             with suppress(ShuttingDown):
-                self._start(caller, key, right, held.representation)
+                self._start(caller, key, right, held.representation, self.compression.coding_for(asked))
         same = held.representation
-        return Reading(CacheOutcome.HIT, same.head, same, left=held.fresh_until - now)
+        return Reading(CacheOutcome.HIT, same.head, same, left=held.fresh_until - now, key=key)
 
     @asynccontextmanager
     async def read(
@@ -104,13 +105,14 @@ class Resources:
                     is_held = isinstance(begun, Representation)
                     head = begun.head if isinstance(begun, Representation) else begun
                     held = begun if isinstance(begun, Representation) else None
-                    yield Reading(outcome, head, held, None if is_held else reader)
+                    yield Reading(outcome, head, held, None if is_held else reader, key=arrival.key)
                     return
             finally:
                 reader.leave()
             right = self.rights.of(caller, asked.resource)
             key = self._key(caller, asked, right)
-            outcome, arrival = CacheOutcome.MISS, self._start(caller, key, right, None, is_beside=True)
+            outcome, coding = CacheOutcome.MISS, self.compression.coding_for(asked)
+            arrival = self._start(caller, key, right, None, coding, is_beside=True)
 
     def _key(self, caller: Caller, asked: ResourceRequest, right: Right) -> ResourceKey:
         request = asked.resource, asked.target, asked.accept, asked.others
@@ -133,7 +135,8 @@ class Resources:
         may_name = held is not None and (right.covers(held.by) or right.caller in held.shown_to)
         known = held.representation if held is not None and may_name else None
         outcome = CacheOutcome.MISS if known is None else CacheOutcome.STALE
-        return outcome, self._start(caller, key, right, known, is_beside=bool(is_taken and right.caller))
+        coding, is_beside = self.compression.coding_for(asked), bool(is_taken and right.caller)
+        return outcome, self._start(caller, key, right, known, coding, is_beside=is_beside)
 
     def _start(
         self,
@@ -141,10 +144,14 @@ class Resources:
         key: ResourceKey,
         right: Right,
         held: Representation | None,
+        coding: str,
         *,
         is_beside: bool = False,
     ) -> Arrival:
-        """Sends a request. `is_beside` says that it does so for this caller only. Raises `ShuttingDown`."""
+        """Sends a request. `is_beside` says that it does so for this caller only. Raises `ShuttingDown`.
+
+        Text that comes without a coding is compressed in this one, if it is not empty.
+        """
         most = self.holding.terms.most(key.resource.kind)
         arrival = Arrival(key, right.caller, self._room, most, held, self._is_crowded)
         place = key, right.caller if is_beside else b""
@@ -157,7 +164,7 @@ class Resources:
                 arrival.end(ShuttingDown("the service is ending"))
             arrival.release()
 
-        self.tasks.start(arrival, self._fetch(arrival, caller, right), over)
+        self.tasks.start(arrival, self._fetch(arrival, caller, right, coding), over)
         self._arriving[place] = arrival
         self._running.add(arrival)
         return arrival
@@ -165,9 +172,9 @@ class Resources:
     def _is_crowded(self) -> bool:
         return len(self._running) > MOST_UNREAD
 
-    async def _fetch(self, arrival: Arrival, caller: Caller, right: Right) -> None:
+    async def _fetch(self, arrival: Arrival, caller: Caller, right: Right, coding: str) -> None:
         try:
-            await self._take(arrival, caller, right)
+            await self._take(arrival, caller, right, coding)
         except Unread:
             self.holding.failed(arrival.key)
             arrival.end(ShuttingDown("nobody reads it"))
@@ -178,7 +185,7 @@ class Resources:
             _log.exception("a fault inside the proxy")
             arrival.end(InternalFault("a fault inside the proxy"))
 
-    async def _take(self, arrival: Arrival, caller: Caller, right: Right) -> None:
+    async def _take(self, arrival: Arrival, caller: Caller, right: Right, coding: str) -> None:
         """Takes the response as it comes. Raises `OriginError`, `Unread`."""
         key = arrival.key
         origin = self._origins[key.origin]
@@ -197,17 +204,18 @@ class Resources:
                     raise OriginMismatch("a 304 for another version", "validator")
                 self._confirm(arrival, arrival.held, head, right, refusals)
                 return
+            if head.status == 304:
+                raise OriginMismatch("a 304 to a request without a condition", "validator")
             self._note(key, head, right, refusals)
-            if self._compresses and is_compact and head.is_kept and not head.coding:
-                head, body = as_compressed(head), compressed(body)
-            arrival.begin(head)
-            async for chunk in body:
-                await arrival.extend(chunk)
+            await arrive(arrival, head, body, coding if is_compact else "")
         arrival.end()
         arrival.release()
         whole = arrival.representation()
-        if whole is not None and arrival.is_kept:
+        is_empty = key.resource.kind.is_text and arrival.is_empty
+        if whole is not None and arrival.is_kept and not is_empty:
             self._keep(key, whole, right, refusals)
+        elif head.status == 200 and (head.is_page or is_empty):
+            self.holding.failed(key)  # no version of the resource
         elif head.status == 200 and right.covers(self._fetched_by(key)):
             self.holding.drop(key)  # it is old now
 
@@ -220,11 +228,13 @@ class Resources:
             if right.name is None:
                 self.holding.drop(key)
         elif head.status in _GONE and (right.name is None or right.has_yes):
-            if key.resource.kind in (Kind.METADATA, Kind.INSTANCES):
-                self.holding.drop_within(key)
-            self.holding.drop(key)
+            if self.holding.drop_gone(key) and key.partition in (b"", ASKED):  # it is so for all callers
+                of = key.resource
+                self.on_gone(FrameScope(key.origin, of.study, of.series, of.instance))
         elif head.status != 200:
             self.holding.failed(key)
+        elif head.is_page:  # perhaps a page to log in
+            self.rights.refuse(right)
 
     def _fetched_by(self, key: ResourceKey) -> bytes:
         held = self.holding.get(key)

@@ -3,15 +3,18 @@
 A load is cold if its query was never used before, because the proxy keys on the query and passes it to the
 origin. A load is hot if it repeats that query and every response is a hit. Each frame is compared with the
 bytes that the origin sent first. A difference is an error and yields no number.
+
+The lists of a study have no such query. Before a study is opened cold, our own proxy drops all of it.
 """
 
 import secrets
 import statistics
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.errors import MeasureError, OriginMismatch, ProxyError
 from proxy.measure.network import Network
+from proxy.measure.opening import OPEN, Opened, open_study
 from proxy.measure.plans import PLANS, SAMPLES, load_by_plan
 from proxy.measure.resolution import proved_resolution
 from proxy.measure.row import Cache, Link, Row, Sample
@@ -19,12 +22,13 @@ from proxy.measure.series import Kind, Subject
 from proxy.measure.server import Server
 from proxy.measure.two_step import CUT, JLS, JLS_ACCEPTS, JLS_MADE, JLS_REDUCED, TWICE, load_twice
 from proxy.measure.viewer import WAYS, Loaded, Viewer, Way
+from proxy.wire.resource import parse_frame_path
 
 JLS_WHOLE = "jls"
 """The way for an origin's JPEG-LS frames: one plain request each."""
 SHORT = {
-    Kind.STACK: {Way.WHOLE, Way.STREAMING, Way.RANGE, JLS_REDUCED, JLS_MADE, CUT, "first 1/16"},
-    Kind.VOLUME: {Way.WHOLE, Way.RANGE, Way.INTERLEAVED, JLS_REDUCED, JLS_MADE, CUT, "first 1/4"},
+    Kind.STACK: {OPEN, Way.WHOLE, Way.STREAMING, Way.RANGE, JLS_REDUCED, JLS_MADE, CUT, "first 1/16"},
+    Kind.VOLUME: {OPEN, Way.WHOLE, Way.RANGE, Way.INTERLEAVED, JLS_REDUCED, JLS_MADE, CUT, "first 1/4"},
 }
 """The ways of a short table: one of each kind. A load of the volume takes as long as the link needs."""
 HOT_TRIES = 3
@@ -77,7 +81,7 @@ async def measure(setup: Setup) -> AsyncIterator[Row]:
 def _rows(setup: Setup, subject: Subject) -> Iterator[tuple[str, Cache]]:
     """Yields the rows of a subject: ways of viewers first, then what only our proxy can do."""
     ways = [way.value for way in WAYS[subject.kind]] + ([JLS_WHOLE, JLS_REDUCED] if setup.has_jls else [])
-    for way in ways:
+    for way in ways + ([] if setup.admin_url is None else [OPEN]):
         for cache in Cache if setup.proxy_url else (Cache.NONE,):
             yield way, cache
     if setup.admin_url is None:
@@ -112,14 +116,42 @@ class _Bench:
     proxy: tuple[Viewer, Viewer]
     admin: Server
     nonce: str = ""
-    digests: dict[bool, tuple[bytes, ...]] = field(default_factory=dict)
+    digests: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     resolutions: dict[int, str | None] = field(default_factory=dict)
 
     async def row(self, way: str, cache: Cache) -> Row:
+        if way == OPEN:
+            return await self._opened(cache)
         is_stack = self.subject.kind is Kind.STACK
         count = self.setup.stack_samples if is_stack else self.setup.volume_samples
         loads = [await self._load(way, cache, sample) for sample in range(count)]
         return await self._summed(way, cache, loads)
+
+    async def _opened(self, cache: Cache) -> Row:
+        found = [await self._open(cache) for _ in range(self.setup.stack_samples)]
+        row = await self._summed(OPEN, cache, [each.loaded for each in found])
+        row = replace(row, first_resolution=None, seen_ms=None, seen_limit_ms=None)
+        if row.first_limit_ms is None:
+            return row
+        one, network = found[0], self.setup.network
+        lists = sum(one.lists)
+        first, final = (one.limit(network, size - lists) * 1e3 for size in (row.first_bytes, row.size))
+        return replace(row, first_limit_ms=first, final_limit_ms=final)
+
+    async def _open(self, cache: Cache) -> Opened:
+        """Opens the study of the first frame."""
+        path = self.subject.paths[0]
+        if cache is Cache.COLD:
+            await self.admin.purge(parse_frame_path(path).study)
+            self.nonce = secrets.token_hex(8)
+        viewer, nonce = (self.direct[0], "") if cache is Cache.NONE else (self.proxy[0], self.nonce)
+        for _ in range(HOT_TRIES):
+            opened = await open_study(viewer, path, nonce)
+            if opened.loaded.digests != self.digests.setdefault(OPEN, opened.loaded.digests):
+                raise OriginMismatch("the frame differs from the one that the origin sent first", "body")
+            if cache is not Cache.HOT or opened.loaded.is_hit is not False:
+                return opened
+        raise OriginMismatch("still no hit", "cache")
 
     async def _load(self, way: str, cache: Cache, sample: int) -> Loaded:
         match cache:
@@ -130,7 +162,8 @@ class _Bench:
                 loaded = await self._load_through(way, sample)
             case Cache.HOT:
                 loaded = await self._load_hot(way, sample)
-        if loaded.digests != self.digests.setdefault(_is_jls(way), loaded.digests):
+        form = "jls" if _is_jls(way) else "frames"
+        if loaded.digests != self.digests.setdefault(form, loaded.digests):
             raise OriginMismatch("the frames differ from those that the origin sent first", "body")
         return loaded
 

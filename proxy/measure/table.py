@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from proxy.measure.network import Network
+from proxy.measure.opening import OPEN
 from proxy.measure.row import Link, Row
 from proxy.measure.series import Kind
 
@@ -41,6 +42,7 @@ def header(network: Network, link: Link) -> str:
             "Milliseconds from the first request:",
             "  first  until the bytes of a first picture have arrived (size)",
             "  final  until every byte of every frame has arrived",
+            f"  {OPEN}  search and metadata, then one frame: first bytes, then all",
             "  plan  the proxy loads on its own;  cut  a cut-out picture, then every byte",
             "  every slice seen  until each has at least 1/4 of its width and height",
             f"  limit  latency + bytes / rate; {_NONE} if nothing crosses the link",

@@ -8,10 +8,10 @@ A false coding is `aws-chunked`, which S3 keeps of an upload.
 """
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Mapping
 
 from proxy.errors import OriginMismatch
+from proxy.origin.coders import UNDONE, Decoder, decoder_of, encoder_of, pieces_of
 from proxy.origin.parts import begun
 from proxy.origin.signature import TELLING, has_codestream
 
@@ -21,15 +21,12 @@ CODINGS = frozenset(
 )
 """Those that are registered (RFC 9110 16.6.1): what is named by them is believed."""
 
-PIECE = 256 * 1024
-"""Bytes that are undone at once."""
 TURN = 32 * 1024
 """Bytes that are compressed at once."""
-LEVEL = 4
-"""Level of compression, 1 to 9."""
 MOST_CODINGS = 2
 """Most codings of one body. Servers send one; two happen if a stored file was compressed before."""
-_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_SAME = {"x-gzip": "gzip", "x-compress": "compress"}
+"""Names of old (RFC 9110 8.4.1)."""
 
 
 async def without_false(
@@ -56,8 +53,32 @@ def can_undo(codings: str) -> bool:
     >>> can_undo("gzip"), can_undo(""), can_undo("br")
     (True, True, False)
     """
-    tokens = [token for token in map(str.strip, codings.lower().split(",")) if token not in ("", "identity")]
-    return all(token in _WINDOWS for token in tokens) and len(tokens) <= MOST_CODINGS
+    tokens = _tokens(codings)
+    return all(token in UNDONE for token in tokens) and len(tokens) <= MOST_CODINGS
+
+
+def is_foreign(codings: str) -> bool:
+    """True if a registered coding among these can't be undone, or if they are too many.
+
+    >>> is_foreign("br"), is_foreign("gzip"), is_foreign("aws-chunked")
+    (True, False, False)
+    """
+    tokens = _tokens(codings)
+    return len(tokens) > MOST_CODINGS or any(token in CODINGS - UNDONE for token in tokens)
+
+
+def plain_name(codings: str) -> str:
+    """The codings in lower case by their own names, without those that change nothing.
+
+    >>> plain_name("X-GZIP, identity"), plain_name("identity"), plain_name("Deflate,gzip")
+    ('gzip', '', 'deflate, gzip')
+    """
+    return ", ".join(_tokens(codings))
+
+
+def _tokens(codings: str) -> list[str]:
+    tokens = [token.strip() for token in codings.lower().split(",")]
+    return [_SAME.get(token, token) for token in tokens if token not in ("", "identity")]
 
 
 def undone(body: AsyncIterator[bytes], codings: str, most: int) -> AsyncIterator[bytes]:
@@ -66,55 +87,43 @@ def undone(body: AsyncIterator[bytes], codings: str, most: int) -> AsyncIterator
     Raises `OriginMismatch` for too many codings, and for a body that is not in that coding, is cut, goes on
     behind its end, or has more than `most` bytes in any coding.
     """
-    known = [token for token in map(str.strip, codings.lower().split(",")) if token in _WINDOWS]
+    known = [token for token in _tokens(codings) if token in UNDONE]
     if len(known) > MOST_CODINGS:
         raise OriginMismatch(f"more than {MOST_CODINGS} content codings", "encoding")
     for token in reversed(known):
-        body = _inflated(body, _WINDOWS[token], most)
+        body = _inflated(body, decoder_of(token), most)
     return body
 
 
-async def compressed(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A body in the content coding gzip. Each chunk can be undone as soon as it comes.
+async def encoded(body: AsyncIterator[bytes], coding: str) -> AsyncIterator[tuple[bytes, bytes]]:
+    """A body in the coding `gzip` or `zstd`: pieces of it, each with the plain bytes that it was made of.
 
-    The event loop gets its turn after each `TURN` bytes.
+    Each chunk can be undone as soon as it comes. The event loop gets its turn after each `TURN` bytes.
     """
-    encoder = zlib.compressobj(LEVEL, zlib.DEFLATED, _WINDOWS["gzip"])
+    encoder = encoder_of(coding)
     async for chunk in body:
         for at in range(0, len(chunk), TURN):
-            if at:
-                await asyncio.sleep(0)
-            if piece := encoder.compress(chunk[at : at + TURN]):
-                yield piece
-        yield encoder.flush(zlib.Z_SYNC_FLUSH)
-    yield encoder.flush()
+            await asyncio.sleep(0)
+            plain = chunk[at : at + TURN]
+            is_last = at + TURN >= len(chunk)
+            yield encoder.feed(plain) + (encoder.flush() if is_last else b""), plain
+    yield encoder.end(), b""
 
 
-async def _inflated(body: AsyncIterator[bytes], window: int, most: int) -> AsyncIterator[bytes]:
-    decoder, size = None, 0
+async def _inflated(body: AsyncIterator[bytes], decoder: Decoder, most: int) -> AsyncIterator[bytes]:
+    size, is_begun = 0, False
     try:
         async for chunk in body:
-            if not chunk:
-                continue
-            if decoder is None:
-                decoder = zlib.decompressobj(_raw_if_bare(chunk, window))
-            piece = decoder.decompress(chunk, PIECE)
-            while piece:
+            for piece in pieces_of(decoder, chunk):
                 size += len(piece)
                 if size > most:
                     raise OriginMismatch(f"more than {most} bytes in a content coding", "too_large")
                 yield piece
                 await asyncio.sleep(0)
-                piece = decoder.decompress(decoder.unconsumed_tail, PIECE)
-            if decoder.unused_data:  # zlib would collect all that comes
+            is_begun = is_begun or bool(chunk)
+            if decoder.has_more:  # the decoder would collect all that comes
                 raise OriginMismatch("bytes behind the end of a content coding", "encoding")
-    except zlib.error as error:
+    except decoder.fault as error:
         raise OriginMismatch("a content coding that can't be undone", "encoding") from error
-    if decoder is not None and not decoder.eof:
+    if is_begun and not decoder.is_ended:
         raise OriginMismatch("a content coding that ends too early", "encoding")
-
-
-def _raw_if_bare(leading: bytes, window: int) -> int:
-    """The window, or that of deflate without its envelope, as some servers send it (RFC 9110 8.4.1.2)."""
-    is_bare = window == zlib.MAX_WBITS and leading[0] & 0x0F != zlib.DEFLATED
-    return -zlib.MAX_WBITS if is_bare else window

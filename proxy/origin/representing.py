@@ -12,6 +12,7 @@ from proxy.cache.representation import Head, Pairs, weak
 from proxy.errors import OriginFailed
 from proxy.frame.identity import Lease
 from proxy.origin.answer import ends_with_connection, strong_validator
+from proxy.origin.codings import is_foreign, plain_name
 from proxy.origin.freshness import condition_of, directives, lease_of
 from proxy.wire.head import joined
 from proxy.wire.media import parse_media_type
@@ -21,6 +22,10 @@ _SAID_HERE = frozenset(
     {"date", "server", "via", "content-length", "content-encoding", "etag", "accept-ranges"}
 )
 _CACHING = frozenset({"cache-control", "expires", "age", "pragma", "vary"})
+_ALWAYS_APART = _SAID_HERE | _CACHING | {"set-cookie"}
+_OF_PARTS = frozenset({"content-range"})
+_DIGESTS = frozenset({"content-digest", "repr-digest", "digest", "content-md5"})
+"""Headers with digests of the very bytes (RFC 9530)."""
 _PAGES = ("text/", "application/xhtml")
 _XML = "text/xml"
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
@@ -48,23 +53,23 @@ def head_of(
         raise OriginFailed("a header of the origin's response is not text") from error
     fields = joined(pairs, ", ".join)
     lease = lease_of(fields, condition_of(fields, strong_validator(fields)), is_trusted=is_trusted)
-    said, etag, coding = (
-        fields.get("content-length", ""),
-        fields.get("etag", ""),
-        fields.get("content-encoding", ""),
-    )
-    is_sound = _is_expected(fields) and not ends_with_connection(dict(raw_fields(raw)), version)
+    said, etag = fields.get("content-length", ""), fields.get("etag", "")
+    coding = plain_name(fields.get("content-encoding", ""))
+    is_page = not _is_expected(fields)
+    is_whole = not ends_with_connection(dict(raw_fields(raw)), version)
+    is_sound = not is_page and is_whole and not is_foreign(coding)
     is_for_one = lease.is_personal or "set-cookie" in fields
     may_be_kept = status == 200 and lease.is_storable and (is_personal or not is_for_one) and is_sound
     directive_names = directives(fields.get("cache-control", ""))
     return Head(
         status,
-        _without(pairs, _SAID_HERE | _CACHING | {"set-cookie"}),
+        _without(pairs, _ALWAYS_APART | (_OF_PARTS if status == 200 else frozenset())),
         etag if _ETAG.fullmatch(etag) else "",
-        "" if coding.lower() == "identity" else coding.lower(),
-        int(said) if _LENGTH.fullmatch(said) else None,
-        lease,
+        coding,
+        length=int(said) if _LENGTH.fullmatch(said) else None,
+        lease=lease,
         is_kept=may_be_kept,
+        is_page=is_page,
         is_shared=may_be_kept or not (status == 200 or status in _OF_CALLER or 300 <= status < 400),
         may_be_stale=is_trusted or not (_STRICT & directive_names.keys()),
         caching=tuple(pair for pair in pairs if pair[0] in _CACHING),
@@ -72,9 +77,17 @@ def head_of(
     )
 
 
-def as_compressed(head: Head) -> Head:
+def can_be_compressed(head: Head) -> bool:
+    """True if the proxy may compress the body (RFC 9110 7.7)."""
+    said = [value for name, value in head.caching if name == "cache-control"]
+    return not head.coding and not any("no-transform" in directives(value) for value in said)
+
+
+def as_compressed(head: Head, coding: str) -> Head:
     """The head of the same response with a body that the proxy compresses."""
-    return replace(head, coding="gzip", length=None, etag=weak(head.etag))
+    headers = tuple(pair for pair in head.headers if pair[0] not in _DIGESTS)
+    etag = weak(head.etag)
+    return replace(head, headers=headers, coding=coding, is_coded_here=True, length=None, etag=etag)
 
 
 def confirmed(head: Head, held: Head) -> tuple[Lease, bool]:

@@ -124,6 +124,7 @@ class App:
             retrieve.farther = Farther(self.tiered, self.fills, self.proofs)
         self.resources = resources_of(settings, self.origins, store)
         """Metadata and other resources of studies, beside their frames."""
+        self.resources.on_gone = self._changed
         doubt = self.resources.doubt
         self._replicas = Replicas(self.tiered, self.fills, self.proofs, self.forget, doubt)
         self._lists = SeriesLists(Metadata(self.origins, store.room, self.resources), store.ledger)
@@ -240,6 +241,7 @@ class App:
                 permits,
                 self.fills.tasks,
                 self.resources.tasks,
+                self.resources.compression.tasks,
                 self.plans.tasks,
             ):
                 yield

@@ -10,6 +10,9 @@ from proxy.fetch.rights import Rights
 from proxy.origin.client import Origin
 from proxy.settings.model import Settings
 
+CODINGS: dict[str, tuple[str, ...]] = {"off": (), "gzip": ("gzip",), "zstd": ("zstd", "gzip")}
+"""The content codings of each setting, the best one first."""
+
 
 def resources_of(settings: Settings, origins: Mapping[str, Origin], store: Store) -> Resources:
     """The resources; their bodies are counted in the store's budget, of which one takes a part only."""
@@ -17,5 +20,4 @@ def resources_of(settings: Settings, origins: Mapping[str, Origin], store: Store
     sizes = min(cache.study_bytes, most), min(cache.instances, most)
     holding = Holding(Terms(cache.study_ttl, cache.study_stale, cache.search_ttl, *sizes), store.ledger)
     rights = Rights(Proofs(settings.access.ttl, ledger=store.ledger))
-    is_gzip = settings.listen.compress == "gzip"
-    return Resources(origins, holding, rights, store.room, compresses=is_gzip)
+    return Resources(origins, holding, rights, store.room, codings=CODINGS[settings.listen.compress])

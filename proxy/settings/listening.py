@@ -91,8 +91,8 @@ class Listen(FrozenModel):
     """Minimum bytes per second at which a viewer reads a response, over `read_seconds`; 0 is no minimum."""
     read_seconds: Seconds = Field(300.0, gt=0)
     """Seconds over which the rate of a viewer that reads slowly is measured."""
-    compress: Literal["off", "gzip"] = "off"
-    """Compress metadata and searches that the origin sends uncompressed, for viewers that accept it."""
+    compress: Literal["off", "gzip", "zstd"] = "off"
+    """Compress uncompressed metadata and searches; `zstd` uses `gzip` for viewers that do not accept it."""
     pause: Seconds = Field(0.03, ge=0)
     """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""
 

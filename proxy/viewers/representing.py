@@ -4,7 +4,8 @@ A response that the proxy keeps gets its own headers about caching, as a frame d
 it has a validator, and has to ask before it uses it again. All other responses keep the origin's.
 
 If a viewer gets other bytes than the proxy holds (`proxy.viewers.transforming`), the response has no length
-and no ranges, and its ETag is weak.
+and no ranges, and its ETag is weak. Bytes that the proxy compressed have no ranges either: they would be
+others after the next time.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from proxy.fetch.source import CacheOutcome
 from proxy.viewers.delivery import NAME
 from proxy.viewers.published import Published
 from proxy.viewers.transforming import Transformation, transformation_of, transformed
-from proxy.wire.passing import accepts_gzip
 from proxy.wire.ranges import ContentRange, RangeRequest, Span, parse_range
 from proxy.wire.request import Request
 
@@ -39,8 +39,8 @@ class Wanted:
     """The value of If-None-Match."""
     if_modified_since: str | None
     """The value of If-Modified-Since."""
-    accepts_gzip: bool
-    """True if the body may be in this content coding."""
+    accept_encoding: str | None
+    """The value of Accept-Encoding."""
     is_head: bool
     """True if only the head is wanted."""
     published: Published | None = None
@@ -78,7 +78,7 @@ def wanted_of(request: Request, published: Published | None = None) -> Wanted:
         request.header("if-range"),
         request.header("if-none-match"),
         request.header("if-modified-since"),
-        accepts_gzip(request.header("accept-encoding")),
+        request.header("accept-encoding"),
         request.method == "HEAD",
         published,
     )
@@ -86,20 +86,21 @@ def wanted_of(request: Request, published: Published | None = None) -> Wanted:
 
 def compose(reading: Reading, wanted: Wanted) -> Composed:
     """The response to a request."""
-    changed = transformation_of(reading.head, wanted.published, accepts_gzip=wanted.accepts_gzip)
+    changed = transformation_of(reading.head, wanted.published, wanted.accept_encoding)
     head, is_whole = transformed(reading.head, changed, wanted.published), reading.held is not None
     if not (is_whole or head.is_kept):
         return _as_it_came(reading, head, wanted, changed)
     etag = head.etag if reading.held is None else changed.etag(reading.held.etag)
     headers = [*_own(head, etag), *_encoded(changed.vary), (b"cache-status", cache_status(reading).encode())]
-    if not changed.is_any:
+    is_ranged = not (changed.is_any or head.is_coded_here)
+    if is_ranged:
         headers.append((b"accept-ranges", b"bytes"))  # of what is held, as soon as all of it is
     if _is_same(etag, head, wanted, changed):
         return Composed(304, headers, _NO_BODY)
     headers += _form(head)
     size = None if changed.is_any else (reading.held.size if reading.held is not None else head.length)
     part = wanted.part_of(etag)
-    if is_whole and size is not None and part is not None:
+    if is_whole and is_ranged and size is not None and part is not None:
         return _part(part, size, headers)
     if size is not None:
         headers.append((b"content-length", b"%d" % size))

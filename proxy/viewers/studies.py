@@ -23,6 +23,7 @@ from proxy.viewers.frames import AT_ONCE
 from proxy.viewers.places import Place, Places
 from proxy.viewers.published import Published
 from proxy.viewers.representing import Composed, Wanted, compose
+from proxy.viewers.transforming import is_accepted
 from proxy.viewers.writes import Writes
 from proxy.wire.dicomweb import parse_study_path
 from proxy.wire.passing import deciding
@@ -78,7 +79,8 @@ class Studies:
             return None
         target, accept = checked_target(path, request.query), request.header("accept") or "*/*"
         pairs = request.pairs if published is None else published.told([*request.pairs])
-        return ResourceRequest(resource, target, accept, deciding(pairs, self._known))
+        others, codings = deciding(pairs, self._known), request.header("accept-encoding")
+        return ResourceRequest(resource, target, accept, others, accept_encoding=codings)
 
     async def answer(
         self,
@@ -107,7 +109,9 @@ class Studies:
             async with self._resources.read(caller, asked) as reading:
                 status = reading.head.status
                 if status not in unless:
-                    await self._send(asked, await _settled(reading, wanted), wanted, ways, cookies)
+                    settled = await _settled(reading, wanted)
+                    suited = await self._resources.compression.suited(settled, asked)
+                    await self._send(asked, suited, wanted, ways, cookies)
 
         with self._lines.line(caller.origin, "GET", path) as line:
 
@@ -123,9 +127,10 @@ class Studies:
     async def _send_held(
         self, asked: ResourceRequest, reading: Reading, wanted: Wanted, caller: Caller, ways: Ways
     ) -> None:
+        reading = await self._resources.compression.suited(reading, asked)
         assert reading.held is not None
-        is_coded = reading.head.coding and not wanted.accepts_gzip
-        is_as_held = wanted.published is None and not is_coded  # else it may be any size
+        is_read = is_accepted(reading.head, wanted.accept_encoding)
+        is_as_held = wanted.published is None and is_read  # else it may be any size
         if reading.held.size <= AT_ONCE and is_as_held:
             await self._send(asked, reading, wanted, ways)
             return

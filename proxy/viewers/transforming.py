@@ -6,14 +6,15 @@ the URLs in JSON are rewritten while a response is sent, and the rewritten bytes
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from sys import maxsize
 
 from proxy.cache.representation import Head, Pairs, weak
-from proxy.origin.codings import undone
+from proxy.origin.codings import can_undo, undone
 from proxy.viewers.published import OF_THE_BYTES, Published
+from proxy.wire.passing import accepts_coding
 from proxy.wire.rewriting import JsonRewriting
 
-_GZIP = "gzip"
+MOST = 1024 * 1024 * 1024
+"""Bytes of a body whose coding is undone. More of them than any study has are an attack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Transformation:
     """The content coding that is undone; empty if none is."""
     published: Published | None = None
     """How its URLs are rewritten; None if they stay."""
+    most: int = MOST
+    """Bytes that the body may have without its coding."""
 
     @property
     def is_any(self) -> bool:
@@ -42,21 +45,26 @@ class Transformation:
         return () if self.published is None else tuple(self.published.vary)
 
     async def body(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The transformed body."""
+        """The transformed body. Raises `OriginMismatch` for one that is too long, or not in its coding."""
         rewriting = None if self.published is None else JsonRewriting(self.published.bases)
-        async for piece in undone(pieces, self.coding, maxsize):
+        async for piece in undone(pieces, self.coding, self.most):
             if some := piece if rewriting is None else rewriting.feed(piece):
                 yield some
         if rewriting is not None:
             yield rewriting.end()
 
 
-def transformation_of(head: Head, published: Published | None, *, accepts_gzip: bool) -> Transformation:
-    """The transformation of a response's body for one viewer."""
+def transformation_of(head: Head, published: Published | None, accept_encoding: str | None) -> Transformation:
+    """The transformation of a response's body for one viewer, which accepts these codings."""
     pairs = [*head.headers, *head.caching, ("content-encoding", head.coding)]
     if published is not None and published.is_rewritten(head.status, pairs):
         return Transformation(head.coding, published)
-    return Transformation(head.coding if head.coding == _GZIP and not accepts_gzip else "")
+    return Transformation("" if is_accepted(head, accept_encoding) else head.coding)
+
+
+def is_accepted(head: Head, accept_encoding: str | None) -> bool:
+    """True if a viewer can read the coding of the body, or if nothing can be done about it."""
+    return not head.coding or accepts_coding(accept_encoding, head.coding) or not can_undo(head.coding)
 
 
 def transformed(head: Head, transformation: Transformation, published: Published | None) -> Head:

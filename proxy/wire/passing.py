@@ -28,7 +28,9 @@ _WITHOUT_EFFECT = frozenset(
 )
 """Headers that change no representation, or that the proxy knows and sends in its own way."""
 _FAMILIES_WITHOUT_EFFECT = ("sec-", "if-", "x-b3-", "cf-")
-_GZIP = re.compile(r"(?:^|,)\s*(gzip|x-gzip|\*)\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?(?=,|$)", re.IGNORECASE)
+_CODING = re.compile(r"(?:^|,)\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?(?=,|$)")
+_ALSO = {"gzip": "x-gzip", "compress": "x-compress"}
+"""Names that mean the same coding (RFC 9110 8.4.1)."""
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -64,12 +66,19 @@ def deciding(headers: Iterable[tuple[str, str]], known: Collection[str] = ()) ->
     )
 
 
-def accepts_gzip(accept_encoding: str | None) -> bool:
-    """True if a response may have the content coding gzip (RFC 9110 12.5.3).
+def accepts_coding(accept_encoding: str | None, codings: str) -> bool:
+    """True if a response may have these content codings, in lower case (RFC 9110 12.5.3).
 
-    >>> accepts_gzip("br, gzip;q=0.5"), accepts_gzip("gzip;q=0"), accepts_gzip("identity"), accepts_gzip(None)
-    (True, False, False, False)
+    >>> [accepts_coding(said, "gzip") for said in ("br, gzip;q=0.5", "x-gzip", "*", "gzip;q=0, *", "br")]
+    [True, True, True, False, False]
+    >>> accepts_coding("gzip, deflate", "deflate, gzip"), accepts_coding("gzip", "deflate, gzip")
+    (True, False)
+    >>> accepts_coding(None, "gzip")
+    False
     """
-    found = {name.lower(): weight for name, weight in _GZIP.findall(accept_encoding or "")}
-    weight = found.get("gzip", found.get("x-gzip", found.get("*")))
-    return weight is not None and (not weight or weight.strip("0.") != "")
+    found = {name.lower(): weight for name, weight in _CODING.findall(accept_encoding or "")}
+    for coding in map(str.strip, codings.split(",")):
+        weight = found.get(coding, found.get(_ALSO.get(coding, ""), found.get("*")))
+        if weight is None or (weight and not weight.strip("0.")):
+            return False
+    return True

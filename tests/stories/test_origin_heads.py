@@ -186,10 +186,11 @@ async def test_the_length_of_an_answer_without_a_body_is_left_out(
 ) -> None:
     """A 304 may tell the length that a 200 would have (RFC 9110 8.6)."""
     said = {"content-length": "5000", "etag": '"a"'}
-    origin = ScriptedOrigin(script=lambda asked: Reply(status, said) if asked.path == SEARCH else None)
+    path = SEARCH if status == 204 else "/workitems/1"  # a condition on a search does not reach the origin
+    origin = ScriptedOrigin(script=lambda asked: Reply(status, said) if asked.path == path else None)
     async with house(origin) as home:
         for _ in range(2):
-            answer = await home.viewer.request(method, SEARCH, headers={"if-none-match": '"a"'})
+            answer = await home.viewer.request(method, path, headers={"if-none-match": '"a"'})
             assert (answer.status_code, answer.headers["etag"]) == (status, '"a"')
             assert "content-length" not in answer.headers
             assert "connection" not in answer.headers

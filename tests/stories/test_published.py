@@ -265,7 +265,7 @@ async def test_a_coding_that_comes_all_the_same_is_undone() -> None:
     ("headers", "status"),
     [
         ({"cache-control": "max-age=1, no-transform"}, 200),
-        ({"content-encoding": "zstd"}, 200),
+        ({"content-encoding": "br"}, 200),
         ({"content-type": "application/octet-stream"}, 200),
         ({"content-type": 'multipart/related; type="application/dicom+json"'}, 200),
         ({"content-range": "bytes 0-1/9"}, 206),

@@ -453,22 +453,6 @@ async def test_a_compressed_response_is_kept_as_it_came_and_undone_for_who_does_
         assert [asked.headers["accept-encoding"] for asked in archive.of(METADATA)] == ["gzip"]
 
 
-async def test_metadata_is_compressed_if_the_configuration_says_so_and_pictures_are_not() -> None:
-    archive = Archive()
-    archive.default = json.dumps(
-        [{"00080018": {"vr": "UI", "Value": [f"1.2.{n}"]}} for n in range(9000)]
-    ).encode()
-    async with opened(archive, listen={"compress": "gzip"}) as at:
-        for _ in range(2):
-            answer = await at.get(METADATA)
-            assert (answer.headers["content-encoding"], answer.content) == ("gzip", archive.default)
-            assert answer.num_bytes_downloaded < len(archive.default) / 5
-        bare = await at.get(METADATA, accept_encoding="identity")
-        assert ("content-encoding" in bare.headers, bare.content) == (False, archive.default)
-        assert "content-encoding" not in (await at.get(f"{SERIES}/thumbnail")).headers
-        assert len(archive.of(METADATA)) == 1
-
-
 async def test_it_comes_to_all_who_wait_while_it_arrives() -> None:
     archive, barrier = Archive(), asyncio.Event()
     archive.then = lambda asked, reply: Reply(

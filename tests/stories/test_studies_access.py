@@ -149,6 +149,20 @@ async def test_a_right_that_is_withdrawn_ends_with_the_yes() -> None:
         assert (await ask(at, "b", METADATA))[0] == 403
 
 
+async def test_a_page_to_log_in_that_comes_with_200_ends_the_yes_of_its_caller_only() -> None:
+    origin = Study("a", "b")
+    page = Reply(200, {"content-type": "text/html"}, (b"<html>please log in</html>",))
+    async with guarded(origin) as at:
+        for who in ("a", "b"):
+            await ask(at, who, METADATA)
+        answering = origin.then
+        origin.then = lambda asked: page if asked.headers["authorization"] == "Bearer b" else answering(asked)
+        at.now += 31
+        assert (await ask(at, "b", METADATA))[1] == BODY  # the origin is asked behind
+        assert (await ask(at, "b", METADATA))[1] == page.pieces[0]
+        assert (await ask(at, "a", METADATA))[1] == BODY
+
+
 async def test_a_purge_drops_it_and_the_rights() -> None:
     origin = Study("a", "b")
     async with guarded(origin) as at:

@@ -70,6 +70,8 @@ DOORS = {
     "pyreqwest": {"origin"},
     "botocore": {"origin"},
     "jwt": {"access"},
+    "backports": {"origin"},
+    "compression": {"origin"},
     "cryptography": {"cache", "service"},
     "cachetools": {"cache"},
     "sqlite3": {"cache"},

@@ -75,10 +75,18 @@ def test_what_the_origin_has_no_longer_goes_with_its_parts_and_for_its_partition
     for path in PATHS:
         for partition in (b"", b"a"):
             put(holding, key_of(path, partition=partition))
-    holding.drop_within(key_of("studies/1/series/2/metadata"))
+    assert holding.drop_gone(key_of("studies/1/series/2/metadata"))
     gone = {"studies/1/series/2/metadata", "studies/1/series/2/instances/3"}
     assert {path for path in PATHS if not holding.get(key_of(path))} == gone
     assert all(holding.get(key_of(path, partition=b"a")) for path in PATHS)
+
+
+def test_a_list_that_was_never_there_says_nothing_about_the_rest() -> None:
+    holding = holding_of()
+    for path in PATHS:
+        put(holding, key_of(path))
+    assert not holding.drop_gone(key_of("studies/1/series/2/thumbnail"))
+    assert not holding.drop_gone(key_of("studies/77/metadata"))
 
 
 def test_many_forms_of_one_resource_displace_each_other_only() -> None:

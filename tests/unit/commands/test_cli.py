@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from proxy.measure.opening import OPEN
 from proxy.measure.plans import PLANS
 from proxy.measure.run import JLS_WHOLE
 from proxy.measure.series import Kind
@@ -194,7 +195,7 @@ def test_the_demo_measures_every_way_and_leaves_no_process_behind(tmp_path: Path
         (is_volume, way, via, cache)
         for kind, is_volume in ((Kind.STACK, False), (Kind.VOLUME, True))
         for ways, passed in (
-            ((*WAYS[kind], JLS_WHOLE, JLS_REDUCED), through),
+            ((*WAYS[kind], JLS_WHOLE, JLS_REDUCED, OPEN), through),
             ((JLS_MADE, CUT), through[1:]),
             (PLANS[kind], [("plan", "cold")]),
         )

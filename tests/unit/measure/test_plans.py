@@ -10,6 +10,7 @@ from proxy.codecs.transcode import averaged, encode
 from proxy.codestream.layout import read_layout
 from proxy.errors import MeasureError
 from proxy.measure.network import parse_network
+from proxy.measure.opening import OPEN
 from proxy.measure.plans import PLANS, profiles
 from proxy.measure.row import Cache, Link, Row
 from proxy.measure.run import JLS_WHOLE, Setup, measure
@@ -32,6 +33,7 @@ STACK = Subject("Test", Kind.STACK, 512, 512, PATHS[:1])
 async def measured(
     home: House, subject: Subject, link: Link = Link.ORIGIN, *, has_jls: bool = False
 ) -> list[Row]:
+    home.origin.metadata["/{}/{}/series".format(*PATHS[0].split("/")[:2])] = b"[]"
     urls = (str(client.base_url).rstrip("/") for client in (home.viewer, home.admin))
     setup = Setup((subject,), home.origin.url, next(urls), parse_network("4g"), link, next(urls), has_jls)
     return [row async for row in measure(setup)]
@@ -63,7 +65,7 @@ async def test_rows_of_our_own_proxy_come_last_and_are_proved() -> None:
     settings = await asyncio.to_thread(profiles)
     async with house(ScriptedOrigin().with_series(BODIES), profiles=settings) as home:
         rows = await measured(home, VOLUME)
-    own = {(row.way, row.cache): row for row in rows[3 * len(WAYS[Kind.VOLUME]) :]}
+    own = {(row.way, row.cache): row for row in rows[3 * len((*WAYS[Kind.VOLUME], OPEN)) :]}
     assert list(own) == [(CUT, Cache.COLD), (CUT, Cache.HOT), *((p, Cache.COLD) for p in PLANS[Kind.VOLUME])]
     cut, quarter = own[CUT, Cache.COLD], own["first 1/4", Cache.COLD]
     assert cut.first_resolution == quarter.first_resolution == "128x128 (1/4)"
@@ -75,6 +77,21 @@ async def test_rows_of_our_own_proxy_come_last_and_are_proved() -> None:
     assert quarter.seen_limit_ms == pytest.approx(10 + seen * 8 / 30e3)
     assert {row.size for row in own.values()} == {sum(map(len, BODIES))}
     assert all(row.is_plan == (row.way != CUT) for row in own.values())
+
+
+async def test_a_study_is_opened_directly_cold_and_hot() -> None:
+    origin = ScriptedOrigin().with_series(BODIES)
+    path = f"/{PATHS[0].partition('/instances/')[0]}/metadata"
+    async with house(origin, profiles=await asyncio.to_thread(profiles)) as home:
+        rows = [row for row in await measured(home, STACK) if row.way == OPEN]
+    assert [row.cache for row in rows] == list(Cache)
+    lists = len(origin.metadata[path]) + len(b"[]")
+    assert {row.size for row in rows} == {lists + len(BODIES[0])}
+    assert {row.first_bytes for row in rows} == {lists + 65536}
+    limit = 3 * 10 + (lists + 65536) * 8 / 30e3  # three requests, one after the other
+    assert [row.first_limit_ms for row in rows] == [pytest.approx(limit), pytest.approx(limit), None]
+    assert all(row.first_ms <= row.final_ms for row in rows)
+    assert {(row.seen_ms, row.seen_limit_ms, row.first_resolution) for row in rows} == {(None, None, None)}
 
 
 async def test_jpeg_ls_has_rows_of_the_origins_and_of_the_proxys_making() -> None:
@@ -108,7 +125,7 @@ async def test_behind_a_link_a_viewer_sees_no_plan() -> None:
     settings = await asyncio.to_thread(profiles)
     async with house(ScriptedOrigin().with_series(BODIES), profiles=settings) as home:
         rows = await measured(home, STACK, Link.VIEWER)
-    assert [row.way for row in rows[3 * len(WAYS[Kind.STACK]) :]] == [CUT, CUT]
+    assert [row.way for row in rows[3 * len((*WAYS[Kind.STACK], OPEN)) :]] == [CUT, CUT]
 
 
 async def test_a_plan_that_fails_is_an_error_that_says_so() -> None:

@@ -2,16 +2,24 @@
 
 import asyncio
 import gzip
+import sys
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
+from random import Random
 
 import pytest
 
 from proxy.errors import OriginMismatch
-from proxy.origin.codings import PIECE, undone
+from proxy.origin.coders import PIECE, recoded
+from proxy.origin.codings import TURN, encoded, undone
 from tests.house import house
 from tests.scripted_origin import FRAME, HANG_UP, LABEL, Reply, ScriptedOrigin, codestream
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 pytestmark = pytest.mark.anyio
 
@@ -29,10 +37,13 @@ CODED: dict[str, Callable[[bytes], bytes]] = {
     "deflate": zlib.compress,
     "Deflate ": bare,
     "gzip, aws-chunked": gzip.compress,
+    "x-gzip": gzip.compress,
+    "zstd": zstd.compress,
     "deflate, gzip": lambda body: gzip.compress(zlib.compress(body)),
 }
 
 
+UNPACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "zstd": zstd.decompress}
 MOST = 64 * 1024 * 1024
 
 
@@ -48,14 +59,14 @@ async def test_what_is_coded_comes_out_as_it_was(coding: str, size: int) -> None
     assert b"".join([piece async for piece in pieces]) == BODY
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
 async def test_a_little_that_holds_much_comes_out_in_pieces(coding: str) -> None:
     pieces = undone(arriving(CODED[coding](bytes(MOST)), MOST), coding, MOST)
     sizes = [len(piece) async for piece in pieces]
     assert (sum(sizes), max(sizes)) == (MOST, PIECE)
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
 async def test_what_is_cut_or_no_coding_is_an_error(coding: str) -> None:
     whole = CODED[coding](BODY)
     for broken in (whole[:-9], whole[:20], BODY, whole + b"x", whole + bytes(5000)):
@@ -71,10 +82,18 @@ def packed(times: int, body: bytes) -> bytes:
     return body
 
 
+def wide(body: bytes) -> bytes:
+    """A body that makes its reader hold 128 MiB."""
+    packer = zstd.ZstdCompressor(options={int(zstd.CompressionParameter.window_log): 27})
+    return packer.compress(body) + packer.flush()
+
+
 BOMBS: dict[str, tuple[str, int, Callable[[], bytes]]] = {
     "much in little": ("gzip", 1, lambda: bytes(MOST)),
     "much in little in little": ("gzip, gzip", 2, lambda: bytes(MOST)),
     "much behind an empty one": ("gzip, gzip", 1, lambda: gzip.compress(b"") + bytes(MOST)),
+    "much in little zstd": ("zstd", 0, lambda: zstd.compress(bytes(MOST))),
+    "a window of 128 MiB": ("zstd", 0, lambda: wide(BODY)),
     "three codings": ("gzip, deflate, gzip", 3, lambda: BODY),
     "hundreds of codings": (", ".join(["gzip"] * 300), 3, lambda: BODY),
 }
@@ -118,3 +137,34 @@ async def test_a_frame_that_unpacks_to_more_than_a_frame_has_is_refused_early() 
         assert (answer.status_code, answer.json()["title"]) == (502, "OriginMismatch")
         came = sum(home.metric("origin_bytes_total", origin="pacs", stage=s) for s in ("first", "whole"))
         assert 0 < came < 3 * (4 * 1024 * 1024 + PIECE)  # it is asked again
+
+
+@pytest.mark.parametrize("size", [1000, 65_536, 1_000_000])
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_what_is_compressed_comes_in_small_pieces_and_can_be_undone_as_it_comes(
+    coding: str, size: int
+) -> None:
+    made, plain, random = bytearray(), bytearray(), Random(1)
+    async for piece, of in encoded(arriving(BODY, size), coding):
+        assert len(of) <= TURN
+        made += piece
+        plain += of
+        is_end = len(plain) % size == 0 or len(plain) == len(BODY)
+        if of and is_end and random.randrange(len(BODY) // size + 1) < 5:
+            begun = undone(arriving(bytes(made), len(made)), coding, MOST)
+            some = bytearray()
+            with pytest.raises(OriginMismatch, match="ends too early"):
+                async for each in begun:
+                    some += each
+            assert some == plain
+    assert plain == BODY
+    assert UNPACK[coding](bytes(made)) == BODY
+
+
+def test_another_coding_of_the_same_is_made_up_to_a_bound() -> None:
+    packed = zstd.compress(BODY)
+    pieces = [packed[at : at + 1000] for at in range(0, len(packed), 1000)]
+    other = recoded(pieces, "zstd", "gzip", len(BODY))
+    assert other is not None
+    assert gzip.decompress(b"".join(other)) == BODY
+    assert recoded(pieces, "zstd", "gzip", len(BODY) - 1) is None

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.cache.representation import Head, is_named
 from proxy.errors import OriginFailed
-from proxy.origin.representing import as_compressed, confirmed, head_of
+from proxy.origin.representing import as_compressed, can_be_compressed, confirmed, head_of
 
 JSON = {"content-type": "application/dicom+json", "content-length": "2"}
 
@@ -73,9 +73,51 @@ def test_an_etag_that_is_none_is_left_out() -> None:
     assert is_named(seen({"etag": 'W/"a"'}).etag, '"a"')
 
 
-def test_a_body_that_the_proxy_compresses_has_a_weak_etag_and_no_length() -> None:
-    head = as_compressed(seen({"etag": '"a"'}))
+def test_a_body_that_the_proxy_compresses_has_a_weak_etag_and_neither_length_nor_digest() -> None:
+    head = as_compressed(seen({"etag": '"a"', "repr-digest": "sha-256=:x:", "content-md5": "x"}), "gzip")
     assert (head.etag, head.length, head.coding) == ('W/"a"', None, "gzip")
+    assert [name for name, _ in head.headers] == ["content-type"]
+
+
+def test_all_of_a_body_has_no_range() -> None:
+    headers = {"content-range": "bytes 0-1/2"}
+    assert "content-range" not in dict(seen(headers).headers)
+    assert "content-range" in dict(seen(headers, status=206).headers)
+
+
+@pytest.mark.parametrize(
+    ("said", "coding", "is_kept"),
+    [
+        ("X-GZIP", "gzip", True),
+        ("gzip, identity", "gzip", True),
+        ("aws-chunked", "aws-chunked", True),
+        ("br", "br", False),
+        ("gzip, gzip, gzip", "gzip, gzip, gzip", False),
+    ],
+)
+def test_a_body_is_kept_if_viewers_without_its_coding_can_have_it(
+    said: str, coding: str, *, is_kept: bool
+) -> None:
+    head = seen({"content-encoding": said})
+    assert (head.coding, head.is_kept) == (coding, is_kept)
+
+
+def test_a_page_is_told_from_other_texts() -> None:
+    assert seen({"content-type": "text/html; charset=utf-8"}).is_page
+    assert not seen({"content-type": "text/xml"}).is_page
+    assert not seen().is_page
+
+
+@pytest.mark.parametrize(
+    ("headers", "may_be"),
+    [
+        ({}, True),
+        ({"cache-control": "a=1, no-transform"}, False),
+        ({"content-encoding": "gzip"}, False),
+    ],
+)
+def test_what_must_not_change_is_not_compressed(headers: dict[str, str], *, may_be: bool) -> None:
+    assert can_be_compressed(seen(headers)) is may_be
 
 
 def test_a_304_renews_the_lease() -> None:
