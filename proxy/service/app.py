@@ -28,7 +28,6 @@ from proxy.frame.scope import FrameScope
 from proxy.origin.forms import OriginReport
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
-from proxy.prefetch.plans import Plans
 from proxy.service.access import access_of
 from proxy.service.around import around, default_of
 from proxy.service.bounds import Counted
@@ -40,6 +39,7 @@ from proxy.service.makers import register_makers
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
 from proxy.service.origins import TransportOf, fetched, origin_of, probed, rust_transports, traced
+from proxy.service.planning import plans_of
 from proxy.service.replicas import Replicas
 from proxy.service.resources import resources_of
 from proxy.service.rules import Rules
@@ -133,16 +133,9 @@ class App:
         register_makers(suppliers, retrieve, self._lists, self.workers, settings, self.telemetry)
         alternates = Alternates(settings.offered, self.chosen, store.ledger)
         permits, self.places = self._permits, counted.viewers()
-        self.plans = Plans(
-            retrieve,
-            self._lists,
-            self.chosen,
-            alternates,
-            permits,
-            counted.plans(),
-            self.telemetry,
-            store.ledger,
-        )
+        parts = self.origins, self.suppliers, self.resources, retrieve, self._lists, self.chosen
+        places = counted.plans(), self.telemetry, store.ledger
+        self.plans, self.study_plans = plans_of(*parts, alternates, permits, *places)
         frames = Frames(
             retrieve,
             self.chosen,
@@ -172,6 +165,7 @@ class App:
             studies,
             alternates,
             self.plans,
+            self.study_plans,
             self._changed,
             self.places,
             self.telemetry,
@@ -181,7 +175,7 @@ class App:
         self.operators = counted.operators()
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
-            create_plans_api(self.plans, self.access, lock, default, self._audit),
+            create_plans_api(self.plans, self.study_plans, self.access, lock, default, self._audit),
             create_purge_api(self._purged, self.origins, self.access, self._audit),
         )
         self.greeting: asyncio.Task[None] | None = None
@@ -261,6 +255,7 @@ class App:
         self.resources.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
+        self.study_plans.forget(named)
 
     def _changed(self, named: FrameScope) -> None:
         self.forget(named)
