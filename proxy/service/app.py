@@ -13,6 +13,7 @@ from proxy.admin.lock import lock_of
 from proxy.admin.plans import create_plans_api
 from proxy.admin.purge import create_purge_api
 from proxy.admin.readiness import Readiness
+from proxy.admin.warm import create_warm_api
 from proxy.alternates.offered import Alternates
 from proxy.cache.tiers import TieredStore
 from proxy.codecs.workers import Workers
@@ -47,6 +48,7 @@ from proxy.service.ruling import admin_rules_of, rules_of
 from proxy.service.tiers import TiersOf, store_of, tiers_of
 from proxy.service.tls import tls_of
 from proxy.service.traces import traces_of
+from proxy.service.warming import warming_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.telemetry.audit import Audit
@@ -136,6 +138,8 @@ class App:
         parts = self.origins, self.suppliers, self.resources, retrieve, self._lists, self.chosen
         places = counted.plans(), self.telemetry, store.ledger
         self.plans, self.study_plans = plans_of(*parts, alternates, permits, *places)
+        self.warming = warming_of(settings, self.access, self.plans, self.study_plans, store.ledger)
+        """Studies that are fetched before anybody asks."""
         frames = Frames(
             retrieve,
             self.chosen,
@@ -176,6 +180,7 @@ class App:
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
             create_plans_api(self.plans, self.study_plans, self.access, lock, default, self._audit),
+            create_warm_api(self.warming, self._audit),
             create_purge_api(self._purged, self.origins, self.access, self._audit),
         )
         self.greeting: asyncio.Task[None] | None = None
@@ -235,7 +240,9 @@ class App:
                 self.fills.tasks,
                 self.resources.tasks,
                 self.plans.tasks,
+                self.warming.tasks,
             ):
+                self.warming.keep_time()
                 yield
         finally:
             self.greeting.cancel()

@@ -83,6 +83,7 @@ DOORS = {
     "opentelemetry": {"telemetry"},
     "requests": {"telemetry"},
     "yaml": {"plan", "settings"},
+    "cronsim": {"plan"},
     "shtab": {"commands"},
     "tree_sitter": {"plan"},
     "tree_sitter_typescript": {"plan"},
