@@ -33,6 +33,10 @@ COMMANDS = {
         "print the fetches of a series in order, or run them at an origin",
         "progressive-proxy plan interleaved --images 20",
     ),
+    "warm": (
+        "make a running proxy fetch studies before anybody asks, and wait for it",
+        "progressive-proxy warm --admin http://127.0.0.1:8081",
+    ),
     "inspect": (
         "describe a frame and where its resolutions end",
         "progressive-proxy inspect image.dcm",
@@ -166,6 +170,8 @@ def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
         from proxy.commands.check import add_options
     elif name == "plan":
         from proxy.commands.plan import add_options
+    elif name == "warm":
+        from proxy.commands.warm import add_options
     elif name == "inspect":
         from proxy.commands.inspect import add_options
     elif name == "create":

@@ -209,6 +209,10 @@ class Access:
         partition = ASKED if name else b""
         return Caller(origin, counted, partition, trace, name, forwarded, person, bearer.until)
 
+    def own(self, origin: str, credentials: Pairs = ()) -> Caller:
+        """The caller that the proxy itself is, with these credentials. Nobody has to let it in."""
+        return self._caller(origin, (), credentials, self._counted(credentials), NOBODY)
+
     async def person(self, headers: Iterable[tuple[str, str]]) -> bytes:
         """`Caller.person` of the sender of these headers, who is not let in by this.
 

@@ -29,8 +29,9 @@ async def _carried_out(profile: Profile, options: argparse.Namespace) -> int:
     async with app.running():
         run = await _started(app, options)
         await _shown(run)
-    for count in run.plan.stages:
-        took = run.stage_event(count)["startDurationInMS"]
+    [part] = run.parts
+    for count in part.plan.stages:
+        took = part.stage_event(count)["startDurationInMS"]
         print(f"{count.stage}: {count.done} of {count.images}, {count.failures} failed, {took} ms")
     print(f"{run.state}: {run.fetched:,} bytes" + (f", {run.error}" if run.error else ""))
     return 0 if run.state is State.DONE and not run.error else 1
@@ -44,8 +45,9 @@ async def _started(app: App, options: argparse.Namespace) -> Run:
 
 async def _shown(run: Run) -> None:
     """Shows a progress bar until the plan has ended."""
-    total = sum(count.images for count in run.plan.stages)
+    [part] = run.parts
+    total = sum(count.images for count in part.plan.stages)
     with tqdm(total=total, desc="Fetching", unit=" frames") as bar:
         while not run.is_over:
             await run.events.next()
-            bar.update(sum(count.done for count in run.plan.stages) - bar.n)
+            bar.update(sum(count.done for count in part.plan.stages) - bar.n)

@@ -23,6 +23,7 @@ from proxy.cache.room import Room
 from proxy.errors import InternalFault, OriginMismatch, ProxyError, ShuttingDown
 from proxy.fetch.arrival import Arrival, Unread
 from proxy.fetch.compression import Compression, arrive
+from proxy.fetch.pending import Pending
 from proxy.fetch.reading import Reading, ResourceRequest
 from proxy.fetch.rights import Right, Rights
 from proxy.fetch.source import CacheOutcome
@@ -65,6 +66,8 @@ class Resources:
         self._running: set[Arrival] = set()
         self.on_gone: Callable[[FrameScope], None] = lambda _: None
         """Called with a study, series or instance that the origin had, and has no longer."""
+        self.pending = Pending()
+        """Requests that went out because somebody waits for them."""
         self.tasks: Tasks[Arrival] = Tasks()
 
     def __len__(self) -> int:
@@ -83,20 +86,21 @@ class Resources:
         is_asked = (key, b"") in self._arriving
         if now >= held.fresh_until and now >= held.asked_from and not is_asked:
             with suppress(ShuttingDown):
-                self._start(caller, key, right, held.representation, self.compression.coding_for(asked))
+                coding = self.compression.coding_for(asked)
+                self._start(caller, key, right, held.representation, coding, is_ahead=True)
         same = held.representation
         return Reading(CacheOutcome.HIT, same.head, same, left=held.fresh_until - now, key=key)
 
     @asynccontextmanager
     async def read(
-        self, caller: Caller, asked: ResourceRequest, *, may_be_stale: bool = True
+        self, caller: Caller, asked: ResourceRequest, *, may_be_stale: bool = True, is_ahead: bool = False
     ) -> AsyncIterator[Reading]:
-        """Opens a resource. Raises the error of the origin, before or within the body."""
+        """Opens a resource, if `is_ahead` for nobody who waits. Raises the error of the origin."""
         reading = self.at_once(caller, asked, may_be_stale=may_be_stale)
         if reading is not None:
             yield reading
             return
-        outcome, arrival = self._open(caller, asked)
+        outcome, arrival = self._open(caller, asked, is_ahead=is_ahead)
         while True:
             reader = arrival.reader()
             try:
@@ -119,7 +123,9 @@ class Resources:
         key = ResourceKey(caller.origin, right.partition, *request)
         return self.holding.alike(key) if asked.is_any_form else key
 
-    def _open(self, caller: Caller, asked: ResourceRequest) -> tuple[CacheOutcome, Arrival]:
+    def _open(
+        self, caller: Caller, asked: ResourceRequest, *, is_ahead: bool
+    ) -> tuple[CacheOutcome, Arrival]:
         right = self.rights.of(caller, asked.resource)
         key = self._key(caller, asked, right)
         for arrival in (self._arriving.get((key, right.caller)), self._arriving.get((key, b""))):
@@ -136,7 +142,7 @@ class Resources:
         known = held.representation if held is not None and may_name else None
         outcome = CacheOutcome.MISS if known is None else CacheOutcome.STALE
         coding, is_beside = self.compression.coding_for(asked), bool(is_taken and right.caller)
-        return outcome, self._start(caller, key, right, known, coding, is_beside=is_beside)
+        return outcome, self._start(caller, key, right, known, coding, is_beside=is_beside, is_ahead=is_ahead)
 
     def _start(
         self,
@@ -147,16 +153,19 @@ class Resources:
         coding: str,
         *,
         is_beside: bool = False,
+        is_ahead: bool = False,
     ) -> Arrival:
-        """Sends a request. `is_beside` says that it does so for this caller only. Raises `ShuttingDown`.
+        """Sends a request, if `is_beside` for this caller only, if `is_ahead` for nobody who waits.
 
-        Text that comes without a coding is compressed in this one, if it is not empty.
+        Text that comes without a coding is compressed in this one, if it is not empty. Raises `ShuttingDown`.
         """
         most = self.holding.terms.most(key.resource.kind)
         arrival = Arrival(key, right.caller, self._room, most, held, self._is_crowded)
         place = key, right.caller if is_beside else b""
 
         def over() -> None:
+            if not is_ahead:
+                self.pending.leave(key.origin)
             self._running.discard(arrival)
             if self._arriving.get(place) is arrival:
                 del self._arriving[place]
@@ -167,6 +176,8 @@ class Resources:
         self.tasks.start(arrival, self._fetch(arrival, caller, right, coding), over)
         self._arriving[place] = arrival
         self._running.add(arrival)
+        if not is_ahead:
+            self.pending.enter(key.origin)
         return arrival
 
     def _is_crowded(self) -> bool:

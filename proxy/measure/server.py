@@ -18,7 +18,7 @@ from proxy.errors import (
 )
 from proxy.measure.picture import check_status
 from proxy.origin.outbound import Outbound
-from proxy.origin.transport import Transport, TransportLimits
+from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.wire.dicomjson import read_json
 
 CONNECTIONS = 6
@@ -40,6 +40,7 @@ class Server:
         headers: Mapping[str, str] | None = None,
         connections: int = CONNECTIONS,
         outbound: Outbound | None = None,
+        tls: Tls | None = None,
     ) -> None:
         """`url` is the base, without /studies; `headers` are sent with each request.
 
@@ -52,6 +53,7 @@ class Server:
             base_url=parsed,
             transport=Transport(
                 TransportLimits(first_byte=READ_TIMEOUT, stall=READ_TIMEOUT, connections=connections),
+                tls or Tls(),
                 outbound=outbound,
             ),
             headers={"Accept-Encoding": "identity", **(headers or {})},
@@ -82,6 +84,19 @@ class Server:
             raise OriginUnreachable(f"{self.name} could not be asked for a plan") from error
         check_status(response.status_code, (202,))
         return response.headers["location"].lstrip("/")
+
+    async def warm(self, method: str = "GET", wanted: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Looks at what the admin listener warms, begins it (POST) or cancels it (DELETE).
+
+        Raises `OriginUnreachable`, `OriginRefused` or `OriginFailed`.
+        """
+        try:
+            response = await self._client.request(method, "warm", json=wanted)
+        except httpx.TransportError as error:
+            raise OriginUnreachable(f"{self.name} can't be reached") from error
+        check_status(response.status_code, (200, 202, 204))
+        told: list[dict[str, Any]] = response.json() if response.content else []
+        return told
 
     async def purge(self, study: str) -> None:
         """Drops all that the proxy holds of a study, at its admin listener. Raises `OriginError`."""

@@ -71,11 +71,16 @@ class OwnCredentials(httpx.Auth, Generic[Secret]):
 
 def bearer(path: Path) -> httpx.Auth:
     """Credentials with the token in a file (RFC 6750 2.1). Raises `ConfigurationError`."""
+    return OwnCredentials(token_in(path), _put_bearer)
+
+
+def token_in(path: Path) -> Rotating[str]:
+    """The bearer token in a file. Raises `ConfigurationError`."""
 
     def token_of(contents: Sequence[bytes]) -> str:
         return _line_of(contents[0], str(path), _TOKEN, "a token is printable ASCII without spaces")
 
-    return OwnCredentials(Rotating(Files((path,), token_of)), _put_bearer)
+    return Rotating(Files((path,), token_of))
 
 
 def issued(tokens: Renewed[str]) -> httpx.Auth:

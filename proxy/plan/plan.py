@@ -12,7 +12,7 @@ Cornerstone3D orders the others by when their last fetch *ended*. The two orders
 are in flight together. The order of starts needs no list, so memory does not grow with the series.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count as counter
 from itertools import groupby
@@ -73,12 +73,19 @@ class Plan:
     def next(self) -> Fetch | None:
         """Starts the next fetch; None if another fetch has to end first."""
         # If a profile sets the end of first fetches, all of them come before any completion.
-        orders = (self._both,) if self._profile.first is None else (self._head, self._follower)
-        for first_of in orders:
-            for numbers in self._ranks:
-                steps = [step for number in numbers if (step := first_of(number)) is not None]
-                if steps:
-                    return self._start(min(steps, key=lambda step: step.place))
+        if self._profile.first is None:
+            return self._next_of(self._both)
+        return self.next_head() or self._next_of(self._follower)
+
+    def next_head(self) -> Fetch | None:
+        """Starts the first fetch of the next image; None if there is none now."""
+        return self._next_of(self._head)
+
+    def _next_of(self, first_of: Callable[[int], Step | None]) -> Fetch | None:
+        for numbers in self._ranks:
+            steps = [step for number in numbers if (step := first_of(number)) is not None]
+            if steps:
+                return self._start(min(steps, key=lambda step: step.place))
         return None
 
     def ended(self, fetch: Fetch, is_whole: bool, ok: bool) -> tuple[StageCount, ...]:

@@ -133,6 +133,12 @@ class Prefetch(ViewerModel):
     """Maximum number of bytes to prefetch of a series."""
     window: int | None = Field(None, ge=0)
     """Frames to prefetch on each side of the last requested one; if absent, the whole series."""
+    study: Literal["none", "metadata", "thumbnails", "first", "all"] = "none"
+    """Fetched of a study's series once a viewer opens it; `first` is the first fetch of each frame."""
+    study_budget: ByteCount = Field(512 * KIB**2, ge=0)
+    """Maximum number of bytes to prefetch of a study by `study`."""
+    study_requests: int = Field(10_000, ge=0)
+    """Maximum number of fetches by `study`."""
 
 
 def _by_syntax(value: object, read: Callable[[object], Any]) -> Any:  # noqa: ANN401  # as pydantic has it

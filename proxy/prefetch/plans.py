@@ -15,6 +15,7 @@ from proxy.access.proofs import is_of_caller
 from proxy.alternates.offered import Alternates
 from proxy.cache.kept import Kept, Ledger
 from proxy.errors import OriginRefused, ProxyError, ServiceFull, ShuttingDown, TooMany, UnknownName
+from proxy.fetch.ahead import Ahead
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Retrieve
 from proxy.fetch.series import ListedFrames, SeriesFrames, SeriesLists
@@ -23,8 +24,11 @@ from proxy.frame.key import FrameKey, SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.plan.choice import CurrentChoice
 from proxy.plan.profile import Prefetch
+from proxy.prefetch.carrier import Carrier, Means
+from proxy.prefetch.part import Part
 from proxy.prefetch.places import PlanPlaces
 from proxy.prefetch.run import Run, State
+from proxy.prefetch.window import has_moved, window_around
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.resource import FrameResource
 
@@ -44,6 +48,7 @@ class Plans:
     def __init__(
         self,
         retrieve: Retrieve,
+        ahead: Ahead,
         lists: SeriesLists,
         chosen: CurrentChoice,
         alternates: Alternates,
@@ -53,14 +58,21 @@ class Plans:
         ledger: Ledger,
     ) -> None:
         self.chosen = chosen
-        self._retrieve = retrieve
+        self.places = places
+        self._means = Means(
+            retrieve,
+            ahead,
+            alternates,
+            permits,
+            telemetry,
+            lambda profile, key, size, is_used: self._remember(profile, key, size, is_used=is_used),
+        )
         self._lists = lists
-        self._alternates = alternates
         self._permits = permits
-        self._places = places
-        self._telemetry = telemetry
         self._metrics = telemetry.metrics
         self._runs: dict[str, Run] = {}
+        self._of_studies: dict[tuple[str, str], list[Run]] = {}
+        """Runs that are under way, by origin and study."""
         self.tasks: Tasks[str] = Tasks()
         self._set_off: dict[SeriesKey, Run | None] = {}
         self._unused: Kept[FrameKey, tuple[str, int]] = Kept(ledger, MOST_UNUSED)
@@ -77,7 +89,7 @@ class Plans:
 
     def check(self, caller: Caller) -> None:
         """Raises `TooMany` or `ServiceFull` if the caller can start no plan now."""
-        self._places.check(caller.person)
+        self.places.check(caller.person)
 
     async def series(self, key: SeriesKey, caller: Caller) -> SeriesFrames:
         """The frames of a series, as the caller may read them. Raises `OriginError`."""
@@ -110,29 +122,29 @@ class Plans:
         Raises `UnknownName` if there is no such profile, `ConfigurationError` if it does not fit the series,
         `TooMany` or `ServiceFull` if a bound is reached, and `ShuttingDown`.
         """
-        run = Run(
-            secrets.token_urlsafe(12),
-            number,
-            profile,
-            self.chosen.now.profile(profile),
-            frames,
-            range(len(frames)) if images is None else images,
-            caller,
-            self._retrieve,
-            self._alternates,
-            self._permits,
-            self._telemetry,
-            lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
-            maker,
-            let_in,
-        )
-        self._places.take(caller.person, len(run.images))
+        images = range(len(frames)) if images is None else images
+        part = Part(profile, self.chosen.now.profile(profile), frames, images)
+        carrier = self.carrier(caller, number, let_in)
+        study = frames.key.origin, frames.key.study
+        return self.begin(Run(secrets.token_urlsafe(12), profile, carrier, study, [part], maker=maker))
+
+    def carrier(
+        self, caller: Caller, number: int = 0, let_in: Callable[[], Awaitable[object]] | None = None
+    ) -> Carrier:
+        """Fetches for a caller. See `start`."""
+        return Carrier(self._means, number, caller, let_in)
+
+    def begin(self, run: Run) -> Run:
+        """Begins a run. Raises `TooMany`, `ServiceFull`, `ShuttingDown`."""
+        person = run.carrier.caller.person
+        self.places.take(person, run.size)
         try:
             self.tasks.start(run.id, self._carry_out(run), lambda: self._end(run))
         except ShuttingDown:
-            self._places.give_back(caller.person, len(run.images))
+            self.places.give_back(person, run.size)
             raise
         self._runs[run.id] = run
+        self._of_studies.setdefault(run.study, []).append(run)
         self._forget_old()
         return run
 
@@ -145,7 +157,12 @@ class Plans:
 
     def _end(self, run: Run) -> None:
         run.end(State.CANCELLED)  # no effect if the run has already ended
-        self._places.give_back(run.caller.person, len(run.images))
+        self.places.give_back(run.carrier.caller.person, run.size)
+        self._of_studies[run.study].remove(run)
+        if not self._of_studies[run.study]:
+            del self._of_studies[run.study]
+        if run.maker is None and run.unopened is not None:
+            self._runs.pop(run.id, None)  # many studies may be warmed, and nobody looks at their plans
         self._metrics.plans.labels(run.profile_name, run.state.value).inc()
 
     def cancel(self, run: Run) -> None:
@@ -158,17 +175,23 @@ class Plans:
         `is_missed` says that the cache held nothing of the frame and no fetch of it was in progress.
         """
         self._count_used(key)
+        self.put_first(key.origin, key.resource.study, key.resource.series)
         prefetch = self.chosen.now.profile(profile).prefetch
         series = key.series
         is_trigger = prefetch.trigger == "first-frame" or series in self._set_off
         if prefetch.trigger == "none" or key.query or not is_trigger:
             return
         run = self._set_off.get(series)
-        is_evicted = is_missed and run is not None and run.is_over and run.number != -self._latest
+        is_evicted = is_missed and run is not None and run.is_over and run.carrier.number != -self._latest
         if is_evicted or (run is not None and run.is_refused):
             # The viewer is back from a newer series that evicted this one, or the maker may read no longer.
             del self._set_off[series]
         self.set_off(series, caller, profile, key.resource)
+
+    def put_first(self, origin: str, study: str, series: str) -> None:
+        """A viewer has opened a series, so plans of its study fetch it before the others."""
+        for run in self._of_studies.get((origin, study), ()):
+            run.put_first(series)
 
     def viewed_again(self, key: FrameKey, profile: str) -> bool:
         """Records a request for a frame that is held. Returns False instead if it may move a plan."""
@@ -201,7 +224,7 @@ class Plans:
         if key not in self._set_off:
             if self._lists.is_busy:
                 return  # the next frame sets it off
-            self._latest += 1
+            self.next_number()
             self._set_off[key] = None
             while len(self._set_off) > MOST_KEPT:
                 self._set_off.pop(next(iter(self._set_off)))
@@ -210,18 +233,23 @@ class Plans:
         later = self._set_off_later(key, caller, profile, last, -self._latest)
         self.tasks.start(secrets.token_urlsafe(12), later)
 
+    def next_number(self) -> int:
+        """The number of a plan that a viewer's request sets off: the latest one goes first."""
+        self._latest += 1
+        return -self._latest
+
     async def _set_off_later(
         self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None, number: int
     ) -> None:
         try:
             frames = await self.series(key, caller)
-            images = _window(frames, self.chosen.now.profile(profile).prefetch.window, last)
+            images = window_around(frames, self.chosen.now.profile(profile).prefetch.window, last)
             before = self._set_off.get(key)
-            if before is not None and not _has_moved(before.images, images):
+            if before is not None and not has_moved(before.parts[0].images, images):
                 return
             run = self.start(frames, caller, profile, images, number)
             if before is not None:
-                run.fetched = before.fetched  # one budget covers all runs of a series
+                run.parts[0].fetched = before.parts[0].fetched  # one budget covers all runs of a series
                 self.cancel(before)
             self._set_off[key] = run
         except (TooMany, ServiceFull):
@@ -253,23 +281,10 @@ class Plans:
             self._metrics.prefetched_used_bytes.labels(profile).inc(size)
 
     def _forget_old(self) -> None:
-        over = {name: len(run.images) for name, run in self._runs.items() if run.is_over}
+        over = {name: run.size for name, run in self._runs.items() if run.is_over}
         frames = sum(over.values())
         for name, images in over.items():
             if len(self._runs) <= MOST_KEPT and frames <= self.most_kept_frames:
                 return
             del self._runs[name]
             frames -= images
-
-
-def _window(frames: SeriesFrames, window: int | None, last: FrameResource | None) -> range:
-    """0-based positions within `window` frames of the last requested one. All positions if it is None."""
-    if window is None:
-        return range(len(frames))
-    place = (frames.place_of(last) if last else None) or 0
-    return range(max(0, place - window), min(len(frames), place + window + 1))
-
-
-def _has_moved(before: range, now: range) -> bool:
-    """True if the window moved by more than half, so scrolling past one frame does not rebuild the plan."""
-    return abs(now.start - before.start) + abs(now.stop - before.stop) > len(now) // 2

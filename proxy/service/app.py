@@ -13,6 +13,7 @@ from proxy.admin.lock import lock_of
 from proxy.admin.plans import create_plans_api
 from proxy.admin.purge import create_purge_api
 from proxy.admin.readiness import Readiness
+from proxy.admin.warm import create_warm_api
 from proxy.alternates.offered import Alternates
 from proxy.cache.tiers import TieredStore
 from proxy.codecs.workers import Workers
@@ -28,7 +29,6 @@ from proxy.frame.scope import FrameScope
 from proxy.origin.forms import OriginReport
 from proxy.origin.window import Window
 from proxy.plan.choice import CurrentChoice
-from proxy.prefetch.plans import Plans
 from proxy.service.access import access_of
 from proxy.service.around import around, default_of
 from proxy.service.bounds import Counted
@@ -40,6 +40,7 @@ from proxy.service.makers import register_makers
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.open_to_all import open_to_all
 from proxy.service.origins import TransportOf, fetched, origin_of, probed, rust_transports, traced
+from proxy.service.planning import plans_of
 from proxy.service.replicas import Replicas
 from proxy.service.resources import resources_of
 from proxy.service.rules import Rules
@@ -47,6 +48,7 @@ from proxy.service.ruling import admin_rules_of, rules_of
 from proxy.service.tiers import TiersOf, store_of, tiers_of
 from proxy.service.tls import tls_of
 from proxy.service.traces import traces_of
+from proxy.service.warming import warming_of
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.telemetry.audit import Audit
@@ -134,16 +136,11 @@ class App:
         register_makers(suppliers, retrieve, self._lists, self.workers, settings, self.telemetry)
         alternates = Alternates(settings.offered, self.chosen, store.ledger)
         permits, self.places = self._permits, counted.viewers()
-        self.plans = Plans(
-            retrieve,
-            self._lists,
-            self.chosen,
-            alternates,
-            permits,
-            counted.plans(),
-            self.telemetry,
-            store.ledger,
-        )
+        parts = self.origins, self.suppliers, self.resources, retrieve, self._lists, self.chosen
+        places = counted.plans(), self.telemetry, store.ledger
+        self.plans, self.study_plans = plans_of(*parts, alternates, permits, *places)
+        self.warming = warming_of(settings, self.access, self.plans, self.study_plans, store.ledger)
+        """Studies that are fetched before anybody asks."""
         frames = Frames(
             retrieve,
             self.chosen,
@@ -173,6 +170,7 @@ class App:
             studies,
             alternates,
             self.plans,
+            self.study_plans,
             self._changed,
             self.places,
             self.telemetry,
@@ -182,7 +180,8 @@ class App:
         self.operators = counted.operators()
         lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
         locked = (
-            create_plans_api(self.plans, self.access, lock, default, self._audit),
+            create_plans_api(self.plans, self.study_plans, self.access, lock, default, self._audit),
+            create_warm_api(self.warming, self._audit),
             create_purge_api(self._purged, self.origins, self.access, self._audit),
         )
         self.greeting: asyncio.Task[None] | None = None
@@ -243,7 +242,9 @@ class App:
                 self.resources.tasks,
                 self.resources.compression.tasks,
                 self.plans.tasks,
+                self.warming.tasks,
             ):
+                self.warming.keep_time()
                 yield
         finally:
             self.greeting.cancel()
@@ -263,6 +264,7 @@ class App:
         self.resources.forget(named)
         self._lists.forget(named)
         self.plans.forget(named)
+        self.study_plans.forget(named)
 
     def _changed(self, named: FrameScope) -> None:
         self.forget(named)

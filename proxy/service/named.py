@@ -50,8 +50,7 @@ def _openings(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
         yield ("access", "ca_file"), partial(_authorities, access.ca_file)
     if access.jwt.jwks_file is not None:
         yield ("access", "jwt", "jwks_file"), partial(_jwt, settings)
-    if settings.admin.token_file is not None:
-        yield ("admin", "token_file"), partial(_admin_token, settings.admin.token_file)
+    yield from _of_tokens(settings)
     if tls.certificate_file is not None:
         yield ("listen", "tls"), partial(_listeners, settings)
     yield from _of_tiers(settings)
@@ -59,6 +58,14 @@ def _openings(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
         yield ("audit", "file"), partial(_writable, Path(str(settings.audit.file)))
     if settings.traces.endpoint is not None:
         yield from _of_traces(settings.traces)
+
+
+def _of_tokens(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
+    if settings.admin.token_file is not None:
+        yield ("admin", "token_file"), partial(_admin_token, settings.admin.token_file)
+    for number, warm in enumerate(settings.warm):
+        if warm.token_file is not None:
+            yield ("warm", number, "token_file"), partial(_bearer, warm.token_file)
 
 
 def _of_origin(key: Key, origin: OriginSettings) -> Iterator[tuple[Key, Callable[[], object]]]:
@@ -158,6 +165,12 @@ def _jwt(settings: Settings) -> None:
         raise AssertionError("keys in a file need no issuer")
 
     verifier_of(settings.access.jwt, unused, AsyncExitStack())  # type: ignore[arg-type]
+
+
+def _bearer(path: Path) -> None:
+    from proxy.origin.credentials import token_in
+
+    token_in(path)
 
 
 def _admin_token(path: Path) -> None:

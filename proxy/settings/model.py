@@ -39,6 +39,7 @@ from proxy.settings.sections import (
     WorkersSettings,
 )
 from proxy.settings.tracing import TracesSettings
+from proxy.settings.warming import WarmSettings
 from proxy.wire.meant import meant
 from proxy.wire.via import Via
 
@@ -87,6 +88,8 @@ class Settings(BaseSettings):
     """The audit: who got what of which study."""
     traces: TracesSettings = TracesSettings()
     """Spans of distributed traces."""
+    warm: tuple[WarmSettings, ...] = ()
+    """Studies to fetch before anybody asks, found by searches."""
 
     @field_validator("profiles")
     @classmethod
@@ -137,6 +140,25 @@ class Settings(BaseSettings):
                     f"cache.{name}: needs access.key_file, a file of at least 32 random bytes that all "
                     "replicas have: with keys of their own, none could read what another one wrote"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _can_warm(self) -> Self:
+        names = [each.name for each in self.warm]
+        if len(set(names)) < len(names):
+            raise ValueError("warm: each needs a different name")
+        by_name = {origin.name: origin for origin in self.origins}
+        for each in self.warm:
+            if each.profile is not None and each.profile not in self.profiles and each.profile not in STOCK:
+                right = meant(each.profile, (*self.profiles, *STOCK))
+                raise ValueError(f"warm: there is no profile {each.profile!r}{right}")
+            if each.origin is None and self.default_origin is None:
+                raise ValueError(f"warm: {each.name} needs the name of an origin: none is the default")
+            if each.origin is not None and each.origin not in by_name:
+                raise ValueError(f"warm: there is no origin {each.origin!r}{meant(each.origin, by_name)}")
+            origin = by_name[each.origin] if each.origin is not None else self.default_origin
+            if each.token_file is not None and origin is not None and origin.credentials.is_set:
+                raise ValueError(f"warm: {each.name} needs no token_file: the origin has credentials")
         return self
 
     @property

@@ -32,6 +32,7 @@ from proxy.frame.key import SeriesKey
 from proxy.frame.scope import FrameScope
 from proxy.origin.client import Origin
 from proxy.prefetch.plans import Plans
+from proxy.prefetch.studies import StudyPlans
 from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.changing import SAFE, Change, named_by
 from proxy.viewers.delivery import DeliveryProgress
@@ -68,6 +69,7 @@ class ViewersApp:
         studies: Studies,
         alternates: Alternates,
         plans: Plans,
+        study_plans: StudyPlans,
         forget: Callable[[FrameScope], None],
         places: Places,
         telemetry: Telemetry,
@@ -86,6 +88,7 @@ class ViewersApp:
         self._studies = studies
         self._alternates = alternates
         self._plans = plans
+        self._study_plans = study_plans
         self._forget = forget
         self._places = places
         self._metrics = telemetry.metrics
@@ -184,6 +187,8 @@ class ViewersApp:
             status = await self._studies.answer(asked, wanted, caller, path, ways, cookies, unless)
         if status is None:
             status = await self._forwarded(request, caller, path, ways, unless)
+        if asked is not None and status == 200 and request.method == "GET":
+            self._study_plans.viewed(caller, asked)
         series = parse_series_metadata_path(path)
         if series is not None and status == 200 and request.method == "GET":
             self._plans.metadata_read(SeriesKey(caller.origin, caller.partition, *series), caller)

@@ -10,7 +10,7 @@ from statistics import median
 from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile, stock_profile
 from proxy.plan.stages import images_of
-from proxy.prefetch.run import IN_FLIGHT
+from proxy.prefetch.part import IN_FLIGHT
 from tests.bench.shared import print_row
 
 LENGTHS = (1_000, 10_000, 100_000)

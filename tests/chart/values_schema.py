@@ -146,6 +146,13 @@ class Dashboards(FrozenModel):
     annotations: dict[str, str]
 
 
+class Warm(FrozenModel):
+    enabled: bool
+    schedule: Annotated[str, Field(min_length=9)]
+    timeZone: str  # noqa: N815  # Kubernetes' word
+    names: list[Name]
+
+
 class Measure(FrozenModel):
     enabled: bool
     network: Annotated[str, Field(pattern=rf"^({'|'.join(PRESETS)}|[^\s/]+/[^\s/]+/[^\s/]+)$")]
@@ -205,6 +212,7 @@ class Values(FrozenModel):
     monitoring: Monitoring
     objectives: Objectives
     dashboards: Dashboards
+    warm: Warm
     measure: Measure
     handed_down: HandedDown = Field(alias="global")
 

@@ -35,8 +35,8 @@ def settings() -> str:
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if name == "origins" and not prefix:
-            kind, name = field.annotation.__args__[0], "origins[]"  # type: ignore[union-attr]  # a tuple of them
+        if name in ("origins", "warm") and not prefix:
+            kind, name = field.annotation.__args__[0], f"{name}[]"  # type: ignore[union-attr]  # a tuple of them
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _leaves(kind, f"{prefix}{name}.")
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.prefetch.run import IN_FLIGHT
+from proxy.prefetch.part import IN_FLIGHT
 from tests.codestreams import PARTS, htj2k
 from tests.guarded_origin import BODIES, OTHER_STUDY, SINGLE, Guarded, GuardedOrigin, guarded
 from tests.house import cache_did

@@ -15,7 +15,7 @@ import pytest
 
 from proxy.access.tokens import Verifier
 from proxy.errors import ConfigurationError
-from proxy.prefetch.run import IN_FLIGHT
+from proxy.prefetch.part import IN_FLIGHT
 from proxy.service.app import create_app
 from proxy.settings.model import Settings
 from tests.codestreams import PARTS, htj2k
@@ -344,9 +344,9 @@ async def test_a_plan_ends_with_the_token_of_its_maker_and_the_persons_yes_stays
         run = at.home.app.plans.get(
             plan.rpartition("/")[2], await at.home.app.access.person(tuple(maker.items()))
         )
-        identity = run.caller.identity
+        identity = run.carrier.caller.identity
         await at.home.until(lambda: len(origin.frame_requests) > 1)
-        run.caller = replace(run.caller, until=0.0)
+        run.carrier.caller = replace(run.carrier.caller, until=0.0)
         barrier.set()
         await at.home.until(lambda: run.is_over)
         assert (run.state.value, run.error) == ("failed", "CallerRefused")

@@ -78,8 +78,8 @@ async def test_beyond_its_bound_a_plan_is_refused(bounds: dict[str, int], who: s
             assert (await ask(home, "b")).status_code == 202
         home.origin.gate.set()  # type: ignore[attr-defined]  # the origin of these stories
         await home.events(first.headers["location"], of("a"))
-        await home.until(lambda: home.app.plans._places.plans.taken == 0)
-        assert home.app.plans._places.frames.taken == 0
+        await home.until(lambda: home.app.plans.places.plans.taken == 0)
+        assert home.app.plans.places.frames.taken == 0
         again = await ask(home, who)
         assert again.status_code == 202
         await home.events(again.headers["location"], of(who))
@@ -89,7 +89,7 @@ async def test_a_plan_that_is_cancelled_gives_its_places_back() -> None:
     async with house(Stalling(), access="credential", bounds={"plans_per_caller": 1}) as home:
         plan = (await ask(home, "a")).headers["location"]
         assert (await home.admin.delete(plan, headers=of("a"))).status_code == 204
-        await home.until(lambda: home.app.plans._places.plans.taken == 0)
+        await home.until(lambda: home.app.plans.places.plans.taken == 0)
         assert (await ask(home, "a")).status_code == 202
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.prefetch.run import BUSY_TRIES
+from proxy.prefetch.carrier import BUSY_TRIES
 from tests.house import House, cache_did, house
 from tests.scripted_origin import (
     FRAME,

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from proxy.prefetch.run import IN_FLIGHT, MOST_FAILURES
+from proxy.prefetch.part import IN_FLIGHT, MOST_FAILURES
 from tests.guarded_origin import BODIES, GuardedOrigin, guarded
 from tests.house import House, house
 from tests.scripted_origin import SERIES, UID, Asked, Reply, ScriptedOrigin, codestream, honest, instance_of

@@ -341,7 +341,7 @@ async def test_a_plan_that_is_cancelled_as_the_response_comes_leaves_nothing_cou
         monkeypatch.setattr(client, "fetch", held_back)
         request = OriginRequest(FrameKey("pacs", b"", parse_frame_path(FRAME[1:])), ())
         wanted = Retrieval(request, 65536, None, is_completed=True, planned=Rank(Turn.PLAN_FIRST))
-        retrieve = home.app.plans._retrieve
+        retrieve = home.app.plans._means.retrieve
         reading = retrieve.open(wanted)
         await answered.wait()
         going_on.set()  # the fetch goes on with the next step of the loop, and its cancellation comes after

@@ -1,8 +1,10 @@
 """A token is in memory no longer than a request or a running plan needs it."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,11 +13,13 @@ from tests.codestreams import PARTS, htj2k
 from tests.guarded_origin import SERIES, SINGLE, Guarded, GuardedOrigin, guarded
 from tests.scripted_origin import HANG_UP, LABEL, Asked, Reply, ScriptedOrigin, codestream, frame_of
 from tests.stories.test_alternates import PIXELS, described
+from tests.studies import row_of
 from tests.tokens import Secret
 
 pytestmark = pytest.mark.anyio
 
 FRAME = frame_of(0)
+STUDY = SERIES.partition("/series/")[0]
 LISTED = FRAME.replace("frames/1", "frames/1,1")
 PICTURE = htj2k(PIXELS, **PARTS)
 
@@ -27,6 +31,8 @@ class Forgetful(GuardedOrigin):
         super().__init__(bodies=[PICTURE, PICTURE, codestream(300_000)])
         described(self)
         self.script = None
+        row = row_of(series=SERIES.rpartition("/")[2], modality="CT", number=1, instances=3)
+        self.metadata[f"{STUDY}/series"] = json.dumps([row]).encode()
         self.instead: Callable[[Asked], Reply | None] = lambda asked: None
         self._secret = secret
         self.refuses = False
@@ -53,6 +59,12 @@ class Told:
     async def plan(self, profile: str = "sequential") -> str:
         answer = await self.home.ask_plan(profile, headers=self._secret.bearer)
         return str(answer.headers.get("location", ""))
+
+    async def study_plan(self) -> str:
+        wanted = {"study": STUDY.rpartition("/")[2]}
+        answer = await self.home.admin.post("/v1/plans", json=wanted, headers=self._secret.bearer)
+        assert answer.status_code == 202
+        return str(answer.headers["location"])
 
     async def end_of(self, plan: str) -> str:
         return str((await self.home.events(plan, self._secret.bearer))[-1][1]["state"])
@@ -180,6 +192,27 @@ async def a_plan_whose_frames_a_viewer_wants_meanwhile(told: Told) -> None:
     assert await told.end_of(plan) == "done"
 
 
+async def a_plan_for_a_study(told: Told) -> None:
+    assert await told.end_of(await told.study_plan()) == "done"
+
+
+async def a_plan_for_a_study_that_is_refused_later(told: Told) -> None:
+    def instead(asked: Asked) -> Reply | None:
+        told.origin.refuses |= asked.path == frame_of(1)
+        return None
+
+    told.origin.instead = instead
+    assert await told.end_of(await told.study_plan()) == "failed"
+
+
+async def a_study_that_a_viewer_opens(told: Told) -> None:
+    told.home.app.chosen.now = replace(told.home.app.chosen.now, by_origin={"pacs": "ahead"})
+    assert await told.get(f"{SERIES}/metadata", accept="application/dicom+json") == 200
+    await told.home.until_inside(0)
+    await told.home.until(lambda: not told.home.app.plans.tasks._running)
+    assert told.home.metric("plans_total", profile="ahead", state="done") == 1
+
+
 STORIES: list[Callable[[Told], Awaitable[None]]] = [
     a_cold_frame_and_a_hit,
     a_refused_fetch,
@@ -199,6 +232,9 @@ STORIES: list[Callable[[Told], Awaitable[None]]] = [
     a_plan_that_is_refused_later,
     a_plan_that_is_cancelled,
     a_plan_whose_frames_a_viewer_wants_meanwhile,
+    a_plan_for_a_study,
+    a_plan_for_a_study_that_is_refused_later,
+    a_study_that_a_viewer_opens,
 ]
 
 
@@ -208,7 +244,8 @@ async def test_nothing_has_the_token_after(story: Callable[[Told], Awaitable[Non
     origin = Forgetful(secret)
     alternates = {"jls": {"path": "/jls/", "codec": "jpegls"}}
     narrow = {"rendered": "proxy", "limits": {"in_flight": 3}}
-    async with guarded(origin, origin=narrow, alternates=alternates) as at:
+    profiles = {"ahead": {"extends": "sequential", "prefetch": {"study": "all"}}}
+    async with guarded(origin, origin=narrow, alternates=alternates, profiles=profiles) as at:
         await story(Told(at, origin, secret))
         await at.home.until_idle()
         for _ in range(20):  # connections and tasks need a moment to end

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     },
     "admin": {
         *("prefetch", "fetch", "origin", "settings", "access"),
-        *("frame", "wire", "telemetry", "errors"),
+        *("frame", "plan", "wire", "telemetry", "errors"),
     },
     "prefetch": {
         *("alternates", "fetch", "cache", "access"),
@@ -85,6 +85,7 @@ DOORS = {
     "opentelemetry": {"telemetry"},
     "requests": {"telemetry"},
     "yaml": {"plan", "settings"},
+    "cronsim": {"plan"},
     "shtab": {"commands"},
     "tree_sitter": {"plan"},
     "tree_sitter_typescript": {"plan"},

@@ -45,7 +45,9 @@ def test_readme_is_short() -> None:
     assert len(README.read_text("utf-8").splitlines()) <= 120
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "measure", "plan", "check", "inspect", "create"])
+@pytest.mark.parametrize(
+    "command", ["serve", "demo", "measure", "plan", "warm", "check", "inspect", "create"]
+)
 def test_every_command_and_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])

@@ -23,7 +23,7 @@ PAGES = [*pages(), *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md",
 PAGES += sorted((ROOT / "examples").rglob("*.md"))
 TROUBLESHOOTING = (DOCS / "operate" / "troubleshooting.md").read_text("utf-8")
 DASHBOARD = ROOT / "charts" / "progressive-proxy" / "dashboards" / "progressive-proxy.json"
-COMMANDS = ("serve", "demo", "measure", "plan", "check", "inspect", "create")
+COMMANDS = ("serve", "demo", "measure", "plan", "warm", "check", "inspect", "create")
 OTHERS_OPTIONS = {"--set", "--install", "--etag-compare"}
 """Of helm, pip and curl, up to the next hyphen."""
 SERIES = ("_bucket", "_count", "_sum")

@@ -29,6 +29,17 @@ once. */}}
 {{- if and .Values.admin.secret .Values.admin.create -}}
 {{- $faults = append $faults "admin: set secret, or create it, not both" -}}
 {{- end -}}
+{{- if .Values.warm.enabled -}}
+{{- if ne .Values.mode "standalone" -}}
+{{- $faults = append $faults (printf "warm.enabled: has no effect in mode %s; give the entries of config.warm a schedule of their own, by every or cron" .Values.mode) -}}
+{{- end -}}
+{{- if not (or .Values.admin.secret .Values.admin.create) -}}
+{{- $faults = append $faults "warm.enabled: needs the operator's token; set admin.secret or admin.create" -}}
+{{- end -}}
+{{- if not (or .Values.config.warm .Values.existingConfigMap) -}}
+{{- $faults = append $faults "warm.enabled: config.warm is missing; name the searches that find what to fetch" -}}
+{{- end -}}
+{{- end -}}
 {{- $faults = concat $faults (include "progressive-proxy.replaced" . | fromJson).faults -}}
 {{- $faults = concat $faults (include "progressive-proxy.sizes" . | fromJson).faults -}}
 {{- $faults = concat $faults (include "progressive-proxy.merged" . | fromJson).faults -}}

@@ -6,6 +6,7 @@
 {{- $name := include "progressive-proxy.fullname" . -}}
 {{- $space := printf "%s.%s" $name (include "progressive-proxy.namespace" .) -}}
 {{- $hosts := list $name $space (printf "%s.svc" $space) (printf "%s.svc.cluster.local" $space) -}}
+{{- if .Values.warm.enabled }}{{ $hosts = append $hosts (printf "%s-pods" $name) }}{{ end -}}
 {{- if .Values.ingress.enabled }}{{ $hosts = concat $hosts .Values.ingress.hosts }}{{ end -}}
 {{- if .Values.httpRoute.enabled }}{{ $hosts = concat $hosts .Values.httpRoute.hostnames }}{{ end -}}
 {{- $_ := set $listen "hosts" ($hosts | uniq) -}}

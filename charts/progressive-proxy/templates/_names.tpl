@@ -61,6 +61,13 @@ app.kubernetes.io/component: proxy
 {{- end -}}
 {{- end }}
 
+{{/* Selects the pods of the CronJob `warm`. */}}
+{{- define "progressive-proxy.warmed" -}}
+app.kubernetes.io/name: {{ include "progressive-proxy.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: warm
+{{- end }}
+
 {{- define "progressive-proxy.image" -}}
 {{- with .Values.image -}}
 {{ with $.Values.global.imageRegistry | default .registry }}{{ trimSuffix "/" . }}/{{ end -}}

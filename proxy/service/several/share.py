@@ -12,6 +12,7 @@ from pathlib import Path
 from proxy.settings.bounds import BoundsSettings
 from proxy.settings.model import Settings
 from proxy.settings.sections import Limits, OriginSettings
+from proxy.settings.warming import WarmSettings
 
 LEAST_IN_FLIGHT = 3
 """Fetches that each worker may have under way in any case, as the setting demands."""
@@ -55,6 +56,7 @@ def part_of(settings: Settings, number: int, count: int, cache_bytes: int) -> Se
             "bounds": _bounds(settings.bounds, number, count),
             "traces": traces.model_copy(update={"joined": share(traces.joined, number, count, least=0)}),
             "origins": tuple(_origins(settings.origins, number, count)),
+            "warm": tuple(_warm(each, number, count) for each in settings.warm),
         }
     )
 
@@ -69,6 +71,11 @@ def _bounds(bounds: BoundsSettings, number: int, count: int) -> BoundsSettings:
 def _origins(origins: Iterable[OriginSettings], number: int, count: int) -> Iterable[OriginSettings]:
     for origin in origins:
         yield origin.model_copy(update={"limits": _limits(origin.limits, number, count)})
+
+
+def _warm(warm: WarmSettings, number: int, count: int) -> WarmSettings:
+    requests = None if warm.requests is None else share(warm.requests, number, count)
+    return warm.model_copy(update={"budget": share(warm.budget, number, count), "requests": requests})
 
 
 def _limits(limits: Limits, number: int, count: int) -> Limits:

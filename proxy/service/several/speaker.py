@@ -1,7 +1,8 @@
 """The admin listener of several workers: it answers for all of them.
 
-Health, metrics and reports are merged. The worker that keeps a study makes its plans, and is told of its
-purges, of which it tells the others. The worker that has a plan is found by asking each.
+Health, metrics, reports and the progress of what is warmed are merged. The worker that keeps a study makes
+its plans, and is told of its purges, of which it tells the others. The worker that has a plan is found by
+asking each.
 """
 
 import asyncio
@@ -18,12 +19,17 @@ from starlette.types import Message, Receive, Scope, Send
 from proxy.admin.operators import problem
 from proxy.admin.versions import VERSION
 from proxy.errors import ProxyError, ServiceFull
+from proxy.prefetch.warm import COUNTS
 from proxy.service.several.bridge import asked
 from proxy.service.several.parent import Child, Parent
 from proxy.telemetry.exposition import is_open
 
 WITHIN = 5.0
 """Seconds in which a worker says how it is."""
+
+STATES = ("queued", "running", "failed", "cancelled", "spent", "done", "idle")
+"""The states of what is warmed. If workers have different ones, the first of these counts."""
+TIMES = ("began", "ended", "next")
 
 Answer = tuple[int, bytes]
 """Status and body."""
@@ -40,6 +46,10 @@ class Speaker:
         if scope["type"] != "http":
             return
         path = scope["path"]
+        if path == f"{VERSION}/warm" and scope["method"] in ("GET", "POST", "DELETE"):
+            response = await self._warm(scope, await _body(receive))
+            await response(scope, receive, send)
+            return
         merged = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -81,7 +91,7 @@ class Speaker:
         accept = Request(scope).headers.get("accept", "")
         shown_open = is_open(accept, has_traces=parent.settings.traces.endpoint is not None)
         children = [child for child in parent.running if child.ready.done()]
-        pages = await asyncio.gather(*(self._whole(child, scope) for child in children))
+        pages = await asyncio.gather(*(self._whole(child, {**scope, "method": "GET"}) for child in children))
         for child, page in zip(children, pages, strict=True):
             if page is not None and page[0] == 200 and child in parent.running:
                 parent.totals.take(child.key, page[1], is_open=shown_open, is_first=child.number == 0)
@@ -96,18 +106,30 @@ class Speaker:
             return Response(body, status, media_type="application/problem+json")
         return JSONResponse(merged_reports([json.loads(body) for _, body in answers]))
 
-    async def _all(self, scope: Scope) -> dict[int, Answer | None]:
+    async def _warm(self, scope: Scope, body: bytes) -> Response:
+        """The answer of all workers: each warms the studies that it keeps."""
+        answers = [answer for answer in (await self._all(scope, body, scope["method"])).values() if answer]
+        refused = next((answer for answer in answers if answer[0] >= 300), None)
+        if not answers or refused is not None:
+            status, said = refused or (503, b"{}")
+            return Response(said, status, media_type="application/problem+json")
+        if scope["method"] == "DELETE":
+            return Response(status_code=answers[0][0])
+        return JSONResponse(merged_progress([json.loads(said) for _, said in answers]), answers[0][0])
+
+    async def _all(self, scope: Scope, body: bytes = b"", method: str = "GET") -> dict[int, Answer | None]:
         """The answer of each live worker; None if it has none in time."""
         current = {number: self._parent.current(number) for number in range(self._parent.count)}
         children = {number: child for number, child in current.items() if child is not None}
-        answers = await asyncio.gather(*(self._whole(child, scope) for child in children.values()))
+        told = {**scope, "method": method}
+        answers = await asyncio.gather(*(self._whole(child, told, body) for child in children.values()))
         return dict(zip(children, answers, strict=True))
 
-    async def _whole(self, child: Child, scope: Scope) -> Answer | None:
+    async def _whole(self, child: Child, scope: Scope, body: bytes = b"") -> Answer | None:
         status, pieces = 0, list[bytes]()
         try:
             async with asyncio.timeout(WITHIN):
-                async for message in self._asked(child, {**scope, "method": "GET"}, b""):
+                async for message in self._asked(child, scope, body):
                     status = message.get("status", status)
                     pieces.append(message.get("body", b""))
         except (TimeoutError, ProxyError):
@@ -192,3 +214,22 @@ def _joined(fact: str, told: list[Any]) -> Any:  # noqa: ANN401  # of any type
     if fact == "form" or not known:
         return next(iter(known), None)
     return any(known) if fact == "resting" else all(known)
+
+
+def merged_progress(reports: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """One progress for each name. Numbers are summed; the state is that of the worker with most to say."""
+    return [_progress([report[place] for report in reports]) for place in range(len(reports[0]))]
+
+
+def _progress(same: list[dict[str, Any]]) -> dict[str, Any]:
+    states = [each["state"] for each in same]
+    began, ended, following = ([each[name] for each in same if each[name]] for name in TIMES)
+    return {
+        **same[0],
+        **{name: sum(each[name] for each in same) for name in COUNTS},
+        "state": next(state for state in STATES if state in states),
+        "error": next((each["error"] for each in same if each["error"]), ""),
+        "began": min(began, default=None),
+        "ended": max(ended, default=None) if "running" not in states else None,
+        "next": min(following, default=None),
+    }

@@ -53,10 +53,14 @@ class Worker:
         loop, app, orders = asyncio.get_running_loop(), self._app, self._orders
         loop.add_signal_handler(signal.SIGTERM, self._end)
         app.tell = self._tell
+        app.warming.is_held = True  # until the worker knows the others
+        app.warming.owns = lambda study: self._owners.of(study.encode()) == orders.number
         async with app.running():
             loop.add_reader(self._control.fileno(), self._hear)
             self._to_parent.post({"ready": True})
             await self._live.wait()
+            app.warming.is_held = False
+            app.warming.keep_time()
             looking = asyncio.create_task(app.keep_looking(orders.path)) if orders.path else None
             if not self._stop.is_set():
                 await self._listen()

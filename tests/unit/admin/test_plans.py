@@ -234,7 +234,12 @@ async def test_what_is_no_uid_is_refused_and_the_origin_not_asked(study: str) ->
 
 BAD_BODIES: list[Any] = [
     {},
-    {"study": "1.2"},
+    {"study": "1.2", "series": []},
+    {"study": "1.2", "series": ["1.3"], "order": "number"},
+    {"study": "1.2", "series": "1.3", "fetch": "first"},
+    {"study": "1.2", "frames": [{"instance": "1.4"}]},
+    {"study": "1.2", "fetch": "most"},
+    {"study": "1.2", "budget": 0},
     {"study": 1, "series": "1.2"},
     {"study": "1.2", "series": "1.3", "wish": "more"},
     {"study": "1.2", "series": "1.3", "frames": []},
@@ -277,7 +282,10 @@ async def test_each_error_is_a_problem_detail(
 
 async def test_a_refused_body_is_not_repeated() -> None:
     async with house(of_three()) as home:
-        for body in ({"study": "9.8.7.6.5"}, {"study": "1.2", "series": "1.3", "token": "9.8.7.6.5"}):
+        for body in (
+            {"study": "9.8.7.6.5", "order": "9.8.7.6.5"},
+            {"study": "1.2", "series": "1.3", "token": "9.8.7.6.5"},
+        ):
             answer = await home.admin.post("/v1/plans", json=body)
             assert answer.status_code == 422
             assert "9.8.7.6.5" not in answer.text
@@ -355,7 +363,7 @@ async def test_openapi_has_the_paths_with_examples_and_the_examples_are_taken() 
         assert set(said["paths"]["/v1/plans/{plan}"]["delete"]["responses"]) >= {"204"}
         assert set(said["components"]["schemas"]["PlanStage"]["properties"]) == STAGE_EVENT | {"numberDone"}
         examples = post["requestBody"]["content"]["application/json"]["examples"]
-        assert set(examples) == {"series", "frames"}
+        assert set(examples) == {"series", "frames", "study"}
         for example in examples.values():
             _, title = await _outcome(home, example["value"])
             assert title in ("", "OriginRefused")  # well formed; there is no such series here

@@ -26,7 +26,7 @@ CACHE_KEYS = (
 )
 SETTINGS_KEYS = (
     "listen, admin, bounds, ready, origins, access, cors, profiles, profile, choose, alternates, workers, "
-    "cache, log, audit, traces"
+    "cache, log, audit, traces, warm"
 )
 ORIGIN = "origins: [{url: http://pacs/dicom-web}]\n"
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
