@@ -43,13 +43,18 @@ class FrameKey:
     """Path segment of an alternate, such as `/jls/`. Empty for the frame itself."""
     picture: Picture | None = None
     """Parameters of a rendered picture. None for a frame or an alternate."""
+    form: str = ""
+    """Media type of the frame, with its transfer syntax if one was asked for (`proxy.wire.wanted`).
+
+    Empty for HTJ2K or the frame as it is stored, and for alternates and pictures.
+    """
     _parts: tuple[object, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Collects the parts."""
         of = self.resource
         frame = of.study, of.series, of.instance, of.frame_number
-        parts = *frame, self.origin, self.partition, self.query, self.frames_path, self.picture
+        parts = *frame, self.origin, self.partition, self.query, self.frames_path, self.picture, self.form
         object.__setattr__(self, "_parts", parts)
 
     def __hash__(self) -> int:

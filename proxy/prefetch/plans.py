@@ -37,6 +37,9 @@ MOST_UNUSED = 65536
 
 _log = logging.getLogger(__name__)
 
+_Place = tuple[SeriesKey, str]
+"""A series, and the form in which its frames are read."""
+
 
 class Plans:
     """The table of runs. It lives as long as the app."""
@@ -62,7 +65,7 @@ class Plans:
         self._metrics = telemetry.metrics
         self._runs: dict[str, Run] = {}
         self.tasks: Tasks[str] = Tasks()
-        self._set_off: dict[SeriesKey, Run | None] = {}
+        self._set_off: dict[_Place, Run | None] = {}
         self._unused: Kept[FrameKey, tuple[str, int]] = Kept(ledger, MOST_UNUSED)
         self._latest = 0
         self.most_kept_frames = MOST_KEPT_FRAMES
@@ -103,6 +106,7 @@ class Plans:
         number: int = 0,
         maker: bytes | None = None,
         let_in: Callable[[], Awaitable[object]] | None = None,
+        form: str = "",
     ) -> Run:
         """Starts a plan. Only its `maker` may look at it; None is nobody. `let_in` asks if it still gets in.
 
@@ -125,6 +129,7 @@ class Plans:
             lambda key, size, is_used: self._remember(profile, key, size, is_used=is_used),
             maker,
             let_in,
+            form,
         )
         self._places.take(caller.person, len(run.images))
         try:
@@ -159,30 +164,32 @@ class Plans:
         """
         self._count_used(key)
         prefetch = self.chosen.now.profile(profile).prefetch
-        series = key.series
-        is_trigger = prefetch.trigger == "first-frame" or series in self._set_off
+        place = key.series, key.form
+        # Metadata sets off the plan for HTJ2K. Only a frame shows that another form is read.
+        is_trigger = prefetch.trigger == "first-frame" or bool(key.form) or place in self._set_off
         if prefetch.trigger == "none" or key.query or not is_trigger:
             return
-        run = self._set_off.get(series)
+        run = self._set_off.get(place)
         is_evicted = is_missed and run is not None and run.is_over and run.number != -self._latest
         if is_evicted or (run is not None and run.is_refused):
             # The viewer is back from a newer series that evicted this one, or the maker may read no longer.
-            del self._set_off[series]
-        self.set_off(series, caller, profile, key.resource)
+            del self._set_off[place]
+        self.set_off(place, caller, profile, key.resource)
 
     def viewed_again(self, key: FrameKey, profile: str) -> bool:
         """Records a request for a frame that is held. Returns False instead if it may move a plan."""
         prefetch = self.chosen.now.profile(profile).prefetch
-        if prefetch.trigger != "none" and not key.query and self._may_move(key.series, prefetch):
+        if prefetch.trigger != "none" and not key.query and self._may_move(key, prefetch):
             return False
         self._count_used(key)
         return True
 
-    def _may_move(self, series: SeriesKey, prefetch: Prefetch) -> bool:
-        """True if a request for a frame of a series that is held may start a plan, or move one."""
-        if series not in self._set_off:
-            return prefetch.trigger == "first-frame"
-        run = self._set_off[series]
+    def _may_move(self, key: FrameKey, prefetch: Prefetch) -> bool:
+        """True if a request for a frame that is held may start the plan of its series, or move it."""
+        place = key.series, key.form
+        if place not in self._set_off:
+            return prefetch.trigger == "first-frame" or bool(key.form)
+        run = self._set_off[place]
         return prefetch.window is not None or (run is not None and run.is_refused)
 
     def metadata_read(self, key: SeriesKey, caller: Caller) -> None:
@@ -191,9 +198,9 @@ class Plans:
         facts = self._lists.facts(key, caller.credentials, caller.identity) if choice.needs_facts else None
         profile = choice.choose(None, key.origin, facts)
         if choice.profile(profile).prefetch.trigger == "metadata":
-            self.set_off(key, caller, profile, None)
+            self.set_off((key, ""), caller, profile, None)
 
-    def set_off(self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None) -> None:
+    def set_off(self, key: _Place, caller: Caller, profile: str, last: FrameResource | None) -> None:
         """Starts the plan of a series, or moves its window around `last`. Errors are logged, never raised."""
         window = self.chosen.now.profile(profile).prefetch.window
         if self.tasks.is_closing or (key in self._set_off and (window is None or last is None)):
@@ -211,15 +218,16 @@ class Plans:
         self.tasks.start(secrets.token_urlsafe(12), later)
 
     async def _set_off_later(
-        self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None, number: int
+        self, key: _Place, caller: Caller, profile: str, last: FrameResource | None, number: int
     ) -> None:
+        series, form = key
         try:
-            frames = await self.series(key, caller)
+            frames = await self.series(series, caller)
             images = _window(frames, self.chosen.now.profile(profile).prefetch.window, last)
             before = self._set_off.get(key)
             if before is not None and not _has_moved(before.images, images):
                 return
-            run = self.start(frames, caller, profile, images, number)
+            run = self.start(frames, caller, profile, images, number, form=form)
             if before is not None:
                 run.fetched = before.fetched  # one budget covers all runs of a series
                 self.cancel(before)
@@ -230,15 +238,16 @@ class Plans:
             self._set_off.pop(key, None)  # the next request for a frame tries again
             _log.warning(
                 "cannot start the plan of a series",
-                extra={"origin": key.origin, "why": type(error).__name__},
+                extra={"origin": series.origin, "why": type(error).__name__},
             )
         except Exception:  # an uncaught exception would cancel every other plan
             _log.exception("cannot start the plan of a series because of a bug in the proxy")
 
     def forget(self, named: FrameScope) -> None:
         """Lets requests trigger the plans of a scope's series again, after the series were stored anew."""
-        for key in [key for key in self._set_off if named.touches(key.origin, key.study, key.series)]:
-            del self._set_off[key]
+        for place in list(self._set_off):
+            if named.touches(place[0].origin, place[0].study, place[0].series):
+                del self._set_off[place]
 
     def _remember(self, profile: str, key: FrameKey, size: int, *, is_used: bool) -> None:
         if is_used:

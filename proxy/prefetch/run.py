@@ -16,7 +16,7 @@ from typing import Any
 
 from proxy.access.caller import Caller
 from proxy.alternates.offered import Alternates
-from proxy.alternates.request import read_address, retrieval_of
+from proxy.alternates.request import in_form, read_address, retrieval_of
 from proxy.codestream.reach import ResolutionTarget, Stop
 from proxy.errors import CallerRefused, NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
 from proxy.fetch.permits import Permits
@@ -31,7 +31,6 @@ from proxy.plan.queue import REQUEST_TYPES, StageCount
 from proxy.plan.stages import parts_of_frame
 from proxy.prefetch.events import Events
 from proxy.telemetry.telemetry import Telemetry
-from proxy.wire.media import wanted_envelope
 from proxy.wire.problem import status_of
 from proxy.wire.request import split_url
 
@@ -99,6 +98,8 @@ class Run:
     """Digest of the caller who may look at the run and cancel it. None if nobody may."""
     let_in: Callable[[], Awaitable[object]] | None = None
     """Raises `CallerRefused` if the maker is not let in any more. None for a viewer's run, and at the end."""
+    form: str = ""
+    """Form of the frames, unless a stage names one in its `urlArguments`."""
     state: State = State.QUEUED
     """The current state."""
     fetched: int = 0
@@ -255,10 +256,11 @@ class Run:
         resource = self.frames.resource(self.images[fetch.image])
         url = f"{resource.path_at(fetch.frames_path or '/frames/')}?{fetch.url_arguments or ''}"
         path, ours, query = split_url(url)
-        address = read_address(path, query, self.alternates)
-        if address is None or wanted_envelope(ours.get("accept"), address.media) is None:
+        address = in_form(read_address(path, query, self.alternates), ours.get("accept"), self.form)
+        if address is None:
             raise NotAcceptable("urlArguments ask for a media type that only the origin serves")
-        stop = fetch.part.stop
+        stop, kind = fetch.part.stop, REQUEST_TYPES.index(fetch.request_type)
+        rank = Rank(Turn.PLAN_FIRST, self.number, kind, fetch.priority)
         return retrieval_of(
             address,
             self.caller,
@@ -267,9 +269,7 @@ class Run:
             stop=stop,
             is_completed=stop is None,
             validators=self.profile.validators,
-            planned=Rank(
-                Turn.PLAN_FIRST, self.number, REQUEST_TYPES.index(fetch.request_type), fetch.priority
-            ),
+            planned=rank,
             is_made=is_made,
         )
 

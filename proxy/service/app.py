@@ -54,6 +54,7 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
+from proxy.viewers.negotiated import Negotiated
 from proxy.viewers.rendered import Pictures
 from proxy.viewers.studies import Studies
 from proxy.wire.via import Via
@@ -167,6 +168,7 @@ class App:
             default,
             self.access,
             frames,
+            Negotiated(frames, permits, store.ledger),
             pictures,
             studies,
             alternates,

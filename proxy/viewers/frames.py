@@ -82,7 +82,8 @@ class Frames:
             deliver = self._deliver_listed if asked.address.listed else self._deliver
             is_done = await deliver(asked, receive, send, progress)
         except ProxyError as error:
-            self._record(asked, progress, status_of(error), type(error).__name__)
+            if progress.has_started or not asked.may_be_otherwise(error):
+                self._record(asked, progress, status_of(error), type(error).__name__)
             raise
         if not is_done:
             self._cut.inc()
@@ -199,7 +200,7 @@ class Frames:
         try:
             if is_hit and not _is_small(wanted, reading):
                 place.send()
-            if self._permits.knows(asked.caller, wanted.key.resource.study):
+            if not asked.address.form and self._permits.knows(asked.caller, wanted.key.resource.study):
                 self._view(asked, wanted, progress)
                 sending = self._send(asked, wanted, reading, send, progress)
             else:
@@ -218,7 +219,7 @@ class Frames:
     async def _send_proven(
         self, asked: FrameRequest, wanted: Retrieval, reading: Reading, send: Send, progress: DeliveryProgress
     ) -> None:
-        """Sends a frame whose fetch asks if the caller may read; until then it starts no plan."""
+        """Sends a frame whose fetch asks if the caller may read it so; until then it starts no plan."""
         await reading.source.describe()
         self._view(asked, wanted, progress)
         await self._send(asked, wanted, reading, send, progress)
@@ -229,9 +230,8 @@ class Frames:
         async def wanted(resource: FrameResource) -> Retrieval:
             return self._wanted(await self._admitted(asked.part(resource), progress), progress)
 
-        asked = await self._admitted(
-            asked, progress, is_asked_first=True
-        )  # metadata that is held tells of the list
+        # Metadata that is held tells of the list.
+        asked = await self._admitted(asked, progress, is_asked_first=True)
         listed = asked.address.listed
         last = max(listed, key=lambda each: each.frame_number)
         is_there = self._lists.has(asked.part(last).address.key(asked.caller))
