@@ -220,6 +220,8 @@ class OriginFailed(OriginError):
 class OtherForm(OriginError):
     """The origin refuses the form that was asked for, or sent another one. It may have the frame itself."""
 
+    status = 406
+
 
 class NoToken(OriginError):
     """The proxy has no token for the origin, because the token server gave none; the origin was not asked."""
@@ -238,8 +240,7 @@ class OriginMismatch(OriginError):
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
-        self.reason = reason
-        """One word for the metric: content_range, total, length, validator, encoding, too_large …"""
+        self.reason = reason  # one word for the metric: content_range, total, length, too_large …
 
 
 class OriginChanged(OriginMismatch):

@@ -1,10 +1,12 @@
 """Keys under which the proxy keeps frames, series and other resources of studies."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from proxy.wire.dicomweb import StudyResource
 from proxy.wire.picture import Picture
 from proxy.wire.resource import FrameResource
+from proxy.wire.wanted import STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,15 @@ class FrameKey:
     def plain(self) -> "FrameKey":
         """The key of the frame itself, if this key is for an alternate or a picture of it."""
         return replace(self, frames_path="", picture=None)
+
+    def source(self, converted: Collection[str]) -> "FrameKey":
+        """The key of the origin's own bytes that the frame, alternate or picture is, or may be made from.
+
+        `converted` has the names of the origins whose frames the proxy makes into HTJ2K.
+        """
+        plain = self.plain
+        is_converted = self.origin in converted and not plain.form
+        return replace(plain, form=STORED) if is_converted else plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from proxy.frame.key import FrameKey
+from proxy.wire.wanted import STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,11 @@ def revoked(key: FrameKey, status: int) -> FrameScope | None:
     After 401 or 403 the proxy drops what it keeps for the caller's partition, after 404 or 410 what it keeps
     for all callers. A status for the frame's own path also covers everything made from the frame. A status
     for an alternate covers only the alternate. Some origins say 404 of a form that they lack, so that covers
-    only the form, unless it is HTJ2K.
+    only the form, unless it is HTJ2K or the stored one.
     """
     if status not in (401, 403, 404, 410):
         return None
     resource, partition = key.resource, key.partition if status in (401, 403) else None
     name = (key.origin, resource.study, resource.series, resource.instance, resource.frame_number, partition)
-    form = key.form if key.form and status in (404, 410) else None
+    form = key.form if key.form not in ("", STORED) and status in (404, 410) else None
     return FrameScope(*name, key.frames_path or None, key.query, form)

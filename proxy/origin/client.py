@@ -34,7 +34,7 @@ from proxy.origin.freshness import renewed
 from proxy.origin.health import Health
 from proxy.origin.inquiry import Inquiry, Reply
 from proxy.origin.missing import Missing
-from proxy.origin.otherwise import as_wanted, check_form
+from proxy.origin.otherwise import as_wanted, check_form, is_named
 from proxy.origin.parts import Part, check_end, exactly, once, take_apart, within
 from proxy.origin.plain import PlainRequests
 from proxy.origin.spellings import spellings_of
@@ -70,10 +70,12 @@ class Origin:
         is_trusted: bool = False,
         via: Via | None = None,
         publishing: Publishing | None = None,
+        is_htj2k_only: bool = False,
     ) -> None:
         """The proxy forwards `forwards` requests at once that are not for frames.
 
         `metadata_bytes` is the limit for the metadata of a series. The ledger counts what is learned here.
+        With `is_htj2k_only`, a frame in no form that its key names is HTJ2K, or the error is `OtherForm`.
         """
         self.name = name
         self.via = via or Via()
@@ -93,6 +95,7 @@ class Origin:
         self.keeps_labels = keeps_labels
         """True if HTJ2K is handed on under its label there, true or not."""
         self._is_trusted = is_trusted
+        self._is_htj2k_only = is_htj2k_only
         self._has_told_of_lease = False
         self.health = Health(name, telemetry)
         """True if it is asked at all just now."""
@@ -163,7 +166,8 @@ class Origin:
             answer = await self._answer(reply, held, stage)
             if held is None and not answer.is_unchanged:
                 read = partial(self._answer, held=None, stage=stage)
-                reply, answer = await as_wanted(replace(inquiry, stale=None), reply, answer, read)
+                free, only = replace(inquiry, stale=None), self._is_htj2k_only
+                reply, answer = await as_wanted(free, reply, answer, read, is_htj2k_only=only)
             asking.learn(series, answer.claim, reply.status, reply.headers, is_ranged=reply.is_ranged)
             self.health.well()
             yield answer
@@ -178,7 +182,8 @@ class Origin:
                 asking.note_unfit_range()
             outcome = type(error).__name__.removeprefix("Origin").lower()
             self.health.note(error)
-            if asked.key.form and isinstance(error, OriginMismatch) and error.reason == "media_type":
+            is_none = isinstance(error, OriginMismatch) and error.reason == "media_type"
+            if is_none and is_named(asked.key.form):
                 raise OtherForm("the origin sent something that is no frame") from error
             raise
         finally:
@@ -190,7 +195,7 @@ class Origin:
         """The series, and which ways of asking work for frames, for an alternate, or for another form."""
         path, form = asked.key.frames_path, asked.key.form
         series = asked.path.partition("/instances/")[0]
-        if not (path or form):
+        if not (path or is_named(form)):
             return series, self.asking
         known = None if form else self.asking.known
         asking = self._elsewhere.get((path, form))

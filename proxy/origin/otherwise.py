@@ -15,7 +15,8 @@ from proxy.origin.fitting import fitted
 from proxy.origin.inquiry import Inquiry, Reply
 from proxy.origin.parts import begun
 from proxy.origin.signature import TELLING, kind_of
-from proxy.wire.media import UNCOMPRESSED, transfer_syntax_of
+from proxy.wire.media import UNCOMPRESSED, is_htj2k, transfer_syntax_of
+from proxy.wire.wanted import STORED
 
 Read = Callable[[Reply], Awaitable[Answer]]
 """Reads a response as an answer; raises `OriginError`."""
@@ -25,20 +26,35 @@ REFUSALS = frozenset({400, 405, 406, 415, 500, 501})
 
 def check_form(form: str, status: int) -> None:
     """Raises `OtherForm` if a status says that an origin does not give frames in a form."""
-    if form and status in REFUSALS:
+    if is_named(form) and status in REFUSALS:
         raise OtherForm("the origin refuses this form of the frame")
 
 
-async def as_wanted(inquiry: Inquiry, came: Reply, answer: Answer, read: Read) -> tuple[Reply, Answer]:
+def is_named(form: str) -> bool:
+    """True if a form is one that the viewer names, not HTJ2K or whatever the origin stores."""
+    return form not in ("", STORED)
+
+
+async def as_wanted(
+    inquiry: Inquiry, came: Reply, answer: Answer, read: Read, *, is_htj2k_only: bool
+) -> tuple[Reply, Answer]:
     """The response and its answer, or those of another request if the first is not as wanted.
 
     It closes the first response if it returns another one. Raises `OtherForm` if no request gives the form.
     """
-    if inquiry.asked.key.form:
+    form = inquiry.asked.key.form
+    if is_named(form):
         return await _in_form(inquiry, came, answer, read)
+    reply = came
     if inquiry.asking.may_be_decompressed(inquiry.series, came.form):
-        return await _as_stored(inquiry, came, answer, read)
-    return came, answer
+        reply, answer = await _as_stored(inquiry, came, answer, read)
+    if is_htj2k_only and not (form or inquiry.asked.key.frames_path):
+        try:
+            answer = await _as_htj2k(answer)
+        except BaseException:
+            await reply.response.aclose()
+            raise
+    return reply, answer
 
 
 async def _as_stored(inquiry: Inquiry, free: Reply, came: Answer, read: Read) -> tuple[Reply, Answer]:
@@ -78,6 +94,16 @@ async def _in_form(inquiry: Inquiry, came: Reply, answer: Answer, read: Read) ->
             await came.response.aclose()
             return reply, answer
     raise OtherForm("the origin sent another form of the frame")
+
+
+async def _as_htj2k(answer: Answer) -> Answer:
+    """The answer if it is HTJ2K. Raises `OtherForm`."""
+    leading, chunks = await begun(answer.chunks, TELLING)
+    kind = kind_of(leading)
+    is_shown = kind not in ("", "image/jp2")  # else the bytes do not tell
+    if not is_htj2k(kind if is_shown else answer.claim.label):
+        raise OtherForm("the origin has another form of the frame than HTJ2K")
+    return replace(answer, chunks=chunks)
 
 
 async def _closing(reply: Reply, read: Read) -> Answer:

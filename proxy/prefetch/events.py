@@ -1,8 +1,9 @@
-"""The events of one run: the last ones are kept, and any number of listeners follow them."""
+"""The events of one run: the last ones are kept, and any number of listeners follow them. And its times."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 KEPT_EVENTS = 1000
@@ -10,6 +11,16 @@ KEPT_EVENTS = 1000
 
 Event = tuple[int, str, dict[str, Any]]
 """Number (from 1), name and fields."""
+
+
+@dataclass(slots=True)
+class StageTimes:
+    """Times of one stage, in seconds from the start of the run."""
+
+    first_done: float | None = None
+    """When the first image of the stage was done. None until then."""
+    last_done: float | None = None
+    """When the last image of the stage was done or skipped. None until then."""
 
 
 class Events:

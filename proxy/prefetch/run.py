@@ -18,7 +18,15 @@ from proxy.access.caller import Caller
 from proxy.alternates.offered import Alternates
 from proxy.alternates.request import in_form, read_address, retrieval_of
 from proxy.codestream.reach import ResolutionTarget, Stop
-from proxy.errors import CallerRefused, NotAcceptable, OriginBusy, OriginRefused, PlanCancelled, ProxyError
+from proxy.errors import (
+    CallerRefused,
+    NotAcceptable,
+    OriginBusy,
+    OriginRefused,
+    OtherForm,
+    PlanCancelled,
+    ProxyError,
+)
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Retrieval, Retrieve
 from proxy.fetch.series import ListedFrames, SeriesFrames
@@ -29,7 +37,7 @@ from proxy.plan.plan import Fetch, Plan
 from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES, StageCount
 from proxy.plan.stages import parts_of_frame
-from proxy.prefetch.events import Events
+from proxy.prefetch.events import Events, StageTimes
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.problem import status_of
 from proxy.wire.request import split_url
@@ -54,16 +62,6 @@ class State(StrEnum):
     """The run used up its budget of bytes before its plan was done."""
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-@dataclass(slots=True)
-class StageTimes:
-    """Times of one stage, in seconds from the start of the run."""
-
-    first_done: float | None = None
-    """When the first image of the stage was done. None until then."""
-    last_done: float | None = None
-    """When the last image of the stage was done or skipped. None until then."""
 
 
 @dataclass(slots=True)
@@ -120,7 +118,8 @@ class Run:
     _is_learning: bool = False
 
     def __post_init__(self) -> None:
-        self.plan = Plan(self.profile, len(self.images), self.frames.transfer_syntax or None)
+        served = self.alternates.syntax_of(self.frames.key.origin, self.frames.transfer_syntax)
+        self.plan = Plan(self.profile, len(self.images), served or None)
         self._is_learning = isinstance(parts_of_frame(self.profile)[0].stop, ResolutionTarget)
         self.times = {stage.id: StageTimes() for stage in self.profile.stages}
 
@@ -215,7 +214,7 @@ class Run:
                 pause = 2.0**attempt if error.retry_after is None else error.retry_after
                 pause = min(pause, LONGEST_PAUSE)
                 self._paused_until = max(self._paused_until, perf_counter() + pause)
-            except OriginRefused as error:
+            except (OriginRefused, OtherForm) as error:
                 if not self.alternates.is_made_instead(wanted, error):
                     raise
                 wanted, refused = self._request(fetch, is_made=True), error.status

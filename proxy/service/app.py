@@ -116,7 +116,8 @@ class App:
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
         probes = {name: probed(each, *proved[name]) for name, each in self.suppliers.items()}
-        self._permits = Permits(self.proofs, probes, store, self.fills, self.telemetry)
+        converted = settings.converted
+        self._permits = Permits(self.proofs, probes, store, self.fills, self.telemetry, converted)
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
@@ -131,7 +132,7 @@ class App:
         jobs = WatchedJobs(self.telemetry)
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds, watch=jobs)
         register_makers(suppliers, retrieve, self._lists, self.workers, settings, self.telemetry)
-        alternates = Alternates(settings.offered, self.chosen, store.ledger)
+        alternates = Alternates(settings.offered, self.chosen, store.ledger, converted)
         permits, self.places = self._permits, counted.viewers()
         self.plans = Plans(
             retrieve,

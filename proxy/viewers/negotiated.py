@@ -10,7 +10,7 @@ from dataclasses import replace
 from proxy.access.caller import Caller
 from proxy.cache.kept import Ledger
 from proxy.cache.lacking import Lacking
-from proxy.errors import OriginRefused, OtherForm
+from proxy.errors import OriginRefused, OtherForm, ProxyError
 from proxy.fetch.permits import Permits
 from proxy.frame.key import FrameKey
 from proxy.viewers.frames import Frames
@@ -37,10 +37,11 @@ class Negotiated:
                 continue
             try:
                 await self._frames.answer(each, ways.receive, ways.send, ways.progress)
-            except (OriginRefused, OtherForm) as error:
+            except ProxyError as error:
                 if ways.progress.has_started or not asked.may_be_otherwise(error):
                     raise
-                self._lacking.note(key, is_there=False)
+                if isinstance(error, OriginRefused | OtherForm):  # no codec failed
+                    self._lacking.note(key, is_there=False)
             else:
                 return True
         return False

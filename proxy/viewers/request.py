@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from proxy.access.caller import Caller
 from proxy.alternates.offered import Alternates
 from proxy.alternates.request import FrameAddress, forms_wanted, read_address
-from proxy.errors import NotAcceptable, OriginRefused, OtherForm, ProxyError
+from proxy.errors import CodestreamError, NotAcceptable, OriginRefused, OtherForm, ProxyError
 from proxy.viewers.response import Conditions, conditions_of
 from proxy.wire.media import Envelope
 from proxy.wire.request import Request
 from proxy.wire.resource import FrameResource
-from proxy.wire.wanted import Wanted
+from proxy.wire.wanted import STORED, Wanted, stored_envelope
 
 REFUSALS = frozenset({400, 405, 406, 415})
 """Statuses with which an origin refuses the form of a frame."""
@@ -50,7 +50,12 @@ class FrameRequest:
     def may_be_otherwise(self, error: ProxyError) -> bool:
         """True if an error concerns only the form of the frame, and the viewer accepts more than HTJ2K."""
         is_of_form = isinstance(error, OriginRefused) and error.status in REFUSALS
-        return self.has_forms and (is_of_form or isinstance(error, OtherForm))
+        return self.has_forms and (is_of_form or isinstance(error, OtherForm) or self._is_not_made(error))
+
+    def _is_not_made(self, error: ProxyError) -> bool:
+        """True if no HTJ2K can be made of the frame, but the viewer accepts it as it is stored."""
+        is_converted = any(wanted.form == STORED for wanted in self.instead)
+        return is_converted and isinstance(error, CodestreamError | NotAcceptable)
 
     def part(self, resource: FrameResource) -> "FrameRequest":
         """The request for one frame of a list."""
@@ -72,6 +77,9 @@ def frame_request(request: Request, caller: Caller, path: str, alternates: Alter
     forms = forms_wanted(address, request.accept) if address else ()
     if address is None or not forms:
         return None  # the origin answers requests for anything else
+    stored = stored_envelope(request.accept) if alternates.may_be_converted(address.key(caller)) else None
+    if stored is not None:
+        forms += (Wanted(STORED, stored),)
     if address.listed:  # several frames are sent only as multipart/related
         several = tuple(wanted for wanted in forms if wanted.envelope is Envelope.MULTIPART)
         if not several and not forms[0].form:

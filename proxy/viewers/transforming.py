@@ -11,7 +11,6 @@ from sys import maxsize
 from proxy.cache.representation import Head, Pairs, weak
 from proxy.origin.codings import undone
 from proxy.viewers.published import OF_THE_BYTES, Published
-from proxy.wire.rewriting import JsonRewriting
 
 _GZIP = "gzip"
 
@@ -43,7 +42,7 @@ class Transformation:
 
     async def body(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The transformed body."""
-        rewriting = None if self.published is None else JsonRewriting(self.published.bases)
+        rewriting = None if self.published is None else self.published.rewriting()
         async for piece in undone(pieces, self.coding, maxsize):
             if some := piece if rewriting is None else rewriting.feed(piece):
                 yield some

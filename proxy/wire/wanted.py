@@ -2,7 +2,8 @@
 
 A *form* is a media type, with the transfer syntax if the viewer names one, such as `image/jls` or
 `application/octet-stream;transfer-syntax=1.2.840.10008.1.2.4.80`. The empty form is HTJ2K. A viewer that
-leaves the choice open gets that too, or the stored frame if the origin has no HTJ2K.
+leaves the choice open gets that too, or the stored frame if the origin has no HTJ2K. If the proxy makes HTJ2K
+of all other frames of an origin, the stored frame has a form of its own.
 
 Only the media types and transfer syntaxes of PS3.18 table 8.7.3-5 are forms, so there are few of them. The
 origin itself answers a request for anything else.
@@ -24,6 +25,8 @@ from proxy.wire.media import (
 )
 
 OCTETS = "application/octet-stream"
+STORED = "*"
+"""The form of a frame as the origin stores it, where the empty form is HTJ2K only."""
 MOST_FORMS = 4
 """Forms of one request that are tried; no viewer names as many."""
 
@@ -80,6 +83,24 @@ def wanted_forms(accept: str | None) -> tuple[Wanted, ...]:
         return (Wanted("", envelope),)  # a viewer without a usable Accept
     ranked = sorted(found, key=lambda form: (-found[form][0], form != ""))
     return tuple(Wanted(form, found[form][1]) for form in ranked[:MOST_FORMS])
+
+
+@lru_cache(maxsize=64)
+def stored_envelope(accept: str | None) -> Envelope | None:
+    """The envelope for a stored frame, if a viewer accepts whatever form that has; else None.
+
+    >>> stored_envelope("application/octet-stream; transfer-syntax=*")
+    <Envelope.SINGLE: 'single'>
+    >>> stored_envelope("image/jphc") is None
+    True
+    """
+    for text in split_at((accept or "*/*")[:MAX_ACCEPT], ","):
+        media = parse_media_type(text)
+        name = media.parameters.get("type", "") if media.name == "multipart/related" else media.name
+        is_any = name == "*/*" or (name.lower() == OCTETS and media.parameters.get("transfer-syntax") == "*")
+        if is_any and media.quality > 0:
+            return envelope_of(media)
+    return None
 
 
 def syntax_of(form: str) -> str:
