@@ -1,4 +1,4 @@
-"""Whether an origin sent the form of a frame that was asked for, by its media type and by the bytes; pure."""
+"""Checks that an origin sent the form of a frame that was asked for, by its label and by the bytes; pure."""
 
 from proxy.origin.signature import kind_of
 from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, UNCOMPRESSED, parse_media_type, transfer_syntax_of

@@ -17,7 +17,7 @@ from proxy.settings.reading import MAX_BYTES, MAX_NODES, parse
 from tests.unit.plan.test_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
 ORIGIN_KEYS = (
-    "name, url, default, profile, labels, rendered, trust, forwarded, rewrite, timeouts, limits, tls, via, "
+    "name, url, default, profile, labels, frames, rendered, trust, forwarded, rewrite, timeouts, limits, tls, via, "
     "credentials, forward"
 )
 CACHE_KEYS = (
