@@ -1,7 +1,6 @@
 """The alternates that viewers can request, by path. For each, either the origin or the proxy makes it."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
 from proxy.cache.kept import Ledger
 from proxy.cache.lacking import Lacking
@@ -58,7 +57,7 @@ class Alternates:
         if key.picture is not None:
             return True
         if self.may_be_converted(key):
-            return _of_series(key) in self._lacking
+            return key.any_of_series in self._lacking
         offered = self._by_path.get(key.frames_path)
         if offered is None or offered.made == "never":
             return False
@@ -81,7 +80,7 @@ class Alternates:
         """
         if self.may_be_converted(wanted.key):
             if wanted.is_made == (refused in REFUSALS):
-                self._lacking.note(_of_series(wanted.key), is_there=not wanted.is_made)
+                self._lacking.note(wanted.key.any_of_series, is_there=not wanted.is_made)
             return
         if wanted.key.frames_path in self._by_path and (not wanted.is_made or refused in REFUSALS - UNCLEAR):
             self._lacking.note(wanted.key, is_there=not wanted.is_made)
@@ -93,7 +92,3 @@ class Alternates:
     def may_be_converted(self, key: FrameKey) -> bool:
         """True if a key is for HTJ2K that the proxy makes if the origin has another form."""
         return key.origin in self.converted and key.picture is None and not (key.frames_path or key.form)
-
-
-def _of_series(key: FrameKey) -> FrameKey:
-    return replace(key, resource=replace(key.resource, instance=""), query="")

@@ -83,6 +83,11 @@ class FrameKey:
         """The key of the frame itself, if this key is for an alternate or a picture of it."""
         return replace(self, frames_path="", picture=None)
 
+    @property
+    def any_of_series(self) -> "FrameKey":
+        """The key that stands for all frames of its series, in the same form."""
+        return replace(self, resource=replace(self.resource, instance="", frame_number=0), query="")
+
     def source(self, converted: Collection[str]) -> "FrameKey":
         """The key of the origin's own bytes that the frame, alternate or picture is, or may be made from.
 

@@ -250,6 +250,25 @@ async def test_the_origin_itself_refuses_what_it_has_in_no_form() -> None:
         assert (await get(home, HTJ2K.accept)).content == HTJ2K.body
 
 
+async def test_after_three_instances_the_series_is_known_to_lack_a_form() -> None:
+    async with house(origin_of(HTJ2K, images=6), profile="single") as home:
+        for image in range(6):
+            assert (await get(home, JLS.accept, frame_of(image))).status_code == 406
+        asked = [home.origin.requests_of(frame_of(image)) for image in range(6)]
+        assert asked == [3, 3, 3, 1, 1, 1]
+
+
+async def test_a_series_may_have_a_form_for_some_instances_only() -> None:
+    forms = [{HTJ2K.accept: HTJ2K}, {HTJ2K.accept: HTJ2K}, {JLS.accept: JLS}, {HTJ2K.accept: HTJ2K}]
+    by_path = {frame_of(image): each for image, each in enumerate(forms)}
+    origin = ScriptedOrigin(script=lambda asked: answer(asked, by_path.get(asked.path, {})))
+    async with house(origin, profile="single") as home:
+        for image in (0, 1, 2, 3, 2):
+            got = await get(home, JLS.accept, frame_of(image))
+            assert got.status_code == (200 if image == 2 else 406)
+        assert cache_did(got) == "hit"
+
+
 LIES = {
     "another codestream": Form("image/jls", JLS.label, JPEG.body),
     "HTJ2K": Form("image/jls", JLS.label, HTJ2K.body),
