@@ -30,6 +30,7 @@ ProxyError
 │   ├── OriginBusy            429, 502, 503 or 504; carries it, and how long to wait
 │   ├── OriginFull            as many forwarded requests as are allowed at once, or too much metadata
 │   ├── OriginFailed          another 5xx, or a status that means nothing for a frame
+│   ├── OtherForm             the origin does not give a frame in the form that was asked for
 │   ├── NoToken               the token server gave no token for the origin
 │   ├── Loop                  the origin leads back to this proxy
 │   ├── OriginHungUp          the body ended too early
@@ -186,14 +187,10 @@ class OriginRefused(OriginError):
         is_repeated: bool = False,
     ) -> None:
         super().__init__(f"the origin answered {status}")
-        self.status = status
-        """The origin's own status, which the viewer gets too."""
-        self.challenge = challenge
-        """The origin's WWW-Authenticate, if any, which the viewer gets too (RFC 9110 11.6.1)."""
-        self.location = location
-        """The origin's Location if it redirected, which the viewer gets too (RFC 9110 10.2.2)."""
-        self.is_repeated = is_repeated
-        """True if the origin refused the same a moment ago, and was not asked again."""
+        self.status = status  # the origin's own, which the viewer gets too
+        self.challenge = challenge  # its WWW-Authenticate, which the viewer gets too (RFC 9110 11.6.1)
+        self.location = location  # its Location if it redirected, which the viewer gets too (RFC 9110 10.2.2)
+        self.is_repeated = is_repeated  # it refused the same a moment ago, and was not asked again
 
 
 class OriginBusy(OriginError):
@@ -201,10 +198,8 @@ class OriginBusy(OriginError):
 
     def __init__(self, status: int, retry_after: float | None) -> None:
         super().__init__(f"the origin answered {status}")
-        self.status = status
-        """The origin's own status, which the viewer gets too."""
-        self.retry_after = retry_after
-        """Seconds to wait; None if the origin did not say (RFC 9110 10.2.3)."""
+        self.status = status  # the origin's own, which the viewer gets too
+        self.retry_after = retry_after  # seconds to wait; None if the origin did not say (RFC 9110 10.2.3)
 
 
 class OriginFull(OriginError):
@@ -220,6 +215,12 @@ class OriginFailed(OriginError):
         """The status with which the origin refused the proxy's own credentials, if it did."""
         self.is_outage = is_outage
         """True if the origin answered with a 5xx, or if its connection broke without an answer."""
+
+
+class OtherForm(OriginError):
+    """The origin refuses the form that was asked for, or sent another one. It may have the frame itself."""
+
+    status = 406
 
 
 class NoToken(OriginError):
@@ -239,8 +240,7 @@ class OriginMismatch(OriginError):
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
-        self.reason = reason
-        """One word for the metric: content_range, total, length, validator, encoding, too_large …"""
+        self.reason = reason  # one word for the metric: content_range, total, length, too_large …
 
 
 class OriginChanged(OriginMismatch):

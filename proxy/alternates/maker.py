@@ -7,7 +7,7 @@ version of the frame and the recipe, because the same input and recipe give the 
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import blake2b
@@ -37,10 +37,14 @@ class Maker(ABC):
     has_validators = True
     has_ranges = False
 
-    def __init__(self, retrieve: Retrieve, lists: SeriesLists, workers: Workers) -> None:
+    def __init__(
+        self, retrieve: Retrieve, lists: SeriesLists, workers: Workers, converted: Collection[str] = ()
+    ) -> None:
+        """`converted` has the names of the origins whose frames are made into HTJ2K."""
         self._retrieve = retrieve
         self._lists = lists
         self._workers = workers
+        self._converted = converted
 
     @abstractmethod
     def _recipe(self, key: FrameKey, material: Material) -> dict[str, Any]:
@@ -87,7 +91,7 @@ class Maker(ABC):
         yield Answer(claim, span.start, stop, once(made.content[span.start : stop]))
 
     async def _material(self, asked: OriginRequest, demand: Demand) -> Material:
-        key = asked.key.plain
+        key = asked.key.source(self._converted)
         plain = replace(asked, key=key)
         frames = await self._lists.get(key.series, asked.credentials, asked.identity)
         pixel = frames.pixel_of(key.resource)

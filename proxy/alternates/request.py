@@ -4,7 +4,7 @@ Viewers and plans both build their requests here. So a plan stores a frame under
 request will look up.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.access.caller import Caller
 from proxy.alternates.offered import ANY_IMAGE, Alternates
@@ -14,8 +14,10 @@ from proxy.fetch.turns import Rank
 from proxy.frame.key import FrameKey
 from proxy.frame.reduced import read_reduced
 from proxy.frame.supply import OriginRequest, Validators
+from proxy.wire.media import wanted_envelope
 from proxy.wire.picture import Picture
 from proxy.wire.resource import FrameResource, is_frame_path, parse_frames_path, split_frames_path
+from proxy.wire.wanted import Wanted, wanted_forms
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,19 @@ class FrameAddress:
     """Parameters of a rendered picture. None if the URL names no rendered picture."""
     listed: tuple[FrameResource, ...] = ()
     """All frames if the URL lists several. Empty if it names one."""
+    form: str = ""
+    """Form of the frame (`proxy.wire.wanted`). Empty for HTJ2K, and for alternates and pictures."""
 
     def key(self, caller: Caller) -> FrameKey:
         """The cache key of the address for a caller."""
         return FrameKey(
-            caller.origin, caller.partition, self.resource, self.query, self.frames_path, self.picture
+            caller.origin,
+            caller.partition,
+            self.resource,
+            self.query,
+            self.frames_path,
+            self.picture,
+            self.form,
         )
 
 
@@ -62,6 +72,26 @@ def read_address(path: str, query: str, alternates: Alternates) -> FrameAddress 
     resource, *more = parse_frames_path(plain if media else path)
     listed = (resource, *more) if more else ()
     return FrameAddress(resource, query, None, frames_path if media else "", media, listed=listed)
+
+
+def forms_wanted(address: FrameAddress, accept: str | None) -> tuple[Wanted, ...]:
+    """The forms in which an address is wanted, best first. Empty if only the origin has what is accepted."""
+    if not address.media and address.target is None:
+        return wanted_forms(accept)
+    envelope = wanted_envelope(accept, address.media)
+    return () if envelope is None else (Wanted("", envelope),)
+
+
+def in_form(address: FrameAddress | None, accept: str | None, form: str) -> FrameAddress | None:
+    """The address in the form that an Accept names, or in `form` if it is None. None if there is no form.
+
+    A plan needs this, since its stages are the same for viewers that read different forms.
+    """
+    forms = forms_wanted(address, accept) if address is not None else ()
+    if address is None or not forms:
+        return None
+    is_free = accept is None and not address.media and address.target is None
+    return replace(address, form=form if is_free else forms[0].form)
 
 
 def retrieval_of(

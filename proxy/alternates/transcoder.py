@@ -1,5 +1,6 @@
 """The supplier of one alternate: frames in another codec, at a smaller size, or both."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, replace
 from math import log2
@@ -22,9 +23,14 @@ class Transcoder(Maker):
     """Makes one configured alternate from any frame."""
 
     def __init__(
-        self, alternate: Alternate, retrieve: Retrieve, lists: SeriesLists, workers: Workers
+        self,
+        alternate: Alternate,
+        retrieve: Retrieve,
+        lists: SeriesLists,
+        workers: Workers,
+        converted: Collection[str] = (),
     ) -> None:
-        super().__init__(retrieve, lists, workers)
+        super().__init__(retrieve, lists, workers, converted)
         self._alternate = alternate
 
     def _recipe(self, key: FrameKey, material: Material) -> dict[str, Any]:

@@ -52,9 +52,11 @@ class Names:
         resource = key.resource
         at = (key.origin, resource.study, resource.series, resource.instance, resource.frame_number)
         exact = ("exact", VERSION, self._made_from(key), key.partition, key.path, key.origin, key.picture)
+        form = (key.form,) if key.form else ()  # HTJ2K keeps the name that earlier releases gave it
         levels = [self._level(name, at[: number + 1]) for number, name in enumerate(LEVELS[:5])]
-        levels += [self._level("partition", key.partition), self._level("path", key.frames_path)]
-        return Name(self._digest(exact)[:16], tuple(levels))
+        path = _path(key.frames_path, key.form)
+        levels += [self._level("partition", key.partition), self._level("path", path)]
+        return Name(self._digest((*exact, *form))[:16], tuple(levels))
 
     def within(self, named: FrameScope) -> dict[str, int]:
         """The names that all frames of a scope have, by level. Others may have them too."""
@@ -63,8 +65,8 @@ class Names:
         found = {name: self._level(name, at[: number + 1]) for number, name in enumerate(LEVELS[:depth])}
         if named.partition is not None:
             found["partition"] = self._level("partition", named.partition)
-        if named.frames_path is not None:
-            found["path"] = self._level("path", named.frames_path)
+        if named.frames_path is not None and named.form is not None:
+            found["path"] = self._level("path", _path(named.frames_path, named.form))
         return found
 
     def _level(self, name: str, value: object) -> int:
@@ -72,6 +74,10 @@ class Names:
 
     def _digest(self, value: object) -> bytes:
         return hmac.digest(self._key, repr(value).encode("utf-8", "surrogateescape"), sha256)
+
+
+def _path(frames_path: str, form: str) -> object:
+    return (frames_path, form) if form else frames_path
 
 
 class Seal(Protocol):

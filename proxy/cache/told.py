@@ -65,7 +65,10 @@ class Channel:
 
     async def tell(self, told: Forget | Refused) -> None:
         """Tells it to all others that hear now."""
-        said = {"from": self._me, type(told).__name__: asdict(told)}
+        facts = asdict(told)
+        # Others drop each form of the frame. An older release knows no forms, and would not understand one.
+        facts.get("named", {}).pop("form", None)
+        said = {"from": self._me, type(told).__name__: facts}
         content = json.dumps(said, default=bytes.hex).encode()
         await self._server.run(_TELL, self._number, self._name, self._seal.close(self._name, content))
 

@@ -10,6 +10,7 @@ from proxy.wire.pixels import ImagePixel
 Codec = Literal["htj2k", "jpegls", "jpeg"]
 MadeHere = Literal["always", "if-missing", "never"]
 RenderedBy = Literal["origin", "proxy", "if-missing"]
+FramesAs = Literal["origin", "htj2k-if-not"]
 LABELS = {
     ("htj2k", False): "image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202",
     ("htj2k", True): "image/jphc;transfer-syntax=1.2.840.10008.1.2.4.203",

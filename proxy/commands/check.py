@@ -85,6 +85,8 @@ def _check_file(path: Path, *, opens: bool) -> None:
         _open(path, settings)
     origins = ", ".join(f"{origin.name} ({origin.url}{origin.via.words})" for origin in settings.origins)
     print(f"{path} is valid; origins: {origins}")
+    for name in sorted(settings.converted):
+        print(f"origin {name}: frames that are not HTJ2K are made into lossless HTJ2K by the proxy")
     for alternate in settings.alternates.values():
         print(f"alternate {alternate.path}: {alternate.words}")
     _warn(settings, opens=opens)

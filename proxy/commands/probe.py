@@ -15,9 +15,9 @@ from proxy.measure.find import find_subjects
 from proxy.measure.picture import MAX_FRAME
 from proxy.measure.server import Server
 from proxy.origin.answer import strong_validator
-from proxy.origin.forms import FORMS, Form
 from proxy.origin.outbound import Outbound
 from proxy.origin.parts import take_apart
+from proxy.origin.spellings import FORMS, Form
 from proxy.wire.media import parse_media_type
 from proxy.wire.ranges import parse_content_range
 from proxy.wire.via import proxies_in

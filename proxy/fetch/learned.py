@@ -21,7 +21,7 @@ MOST_KEPT = 4096
 DEQUE = 700
 """Bytes of the numbers of a series: a deque has room for 64."""
 
-Key = tuple[str, str, str, str, str, ResolutionTarget | None]
+Key = tuple[str, str, str, str, str, str, ResolutionTarget | None]
 
 
 class Learned:
@@ -62,7 +62,8 @@ class Learned:
 
 
 def _series_of(key: FrameKey, reach: ResolutionTarget | None) -> Key:
-    return key.origin, key.resource.study, key.resource.series, key.frames_path, key.query, reach
+    at = key.resource
+    return key.origin, at.study, at.series, key.frames_path, key.query, key.form, reach
 
 
 def _size_of(key: Key, _value: object) -> int:

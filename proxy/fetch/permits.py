@@ -14,7 +14,7 @@ they wait at the same gate, with the same rank and patience, and count in the sa
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from time import time
@@ -58,8 +58,13 @@ class Permits:
         store: Store,
         fills: Fills,
         telemetry: Telemetry,
+        converted: Collection[str] = (),
     ) -> None:
-        """`suppliers` are the origins by name, as probes ask them."""
+        """`suppliers` are the origins by name, as probes ask them.
+
+        `converted` has the names of the origins whose frames the proxy makes into HTJ2K.
+        """
+        self._converted = converted
         self.proofs = proofs
         self._suppliers = suppliers
         self._store = store
@@ -118,24 +123,24 @@ class Permits:
             return caller
         if time() >= caller.until:  # a plan outlived the token; other tokens of the person still count
             raise CallerRefused("the token has expired")
-        name = caller.identity, key.origin, key.resource.study
+        name, source = (caller.identity, key.origin, key.resource.study), key.source(self._converted)
         yes = self.proofs.yes(name)
         if yes is None:
-            self.proofs.check(caller.identity, key.plain)
+            self.proofs.check(caller.identity, source)
             if not is_asked_first and self._is_asked_by_its_fetch(caller, key):
                 return caller
-            yes = await self._asked(name, caller, key.plain, waiting, stop)
+            yes = await self._asked(name, caller, source, waiting, stop)
         elif not self.proofs.may_read_others(name, yes):
             # A fetch compares nothing, so the first frame that another caller fetched is compared.
             if not self._is_asked_by_its_fetch(caller, key):
-                yes = await self._asked(name, caller, key.plain, waiting, stop)
+                yes = await self._asked(name, caller, source, waiting, stop)
         elif self.proofs.is_due(yes) and name not in self._probes:
-            self._renew(name, caller, replace(key.plain, partition=yes.partition))
+            self._renew(name, caller, replace(source, partition=yes.partition))
         return caller if caller.partition == yes.partition else replace(caller, partition=yes.partition)
 
     def _is_asked_by_its_fetch(self, caller: Caller, key: FrameKey) -> bool:
         """True if the frame comes only once the origin has answered to this caller's own credentials."""
-        if key != key.plain:
+        if key != key.source(self._converted):
             return False  # it may be made from what is held
         fill = self._fills.get(key)
         if fill is not None:

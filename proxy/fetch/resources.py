@@ -201,7 +201,7 @@ class Resources:
         key = arrival.key
         origin = self._origins[key.origin]
         condition = arrival.held.head.lease.condition if arrival.held is not None else None
-        is_compact = key.resource.kind.is_text and not origin.publishing.rewrites
+        is_compact = key.resource.kind.is_text and not origin.publishing.changes_json
         headers = [
             *_headers(key, caller, is_compact=is_compact),
             *((condition,) if condition is not None else ()),

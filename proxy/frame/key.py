@@ -1,10 +1,12 @@
 """Keys under which the proxy keeps frames, series and other resources of studies."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from proxy.wire.dicomweb import StudyResource
 from proxy.wire.picture import Picture
 from proxy.wire.resource import FrameResource
+from proxy.wire.wanted import STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,18 @@ class FrameKey:
     """Path segment of an alternate, such as `/jls/`. Empty for the frame itself."""
     picture: Picture | None = None
     """Parameters of a rendered picture. None for a frame or an alternate."""
+    form: str = ""
+    """Media type of the frame, with its transfer syntax if one was asked for (`proxy.wire.wanted`).
+
+    Empty for HTJ2K or the frame as it is stored, and for alternates and pictures.
+    """
     _parts: tuple[object, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Collects the parts."""
         of = self.resource
         frame = of.study, of.series, of.instance, of.frame_number
-        parts = *frame, self.origin, self.partition, self.query, self.frames_path, self.picture
+        parts = *frame, self.origin, self.partition, self.query, self.frames_path, self.picture, self.form
         object.__setattr__(self, "_parts", parts)
 
     def __hash__(self) -> int:
@@ -75,6 +82,20 @@ class FrameKey:
     def plain(self) -> "FrameKey":
         """The key of the frame itself, if this key is for an alternate or a picture of it."""
         return replace(self, frames_path="", picture=None)
+
+    @property
+    def any_of_series(self) -> "FrameKey":
+        """The key that stands for all frames of its series, in the same form."""
+        return replace(self, resource=replace(self.resource, instance="", frame_number=0), query="")
+
+    def source(self, converted: Collection[str]) -> "FrameKey":
+        """The key of the origin's own bytes that the frame, alternate or picture is, or may be made from.
+
+        `converted` has the names of the origins whose frames the proxy makes into HTJ2K.
+        """
+        plain = self.plain
+        is_converted = self.origin in converted and not plain.form
+        return replace(plain, form=STORED) if is_converted else plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from proxy.frame.key import FrameKey
+from proxy.wire.wanted import STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class FrameScope:
     """Path segment in place of `/frames/`. Empty for the frame itself, None for any."""
     query: str = ""
     """Prefix of the query."""
+    form: str | None = None
+    """Form of the frame (`FrameKey.form`). None for any."""
 
     def has(self, key: FrameKey) -> bool:
         """True if a frame is in the scope."""
@@ -44,6 +47,7 @@ class FrameScope:
             and self.partition in (None, key.partition)
             and self.frames_path in (None, key.frames_path)
             and key.query.startswith(self.query)
+            and self.form in (None, key.form)
         )
 
     def touches(self, origin: str, study: str, series: str) -> bool:
@@ -55,7 +59,7 @@ def scope_of(key: FrameKey) -> FrameScope:
     """The smallest scope that has a key."""
     resource = key.resource
     name = (key.origin, resource.study, resource.series, resource.instance, resource.frame_number)
-    return FrameScope(*name, key.partition, key.frames_path, key.query)
+    return FrameScope(*name, key.partition, key.frames_path, key.query, key.form)
 
 
 def revoked(key: FrameKey, status: int) -> FrameScope | None:
@@ -63,10 +67,12 @@ def revoked(key: FrameKey, status: int) -> FrameScope | None:
 
     After 401 or 403 the proxy drops what it keeps for the caller's partition, after 404 or 410 what it keeps
     for all callers. A status for the frame's own path also covers everything made from the frame. A status
-    for an alternate covers only the alternate.
+    for an alternate covers only the alternate. Some origins say 404 of a form that they lack, so that covers
+    only the form, unless it is HTJ2K or the stored one.
     """
     if status not in (401, 403, 404, 410):
         return None
     resource, partition = key.resource, key.partition if status in (401, 403) else None
     name = (key.origin, resource.study, resource.series, resource.instance, resource.frame_number, partition)
-    return FrameScope(*name, key.frames_path or None, key.query)
+    form = key.form if key.form not in ("", STORED) and status in (404, 410) else None
+    return FrameScope(*name, key.frames_path or None, key.query, form)

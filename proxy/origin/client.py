@@ -8,7 +8,7 @@ are ranges of the body around the codestream.
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache, partial
 from time import perf_counter
@@ -21,6 +21,7 @@ from proxy.errors import (
     OriginError,
     OriginMismatch,
     OriginRefused,
+    OtherForm,
 )
 from proxy.frame.identity import Claim, Lease
 from proxy.frame.supply import Answer, OriginRequest
@@ -33,18 +34,16 @@ from proxy.origin.freshness import renewed
 from proxy.origin.health import Health
 from proxy.origin.inquiry import Inquiry, Reply
 from proxy.origin.missing import Missing
-from proxy.origin.parts import Part, begun, check_end, exactly, once, take_apart, within
+from proxy.origin.otherwise import as_wanted, check_form, is_named
+from proxy.origin.parts import Part, check_end, exactly, once, take_apart, within
 from proxy.origin.plain import PlainRequests
-from proxy.origin.signature import TELLING, kind_of
+from proxy.origin.spellings import spellings_of
 from proxy.origin.window import Window
 from proxy.telemetry.telemetry import Telemetry
-from proxy.wire.media import EXPLICIT_LITTLE_ENDIAN, transfer_syntax_of
 from proxy.wire.public import Publishing
 from proxy.wire.ranges import Span
 from proxy.wire.via import Via
 
-UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
-"""Transfer syntaxes of pixels that are not compressed."""
 METADATA_BYTES = 128 * 1024 * 1024
 """Bytes of the metadata of a series, unless set."""
 _log = logging.getLogger(__name__)
@@ -71,10 +70,12 @@ class Origin:
         is_trusted: bool = False,
         via: Via | None = None,
         publishing: Publishing | None = None,
+        is_htj2k_only: bool = False,
     ) -> None:
         """The proxy forwards `forwards` requests at once that are not for frames.
 
         `metadata_bytes` is the limit for the metadata of a series. The ledger counts what is learned here.
+        With `is_htj2k_only`, a frame in no form that its key names is HTJ2K, or the error is `OtherForm`.
         """
         self.name = name
         self.via = via or Via()
@@ -89,11 +90,12 @@ class Origin:
         self._max_frame_bytes = max_frame_bytes
         self.asking = Asking(name, ledger=ledger)
         """Which form of asking for frames works there."""
-        self._elsewhere: dict[str, Asking] = {}
+        self._elsewhere: dict[tuple[str, str], Asking] = {}
         self._ledger = ledger
         self.keeps_labels = keeps_labels
         """True if HTJ2K is handed on under its label there, true or not."""
         self._is_trusted = is_trusted
+        self._is_htj2k_only = is_htj2k_only
         self._has_told_of_lease = False
         self.health = Health(name, telemetry)
         """True if it is asked at all just now."""
@@ -159,11 +161,13 @@ class Origin:
         try:
             reply = await inquiry.reply()
             self._first_byte(self.name, stage).observe(perf_counter() - began)
+            if held is None:
+                check_form(asked.key.form, reply.status)
             answer = await self._answer(reply, held, stage)
-            is_bytes = not answer.is_unchanged
-            if is_bytes and held is None and asking.may_be_decompressed(series, reply.form):
-                unconditional = replace(inquiry, stale=None)
-                reply, answer = await self._as_stored(unconditional, reply, answer, stage)
+            if held is None and not answer.is_unchanged:
+                read = partial(self._answer, held=None, stage=stage)
+                free, only = replace(inquiry, stale=None), self._is_htj2k_only
+                reply, answer = await as_wanted(free, reply, answer, read, is_htj2k_only=only)
             asking.learn(series, answer.claim, reply.status, reply.headers, is_ranged=reply.is_ranged)
             self.health.well()
             yield answer
@@ -178,6 +182,9 @@ class Origin:
                 asking.note_unfit_range()
             outcome = type(error).__name__.removeprefix("Origin").lower()
             self.health.note(error)
+            is_none = isinstance(error, OriginMismatch) and error.reason == "media_type"
+            if is_none and is_named(asked.key.form):
+                raise OtherForm("the origin sent something that is no frame") from error
             raise
         finally:
             self._requests(self.name, stage, outcome).inc()
@@ -185,37 +192,17 @@ class Origin:
                 await reply.response.aclose()
 
     def _asking(self, asked: OriginRequest) -> tuple[str, Asking]:
-        """The series, and which forms work at the path of frames, or at that of an alternate."""
-        path, series = asked.key.frames_path, asked.path.partition("/instances/")[0]
-        if not path:
+        """The series, and which ways of asking work for frames, for an alternate, or for another form."""
+        path, form = asked.key.frames_path, asked.key.form
+        series = asked.path.partition("/instances/")[0]
+        if not (path or is_named(form)):
             return series, self.asking
-        if path not in self._elsewhere:  # there are no more than the configuration names
-            self._elsewhere[path] = Asking(self.name, self.asking.known, ledger=self._ledger)
-        return series, self._elsewhere[path]
-
-    async def _as_stored(
-        self, inquiry: Inquiry, free: Reply, came: Answer, stage: str
-    ) -> tuple[Reply, Answer]:
-        """The same frame as it is stored, if it came decompressed and another form gives it so."""
-        leading, chunks = await begun(came.chunks, TELLING)
-        came = replace(came, chunks=chunks)
-        if transfer_syntax_of(came.claim.label) not in UNCOMPRESSED or kind_of(leading):
-            return free, came
-        # A 500 may tell of a moment only.
-        forms = [form for form in inquiry.asking.stored() if free.refusals.get(form, 500) == 500]
-        for form in forms:
-            with suppress(OriginError):
-                reply = await inquiry.ask(form)
-                try:
-                    answer = await self._answer(reply, None, stage)
-                except BaseException:
-                    await reply.response.aclose()
-                    raise
-                await free.response.aclose()
-                return reply, answer
-        if forms:
-            inquiry.asking.was_stored_so(inquiry.series)
-        return free, came
+        known = None if form else self.asking.known
+        asking = self._elsewhere.get((path, form))
+        if asking is None:  # there are no more than the configuration and the standard name
+            asking = Asking(self.name, known, ledger=self._ledger, spelled=spellings_of(form))
+            self._elsewhere[path, form] = asking
+        return series, asking
 
     async def _answer(self, reply: Reply, held: Claim | None, stage: str) -> Answer:
         """The response, in bytes of the codestream."""

@@ -17,6 +17,7 @@ from time import monotonic
 
 from proxy.cache.kept import Kept, Ledger
 from proxy.frame.identity import Claim
+from proxy.origin.spellings import HTJ2K_OR_STORED, Form, Spellings
 from proxy.wire.media import is_htj2k
 
 RELEARN = 3
@@ -33,46 +34,6 @@ PERHAPS = frozenset({404, 500})
 """Statuses with which some origins refuse the form of a request, but most do not."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """One way to request a frame."""
-
-    accept: str
-    """Value of the Accept header."""
-    query: str = ""
-    """Query argument of the URL (PS3.18 8.3.3.1); empty if there is none."""
-
-    def __str__(self) -> str:
-        """The form as logs and reports show it."""
-        return f"?{self.query}" if self.query else self.accept
-
-    @property
-    def is_multipart(self) -> bool:
-        """True if the form asks for an envelope around the codestream."""
-        return "multipart" in self.accept
-
-
-RPCL = "1.2.840.10008.1.2.4.202"
-
-FORMS = (
-    Form("image/jphc"),
-    Form('multipart/related; type="image/jphc"; transfer-syntax=*'),
-    Form('multipart/related; type="application/octet-stream"; transfer-syntax=*'),
-    Form("application/octet-stream; transfer-syntax=*"),
-    Form(f'multipart/related; type="application/octet-stream"; transfer-syntax={RPCL}'),
-    Form("multipart/related; type=image/jphc; transfer-syntax=*"),
-    Form(f'multipart/related; type="image/jphc; transfer-syntax={RPCL}"'),
-    Form("*/*", "accept=image/jphc"),
-    Form('multipart/related; type="application/octet-stream"'),
-    Form("multipart/related"),
-)
-"""All forms, in the order in which they are tried."""
-FREE = (7, 8, 9)
-"""Forms that leave the choice to the origin. The first one does so only if the origin ignores arguments."""
-_OTHER_KIND = (2, 0)
-"""The form of the other kind to try instead of a single part form, and instead of a multipart form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +79,10 @@ class Asking:
         known: int | None = None,
         clock: Callable[[], float] = monotonic,
         ledger: Ledger | None = None,
+        spelled: Spellings = HTJ2K_OR_STORED,
     ) -> None:
         self._origin = origin
+        self._spelled = spelled
         self._clock = clock
         self.known = known
         """The form that was learned last, here or for frames; None if no form was."""
@@ -138,6 +101,11 @@ class Asking:
         self._refused: dict[int, float] = {}
         self._in_vain = 0
 
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """All forms of request."""
+        return self._spelled.forms
+
     def first(self, series: str) -> int:
         """The form to try first."""
         learned = self._series.get(series)
@@ -153,10 +121,11 @@ class Asking:
         if status in PERHAPS and self.known is not None:
             # The origin may be in trouble, or the frame may not exist, so only a few forms are tried.
             learned = self._series.get(series)
-            wanted = {_OTHER_KIND[FORMS[first].is_multipart], self.known, learned.form if learned else None}
+            free = self._spelled.free
+            wanted = {self._spelled.of_other_kind(first), self.known, learned.form if learned else None}
             if status == 500:  # Orthanc answers `transfer-syntax=*` with it, but not for every frame
-                wanted.update(range(len(FORMS)) if first in FREE else FREE)
-            left = [form for form in left if form in wanted and (form in FREE or self._is_stored(form))]
+                wanted.update(range(len(self.forms)) if first in free else free)
+            left = [form for form in left if form in wanted and (form in free or self._is_stored(form))]
         elif status not in ELSEWISE | PERHAPS:
             left = []
         yield from map(self._tried, left)
@@ -168,7 +137,7 @@ class Asking:
     def may_be_decompressed(self, series: str, form: int) -> bool:
         """True if a frame that came in this form, and not compressed, may be stored compressed."""
         learned = self._series.get(series)
-        return form in FREE and (learned is None or learned.in_vain < RELEARN)
+        return form in self._spelled.free and (learned is None or learned.in_vain < RELEARN)
 
     def was_stored_so(self, series: str) -> None:
         """Notes that a frame came not compressed in a free form, and that no other form gave it."""
@@ -188,10 +157,10 @@ class Asking:
 
     def _ranked(self) -> list[int]:
         """All forms: those that worked, those that may work, the free ones, and those that were refused."""
-        return sorted(range(len(FORMS)), key=self._rank)
+        return sorted(range(len(self.forms)), key=self._rank)
 
     def _rank(self, form: int) -> int:
-        if form in FREE:
+        if form in self._spelled.free:
             return 2 if form in self._worked else 3
         if form in self._worked:
             return 0
@@ -200,7 +169,7 @@ class Asking:
     def _is_stored(self, form: int) -> bool:
         """True if a form may give frames as they are stored: it is not free, and it was not refused."""
         age = self._clock() - self._refused.get(form, -inf)
-        return form not in FREE and (form in self._worked or age >= LEARNED_FOR)
+        return form not in self._spelled.free and (form in self._worked or age >= LEARNED_FOR)
 
     def _tried(self, form: int) -> int:
         """Notes that a form is tried now, so that only this request retries a form refused long ago."""
@@ -254,15 +223,15 @@ class Asking:
             learned.instead.clear()
         elif learned is None or self._is_better(learned, form, now):
             if self.known != form:
-                _log.info("form of asking", extra={"origin": self._origin, "form": str(FORMS[form])})
+                _log.info("form of asking", extra={"origin": self._origin, "form": str(self.forms[form])})
             self.known = form
             self._series.put(series, _Learned(form, now, now))
 
-    @staticmethod
-    def _is_better(learned: _Learned, form: int, now: float) -> bool:
-        if learned.form in FREE and form not in FREE:
+    def _is_better(self, learned: _Learned, form: int, now: float) -> bool:
+        free = self._spelled.free
+        if learned.form in free and form not in free:
             return True
-        if form in FREE and learned.form not in FREE:
+        if form in free and learned.form not in free:
             return now - learned.worked > LEARNED_FOR
         # One frame that is not HTJ2K must not change the form for the others.
         learned.instead[form] += 1
@@ -271,7 +240,7 @@ class Asking:
     def report(self, *, is_resting: bool) -> OriginReport:
         """Reports what is known of the origin."""
         return OriginReport(
-            form=None if self.known is None else str(FORMS[self.known]),
+            form=None if self.known is None else str(self.forms[self.known]),
             ranges=self.has_ranges,
             validators=self.has_validators,
             stable_multipart=self.has_stable_parts,

@@ -8,7 +8,7 @@ import httpx
 from proxy.frame.identity import Claim, Condition
 from proxy.frame.supply import OriginRequest
 from proxy.origin.exchange import Exchange
-from proxy.origin.forms import FORMS, NO_RANGES, Asking
+from proxy.origin.forms import NO_RANGES, Asking
 from proxy.origin.freshness import is_same
 from proxy.origin.parts import in_envelope
 from proxy.wire.ranges import Span
@@ -21,7 +21,7 @@ class Reply:
     """An origin's response, not yet checked."""
 
     form: int
-    """The form of the request, as an index into `FORMS`."""
+    """The form of the request, as an index into `Asking.forms`."""
     span: Span
     """The requested bytes of the origin's representation."""
     response: httpx.Response
@@ -105,7 +105,7 @@ class Inquiry:
     async def ask(self, form: int) -> Reply:
         """Asks in one form; if the origin refuses a range, asks once more without it."""
         ranged = in_envelope(self.span, self.held, has_envelope=self.asking.has_envelope)
-        is_fit = not FORMS[form].is_multipart or self.asking.has_stable_parts
+        is_fit = not self.asking.forms[form].is_multipart or self.asking.has_stable_parts
         if self.held is None and not (is_fit and self.asking.takes_ranges):
             ranged = WHOLE
         reply = await self._send(form, ranged)
@@ -123,7 +123,7 @@ class Inquiry:
         return whole if self.held is None else replace(whole, span=ranged)
 
     async def _send(self, form: int, ranged: Span) -> Reply:
-        how, asked, url = FORMS[form], self.asked, f"{self.base}/{self.asked.path}"
+        how, asked, url = self.asking.forms[form], self.asked, f"{self.base}/{self.asked.path}"
         headers = [("accept", how.accept), ("accept-encoding", "identity"), *asked.credentials, *asked.trace]
         if ranged != WHOLE:
             headers.append(("range", ranged.to_header()))

@@ -13,22 +13,23 @@ from typing import TypeVar
 
 from proxy.access.caller import Caller
 from proxy.alternates.offered import Alternates
-from proxy.alternates.request import FrameAddress, read_address, retrieval_of
+from proxy.alternates.request import FrameAddress, in_form, read_address, retrieval_of
 from proxy.codestream.reach import ResolutionTarget, Stop
-from proxy.errors import NotAcceptable, OriginBusy, OriginRefused
+from proxy.errors import NotAcceptable, OriginBusy, OriginRefused, OtherForm
 from proxy.fetch.ahead import Ahead
 from proxy.fetch.permits import Permits
 from proxy.fetch.reading import ResourceRequest
 from proxy.fetch.retrieve import Retrieval, Retrieve
+from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.fetch.source import FrameSource
 from proxy.fetch.turns import Rank, Turn
 from proxy.frame.key import FrameKey
 from proxy.plan.plan import Fetch
+from proxy.plan.profile import Profile
 from proxy.plan.queue import REQUEST_TYPES
 from proxy.plan.stages import parts_of_frame
 from proxy.prefetch.part import Part
 from proxy.telemetry.telemetry import Telemetry
-from proxy.wire.media import wanted_envelope
 from proxy.wire.request import split_url
 
 Result = TypeVar("Result")
@@ -79,6 +80,18 @@ class Carrier:
     """Most seconds that a busy origin can make the run wait before one retry."""
     _paused_until: float = field(default=0.0)
 
+    def part(
+        self,
+        name: str,
+        profile: Profile,
+        frames: SeriesFrames | ListedFrames,
+        images: range,
+        form: str = "",
+    ) -> Part:
+        """Plans the fetches of a series. Raises `ConfigurationError` if the profile does not fit it."""
+        syntax = self.means.alternates.syntax_of(frames.key.origin, frames.transfer_syntax)
+        return Part(name, profile, frames, images, syntax or None, form)
+
     def forget(self) -> None:
         """Drops the credentials, at the end of the run."""
         self.caller, self.let_in = replace(self.caller, credentials=(), forwarded=()), None
@@ -93,7 +106,7 @@ class Carrier:
         while True:
             try:
                 fetched = await self.patiently(partial(self._fetch_once, part, wanted))
-            except OriginRefused as error:
+            except (OriginRefused, OtherForm) as error:
                 if not alternates.is_made_instead(wanted, error):
                     raise
                 wanted, refused = self._request(part, fetch, is_made=True), error.status
@@ -170,8 +183,8 @@ class Carrier:
         alternates, resource = self.means.alternates, part.frames.resource(part.images[fetch.image])
         url = f"{resource.path_at(fetch.frames_path or '/frames/')}?{fetch.url_arguments or ''}"
         path, ours, query = split_url(url)
-        address = read_address(path, query, alternates)
-        if address is None or wanted_envelope(ours.get("accept"), address.media) is None:
+        address = in_form(read_address(path, query, alternates), ours.get("accept"), part.form)
+        if address is None:
             raise NotAcceptable("urlArguments ask for a media type that only the origin serves")
         stop, queue = fetch.part.stop, (fetch.request_type, fetch.priority)
         return self._retrieval(part, address, stop, stop, *queue, is_made=is_made)

@@ -38,6 +38,10 @@ class Part:
     """The frames of the whole series, or those that the request listed."""
     images: range
     """0-based positions of the frames to fetch, within `frames`."""
+    syntax: str | None
+    """Transfer syntax in which viewers get the frames; None if it is unknown."""
+    form: str = ""
+    """Form of the frames, unless a stage names one in its `urlArguments`."""
     fetched: int = 0
     """Bytes that were fetched from the origin, which count against the profile's budget for a series."""
     failures: int = 0
@@ -53,7 +57,7 @@ class Part:
 
     def __post_init__(self) -> None:
         """Plans the fetches. Raises `ConfigurationError` if the profile does not fit the series."""
-        self.plan = Plan(self.profile, len(self.images), self.frames.transfer_syntax or None)
+        self.plan = Plan(self.profile, len(self.images), self.syntax)
         self.times = {stage.id: StageTimes() for stage in self.profile.stages}
         self._is_learning = isinstance(parts_of_frame(self.profile)[0].stop, ResolutionTarget)
 

@@ -25,7 +25,6 @@ from proxy.frame.scope import FrameScope
 from proxy.plan.choice import CurrentChoice
 from proxy.plan.profile import Prefetch
 from proxy.prefetch.carrier import Carrier, Means
-from proxy.prefetch.part import Part
 from proxy.prefetch.places import PlanPlaces
 from proxy.prefetch.run import Run, State
 from proxy.prefetch.window import has_moved, window_around
@@ -40,6 +39,9 @@ MOST_UNUSED = 65536
 """Most prefetched frames that are remembered as not yet requested by a viewer."""
 
 _log = logging.getLogger(__name__)
+
+_Place = tuple[SeriesKey, str]
+"""A series, and the form in which its frames are read."""
 
 
 class Plans:
@@ -74,7 +76,7 @@ class Plans:
         self._of_studies: dict[tuple[str, str], list[Run]] = {}
         """Runs that are under way, by origin and study."""
         self.tasks: Tasks[str] = Tasks()
-        self._set_off: dict[SeriesKey, Run | None] = {}
+        self._set_off: dict[_Place, Run | None] = {}
         self._unused: Kept[FrameKey, tuple[str, int]] = Kept(ledger, MOST_UNUSED)
         self._latest = 0
         self.most_kept_frames = MOST_KEPT_FRAMES
@@ -115,6 +117,7 @@ class Plans:
         number: int = 0,
         maker: bytes | None = None,
         let_in: Callable[[], Awaitable[object]] | None = None,
+        form: str = "",
     ) -> Run:
         """Starts a plan. Only its `maker` may look at it; None is nobody. `let_in` asks if it still gets in.
 
@@ -123,8 +126,8 @@ class Plans:
         `TooMany` or `ServiceFull` if a bound is reached, and `ShuttingDown`.
         """
         images = range(len(frames)) if images is None else images
-        part = Part(profile, self.chosen.now.profile(profile), frames, images)
         carrier = self.carrier(caller, number, let_in)
+        part = carrier.part(profile, self.chosen.now.profile(profile), frames, images, form)
         study = frames.key.origin, frames.key.study
         return self.begin(Run(secrets.token_urlsafe(12), profile, carrier, study, [part], maker=maker))
 
@@ -177,16 +180,17 @@ class Plans:
         self._count_used(key)
         self.put_first(key.origin, key.resource.study, key.resource.series)
         prefetch = self.chosen.now.profile(profile).prefetch
-        series = key.series
-        is_trigger = prefetch.trigger == "first-frame" or series in self._set_off
+        place = key.series, key.form
+        # Metadata sets off the plan for HTJ2K. Only a frame shows that another form is read.
+        is_trigger = prefetch.trigger == "first-frame" or bool(key.form) or place in self._set_off
         if prefetch.trigger == "none" or key.query or not is_trigger:
             return
-        run = self._set_off.get(series)
+        run = self._set_off.get(place)
         is_evicted = is_missed and run is not None and run.is_over and run.carrier.number != -self._latest
         if is_evicted or (run is not None and run.is_refused):
             # The viewer is back from a newer series that evicted this one, or the maker may read no longer.
-            del self._set_off[series]
-        self.set_off(series, caller, profile, key.resource)
+            del self._set_off[place]
+        self.set_off(place, caller, profile, key.resource)
 
     def put_first(self, origin: str, study: str, series: str) -> None:
         """A viewer has opened a series, so plans of its study fetch it before the others."""
@@ -196,16 +200,17 @@ class Plans:
     def viewed_again(self, key: FrameKey, profile: str) -> bool:
         """Records a request for a frame that is held. Returns False instead if it may move a plan."""
         prefetch = self.chosen.now.profile(profile).prefetch
-        if prefetch.trigger != "none" and not key.query and self._may_move(key.series, prefetch):
+        if prefetch.trigger != "none" and not key.query and self._may_move(key, prefetch):
             return False
         self._count_used(key)
         return True
 
-    def _may_move(self, series: SeriesKey, prefetch: Prefetch) -> bool:
-        """True if a request for a frame of a series that is held may start a plan, or move one."""
-        if series not in self._set_off:
-            return prefetch.trigger == "first-frame"
-        run = self._set_off[series]
+    def _may_move(self, key: FrameKey, prefetch: Prefetch) -> bool:
+        """True if a request for a frame that is held may start the plan of its series, or move it."""
+        place = key.series, key.form
+        if place not in self._set_off:
+            return prefetch.trigger == "first-frame" or bool(key.form)
+        run = self._set_off[place]
         return prefetch.window is not None or (run is not None and run.is_refused)
 
     def metadata_read(self, key: SeriesKey, caller: Caller) -> None:
@@ -214,9 +219,9 @@ class Plans:
         facts = self._lists.facts(key, caller.credentials, caller.identity) if choice.needs_facts else None
         profile = choice.choose(None, key.origin, facts)
         if choice.profile(profile).prefetch.trigger == "metadata":
-            self.set_off(key, caller, profile, None)
+            self.set_off((key, ""), caller, profile, None)
 
-    def set_off(self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None) -> None:
+    def set_off(self, key: _Place, caller: Caller, profile: str, last: FrameResource | None) -> None:
         """Starts the plan of a series, or moves its window around `last`. Errors are logged, never raised."""
         window = self.chosen.now.profile(profile).prefetch.window
         if self.tasks.is_closing or (key in self._set_off and (window is None or last is None)):
@@ -239,15 +244,16 @@ class Plans:
         return -self._latest
 
     async def _set_off_later(
-        self, key: SeriesKey, caller: Caller, profile: str, last: FrameResource | None, number: int
+        self, key: _Place, caller: Caller, profile: str, last: FrameResource | None, number: int
     ) -> None:
+        series, form = key
         try:
-            frames = await self.series(key, caller)
+            frames = await self.series(series, caller)
             images = window_around(frames, self.chosen.now.profile(profile).prefetch.window, last)
             before = self._set_off.get(key)
             if before is not None and not has_moved(before.parts[0].images, images):
                 return
-            run = self.start(frames, caller, profile, images, number)
+            run = self.start(frames, caller, profile, images, number, form=form)
             if before is not None:
                 run.parts[0].fetched = before.parts[0].fetched  # one budget covers all runs of a series
                 self.cancel(before)
@@ -258,15 +264,16 @@ class Plans:
             self._set_off.pop(key, None)  # the next request for a frame tries again
             _log.warning(
                 "cannot start the plan of a series",
-                extra={"origin": key.origin, "why": type(error).__name__},
+                extra={"origin": series.origin, "why": type(error).__name__},
             )
         except Exception:  # an uncaught exception would cancel every other plan
             _log.exception("cannot start the plan of a series because of a bug in the proxy")
 
     def forget(self, named: FrameScope) -> None:
         """Lets requests trigger the plans of a scope's series again, after the series were stored anew."""
-        for key in [key for key in self._set_off if named.touches(key.origin, key.study, key.series)]:
-            del self._set_off[key]
+        for place in list(self._set_off):
+            if named.touches(place[0].origin, place[0].study, place[0].series):
+                del self._set_off[place]
 
     def _remember(self, profile: str, key: FrameKey, size: int, *, is_used: bool) -> None:
         if is_used:

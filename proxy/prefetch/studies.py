@@ -122,7 +122,7 @@ class StudyPlans:
         key = SeriesKey(caller.origin, caller.partition, wish.study, row.uid)
         frames = await carrier.patiently(partial(self._plans.series, key, caller))
         name = choice.choose(wish.profile, caller.origin, frames.facts)
-        part = Part(name, choice.profile(name), frames, range(len(frames)))
+        part = carrier.part(name, choice.profile(name), frames, range(len(frames)))
         if wish.picture is not None and wish.form is not None:
             picture = replace(wish.picture, others=wish.form.others)
             await self._show(picture, carrier, frames)

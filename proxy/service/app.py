@@ -56,6 +56,7 @@ from proxy.telemetry.telemetry import Telemetry
 from proxy.viewers.app import ViewersApp
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
+from proxy.viewers.negotiated import Negotiated
 from proxy.viewers.rendered import Pictures
 from proxy.viewers.studies import Studies
 from proxy.wire.via import Via
@@ -118,7 +119,8 @@ class App:
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
         probes = {name: probed(each, *proved[name]) for name, each in self.suppliers.items()}
-        self._permits = Permits(self.proofs, probes, store, self.fills, self.telemetry)
+        converted = settings.converted
+        self._permits = Permits(self.proofs, probes, store, self.fills, self.telemetry, converted)
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
@@ -134,7 +136,7 @@ class App:
         jobs = WatchedJobs(self.telemetry)
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds, watch=jobs)
         register_makers(suppliers, retrieve, self._lists, self.workers, settings, self.telemetry)
-        alternates = Alternates(settings.offered, self.chosen, store.ledger)
+        alternates = Alternates(settings.offered, self.chosen, store.ledger, converted)
         permits, self.places = self._permits, counted.viewers()
         parts = self.origins, self.suppliers, self.resources, retrieve, self._lists, self.chosen
         places = counted.plans(), self.telemetry, store.ledger
@@ -166,6 +168,7 @@ class App:
             default,
             self.access,
             frames,
+            Negotiated(frames, permits, store.ledger),
             pictures,
             studies,
             alternates,

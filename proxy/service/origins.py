@@ -123,7 +123,10 @@ def origin_of(
         least_rate=LeastRate(origin.timeouts.least_rate, origin.timeouts.stall),
         is_trusted=origin.trust == "dicom",
         via=via,
-        publishing=Publishing(origin.url, public_url, origin.forwarded, origin.rewrite),
+        publishing=Publishing(
+            origin.url, public_url, origin.forwarded, origin.rewrite, names_htj2k=origin.is_converted
+        ),
+        is_htj2k_only=origin.is_converted,
     )
 
 

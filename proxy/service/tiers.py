@@ -114,10 +114,13 @@ def made_from(settings: Settings) -> Callable[[FrameKey], str]:
         for origin in settings.origins
     }
     offered = {each.path: repr(each) for each in settings.offered}
+    converted = settings.converted
     release = version("progressive-proxy")
 
     def of(key: FrameKey) -> str:
         made = f"{release} {offered.get(key.frames_path)}" if key.frames_path else ""
+        if key != key.source(converted) and not made:
+            made = f"{release} HTJ2K"
         return f"{origins[key.origin]} {made}"
 
     return of

@@ -183,8 +183,14 @@ class Settings(BaseSettings):
 
     @property
     def has_makers(self) -> bool:
-        """True if workers make alternates or rendered pictures."""
-        return bool(self.alternates) or any(origin.rendered != "origin" for origin in self.origins)
+        """True if workers make alternates, HTJ2K or rendered pictures."""
+        makes = (origin.rendered != "origin" or origin.is_converted for origin in self.origins)
+        return bool(self.alternates) or any(makes)
+
+    @property
+    def converted(self) -> frozenset[str]:
+        """Names of the origins whose frames the proxy makes into HTJ2K."""
+        return frozenset(origin.name for origin in self.origins if origin.is_converted)
 
     def all_profiles(self) -> dict[str, Profile]:
         """Stock and configured profiles by name; a configured one replaces a stock one."""

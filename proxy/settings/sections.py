@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from proxy.codecs.jobs import Alternate, Codec, MadeHere, RenderedBy
+from proxy.codecs.jobs import Alternate, Codec, FramesAs, MadeHere, RenderedBy
 from proxy.plan.kinds import (
     BOTH,
     ByteCount,
@@ -104,6 +104,8 @@ class OriginSettings(FrozenModel):
     """Profile for frames of this origin, instead of the default profile."""
     labels: Literal["bytes", "origin"] = "bytes"
     """Source of a frame's transfer syntax: its `bytes`, or for HTJ2K the label that the `origin` sends."""
+    frames: FramesAs = "origin"
+    """Form of frames: as the `origin` has them, or `htj2k-if-not`: the proxy makes HTJ2K of other forms."""
     rendered: RenderedBy = "origin"
     """Server of `/rendered` and `/thumbnail`: origin, proxy, or the proxy `if-missing` at the origin."""
     trust: Literal["http", "dicom"] = "http"
@@ -134,6 +136,11 @@ class OriginSettings(FrozenModel):
                 "forward: an origin with the proxy's own credentials gets no viewer's credentials"
             )
         return self
+
+    @property
+    def is_converted(self) -> bool:
+        """True if the proxy makes HTJ2K of frames that the origin has in another form."""
+        return self.frames == "htj2k-if-not"
 
     @property
     def has_own_proof(self) -> bool:

@@ -39,6 +39,7 @@ from proxy.viewers.delivery import DeliveryProgress
 from proxy.viewers.forward import Onward, checked_target, forward, with_own_cookies
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.frames import Frames
+from proxy.viewers.negotiated import Negotiated
 from proxy.viewers.places import Places
 from proxy.viewers.problem import send_problem
 from proxy.viewers.published import Published, published
@@ -65,6 +66,7 @@ class ViewersApp:
         default: str | None,
         access: Access,
         frames: Frames,
+        negotiated: Negotiated,
         pictures: Pictures,
         studies: Studies,
         alternates: Alternates,
@@ -84,6 +86,7 @@ class ViewersApp:
         self._default = default
         self._access = access
         self._frames = frames
+        self._negotiated = negotiated
         self._pictures = pictures
         self._studies = studies
         self._alternates = alternates
@@ -143,8 +146,10 @@ class ViewersApp:
         if picture is not None:
             await self._show(picture, request, caller, path, Ways(receive, send, progress))
         elif asked is not None:
-            await self._frames.answer(asked, receive, send, progress)
-        else:  # requests for other forms of a frame among them
+            ways = Ways(receive, send, progress)
+            if not await self._negotiated.answer(asked, ways):
+                await self._hand_on(request, caller, path, ways)
+        else:
             await self._hand_on(request, caller, path, Ways(receive, send, progress))
 
     async def _show(

@@ -17,7 +17,7 @@ from proxy.origin.client import Origin
 from proxy.viewers.published import Published
 from proxy.wire.cookies import narrowed
 from proxy.wire.passing import end_to_end
-from proxy.wire.rewriting import JsonRewriting
+from proxy.wire.rewriting import Rewriting
 
 MOST_RANGES = 3
 """Most ranges that a forwarded request may have; if it has more, the Range is dropped (RFC 9110 14.2)."""
@@ -101,7 +101,7 @@ async def forward(
 
 def _headers_back(
     origin: Origin, asked: Onward, status: int, back: list[tuple[str, str]]
-) -> tuple[list[tuple[bytes, bytes]], JsonRewriting | None]:
+) -> tuple[list[tuple[bytes, bytes]], Rewriting | None]:
     """The headers for the viewer, but for Via, and the rewriting of the body, if there is to be one."""
     rewriting = None
     back = [*with_own_cookies(origin, asked.served, back)]

@@ -12,29 +12,26 @@ from starlette.types import Receive, Send
 from proxy.alternates.offered import Alternates
 from proxy.alternates.request import retrieval_of
 from proxy.cache.store import Store
-from proxy.errors import CodestreamError, OriginError, OriginMismatch, OriginRefused, ProxyError
+from proxy.errors import CodestreamError, OriginError, OriginMismatch, OriginRefused, OtherForm, ProxyError
 from proxy.fetch.permits import Permits
 from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
-from proxy.fetch.source import CacheOutcome, FrameSource, HeldFrame, reduced
+from proxy.fetch.source import CacheOutcome, FrameSource, reduced
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.telemetry import Telemetry
-from proxy.viewers.delivery import DeliveryProgress, send_frame, until_gone
+from proxy.viewers.delivery import AT_ONCE, DeliveryProgress, send_frame, until_gone
 from proxy.viewers.otherwise import NoRange, NotNamed, NotShared, Otherwise
 from proxy.viewers.outcomes import Outcomes
 from proxy.viewers.places import Place, Places
-from proxy.viewers.repeats import Repeat, Repeats, repeat_of
+from proxy.viewers.repeats import Repeats, is_small, repeat_of
 from proxy.viewers.request import FrameRequest
-from proxy.viewers.response import ResponseHead, compose
+from proxy.viewers.response import compose
 from proxy.viewers.several import send_several
 from proxy.viewers.standing import StandingIn
 from proxy.viewers.writes import Writes
 from proxy.wire.problem import status_of
 from proxy.wire.resource import FrameResource
-
-AT_ONCE = 1024 * 1024
-"""Bytes in the cache that are sent without checking if the viewer has left."""
 
 
 class Frames:
@@ -82,7 +79,8 @@ class Frames:
             deliver = self._deliver_listed if asked.address.listed else self._deliver
             is_done = await deliver(asked, receive, send, progress)
         except ProxyError as error:
-            self._record(asked, progress, status_of(error), type(error).__name__)
+            if progress.has_started or not asked.may_be_otherwise(error):
+                self._record(asked, progress, status_of(error), type(error).__name__)
             raise
         if not is_done:
             self._cut.inc()
@@ -151,7 +149,7 @@ class Frames:
             if is_again or progress.has_started or is_rest:
                 raise
             is_again = True
-        except OriginRefused as error:
+        except (OriginRefused, OtherForm) as error:
             if progress.has_started or not self._alternates.is_made_instead(wanted, error):
                 raise
             asked = replace(asked, refused=error.status)
@@ -197,9 +195,9 @@ class Frames:
         is_hit = reading.outcome is CacheOutcome.HIT
         is_at_once = is_hit and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE
         try:
-            if is_hit and not _is_small(wanted, reading):
+            if is_hit and not is_small(wanted, reading):
                 place.send()
-            if self._permits.knows(asked.caller, wanted.key.resource.study):
+            if not asked.address.form and self._permits.knows(asked.caller, wanted.key.resource.study):
                 self._view(asked, wanted, progress)
                 sending = self._send(asked, wanted, reading, send, progress)
             else:
@@ -218,7 +216,7 @@ class Frames:
     async def _send_proven(
         self, asked: FrameRequest, wanted: Retrieval, reading: Reading, send: Send, progress: DeliveryProgress
     ) -> None:
-        """Sends a frame whose fetch asks if the caller may read; until then it starts no plan."""
+        """Sends a frame whose fetch asks if the caller may read it so; until then it starts no plan."""
         await reading.source.describe()
         self._view(asked, wanted, progress)
         await self._send(asked, wanted, reading, send, progress)
@@ -229,17 +227,26 @@ class Frames:
         async def wanted(resource: FrameResource) -> Retrieval:
             return self._wanted(await self._admitted(asked.part(resource), progress), progress)
 
-        asked = await self._admitted(
-            asked, progress, is_asked_first=True
-        )  # metadata that is held tells of the list
+        # Metadata that is held tells of the list.
+        asked = await self._admitted(asked, progress, is_asked_first=True)
         listed = asked.address.listed
         last = max(listed, key=lambda each: each.frame_number)
         is_there = self._lists.has(asked.part(last).address.key(asked.caller))
-        with self._places.waiting.place(asked.caller.person):
-            sending = send_several(
-                listed, wanted, self._retrieve, send, progress, asked.conditions, is_last_there=is_there
-            )
-            return await until_gone(receive, sending)
+        first = self._wanted(asked.part(listed[0]), progress)
+        try:
+            with self._places.waiting.place(asked.caller.person):
+                sending = send_several(
+                    listed, wanted, self._retrieve, send, progress, asked.conditions, is_last_there=is_there
+                )
+                is_done = await until_gone(receive, sending)
+        except (OriginRefused, OtherForm) as error:
+            if progress.has_started or not self._alternates.is_made_instead(first, error):
+                raise
+            asked = replace(asked, refused=error.status)
+            return await self._deliver_listed(asked, receive, send, progress)
+        if is_done:
+            self._alternates.learn(first, asked.refused)
+        return is_done
 
     async def _send(
         self, asked: FrameRequest, wanted: Retrieval, reading: Reading, send: Send, progress: DeliveryProgress
@@ -268,33 +275,13 @@ class Frames:
         elif asked.not_reduced:
             why = (b"not-reduced", asked.not_reduced.encode("ascii", "replace"))
             composed = replace(composed, headers=[*composed.headers, why])
-        repeat = self._repeat(asked, wanted, reading, progress, composed)
+        repeat = None
+        if not (asked.is_settled or asked.not_reduced or asked.address.target):
+            choice = self._chosen.now
+            repeat = repeat_of(wanted, reading, asked.caller, choice, progress.profile, composed)
         with source.sending(composed.span.start, composed.stop):
             await send_frame(send, composed, source, progress, self._pause, repeat)
-
-    def _repeat(
-        self,
-        asked: FrameRequest,
-        wanted: Retrieval,
-        reading: Reading,
-        progress: DeliveryProgress,
-        composed: ResponseHead,
-    ) -> Repeat | None:
-        """The facts on which the response rests, if the same request may get it again."""
-        source, choice, address = reading.source, self._chosen.now, asked.address
-        is_hit = reading.outcome is CacheOutcome.HIT
-        is_plain = address.target is None and address.picture is None and not asked.not_reduced
-        if not (is_hit and is_plain and isinstance(source, HeldFrame) and source.frame.is_whole):
-            return None
-        if choice.needs_facts or asked.is_settled or not _is_small(wanted, reading):
-            return None
-        return repeat_of(wanted.key, source.frame, asked.caller, choice, progress.profile, composed)
 
     def _record(self, asked: FrameRequest, progress: DeliveryProgress, status: int, why: str) -> None:
         caller = asked.caller
         self._outcomes.note(caller.origin, asked.address.resource, caller.trace, progress, status, why)
-
-
-def _is_small(wanted: Retrieval, reading: Reading) -> bool:
-    """True if a response from the cache is small enough to go out without a place."""
-    return reading.source.size <= AT_ONCE or (isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE)

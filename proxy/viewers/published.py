@@ -1,9 +1,10 @@
 """A forwarded request whose response has URLs of the origin in it, which should lead back to the proxy.
 
-If the proxy rewrites JSON, it transforms a representation (RFC 9110 7.7). So its length and digests go, its
-ETag becomes weak and names the public URL too, and its ranges end: an offset would be one in the origin's
-text. The proxy leaves alone what may not be transformed (`no-transform`), a part of a text, and a coding that
-it can't undo. The origin is asked for JSON without a coding.
+JSON may also name another transfer syntax, if the proxy converts frames. If the proxy rewrites JSON, it
+transforms a representation (RFC 9110 7.7). So its length and digests go, its ETag becomes weak and names the
+public URL too, and its ranges end: an offset would be one in the origin's text. The proxy leaves alone what
+may not be transformed (`no-transform`), a part of a text, and a coding that it can't undo. The origin is
+asked for JSON without a coding.
 """
 
 import re
@@ -15,7 +16,7 @@ from proxy.origin.codings import can_undo
 from proxy.wire.media import parse_media_type
 from proxy.wire.public import TELLING, PublicUrl, Publishing
 from proxy.wire.request import Request
-from proxy.wire.rewriting import JsonBases, JsonRewriting
+from proxy.wire.rewriting import Rewriting
 
 Pairs = list[tuple[str, str]]
 
@@ -46,17 +47,17 @@ class Published:
     def asked(self, pairs: Pairs) -> Pairs:
         """The headers of the request for the origin."""
         pairs = self.publishing.headers(self.public, pairs)
-        if not self.publishing.rewrites:
+        if not self.publishing.changes_json:
             return pairs
         wants_json = any(name == "accept" and "json" in value.lower() for name, value in pairs)
         dropped = ("accept-encoding", *(("range", "if-range") if wants_json else ()))
         kept = [(name, self._as_tagged(name, value)) for name, value in pairs if name not in dropped]
         return [*kept, ("accept-encoding", "identity")]
 
-    def answered(self, status: int, pairs: Pairs) -> tuple[Pairs, JsonRewriting | None]:
+    def answered(self, status: int, pairs: Pairs) -> tuple[Pairs, Rewriting | None]:
         """The headers of the response for the viewer, and the rewriting of its body; None if it stays."""
         pairs = self.moved(pairs)
-        if status == 304 and self.publishing.rewrites:
+        if status == 304 and self.publishing.changes_json:
             return [(name, self._as_asked(name, value)) for name, value in pairs], None
         if not self.is_rewritten(status, pairs):
             return pairs, None
@@ -65,7 +66,7 @@ class Published:
             for name, value in pairs
             if name not in OF_THE_BYTES
         ]
-        return [*pairs, *self.vary], JsonRewriting(self.bases)
+        return [*pairs, *self.vary], self.rewriting()
 
     def told(self, pairs: Pairs) -> Pairs:
         """The headers of a request, with what the origin is told of the public URL."""
@@ -73,17 +74,17 @@ class Published:
 
     def is_rewritten(self, status: int, pairs: Iterable[tuple[str, str]]) -> bool:
         """True if the body of a response with these headers is rewritten."""
-        return self.publishing.rewrites and status not in _PARTS and _is_rewritable(pairs)
+        return self.publishing.changes_json and status not in _PARTS and _is_rewritable(pairs)
 
-    @property
-    def bases(self) -> JsonBases:
-        """The bases of URLs that are replaced in a body."""
-        return self.publishing.bases(self.public)
+    def rewriting(self) -> Rewriting:
+        """The rewriting of a body."""
+        return self.publishing.rewriting(self.public)
 
     @property
     def vary(self) -> Pairs:
         """The header that names what a rewritten body depends on; none if that is a setting."""
-        return [] if self.publishing.configured is not None else [_VARY]
+        publishing = self.publishing
+        return [_VARY] if publishing.rewrites and publishing.configured is None else []
 
     def moved(self, pairs: Iterable[tuple[str, str]]) -> Pairs:
         """The headers of a response, with a Location that leads to the proxy."""
@@ -99,7 +100,8 @@ class Published:
 
     @property
     def _suffix(self) -> str:
-        told = f"{self.publishing.origin} {self.public}"
+        named = " HTJ2K" if self.publishing.names_htj2k else ""
+        told = f"{self.publishing.origin} {self.public if self.publishing.rewrites else ''}{named}"
         return f"-{blake2b(told.encode(), digest_size=6).hexdigest()}"
 
     def _as_tagged(self, name: str, value: str) -> str:

@@ -27,15 +27,15 @@ from proxy.cache.kept import ENTRY, NAME, Kept
 from proxy.cache.store import Store
 from proxy.cache.uses import NO_MARK, Mark
 from proxy.fetch.permits import Permits
-from proxy.fetch.retrieve import Retrieve
-from proxy.fetch.source import CacheOutcome
+from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
+from proxy.fetch.source import CacheOutcome, HeldFrame
 from proxy.frame.frame import Frame, cut
 from proxy.frame.key import FrameKey
 from proxy.plan.choice import CurrentChoice, ProfileChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.deliveries import Tally
 from proxy.telemetry.traces import Facts, Traces, exemplar_of
-from proxy.viewers.delivery import DeliveryProgress, cache_status
+from proxy.viewers.delivery import AT_ONCE, DeliveryProgress, cache_status
 from proxy.viewers.outcomes import Outcomes
 from proxy.viewers.response import ResponseHead
 from proxy.viewers.writes import Writes
@@ -78,12 +78,27 @@ class Repeat:
 
 
 def repeat_of(
-    key: FrameKey, frame: Frame, caller: Caller, choice: ProfileChoice, profile: str, head: ResponseHead
-) -> Repeat:
-    """The facts on which a response from the cache rests."""
+    wanted: Retrieval,
+    reading: Reading,
+    caller: Caller,
+    choice: ProfileChoice,
+    profile: str,
+    head: ResponseHead,
+) -> Repeat | None:
+    """The facts on which a response from the cache rests; None if the same request may not get it again."""
+    source, is_hit = reading.source, reading.outcome is CacheOutcome.HIT
+    if not (is_hit and isinstance(source, HeldFrame) and source.frame.is_whole):
+        return None
+    if wanted.key.picture is not None or choice.needs_facts or not is_small(wanted, reading):
+        return None
     trace = tuple(pair for pair in caller.trace if pair[0] == "traceparent")
     said, bare = (caller.identity, caller.until, caller.is_let_in), replace(head, headers=[])
-    return Repeat(key, ref(frame), *said, trace, choice, profile, bare)
+    return Repeat(wanted.key, ref(source.frame), *said, trace, choice, profile, bare)
+
+
+def is_small(wanted: Retrieval, reading: Reading) -> bool:
+    """True if a response from the cache is small enough to go out without a place."""
+    return reading.source.size <= AT_ONCE or (isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE)
 
 
 @dataclass(slots=True)

@@ -16,10 +16,9 @@ from proxy.fetch.reading import Reading, ResourceRequest
 from proxy.fetch.resources import Resources
 from proxy.frame.frame import cut
 from proxy.telemetry.telemetry import Telemetry
-from proxy.viewers.delivery import DeliveryProgress, until_gone
+from proxy.viewers.delivery import AT_ONCE, DeliveryProgress, until_gone
 from proxy.viewers.forward import checked_target
 from proxy.viewers.forwarded_log import ForwardedLog
-from proxy.viewers.frames import AT_ONCE
 from proxy.viewers.places import Place, Places
 from proxy.viewers.published import Published
 from proxy.viewers.representing import Composed, Wanted, compose

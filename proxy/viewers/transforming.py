@@ -11,7 +11,6 @@ from proxy.cache.representation import Head, Pairs, weak
 from proxy.origin.codings import can_undo, undone
 from proxy.viewers.published import OF_THE_BYTES, Published
 from proxy.wire.passing import accepts_coding
-from proxy.wire.rewriting import JsonRewriting
 
 MOST = 1024 * 1024 * 1024
 """Bytes of a body whose coding is undone. More of them than any study has are an attack."""
@@ -46,7 +45,7 @@ class Transformation:
 
     async def body(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The transformed body. Raises `OriginMismatch` for one that is too long, or not in its coding."""
-        rewriting = None if self.published is None else JsonRewriting(self.published.bases)
+        rewriting = None if self.published is None else self.published.rewriting()
         async for piece in undone(pieces, self.coding, self.most):
             if some := piece if rewriting is None else rewriting.feed(piece):
                 yield some

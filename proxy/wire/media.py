@@ -26,6 +26,9 @@ HTJ2K_LOSSLESS, HTJ2K_RPCL, HTJ2K_ANY = (f"1.2.840.10008.1.2.4.{last}" for last 
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 """Uncompressed pixels; the meaning of application/octet-stream."""
 
+UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"})
+"""Transfer syntaxes of pixels that are not compressed."""
+
 _DEFAULTS = {
     "image/jpeg": "1.2.840.10008.1.2.4.70",
     "image/dicom-rle": "1.2.840.10008.1.2.5",
@@ -153,13 +156,14 @@ def wanted_envelope(accept: str | None, alternate: str = "") -> Envelope | None:
     best: tuple[float, Envelope] | None = None
     for text in split_at(accept[:MAX_ACCEPT], ","):
         media = parse_media_type(text)
-        envelope = _envelope_of(media, alternate)
+        envelope = envelope_of(media, alternate)
         if envelope is not None and media.quality > (best[0] if best else 0.0):
             best = (media.quality, envelope)
     return best[1] if best else None
 
 
-def _envelope_of(media: MediaType, alternate: str) -> Envelope | None:
+def envelope_of(media: MediaType, alternate: str = "") -> Envelope | None:
+    """The envelope that one media type of an Accept header asks for; None if it is not for this frame."""
     if media.name == "*/*":
         return Envelope.MULTIPART
     if media.name == "multipart/related":

@@ -36,6 +36,7 @@ STATUSES: dict[type[errors.ProxyError], int] = {
     errors.OriginFull: 503,
     errors.OriginUnreachable: 502,
     errors.OriginFailed: 502,
+    errors.OtherForm: 502,
     errors.NoToken: 502,
     errors.OriginHungUp: 502,
     errors.OriginMismatch: 502,

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from proxy.wire.head import is_host
 from proxy.wire.media import split_at
-from proxy.wire.rewriting import JsonBases
+from proxy.wire.naming import SyntaxNaming
+from proxy.wire.rewriting import InSteps, JsonBases, JsonRewriting, Rewriting
 
 Forwarded = Literal["x-forwarded", "rfc7239"]
 """How an origin is told."""
@@ -55,11 +56,18 @@ class Publishing:
     """How the origin is told where viewers are; None if it is not."""
     rewrites: bool = False
     """True if the origin's base URL is replaced in its JSON."""
+    names_htj2k: bool = False
+    """True if its JSON names HTJ2K as the transfer syntax of images that the proxy converts."""
 
     @property
     def is_on(self) -> bool:
-        """True if the public URL makes a difference."""
-        return self.rewrites or self.forwarded is not None
+        """True if requests or responses are changed."""
+        return self.changes_json or self.forwarded is not None
+
+    @property
+    def changes_json(self) -> bool:
+        """True if viewers get JSON in other bytes than the origin sends."""
+        return self.rewrites or self.names_htj2k
 
     def url(self, scheme: str, fields: Mapping[str, str], prefix: str) -> PublicUrl | None:
         """Where the viewer that sent a request reaches the origin. None if the request does not tell.
@@ -84,9 +92,14 @@ class Publishing:
         told = _forwarded if self.forwarded == "rfc7239" else _x_forwarded
         return [*(pair for pair in pairs if pair[0] not in _OVERRIDDEN), *told(public)]
 
-    def bases(self, public: PublicUrl) -> JsonBases:
-        """The bases of URLs in the origin's JSON that stand for the public URL."""
-        return JsonBases([*self._bases(public)], str(public))
+    def rewriting(self, public: PublicUrl) -> Rewriting:
+        """The rewriting of one JSON text."""
+        steps: list[Rewriting] = []
+        if self.rewrites:
+            steps.append(JsonRewriting(JsonBases([*self._bases(public)], str(public))))
+        if self.names_htj2k:
+            steps.append(SyntaxNaming())
+        return InSteps(steps)
 
     def moved(self, public: PublicUrl, url: str) -> str:
         """An absolute URL, moved if it is one of the origin's."""

@@ -7,12 +7,43 @@ too. Only the end of a chunk in which a base may have begun is kept for the next
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 _BEGIN = b"http"
 """The start of each base. With the quotation mark before it, it is found fast, as a literal."""
 _ENDS = rb'(?=[/"?#\\])'
 """The next character after a base in a URL, or in a string that consists of it."""
+
+
+class Rewriting(Protocol):
+    """Rewrites one text."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The part of the text that is certain after this chunk."""
+
+    def end(self) -> bytes:
+        """The rest of the text."""
+
+
+class InSteps:
+    """Several rewritings, one after the other."""
+
+    def __init__(self, steps: Sequence[Rewriting]) -> None:
+        self._steps = steps
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The part of the text that is certain after this chunk."""
+        for step in self._steps:
+            chunk = step.feed(chunk)
+        return chunk
+
+    def end(self) -> bytes:
+        """The rest of the text."""
+        rest = b""
+        for step in self._steps:
+            rest = step.feed(rest) + step.end()
+        return rest
 
 
 class JsonBases:

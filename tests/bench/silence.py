@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.commands.processes import Children, address, listen
 from proxy.service.app import create_app
-from proxy.service.collector import spare_what_stays
+from proxy.service.interpreter import make_ready
 from proxy.service.listeners import Listener
 from proxy.service.run import _serve
 from proxy.settings.model import Settings
@@ -179,7 +179,7 @@ def _serve_watched(
     given: dict[str, Any], viewers: socket.socket, admin: socket.socket, told: Connection
 ) -> None:
     app = create_app(Settings(_env_prefix="NOTHING_", **given))
-    spare_what_stays()
+    make_ready()
 
     async def serve() -> None:
         _Beat(told).begin()

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
-from proxy.origin.forms import FORMS
+from proxy.origin.spellings import FORMS
 from tests.house import house
 from tests.real.plain import CORNERSTONE, frame_of
 from tests.real.servers import orthanc

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from proxy.origin.forms import FORMS
+from proxy.origin.spellings import FORMS
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import cache_did, house, read_until
 from tests.scripted_origin import (

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from proxy.origin.forms import FREE, LEARNED_FOR, RELEARN, Asking
+from proxy.origin.forms import LEARNED_FOR, RELEARN, Asking
+from proxy.origin.spellings import FREE
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import House, house
 from tests.scripted_origin import SERIES, Asked, Reply, ScriptedOrigin, frame_of, honest

@@ -11,7 +11,7 @@ from proxy.cli import main
 from proxy.commands.probe import _found, _try
 from proxy.errors import CrossSite, Loop, WrongHost
 from proxy.measure.server import Server
-from proxy.origin.forms import FORMS
+from proxy.origin.spellings import FORMS
 from proxy.settings.model import Settings
 from proxy.wire.via import MOST, Via
 from tests.house import house

@@ -13,7 +13,7 @@ from obstore.store import MemoryStore
 from proxy.cache.bucket import Bucket
 from proxy.cache.disk import Disk
 from proxy.cache.objects import Objects
-from proxy.cache.record import Clocks
+from proxy.cache.record import VERSION, Clocks
 from proxy.cache.sealed import Names
 from proxy.cache.tier import SMALL, Tier
 from proxy.frame.frame import PIECE, Frame, cut, frame_of
@@ -166,6 +166,7 @@ OTHERS = {
     "frame": replace(KEY, resource=replace(KEY.resource, frame_number=9)),
     "query": replace(KEY, query="x=1"),
     "alternate": replace(KEY, frames_path="/jls/"),
+    "form": replace(KEY, form="image/jls"),
 }
 
 
@@ -183,7 +184,7 @@ async def test_a_key_is_the_key_of_one_frame(tier: Tier, other: FrameKey) -> Non
 SCOPES = {
     "the frame": (
         scope_of(KEY),
-        {"frame", "series", "instance", "study", "origin", "partition", "alternate"},
+        {"frame", "series", "instance", "study", "origin", "partition", "alternate", "form"},
     ),
     "its study": (FrameScope("pacs", "1.2"), {"study", "origin"}),
     "its series": (FrameScope("pacs", "1.2", "1.3"), {"study", "origin", "series"}),
@@ -194,10 +195,17 @@ SCOPES = {
         {"frame", "series", "instance", "study", "origin", "partition"},
     ),
     "no alternates": (
-        FrameScope("pacs", "1.2", "1.3", "1.4", 1, frames_path=""),
-        {"frame", "series", "instance", "study", "origin", "alternate"},
+        FrameScope("pacs", "1.2", "1.3", "1.4", 1, frames_path="", form=""),
+        {"frame", "series", "instance", "study", "origin", "alternate", "form"},
     ),
 }
+
+
+def test_htj2k_keeps_the_name_that_earlier_releases_gave_it() -> None:
+    names = Names(SECRET)
+    told = ("exact", VERSION, "", KEY.partition, KEY.path, KEY.origin, None)
+    assert names.of(KEY).exact == names._digest(told)[:16]
+    assert names.of(KEY).levels[-1] == names._level("path", "")
 
 
 @pytest.mark.parametrize(("named", "left"), SCOPES.values(), ids=SCOPES)

@@ -393,6 +393,16 @@ def test_check_says_what_each_alternate_comes_to(tmp_path: Path, capsys: pytest.
     ]
 
 
+@pytest.mark.parametrize(("frames", "count"), [("htj2k-if-not", 1), ("origin", 0)])
+def test_check_says_whose_frames_are_converted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], frames: str, count: int
+) -> None:
+    text = f"origins:\n  - {{name: pacs, url: 'http://pacs.example', frames: {frames}}}\n"
+    _, out, _ = checked(configured(tmp_path, text), capsys)
+    said = "origin pacs: frames that are not HTJ2K are made into lossless HTJ2K by the proxy"
+    assert out.splitlines().count(said) == count
+
+
 def test_a_missing_file_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, lines = checked(tmp_path / "none.yaml", capsys)
     assert (code, len(lines)) == (1, 1)

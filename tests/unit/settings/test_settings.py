@@ -17,8 +17,8 @@ from proxy.settings.reading import MAX_BYTES, MAX_NODES, parse
 from tests.unit.plan.test_profile import OPTION_KEYS, PROFILE_KEYS, STAGE_KEYS
 
 ORIGIN_KEYS = (
-    "name, url, default, profile, labels, rendered, trust, forwarded, rewrite, timeouts, limits, tls, via, "
-    "credentials, forward"
+    "name, url, default, profile, labels, frames, rendered, trust, forwarded, rewrite, timeouts, limits, "
+    "tls, via, credentials, forward"
 )
 CACHE_KEYS = (
     "bytes, first_share, ttl, stale, study_ttl, study_stale, search_ttl, study_bytes, instances, disk, "

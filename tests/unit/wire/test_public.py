@@ -56,4 +56,5 @@ def test_a_url_of_the_origin_is_known_with_and_without_its_port(origin: str, url
     public = publishing.url("http", {"host": "a.example"}, "")
     assert public is not None
     assert publishing.moved(public, url) == becomes
-    assert publishing.bases(public).replaced(f'["{url}"]'.encode()).decode() == f'["{becomes}"]'
+    rewriting = publishing.rewriting(public)
+    assert (rewriting.feed(f'["{url}"]'.encode()) + rewriting.end()).decode() == f'["{becomes}"]'
