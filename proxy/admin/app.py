@@ -1,4 +1,4 @@
-"""The admin app: metrics, health, origins, plans and purges, on another listener than the viewers'.
+"""The admin app: metrics, health, and what operators see and do, on another listener than the viewers'.
 
 It uses FastAPI, because none of these routes is performance-critical. All but metrics and health are locked.
 """
@@ -42,7 +42,7 @@ def create_admin(
         DOCS,
         None,
         title="progressive-proxy",
-        summary="Metrics, health, origins, plans and purges.",
+        summary="Metrics, health, status, configuration, origins, plans and purges.",
         version=version("progressive-proxy"),
         redirect_slashes=False,
         static_url=f"{DOCS}/assets",
@@ -55,25 +55,8 @@ def create_admin(
     for routes in locked:
         app.include_router(routes, prefix=VERSION, dependencies=guarded)
 
-    @app.exception_handler(ProxyError)
-    async def refused(_: Request, error: ProxyError) -> JSONResponse:
-        return problem(error)
 
-    @app.exception_handler(RequestValidationError)
-    async def wrong_body(_: Request, error: RequestValidationError) -> JSONResponse:
-        # The framework's own response would repeat the values that the client sent.
-        faults = [
-            (fault["type"] == "extra_forbidden", fault["loc"], fault["msg"]) for fault in error.errors()
-        ]
-        words = [
-            "an unknown key" if is_key else f"{'.'.join(map(str, at))}: {what}" for is_key, at, what in faults
-        ]
-        return _said(422, "BadBody", "; ".join(words[:10]))
-
-    @app.exception_handler(HTTPException)
-    async def no_route(_: Request, error: HTTPException) -> JSONResponse:
-        title = HTTPStatus(error.status_code).phrase.replace(" ", "")
-        return _said(error.status_code, title, str(error.detail), error.headers)
+    _add_problems(app)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
     def metrics_page(request: Request) -> Response:  # in a thread, because it reads files
@@ -101,6 +84,39 @@ def create_admin(
         return origins()
 
     return app
+
+
+def create_part(routers: Iterable[APIRouter]) -> FastAPI:
+    """An app with some of the routes, for a process that answers only these itself."""
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    for routes in routers:
+        app.include_router(routes, prefix=VERSION)
+    _add_problems(app)
+    return app
+
+
+def _add_problems(app: FastAPI) -> None:
+    """Lets errors be answered as problem details (RFC 9457)."""
+
+    @app.exception_handler(ProxyError)
+    async def refused(_: Request, error: ProxyError) -> JSONResponse:
+        return problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_body(_: Request, error: RequestValidationError) -> JSONResponse:
+        # The framework's own response would repeat the values that the client sent.
+        faults = [
+            (fault["type"] == "extra_forbidden", fault["loc"], fault["msg"]) for fault in error.errors()
+        ]
+        words = [
+            "an unknown key" if is_key else f"{'.'.join(map(str, at))}: {what}" for is_key, at, what in faults
+        ]
+        return _said(422, "BadBody", "; ".join(words[:10]))
+
+    @app.exception_handler(HTTPException)
+    async def no_route(_: Request, error: HTTPException) -> JSONResponse:
+        title = HTTPStatus(error.status_code).phrase.replace(" ", "")
+        return _said(error.status_code, title, str(error.detail), error.headers)
 
 
 def _said(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

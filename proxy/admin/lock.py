@@ -1,4 +1,4 @@
-"""The lock of the admin listener: plans, purges and the origins' reports need the operator's token.
+"""The lock of the admin listener: all but health, metrics and descriptions needs the operator's token.
 
 Without a token these routes are off. Health and metrics stay open, because the kubelet and Prometheus ask for
 them.
@@ -70,7 +70,7 @@ def lock_of(token_file: Path | None, *, is_open: bool) -> Lock:
     """Reads the token, which blocks. Raises `ConfigurationError`."""
     if token_file is None:
         if not is_open:
-            _log.info("plans, purges and /v1/origins are off: no admin.token_file is set")
+            _log.info("the page for operators and /v1 are off: no admin.token_file is set")
         return Lock(None, is_open)
 
     def token_of(contents: Sequence[bytes]) -> bytes:

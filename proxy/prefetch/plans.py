@@ -8,7 +8,7 @@ rebuilt when the viewer has moved on in the series.
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from proxy.access.caller import Caller
 from proxy.access.proofs import is_of_caller
@@ -73,6 +73,18 @@ class Plans:
         run = self._runs.get(name)
         if run is None or run.maker != who:
             raise UnknownName("no plan has that id")
+        return run
+
+    def __iter__(self) -> Iterator[Run]:
+        """All plans that are kept, oldest first. The table may change meanwhile."""
+        return iter(tuple(self._runs.values()))
+
+    def end(self, name: str) -> Run:
+        """Cancels a plan, whoever made it. Raises `UnknownName` if it does not run."""
+        run = self._runs.get(name)
+        if run is None or run.is_over:
+            raise UnknownName("no plan that runs has that id")
+        self.cancel(run)
         return run
 
     def check(self, caller: Caller) -> None:

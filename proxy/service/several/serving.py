@@ -31,7 +31,9 @@ async def serve_several(
         loop.add_signal_handler(number, stop.set)
     parent = Parent(settings, count, viewers, path)
     loop.add_signal_handler(signal.SIGHUP, parent.roll)
-    listener = _admin(parent, settings, admin)
+    counted = Counted(parent.metrics, settings.bounds)
+    speaker = Speaker(parent, counted.streams())
+    listener = _admin(parent, settings, admin, speaker, counted)
     serving = asyncio.create_task(listener.until_ended())
     starting, stopping = asyncio.create_task(parent.start()), asyncio.create_task(stop.wait())
     try:
@@ -45,14 +47,16 @@ async def serve_several(
         starting.cancel()
         stopping.cancel()
         await parent.end()
+        speaker.live.close()
         listener.should_exit = True
         await serving
 
 
-def _admin(parent: Parent, settings: Settings, admin: socket.socket) -> Listener:
-    counted = Counted(parent.metrics, settings.bounds)
+def _admin(
+    parent: Parent, settings: Settings, admin: socket.socket, speaker: Speaker, counted: Counted
+) -> Listener:
     lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
-    app = Versioned(Operators(Speaker(parent), lock, counted.operators()))
+    app = Versioned(Operators(speaker, lock, counted.operators()))
     return Listener(
         app,
         admin,
