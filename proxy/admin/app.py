@@ -10,18 +10,19 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from proxy.access.bounds import Bound
 from proxy.admin.lock import Lock
-from proxy.admin.operators import DOCS, PROBLEM, Operators, problem
+from proxy.admin.operators import DOCS, PAGE, PROBLEM, Operators, problem
 from proxy.admin.readiness import Readiness
 from proxy.admin.versions import VERSION, Versioned
 from proxy.errors import ProxyError
 from proxy.origin.forms import OriginReport
+from proxy.page.assets import Assets
 from proxy.telemetry.telemetry import Telemetry
 
 
@@ -55,6 +56,7 @@ def create_admin(
     for routes in locked:
         app.include_router(routes, prefix=VERSION, dependencies=guarded)
 
+    _add_page(app, lock)
 
     _add_problems(app)
 
@@ -86,12 +88,13 @@ def create_admin(
     return app
 
 
-def create_part(routers: Iterable[APIRouter]) -> FastAPI:
-    """An app with some of the routes, for a process that answers only these itself."""
+def create_part(routers: Iterable[APIRouter], lock: Lock) -> FastAPI:
+    """An app with the page and some of the routes, for a process that answers only these itself."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     for routes in routers:
         app.include_router(routes, prefix=VERSION)
     _add_problems(app)
+    _add_page(app, lock)
     return app
 
 
@@ -117,6 +120,21 @@ def _add_problems(app: FastAPI) -> None:
     async def no_route(_: Request, error: HTTPException) -> JSONResponse:
         title = HTTPStatus(error.status_code).phrase.replace(" ", "")
         return _said(error.status_code, title, str(error.detail), error.headers)
+
+
+def _add_page(app: FastAPI, lock: Lock) -> None:
+    async def access(request: Request) -> Response:
+        # The page asks for a token only if one helps. A try without one would be an error in the browser.
+        return JSONResponse({"needs": lock.needs(request)}, headers={"cache-control": "no-store"})
+
+    app.add_route(f"{PAGE}/access", access, include_in_schema=False)
+    app.mount(PAGE, Assets("operate.html", is_strict=True))
+    for path in ("/", PAGE):
+        app.add_route(path, _to_page, include_in_schema=False)
+
+
+async def _to_page(_: Request) -> Response:
+    return RedirectResponse(f"{PAGE[1:]}/")  # relative, so that it holds behind a prefix too
 
 
 def _said(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fastapi import Request
 
@@ -41,9 +42,15 @@ class Lock:
         """True if nobody can be admitted."""
         return self.token is None and not self.is_open
 
+    def needs(self, request: Request) -> Literal["nothing", "token", "off"]:
+        """The thing that a request has to show: nothing, the token, or `off` if nothing helps."""
+        if self.is_open or getattr(request.state, "certificate", None):
+            return "nothing"
+        return "off" if self.is_off else "token"
+
     async def admit(self, request: Request) -> None:
         """Lets in a client with a certificate, or with the token. Raises `AdminOff`, `AdminLocked`."""
-        if self.is_open or getattr(request.state, "certificate", None):
+        if self.needs(request) == "nothing":
             return
         if self.token is None:
             raise AdminOff("set admin.token_file to use this")

@@ -46,6 +46,13 @@ async def statuses(home: House, **headers: str) -> set[int]:
     return {answer.status_code for answer in answers}
 
 
+async def test_the_page_is_told_what_it_needs(token: Path) -> None:
+    for admin, needs in (({}, "off"), ({"open": True}, "nothing"), ({"token_file": token}, "token")):
+        async with house(ScriptedOrigin(), admin=admin) as home:
+            assert (await home.admin.get("/page/access")).json() == {"needs": needs}
+            assert (await home.admin.get("/page/")).status_code == 200
+
+
 async def test_without_a_token_all_of_it_is_off() -> None:
     async with house(ScriptedOrigin(), admin={}) as home:
         assert await statuses(home, **BEARER) == {404}

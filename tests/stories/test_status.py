@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 FRAME = frame_of(0)
 SINGLE = {"accept": "image/jphc"}
-TOKEN = "the-operators-token"
+PATIENT = {"first_byte": 3600, "stall": 3600}
 
 
 def archive(frames: int = 4) -> ScriptedOrigin:
@@ -81,7 +81,10 @@ async def test_fetches_and_viewers_that_wait_are_counted_by_turn() -> None:
         return honest(body, asked, before=(barrier,)) if body else None
 
     origin.script = script
-    async with house(origin, origin={"limits": {"in_flight": 3}}) as home, asyncio.TaskGroup() as group:
+    async with (
+        house(origin, origin={"limits": {"in_flight": 3}, "timeouts": PATIENT}) as home,
+        asyncio.TaskGroup() as group,
+    ):
         for image in range(4):
             group.create_task(home.viewer.get(frame_of(image), headers={"authorization": "a"} | SINGLE))
         await home.until(lambda: len(home.origin.frame_requests) == 2)
@@ -226,7 +229,9 @@ async def test_an_operator_ends_anybodys_plan(tmp_path: Path) -> None:
         return honest(body, asked, before=(barrier,)) if body else None
 
     origin.script = script
-    async with house(origin, access="shared", audit={"file": str(file)}) as home:
+    async with house(
+        origin, origin={"timeouts": PATIENT}, access="shared", audit={"file": str(file)}
+    ) as home:
         plan = await home.begin_plan("single", headers={"authorization": "Bearer a"})
         name = plan.rpartition("/")[2]
         assert (await home.admin.get(plan)).status_code == 404  # it is not theirs

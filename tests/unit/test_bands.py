@@ -37,7 +37,7 @@ MAY_IMPORT = {
     },
     "admin": {
         *("prefetch", "fetch", "origin", "settings", "access"),
-        *("frame", "wire", "telemetry", "errors"),
+        *("frame", "wire", "telemetry", "page", "errors"),
     },
     "prefetch": {
         *("alternates", "fetch", "cache", "access"),

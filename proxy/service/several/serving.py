@@ -6,6 +6,8 @@ import signal
 import socket
 from pathlib import Path
 
+from starlette.types import ASGIApp
+
 from proxy.admin.lock import lock_of
 from proxy.admin.operators import Operators
 from proxy.admin.versions import Versioned
@@ -32,8 +34,10 @@ async def serve_several(
     parent = Parent(settings, count, viewers, path)
     loop.add_signal_handler(signal.SIGHUP, parent.roll)
     counted = Counted(parent.metrics, settings.bounds)
-    speaker = Speaker(parent, counted.streams())
-    listener = _admin(parent, settings, admin, speaker, counted)
+    lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
+    speaker = Speaker(parent, counted.streams(), lock)
+    app = Versioned(Operators(speaker, lock, counted.operators()))
+    listener = _admin(parent, settings, admin, app, counted)
     serving = asyncio.create_task(listener.until_ended())
     starting, stopping = asyncio.create_task(parent.start()), asyncio.create_task(stop.wait())
     try:
@@ -53,10 +57,8 @@ async def serve_several(
 
 
 def _admin(
-    parent: Parent, settings: Settings, admin: socket.socket, speaker: Speaker, counted: Counted
+    parent: Parent, settings: Settings, admin: socket.socket, app: ASGIApp, counted: Counted
 ) -> Listener:
-    lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
-    app = Versioned(Operators(speaker, lock, counted.operators()))
     return Listener(
         app,
         admin,

@@ -19,6 +19,7 @@ from proxy.access.bounds import Bound
 from proxy.admin.app import create_part
 from proxy.admin.configuration import create_configuration_api
 from proxy.admin.live import Live
+from proxy.admin.lock import Lock
 from proxy.admin.operate import create_status_api
 from proxy.admin.operators import PAGE, problem
 from proxy.admin.status import Hour, Status
@@ -46,13 +47,13 @@ Answer = tuple[int, bytes]
 class Speaker:
     """Answers the requests of administrators."""
 
-    def __init__(self, parent: Parent, streams: Bound) -> None:
+    def __init__(self, parent: Parent, streams: Bound, lock: Lock) -> None:
         """`streams` has the places of streams of the status."""
         self._parent = parent
         self.live = Live(self, streams)
         """The streams of the status."""
         status = create_status_api(self.status, self.hour, self.live)
-        self._own = create_part((status, create_configuration_api(parent.in_force)))
+        self._own = create_part((status, create_configuration_api(parent.in_force)), lock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
