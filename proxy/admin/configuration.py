@@ -58,12 +58,12 @@ class ChangedValue(BaseModel):
 
 
 class ChangedFile(BaseModel):
-    """What another file would do."""
+    """The effect of another file."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     faults: list[str]
-    """What is wrong with it, with lines. If anything is, the proxy takes none of it."""
+    """Its faults, with lines. If there are any, the proxy takes none of it."""
     differences: list[ChangedValue]
     """Values that would be others; empty if it changes nothing."""
 

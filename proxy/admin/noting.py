@@ -1,4 +1,4 @@
-"""Who asked for something that an operator does, for the audit."""
+"""The sender of an operator's order, for the audit."""
 
 from fastapi import Request
 

@@ -1,4 +1,4 @@
-"""What operators see and do, on the admin listener: the status, as it is or as a stream, and two orders.
+"""The operators' side of the admin listener: the status, as it is or as a stream, and two orders.
 
 The purge of a study is in `proxy.admin.purge`, a plan for a series in `proxy.admin.plans`.
 """

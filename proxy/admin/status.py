@@ -94,7 +94,7 @@ class OriginStatus(Told):
     up: bool
     """True if it responds."""
     wrong: list[Fault]
-    """What is wrong; empty if nothing is."""
+    """Its faults; empty if there are none."""
     seats: int
     """Fetches that may run at once, at most."""
     at_once: int

@@ -42,7 +42,7 @@ class Operating:
     readiness: Readiness
     """The origins that are down are asked again."""
     running: list[asyncio.Task[None]] = field(default_factory=list)
-    """What goes on as long as the service runs."""
+    """Tasks that go on as long as the service runs."""
 
     async def __aenter__(self) -> None:
         self.running.extend(map(asyncio.create_task, (self.readiness.keep_asking(), self.history.keep())))

@@ -65,10 +65,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What another file would do."""
+    """The effect of another file."""
 
     faults: tuple[str, ...]
-    """What is wrong with it, with lines. If anything is, the proxy takes none of it."""
+    """Its faults, with lines. If there are any, the proxy takes none of it."""
     differences: tuple[Difference, ...]
     """Values that would be others."""
 
@@ -122,7 +122,7 @@ class InForce:
         return "" if self.path is None else str(self.path)
 
     def change_on_disk(self) -> Change:
-        """What the file, as it is on disk now, would change at a restart."""
+        """The effect of the file, as it is on disk now."""
         if self.path is None:
             return Change(("there is no file",), ())
         try:
@@ -131,7 +131,7 @@ class InForce:
             return Change(tuple(str(error).splitlines()), ())
 
     def change(self, text: str) -> Change:
-        """What a file with this text would change. It reads no other file."""
+        """The effect of a file with this text. It reads no other file."""
         name = self._name or "the file"
         try:
             if len(text.encode()) > MAX_BYTES:

@@ -242,8 +242,8 @@ async def busy(**settings: Any) -> AsyncIterator[House]:
                     headers = SINGLE | {"authorization": viewers[image % 7 % 3]}
                     for _ in range(2):
                         await home.viewer.get(f"/pacs{frame_of(image)}", headers=headers)
-                plan = {"origin": "pacs", "headers": {"authorization": viewers[0]}}
-                await home.begin_plan("interleaved", **plan)
+                who = {"authorization": viewers[0]}
+                await home.begin_plan("interleaved", origin="pacs", headers=who)
                 for image in range(24, 34):
                     headers = SINGLE | {"authorization": viewers[image % 3]}
                     group.create_task(home.viewer.get(f"/pacs{frame_of(image)}", headers=headers))

@@ -137,7 +137,7 @@ class Speaker:
         return merged_hour([Hour.model_validate_json(body) for body in told.values()])
 
     async def _told(self, path: str) -> dict[int, bytes]:
-        """What each live worker tells under a path. The parent asks for itself, so it needs no token."""
+        """The answer of each live worker under a path. The parent asks for itself, so it needs no token."""
         asked = {"path": f"{VERSION}{path}", "query_string": b"", "headers": (), "client": None}
         answers = await self._all({**asked, "state": {"certificate": True}})
         told = {number: answer[1] for number, answer in answers.items() if answer and answer[0] == 200}

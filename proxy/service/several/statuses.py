@@ -1,7 +1,7 @@
 """One status of several workers. Pure.
 
-Numbers are added up. What workers share, such as a tier, counts once. An origin is as good as at the worst
-worker.
+Numbers are added up. Anything that workers share, such as a tier, counts once. An origin is as good as at the
+worst worker.
 """
 
 from collections import Counter
