@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -134,7 +135,7 @@ async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any
     """Runs an origin and the proxy, and provides a viewer that is connected to the proxy.
 
     `client` has the certificates of the viewer, if the proxy's settings say that it speaks TLS. `tiers` stand
-    behind memory, in place of those that the settings name.
+    behind memory, in place of those that the settings name. The settings are written to `file`, if given.
     """
     async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings, wait=wait) as built:
         yield built
@@ -159,9 +160,12 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     client = settings.pop("client", None)
     tiers, telemetry = settings.pop("tiers", None), settings.pop("telemetry", None)
     behind: TiersOf = tiers_of if tiers is None else lambda *_: tiers
-    given = {"origins": [first], "admin": {"open": True}, **settings}
+    file: Path | None = settings.pop("file", None)
+    given = {"origins": [first, *settings.pop("more_origins", ())], "admin": {"open": True}, **settings}
+    if file is not None:
+        await asyncio.to_thread(file.write_text, json.dumps(given, indent=1, default=str))
     app = await asyncio.to_thread(
-        lambda: create_app(Settings(**given), window_of, behind, telemetry=telemetry)
+        lambda: create_app(Settings(**given), window_of, behind, telemetry=telemetry, path=file)
     )
     app.readiness.pause = STORY  # an origin that is down is asked by the story only
     if app.tiered is not None:
@@ -184,7 +188,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
         Listener(app.admin, sockets[1], grace, app.admin_rules, app.admin_tls, app.admin_connections),
     )
     async with app.running(), asyncio.TaskGroup() as group:
-        serving = group.create_task(serve(*listeners, stop, app.plans.tasks.close))
+        serving = group.create_task(serve(*listeners, stop, app.close_streams))
         try:
             async with (
                 httpx.AsyncClient(base_url=viewers, transport=near, timeout=None) as viewer,

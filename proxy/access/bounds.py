@@ -5,7 +5,7 @@ request is refused at once. Callers without a credential are not told apart, and
 that way through one server. For them only the bound in all counts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from proxy.errors import ServiceFull, TooMany
@@ -29,6 +29,16 @@ class Bound:
         self.taken = 0
         """Places that are taken by all callers."""
         self._by_person: dict[bytes, int] = {}
+
+    @property
+    def most(self) -> int:
+        """Places that all callers together may take."""
+        return self._in_all
+
+    @property
+    def by_person(self) -> Mapping[bytes, int]:
+        """Places that are taken by each caller with a credential."""
+        return self._by_person
 
     def check(self, person: bytes, number: int = 1) -> None:
         """Raises `TooMany` or `ServiceFull` if so many places are not free for a caller."""

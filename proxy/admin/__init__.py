@@ -1,1 +1,1 @@
-"""The admin API: health, metrics, origins and plans over HTTP, on a listener of its own."""
+"""The admin API: health, metrics, status, configuration and plans over HTTP, on a listener of its own."""

@@ -1,4 +1,4 @@
-"""The admin app: metrics, health, origins, plans and purges, on another listener than the viewers'.
+"""The admin app: metrics, health, and what operators see and do, on another listener than the viewers'.
 
 It uses FastAPI, because none of these routes is performance-critical. All but metrics and health are locked.
 """
@@ -10,18 +10,19 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from proxy.access.bounds import Bound
 from proxy.admin.lock import Lock
-from proxy.admin.operators import DOCS, PROBLEM, Operators, problem
+from proxy.admin.operators import DOCS, PAGE, PROBLEM, Operators, problem
 from proxy.admin.readiness import Readiness
 from proxy.admin.versions import VERSION, Versioned
 from proxy.errors import ProxyError
 from proxy.origin.forms import OriginReport
+from proxy.page.assets import Assets
 from proxy.telemetry.telemetry import Telemetry
 
 
@@ -42,7 +43,7 @@ def create_admin(
         DOCS,
         None,
         title="progressive-proxy",
-        summary="Metrics, health, origins, plans and purges.",
+        summary="Metrics, health, status, configuration, origins, plans and purges.",
         version=version("progressive-proxy"),
         redirect_slashes=False,
         static_url=f"{DOCS}/assets",
@@ -55,25 +56,9 @@ def create_admin(
     for routes in locked:
         app.include_router(routes, prefix=VERSION, dependencies=guarded)
 
-    @app.exception_handler(ProxyError)
-    async def refused(_: Request, error: ProxyError) -> JSONResponse:
-        return problem(error)
+    _add_page(app, lock)
 
-    @app.exception_handler(RequestValidationError)
-    async def wrong_body(_: Request, error: RequestValidationError) -> JSONResponse:
-        # The framework's own response would repeat the values that the client sent.
-        faults = [
-            (fault["type"] == "extra_forbidden", fault["loc"], fault["msg"]) for fault in error.errors()
-        ]
-        words = [
-            "an unknown key" if is_key else f"{'.'.join(map(str, at))}: {what}" for is_key, at, what in faults
-        ]
-        return _said(422, "BadBody", "; ".join(words[:10]))
-
-    @app.exception_handler(HTTPException)
-    async def no_route(_: Request, error: HTTPException) -> JSONResponse:
-        title = HTTPStatus(error.status_code).phrase.replace(" ", "")
-        return _said(error.status_code, title, str(error.detail), error.headers)
+    _add_problems(app)
 
     @app.get("/metrics", response_class=Response, summary="Prometheus exposition.")
     def metrics_page(request: Request) -> Response:  # in a thread, because it reads files
@@ -101,6 +86,55 @@ def create_admin(
         return origins()
 
     return app
+
+
+def create_part(routers: Iterable[APIRouter], lock: Lock) -> FastAPI:
+    """An app with the page and some of the routes, for a process that answers only these itself."""
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    for routes in routers:
+        app.include_router(routes, prefix=VERSION)
+    _add_problems(app)
+    _add_page(app, lock)
+    return app
+
+
+def _add_problems(app: FastAPI) -> None:
+    """Lets errors be answered as problem details (RFC 9457)."""
+
+    @app.exception_handler(ProxyError)
+    async def refused(_: Request, error: ProxyError) -> JSONResponse:
+        return problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_body(_: Request, error: RequestValidationError) -> JSONResponse:
+        # The framework's own response would repeat the values that the client sent.
+        faults = [
+            (fault["type"] == "extra_forbidden", fault["loc"], fault["msg"]) for fault in error.errors()
+        ]
+        words = [
+            "an unknown key" if is_key else f"{'.'.join(map(str, at))}: {what}" for is_key, at, what in faults
+        ]
+        return _said(422, "BadBody", "; ".join(words[:10]))
+
+    @app.exception_handler(HTTPException)
+    async def no_route(_: Request, error: HTTPException) -> JSONResponse:
+        title = HTTPStatus(error.status_code).phrase.replace(" ", "")
+        return _said(error.status_code, title, str(error.detail), error.headers)
+
+
+def _add_page(app: FastAPI, lock: Lock) -> None:
+    async def access(request: Request) -> Response:
+        # The page asks for a token only if one helps. A try without one would be an error in the browser.
+        return JSONResponse({"needs": lock.needs(request)}, headers={"cache-control": "no-store"})
+
+    app.add_route(f"{PAGE}/access", access, include_in_schema=False)
+    app.mount(PAGE, Assets("operate.html", is_strict=True))
+    for path in ("/", PAGE):
+        app.add_route(path, _to_page, include_in_schema=False)
+
+
+async def _to_page(_: Request) -> Response:
+    return RedirectResponse(f"{PAGE[1:]}/")  # relative, so that it holds behind a prefix too
 
 
 def _said(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""The lock of the admin listener: plans, purges and the origins' reports need the operator's token.
+"""The lock of the admin listener: all but health, metrics and descriptions needs the operator's token.
 
 Without a token these routes are off. Health and metrics stay open, because the kubelet and Prometheus ask for
 them.
@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fastapi import Request
 
@@ -41,9 +42,15 @@ class Lock:
         """True if nobody can be admitted."""
         return self.token is None and not self.is_open
 
+    def needs(self, request: Request) -> Literal["nothing", "token", "off"]:
+        """The thing that a request has to show: nothing, the token, or `off` if nothing helps."""
+        if self.is_open or getattr(request.state, "certificate", None):
+            return "nothing"
+        return "off" if self.is_off else "token"
+
     async def admit(self, request: Request) -> None:
         """Lets in a client with a certificate, or with the token. Raises `AdminOff`, `AdminLocked`."""
-        if self.is_open or getattr(request.state, "certificate", None):
+        if self.needs(request) == "nothing":
             return
         if self.token is None:
             raise AdminOff("set admin.token_file to use this")
@@ -70,7 +77,7 @@ def lock_of(token_file: Path | None, *, is_open: bool) -> Lock:
     """Reads the token, which blocks. Raises `ConfigurationError`."""
     if token_file is None:
         if not is_open:
-            _log.info("plans, purges and /v1/origins are off: no admin.token_file is set")
+            _log.info("the page for operators and /v1 are off: no admin.token_file is set")
         return Lock(None, is_open)
 
     def token_of(contents: Sequence[bytes]) -> bytes:

@@ -16,8 +16,12 @@ from proxy.wire.problem import details_of, headers_of, status_of
 PROBLEM = "application/problem+json"
 DOCS = "/docs"
 """The page that shows the API, whose files lie below."""
-OPEN = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", DOCS})
+PAGE = "/page"
+"""The page for operators; its files lie below. They show nothing without the token."""
+OPEN = frozenset({"/", "/livez", "/readyz", "/metrics", "/openapi.json", DOCS, PAGE})
 """Paths for everybody."""
+BELOW = (f"{DOCS}/", f"{PAGE}/")
+"""Paths below these are for everybody too."""
 
 
 class Operators:
@@ -31,7 +35,7 @@ class Operators:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or refuses it."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or path in OPEN or path.startswith(f"{DOCS}/"):
+        if scope["type"] != "http" or path in OPEN or path.startswith(BELOW):
             return await self._app(scope, receive, send)
         try:
             await self._lock.admit(Request(scope))

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from fastapi import APIRouter, Request
 
 from proxy.access.caller import Access
+from proxy.admin.noting import operator_of
 from proxy.errors import UnknownName
 from proxy.frame.scope import FrameScope
-from proxy.telemetry.audit import Audit, sender_of
-from proxy.wire.request import read_headers
+from proxy.telemetry.audit import Audit
 from proxy.wire.resource import FrameResource, parse_frame_path
 
 
@@ -56,11 +56,8 @@ def create_purge_api(
         at = names if origin is None else (origin,)
         dropping = (forget(FrameScope(name, study, series, instance)) for name in at)
         faults = await asyncio.gather(*dropping, return_exceptions=True)
-        headers = request.scope["headers"]
-        shown = [(name.removeprefix("proxy-"), value) for name, value in read_headers(headers)]
         named = {"study": study, "series": series, "instance": instance}
-        who = access.who(shown).hex()  # of the operator's token too
-        audit.note("purge", origin=origin, **named, who=who, **sender_of(request.client, headers))
+        audit.note("purge", origin=origin, **named, **operator_of(request, access))
         for fault in filter(None, faults):
             raise fault
 

@@ -38,6 +38,10 @@ class Readiness:
         """Names of the origins that have not answered since the proxy started."""
         return tuple(origin.name for origin in self._origins if not origin.health.was_reached)
 
+    def unreached_because(self, origin: Origin) -> str:
+        """Why an origin has not answered since the proxy started. Empty if it has."""
+        return "" if origin.health.was_reached else self._why.get(origin.name, "no response so far")
+
     def not_ready_because(self) -> str:
         """Why the service should get no requests. Empty if it is ready."""
         if self._is_ending:
@@ -50,11 +54,10 @@ class Readiness:
         """One line per check and one for the result, in the format of Kubernetes' own `/readyz?verbose`."""
         yield "[-]ending" if self._is_ending else "[+]started ok"
         for origin in self._origins:
-            if origin.health.was_reached:
-                yield f"[+]origin {origin.name} reached"
-            else:
-                why = self._why.get(origin.name, "no response so far")
+            if why := self.unreached_because(origin):
                 yield f"[-]origin {origin.name} not reached yet: {why}"
+            else:
+                yield f"[+]origin {origin.name} reached"
         failed = self.not_ready_because()
         yield f"readyz check failed: {failed}" if failed else f"readyz check passed (ready: {self._ready})"
 

@@ -86,6 +86,11 @@ class Holding:
         """Number of keys in it."""
         self._alike: Kept[ResourceKey, ResourceKey] = Kept(ledger, MOST_KEPT, _size_of_two)
 
+    @property
+    def size(self) -> int:
+        """Bytes that are held, with what they cost beside their own."""
+        return self._held.size
+
     def get(self, key: ResourceKey) -> Held | None:
         """The resource that is held under a key."""
         return self._held.get(key)

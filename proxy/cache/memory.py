@@ -77,7 +77,7 @@ class MemoryStore:
         """The bytes outside the cache, which count too."""
         self.ledger = Ledger(int(budget * TABLES), self._make_room)
         """The bytes of tables, which count too."""
-        self._shares = Shares(budget, self.ledger)
+        self.shares = Shares(budget, self.ledger)  # the accounts of callers
         parts = {
             "first": lambda: bytes_in(self._firsts),
             "rest": lambda: bytes_in(self._rests),
@@ -168,9 +168,9 @@ class MemoryStore:
             rest = 0
         self.room.keep(frame, first + rest)
         size = first + rest + self._overhead
-        kept.account = self._shares.account_of(caller or key.partition, key, self._firsts)
+        kept.account = self.shares.account_of(caller or key.partition, key, self._firsts)
         self._make_room(size)
-        self._shares.fetched(kept.account, key, size, now)
+        self.shares.fetched(kept.account, key, size, now)
         self._firsts[key] = replace(kept, frame=frame.prefix)
         self._names.add(key)
         if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # keys of evicted frames pile up in it
@@ -187,7 +187,7 @@ class MemoryStore:
         first = self._firsts.pop(key, None)
         self._rests.pop(key, None)
         if first is not None:
-            self._shares.release(first.account, key)
+            self.shares.release(first.account, key)
             self.room.keep(first.frame, 0)
 
     def forget(self, named: FrameScope) -> None:
@@ -223,7 +223,7 @@ class MemoryStore:
         """
         self._uses.end_marks()
         for chances in range(MOST_SPARED, -1, -1):
-            leaving = self._shares.first_to_leave(self._clock())
+            leaving = self.shares.first_to_leave(self._clock())
             if leaving is None:
                 break
             if not (chances and self._was_used(*leaving)):
@@ -235,7 +235,7 @@ class MemoryStore:
             part[key] = kept
             return False
         if is_first:
-            self._shares.release(kept.account, key)
+            self.shares.release(kept.account, key)
             self._metrics.cache_evictions.labels("first").inc()
             if self._rests.pop(key, None) is None:
                 return True
@@ -263,7 +263,7 @@ class MemoryStore:
         """Evicts the rest of a frame, or its first piece. If it is being read, returns False."""
         first = self._firsts.get(key)
         if first is None:  # it has expired
-            self._shares.release(account, key)
+            self.shares.release(account, key)
             return True
         has_rest = key in self._rests
         if self.room.is_borrowed(first.frame):
@@ -274,12 +274,12 @@ class MemoryStore:
             self._charge(account, key, first.frame)
         else:
             del self._firsts[key]
-            self._shares.release(account, key)
+            self.shares.release(account, key)
         self._metrics.cache_evictions.labels("rest" if has_rest else "first").inc()
         return True
 
     def _charge(self, account: bytes, key: FrameKey, frame: Frame) -> None:
-        self._shares.charge(account, key, frame.size + self._overhead)
+        self.shares.charge(account, key, frame.size + self._overhead)
 
     def _fixed(self) -> int:
         """Bytes that fills do not displace: overhead, tables, and the share of first pieces."""
@@ -291,7 +291,7 @@ class MemoryStore:
 
     def _drop_expired(self) -> None:
         for key, kept in self._firsts.expire():
-            self._shares.release(kept.account, key)
+            self.shares.release(kept.account, key)
             self.room.keep(kept.frame, 0)
         for key, kept in self._rests.expire():
             if key in self._firsts:

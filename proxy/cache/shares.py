@@ -49,6 +49,10 @@ class Shares:
         self._largest = b""
         self._first_forms: Kept[FrameKey, FrameKey] = Kept(ledger, MOST_FORMS, _size_of_form)
 
+    def sizes(self) -> dict[bytes, int]:
+        """Bytes that are charged to each account."""
+        return {name: account.size for name, account in self._accounts.items()}
+
     def account_of(self, caller: bytes, key: FrameKey, held: Container[FrameKey]) -> bytes:
         """The account of a frame that a caller fetched; `held` has the keys of all frames in the cache."""
         if not key.query and key.picture is None:

@@ -5,6 +5,7 @@ from typing import Protocol
 from proxy.cache.kept import Ledger
 from proxy.cache.lifetimes import Stale
 from proxy.cache.room import Room
+from proxy.cache.shares import Shares
 from proxy.cache.uses import Mark
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
@@ -21,6 +22,10 @@ class Store(Protocol):
     @property
     def ledger(self) -> Ledger:
         """The bytes of tables, which count against the same budget."""
+
+    @property
+    def shares(self) -> Shares:
+        """The accounts of callers, to which the frames in memory are charged."""
 
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame or its prefix, None if the cache holds nothing of it."""

@@ -18,6 +18,7 @@ from proxy.cache.kept import Ledger
 from proxy.cache.lifetimes import Stale
 from proxy.cache.memory import MemoryStore
 from proxy.cache.room import Room
+from proxy.cache.shares import Shares
 from proxy.cache.tier import Tier, is_other
 from proxy.cache.uses import Mark
 from proxy.frame.frame import Frame
@@ -58,6 +59,11 @@ class TieredStore:
     def ledger(self) -> Ledger:
         """That of memory."""
         return self._memory.ledger
+
+    @property
+    def shares(self) -> Shares:
+        """That of memory."""
+        return self._memory.shares
 
     def get(self, key: FrameKey) -> Frame | None:
         """The fresh frame that memory has."""

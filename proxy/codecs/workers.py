@@ -67,7 +67,8 @@ class Workers:
     ) -> None:
         """Each worker takes at most `memory` bytes, and at most `seconds` for one job."""
         self._watch: JobWatch = watch or Unwatched()
-        self._number = number
+        self.number = number
+        """Most processes at once."""
         self._memory = memory
         self._seconds = seconds
         self._program = program
@@ -101,7 +102,7 @@ class Workers:
         return result
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._number)]
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self.number)]
         return self
 
     async def __aexit__(

@@ -167,7 +167,7 @@ class Gate:
         self._quota = Quota(per_second)
         self.patience = HELD_AT_MOST  # seconds after which the longest waiting fetch goes out
         self.waiting: Waiting[Seat] = Waiting(seats - self._kept_for_first)
-        self._running: set[Seat] = set()
+        self.running: set[Seat] = set()  # fetches that have gone out
         self._went_at = [0.0] * len(Turn)  # when a fetch of each turn last went out
         self.account: Account = Account()
         self.firsts = Firsts(self.window, clock, self.call_next)  # those that run
@@ -209,7 +209,7 @@ class Gate:
     def _leave(self, seat: Seat) -> None:
         self.waiting.leave(seat)
         if seat.is_given:
-            self._running.discard(seat)
+            self.running.discard(seat)
             self._free += 1
             self.waiting.end(seat.payer)
         seat.end()
@@ -235,7 +235,7 @@ class Gate:
         if self._blocked is None:
             self.concurrency.idle()
             return
-        now, running, to_come = self.clock(), len(self._running), self.account.total
+        now, running, to_come = self.clock(), len(self.running), self.account.total
         has_first = self.firsts.was_lately or self.account.of(Turn.VIEWER_FIRST)
         step = 1 if has_first else STEP if self._blocked < Turn.PLAN_FIRST else GENTLE
         round_trip = self.window.round_trip or 0.0
@@ -245,8 +245,8 @@ class Gate:
 
     def _give(self, seat: Seat) -> None:
         now = self.clock()
-        seat.give(now, was_idle=not self._running)
-        self._running.add(seat)
+        seat.give(now, was_idle=not self.running)
+        self.running.add(seat)
         if seat.is_first:
             self.firsts.begin(seat)
         self._free -= 1
@@ -257,7 +257,7 @@ class Gate:
         """True if a fetch of this turn may go out now."""
         if self._free <= self._kept_from(turn) or self._is_over_quota():
             return False
-        if turn is Turn.VIEWER_FIRST or len(self._running) + self.firsts.soon < self.concurrency.number:
+        if turn is Turn.VIEWER_FIRST or len(self.running) + self.firsts.soon < self.concurrency.number:
             return True
         ahead, window = self.account.ahead_of(turn), self.window
         if turn <= Turn.VIEWER_COMPLETION:

@@ -83,12 +83,11 @@ class Resources:
         if now >= (held.stale_until if may_be_stale else held.fresh_until):
             return None
         self.holding.use(key, held)
+        same = held.representation
         is_asked = (key, b"") in self._arriving
         if now >= held.fresh_until and now >= held.asked_from and not is_asked:
             with suppress(ShuttingDown):
-                coding = self.compression.coding_for(asked)
-                self._start(caller, key, right, held.representation, coding, is_ahead=True)
-        same = held.representation
+                self._start(caller, key, right, same, self.compression.coding_for(asked), is_ahead=True)
         return Reading(CacheOutcome.HIT, same.head, same, left=held.fresh_until - now, key=key)
 
     @asynccontextmanager
@@ -100,7 +99,7 @@ class Resources:
         if reading is not None:
             yield reading
             return
-        outcome, arrival = self._open(caller, asked, is_ahead=is_ahead)
+        outcome, arrival = self._open(caller, asked, is_ahead)
         while True:
             reader = arrival.reader()
             try:
@@ -119,21 +118,17 @@ class Resources:
             arrival = self._start(caller, key, right, None, coding, is_beside=True)
 
     def _key(self, caller: Caller, asked: ResourceRequest, right: Right) -> ResourceKey:
-        request = asked.resource, asked.target, asked.accept, asked.others
-        key = ResourceKey(caller.origin, right.partition, *request)
+        said = asked.resource, asked.target, asked.accept, asked.others
+        key = ResourceKey(caller.origin, right.partition, *said)
         return self.holding.alike(key) if asked.is_any_form else key
 
-    def _open(
-        self, caller: Caller, asked: ResourceRequest, *, is_ahead: bool
-    ) -> tuple[CacheOutcome, Arrival]:
+    def _open(self, caller: Caller, asked: ResourceRequest, is_ahead: bool) -> tuple[CacheOutcome, Arrival]:
         right = self.rights.of(caller, asked.resource)
         key = self._key(caller, asked, right)
         for arrival in (self._arriving.get((key, right.caller)), self._arriving.get((key, b""))):
-            if (
-                arrival is not None
-                and arrival.is_open
-                and (right.covers(arrival.by) or (right.caller and arrival.by == right.caller))
-            ):
+            if arrival is None or not arrival.is_open:
+                continue
+            if right.covers(arrival.by) or (right.caller and arrival.by == right.caller):
                 return CacheOutcome.COLLAPSED, arrival
         held = self.holding.get(key)
         is_taken = (key, b"") in self._arriving or (held is not None and not right.covers(held.by))

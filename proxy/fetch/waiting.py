@@ -14,7 +14,7 @@ who knows some URLs that the origin answers late would have all seats, and nobod
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush, heapreplace
 from itertools import count, islice
 from sys import maxsize
@@ -82,6 +82,15 @@ class Waiting(Generic[Fetch]):
 
     def __len__(self) -> int:
         return self._number
+
+    def __iter__(self) -> Iterator[Fetch]:
+        """The fetches that wait, each once. Takes time for each of them."""
+        return iter({fetch.number: fetch for each in self._by_person.values() for fetch in each}.values())
+
+    @property
+    def running(self) -> Mapping[bytes, int]:
+        """The number of fetches that run, for each caller with a credential."""
+        return self._running
 
     def place(self, fetch: Fetch) -> None:
         """A fetch begins to wait, or its rank has changed."""

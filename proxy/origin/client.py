@@ -121,6 +121,11 @@ class Origin:
         """The abilities that its responses showed."""
         return self.asking.report(is_resting=self.health.is_resting)
 
+    def forget_forms(self) -> None:
+        """Forgets what was learned of the forms of requests, so that each is tried anew."""
+        for asking in (self.asking, *self._elsewhere.values()):
+            asking.forget()
+
     @property
     def has_validators(self) -> bool | None:
         """True if its frames have strong validators; None if that is not known yet."""

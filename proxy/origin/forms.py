@@ -106,6 +106,16 @@ class Asking:
         """All forms of request."""
         return self._spelled.forms
 
+    def forget(self) -> None:
+        """Forgets all that was learned, so that each form is tried anew."""
+        self.known = self._hint = self.has_ranges = self.has_validators = None
+        self.has_envelope = self.has_stable_parts = False
+        self._no_ranges_until, self._in_vain = 0.0, 0
+        for series in self._series:
+            self._series.pop(series)
+        self._worked.clear()
+        self._refused.clear()
+
     def first(self, series: str) -> int:
         """The form to try first."""
         learned = self._series.get(series)

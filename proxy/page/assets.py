@@ -22,6 +22,13 @@ MEDIA = {
 """Media types by the end of a file's name. Other files are not served."""
 
 
+STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+"""The Content-Security-Policy of a page that asks only its own server."""
+
+
 def policy(connect: Iterable[str] = ()) -> str:
     """Returns the Content-Security-Policy of a page that may also ask the servers in `connect`.
 
@@ -35,10 +42,10 @@ def policy(connect: Iterable[str] = ()) -> str:
     )
 
 
-def headers_of_pages(connect: Iterable[str] = ()) -> dict[str, str]:
+def headers_of_pages(connect: Iterable[str] = (), *, is_strict: bool = False) -> dict[str, str]:
     """Returns the headers of every response of a page, its data included."""
     return {
-        "content-security-policy": policy(connect),
+        "content-security-policy": STRICT if is_strict else policy(connect),
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
         "referrer-policy": "no-referrer",
@@ -49,9 +56,12 @@ def headers_of_pages(connect: Iterable[str] = ()) -> dict[str, str]:
 class Assets:
     """An ASGI app with the files of the pages. `/` is the page named `index`."""
 
-    def __init__(self, index: str, connect: Iterable[str] = ()) -> None:
-        """Reads all files once. `connect` lists more servers that the page may ask, such as the proxy."""
-        self._headers = headers_of_pages(connect)
+    def __init__(self, index: str, connect: Iterable[str] = (), *, is_strict: bool = False) -> None:
+        """Reads all files once. `connect` lists more servers that the page may ask, such as the proxy.
+
+        A page that is strict asks only its own server, and shows no images but those there.
+        """
+        self._headers = headers_of_pages(connect, is_strict=is_strict)
         self._files = _read()
         self._files[""] = self._files[index]
 

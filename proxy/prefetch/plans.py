@@ -8,7 +8,7 @@ rebuilt when the viewer has moved on in the series.
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from proxy.access.caller import Caller
 from proxy.access.proofs import is_of_caller
@@ -33,8 +33,7 @@ from proxy.wire.resource import FrameResource
 
 MOST_KEPT = 256
 """Most plans that the API can report on. The oldest one that has ended is dropped first."""
-MOST_KEPT_FRAMES = 100_000
-"""Most frames of ended plans that are kept. Each takes some 350 bytes."""
+MOST_KEPT_FRAMES = 100_000  # of ended plans; each takes some 350 bytes
 MOST_UNUSED = 65536
 """Most prefetched frames that are remembered as not yet requested by a viewer."""
 
@@ -61,14 +60,7 @@ class Plans:
     ) -> None:
         self.chosen = chosen
         self.places = places
-        self._means = Means(
-            retrieve,
-            ahead,
-            alternates,
-            permits,
-            telemetry,
-            lambda profile, key, size, is_used: self._remember(profile, key, size, is_used=is_used),
-        )
+        self._means = Means(retrieve, ahead, alternates, permits, telemetry, self._remember)
         self._lists = lists
         self._permits = permits
         self._metrics = telemetry.metrics
@@ -80,13 +72,24 @@ class Plans:
         self._unused: Kept[FrameKey, tuple[str, int]] = Kept(ledger, MOST_UNUSED)
         self._latest = 0
         self.most_kept_frames = MOST_KEPT_FRAMES
-        """Most frames of ended plans that are kept."""
 
     def get(self, name: str, who: bytes) -> Run:
         """The plan that a caller made, by its id. Raises `UnknownName` if the caller made none of that id."""
         run = self._runs.get(name)
         if run is None or run.maker != who:
             raise UnknownName("no plan has that id")
+        return run
+
+    def __iter__(self) -> Iterator[Run]:
+        """All plans that are kept, oldest first. The table may change meanwhile."""
+        return iter(tuple(self._runs.values()))
+
+    def end(self, name: str) -> Run:
+        """Cancels a plan, whoever made it. Raises `UnknownName` if it does not run."""
+        run = self._runs.get(name)
+        if run is None or run.is_over:
+            raise UnknownName("no plan that runs has that id")
+        self.cancel(run)
         return run
 
     def check(self, caller: Caller) -> None:
@@ -275,7 +278,7 @@ class Plans:
             if named.touches(place[0].origin, place[0].study, place[0].series):
                 del self._set_off[place]
 
-    def _remember(self, profile: str, key: FrameKey, size: int, *, is_used: bool) -> None:
+    def _remember(self, profile: str, key: FrameKey, size: int, is_used: bool) -> None:
         if is_used:
             self._metrics.prefetched_used_bytes.labels(profile).inc(size)
             return

@@ -1,19 +1,13 @@
 """The service: its parts, and its lifespan."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 from proxy.access.proofs import Proofs
-from proxy.admin.app import create_admin
-from proxy.admin.lock import lock_of
-from proxy.admin.plans import create_plans_api
-from proxy.admin.purge import create_purge_api
 from proxy.admin.readiness import Readiness
-from proxy.admin.warm import create_warm_api
 from proxy.alternates.offered import Alternates
 from proxy.cache.tiers import TieredStore
 from proxy.codecs.workers import Workers
@@ -38,17 +32,19 @@ from proxy.service.expiry import watch
 from proxy.service.jobs import WatchedJobs
 from proxy.service.makers import register_makers
 from proxy.service.memory import cache_bytes, memory_limit, warning
-from proxy.service.open_to_all import open_to_all
+from proxy.service.operating import operating_of
 from proxy.service.origins import TransportOf, fetched, origin_of, probed, rust_transports, traced
 from proxy.service.planning import plans_of
 from proxy.service.replicas import Replicas
 from proxy.service.resources import resources_of
 from proxy.service.rules import Rules
 from proxy.service.ruling import admin_rules_of, rules_of
+from proxy.service.telling import Telling
 from proxy.service.tiers import TiersOf, store_of, tiers_of
 from proxy.service.tls import tls_of
 from proxy.service.traces import traces_of
 from proxy.service.warming import warming_of
+from proxy.service.warned import warn
 from proxy.settings.model import Settings
 from proxy.settings.reload import Reload
 from proxy.telemetry.audit import Audit
@@ -60,8 +56,6 @@ from proxy.viewers.negotiated import Negotiated
 from proxy.viewers.rendered import Pictures
 from proxy.viewers.studies import Studies
 from proxy.wire.via import Via
-
-_log = logging.getLogger(__name__)
 
 
 class App:
@@ -75,12 +69,13 @@ class App:
         tiers_of: TiersOf = tiers_of,
         via: Via | None = None,
         telemetry: Telemetry | None = None,
+        path: Path | None = None,
     ) -> None:
         self.telemetry = telemetry or Telemetry(traces=traces_of(settings))
         self.settings = settings
         self._via = via or Via()
-        self.tell: Callable[[FrameScope, bool], None] = _nobody
-        """Tells the other workers that a scope was dropped here; True if it was a purge."""
+        self.tell = Telling()
+        """Tells the other workers what was dropped and forgotten here."""
         self._audit = Audit(settings.audit.file)
         self.tls = tls_of(settings.listen.tls, is_required=True)
         """Certificates of the viewers' listener; None if it speaks plain HTTP."""
@@ -93,7 +88,7 @@ class App:
         watch(settings, self.telemetry.metrics)
         budget = cache_bytes(settings, limit)
         self.telemetry.metrics.cache_budget.set(budget)
-        store = store_of(settings, budget, tiers_of, self.telemetry)
+        store = self.store = store_of(settings, budget, tiers_of, self.telemetry)
         self.tiered = store if isinstance(store, TieredStore) else None
         """The cache with its tiers behind memory; None if there are none."""
         windows = {o.name: window_of() for o in settings.origins}
@@ -105,11 +100,8 @@ class App:
             for o in settings.origins
         }
         counted = Counted(self.telemetry.metrics, settings.bounds)
-        most, per_address = (
-            most_connections(settings, files_allowed()),
-            settings.bounds.connections_per_address,
-        )
-        self.connections = counted.connections("viewers", most, per_address)
+        most = most_connections(settings, files_allowed()), settings.bounds.connections_per_address
+        self.connections = counted.connections("viewers", *most)
         """Connections of viewers."""
         self.admin_connections = counted.connections("admin", admin_connections(settings), cuts_readers=True)
         """The same at the admin listener."""
@@ -119,8 +111,7 @@ class App:
         suppliers = Suppliers(self.suppliers)
         self.fills = Fills(store, self.telemetry)
         probes = {name: probed(each, *proved[name]) for name, each in self.suppliers.items()}
-        converted = settings.converted
-        self._permits = Permits(self.proofs, probes, store, self.fills, self.telemetry, converted)
+        self._permits = Permits(self.proofs, probes, store, self.fills, self.telemetry, settings.converted)
         self.access = access_of(settings, self._via, self._closing)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
@@ -136,7 +127,7 @@ class App:
         jobs = WatchedJobs(self.telemetry)
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds, watch=jobs)
         register_makers(suppliers, retrieve, self._lists, self.workers, settings, self.telemetry)
-        alternates = Alternates(settings.offered, self.chosen, store.ledger, converted)
+        alternates = Alternates(settings.offered, self.chosen, store.ledger, settings.converted)
         permits, self.places = self._permits, counted.viewers()
         parts = self.origins, self.suppliers, self.resources, retrieve, self._lists, self.chosen
         places = counted.plans(), self.telemetry, store.ledger
@@ -156,7 +147,6 @@ class App:
             pause=settings.listen.pause,
             log_uids=settings.log.uids,
         )
-        default = default_of(settings)
         pictures = Pictures(
             {o.name: o.rendered for o in settings.origins}, self._lists, permits, store.ledger
         )
@@ -165,7 +155,7 @@ class App:
         studies = Studies(self.resources, self.places, frames.writes, lines, self.telemetry, known=known)
         viewers = ViewersApp(
             self.origins,
-            default,
+            default_of(settings),
             self.access,
             frames,
             Negotiated(frames, permits, store.ledger),
@@ -181,16 +171,12 @@ class App:
             lines,
         )
         self.operators = counted.operators()
-        lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
-        locked = (
-            create_plans_api(self.plans, self.study_plans, self.access, lock, default, self._audit),
-            create_warm_api(self.warming, self._audit),
-            create_purge_api(self._purged, self.origins, self.access, self._audit),
-        )
         self.greeting: asyncio.Task[None] | None = None
         """Opens connections to the origins, while the service runs."""
         self.readiness = Readiness(settings.ready, tuple(self.origins.values()))
-        self.admin = create_admin(self.telemetry, self.readiness, self._origins, locked, lock, self.operators)
+        self._operating = operating_of(self, counted, self._audit, budget, path)
+        self.admin, self.live = self._operating.admin, self._operating.live
+        """The application of the admin listener, and the streams of its status."""
         self.repeats = frames.repeats
         """Responses that viewers may get again without the app."""
         self.repeats.are_kept = not self._audit.is_on
@@ -211,12 +197,14 @@ class App:
         """The same at the admin's listener, which holds a whole body."""
         return admin_rules_of(self.settings, self._via, self.telemetry)
 
-    def _origins(self) -> dict[str, OriginReport]:
+    def reports(self) -> dict[str, OriginReport]:
+        """A report on each origin, by its name."""
         return {name: origin.report() for name, origin in self.origins.items()}
 
     async def keep_looking(self, path: Path) -> None:
         """Applies changes of the configuration file until it is cancelled."""
-        await Reload(path, self.settings, self.chosen, self.telemetry).keep_looking()
+        in_force = self._operating.in_force
+        await Reload(path, self.settings, self.chosen, self.telemetry, in_force).keep_looking()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -226,14 +214,8 @@ class App:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        for origin in self.settings.origins:
-            if origin.trust == "dicom":
-                _log.warning("frames are trusted not to change", extra={"origin": origin.name})
-        for words in (self.memory_warning, open_to_all(self.settings)):
-            if words is not None:
-                _log.warning(words)
+        warn(self.settings, self.memory_warning)
         self.greeting = asyncio.create_task(self.readiness.greet_all())
-        asking = asyncio.create_task(self.readiness.keep_asking())
         try:
             behind, permits = self.tiered or nullcontext(), self._permits.tasks
             async with (
@@ -246,12 +228,12 @@ class App:
                 self.resources.compression.tasks,
                 self.plans.tasks,
                 self.warming.tasks,
+                self._operating,
             ):
                 self.warming.keep_time()
                 yield
         finally:
             self.greeting.cancel()
-            asking.cancel()
             self._lists.close()
             for each in self.origins.values():
                 await each.aclose()
@@ -271,10 +253,26 @@ class App:
 
     def _changed(self, named: FrameScope) -> None:
         self.forget(named)
-        self.tell(named, False)
+        self.tell.dropped(named, False)
 
-    async def _purged(self, named: FrameScope) -> None:
-        self.tell(named, True)
+    def close_streams(self) -> None:
+        """Ends what would go on as long as somebody follows: plans, and the streams of the status."""
+        self.plans.tasks.close()
+        self.live.close()
+
+    def relearn(self, origin: str) -> None:
+        """Forgets which forms of request an origin understands. A newer worker may know other origins."""
+        if origin in self.origins:
+            self.origins[origin].forget_forms()
+
+    def relearned(self, origin: str) -> None:
+        """The same here and in the other workers."""
+        self.tell.relearned(origin)
+        self.relearn(origin)
+
+    async def purged(self, named: FrameScope) -> None:
+        """Purges a scope here, and tells the other workers. Raises `NotForgotten`."""
+        self.tell.dropped(named, True)
         await self.purge(named)
 
     async def purge(self, named: FrameScope) -> None:
@@ -290,16 +288,13 @@ class App:
             )
 
 
-def _nobody(_: FrameScope, __: bool) -> None:
-    """There are no other workers."""
-
-
 def create_app(
     settings: Settings,
     window_of: Callable[[], Window] = Window,
     tiers_of: TiersOf = tiers_of,
     via: Via | None = None,
     telemetry: Telemetry | None = None,
+    path: Path | None = None,
 ) -> App:
     """The service with these settings; it does not run yet."""
-    return App(settings, window_of=window_of, tiers_of=tiers_of, via=via, telemetry=telemetry)
+    return App(settings, window_of=window_of, tiers_of=tiers_of, via=via, telemetry=telemetry, path=path)

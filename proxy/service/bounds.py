@@ -17,6 +17,8 @@ class Counted:
     def __init__(self, metrics: Metrics, bounds: BoundsSettings) -> None:
         self._metrics = metrics
         self._bounds = bounds
+        self.made: dict[str, Bound] = {}
+        """The bounds of viewers' requests and of plans, by setting."""
 
     def _over(self, bound: str) -> None:
         self._metrics.over_bounds.labels(bound).inc()
@@ -30,17 +32,24 @@ class Counted:
         self._metrics.places_taken.labels(name).set_function(partial(getattr, bound, "taken"))
         return bound
 
+    def _shown(self, name: str) -> Bound:
+        return self.made.setdefault(name, self._bound(name))
+
     def viewers(self) -> Places:
         """The places of viewers' requests."""
-        return Places(self._bound("waiting"), self._bound("sending"), self._bound("uploads"))
+        return Places(*map(self._shown, ("waiting", "sending", "uploads")))
 
     def plans(self) -> PlanPlaces:
         """The places of plans."""
-        return PlanPlaces(self._bound("plans"), self._bound("planned_frames"))
+        return PlanPlaces(*map(self._shown, ("plans", "planned_frames")))
 
     def operators(self) -> Bound:
         """The places of requests of operators."""
         return self._bound("operators")
+
+    def streams(self) -> Bound:
+        """The places of streams of the status."""
+        return self._bound("streams")
 
     def connections(
         self, listener: str, most: int | None, per_address: int | None = None, *, cuts_readers: bool = False

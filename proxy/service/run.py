@@ -43,7 +43,7 @@ def run(
 
         uvloop.run(serve_several(settings, count, viewers, admin, path))
         return
-    app = create_app(settings)
+    app = create_app(settings, path=path)
     make_ready()
     uvloop.run(_serve(app, viewers, admin, path))
 
@@ -66,6 +66,6 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
             Listener(app.viewers, viewers, grace, app.rules, app.tls, app.connections, protocol=app.protocol),
             Listener(app.admin, admin, grace, app.admin_rules, app.admin_tls, app.admin_connections),
         )
-        await serve(*both, stop, app.plans.tasks.close)  # whoever follows a plan hears of its end
+        await serve(*both, stop, app.close_streams)  # whoever follows a plan hears of its end
         if looking is not None:
             looking.cancel()

@@ -33,4 +33,6 @@ class BoundsSettings(FrozenModel):
     planned_frames_per_caller: int = Field(250_000, ge=1)
     """The same for each caller with a credential."""
     operators: int = Field(64, ge=1)
-    """Maximum requests for plans, their events, purges and `/v1/origins`; health and metrics do not count."""
+    """Maximum requests of operators, such as for plans and purges; health and metrics do not count."""
+    streams: int = Field(16, ge=1)
+    """Maximum streams of `/v1/status/events` at once; each of them takes a place of `operators` too."""

@@ -98,7 +98,7 @@ class Listen(FrozenModel):
 
 
 class AdminSettings(FrozenModel):
-    """Access to plans, purges and `/v1/origins` on the admin listener; by default, nobody has it."""
+    """Access to the page for operators and to `/v1/…` on the admin listener; by default, nobody has it."""
 
     token_file: Path | None = None
     """File with the token that requests have to show as a bearer; read again when the file changes."""

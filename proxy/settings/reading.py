@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,6 +58,12 @@ def line_of(path: Path, key: Key) -> int:
     """The line of a value in a file, or of its nearest parent (1-based). Raises `ConfigurationError`."""
     tree, _ = _read_yaml(text_of(path), str(path))
     return _line(tree, key)
+
+
+def lines_in(text: str, name: str) -> Callable[[Key], int]:
+    """Tells the line of each value in a text, or of its nearest parent. Raises `ConfigurationError`."""
+    tree, _ = _read_yaml(text, name)
+    return partial(_line, tree)
 
 
 def parse(text: str, name: str, model: type[Value]) -> Value:

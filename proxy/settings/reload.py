@@ -11,14 +11,13 @@ from pathlib import Path
 
 from proxy.errors import ConfigurationError
 from proxy.plan.choice import CurrentChoice, ProfileChoice
+from proxy.settings.inforce import AT_ONCE, InForce
 from proxy.settings.model import Settings, load
+from proxy.settings.reading import text_of
 from proxy.telemetry.telemetry import Telemetry
 
 LOOK_EVERY = 2.0
 """Seconds between checks of the file. A ConfigMap changes by a link, which file watchers do not notice."""
-
-AT_ONCE = ("profiles", "profile", "choose")
-"""Settings whose change is applied; changes of other settings are only logged."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +25,18 @@ _log = logging.getLogger(__name__)
 class Reload:
     """Watches one configuration file."""
 
-    def __init__(self, path: Path, settings: Settings, chosen: CurrentChoice, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        chosen: CurrentChoice,
+        telemetry: Telemetry,
+        in_force: InForce | None = None,
+    ) -> None:
+        """`in_force` is told of the changes that are applied."""
         self._path = path
         self._settings = settings
+        self._in_force = in_force
         self._chosen = chosen
         self._metrics = telemetry.metrics
         self._seen: bytes | None = None
@@ -48,7 +56,7 @@ class Reload:
             return False
         self._seen = content
         try:
-            settings, choice = await asyncio.to_thread(self._read)
+            settings, choice, text = await asyncio.to_thread(self._read)
         except ConfigurationError as error:
             self._metrics.configuration_is_good.set(0)
             self._metrics.reloads.labels("bad").inc()
@@ -57,7 +65,7 @@ class Reload:
                 extra={"faults": str(error)},
             )
             return False
-        self._take(settings, choice)
+        self._take(settings, choice, text)
         return True
 
     def _content(self) -> bytes:
@@ -66,17 +74,19 @@ class Reload:
         except OSError:
             return b""
 
-    def _read(self) -> tuple[Settings, ProfileChoice]:
+    def _read(self) -> tuple[Settings, ProfileChoice, str]:
         settings = load(self._path)
-        return settings, settings.choice()
+        return settings, settings.choice(), text_of(self._path)
 
-    def _take(self, settings: Settings, choice: ProfileChoice) -> None:
+    def _take(self, settings: Settings, choice: ProfileChoice, text: str) -> None:
         before, self._settings = self._settings, settings
         names = {origin.name for origin in before.origins}
         keys = (key for key in Settings.model_fields if key not in AT_ONCE)
         later = [key for key in keys if getattr(before, key) != getattr(settings, key)]
         if names == {origin.name for origin in settings.origins}:
             self._chosen.now = choice
+            if self._in_force is not None:
+                self._in_force.take(settings, text)
         self._metrics.configuration_is_good.set(1)
         self._metrics.reloads.labels("good").inc()
         _log.info("configuration reloaded", extra={"needs_restart": later})

@@ -4,8 +4,9 @@ With the library's own counters, four of them took 5 µs of processor time for e
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from time import time
@@ -64,6 +65,26 @@ class Tally:
                 times.exemplars[bisect_left(SECONDS, seconds)] = Exemplar(trace, seconds, time())
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Responses for frames so far, or those of a while."""
+
+    answers: Counter[str]
+    """Responses, by what the cache did."""
+    first: tuple[int, ...]
+    """Responses whose first bytes took so long, by bucket; not cumulative."""
+    final: tuple[int, ...]
+    """The same for their last byte."""
+
+    def __sub__(self, before: "Counts") -> "Counts":
+        less = Counter({cache: self.answers[cache] - before.answers[cache] for cache in self.answers})
+        return Counts(less, _less(self.first, before.first), _less(self.final, before.final))
+
+
+def _less(now: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(more - less for more, less in zip(now, before, strict=True))
+
+
 class Family(Collector):
     """One metric of all responses."""
 
@@ -90,6 +111,15 @@ class Deliveries:
         self.final_delivery = Family(("profile", "cache"), self._final_delivery)
         self.frame_answers = Family(("status", "cache"), self._frame_answers)
         self.served_bytes = Family(("cache",), self._served_bytes)
+
+    def counts(self) -> Counts:
+        """All responses so far."""
+        answers, nothing = Counter(dict.fromkeys(CACHE, 0)), [0] * len(BUCKETS)
+        for tally in self._tallies:
+            answers[tally.cache] += tally.responses
+        firsts = zip(nothing, *(tally.first.counts for tally in self._tallies), strict=True)
+        finals = zip(nothing, *(tally.final.counts for tally in self._tallies), strict=True)
+        return Counts(answers, tuple(map(sum, firsts)), tuple(map(sum, finals)))
 
     def _tally(self, status: int, profile: str, cache: str) -> Tally:
         tally = Tally(status, profile, cache)

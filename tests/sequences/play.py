@@ -67,7 +67,7 @@ class Play:
         self._scene.end()
         self._cancel_plans()
         await self._until(self._is_at_rest)
-        assert (self._gate.account.total, self._gate._running) == (0, set()), "the gate is not at rest"
+        assert (self._gate.account.total, self._gate.running) == (0, set()), "the gate is not at rest"
         await self._is_served_as_it_is()
 
     def end(self) -> None:

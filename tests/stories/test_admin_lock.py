@@ -20,6 +20,11 @@ LOCKED = (
     ("GET", "/v1/plans/p1/events"),
     ("DELETE", "/v1/plans/p1"),
     ("GET", "/v1/origins"),
+    ("DELETE", "/v1/origins/pacs/forms"),
+    ("GET", "/v1/status"),
+    ("GET", "/v1/status/hour"),
+    ("GET", "/v1/status/events"),
+    ("DELETE", "/v1/status/plans/p1"),
     ("DELETE", "/v1/cache/studies/1"),
     ("DELETE", "/v1/cache/studies/1/series/2"),
     ("DELETE", "/v1/cache/studies/1/series/2/instances/3"),
@@ -39,6 +44,13 @@ async def statuses(home: House, **headers: str) -> set[int]:
     answers = [await home.admin.request(method, path, headers=headers) for method, path in LOCKED]
     assert [(await home.admin.get(path)).status_code for path in OPEN] == [200] * len(OPEN)
     return {answer.status_code for answer in answers}
+
+
+async def test_the_page_is_told_what_it_needs(token: Path) -> None:
+    for admin, needs in (({}, "off"), ({"open": True}, "nothing"), ({"token_file": token}, "token")):
+        async with house(ScriptedOrigin(), admin=admin) as home:
+            assert (await home.admin.get("/page/access")).json() == {"needs": needs}
+            assert (await home.admin.get("/page/")).status_code == 200
 
 
 async def test_without_a_token_all_of_it_is_off() -> None:

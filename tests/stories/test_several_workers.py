@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from proxy.admin.status import Status
 from tests.house import STORY, cache_did, events_in, read_until
 from tests.many import SINGLE, Many, begun, many, series_of, studies_of
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest, running
@@ -93,6 +94,29 @@ async def test_each_frame_is_fetched_once_by_all_workers_together(tmp_path: Path
         assert await service.metric("moved_connections_total", outcome="stayed") == 0
         mixed = [await service.viewer.get(path, headers=SINGLE) for path in paths]
         assert {cache_did(answer) for answer in mixed} == {"hit"}
+
+
+async def test_the_status_is_that_of_all_workers_together(tmp_path: Path) -> None:
+    async with home(archive(), tmp_path) as service:
+        for number in (0, 1):
+            for _ in range(2):
+                await service.get(FIRST[number])
+        told = Status.model_validate_json((await service.admin.get("/v1/status")).content)
+        assert (told.ready, told.processes) == ("ok", 2)
+        assert (told.answers["hit"], told.answers["miss"]) == (2, 2)
+        assert told.budget == await service.metric("cache_budget_bytes")
+        [origin] = told.origins
+        assert origin.form == "image/jphc"
+        async with service.admin.stream("GET", "/v1/status/events") as answer:
+            text = b""
+            async for piece in answer.aiter_raw():
+                text += piece
+                if b"event: status" in text and text.endswith(b"\n\n"):
+                    break
+        assert [name for name, _ in events_in(text.decode())] == ["hour", "status"]
+        assert (await service.admin.delete("/v1/origins/origin/forms")).status_code == 204
+        while Status.model_validate_json((await service.admin.get("/v1/status")).content).origins[0].form:
+            await asyncio.sleep(0.01)  # until the other worker has heard of it
 
 
 async def test_a_worker_that_dies_costs_only_what_it_was_doing(tmp_path: Path) -> None:

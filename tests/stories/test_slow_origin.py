@@ -132,8 +132,8 @@ async def test_a_request_that_has_gone_out_keeps_its_seat_until_it_is_answered()
         async with leaver(home, FRAME):
             await home.until(lambda: origin.requests_of(FRAME) == 1)
         await home.until_inside(0)
-        assert len(gate._running) == 1
+        assert len(gate.running) == 1
         origin.door.set()
         await home.until_idle()
-        await home.until(lambda: not gate._running)
+        await home.until(lambda: not gate.running)
         assert origin.ranges == [FIRST]

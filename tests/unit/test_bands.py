@@ -37,7 +37,7 @@ MAY_IMPORT = {
     },
     "admin": {
         *("prefetch", "fetch", "origin", "settings", "access"),
-        *("frame", "plan", "wire", "telemetry", "errors"),
+        *("frame", "plan", "wire", "telemetry", "page", "errors"),
     },
     "prefetch": {
         *("alternates", "fetch", "cache", "access"),

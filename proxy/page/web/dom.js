@@ -25,11 +25,11 @@ export function milliseconds(value) {
   return `${value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })} ms`;
 }
 
-/** Bytes for people: 64 KiB, 11.1 MB. */
+/** Bytes for people: 64 KiB, 11.1 MB, 4.3 GB. */
 export function bytes(value) {
   if (value === 65536) return "64 KiB";
   if (value < 1000) return `${value} B`;
-  const [size, unit] = value < 1e6 ? [value / 1e3, "kB"] : [value / 1e6, "MB"];
+  const [size, unit] = value < 1e6 ? [value / 1e3, "kB"] : value < 1e9 ? [value / 1e6, "MB"] : [value / 1e9, "GB"];
   return `${size.toLocaleString("en", { maximumFractionDigits: size < 100 ? 1 : 0 })} ${unit}`;
 }
 

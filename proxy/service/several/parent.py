@@ -23,6 +23,7 @@ from proxy.service.several.channel import Channel, Ended, Message, Posting, pair
 from proxy.service.several.orders import Orders
 from proxy.service.several.owners import Owners
 from proxy.service.several.share import part_of
+from proxy.settings.inforce import InForce
 from proxy.settings.model import Settings, load
 from proxy.telemetry.merging import Totals
 from proxy.telemetry.metrics import Metrics
@@ -74,6 +75,8 @@ class Parent:
         self.metrics = Metrics()
         """The parent's own counters."""
         self.via = Via()
+        self.in_force = InForce(settings, path, has_workers=True)
+        """The configuration of all workers together."""
         self.running: set[Child] = set()
         """All processes, also those that leave."""
         self._current: dict[int, Child] = {}
@@ -154,7 +157,7 @@ class Parent:
         said = message.said
         if "ready" in said and not child.ready.done():
             child.ready.set_result(None)
-        elif "drop" in said:
+        elif "drop" in said or "relearn" in said:
             for other in self.running - {child}:
                 self._post(other, said)
         elif "metrics" in said:
@@ -267,6 +270,7 @@ class Parent:
                 return
             fixed = {"listen": self.settings.listen, "admin": self.settings.admin}
             self.settings = settings.model_copy(update=fixed)
+            await asyncio.to_thread(self.in_force.replace, self.settings)
         _log.info("replacing the workers one by one")
         for number in range(self.count):
             if not await self._replace(number):

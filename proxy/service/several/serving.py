@@ -6,6 +6,8 @@ import signal
 import socket
 from pathlib import Path
 
+from starlette.types import ASGIApp
+
 from proxy.admin.lock import lock_of
 from proxy.admin.operators import Operators
 from proxy.admin.versions import Versioned
@@ -31,7 +33,11 @@ async def serve_several(
         loop.add_signal_handler(number, stop.set)
     parent = Parent(settings, count, viewers, path)
     loop.add_signal_handler(signal.SIGHUP, parent.roll)
-    listener = _admin(parent, settings, admin)
+    counted = Counted(parent.metrics, settings.bounds)
+    lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
+    speaker = Speaker(parent, counted.streams(), lock)
+    app = Versioned(Operators(speaker, lock, counted.operators()))
+    listener = _admin(parent, settings, admin, app, counted)
     serving = asyncio.create_task(listener.until_ended())
     starting, stopping = asyncio.create_task(parent.start()), asyncio.create_task(stop.wait())
     try:
@@ -45,14 +51,14 @@ async def serve_several(
         starting.cancel()
         stopping.cancel()
         await parent.end()
+        speaker.live.close()
         listener.should_exit = True
         await serving
 
 
-def _admin(parent: Parent, settings: Settings, admin: socket.socket) -> Listener:
-    counted = Counted(parent.metrics, settings.bounds)
-    lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
-    app = Versioned(Operators(Speaker(parent), lock, counted.operators()))
+def _admin(
+    parent: Parent, settings: Settings, admin: socket.socket, app: ASGIApp, counted: Counted
+) -> Listener:
     return Listener(
         app,
         admin,

@@ -16,12 +16,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.admin.operators import problem
+from proxy.access.bounds import Bound
+from proxy.admin.app import create_part
+from proxy.admin.configuration import create_configuration_api
+from proxy.admin.live import Live
+from proxy.admin.lock import Lock
+from proxy.admin.operate import create_status_api
+from proxy.admin.operators import PAGE, problem
+from proxy.admin.status import Hour, Status
 from proxy.admin.versions import VERSION
 from proxy.errors import ProxyError, ServiceFull
 from proxy.prefetch.warm import COUNTS
 from proxy.service.several.bridge import asked
 from proxy.service.several.parent import Child, Parent
+from proxy.service.several.statuses import merged_hour, merged_status
 from proxy.telemetry.exposition import is_open
 
 WITHIN = 5.0
@@ -30,6 +38,12 @@ WITHIN = 5.0
 STATES = ("queued", "running", "failed", "cancelled", "spent", "done", "idle")
 """The states of what is warmed. If workers have different ones, the first of these counts."""
 TIMES = ("began", "ended", "next")
+OWN = ("/", PAGE, *(f"{VERSION}/status{path}" for path in ("", "/hour", "/events")))
+"""Paths that it answers itself, some from what all workers tell."""
+BELOW = (f"{PAGE}/", f"{VERSION}/configuration")
+"""It answers paths that begin so too."""
+OF_ONE = (f"{VERSION}/plans/", f"{VERSION}/status/plans/")
+"""Paths below these are of a plan, which one of the workers has."""
 
 Answer = tuple[int, bytes]
 """Status and body."""
@@ -38,8 +52,13 @@ Answer = tuple[int, bytes]
 class Speaker:
     """Answers the requests of administrators."""
 
-    def __init__(self, parent: Parent) -> None:
+    def __init__(self, parent: Parent, streams: Bound, lock: Lock) -> None:
+        """`streams` has the places of streams of the status."""
         self._parent = parent
+        self.live = Live(self, streams)
+        """The streams of the status."""
+        status = create_status_api(self.status, self.hour, self.live)
+        self._own = create_part((status, create_configuration_api(parent.in_force)), lock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -60,6 +79,8 @@ class Speaker:
             if merged is not None and scope["method"] == "GET":
                 response = await merged(scope)
                 await response(scope, receive, send)
+            elif path in OWN or path.startswith(BELOW):
+                await self._own(scope, receive, send)
             else:
                 await self._hand_on(scope, await _body(receive), receive, send)
         except ProxyError as error:
@@ -116,6 +137,33 @@ class Speaker:
         if scope["method"] == "DELETE":
             return Response(status_code=answers[0][0])
         return JSONResponse(merged_progress([json.loads(said) for _, said in answers]), answers[0][0])
+
+    async def status(self) -> Status:
+        """The status of all workers. Raises `ServiceFull` if none tells its own."""
+        told = await self._told("/status")
+        statuses = {number: Status.model_validate_json(body) for number, body in told.items()}
+        reasons = [
+            f"worker {number}: {each.ready}" for number, each in statuses.items() if each.ready != "ok"
+        ]
+        silent = [
+            f"worker {number}: not running" for number in range(self._parent.count) if number not in told
+        ]
+        ready = "ending" if self._parent.is_ending else next(iter((*reasons, *silent)), "ok")
+        return merged_status(list(statuses.values()), ready)
+
+    async def hour(self) -> Hour:
+        """The last hour of all workers. Raises likewise."""
+        told = await self._told("/status/hour")
+        return merged_hour([Hour.model_validate_json(body) for body in told.values()])
+
+    async def _told(self, path: str) -> dict[int, bytes]:
+        """The answer of each live worker under a path. The parent asks for itself, so it needs no token."""
+        asked = {"path": f"{VERSION}{path}", "query_string": b"", "headers": (), "client": None}
+        answers = await self._all({**asked, "state": {"certificate": True}})
+        told = {number: answer[1] for number, answer in answers.items() if answer and answer[0] == 200}
+        if not told:
+            raise ServiceFull("no worker tells how it is")
+        return told
 
     async def _all(self, scope: Scope, body: bytes = b"", method: str = "GET") -> dict[int, Answer | None]:
         """The answer of each live worker; None if it has none in time."""
@@ -176,7 +224,7 @@ class Speaker:
         owner = parent.owners.of(study) if study else None
         numbers = parent.owners.live if owner is None else (owner,)
         children = [child for child in map(parent.current, numbers) if child is not None]
-        return children if path.startswith(f"{VERSION}/plans/") else children[:1]
+        return children if path.startswith(OF_ONE) else children[:1]
 
 
 async def _body(receive: Receive) -> bytes:

@@ -52,7 +52,8 @@ class Worker:
         """Serves until the parent says that it is enough, or is gone."""
         loop, app, orders = asyncio.get_running_loop(), self._app, self._orders
         loop.add_signal_handler(signal.SIGTERM, self._end)
-        app.tell = self._tell
+        app.tell.dropped = self._tell
+        app.tell.relearned = lambda origin: self._to_parent.post({"relearn": origin})
         app.warming.is_held = True  # until the worker knows the others
         app.warming.owns = lambda study: self._owners.of(study.encode()) == orders.number
         async with app.running():
@@ -64,7 +65,7 @@ class Worker:
             looking = asyncio.create_task(app.keep_looking(orders.path)) if orders.path else None
             if not self._stop.is_set():
                 await self._listen()
-            app.plans.tasks.close()  # those who follow a plan hear of its end
+            app.close_streams()  # those who follow a plan hear of its end
             if looking is not None:
                 looking.cancel()
             if self._answering:
@@ -116,6 +117,8 @@ class Worker:
                 task.add_done_callback(self._answering.discard)
             else:
                 self._app.forget(named)
+        elif "relearn" in said:
+            self._app.relearn(said["relearn"])
         elif "leave" in said:
             self._handing.is_leaving = True
             self._end()

@@ -146,7 +146,7 @@ def test_whatever_happens_the_accounts_hold_what_the_cache_holds(
             store.room.hold("fill", 500 * number)
         else:
             store.get(name)
-        accounts = store._shares._accounts.values()
+        accounts = store.shares._accounts.values()
         assert store.counted >= 0
         assert sum(each.size for each in accounts) == store.size + 10 * len(store._firsts)
         assert all(each.size == sum(each.charged.values()) for each in accounts)

@@ -144,7 +144,7 @@ async def story(seats: int) -> AsyncIterator[Story]:
 def is_at_rest(gate: Gate, seats: int) -> None:
     assert [gate.account.of(turn) for turn in Turn] == [0] * len(Turn)
     assert gate._free == seats
-    assert not gate._running
+    assert not gate.running
 
 
 def running(fetches: list[Fetch]) -> list[bool]:

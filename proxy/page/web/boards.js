@@ -1,0 +1,229 @@
+// The boards of the status. Each is drawn anew with each look, and keeps its elements, so that focus stays.
+
+import { bytes, el, milliseconds } from "./dom.js";
+
+const KINDS = {
+  first: "First pieces of frames",
+  rest: "Rests of frames",
+  studies: "Metadata, searches, pictures, bulk data",
+  tables: "Other tables",
+  overhead: "Overhead of frames",
+  filling: "On their way in",
+  lent: "Still being sent",
+};
+const TURNS = {
+  "viewer-first": "A viewer waits for a first picture",
+  "viewer-whole": "A viewer waits for a whole frame",
+  "viewer-completion": "A viewer reads on",
+  "left-completion": "A viewer has left",
+  "plan-first": "A plan: first bytes",
+  "plan-completion": "A plan: the rest",
+};
+const BOUNDS = { waiting: "Viewers that wait", sending: "Large responses", uploads: "Uploads", plans: "Plans", planned_frames: "Frames of plans" };
+
+const count = (value) => value.toLocaleString("en");
+const sum = (counts) => Object.values(counts).reduce((all, each) => all + each, 0);
+const percent = (part, all) => (all ? `${((100 * part) / all).toFixed(part && part < all && part / all < 0.995 ? 1 : 0)} %` : "–");
+export const short = (who) => (who ? who.slice(0, 12) : "without a credential");
+
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Makes the children of an element those of `items`, in order. A child stays as long as its key does. */
+function keyed(parent, items, keyOf, make, update) {
+  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  let last = null;
+  for (const item of items) {
+    const key = String(keyOf(item));
+    let child = known.get(key);
+    known.delete(key);
+    if (!child) {
+      child = make(item);
+      child.dataset.key = key;
+    }
+    const place = last ? last.nextElementSibling : parent.firstElementChild;
+    if (place !== child) parent.insertBefore(child, place);
+    update(child, item);
+    last = child;
+  }
+  for (const child of known.values()) child.remove();
+}
+
+const part = (element, name) => element.querySelector(`[data-part="${name}"]`);
+const cell = (name, more = "") => el("td", { "data-part": name, class: more });
+
+function bar(element, share) {
+  element.style.setProperty("--share", `${Math.min(100, 100 * share).toFixed(2)}%`);
+}
+
+// At a glance
+
+export function tiles(parent, status, hour, rates) {
+  const answers = { ...status.minute.answers };
+  for (const minute of hour.minutes) for (const [cache, number] of Object.entries(minute.answers)) answers[cache] = (answers[cache] ?? 0) + number;
+  const held = status.held.filter((each) => each.tier === "memory").reduce((all, each) => all + each.bytes, 0);
+  const waiting = status.origins.reduce((all, origin) => all + sum(origin.waiting), 0);
+  const bad = status.origins.filter((origin) => origin.wrong.some((fault) => fault.level === "bad")).length;
+  const running = status.plans.filter((plan) => ["queued", "running"].includes(plan.state)).length;
+  const told = [
+    ["Hits, last hour", percent(answers.hit ?? 0, sum(answers)), `of ${count(sum(answers))} frames`],
+    ["Frames per second", rates.frames.toLocaleString("en", { maximumFractionDigits: 1 }), `${bytes(Math.round(rates.sent))}/s to viewers`],
+    ["In memory", percent(held, status.budget), `${bytes(held)} of ${bytes(status.budget)}`],
+    ["Fills", count(status.fills), `${count(waiting)} ${waiting === 1 ? "fetch waits" : "fetches wait"}`],
+    ["Plans", count(running), running === 1 ? "runs" : "run"],
+    ["Viewers", count(status.connections), "open connections"],
+    ["Origins", `${status.origins.length - bad} of ${status.origins.length}`, bad ? "look below" : "well", bad ? "bad" : "good"],
+  ];
+  keyed(parent, told, ([title]) => title,
+    ([title]) => el("div", { class: "card tile" }, el("span", { class: "label" }, title), el("strong", { class: "number", "data-part": "value" }), el("small", { class: "number", "data-part": "more" })),
+    (tile, [, value, more, tone = ""]) => {
+      set(part(tile, "value"), value);
+      set(part(tile, "more"), more);
+      tile.dataset.tone = tone;
+    });
+}
+
+// What is held
+
+export function held(parent, status) {
+  const memory = status.held.filter((each) => each.tier === "memory");
+  const used = memory.reduce((all, each) => all + each.bytes, 0);
+  const tiers = status.tiers.map((tier) => ({ ...tier, held: status.held.filter((each) => each.tier === tier.name) }));
+  if (!parent.firstChild) {
+    parent.append(el("div", { class: "stack", "aria-hidden": "true" }), el("dl", { class: "keys" }), el("div", { class: "tiers" }));
+  }
+  const [stack, keys, behind] = parent.children;
+  const kinds = Object.keys(KINDS).map((kind) => ({ kind, bytes: memory.find((each) => each.kind === kind)?.bytes ?? 0 }));
+  keyed(stack, kinds, ({ kind }) => kind, ({ kind }) => el("span", { "data-kind": kind }), (piece, each) => bar(piece, each.bytes / Math.max(status.budget, used)));
+  const rows = [...kinds, { kind: "free", bytes: Math.max(0, status.budget - used) }];
+  keyed(keys, rows, ({ kind }) => kind,
+    ({ kind }) => el("div", { "data-kind": kind }, el("dt", {}, KINDS[kind] ?? "Free"), el("dd", { class: "number", "data-part": "value" })),
+    (row, each) => set(part(row, "value"), bytes(each.bytes)));
+  keyed(behind, tiers, ({ name }) => name,
+    ({ name }) => el("div", { class: "tier" }, el("h3", {}, `Behind memory: ${name}`), el("p", { class: "number soft", "data-part": "words" })),
+    (row, tier) => {
+      const size = tier.held.length ? `${bytes(tier.held.reduce((all, each) => all + each.bytes, 0))} held. ` : "";
+      const looked = sum(tier.lookups);
+      set(part(row, "words"), `${size}${percent(tier.lookups.hit ?? 0, looked)} of ${count(looked)} look-ups found something. ${count(tier.writes.stored ?? 0)} frames stored, ${count(tier.writes.dropped ?? 0)} dropped, ${count(tier.writes.failed ?? 0)} failed.`);
+    });
+}
+
+// Fetches
+
+export function turns(parent, status) {
+  const rows = Object.entries(TURNS).map(([turn, words]) => ({ turn, words,
+    run: status.origins.reduce((all, origin) => all + (origin.running[turn] ?? 0), 0),
+    wait: status.origins.reduce((all, origin) => all + (origin.waiting[turn] ?? 0), 0) }));
+  keyed(parent, rows, ({ turn }) => turn,
+    ({ words }) => el("tr", {}, el("th", { scope: "row" }, words), cell("run", "number"), cell("wait", "number")),
+    (row, each) => {
+      set(part(row, "run"), count(each.run));
+      set(part(row, "wait"), count(each.wait));
+      row.classList.toggle("is-idle", !each.run && !each.wait);
+    });
+}
+
+export function workers(parent, status) {
+  const { jobs, processes } = status;
+  const lost = sum(jobs.lost) ? ` ${count(jobs.lost.late ?? 0)} took too long, ${count(jobs.lost.crashed ?? 0)} crashed.` : "";
+  set(parent, `${processes} ${processes === 1 ? "process serves" : "processes serve"} viewers. Decoding: ${jobs.processes} of at most ${jobs.most} processes, ${count(jobs.running)} jobs run and ${count(jobs.waiting)} wait.${lost}`);
+}
+
+// Origins
+
+const known = (fact) => (fact === null ? "not known yet" : fact ? "yes" : "no");
+
+function stateOf(origin) {
+  if (origin.resting) return ["rests", "bad"];
+  if (!origin.up) return ["down", "bad"];
+  return origin.wrong.length ? ["up, with faults", "warn"] : ["well", "good"];
+}
+
+export function origins(parent, status, { clear }) {
+  keyed(parent, status.origins, ({ name }) => name,
+    ({ name }) => el("article", { class: "origin", "aria-label": name },
+      el("header", {}, el("h3", {}, name), el("span", { "data-part": "state" })),
+      el("ul", { class: "wrong", "data-part": "wrong" }),
+      el("dl", { class: "facts number", "data-part": "facts" }),
+      el("button", { type: "button", class: "quiet", onclick: () => clear(name) }, "Clear learned forms …")),
+    (card, origin) => {
+      const [words, tone] = stateOf(origin);
+      set(part(card, "state"), words);
+      part(card, "state").className = `badge ${tone}`;
+      keyed(part(card, "wrong"), origin.wrong, ({ what }) => what, ({ what, level }) => el("li", { class: level }, what), () => {});
+      const facts = [
+        ["Form of request", origin.form ?? "not known yet"],
+        ["Ranges", known(origin.ranges)],
+        ["Strong validators", known(origin.validators)],
+        ["Round trip", origin.round_trip === null ? "not known yet" : milliseconds(1000 * origin.round_trip)],
+        ["Fetches", `${count(sum(origin.running))} run, ${count(sum(origin.waiting))} wait`],
+        ["At once", `${count(origin.at_once)} found worthwhile, at most ${count(origin.seats)}`],
+        ["On their way", bytes(origin.to_come)],
+        ["Requests", Object.entries(origin.requests).map(([outcome, number]) => `${count(number)} ${outcome}`).join(", ") || "none"],
+        ["Received", bytes(origin.received)],
+      ];
+      keyed(part(card, "facts"), facts, ([name]) => name, ([name]) => el("div", {}, el("dt", {}, name), el("dd", { "data-part": "value" })), (row, [, value]) => set(part(row, "value"), value));
+    });
+}
+
+// Plans
+
+const isOver = (plan) => !["queued", "running"].includes(plan.state);
+const TONES = { done: "good", failed: "bad", spent: "warn" };
+
+export function plans(parent, status, { end, purge }) {
+  keyed(parent, status.plans, ({ id }) => id,
+    (plan) => el("tr", {},
+      el("th", { scope: "row" },
+        el("span", { class: "mono", title: plan.id }, plan.id.slice(0, 8)), " ",
+        el("small", {}, `${plan.profile} at ${plan.origin}, ${plan.is_viewers ? "set off by a viewer" : "requested"}, `, el("span", { class: "mono", title: plan.who || null }, short(plan.who))),
+        plan.study_uid ? el("small", { class: "mono uid" }, [plan.study_uid, plan.series_uid].filter(Boolean).join(" / ")) : ""),
+      el("td", {}, el("span", { "data-part": "state" }), el("small", { class: "bad", "data-part": "error" })),
+      el("td", { "data-part": "stages", class: "stages" }),
+      cell("bytes", "number"),
+      el("td", {},
+        el("button", { type: "button", class: "danger small", "data-part": "end", onclick: () => end(plan), "aria-label": `End plan ${plan.id.slice(0, 8)}` }, "End …"),
+        plan.study_uid ? el("button", { type: "button", class: "quiet", onclick: () => purge(plan) }, "Purge …") : "")),
+    (row, plan) => {
+      set(part(row, "state"), plan.state);
+      part(row, "state").className = `badge ${TONES[plan.state] ?? ""}`;
+      set(part(row, "error"), plan.error);
+      set(part(row, "bytes"), bytes(plan.bytes));
+      part(row, "end").hidden = isOver(plan);
+      keyed(part(row, "stages"), plan.stages, ({ stageId }) => stageId,
+        ({ stageId }) => el("div", { class: "stage" }, el("span", { class: "soft" }, stageId), el("span", { class: "meter", "aria-hidden": "true" }), el("span", { class: "number", "data-part": "done" })),
+        (stage, each) => {
+          bar(stage.querySelector(".meter"), each.numberOfImages ? each.numberDone / each.numberOfImages : 0);
+          const failed = each.numberOfFailures ? `, ${count(each.numberOfFailures)} failed` : "";
+          set(part(stage, "done"), `${count(each.numberDone)} of ${count(each.numberOfImages)}${failed}`);
+        });
+    });
+  if (!status.plans.length) parent.replaceChildren(el("tr", { "data-key": "" }, el("td", { colspan: 5, class: "soft" }, "No plan has run.")));
+}
+
+// Callers, bounds
+
+export function callers(parent, status) {
+  const all = Math.max(1, status.callers.reduce((size, each) => size + each.held, 0));
+  keyed(parent, status.callers, ({ who }) => `who ${who}`,
+    ({ who }) => el("tr", {}, el("th", { scope: "row", class: who ? "mono" : "", title: who || null }, short(who)),
+      el("td", {}, el("div", { class: "stage" }, el("span", { class: "meter", "aria-hidden": "true" }), el("span", { class: "number", "data-part": "held" }))),
+      cell("running", "number"), cell("waiting", "number"), cell("planned", "number")),
+    (row, each) => {
+      bar(row.querySelector(".meter"), each.held / all);
+      set(part(row, "held"), `${percent(each.held, all)}, ${bytes(each.held)}`);
+      for (const name of ["running", "waiting", "planned"]) set(part(row, name), count(each[name]));
+    });
+  if (!status.callers.length) parent.replaceChildren(el("tr", { "data-key": "" }, el("td", { colspan: 5, class: "soft" }, "Nobody has asked for a frame yet.")));
+}
+
+export function bounds(parent, status) {
+  keyed(parent, Object.entries(status.places), ([name]) => name,
+    ([name]) => el("div", {}, el("dt", {}, BOUNDS[name] ?? name), el("dd", {}, el("span", { class: "meter", "aria-hidden": "true" }), el("span", { class: "number", "data-part": "value" }))),
+    (row, [, place]) => {
+      bar(row.querySelector(".meter"), place.taken / place.most);
+      row.classList.toggle("is-near", place.taken >= 0.8 * place.most);
+      set(part(row, "value"), `${count(place.taken)} of ${count(place.most)}`);
+    });
+}
