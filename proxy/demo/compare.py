@@ -30,10 +30,14 @@ from proxy.errors import BadRequest, BodyTooLong, ConfigurationError, OriginMism
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.server import Server
 from proxy.page.assets import Assets, headers_of_pages
+from proxy.page.playground import Playground
+from proxy.settings.playground import shown
 from proxy.wire.dicomjson import read_json
 from proxy.wire.problem import details_of, status_of
 from proxy.wire.via import Via
 
+TABS = {"compare.html": "Compare", "playground.html": "Playground"}
+"""The pages, by file."""
 MOST_BODY = 64 * 1024 * 1024
 """Bytes of a frame that may be posted; more than the demo's largest."""
 MOST_IMAGES = 1000
@@ -90,7 +94,8 @@ def create_page(place: Place, lines: Lines) -> ASGIApp:
         Route("/clear", desk.clear, methods=["POST"]),
         Route("/layout", desk.layout, methods=["POST"]),
         Route("/picture", desk.picture, methods=["POST"]),
-        Mount("/", Assets("compare.html", place.asked)),
+        Route("/v1/playground", Playground(shown).answer, methods=["POST"]),
+        Mount("/", Assets("compare.html", place.asked, TABS)),
     ]
 
     async def refused(_: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ LOCKED = (
     ("GET", "/v1/plans/p1/events"),
     ("DELETE", "/v1/plans/p1"),
     ("GET", "/v1/origins"),
+    ("POST", "/v1/playground?images=1"),
     ("DELETE", "/v1/cache/studies/1"),
     ("DELETE", "/v1/cache/studies/1/series/2"),
     ("DELETE", "/v1/cache/studies/1/series/2/instances/3"),
