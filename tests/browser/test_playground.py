@@ -138,7 +138,9 @@ async def check_picture(reader: Reader, text: str, plan: list[dict[str, Any]], i
     """The picture has a bar for each fetch of the plan: in its order, its image's row, its stage's colour."""
     await write(reader, text, images=images)
     colours = await palette(reader)
-    stages = list(await reader.page.locator("#stages tbody td:first-child").all_inner_texts())
+    stages = await reader.page.evaluate(
+        "() => [...document.querySelectorAll('#stages tbody td:first-child')].map((cell) => cell.textContent)"
+    )
     own = [colours[stages.index(each["stage"]) % COLOURS] for each in plan]
     found = await colours_of(reader, plan, images)
     assert [bar for bar, _ in found] == own
