@@ -76,7 +76,8 @@ async def test_it_can_be_tried_again(bundle: Bundle, programs: Path) -> None:
     install(programs, "npm", BROKEN)
     bundle.begin()
     await until_over(bundle)
-    assert bundle.state is BundleState.FAILED
+    failed = bundle.state
+    assert failed is BundleState.FAILED
     assert "npm install --prefix" in bundle.reason
     install(programs, "npm", NPM)
     bundle.begin()
