@@ -10,6 +10,7 @@ from tests.browser.bidi import Firefox, firefox
 from tests.browser.comparing import RADIOGRAPH, SLICES, VOLUME, Place, Reader, demo, reader_of, small_tree
 from tests.browser.serving import program
 from tests.browser.test_compare import greys_of
+from tests.browser.test_live import open_live, packages
 from tests.browser.test_playground import TEXTS, check_picture, open_playground, planned
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +25,7 @@ async def browser() -> AsyncIterator[Firefox]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     program("firefox-esr")
-    with demo(small_tree(tmp_path_factory)) as running:
+    with demo(small_tree(tmp_path_factory), kept=packages(tmp_path_factory)) as running:
         yield running
 
 
@@ -65,3 +66,14 @@ async def test_the_playgrounds_picture_agrees_with_the_plan(
     plan = await planned(TEXTS[name], 12, tmp_path)
     await open_playground(reader)
     await check_picture(reader, TEXTS[name], plan, 12)
+
+
+async def test_cornerstone_shows_an_image(reader: Reader) -> None:
+    """Without WebGL, as on a machine without a graphics card, Firefox's Cornerstone3D draws one step."""
+    await open_live(reader)
+    await reader.page.evaluate("() => document.getElementById('load').click()")
+    await reader.wait("() => ['done', 'failed'].includes(document.body.dataset.state)")
+    rows = await reader.page.evaluate(
+        "() => [...document.querySelectorAll('#runs tbody tr')].map((row) => row.lastChild.textContent)"
+    )
+    assert [sizes.split(" → ")[-1] for sizes in rows] == 3 * ["1024×1024"]

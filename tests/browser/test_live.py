@@ -31,15 +31,20 @@ SIZES = [(1440, 900), (390, 844)]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """The demo, with the packages of the tests in the place of those that it would install."""
-    for name in ("chromium", "node", "esbuild"):
+    program("chromium")
+    with demo(small_tree(tmp_path_factory), kept=packages(tmp_path_factory)) as running:
+        yield running
+
+
+def packages(folders: pytest.TempPathFactory) -> Path:
+    """A folder for the bundle, with the packages of the tests instead of installed ones."""
+    for name in ("node", "esbuild"):
         program(name)
-    kept = tmp_path_factory.mktemp("kept")
+    kept = folders.mktemp("kept")
     folder = Bundle(kept).folder
     folder.mkdir()
     (folder / "node_modules").symlink_to(MODULES.resolve())
-    with demo(small_tree(tmp_path_factory), kept=kept) as running:
-        yield running
+    return kept
 
 
 @pytest.fixture
