@@ -53,16 +53,26 @@ export async function show({ element, base, path, retrieve, drawn }) {
   const engine = new cs.RenderingEngine(ENGINE);
   engine.enableElement({ viewportId: VIEWPORT, element, type: cs.Enums.ViewportType.STACK });
   const began = performance.now();
-  const rendered = () => latest && drawn({ at: performance.now() - began, ...latest });
+  const viewport = engine.getViewport(VIEWPORT);
+  const rendered = () => {
+    if (!isProgressive) latest = whole(viewport);
+    if (latest) drawn({ at: performance.now() - began, ...latest });
+  };
   element.addEventListener(cs.EVENTS.IMAGE_RENDERED, rendered);
   try {
-    await engine.getViewport(VIEWPORT).setStack([id]).catch((error) => { failed ??= String(error); });
-    await loaded;
+    await viewport.setStack([id]).catch((error) => { failed ??= String(error); });
+    if (isProgressive) await loaded; // without WebGL, the viewport has a loader of its own
     await painted();
     if (!latest) throw new Error(failed ?? 'Cornerstone3D showed no picture');
   } finally {
     element.removeEventListener(cs.EVENTS.IMAGE_RENDERED, rendered);
   }
+}
+
+/** The image that a viewport without WebGL shows; null if there is none. */
+function whole(viewport) {
+  const image = viewport.getCornerstoneImage();
+  return image ? { columns: image.columns, rows: image.rows, status: cs.Enums.ImageQualityStatus.FULL_RESOLUTION } : null;
 }
 
 /** Fits the picture to the element's size. */
