@@ -16,6 +16,7 @@ PACKAGES = {
     "crun": "crun",
     "curl": "curl",
     "debootstrap": "debootstrap",
+    "firefox-esr": "firefox-esr",
     "grk_compress": "grokj2k-tools",
     "nginx": "nginx-light",
     "npm": "npm",

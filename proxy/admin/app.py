@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from proxy.access.bounds import Bound
 from proxy.admin.lock import Lock
 from proxy.admin.operators import DOCS, PAGE, PROBLEM, Operators, problem
+from proxy.admin.playground import create_playground_api
 from proxy.admin.readiness import Readiness
 from proxy.admin.versions import VERSION, Versioned
 from proxy.errors import ProxyError
@@ -53,7 +54,7 @@ def create_admin(
     app.add_middleware(Operators, lock=lock, bound=bound)
     app.add_middleware(Versioned)
     guarded = [Depends(HTTPBearer(auto_error=False, description="The token in admin.token_file."))]
-    for routes in locked:
+    for routes in (*locked, create_playground_api()):
         app.include_router(routes, prefix=VERSION, dependencies=guarded)
 
     _add_page(app, lock)

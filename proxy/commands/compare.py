@@ -4,6 +4,9 @@ import os
 import socket
 import sys
 import webbrowser
+from pathlib import Path
+
+import platformdirs
 
 from proxy.commands.processes import Children, address, listen
 from proxy.demo import compare
@@ -24,8 +27,12 @@ def pages_of(listener: socket.socket) -> tuple[str, str]:
     return f"http://127.0.0.1:{port}", f"http://localhost:{port}"
 
 
-def start_page(children: Children, page: socket.socket, origin: str, network: Network) -> tuple[str, str]:
+def start_page(
+    children: Children, page: socket.socket, origin: str, network: Network, kept: Path | None = None
+) -> tuple[str, str]:
     """Starts all that the page needs but the origin. Returns the bases of the proxy and its admin listener.
+
+    `kept` is the folder for programs that the page installs; if absent, it is in the person's cache.
 
     Each way has two lines, one directly to the origin and one for the proxy, so no load slows another. A
     browser opens six connections to one host, so each way has a host of its own below `localhost`.
@@ -51,6 +58,7 @@ def start_page(children: Children, page: socket.socket, origin: str, network: Ne
         admin="http://{}:{}".format(*address(admin)),
         direct={name: urls["direct", name] for name in NAMES},
         proxied={name: f"http://{name}.localhost:{address(viewers)[1]}/{name}" for name in NAMES},
+        kept=kept or platformdirs.user_cache_path("progressive-proxy"),
     )
     children.start("page", compare.run, page, place, network, telling)
     proxy = "http://{}:{}".format(*address(viewers))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,13 +46,16 @@ def plan(options: argparse.Namespace) -> int:
         from proxy.commands.run_plan import carry_out
 
         return carry_out(profile, options)
+    from proxy.plan.advice import advice
     from proxy.plan.plan import ordered
 
-    fetches = ordered(profile, options.images)
+    fetches = list(ordered(profile, options.images))
     if options.json:
         print(json.dumps([_fields(fetch) for fetch in fetches], indent=2))
     else:
-        _print_fetches(list(fetches))
+        _print_fetches(fetches)
+    for words in advice(profile, options.images, fetches):
+        print(f"warning: {words}", file=sys.stderr)
     return 0
 
 

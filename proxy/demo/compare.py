@@ -9,8 +9,9 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -21,19 +22,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.access.admission import admission_of
 from proxy.codecs.workers import Workers
+from proxy.demo.bundle import Bundle
 from proxy.demo.drawing import draw, drawing_workers, layout_of
 from proxy.demo.lines import Lines
+from proxy.demo.live import Live, servers_of
 from proxy.demo.serving import serve
 from proxy.demo.study import Studies, read_studies
 from proxy.demo.ways import NAMES, WAYS, fetches_of
 from proxy.errors import BadRequest, BodyTooLong, ConfigurationError, OriginMismatch, ProxyError, UnknownName
 from proxy.measure.network import PRESETS, Network, parse_network
 from proxy.measure.server import Server
-from proxy.page.assets import Assets, headers_of_pages
+from proxy.page.assets import Assets, headers_of_pages, policy
+from proxy.page.playground import Playground
+from proxy.settings.playground import shown
 from proxy.wire.dicomjson import read_json
 from proxy.wire.problem import details_of, status_of
 from proxy.wire.via import Via
 
+TABS = {"compare.html": "Compare", "live.html": "Cornerstone3D", "playground.html": "Playground"}
+"""The pages, by file."""
 MOST_BODY = 64 * 1024 * 1024
 """Bytes of a frame that may be posted; more than the demo's largest."""
 MOST_IMAGES = 1000
@@ -56,6 +63,8 @@ class Place:
     """For each way, the base of the origin behind the way's own line."""
     proxied: Mapping[str, str]
     """For each way, the base of the proxy's origin that uses another line of the way's own."""
+    kept: Path
+    """Folder for what is installed once."""
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -71,7 +80,8 @@ def run(listener: socket.socket, place: Place, network: Network, told: socket.so
 
 def create_page(place: Place, lines: Lines) -> ASGIApp:
     """Creates the page's server as an ASGI application. Reads the page's files."""
-    desk = _Desk(place, lines, drawing_workers())
+    desk, bundle = _Desk(place, lines, drawing_workers()), Bundle(place.kept)
+    live = policy(servers_of(place.asked), has_wasm=True)
 
     @asynccontextmanager
     async def running(_: Starlette) -> AsyncIterator[None]:
@@ -79,6 +89,7 @@ def create_page(place: Place, lines: Lines) -> ASGIApp:
             Server(place.origin) as desk.origin,
             Server(place.admin) as desk.admin,
             desk.workers,
+            aclosing(bundle),
         ):
             yield
 
@@ -90,7 +101,9 @@ def create_page(place: Place, lines: Lines) -> ASGIApp:
         Route("/clear", desk.clear, methods=["POST"]),
         Route("/layout", desk.layout, methods=["POST"]),
         Route("/picture", desk.picture, methods=["POST"]),
-        Mount("/", Assets("compare.html", place.asked)),
+        Route("/v1/playground", Playground(shown).answer, methods=["POST"]),
+        Mount("/cornerstone", Live(bundle, live).app),
+        Mount("/", Assets("compare.html", place.asked, TABS, {"live.html": live})),
     ]
 
     async def refused(_: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ styles, and every request to another server than those that the policy lists.
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from html import escape
 from importlib.resources import files
 
 from starlette.datastructures import Headers
@@ -20,6 +21,8 @@ MEDIA = {
     "svg": "image/svg+xml",
 }
 """Media types by the end of a file's name. Other files are not served."""
+TABS = b"<!-- tabs -->"
+"""Stands in a page for the links to the pages beside it."""
 
 
 STRICT = (
@@ -29,15 +32,18 @@ STRICT = (
 """The Content-Security-Policy of a page that asks only its own server."""
 
 
-def policy(connect: Iterable[str] = ()) -> str:
+def policy(connect: Iterable[str] = (), *, has_wasm: bool = False) -> str:
     """Returns the Content-Security-Policy of a page that may also ask the servers in `connect`.
+
+    `has_wasm` also permits WebAssembly of the page's own.
 
     >>> "connect-src 'self' http://127.0.0.1:8080;" in policy(["http://127.0.0.1:8080"])
     True
     """
     asked = " ".join(("'self'", *connect))
+    scripts = "script-src 'self' 'wasm-unsafe-eval'; " if has_wasm else ""
     return (
-        f"default-src 'self'; connect-src {asked}; img-src 'self' blob: data:; object-src 'none'; "
+        f"default-src 'self'; {scripts}connect-src {asked}; img-src 'self' blob: data:; object-src 'none'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 
@@ -56,13 +62,27 @@ def headers_of_pages(connect: Iterable[str] = (), *, is_strict: bool = False) ->
 class Assets:
     """An ASGI app with the files of the pages. `/` is the page named `index`."""
 
-    def __init__(self, index: str, connect: Iterable[str] = (), *, is_strict: bool = False) -> None:
+    def __init__(
+        self,
+        index: str,
+        connect: Iterable[str] = (),
+        tabs: Mapping[str, str] | None = None,
+        policies: Mapping[str, str] | None = None,
+        *,
+        is_strict: bool = False,
+    ) -> None:
         """Reads all files once. `connect` lists more servers that the page may ask, such as the proxy.
 
-        A page that is strict asks only its own server, and shows no images but those there.
+        `tabs` has the title of each page that is served side by side with others, by file. `policies` has
+        the policy of each file that needs one of its own. A page that is strict asks only its own server,
+        and shows no images but those there.
         """
+        self._policies = policies or {}
         self._headers = headers_of_pages(connect, is_strict=is_strict)
-        self._files = _read()
+        self._files = {
+            name: (media, body.replace(TABS, _links(name, index, tabs or {})))
+            for name, (media, body) in _read().items()
+        }
         self._files[""] = self._files[index]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +92,8 @@ class Assets:
 
     def _answer(self, request: Request) -> Response:
         # A mount's own path is in front of the name, and no file is in a folder.
-        file = self._files.get(request.url.path.rpartition("/")[2])
+        name = request.url.path.rpartition("/")[2]
+        file = self._files.get(name)
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("only GET and HEAD\n", 405, {"allow": "GET, HEAD", **self._headers})
         if file is None:
@@ -80,9 +101,23 @@ class Assets:
         media, body = file
         tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
         headers = {**self._headers, "cache-control": "no-cache", "etag": tag}
+        if name in self._policies:
+            headers["content-security-policy"] = self._policies[name]
         if _has(request.headers, tag):
             return Response(status_code=304, headers=headers)
         return Response(body, headers={**headers, "content-type": media})
+
+
+def _links(here: str, index: str, tabs: Mapping[str, str]) -> bytes:
+    """Returns links to the pages beside this one; nothing if it stands by itself."""
+    if len(tabs) < 2:
+        return b""
+    here_is = {here: ' aria-current="page"'}
+    links = (
+        f'<a href="{"./" if name == index else escape(name)}"{here_is.get(name, "")}>{escape(title)}</a>'
+        for name, title in tabs.items()
+    )
+    return f'<nav class="tabs" aria-label="Pages">{"".join(links)}</nav>'.encode()
 
 
 def _has(headers: Headers, tag: str) -> bool:

@@ -42,11 +42,21 @@ def _is_read_as_javascript(path: Path) -> bool:
 def read_profile(path: Path) -> Profile:
     """Reads a profile from its file. Raises `ConfigurationError`, one line per fault."""
     text, name = text_of(path), str(path)
-    profile = _of_javascript(text, name) if path.suffix in SUFFIXES else _of_any(text, name)
+    if path.suffix in SUFFIXES:
+        return _extended(_of_javascript(text, name), name)
+    return profile_of_text(text, name)
+
+
+def profile_of_text(text: str, name: str) -> Profile:
+    """Reads a profile from a text; `name` stands for the file. Raises `ConfigurationError`, as above."""
+    return _extended(_of_any(text, name), name)
+
+
+def _extended(profile: Profile, name: str) -> Profile:
     try:
         return extended(profile, {})
     except ValueError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+        raise ConfigurationError(f"{name}: {error}") from None
 
 
 def _of_any(text: str, name: str) -> Profile:

@@ -14,6 +14,7 @@ from tests.bench import (
     encode,
     engines,
     fast,
+    first_pane,
     grid,
     hits,
     hostile,
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "fast": fast.run,
     "quick": fast.quick,
     "demo": demo.run,
+    "first-pane": first_pane.run,
     "twenty": twenty.run,
     "grid": grid.run,
     "cells": cells.run,
@@ -61,7 +63,7 @@ BENCHMARKS = {
     "browser": browser.run,
     "http2": browser_http2.run,
 }
-LONG = {"browser", "engines", "http2", "lines", "replicas", "sequences", "soak"}
+LONG = {"browser", "engines", "first-pane", "http2", "lines", "replicas", "sequences", "soak"}
 """Benchmarks that take many minutes. They run only if they are named."""
 
 

@@ -1,5 +1,6 @@
 """The demo's page in a browser: real processes of a small tree, and an origin that can be told to fail."""
 
+import asyncio
 import os
 import re
 import socket
@@ -56,7 +57,10 @@ def _instances() -> list[images.DemoInstance]:
 
 
 def run_origin(listener: socket.socket, tree: str, pages: tuple[str, ...], told: Path) -> None:
-    """Serves the tree. While the file `told` names a status, frames are answered with it; EMPTY: no study."""
+    """Serves the tree. While the file `told` names a status, frames are answered with it.
+
+    EMPTY: there is no study. HOLD: requests for frames wait, and a file beside `told` says that one does.
+    """
     app = _Telling(create_origin(Path(tree)), told)
     serve(CORSMiddleware(app, allow_origins=pages, expose_headers=["Content-Range"]), listener)
 
@@ -69,6 +73,11 @@ class _Telling:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = int(self._told.read_text())
         is_search = not scope["path"].rpartition("/")[2].isdigit()
+        if status == HOLD and not is_search:
+            held_of(self._told).touch()
+            while status == HOLD:
+                await asyncio.sleep(0.01)
+                status = int(self._told.read_text())
         if status == AS_USUAL or (is_search and status != EMPTY):
             await self._app(scope, receive, send)
             return
@@ -79,8 +88,13 @@ class _Telling:
         await send({"type": "http.response.body", "body": b"[]" if is_empty else b"the origin says no"})
 
 
-AS_USUAL, EMPTY = 0, 1
-"""Told to an origin: to serve its tree, or to have nothing. Any other number is a status."""
+AS_USUAL, EMPTY, HOLD = 0, 1, 2
+"""Told to an origin: serve the tree, have nothing, hold frames back. Any other number is a status."""
+
+
+def held_of(told: Path) -> Path:
+    """The file that says that a request for a frame is held back."""
+    return told.with_suffix(".held")
 
 
 @dataclass
@@ -95,14 +109,23 @@ class Place:
 
     def tell(self, status: int) -> None:
         """Tells the origin how to answer from now on."""
+        held_of(self.told).unlink(missing_ok=True)
         told = self.told.with_suffix(".new")
         told.write_text(str(status))
         told.replace(self.told)
 
+    async def until_held(self) -> None:
+        """Waits until the origin holds a request for a frame back."""
+        while not held_of(self.told).exists():
+            await asyncio.sleep(0.01)
+
 
 @contextmanager
-def demo(tree: Path, network: Network | str = "local") -> Iterator[Place]:
-    """Runs the demo's processes. It blocks, so it is for fixtures."""
+def demo(tree: Path, network: Network | str = "local", kept: Path | None = None) -> Iterator[Place]:
+    """Runs the demo's processes. It blocks, so it is for fixtures.
+
+    `kept` is the folder of the live viewer; without it, there is none.
+    """
     with TemporaryDirectory() as folder, Children() as children:
         told = Path(folder) / "told"
         told.write_text(str(AS_USUAL))
@@ -110,7 +133,7 @@ def demo(tree: Path, network: Network | str = "local") -> Iterator[Place]:
         children.start("origin", run_origin, origin, str(tree), pages_of(page), told)
         host, port = address(origin)
         link = parse_network(network) if isinstance(network, str) else network
-        _, admin = start_page(children, page, f"http://{host}:{port}", link)
+        _, admin = start_page(children, page, f"http://{host}:{port}", link, kept or Path(folder))
         url = pages_of(page)[0]
         origin.close()
         page.close()
@@ -178,7 +201,7 @@ class Reader:
             self.faults.append(message.text)
 
     def _asked(self, request: Any) -> None:
-        if not re.match(r"(blob|data|about):|http://(127\.0\.0\.1|[a-z-]+\.localhost):", request.url):
+        if not re.match(r"(blob|data|about):|http://(127\.0\.0\.1|[a-z0-9-]+\.localhost):", request.url):
             self.elsewhere.append(request.url)
 
 

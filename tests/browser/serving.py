@@ -26,6 +26,7 @@ NEEDED = {
     "node": "apt-get install nodejs",
     "chromium": "apt-get install --no-install-recommends chromium",
     "esbuild": "npm install --prefix tests/browser",
+    "firefox-esr": "apt-get install --no-install-recommends firefox-esr",
 }
 """Programs, and the command that installs each."""
 

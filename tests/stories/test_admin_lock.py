@@ -25,6 +25,7 @@ LOCKED = (
     ("GET", "/v1/status/hour"),
     ("GET", "/v1/status/events"),
     ("DELETE", "/v1/status/plans/p1"),
+    ("POST", "/v1/playground?images=1"),
     ("DELETE", "/v1/cache/studies/1"),
     ("DELETE", "/v1/cache/studies/1/series/2"),
     ("DELETE", "/v1/cache/studies/1/series/2/instances/3"),

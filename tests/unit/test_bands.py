@@ -25,7 +25,7 @@ MAY_IMPORT = {
         *("frame", "plan", "codestream", "wire", "errors"),
     },
     "measure": {"origin", "codecs", "plan", "codestream", "wire", "errors"},
-    "demo": {"measure", "codecs", "access", "plan", "codestream", "wire", "page", "errors"},
+    "demo": {"measure", "codecs", "settings", "access", "plan", "codestream", "wire", "page", "errors"},
     "archive": {"codecs", "codestream", "wire", "errors"},
     "service": {
         *("viewers", "admin", "prefetch", "alternates", "fetch", "origin", "cache", "codecs", "settings"),
@@ -51,14 +51,14 @@ MAY_IMPORT = {
     "origin": {"cache", "frame", "codestream", "wire", "telemetry", "errors"},
     "cache": {"frame", "wire", "telemetry"},
     "codecs": {"codestream", "wire", "errors"},
-    "settings": {"codecs", "access", "plan", "wire", "telemetry", "errors"},
+    "settings": {"codecs", "access", "plan", "codestream", "wire", "telemetry", "errors"},
     "access": {"cache", "wire", "errors"},
     "frame": {"codestream", "wire", "errors"},
     "plan": {"codestream", "wire", "errors"},
     "codestream": {"errors"},
     "wire": {"errors"},
     "telemetry": set[str](),
-    "page": set[str](),
+    "page": {"errors"},
     "errors": set[str](),
 }
 """The packages that each package imports: no others, and none that it does not need."""

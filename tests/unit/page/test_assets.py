@@ -14,8 +14,12 @@ WEB = sorted((Path(__file__).parents[3] / "proxy" / "page" / "web").iterdir())
 APP = Assets("style.css", ["http://127.0.0.1:8080"])
 
 
-def viewer() -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(APP), base_url="http://127.0.0.1")
+TABS = {"compare.html": "Compare & more", "playground.html": "Playground"}
+SEVERAL = Assets("compare.html", tabs=TABS, policies={"playground.html": policy(has_wasm=True)})
+
+
+def viewer(app: Assets = APP) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
 
 
 @pytest.mark.parametrize("file", WEB, ids=lambda file: file.name)
@@ -35,6 +39,23 @@ async def test_nothing_else_is_served() -> None:
         assert (await client.post("/style.css")).status_code == 405
         index = await client.get("/")
     assert index.headers["content-type"].startswith("text/css")
+
+
+async def test_pages_side_by_side_lead_to_each_other() -> None:
+    async with viewer(SEVERAL) as client:
+        first, second = (await client.get("/compare.html")).text, (await client.get("/playground.html")).text
+        alone = await viewer().get("/playground.html")
+    assert '<a href="./" aria-current="page">Compare &amp; more</a><a href="playground.html">' in first
+    assert '<a href="./">Compare &amp; more</a><a href="playground.html" aria-current="page">' in second
+    assert "<nav" not in alone.text
+    assert "tabs -->" not in alone.text
+
+
+async def test_a_page_may_have_a_policy_of_its_own() -> None:
+    async with viewer(SEVERAL) as client:
+        found = [await client.get(f"/{name}") for name in TABS]
+    has_wasm = ["'wasm-unsafe-eval'" in each.headers["content-security-policy"] for each in found]
+    assert has_wasm == [False, True]
 
 
 def test_the_policy_permits_no_inline_script_and_no_other_host() -> None:
