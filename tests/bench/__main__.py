@@ -21,6 +21,7 @@ from tests.bench import (
     lines,
     load,
     memory,
+    opened,
     oracle,
     people,
     plan,
@@ -60,9 +61,10 @@ BENCHMARKS = {
     "soak": soak.run,
     "browser": browser.run,
     "http2": browser_http2.run,
+    "opened": opened.run,
 }
-LONG = {"browser", "engines", "http2", "lines", "replicas", "sequences", "soak"}
-"""Benchmarks that take many minutes. They run only if they are named."""
+LONG = {"browser", "engines", "http2", "lines", "opened", "replicas", "sequences", "soak"}
+"""Benchmarks that take many minutes, or need a browser. They run only if they are named."""
 
 
 def main() -> None:
