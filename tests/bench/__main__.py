@@ -22,6 +22,7 @@ from tests.bench import (
     lines,
     load,
     memory,
+    opened,
     oracle,
     people,
     plan,
@@ -62,9 +63,10 @@ BENCHMARKS = {
     "soak": soak.run,
     "browser": browser.run,
     "http2": browser_http2.run,
+    "opened": opened.run,
 }
-LONG = {"browser", "engines", "first-pane", "http2", "lines", "replicas", "sequences", "soak"}
-"""Benchmarks that take many minutes. They run only if they are named."""
+LONG = {"browser", "engines", "first-pane", "http2", "lines", "opened", "replicas", "sequences", "soak"}
+"""Benchmarks that take many minutes, or need a browser. They run only if they are named."""
 
 
 def main() -> None:

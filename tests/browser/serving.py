@@ -6,20 +6,23 @@ the proxy, is the reference for all pictures.
 
 import asyncio
 import hashlib
+import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.service.listeners import Listener, open_socket
 from tests.browser.pictures import Series
+from tests.tools import VIEWERS
 
 HERE = Path(__file__).parent
+PAGES, EXAMPLES = HERE / "page", HERE.parents[1] / "examples"
 MODULES = HERE / "node_modules"
 BUNDLE = MODULES / ".bundle"
 NEEDED = {
@@ -41,25 +44,32 @@ def program(name: str) -> str:
 
 def bundle() -> dict[str, bytes]:
     """The page's files by path. They are bundled again if a source has changed."""
-    program("node")
-    sources = [HERE / "page" / "viewer.js", HERE / "package.json"]
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    made = BUNDLE / digest[:16]
-    esbuild = program("esbuild")
-    if not (made / "viewer.js").exists():
-        worker = MODULES / "@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js"
-        builtins = [f"--external:{name}" for name in ("fs", "path", "crypto", "module", "worker_threads")]
-        command = [
-            esbuild, f"viewer={sources[0]}", f"decodeImageFrameWorker={worker}", f"--outdir={made}",
-            "--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error", *builtins,
-        ]  # fmt: skip
-        subprocess.run(command, check=True, timeout=60, cwd=HERE)
-    files = {"/": (HERE / "page" / "index.html").read_bytes()}
+    worker = MODULES / "@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js"
+    examples = [PAGES / "example.js", EXAMPLES / "cornerstone3d" / "show.js"]
+    entries = {"viewer": PAGES / "viewer.js", "example": examples[0], "decodeImageFrameWorker": worker}
+    made = bundled(entries, [PAGES / "viewer.js", *examples])
+    files = {"/": (PAGES / "index.html").read_bytes(), "/example": (PAGES / "example.html").read_bytes()}
     files |= {f"/{path.name}": path.read_bytes() for path in made.glob("*.js")}
     files["/wasm/openjphjs.wasm"] = (
         MODULES / "@cornerstonejs/codec-openjph/dist/openjphjs.wasm"
     ).read_bytes()
     return files
+
+
+def bundled(entries: Mapping[str, Path], sources: Sequence[Path]) -> Path:
+    """The folder with a bundle for each entry. Made once for each content of the sources."""
+    program("node")
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in (*sources, HERE / "package.json")))
+    made, esbuild = BUNDLE / digest.hexdigest()[:16], program("esbuild")
+    if not all((made / f"{name}.js").exists() for name in entries):
+        builtins = [f"--external:{name}" for name in ("fs", "path", "crypto", "module", "worker_threads")]
+        command = [
+            esbuild, *(f"{name}={path}" for name, path in entries.items()), f"--outdir={made}",
+            "--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error", *builtins,
+        ]  # fmt: skip
+        modules = os.environ | {"NODE_PATH": f"{MODULES}:{VIEWERS}"}  # for the examples, which lie elsewhere
+        subprocess.run(command, check=True, timeout=60, cwd=HERE, env=modules)
+    return made
 
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -99,12 +109,18 @@ class PageServer:
 async def page_server() -> AsyncIterator[PageServer]:
     """Runs the server of the page on a free port of the loopback interface."""
     server = PageServer(bundle())
+    async with listening(server) as server.url:
+        yield server
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """Serves an application on a free port of the loopback interface. Yields its URL."""
     socket = open_socket("127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
-    listener = Listener(server, socket, 1)
+    listener = Listener(app, socket, 1)
     serving = asyncio.create_task(listener.until_ended())
     try:
-        yield server
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
     finally:
         listener.should_exit = True
         await serving

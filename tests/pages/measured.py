@@ -81,6 +81,14 @@ def browser() -> str:
     return table(["series", "loading", "way", "first", "whole"], lines) + how("browser")
 
 
+def opened() -> str:
+    """Requests of OHIF and at the archive."""
+    _, rows = read("opened")
+    kinds = [f"at the archive: {kind}" for kind in ("searches", "metadata", "frames")]
+    titles = ["page", "way", "OHIF's requests", *kinds]
+    return table(titles, [[str(cell) for cell in row.values()] for row in rows]) + how("opened", "Counted")
+
+
 def http2() -> str:
     """The same over HTTP/2."""
     _, rows = read("http2")

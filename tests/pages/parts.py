@@ -19,6 +19,7 @@ PARTS: dict[str, tuple[Path, Callable[[], str]]] = {
     "beside": (DOCS / "performance.md", measured.beside),
     "demo": (DOCS / "performance.md", measured.demo),
     "browser": (DOCS / "performance.md", measured.browser),
+    "opened": (DOCS / "viewers" / "ohif.md", measured.opened),
     "http2": (DOCS / "performance.md", measured.http2),
     "fast": (DOCS / "performance.md", measured.fast),
     "attacks": (DOCS / "security.md", measured.attacks),

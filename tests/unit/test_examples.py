@@ -45,6 +45,21 @@ def test_readme_describes_each_folder() -> None:
     assert set(re.findall(r"^\| \[`([\w-]+)`\]", text, re.MULTILINE)) == folders
 
 
+@pytest.mark.parametrize(
+    ("page", "package"),
+    [
+        ("ohif", "@ohif/app"),
+        ("cornerstone3d", "@cornerstonejs/core"),
+        ("microscopy", "dicom-microscopy-viewer"),
+    ],
+)
+def test_the_page_of_a_viewer_names_the_version_that_its_test_opens(page: str, package: str) -> None:
+    told = json.loads((EXAMPLES.parent / "tests" / "browser" / "package.json").read_text("utf-8"))
+    version, _, _ = (told["dependencies"] | told["viewers"])[package].rpartition(".")
+    text = (EXAMPLES.parent / "docs" / "viewers" / f"{page}.md").read_text("utf-8")
+    assert f"The test is for version {version}." in " ".join(text.split())
+
+
 def test_compose_mounts_files_that_exist_and_opens_ports_only_to_this_machine() -> None:
     for name, service in services().items():
         mounts = [mount.split(":")[0] for mount in service.get("volumes", ())]
