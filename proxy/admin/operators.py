@@ -18,10 +18,10 @@ DOCS = "/docs"
 """The page that shows the API, whose files lie below."""
 PAGE = "/page"
 """The page for operators; its files lie below. They show nothing without the token."""
-OPEN = frozenset({"/", "/livez", "/readyz", "/metrics", "/openapi.json", DOCS, PAGE})
+OPEN = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", DOCS})
 """Paths for everybody."""
-BELOW = (f"{DOCS}/", f"{PAGE}/")
-"""Paths below these are for everybody too."""
+OF_PAGE = frozenset({"/", PAGE})
+"""Paths that everybody may read."""
 
 
 class Operators:
@@ -35,7 +35,9 @@ class Operators:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or refuses it."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or path in OPEN or path.startswith(BELOW):
+        is_page = path in OF_PAGE or path.startswith(f"{PAGE}/")
+        is_open = path in OPEN or path.startswith(f"{DOCS}/")
+        if scope["type"] != "http" or is_open or (is_page and scope["method"] in ("GET", "HEAD")):
             return await self._app(scope, receive, send)
         try:
             await self._lock.admit(Request(scope))
