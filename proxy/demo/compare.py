@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -110,8 +110,11 @@ def create_page(place: Place, lines: Lines) -> ASGIApp:
         assert isinstance(error, ProxyError)
         return JSONResponse(details_of(error), status_of(error))
 
-    app = Starlette(routes=routes, lifespan=running, exception_handlers={ProxyError: refused})
-    return _Door(app)
+    async def left(_: Request, __: Exception) -> Response:
+        return Response(status_code=400)  # nobody reads it
+
+    handlers = {ProxyError: refused, ClientDisconnect: left}
+    return _Door(Starlette(routes=routes, lifespan=running, exception_handlers=handlers))
 
 
 class _Door:
