@@ -28,11 +28,11 @@ demo: $(VENV)/.demo
 test: lint
 	$(BIN)/pytest $(PARALLEL) -m 'not slow' tests/unit tests/stories $(PYTEST)
 
-# The charts and the browser measure and build, so they run by themselves, and without coverage.
+# The charts and the browser measure and build, so they run two files at once, and without coverage.
 test-all: lint $(VENV)/.chart
 	$(BIN)/python -m tests.tools
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --ignore tests/browser --ignore tests/chart $(PYTEST)
-	$(BIN)/pytest tests/browser tests/chart $(PYTEST)
+	$(BIN)/pytest --dist loadfile --numprocesses 2 tests/browser tests/chart $(PYTEST)
 
 test-chart: $(VENV)/.chart
 	$(BIN)/pytest tests/chart

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.chart.rendering import HELMS, objects
 from tests.chart.tools import run, tool
@@ -67,19 +68,17 @@ def test_its_image_and_its_chart_can_be_read(made: Path) -> None:
 
 def test_its_papers_name_each_wheel(made: Path) -> None:
     wheels = {tuple(path.name.split("-")[:2]) for path in (made / "wheels").glob("*.whl")}
-    wheels = {(name.lower().replace("_", "-"), version) for name, version in wheels}
+    wheels = {(canonicalize_name(name), version) for name, version in wheels}
     assert len(wheels) > 30
     sbom = json.loads((made / f"{NAME}-{VERSION}.cdx.json").read_text("utf-8"))
     assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
     parts = [sbom["metadata"]["component"], *sbom["components"]]
-    named = {(part["name"].lower().replace("_", "-"), part["version"]) for part in parts}
+    named = {(canonicalize_name(part["name"]), part["version"]) for part in parts}
     assert named == wheels
     notice = (made / "NOTICE").read_text("utf-8")
-    listed = {
-        tuple(line[2:].split(":")[0].lower().replace("_", "-").split(" "))
-        for line in notice.splitlines()
-        if line.startswith("- ") and ": " in line and line.split(":")[0].count(" ") == 2
-    }
+    lines = (line[2:].split(": ") for line in notice.splitlines() if line.startswith("- "))
+    words = [line[0].split(" ") for line in lines if len(line) > 1]
+    listed = {(canonicalize_name(each[0]), each[1]) for each in words if len(each) == 2}
     assert wheels - listed == {(NAME, VERSION)}
     assert notice.count("Apache License") > 1
     assert "\nPermission is hereby granted" in notice
