@@ -4,7 +4,7 @@
     event: status   the service as it is now: at once, and again each second
     event: end      this stream ends; another one may begin
 
-A stream ends with the service, and after `LONGEST` seconds, so that whoever follows has to show the token
+A stream ends with the service, and after `LONGEST` seconds, so that each client has to show the token
 again. An event has all that there is to know, so nothing is missed by a stream that was cut and resumed. A
 client that reads slowly gets fewer of them.
 """

@@ -54,7 +54,7 @@ def create_orders_api(
     @router.delete(
         "/status/plans/{plan}",
         status_code=204,
-        summary="End a plan, whoever made it. Fetches that viewers read go on.",
+        summary="End a plan of any caller. Fetches that viewers read go on.",
     )
     async def end_plan(request: Request, plan: str) -> None:
         run = plans.end(plan)

@@ -116,7 +116,7 @@ class OriginStatus(Told):
 
 
 class PlanLine(PlanStatus):
-    """A plan, whoever made it."""
+    """A plan of any caller."""
 
     origin: str
     """Name of its origin."""

@@ -14,7 +14,7 @@ from proxy.wire.media import HTJ2K, HTJ2K_RPCL
 REFUSALS = frozenset({400, 404, 405, 406, 410, 415, 501})
 """Statuses that mean that the origin does not have the path. The proxy makes the alternate instead."""
 MISSING = frozenset({404, 410})
-"""Statuses in `REFUSALS` that say that there is no such frame, in whatever form."""
+"""Statuses in `REFUSALS` that say that the origin has no such frame in any form."""
 UNCLEAR = frozenset({400})
 """Statuses in `REFUSALS` that can concern the request rather than the path. They are not remembered."""
 ANY_IMAGE = "image/*"

@@ -1,7 +1,7 @@
 """Shares each turn of the event loop among those who move many bytes, so that they keep nobody else waiting.
 
 On a fast line a connection takes or brings hundreds of kilobytes at once. If 64 of them do so in the same
-turn, it lasts more than 100 ms, and whoever else comes waits for all of them. So all together move a bounded
+turn, it lasts more than 100 ms, and everybody else waits for all of them. So all together move a bounded
 number of bytes in one turn. The others go on in the next one, in the order in which they came.
 """
 

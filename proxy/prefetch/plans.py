@@ -85,7 +85,7 @@ class Plans:
         return iter(tuple(self._runs.values()))
 
     def end(self, name: str) -> Run:
-        """Cancels a plan, whoever made it. Raises `UnknownName` if it does not run."""
+        """Cancels a plan of any caller. Raises `UnknownName` if it does not run."""
         run = self._runs.get(name)
         if run is None or run.is_over:
             raise UnknownName("no plan that runs has that id")

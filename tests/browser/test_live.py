@@ -75,8 +75,12 @@ async def load(reader: Reader, title: str) -> list[list[str]]:
 async def test_cornerstone_shows_each_configuration_with_and_without_the_proxy(
     reader: Reader, title: str
 ) -> None:
+    # Over a link that is slower than any machine, the first bytes are drawn before the rest is there.
+    address = f"{reader.place.url}/network"
+    assert (await reader.page.request.post(address, data={"network": "4g"})).ok
     await open_live(reader)
     rows = await load(reader, title)
+    assert (await reader.page.request.post(address, data={"network": "local"})).ok
     assert [row[1] for row in rows] == [
         "Without the proxy", "Proxy, first viewer (cold)", "Proxy, next viewer (hot)"
     ]  # fmt: skip

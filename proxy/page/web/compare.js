@@ -1,5 +1,6 @@
 // The demo's first screen: the same study, loaded side by side, directly and through the proxy.
 
+import { ask } from "./asking.js";
 import { chosen, offerLinks, offerSeries, offerWays, remember, series, suggestTurns, waysChosen, waysOf } from "./choices.js";
 import { byId, el, milliseconds, onColours } from "./dom.js";
 import { face, faceOf } from "./faces.js";
@@ -12,19 +13,7 @@ let state = null;
 let panes = [];
 let runs = 0;
 
-async function ask(path, told) {
-  const options = told === undefined ? {} : { method: "POST", body: JSON.stringify(told) };
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw Object.assign(new Error("the page's server does not answer"), { status: 0 });
-  }
-  if (response.status === 204) return null;
-  const body = await response.json();
-  if (!response.ok) throw Object.assign(new Error(body.detail), { status: response.status });
-  return body;
-}
+const tell = (path, told) => ask(path, { method: "POST", body: JSON.stringify(told) });
 
 // The panes
 
@@ -78,7 +67,7 @@ async function replay() {
   for (const pane of panes) pane.reset();
   try {
     await build();
-    await ask("prepare", { study: series(state).study });
+    await tell("prepare", { study: series(state).study });
   } catch (error) {
     if (run === runs) show(error);
     return;
@@ -94,7 +83,7 @@ async function replay() {
 
 async function replayOne(pane) {
   try {
-    if (pane.via === "cold") await ask("prepare", { study: series(state).study });
+    if (pane.via === "cold") await tell("prepare", { study: series(state).study });
   } catch (error) {
     show(error);
     return;
@@ -170,7 +159,7 @@ function enlarge(pane) {
 
 async function clear() {
   try {
-    await ask("clear", {});
+    await tell("clear", {});
     byId("headline").textContent = "The proxy's cache is empty. Replay a pane of the next viewer to see it filled again.";
   } catch (error) {
     show(error);
@@ -182,7 +171,7 @@ async function useLink(text) {
   document.body.dataset.state = "preparing";
   for (const pane of panes) pane.reset();
   try {
-    state.network = await ask("network", { network: text });
+    state.network = await tell("network", { network: text });
   } catch (error) {
     document.body.dataset.state = "failed";
     const isZero = [byId("down"), byId("up")].some((field) => Number(field.value) === 0);

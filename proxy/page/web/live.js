@@ -1,5 +1,6 @@
 // The live viewer: the real Cornerstone3D, whose bundle the demo makes on this machine the first time it is asked for.
 
+import { ask } from "./asking.js";
 import { CONFIGURATIONS } from "./configurations.js";
 import { byId, el, milliseconds } from "./dom.js";
 import { face, faceOf } from "./faces.js";
@@ -16,18 +17,6 @@ let state = null;
 let viewer = null;
 let loads = 0;
 
-async function ask(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw Object.assign(new Error("the page's server does not answer"), { status: 0 });
-  }
-  if (response.status === 204) return null;
-  const body = await response.json();
-  if (!response.ok) throw Object.assign(new Error(body.detail), { status: response.status });
-  return body;
-}
 
 const say = (words) => { byId("headline").textContent = words; };
 const tell = (name) => { document.body.dataset.state = name; };
