@@ -199,8 +199,8 @@ async def test_the_series_that_a_viewer_opens_goes_first() -> None:
     origin.script = script
     async with house(origin, origin=ONE_AT_A_TIME) as home:
         plan = (await ask(home)).headers["location"]
-        # As many of series 1 as a plan has under way are waiting.
-        await home.until(lambda: len(home.app.fills) == 16)
+        # All of series 1 are waiting, and some of series 2 if its metadata came before they took the seat.
+        await home.until(lambda: len(home.app.fills) >= 10)
         await home.viewer.get(frame_of(0, series_of(3)), headers=SINGLE)
         barrier.set()
         assert (await home.events(plan))[-1][1]["state"] == "done"
