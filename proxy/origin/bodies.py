@@ -1,7 +1,8 @@
 """The bodies of an origin's responses as they arrive: counted, decoded if need be, and bounded.
 
-A body of a frame has to come at a least rate, so that nobody holds seats for good with responses that never
-end. Only the time counts in which the proxy waits for bytes. While a body is not read, it may stand still.
+Each body has to come at a least rate, so that nobody holds a seat, or a place of `bounds`, for good with a
+response that never ends. Only the time counts in which the proxy waits for bytes. While a body is not read,
+it may stand still.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ class Bodies:
     """Reads the bodies of one origin."""
 
     def __init__(self, origin: str, most: int, least: LeastRate, telemetry: Telemetry) -> None:
-        """`most` is the bytes of the largest body that is held. Bodies of frames come at the `least` rate."""
+        """`most` is the bytes of the largest body that is held. Bodies come at the `least` rate."""
         self._origin = origin
         self._most = most
         self._least = least
@@ -49,11 +50,7 @@ class Bodies:
         """
         received = self._received(self._origin, stage)
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        raw = (
-            aiter(response.stream)
-            if stage == "pass" and most is None
-            else self._at_least_rate(response.stream, stage)
-        )
+        raw = self._at_least_rate(response.stream, stage)
         coding = "" if is_raw else response.headers.get("content-encoding", "")
         try:
             async for chunk in undone(raw, coding, most or self._most) if coding else raw:

@@ -41,7 +41,7 @@ class Timeouts(FrozenModel):
     stall: Seconds = Field(30.0, gt=0)
     """Maximum seconds between two chunks of the origin's response."""
     least_rate: ByteCount = Field(1024, ge=0)
-    """Minimum bytes per second of a frame's response over `stall` seconds; a slower one counts as silent."""
+    """Minimum bytes per second of a response over `stall` seconds; a slower one counts as silent."""
 
 
 class Limits(FrozenModel):

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
+import httpx
 import pytest
 
 from proxy.origin.bodies import LeastRate
 from tests.house import House, house
-from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
+from tests.scripted_origin import FRAME, SERIES, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +139,32 @@ async def test_a_request_that_has_gone_out_keeps_its_seat_until_it_is_answered()
         await home.until_idle()
         await home.until(lambda: not gate.running)
         assert origin.ranges == [FIRST]
+
+
+BESIDE = f"{SERIES}/metadata"
+OTHERS: dict[str, dict[str, Any]] = {
+    "kept": {},
+    "too long to be kept": {"cache": {"study_bytes": 8}},
+    "never kept": {"cache": {"study_bytes": 0}},
+}
+
+
+@pytest.mark.parametrize("settings", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-99999"}], ids=["whole", "range"])
+async def test_what_trickles_beside_the_frames_holds_no_place_for_good(
+    settings: dict[str, Any], headers: dict[str, str]
+) -> None:
+    async def read() -> bytes:
+        async with home.viewer.stream("GET", BESIDE, headers=headers) as answer:
+            return await answer.aread()
+
+    def script(asked: Asked) -> Reply | None:
+        length = {"content-type": "application/dicom+json", "content-length": "100000"}
+        return Reply(200, length, (b"[         ", asyncio.Event())) if asked.path == BESIDE else None
+
+    async with house(ScriptedOrigin(script=script), bounds={"waiting": 1}, **settings) as home:
+        set_rate(home, TOO_HIGH)
+        with pytest.raises(httpx.HTTPError):
+            await read()
+        await home.until(lambda: home.app.places.waiting.taken == 0)
+        await home.until(lambda: not len(home.app.resources))

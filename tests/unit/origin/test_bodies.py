@@ -69,5 +69,5 @@ def test_the_time_in_which_it_is_not_read_does_not_count() -> None:
     assert (size, round(took)) == (20_000, 100_010)
 
 
-def test_forwarded_bodies_have_no_least_rate() -> None:
-    assert read([(1, 1)] * 100, stage="pass") == (100, 100)
+def test_bodies_that_are_forwarded_have_the_same_least_rate() -> None:
+    assert read([(1, 1)] * 100, stage="pass")[0] == read([(1, 1)] * 100)[0] < 100
