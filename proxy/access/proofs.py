@@ -10,6 +10,7 @@ caller whose yes is gone is asked about again.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from proxy.access.caller import ASKED
@@ -38,6 +39,16 @@ class Yes:
     """The part of the cache that the caller reads: that of all, or one for this caller alone."""
     is_compared: bool = False
     """True if the origin showed the caller the same version of a frame as others."""
+
+
+@dataclass(slots=True)
+class Since:
+    """The moment from which a response goes out to a caller who was let in."""
+
+    refusals: int
+    """Number of refusals up to then."""
+    until: float
+    """Time on the book's clock up to which the caller's yes counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,28 @@ class Proofs:
         yes = self._yes.get(name)
         return yes if yes is not None and self._clock() < yes.until else None
 
+    def now(self) -> Since:
+        """This moment, for a caller who is let in now."""
+        return Since(self.refusals, self._clock() + self._ttl if self._ttl else inf)
+
+    def stands(self, name: Name, since: Since) -> bool:
+        """True if a caller who was let in at that moment still is, as far as is known; notes what it found.
+
+        A yes that was ended, or that has ended, stands only if there is another one by now.
+        """
+        now = self._clock()
+        if since.refusals == self.refusals and now < since.until:
+            return True
+        yes = self.yes(name)
+        if yes is None and (self._ended_at(name) > since.refusals or now >= since.until):
+            return False
+        since.refusals, since.until = self.refusals, since.until if yes is None else yes.until
+        return True
+
+    def _ended_at(self, name: Name) -> int:
+        """The number of the refusal that ended a caller's yes last."""
+        return max(self._forgotten, self._ended.get(name) or self._ended.lost or 0)
+
     def is_due(self, yes: Yes) -> bool:
         """True if a yes should be renewed, since it is used and ends soon."""
         return self._clock() >= yes.renewed_from
@@ -113,8 +146,7 @@ class Proofs:
         `refusals` is the number from when the answer came. If the caller was refused since, or proofs were
         forgotten, the yes counts for nothing but the request that asked.
         """
-        ended = self._ended.get(name) or self._ended.lost or 0
-        if refusals is not None and max(self._forgotten, ended) > refusals:
+        if refusals is not None and self._ended_at(name) > refusals:
             return Yes(0.0, 0.0, partition)
         before, now = self._yes.get(name), self._clock()
         if before is not None and now < before.until:

@@ -7,7 +7,7 @@ the operator's token. The frames of a plan serve those whom the origin lets read
 gets no plan.
 
 A plan belongs to its maker. For others its id is unknown, also for an operator: all who make plans have the
-operator's token.
+operator's token. A maker whom the origin refuses by now can only cancel its plan.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +26,9 @@ from proxy.admin.versions import VERSION
 from proxy.errors import BadResource, ConfigurationError, UnknownName
 from proxy.fetch.series import ListedFrames, SeriesFrames
 from proxy.frame.key import SeriesKey
+from proxy.frame.supply import Headers
 from proxy.plan.study import Depth, Order, in_order, listed
+from proxy.prefetch.following import Following
 from proxy.prefetch.part import Part
 from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Budget, Run
@@ -170,13 +172,8 @@ def create_plans_api(
     plans: Plans, studies: StudyPlans, access: Access, lock: Lock, default: str | None, audit: Audit
 ) -> APIRouter:
     """Builds the routes. `default` is the origin of requests that name none. None if there is no default."""
-    router = APIRouter(prefix="/plans", tags=["plans"])
-
-    async def admit(origin: str, study: str, series: str, headers: list[tuple[str, str]]) -> Caller:
-        """Lets in who may read the series, or the study, as a viewer."""
-        path = f"studies/{study}/series/{series}" if series else f"studies/{study}"
-        asked = Asked("GET", path, path if origin == default else f"{origin}/{path}")
-        return await access.admit(origin, asked, headers)
+    router, admit = APIRouter(prefix="/plans", tags=["plans"]), partial(_admitted, access, default)
+    following = Following(plans, studies)
 
     @router.post("", status_code=202, summary="Fetch a study, or a series, with a profile.")
     async def make(
@@ -202,31 +199,42 @@ def create_plans_api(
         response.headers["location"] = f"{VERSION}/plans/{run.id}"
         return status_of_run(run)
 
-    async def found(plan: str, request: Request) -> Run:
+    async def found(plan: str, request: Request) -> tuple[Run, Caller]:
         # As a dependency it runs before the response starts, so it can still be a 404.
         headers = await lock.without_token(request)
         run = plans.get(plan, await access.person(headers))
-        await admit(*run.study, run.series, headers)
-        return run
+        caller = await admit(*run.study, run.series, headers)
+        if request.method != "DELETE":
+            await following.prove(run, caller)
+        return run, caller
 
     @router.get("/{plan}", summary="The status of a plan: what it has fetched, and what failed.")
-    async def look(run: Annotated[Run, Depends(found)]) -> PlanStatus:
-        return status_of_run(run)
+    async def look(by: Annotated[tuple[Run, Caller], Depends(found)]) -> PlanStatus:
+        return status_of_run(by[0])
 
     @router.get(
         "/{plan}/events",
         response_class=EventSourceResponse,
         summary="Server-sent events: one per frame, one per stage, and one at the end.",
     )
-    async def follow(run: Annotated[Run, Depends(found)]) -> AsyncIterator[ServerSentEvent]:
-        async for number, name, fields in run.events.follow():
+    async def follow(by: Annotated[tuple[Run, Caller], Depends(found)]) -> AsyncIterator[ServerSentEvent]:
+        async for number, name, fields in following.events(*by):
             yield ServerSentEvent(data=fields, event=name, id=str(number))
 
     @router.delete("/{plan}", status_code=204, summary="Cancel a plan. Fetches that viewers read go on.")
-    async def cancel(run: Annotated[Run, Depends(found)]) -> None:
-        plans.cancel(run)
+    async def cancel(by: Annotated[tuple[Run, Caller], Depends(found)]) -> None:
+        plans.cancel(by[0])
 
     return router
+
+
+async def _admitted(
+    access: Access, default: str | None, origin: str, study: str, series: str, headers: Headers
+) -> Caller:
+    """Lets in who may read the series, or the study, as a viewer."""
+    path = f"studies/{study}/series/{series}" if series else f"studies/{study}"
+    asked = Asked("GET", path, path if origin == default else f"{origin}/{path}")
+    return await access.admit(origin, asked, headers)
 
 
 async def _begin_series(

@@ -201,6 +201,11 @@ class ArrivalReader:
         """Number of pieces that it has taken."""
         self._arrival = arrival
 
+    @property
+    def is_passing(self) -> bool:
+        """True if the origin is read only as far as the readers are, since the response will not be kept."""
+        return not self._arrival.is_kept
+
     async def head(self) -> Head | Representation:
         """The head, or all of it if the origin still has what was held. Raises the error that ended it."""
         arrival = self._arrival

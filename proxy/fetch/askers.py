@@ -1,7 +1,8 @@
 """The callers whose credentials a fill may use, one after the other.
 
 Callers join a fill that another one started. If the origin refuses that one, the fill goes on with the
-credentials of the next. The one who was refused gets the origin's refusal, and nothing that others brought.
+credentials of the next. The one who was refused gets the origin's refusal, and nothing that others brought. A
+caller who is refused in another request gets nothing either, until the origin has let it read again.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -13,12 +14,16 @@ from proxy.access.proofs import is_of_caller
 from proxy.codestream.layout import Layout
 from proxy.codestream.reach import ResolutionTarget, TargetEnd
 from proxy.errors import OriginFailed, OriginRefused, ProxyError
+from proxy.fetch.permit import Permit
 from proxy.fetch.source import FrameSource
 from proxy.frame.identity import Identity
 from proxy.frame.scope import FrameScope, revoked
 from proxy.frame.supply import OriginRequest
 
 Read = TypeVar("Read")
+
+STEP = 256 * 1024
+"""Bytes that a caller gets at once, before its right to read on is looked at again."""
 
 
 class Askers:
@@ -79,7 +84,7 @@ def revoked_by(asked: OriginRequest, error: ProxyError) -> FrameScope | None:
 
 @dataclass(frozen=True, slots=True)
 class OwnView:
-    """A fill as one caller reads it."""
+    """A fill, or a frame that is held, as one caller reads it."""
 
     fill: FrameSource
     """A reader of the fill."""
@@ -87,6 +92,8 @@ class OwnView:
     """The callers of the fill."""
     identity: bytes
     """The caller who reads."""
+    permit: Permit | None
+    """The caller's permit to read on; None if somebody else looks after that."""
 
     async def _checked(self, read: Awaitable[Read]) -> Read:
         try:
@@ -94,8 +101,14 @@ class OwnView:
         except OriginRefused:
             self.askers.check(self.identity)
             raise
-        self.askers.check(self.identity)
+        await self._check()
         return found
+
+    async def _check(self) -> None:
+        """Returns if the caller may have more. Raises `OriginError`, `CallerRefused`."""
+        self.askers.check(self.identity)
+        if self.permit is not None:
+            await self.permit.check()
 
     async def describe(self) -> Identity:
         """Returns the identity of this version of the frame."""
@@ -113,9 +126,12 @@ class OwnView:
         """Yields the bytes of `[start, stop)` as they come."""
         pieces = self.fill.read(start, stop)
         while start < stop:
-            piece = await self._checked(anext(pieces))
+            piece = memoryview(await self._checked(anext(pieces)))
             start += len(piece)
-            yield piece
+            for at in range(0, len(piece), STEP):
+                if at:
+                    await self._check()
+                yield piece[at : at + STEP]
 
     async def reached(self, start: int) -> None:
         """Returns when all bytes before `start` are in."""

@@ -17,15 +17,24 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from time import time
 
 from proxy.access.bounds import Bound
 from proxy.access.caller import PROXY, Caller
 from proxy.access.proofs import Name, Proofs, Yes, is_of_caller
 from proxy.cache.store import Store
-from proxy.errors import CallerRefused, InternalFault, OriginRefused, ProxyError, ShuttingDown
+from proxy.errors import (
+    CallerRefused,
+    InternalFault,
+    OriginChanged,
+    OriginRefused,
+    ProxyError,
+    ShuttingDown,
+)
 from proxy.fetch.fills import Fills
 from proxy.fetch.order import DEFAULT_FIRST, FillOrder
+from proxy.fetch.permit import Permit
 from proxy.fetch.reader import FillReader
 from proxy.fetch.supplier import GatedSupplier
 from proxy.fetch.tasks import Tasks
@@ -103,6 +112,18 @@ class Permits:
         name = caller.identity, key.origin, key.resource.study
         yes = self.proofs.yes(name)
         return yes is not None and yes.partition == key.partition and self.proofs.may_read_others(name, yes)
+
+    def permit(self, caller: Caller, key: FrameKey) -> Permit | None:
+        """The permit to read on of a caller who may read a frame now; None if nobody has to be asked."""
+        if not caller.identity:
+            return None
+        name = caller.identity, key.origin, key.resource.study
+        return Permit(self.proofs, name, partial(self._admit_again, caller, key))
+
+    async def _admit_again(self, caller: Caller, key: FrameKey) -> None:
+        again = await self.admit(caller, key, is_asked_first=True)
+        if again.partition != caller.partition:
+            raise OriginChanged("the origin shows this caller another version", "validator")
 
     async def admit(
         self,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from proxy.cache.representation import Head, Representation
 from proxy.fetch.arrival import ArrivalReader
+from proxy.fetch.permit import Permit
 from proxy.fetch.source import CacheOutcome
 from proxy.frame.key import ResourceKey
 from proxy.wire.dicomweb import StudyResource
@@ -44,6 +45,8 @@ class Reading:
     """Seconds for which it is still fresh; negative if it is used while the origin is asked."""
     key: ResourceKey | None = None
     """The key under which it is held."""
+    permit: Permit | None = None
+    """The caller's permit to read on; None if nobody has to be asked."""
 
     @property
     def is_asker(self) -> bool:
@@ -51,10 +54,18 @@ class Reading:
         return self.reader is not None and self.outcome is not CacheOutcome.COLLAPSED
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body. Raises the error that ended it."""
+        """The body. Raises the error that ended it, or the refusal if the caller may not read on."""
         if self.held is not None:
             for piece in self.held.pieces:
+                await self.check()
                 yield piece
         elif self.reader is not None:
             async for piece in self.reader.pieces():
+                await self.check()
                 yield piece
+
+    async def check(self) -> None:
+        """Returns if the caller may read on. Raises the refusal, or why the origin could not be asked."""
+        is_for_nobody_else = self.is_asker and self.reader is not None and self.reader.is_passing
+        if self.permit is not None and not is_for_nobody_else:  # the origin itself lets that one go on
+            await self.permit.check()

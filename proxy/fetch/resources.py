@@ -9,21 +9,26 @@
 `open` decides in one step, without waiting. So if several callers come at once, exactly one request is sent.
 It belongs to the app: a caller that leaves stops nothing.
 
-A caller without a right to what is held, or arrives (`proxy.fetch.rights`), sends a request of its own.
+A caller without a right to what is held, or arrives (`proxy.fetch.rights`), sends a request of its own. So
+does one whose right ends while it reads, before it gets another byte.
 """
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from http import HTTPStatus
 
-from proxy.access.caller import ASKED, Caller
+from proxy.access.caller import Caller
 from proxy.cache.holding import Holding, is_touched
-from proxy.cache.representation import Head, Representation
+from proxy.cache.representation import Representation
 from proxy.cache.room import Room
-from proxy.errors import InternalFault, OriginMismatch, ProxyError, ShuttingDown
+from proxy.errors import InternalFault, OriginMismatch, OriginRefused, ProxyError, ShuttingDown
 from proxy.fetch.arrival import Arrival, Unread
 from proxy.fetch.compression import Compression, arrive
+from proxy.fetch.noted import Noted
 from proxy.fetch.pending import Pending
+from proxy.fetch.permit import Permit
 from proxy.fetch.reading import Reading, ResourceRequest
 from proxy.fetch.rights import Right, Rights
 from proxy.fetch.source import CacheOutcome
@@ -33,14 +38,11 @@ from proxy.frame.scope import FrameScope
 from proxy.frame.supply import Headers
 from proxy.origin.client import Origin
 from proxy.origin.freshness import is_same
-from proxy.origin.representing import confirmed
 
 _log = logging.getLogger(__name__)
 
 MOST_UNREAD = 64
 """Responses that arrive, beyond which one that nobody reads ends."""
-_GONE = frozenset({404, 410})
-_REFUSED = frozenset({301, 302, 303, 307, 308, 401, 403})
 
 
 class Resources:
@@ -66,6 +68,7 @@ class Resources:
         self._running: set[Arrival] = set()
         self.on_gone: Callable[[FrameScope], None] = lambda _: None
         """Called with a study, series or instance that the origin had, and has no longer."""
+        self._noted = Noted(holding, rights, lambda gone: self.on_gone(gone))
         self.pending = Pending()
         """Requests that went out because somebody waits for them."""
         self.tasks: Tasks[Arrival] = Tasks()
@@ -88,7 +91,8 @@ class Resources:
         if now >= held.fresh_until and now >= held.asked_from and not is_asked:
             with suppress(ShuttingDown):
                 self._start(caller, key, right, same, self.compression.coding_for(asked), is_ahead=True)
-        return Reading(CacheOutcome.HIT, same.head, same, left=held.fresh_until - now, key=key)
+        left, permit = held.fresh_until - now, self._permit(caller, asked, right)
+        return Reading(CacheOutcome.HIT, same.head, same, left=left, key=key, permit=permit)
 
     @asynccontextmanager
     async def read(
@@ -101,14 +105,17 @@ class Resources:
             return
         outcome, arrival = self._open(caller, asked, is_ahead)
         while True:
-            reader = arrival.reader()
+            reader, right = arrival.reader(), self.rights.of(caller, asked.resource)
+            joined = self._permit(caller, asked, right)
             try:
                 begun = await reader.head()
-                if outcome is not CacheOutcome.COLLAPSED or arrival.is_shared:
-                    is_held = isinstance(begun, Representation)
-                    head = begun.head if isinstance(begun, Representation) else begun
+                is_own = outcome is not CacheOutcome.COLLAPSED
+                if is_own or (arrival.is_shared and (joined is None or joined.stands)):
                     held = begun if isinstance(begun, Representation) else None
-                    yield Reading(outcome, head, held, None if is_held else reader, key=arrival.key)
+                    head = begun.head if isinstance(begun, Representation) else begun
+                    permit = self._permit(caller, asked, right) if is_own else joined
+                    reads = None if held is not None else reader
+                    yield Reading(outcome, head, held, reads, key=arrival.key, permit=permit)
                     return
             finally:
                 reader.leave()
@@ -116,6 +123,36 @@ class Resources:
             key = self._key(caller, asked, right)
             outcome, coding = CacheOutcome.MISS, self.compression.coding_for(asked)
             arrival = self._start(caller, key, right, None, coding, is_beside=True)
+
+    def _permit(self, caller: Caller, asked: ResourceRequest, right: Right) -> Permit | None:
+        if right.name is None:
+            return None
+        return Permit(self.rights.proofs, right.name, partial(self._ask_again, caller, asked))
+
+    async def _ask_again(self, caller: Caller, asked: ResourceRequest) -> None:
+        """Asks the origin if a caller may still read a resource. Raises `OriginError`."""
+        right = self.rights.of(caller, asked.resource)
+        if right.has_yes:
+            return
+        key, coding = self._key(caller, asked, right), self.compression.coding_for(asked)
+        known = self._known(key, right)
+        reader = self._start(caller, key, right, known, coding, is_beside=True).reader()
+        try:
+            begun = await reader.head()
+        finally:
+            reader.leave()
+        head = begun.head if isinstance(begun, Representation) else begun
+        if head.status != HTTPStatus.OK or head.is_page:
+            status = HTTPStatus.FORBIDDEN if head.is_page else head.status
+            said = dict(head.headers)
+            raise OriginRefused(status, said.get("www-authenticate"), location=said.get("location"))
+
+    def _known(self, key: ResourceKey, right: Right) -> Representation | None:
+        """What is held, if the origin may confirm it to this caller."""
+        held = self.holding.get(key)
+        # A 304 proves only that the caller may have what the origin showed to this very caller before.
+        may_name = held is not None and (right.covers(held.by) or right.caller in held.shown_to)
+        return held.representation if held is not None and may_name else None
 
     def _key(self, caller: Caller, asked: ResourceRequest, right: Right) -> ResourceKey:
         said = asked.resource, asked.target, asked.accept, asked.others
@@ -132,9 +169,7 @@ class Resources:
                 return CacheOutcome.COLLAPSED, arrival
         held = self.holding.get(key)
         is_taken = (key, b"") in self._arriving or (held is not None and not right.covers(held.by))
-        # A 304 proves only that the caller may have what the origin showed to this very caller before.
-        may_name = held is not None and (right.covers(held.by) or right.caller in held.shown_to)
-        known = held.representation if held is not None and may_name else None
+        known = self._known(key, right)
         outcome = CacheOutcome.MISS if known is None else CacheOutcome.STALE
         coding, is_beside = self.compression.coding_for(asked), bool(is_taken and right.caller)
         return outcome, self._start(caller, key, right, known, coding, is_beside=is_beside, is_ahead=is_ahead)
@@ -208,74 +243,22 @@ class Resources:
                 if not is_same(dict(head.headers) | ({"etag": head.etag} if head.etag else {}), condition):
                     self.holding.drop(key)
                     raise OriginMismatch("a 304 for another version", "validator")
-                self._confirm(arrival, arrival.held, head, right, refusals)
+                self._noted.confirm(arrival, arrival.held, head, right, refusals)
                 return
             if head.status == 304:
                 raise OriginMismatch("a 304 to a request without a condition", "validator")
-            self._note(key, head, right, refusals)
+            self._noted.note(key, head, right, refusals)
             await arrive(arrival, head, body, coding if is_compact else "")
         arrival.end()
         arrival.release()
         whole = arrival.representation()
         is_empty = key.resource.kind.is_text and arrival.is_empty
         if whole is not None and arrival.is_kept and not is_empty:
-            self._keep(key, whole, right, refusals)
+            self._noted.keep(key, whole, right, refusals)
         elif head.status == 200 and (head.is_page or is_empty):
             self.holding.failed(key)  # no version of the resource
-        elif head.status == 200 and right.covers(self._fetched_by(key)):
+        elif head.status == 200 and right.covers(self._noted.fetched_by(key)):
             self.holding.drop(key)  # it is old now
-
-    def _note(self, key: ResourceKey, head: Head, right: Right, refusals: int) -> None:
-        """Notes what a response says about the caller, and about what is held."""
-        if head.is_kept:
-            self.rights.allow(right, refusals)
-        elif head.status in _REFUSED:
-            self.rights.refuse(right)
-            if right.name is None:
-                self.holding.drop(key)
-        elif head.status in _GONE and (right.name is None or right.has_yes):
-            if self.holding.drop_gone(key) and key.partition in (b"", ASKED):  # it is so for all callers
-                of = key.resource
-                self.on_gone(FrameScope(key.origin, of.study, of.series, of.instance))
-        elif head.status != 200:
-            self.holding.failed(key)
-        elif head.is_page:  # perhaps a page to log in
-            self.rights.refuse(right)
-
-    def _fetched_by(self, key: ResourceKey) -> bytes:
-        held = self.holding.get(key)
-        return b"" if held is None else held.by
-
-    def _confirm(
-        self, arrival: Arrival, held: Representation, head: Head, right: Right, refusals: int
-    ) -> None:
-        """The origin has confirmed to this caller what is held."""
-        lease, may_be_stale = confirmed(head, held.head)
-        same = held.renewed(lease, may_be_stale=may_be_stale)
-        was = self.holding.get(arrival.key)
-        if was is None or right.covers(was.by):
-            self.rights.allow(right, refusals)
-        else:
-            self.rights.compared(right, refusals, is_same=True)
-        if was is not None and was.representation is held and not arrival.is_forgotten:
-            self.holding.put(arrival.key, same, was.by, was.shown_to)
-        arrival.confirm(same)
-
-    def _keep(self, key: ResourceKey, whole: Representation, right: Right, refusals: int) -> None:
-        """Holds a response, for all callers of its partition or, if it differs from theirs, for one."""
-        held = self.holding.get(key)
-        if held is None or right.covers(held.by) or held.by == right.caller:
-            self.holding.put(key, whole, right.caller, frozenset({right.caller}))
-            return
-        is_equal = held.representation.digest == whole.digest
-        if is_equal:
-            self.holding.show(key, held, right.caller)
-        partition = self.rights.compared(right, refusals, is_same=is_equal)
-        if partition != key.partition:
-            own = ResourceKey(key.origin, partition, key.resource, key.target, key.accept, key.others)
-            self.holding.put(own, whole, right.caller, frozenset({right.caller}))
-        if not is_equal and self.holding.clock() >= held.fresh_until:
-            self.holding.drop(key)  # it may be old, so that the next caller compares with a new one
 
     def forget(self, named: FrameScope) -> None:
         """Drops what a change in this scope may change. Responses on their way are not kept either."""

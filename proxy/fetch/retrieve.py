@@ -5,18 +5,19 @@ the others join it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from proxy.access.caller import Caller
 from proxy.cache.lifetimes import Stale
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
 from proxy.errors import OriginBusy, OriginFailed
-from proxy.fetch.askers import OwnView
+from proxy.fetch.askers import Askers, OwnView
 from proxy.fetch.farther import Farther
 from proxy.fetch.fill import Fill
 from proxy.fetch.fills import Fills
 from proxy.fetch.order import FillOrder
+from proxy.fetch.permit import Permit
 from proxy.fetch.reader import FillReader
 from proxy.fetch.source import CacheOutcome, FrameSource, HeldFrame
 from proxy.fetch.supplier import Suppliers
@@ -25,6 +26,9 @@ from proxy.frame.frame import Frame
 from proxy.frame.identity import IDENTIFYING, Identity
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
+
+AT_ONCE = 1024 * 1024
+"""Bytes in the cache that go out at once, without a look at the viewer or at its rights in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Retrieval:
     """True if the proxy makes the frame; otherwise the origin has it."""
     is_alone: bool = False
     """True if the frame is fetched for this request only."""
+    permit: Permit | None = field(default=None, compare=False)
+    """The caller's permit to read on; None if nobody has to be asked."""
 
     @property
     def key(self) -> FrameKey:
@@ -56,6 +62,10 @@ class Retrieval:
         if partition == self.key.partition:
             return self
         return replace(self, asked=replace(self.asked, key=replace(self.key, partition=partition)))
+
+    def is_small(self, size: int) -> bool:
+        """True if a response from the cache goes out at once, of a frame of which so many bytes are held."""
+        return size <= AT_ONCE or (isinstance(self.stop, int) and self.stop <= AT_ONCE)
 
     def may_have(self, reading: "Reading", identity: Identity) -> bool:
         """True if a response to another request may be used for this one too (RFC 9111 5.2.2.7)."""
@@ -132,12 +142,12 @@ class Retrieve:
         """
         opened, outcome = self._open(wanted, wait)
         if isinstance(opened, Frame):
-            return self.read(opened, outcome)
+            return self.read(wanted, opened, outcome)
         reader = FillReader(opened)
         source: FrameSource = reader
         if wanted.asked.identity:
             opened.askers.join(wanted.asked)
-            source = OwnView(reader, opened.askers, wanted.asked.identity)
+            source = OwnView(reader, opened.askers, wanted.asked.identity, wanted.permit)
         if wanted.planned is not None:
             opened.demand.plan(wanted.asked.person)
             is_planned = opened.demand.planned is not None
@@ -149,10 +159,13 @@ class Retrieve:
 
         return Reading(source, outcome, leave, opened, is_read=opened.view(wanted.stop, wanted.asked.person))
 
-    def read(self, frame: Frame, outcome: CacheOutcome) -> Reading:
+    def read(self, wanted: Retrieval, frame: Frame, outcome: CacheOutcome) -> Reading:
         """Opens a frame of which enough is held."""
         self._store.room.borrow(frame)
-        return Reading(HeldFrame(frame), outcome, lambda: self._store.room.give_back(frame))
+        source: FrameSource = HeldFrame(frame)
+        if wanted.permit is not None and not wanted.is_small(frame.size):
+            source = OwnView(source, Askers(wanted.asked), wanted.asked.identity, wanted.permit)
+        return Reading(source, outcome, lambda: self._store.room.give_back(frame))
 
     async def stale(self, wanted: Retrieval) -> Stale | None:
         """The frame that may be read if the origin fails; None if too little of it is held, or nothing.

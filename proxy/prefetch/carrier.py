@@ -152,8 +152,10 @@ class Carrier:
         await self._let_in()
         retrieve = self.means.retrieve
         await retrieve.bring(self.caller, wanted.key)
-        self.caller = await self.means.permits.admit(self.caller, wanted.key)
+        permits = self.means.permits
+        self.caller = await permits.admit(self.caller, wanted.key)
         wanted = wanted.within(self.caller.partition)
+        wanted = replace(wanted, permit=permits.permit(self.caller, wanted.key))
         opened, is_cancelled = retrieve.open(wanted), False
         try:
             total = (await opened.source.describe()).claim.total

@@ -62,7 +62,7 @@ class Plans:
         self.places = places
         self._means = Means(retrieve, ahead, alternates, permits, telemetry, self._remember)
         self._lists = lists
-        self._permits = permits
+        self.permits = permits
         self._metrics = telemetry.metrics
         self._runs: dict[str, Run] = {}
         self._of_studies: dict[tuple[str, str], list[Run]] = {}
@@ -98,14 +98,14 @@ class Plans:
 
     async def series(self, key: SeriesKey, caller: Caller) -> SeriesFrames:
         """The frames of a series, as the caller may read them. Raises `OriginError`."""
-        may_share = self._permits.knows(caller, key.study)
+        may_share = self.permits.knows(caller, key.study)
         return await self._lists.get(key, caller.credentials, caller.identity, may_share=may_share)
 
     async def admit(self, frames: SeriesFrames | ListedFrames, caller: Caller) -> Caller:
         """The caller as it may read the first of these frames. Raises `OriginError`."""
         key = FrameKey(caller.origin, caller.partition, frames.resource(0))
         try:
-            return await self._permits.admit(caller, key, is_asked_first=True)
+            return await self.permits.admit(caller, key, is_asked_first=True)
         except OriginRefused as error:
             if is_of_caller(error.status):
                 raise

@@ -22,8 +22,6 @@ from proxy.wire.resource import FrameResource
 NAME = "progressive-proxy"
 REPEAT = "repeat"
 """The key of a `Repeat` in the message that begins a response (`proxy.viewers.repeats`)."""
-AT_ONCE = 1024 * 1024
-"""Bytes in the cache that are sent without checking if the viewer has left."""
 FIRST = 65536
 """Bytes of a codestream that count as a first picture in the metrics."""
 

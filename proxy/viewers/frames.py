@@ -14,17 +14,17 @@ from proxy.alternates.request import retrieval_of
 from proxy.cache.store import Store
 from proxy.errors import CodestreamError, OriginError, OriginMismatch, OriginRefused, OtherForm, ProxyError
 from proxy.fetch.permits import Permits
-from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
+from proxy.fetch.retrieve import AT_ONCE, Reading, Retrieval, Retrieve
 from proxy.fetch.series import SeriesLists
 from proxy.fetch.source import CacheOutcome, FrameSource, reduced
 from proxy.plan.choice import CurrentChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.telemetry import Telemetry
-from proxy.viewers.delivery import AT_ONCE, DeliveryProgress, send_frame, until_gone
+from proxy.viewers.delivery import DeliveryProgress, send_frame, until_gone
 from proxy.viewers.otherwise import NoRange, NotNamed, NotShared, Otherwise
 from proxy.viewers.outcomes import Outcomes
 from proxy.viewers.places import Place, Places
-from proxy.viewers.repeats import Repeats, is_small, repeat_of
+from proxy.viewers.repeats import Repeats, repeat_of
 from proxy.viewers.request import FrameRequest
 from proxy.viewers.response import compose
 from proxy.viewers.several import send_several
@@ -93,7 +93,7 @@ class Frames:
         progress.profile = choice.choose(asked.profile, caller.origin, facts, asked.headers)
         profile = choice.profile(progress.profile)
         stop = None if asked.is_settled else asked.conditions.stop
-        return retrieval_of(
+        wanted = retrieval_of(
             asked.address,
             caller,
             self._alternates,
@@ -105,21 +105,28 @@ class Frames:
             is_made=bool(asked.refused),
             is_alone=asked.is_alone,
         )
+        return replace(wanted, permit=self._permits.permit(caller, wanted.key))
 
     async def _admitted(
-        self, asked: FrameRequest, progress: DeliveryProgress, *, is_asked_first: bool = False
+        self,
+        asked: FrameRequest,
+        progress: DeliveryProgress,
+        *,
+        is_asked_first: bool = False,
+        has_place: bool = False,
     ) -> FrameRequest:
-        """The request of a caller who may read now. Raises `OriginError`. See `Permits.admit`."""
+        """The request of a caller who may read now. Raises `OriginError`. See `Permits.admit`.
+
+        If the request `has_place` already, it takes no other one while the origin is asked.
+        """
         caller = asked.caller
         if self._retrieve.farther is not None:
             progress.tier = await self._retrieve.bring(caller, asked.address.key(caller))
         if not caller.identity:
             return asked
         key = asked.address.key(caller)
-        stop = asked.conditions.stop
-        admitted = await self._permits.admit(
-            caller, key, self._places.waiting, is_asked_first=is_asked_first, stop=stop
-        )
+        stop, waiting = asked.conditions.stop, None if has_place else self._places.waiting
+        admitted = await self._permits.admit(caller, key, waiting, is_asked_first=is_asked_first, stop=stop)
         return asked if admitted is caller else replace(asked, caller=admitted)
 
     async def _deliver(
@@ -179,7 +186,7 @@ class Frames:
             if stale is None:
                 raise
         progress.outcome, progress.stale = CacheOutcome.STALE, stale
-        reading = self._retrieve.read(stale.frame, progress.outcome)
+        reading = self._retrieve.read(wanted, stale.frame, progress.outcome)
         return await self._deliver_from(asked, wanted, reading, place, receive, send, progress)
 
     async def _deliver_from(
@@ -195,7 +202,7 @@ class Frames:
         is_hit = reading.outcome is CacheOutcome.HIT
         is_at_once = is_hit and isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE
         try:
-            if is_hit and not is_small(wanted, reading):
+            if is_hit and not wanted.is_small(reading.source.size):
                 place.send()
             if not asked.address.form and self._permits.knows(asked.caller, wanted.key.resource.study):
                 self._view(asked, wanted, progress)
@@ -225,7 +232,9 @@ class Frames:
         self, asked: FrameRequest, receive: Receive, send: Send, progress: DeliveryProgress
     ) -> bool:
         async def wanted(resource: FrameResource) -> Retrieval:
-            return self._wanted(await self._admitted(asked.part(resource), progress), progress)
+            return self._wanted(
+                await self._admitted(asked.part(resource), progress, has_place=True), progress
+            )
 
         # Metadata that is held tells of the list.
         asked = await self._admitted(asked, progress, is_asked_first=True)

@@ -35,7 +35,7 @@ from proxy.plan.choice import CurrentChoice, ProfileChoice
 from proxy.prefetch.plans import Plans
 from proxy.telemetry.deliveries import Tally
 from proxy.telemetry.traces import Facts, Traces, exemplar_of
-from proxy.viewers.delivery import AT_ONCE, DeliveryProgress, cache_status
+from proxy.viewers.delivery import DeliveryProgress, cache_status
 from proxy.viewers.outcomes import Outcomes
 from proxy.viewers.response import ResponseHead
 from proxy.viewers.writes import Writes
@@ -89,16 +89,11 @@ def repeat_of(
     source, is_hit = reading.source, reading.outcome is CacheOutcome.HIT
     if not (is_hit and isinstance(source, HeldFrame) and source.frame.is_whole):
         return None
-    if wanted.key.picture is not None or choice.needs_facts or not is_small(wanted, reading):
+    if wanted.key.picture is not None or choice.needs_facts or not wanted.is_small(source.size):
         return None
     trace = tuple(pair for pair in caller.trace if pair[0] == "traceparent")
     said, bare = (caller.identity, caller.until, caller.is_let_in), replace(head, headers=[])
     return Repeat(wanted.key, ref(source.frame), *said, trace, choice, profile, bare)
-
-
-def is_small(wanted: Retrieval, reading: Reading) -> bool:
-    """True if a response from the cache is small enough to go out without a place."""
-    return reading.source.size <= AT_ONCE or (isinstance(wanted.stop, int) and wanted.stop <= AT_ONCE)
 
 
 @dataclass(slots=True)

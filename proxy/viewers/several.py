@@ -66,6 +66,8 @@ async def send_several(
                 identity = await first.source.describe()
             if number == 0:
                 conditions.check_match("")  # a list has no ETag
+            if wanted.permit is not None:  # other frames may have taken a while
+                await wanted.permit.check()
             source, progress.outcome = first.source, first.outcome
             stop = 0 if conditions.is_head else identity.claim.total
             await source.reached(stop)

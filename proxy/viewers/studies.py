@@ -14,9 +14,10 @@ from starlette.types import Message, Receive, Send
 from proxy.access.caller import Caller
 from proxy.fetch.reading import Reading, ResourceRequest
 from proxy.fetch.resources import Resources
+from proxy.fetch.retrieve import AT_ONCE
 from proxy.frame.frame import cut
 from proxy.telemetry.telemetry import Telemetry
-from proxy.viewers.delivery import AT_ONCE, DeliveryProgress, until_gone
+from proxy.viewers.delivery import DeliveryProgress, until_gone
 from proxy.viewers.forward import checked_target
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.places import Place, Places
@@ -150,7 +151,10 @@ class Studies:
         headers = composed.headers
         if cookies is not None and reading.is_asker:
             pairs = cookies(reading.head.cookies)
-            headers = [*headers, *((name.encode("latin-1"), value.encode("utf-8")) for name, value in pairs)]
+            headers = [
+                *headers,
+                *((name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs),
+            ]
         async with aclosing(_body(reading, composed)) as body:
             first = await anext(body, b"")
             waited = perf_counter() - progress.began
@@ -183,6 +187,7 @@ async def _body(reading: Reading, composed: Composed) -> AsyncGenerator[bytes | 
             yield piece
     elif reading.held is not None:
         for piece in cut(reading.held.pieces, span.start, span.stop or 0):
+            await reading.check()
             yield piece
     else:
         async for piece in reading.pieces():

@@ -186,3 +186,17 @@ async def test_requests_that_wait_for_a_probe_have_a_bound() -> None:
             assert cache_did(await home.viewer.get(HELD, headers=of("a") | first)) == "hit"
             gate.set()
         assert {cache_did(await each) for each in asking} == {"hit"}
+
+
+async def test_a_list_has_one_place_although_the_origin_is_asked_for_each_frame() -> None:
+    origin = ScriptedOrigin()
+    origin.with_series(BODIES)
+    listed = HELD.replace("frames/1", "frames/1,1,1")
+    settings: dict[str, Any] = {"access": {"ttl": 0}, "bounds": {"waiting": 1}, "profile": "single"}
+    async with house(origin, **settings) as home:
+        for _ in range(2):
+            headers = of("a") | {"accept": "multipart/related; type=image/jphc"}
+            assert (await home.viewer.get(listed, headers=headers)).status_code == 200
+            await home.until_inside(0)
+        assert home.metric("over_bounds_total", bound="waiting") == 0
+        assert home.metric("access_probes_total", outcome="yes") >= 3

@@ -67,14 +67,14 @@ async def test_those_who_follow_a_plan_hear_that_its_maker_is_refused() -> None:
         assert (await at.ask("a", f"{SERIES}/instances/{UID}.2.1/frames/1")).status_code == 200
         barrier.clear()
         plan = await at.home.begin_plan("single", headers=made, frames=listed)
-        following = asyncio.create_task(at.home.admin.get(f"{plan}/events", headers=made))
-        await at.home.until(lambda: len(at.home.app.fills) == 3)
-        origin.readers.clear()
-        at.now += 61
-        origin.then = lambda asked: None
-        assert (await at.ask("a", f"{SERIES}/instances/{UID}.2.1/frames/1")).status_code == 403
-        await at.home.admin.delete(plan, headers=made)
-        assert "event: end" in (await following).text
+        async with at.home.admin.stream("GET", f"{plan}/events", headers=made) as following:
+            await at.home.until(lambda: len(at.home.app.fills) == 3)
+            origin.readers.clear()
+            at.now += 61
+            origin.then = lambda asked: None
+            assert (await at.ask("a", f"{SERIES}/instances/{UID}.2.1/frames/1")).status_code == 403
+            assert (await at.home.admin.delete(plan, headers=made)).status_code == 204
+            assert b"event: end" in await following.aread()
 
 
 def promising(script: Callable[[Asked], Reply | None], frames: int) -> ScriptedOrigin:

@@ -1,0 +1,59 @@
+"""Looking at a plan: only its maker may, and only while the origin lets it read what the plan is about.
+
+A plan's status and events tell which frames there are, and how long they are. So each look needs a yes that
+counts, as a frame does. If the maker is refused while it follows the events, it gets no other one but the
+last, which says that the plan has ended. The plan ends too, since its own fetches are refused.
+"""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from proxy.access.caller import Caller
+from proxy.errors import CallerRefused, OriginError
+from proxy.fetch.permit import Permit
+from proxy.prefetch.events import Event
+from proxy.prefetch.plans import Plans
+from proxy.prefetch.run import Run
+from proxy.prefetch.studies import StudyPlans, Wish
+
+
+class Following:
+    """Lets makers look at their plans."""
+
+    def __init__(self, plans: Plans, studies: StudyPlans) -> None:
+        self._plans = plans
+        self._studies = studies
+
+    async def prove(self, run: Run, caller: Caller) -> None:
+        """Returns if a caller may read what a plan is about. Raises `OriginError`, `CallerRefused`."""
+        if not caller.identity:
+            return
+        if run.parts:
+            await self._plans.admit(run.parts[0].frames, caller)
+        else:  # no series of the study is open yet, or only metadata is wanted
+            await self._studies.series(caller, Wish(run.study[1]))
+
+    async def events(self, run: Run, caller: Caller) -> AsyncIterator[Event]:
+        """The events of a plan until it ends, or until the caller may read it no longer."""
+        permit, may_read = self._permit(run, caller), True
+        async for event in run.events.follow():
+            if permit is not None and may_read:
+                may_read = await _stands(permit)
+            if may_read or event[1] == "end":
+                yield event
+            elif not (run.is_refused or run.is_over):
+                return
+
+    def _permit(self, run: Run, caller: Caller) -> Permit | None:
+        if not caller.identity:
+            return None
+        name = caller.identity, *run.study
+        return Permit(self._plans.permits.proofs, name, partial(self.prove, run, caller))
+
+
+async def _stands(permit: Permit) -> bool:
+    try:
+        await permit.check()
+    except (OriginError, CallerRefused):
+        return False
+    return True
