@@ -93,7 +93,7 @@ class App:
         """The cache with its tiers behind memory; None if there are none."""
         windows = {o.name: window_of() for o in settings.origins}
         self._closing = AsyncExitStack()
-        more = self._via, self.telemetry, store.ledger, self._closing, settings.listen.public_url
+        more = self._via, self.telemetry, store.ledger, self._closing, settings.listen
         transport_of = transport_of or rust_transports()
         self.origins = {
             o.name: origin_of(o, traced(transport_of(o), o, settings, self.telemetry), windows[o.name], *more)
