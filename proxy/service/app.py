@@ -132,7 +132,7 @@ class App:
         parts = self.origins, self.suppliers, self.resources, retrieve, self._lists, self.chosen
         places = counted.plans(), self.telemetry, store.ledger
         self.plans, self.study_plans = plans_of(*parts, alternates, permits, *places)
-        self.warming = warming_of(settings, self.access, self.plans, self.study_plans, store.ledger)
+        self.warming = warming_of(settings, self.access, self.plans, self.study_plans, *places[1:])
         """Studies that are fetched before anybody asks."""
         frames = Frames(
             retrieve,
