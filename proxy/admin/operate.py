@@ -1,6 +1,6 @@
 """The operators' side of the admin listener: the status, as it is or as a stream, and two orders.
 
-The purge of a study is in `proxy.admin.purge`, a plan for a series in `proxy.admin.plans`.
+The purge of a study is in `proxy.admin.purge`, a plan for a study or a series in `proxy.admin.plans`.
 """
 
 from collections.abc import Awaitable, Callable

@@ -175,6 +175,7 @@ class _Desk:
                 "says": way.says,
                 "kinds": way.kinds,
                 "isProgressive": way.is_progressive,
+                "opens": way.opens,
                 "direct": self._place.direct[way.name],
                 "proxied": self._place.proxied[way.name],
             }

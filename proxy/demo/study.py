@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.errors import UnknownName
+from proxy.measure.opening import lists_of
 from proxy.measure.series import Kind, read_series
 from proxy.measure.server import Server
 from proxy.wire.dicomjson import INSTANCE, SERIES, STUDY, checked, text_of
@@ -45,6 +46,7 @@ class PageSeries:
             "columns": self.columns,
             "rows": self.rows,
             "frames": self.paths,
+            "lists": lists_of(self.paths[0]),
         }
 
 

@@ -25,6 +25,8 @@ class PageWay:
     """True if the first 64 KiB show a picture."""
     has_jls: bool = False
     """True if the origin must have JPEG-LS."""
+    opens: bool = False
+    """True if it reads the lists of the study, and then only the first frame."""
 
 
 BOTH = ("stack", "volume")
@@ -43,6 +45,14 @@ WAYS = (
         BOTH,
         False,
         True,
+    ),
+    PageWay(
+        "open",
+        "Open a study",
+        "The study's series, the metadata of one, then its first picture.",
+        BOTH,
+        is_progressive=True,
+        opens=True,
     ),
 )
 """All ways, in the order of the page."""
@@ -75,7 +85,8 @@ def fetches_of(way: str, images: int) -> Iterator[PageFetch]:
         for segment in (twice.small, twice.whole):
             yield from (PageFetch(image, segment, None) for image in range(images))
         return
-    for fetch in ordered(Way(way).profile(), images):
+    plan = ordered(Way.RANGE.profile(), 1) if way == "open" else ordered(Way(way).profile(), images)
+    for fetch in plan:
         start, stop = fetch.part.start, fetch.part.stop
         assert isinstance(start, int), "the ways of a viewer use only bytes"
         assert stop is None or isinstance(stop, int)

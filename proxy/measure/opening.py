@@ -26,13 +26,21 @@ class Opened:
         return sum(network.limit(size) for size in (*self.lists, frame))
 
 
+def lists_of(path: str) -> tuple[str, str]:
+    """The paths of what a viewer reads before a frame: the study's series, and the metadata of the frame's.
+
+    >>> lists_of("studies/1/series/2/instances/3/frames/1")
+    ('studies/1/series', 'studies/1/series/2/metadata')
+    """
+    of = parse_frame_path(path)
+    return f"studies/{of.study}/series", f"studies/{of.study}/series/{of.series}/metadata"
+
+
 async def open_study(viewer: Viewer, path: str, nonce: str) -> Opened:
     """Opens the study of a frame. The frame has this `nonce` in its query. Raises `OriginError`."""
-    of = parse_frame_path(path)
-    study = f"studies/{of.study}"
     await viewer.warm((path,))
     began, sizes, hits = time.perf_counter(), list[int](), list[bool | None]()
-    for each in (f"{study}/series", f"{study}/series/{of.series}/metadata"):
+    for each in lists_of(path):
         size, is_hit = await _read(viewer, each)
         sizes.append(size)
         hits.append(is_hit)

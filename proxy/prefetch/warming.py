@@ -32,6 +32,7 @@ from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Budget, Run, State
 from proxy.prefetch.studies import StudyPlans, Wish
 from proxy.prefetch.warm import COUNTS, Pairs, Progress, Warm
+from proxy.telemetry.warmed import Warmed
 from proxy.wire.dicomweb import Kind, StudyResource
 
 BEHIND = 1
@@ -60,6 +61,7 @@ class Warming:
         ahead: Ahead,
         ledger: Ledger,
         kept_for: float,
+        metrics: Warmed,
         clock: Callable[[], float] = monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
     ) -> None:
@@ -69,6 +71,9 @@ class Warming:
         self._studies = studies
         self._ahead = ahead
         self._kept_for = kept_for
+        self._metrics = metrics
+        for name in self._warms:
+            metrics.start_at_zero(name)
         self._clock = clock
         self._now = now
         self._fetched: Kept[tuple[str, str], tuple[float, int]] = Kept(ledger, MOST_KEPT)
@@ -128,11 +133,13 @@ class Warming:
             if progress.is_running:
                 progress.state = State.CANCELLED
             progress.ended = self._now()
+            self._metrics.end(warm.name, progress.state, progress.failed)
             over.set()
             counts = {name: getattr(progress, name) for name in COUNTS}
             _log.info("warmed", extra={"warm": warm.name, "state": str(progress.state)} | counts)
 
         self.tasks.start(warm.name, self._carry_out(warm, progress), end)
+        self._metrics.running.labels(warm.name).set(1)
         self.progress[warm.name], self._over[warm.name] = progress, over
         return over
 
@@ -202,25 +209,31 @@ class Warming:
             key, what = (warm.origin, row.uid), hash((row, *series, warm.depth, warm.profile))
             until, before = self._fetched.get(key) or (0.0, 0)
             if before == what and self._clock() < until:
-                progress.skipped += 1
+                self._count(warm, progress, "skipped")
                 return State.DONE
             run = self._studies.start(series, caller, wish, BEHIND)
-            await self._followed(run, progress)
+            await self._followed(run, warm, progress)
         except ShuttingDown:
             raise
         except ProxyError as error:
-            progress.error, progress.failed = type(error).__name__, progress.failed + 1
+            progress.error = type(error).__name__
+            self._count(warm, progress, "failed")
             return State.FAILED
         is_done = run.state is State.DONE or any(part.is_spent for part in run.parts)
         if run.error:
-            progress.error, progress.failed = run.error, progress.failed + 1
+            progress.error = run.error
+            self._count(warm, progress, "failed")
         elif is_done:
-            progress.done += 1
+            self._count(warm, progress, "done")
             self._fetched.put(key, (self._clock() + self._kept_for, what))
         is_in_vain = run.error and (run.error.endswith(BUSY) or not any(part.fetched for part in run.parts))
         return State.FAILED if is_in_vain else run.state
 
-    async def _followed(self, run: Run, progress: Progress) -> None:
+    def _count(self, warm: Warm, progress: Progress, outcome: str) -> None:
+        setattr(progress, outcome, getattr(progress, outcome) + 1)
+        self._metrics.studies.labels(warm.name, outcome).inc()
+
+    async def _followed(self, run: Run, warm: Warm, progress: Progress) -> None:
         """Waits for the end of a plan, and cancels it if nobody waits any more."""
         run.carrier.longest_pause, progress.run = LONGEST_PAUSE, run
         try:
@@ -231,3 +244,5 @@ class Warming:
             progress.run = None
             progress.fetched += run.fetched
             progress.requests += run.carrier.requests
+            self._metrics.bytes.labels(warm.name).inc(run.fetched)
+            self._metrics.requests.labels(warm.name).inc(run.carrier.requests)

@@ -93,7 +93,7 @@ class App:
         """The cache with its tiers behind memory; None if there are none."""
         windows = {o.name: window_of() for o in settings.origins}
         self._closing = AsyncExitStack()
-        more = self._via, self.telemetry, store.ledger, self._closing, settings.listen.public_url
+        more = self._via, self.telemetry, store.ledger, self._closing, settings.listen
         transport_of = transport_of or rust_transports()
         self.origins = {
             o.name: origin_of(o, traced(transport_of(o), o, settings, self.telemetry), windows[o.name], *more)
@@ -132,7 +132,7 @@ class App:
         parts = self.origins, self.suppliers, self.resources, retrieve, self._lists, self.chosen
         places = counted.plans(), self.telemetry, store.ledger
         self.plans, self.study_plans = plans_of(*parts, alternates, permits, *places)
-        self.warming = warming_of(settings, self.access, self.plans, self.study_plans, store.ledger)
+        self.warming = warming_of(settings, self.access, self.plans, self.study_plans, *places[1:])
         """Studies that are fetched before anybody asks."""
         frames = Frames(
             retrieve,

@@ -23,11 +23,15 @@ from proxy.origin.traced import TracedTransport
 from proxy.origin.transport import Tls, Transport, TransportLimits
 from proxy.origin.window import Window
 from proxy.service.around import forms_of
+from proxy.settings.listening import Listen
 from proxy.settings.model import Settings
 from proxy.settings.sections import OriginSettings
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.public import Publishing
 from proxy.wire.via import Via
+
+CODINGS: dict[str, tuple[str, ...]] = {"off": (), "gzip": ("gzip",), "zstd": ("zstd", "gzip")}
+"""The content codings of each value of `listen.compress`, the best one first."""
 
 TransportOf = Callable[[OriginSettings], httpx.AsyncBaseTransport]
 
@@ -102,12 +106,13 @@ def origin_of(
     telemetry: Telemetry,
     ledger: Ledger,
     closing: AsyncExitStack,
-    public_url: str | None = None,
+    listen: Listen | None = None,
 ) -> Origin:
     """The client of an origin. `closing` gets what it needs besides. Raises `ConfigurationError`.
 
-    `public_url` is that of the proxy, if a setting tells it.
+    `listen` tells how viewers reach the proxy.
     """
+    listen = listen or Listen()
     return Origin(
         origin.name,
         origin.url,
@@ -124,7 +129,12 @@ def origin_of(
         is_trusted=origin.trust == "dicom",
         via=via,
         publishing=Publishing(
-            origin.url, public_url, origin.forwarded, origin.rewrite, names_htj2k=origin.is_converted
+            origin.url,
+            listen.public_url,
+            origin.forwarded,
+            origin.rewrite,
+            names_htj2k=origin.is_converted,
+            codings=CODINGS[listen.compress],
         ),
         is_htj2k_only=origin.is_converted,
     )

@@ -8,10 +8,8 @@ from proxy.cache.store import Store
 from proxy.fetch.resources import Resources
 from proxy.fetch.rights import Rights
 from proxy.origin.client import Origin
+from proxy.service.origins import CODINGS
 from proxy.settings.model import Settings
-
-CODINGS: dict[str, tuple[str, ...]] = {"off": (), "gzip": ("gzip",), "zstd": ("zstd", "gzip")}
-"""The content codings of each setting, the best one first."""
 
 
 def resources_of(settings: Settings, origins: Mapping[str, Origin], store: Store) -> Resources:

@@ -13,14 +13,22 @@ from proxy.prefetch.warm import Warm
 from proxy.prefetch.warming import Warming
 from proxy.settings.model import Settings
 from proxy.settings.warming import WarmSettings
+from proxy.telemetry.telemetry import Telemetry
 
 
 def warming_of(
-    settings: Settings, access: Access, plans: Plans, studies: StudyPlans, ledger: Ledger
+    settings: Settings,
+    access: Access,
+    plans: Plans,
+    studies: StudyPlans,
+    telemetry: Telemetry,
+    ledger: Ledger,
 ) -> Warming:
     """The searches whose studies are warmed. Reads files, which blocks. Raises `ConfigurationError`."""
     warms = [_warm(settings, said, access) for said in settings.warm]
-    return Warming(warms, plans, studies, studies.ahead, ledger, _kept_for(settings))
+    return Warming(
+        warms, plans, studies, studies.ahead, ledger, _kept_for(settings), telemetry.metrics.warmed
+    )
 
 
 def _warm(settings: Settings, said: WarmSettings, access: Access) -> Warm:

@@ -92,7 +92,7 @@ class Listen(FrozenModel):
     read_seconds: Seconds = Field(300.0, gt=0)
     """Seconds over which the rate of a viewer that reads slowly is measured."""
     compress: Literal["off", "gzip", "zstd"] = "off"
-    """Compress uncompressed metadata and searches; `zstd` uses `gzip` for viewers that do not accept it."""
+    """Compress plain or rewritten metadata and searches; `zstd` uses `gzip` for viewers without it."""
     pause: Seconds = Field(0.03, ge=0)
     """Pause in seconds after the first 128 KiB of a frame of 2 MiB or more, so that a viewer can draw it."""
 

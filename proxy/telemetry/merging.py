@@ -19,10 +19,10 @@ LEAST = frozenset(f"{OWN}{name}" for name in ("origin_up", "origin_reached", "co
 """Gauges that are as good as at the worst worker."""
 EARLIEST = frozenset({f"{OWN}expires_timestamp_seconds", "process_start_time_seconds"})
 """Times, of which the earliest counts."""
-MOST = frozenset(
-    {"python_info", *(f"{OWN}{name}" for name in ("build_info", "memory_limit_bytes", "tier_bytes"))}
-)
-"""Gauges of what the workers share. All others are summed."""
+_WARM = ("warm_running", "warm_failed", "warm_ended_timestamp_seconds")
+_SHARED = ("build_info", "memory_limit_bytes", "tier_bytes")
+MOST = frozenset({"python_info", *(f"{OWN}{name}" for name in (*_SHARED, *_WARM))})
+"""Gauges of what the workers share or do together. All others are summed."""
 ALIKE = frozenset({f"{OWN}reloads"})
 """Counters of what all workers do at once. Those of one worker count, the first."""
 

@@ -24,6 +24,7 @@ from prometheus_client import (
 
 from proxy.telemetry.deliveries import SECONDS, Deliveries, Family
 from proxy.telemetry.exposition import exposition_of
+from proxy.telemetry.warmed import Warmed
 
 _WAIT = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 _RATES = (1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 3e8, 1e9)
@@ -246,6 +247,7 @@ class Metrics:
             "process died (crashed).",
             ("reason",),
         )
+        self.warmed = Warmed(self.registry)
         self.build_info = self._gauge(
             "build_info", "Always 1. The label is the version of the proxy.", ("version",)
         )

@@ -17,7 +17,6 @@ from proxy.origin.client import Origin
 from proxy.viewers.published import Published
 from proxy.wire.cookies import narrowed
 from proxy.wire.passing import end_to_end
-from proxy.wire.rewriting import Rewriting
 
 MOST_RANGES = 3
 """Most ranges that a forwarded request may have; if it has more, the Range is dropped (RFC 9110 14.2)."""
@@ -87,28 +86,29 @@ async def forward(
         if response.status_code in unless:
             return response.status_code
         back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
-        headers, rewriting = _headers_back(origin, asked, response.status_code, back)
+        headers, rewritten = _headers_back(origin, asked, response.status_code, back)
         protocol = response.http_version.removeprefix("HTTP/")
         headers.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        async for chunk in origin.plain.body_of(response, is_raw=rewriting is None):
-            if piece := chunk if rewriting is None else rewriting.feed(chunk):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        rest = b"" if rewriting is None else rewriting.end()
-        await send({"type": "http.response.body", "body": rest, "more_body": False})
+        body = origin.plain.body_of(response, is_raw=rewritten is None)
+        is_changed = rewritten is not None and asked.method != "HEAD"  # a coding of nothing has bytes
+        async for piece in rewritten.body(body) if rewritten is not None and is_changed else body:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
     return response.status_code
 
 
 def _headers_back(
     origin: Origin, asked: Onward, status: int, back: list[tuple[str, str]]
-) -> tuple[list[tuple[bytes, bytes]], Rewriting | None]:
-    """The headers for the viewer, but for Via, and the rewriting of the body, if there is to be one."""
-    rewriting = None
+) -> tuple[list[tuple[bytes, bytes]], Published | None]:
+    """The headers for the viewer, but for Via, and how the body is rewritten; None if it stays."""
+    is_rewritten = False
     back = [*with_own_cookies(origin, asked.served, back)]
     if asked.published is not None:
-        back, rewriting = asked.published.answered(status, back)
+        back, is_rewritten = asked.published.answered(status, back)
     dropped = _SAID_HERE | {"content-length"} if status in _NO_CONTENT else _SAID_HERE
-    return [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in dropped], rewriting
+    headers = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in dropped]
+    return headers, asked.published if is_rewritten else None
 
 
 def with_own_cookies(

@@ -3,20 +3,21 @@
 JSON may also name another transfer syntax, if the proxy converts frames. If the proxy rewrites JSON, it
 transforms a representation (RFC 9110 7.7). So its length and digests go, its ETag becomes weak and names the
 public URL too, and its ranges end: an offset would be one in the origin's text. The proxy leaves alone what
-may not be transformed (`no-transform`), a part of a text, and a coding that it can't undo. The origin is
-asked for JSON without a coding.
+may not be transformed (`no-transform`), a part of a text, and a coding that it can't undo. A request that is
+forwarded asks for JSON without a coding. The viewer gets rewritten JSON in a coding that it accepts, if the
+proxy compresses (`listen.compress`). There is no length to spare, nor a range.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from proxy.origin.codings import can_undo
+from proxy.origin.codings import can_undo, encoded
 from proxy.wire.media import parse_media_type
+from proxy.wire.passing import accepts_coding
 from proxy.wire.public import TELLING, PublicUrl, Publishing
 from proxy.wire.request import Request
-from proxy.wire.rewriting import Rewriting
 
 Pairs = list[tuple[str, str]]
 
@@ -28,9 +29,13 @@ OF_THE_BYTES = frozenset(
     }
 )
 """Headers that describe the very bytes of a body, so that they do not outlive a transformation."""
-_PARTS = (206, 304)
+_UNCHANGED = (204, 205, 206, 304)
+"""Statuses of responses without a body, or with a part of one."""
+_READING = ("GET", "HEAD")
+"""The proxy itself reads responses to other methods, while they pass."""
 _ETAG = re.compile(r'(?:W/)?"(.*)"')
 _VARY = ("vary", ", ".join(TELLING))
+VARY_CODING = ("vary", "accept-encoding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Published:
     """Where the viewer reaches the origin."""
     tags: str = ""
     """The ETags in the request's If-None-Match."""
+    coding: str = ""
+    """The content coding of a body that is rewritten; empty for none."""
 
     def asked(self, pairs: Pairs) -> Pairs:
         """The headers of the request for the origin."""
@@ -54,19 +61,19 @@ class Published:
         kept = [(name, self._as_tagged(name, value)) for name, value in pairs if name not in dropped]
         return [*kept, ("accept-encoding", "identity")]
 
-    def answered(self, status: int, pairs: Pairs) -> tuple[Pairs, Rewriting | None]:
-        """The headers of the response for the viewer, and the rewriting of its body; None if it stays."""
+    def answered(self, status: int, pairs: Pairs) -> tuple[Pairs, bool]:
+        """The headers of the response for the viewer, and if its body is rewritten."""
         pairs = self.moved(pairs)
         if status == 304 and self.publishing.changes_json:
-            return [(name, self._as_asked(name, value)) for name, value in pairs], None
+            return [(name, self._as_asked(name, value)) for name, value in pairs], False
         if not self.is_rewritten(status, pairs):
-            return pairs, None
+            return pairs, False
         pairs = [
             (name, self.tag(value) if name == "etag" else value)
             for name, value in pairs
             if name not in OF_THE_BYTES
         ]
-        return [*pairs, *self.vary], self.rewriting()
+        return [*pairs, *([("content-encoding", self.coding)] if self.coding else ()), *self.vary], True
 
     def told(self, pairs: Pairs) -> Pairs:
         """The headers of a request, with what the origin is told of the public URL."""
@@ -74,17 +81,31 @@ class Published:
 
     def is_rewritten(self, status: int, pairs: Iterable[tuple[str, str]]) -> bool:
         """True if the body of a response with these headers is rewritten."""
-        return self.publishing.changes_json and status not in _PARTS and _is_rewritable(pairs)
+        return self.publishing.changes_json and status not in _UNCHANGED and _is_rewritable(pairs)
 
-    def rewriting(self) -> Rewriting:
-        """The rewriting of a body."""
-        return self.publishing.rewriting(self.public)
+    def body(self, plain: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A body as it is sent to the viewer: rewritten, and in its coding."""
+        return self._encoded(plain) if self.coding else self._rewritten(plain)
+
+    async def _rewritten(self, plain: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        rewriting = self.publishing.rewriting(self.public)
+        async for piece in plain:
+            if certain := rewriting.feed(piece):
+                yield certain
+        if rest := rewriting.end():
+            yield rest
+
+    async def _encoded(self, plain: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece, _ in encoded(self._rewritten(plain), self.coding):
+            if piece:
+                yield piece
 
     @property
     def vary(self) -> Pairs:
-        """The header that names what a rewritten body depends on; none if that is a setting."""
+        """The headers that name what a rewritten body depends on, beside settings."""
         publishing = self.publishing
-        return [_VARY] if publishing.rewrites and publishing.configured is None else []
+        is_told = publishing.rewrites and publishing.configured is None
+        return [*([_VARY] if is_told else ()), *([VARY_CODING] if publishing.codings else ())]
 
     def moved(self, pairs: Iterable[tuple[str, str]]) -> Pairs:
         """The headers of a response, with a Location that leads to the proxy."""
@@ -117,7 +138,11 @@ class Published:
 def published(publishing: Publishing, request: Request, prefix: str) -> Published | None:
     """How a request is forwarded to an origin that viewers reach below `prefix`; None if as it is."""
     public = publishing.url(request.scheme, request.fields, prefix) if publishing.is_on else None
-    return None if public is None else Published(publishing, public, request.header("if-none-match") or "")
+    if public is None:
+        return None
+    accepted = request.header("accept-encoding") if request.method in _READING else None
+    coding = next((each for each in publishing.codings if accepts_coding(accepted, each)), "")
+    return Published(publishing, public, request.header("if-none-match") or "", coding)
 
 
 def _is_rewritable(pairs: Iterable[tuple[str, str]]) -> bool:

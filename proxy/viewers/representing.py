@@ -15,7 +15,7 @@ from proxy.errors import RangeNotSatisfiable
 from proxy.fetch.reading import Reading
 from proxy.fetch.source import CacheOutcome
 from proxy.viewers.delivery import NAME
-from proxy.viewers.published import Published
+from proxy.viewers.published import VARY_CODING, Published
 from proxy.viewers.transforming import Transformation, transformation_of, transformed
 from proxy.wire.ranges import ContentRange, RangeRequest, Span, parse_range
 from proxy.wire.request import Request
@@ -91,7 +91,8 @@ def compose(reading: Reading, wanted: Wanted) -> Composed:
     if not (is_whole or head.is_kept):
         return _as_it_came(reading, head, wanted, changed)
     etag = head.etag if reading.held is None else changed.etag(reading.held.etag)
-    headers = [*_own(head, etag), *_encoded(changed.vary), (b"cache-status", cache_status(reading).encode())]
+    vary = _encoded(tuple(pair for pair in changed.vary if pair != VARY_CODING))  # its own names that already
+    headers = [*_own(head, etag), *vary, (b"cache-status", cache_status(reading).encode())]
     is_ranged = not (changed.is_any or head.is_coded_here)
     if is_ranged:
         headers.append((b"accept-ranges", b"bytes"))  # of what is held, as soon as all of it is

@@ -23,7 +23,7 @@ from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.places import Place, Places
 from proxy.viewers.published import Published
 from proxy.viewers.representing import Composed, Wanted, compose
-from proxy.viewers.transforming import is_accepted
+from proxy.viewers.transforming import is_accepted, transformation_of
 from proxy.viewers.writes import Writes
 from proxy.wire.dicomweb import parse_study_path
 from proxy.wire.passing import deciding
@@ -110,7 +110,7 @@ class Studies:
                 status = reading.head.status
                 if status not in unless:
                     settled = await _settled(reading, wanted)
-                    suited = await self._resources.compression.suited(settled, asked)
+                    suited = await self._suited(settled, asked, wanted)
                     await self._send(asked, suited, wanted, ways, cookies)
 
         with self._lines.line(caller.origin, "GET", path) as line:
@@ -127,7 +127,7 @@ class Studies:
     async def _send_held(
         self, asked: ResourceRequest, reading: Reading, wanted: Wanted, caller: Caller, ways: Ways
     ) -> None:
-        reading = await self._resources.compression.suited(reading, asked)
+        reading = await self._suited(reading, asked, wanted)
         assert reading.held is not None
         is_read = is_accepted(reading.head, wanted.accept_encoding)
         is_as_held = wanted.published is None and is_read  # else it may be any size
@@ -137,6 +137,11 @@ class Studies:
         with Place(self._places, caller.person) as place:
             place.send()
             await until_gone(ways.receive, self._send(asked, reading, wanted, ways))
+
+    async def _suited(self, reading: Reading, asked: ResourceRequest, wanted: Wanted) -> Reading:
+        """The same in a coding that the caller accepts. A text that is rewritten is compressed after that."""
+        is_rewritten = transformation_of(reading.head, wanted.published, wanted.accept_encoding).published
+        return reading if is_rewritten else await self._resources.compression.suited(reading, asked)
 
     async def _send(
         self,

@@ -1,7 +1,8 @@
 """A body that a viewer gets in other bytes than the proxy holds: without its coding, or with other URLs.
 
 The proxy holds the origin's own bytes, for all viewers. Each of them may reach the proxy at another URL. So
-the URLs in JSON are rewritten while a response is sent, and the rewritten bytes are kept nowhere.
+the URLs in JSON are rewritten while a response is sent, and the rewritten bytes are kept nowhere. They may be
+compressed anew then.
 """
 
 from collections.abc import AsyncIterator
@@ -40,17 +41,14 @@ class Transformation:
 
     @property
     def vary(self) -> Pairs:
-        """The header that names what the rewriting depends on, if a request tells it."""
+        """The headers that name what the rewriting depends on, if a request tells it."""
         return () if self.published is None else tuple(self.published.vary)
 
     async def body(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The transformed body. Raises `OriginMismatch` for one that is too long, or not in its coding."""
-        rewriting = None if self.published is None else self.published.rewriting()
-        async for piece in undone(pieces, self.coding, self.most):
-            if some := piece if rewriting is None else rewriting.feed(piece):
-                yield some
-        if rewriting is not None:
-            yield rewriting.end()
+        plain = undone(pieces, self.coding, self.most)
+        async for piece in plain if self.published is None else self.published.body(plain):
+            yield piece
 
 
 def transformation_of(head: Head, published: Published | None, accept_encoding: str | None) -> Transformation:
@@ -72,5 +70,6 @@ def transformed(head: Head, transformation: Transformation, published: Published
     if not transformation.is_any:
         return replace(head, headers=headers)
     headers = tuple(pair for pair in headers if pair[0] not in OF_THE_BYTES)
-    coding = "" if transformation.coding else head.coding
+    rewritten = transformation.published
+    coding = rewritten.coding if rewritten is not None else "" if transformation.coding else head.coding
     return replace(head, headers=headers, etag=transformation.etag(head.etag), coding=coding, length=None)

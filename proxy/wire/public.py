@@ -7,7 +7,7 @@ depends on.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -58,6 +58,8 @@ class Publishing:
     """True if the origin's base URL is replaced in its JSON."""
     names_htj2k: bool = False
     """True if its JSON names HTJ2K as the transfer syntax of images that the proxy converts."""
+    codings: Sequence[str] = ()
+    """Content codings in which viewers may get JSON that is changed, the best one first."""
 
     @property
     def is_on(self) -> bool:

@@ -171,6 +171,36 @@ async def test_a_volume_lights_up_and_a_jump_says_how_long_it_took(reader: Reade
     assert reader.faults == []
 
 
+@pytest.mark.parametrize("title", [RADIOGRAPH, VOLUME])
+async def test_a_study_is_opened_with_its_lists_first_and_the_clocks_say_when(
+    reader: Reader, title: str
+) -> None:
+    await reader.open(title, "open")
+    for via in ("direct", "cold", "hot"):
+        await reader.until_drawn("open", via)
+        pane = await reader.pane("open", via)
+        assert (pane["state"], pane["slices"]) == ("done", None)
+        assert 0 < pane["first"] <= pane["final"]
+        card = reader.page.locator(f".pane[data-way=open][data-via={via}]")
+        drawn = await card.locator(".waterfall").get_attribute("aria-label")
+        assert drawn == "Waterfall of 4 requests"
+        read = milliseconds(await card.locator(".clock.lists dd").text_content())
+        assert 0 < read <= pane["first"] + COARSE
+        assert pane["badge"] == {"direct": "", "hot": "cache: hit"}.get(via, pane["badge"])
+    assert reader.faults == []
+
+
+def milliseconds(text: str) -> float:
+    return float(text.removesuffix(" ms").replace(",", ""))
+
+
+async def test_a_person_sees_the_opening_of_a_study_without_choosing_it(reader: Reader) -> None:
+    await reader.page.goto(reader.place.url)
+    await reader.until_over()
+    titles = await reader.page.locator(".way h2").all_text_contents()
+    assert titles == ["Whole frames", "64 KiB, then the rest", "Open a study"]
+
+
 async def test_slices_light_up_in_the_order_of_the_plan(reader: Reader) -> None:
     """The first fetches of all slices come before the rest of any."""
     await reader.open(VOLUME, "range")

@@ -15,6 +15,7 @@ from tests.browser.serving import MODULES
 from tests.house import cache_did, house
 from tests.scripted_origin import UID, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 from tests.stories.test_audit import lines
+from tests.studies import bodies, frames_of, with_study
 
 pytestmark = pytest.mark.anyio
 
@@ -172,6 +173,26 @@ async def test_a_plan_is_begun_and_ended(browser: Any, token: Path) -> None:
         assert [run.state for run in home.app.plans] == ["cancelled"]
         assert not await page.is_visible("#plans button.danger")
         barrier.set()
+
+
+async def test_a_plan_for_a_whole_study_is_begun(browser: Any, token: Path) -> None:
+    origin = with_study(ScriptedOrigin(), {number: bodies(2, 100_000, number) for number in (1, 2)}, STUDY)
+    async with signed_in(browser, token, archive=origin) as operator:
+        page, home = operator.page, operator.home
+        await page.fill("#warmstudy", STUDY)
+        await page.select_option("#warmdepth", "first")
+        await page.click("#warm button")
+        assert await operator.text("#suretitle") == "Fetch this study ahead?"
+        await operator.say("yes")
+        await operator.wait("() => document.querySelector('#plans .badge')?.textContent === 'done'")
+        assert {asked.path for asked in origin.frame_requests} == set(frames_of((1, 2), 2, STUDY))
+        assert {asked.range for asked in origin.frame_requests} == {"bytes=0-65535"}
+        assert [run.state for run in home.app.plans] == ["done"]
+        assert "4 of 4" in await operator.text("#plans .stages")
+        await page.fill("#warmseries", "1.2")
+        assert await page.is_disabled("#warmdepth")
+        await page.fill("#warmseries", "")
+        assert await page.is_enabled("#warmdepth")
 
 
 async def test_what_the_proxy_refuses_is_told(browser: Any, token: Path) -> None:

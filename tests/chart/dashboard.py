@@ -24,6 +24,7 @@ from tests.chart.panels import (
 )
 from tests.chart.rows_of_origins import forwarded, origins, queue, up
 from tests.chart.rows_of_pods import configuration, memory, process, tiers, workers
+from tests.chart.rows_of_warm import warm
 
 CHARTS = Path(__file__).parents[2] / "charts"
 DASHBOARD = CHARTS / "progressive-proxy" / "dashboards" / "progressive-proxy.json"
@@ -51,6 +52,7 @@ def rows() -> dict[str, list[Panel]]:
         "Processor and files": process(),
         "Bytes saved": _saved(),
         "Plans": _plans(),
+        "Warmed before anyone asks": warm(),
         "Access": _access(),
         "Bounds": _bounds(),
         "Workers": workers(),

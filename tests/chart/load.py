@@ -6,6 +6,7 @@ frame between two fetches, fails after it has sent a frame, and does not know a 
 
 import asyncio
 import itertools
+import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -33,16 +34,20 @@ from tests.scripted_origin import (
     honest,
     running,
 )
+from tests.studies import row_of, with_study
 from tests.unit.service.test_expiry import jwt
 
 LINK = Network("", down=50e6, up=10e6, latency=0.020)
+JSON, STUDY = "application/dicom+json", "9.9"
 SINGLE = {"accept": "image/jphc"}
 IMAGES, PICTURES = 24, 12
 REFUSALS = {"gone": 404, "secret": 403}
 FIRST = 65536
 CROWD = 96
 """Connections that the proxy takes: more than the requests of one round need."""
+WARM = {"name": "worklist", "search": {"ModalitiesInStudy": "CT"}, "budget": "1MiB"}
 SETTINGS: dict[str, Any] = {
+    "warm": [WARM],
     "cache": {"bytes": "4MiB"},
     "bounds": {"waiting_per_caller": 2, "connections": CROWD},
     "profiles": {"quarter": {"first": "1/4"}, "ahead": {"first": "64KiB"}},
@@ -54,9 +59,12 @@ def origin_in_trouble() -> ScriptedOrigin:
     pictures = [htj2k(picture(400, 400, seed=seed)) for seed in range(PICTURES)]
     bodies = [codestream(random.Random(seed).randrange(100_000, 400_000), seed) for seed in range(IMAGES)]
     origin = ScriptedOrigin().with_series(bodies).with_series(pictures, OTHER_SERIES)
+    with_study(origin, {1: bodies[:4]}, STUDY)
     seen: Counter[tuple[str, str | None]] = Counter()
 
     def script(asked: Asked) -> Reply | None:
+        if asked.path.startswith("/studies?ModalitiesInStudy"):
+            return Reply(200, {"content-type": JSON}, (json.dumps([row_of(study=STUDY)]).encode(),))
         path, _, wrong = asked.path.partition("?wrong=")
         if not wrong:
             return None
@@ -148,6 +156,11 @@ async def _plan(home: House, paths: list[str]) -> None:
         await _view(home, path)
 
 
+async def _warm(home: House) -> None:
+    """Fetches a study ahead. A run that is in progress goes on."""
+    await home.admin.post("/v1/warm", json={})
+
+
 async def _round(home: House, number: int) -> None:
     """Events that happen at about the same time."""
     stack = [frame_of(image) for image in random.Random(number).sample(range(IMAGES), 8)]
@@ -173,6 +186,7 @@ async def _round(home: House, number: int) -> None:
         group.create_task(_view(home, stack[0].partition("/instances/")[0] + "/metadata"))
         group.create_task(_leave(home, f"{stack[1]}?left={number}"))
         group.create_task(_plan(home, stack[2:4]))
+        group.create_task(_warm(home))
 
 
 async def rounds(home: House, file: Path) -> AsyncIterator[int]:

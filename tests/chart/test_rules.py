@@ -56,7 +56,7 @@ def tried_out(folder: Path, inputs: list[dict[str, str]], *alerts: dict[str, Any
 def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(yaml.safe_dump(spec()), "utf-8")
-    assert "34 rules found" in run("promtool", "check", "rules", path)
+    assert "35 rules found" in run("promtool", "check", "rules", path)
 
 
 def test_every_alert_is_tried_here_and_is_on_the_page_for_people_on_call() -> None:
@@ -252,6 +252,19 @@ def test_what_ends_soon(kind: str, origin: str, left: object, told: str | None, 
     inputs = [series("expires_timestamp_seconds", f"{left}x30", origin=origin, kind=kind, pod="a")]
     named = {"kind": kind, "severity": "warning"} | ({"origin": origin} if origin else {})
     tried_out(tmp_path, inputs, fired("Expires", "15m", *([(named, told)] if told else [])))
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_a_run_of_warm_that_failed(failed: int, tmp_path: Path) -> None:
+    inputs = [
+        series("warm_failed", f"0x9 {failed}x20 0x10", warm="worklist", pod="a"),
+        series("warm_failed", "0x40", warm="worklist", pod="b"),
+        series("warm_failed", "0x40", warm="priors", pod="a"),
+    ]
+    words = "The last run of worklist in warm failed, or could not fetch all of its studies."
+    told = ({"warm": "worklist", "severity": "warning"}, words)
+    during = fired("WarmFailed", "20m", *[told] * failed)
+    tried_out(tmp_path, inputs, fired("WarmFailed", "5m"), during, fired("WarmFailed", "35m"))
 
 
 def test_each_alert_leads_to_its_section_and_to_the_dashboard_of_its_release() -> None:

@@ -84,9 +84,43 @@ def test_the_proxy_knows_the_name_by_which_it_is_asked() -> None:
     assert "imaging-progressive-proxy-pods" in held["listen"]["hosts"]
 
 
+SECRETS = "/etc/progressive-proxy/secrets"
+FILES = {"certificate_file": f"{SECRETS}/proxy-tls/tls.crt", "key_file": f"{SECRETS}/proxy-tls/tls.key"}
+
+
+@pytest.mark.parametrize(
+    ("file", "trusted", "items"),
+    [
+        ("", "authorities/ca.crt", {"secretName": "proxy-tls", "key": "ca.crt"}),
+        (
+            f"{SECRETS}/hospital/root.pem",
+            "authorities/root.pem",
+            {"secretName": "hospital", "key": "root.pem"},
+        ),
+        ("/etc/ssl/hospital.pem", "/etc/ssl/hospital.pem", None),
+    ],
+)
+def test_it_trusts_the_authorities_of_the_certificate_and_gets_no_key(
+    helm: str, file: str, trusted: str, items: dict[str, str] | None
+) -> None:
+    config = {"listen": {"tls": FILES}, "origins": [PACS], "warm": [WARM]}
+    pod = pod_of(cron_job(helm, config=config, secrets=["proxy-tls"], warm__caFile=file))["spec"]
+    [container] = pod["containers"]
+    arguments = dict(zip(container["args"][1::2], container["args"][2::2], strict=True))
+    assert arguments["--admin"].startswith("https://imaging-progressive-proxy-pods:")
+    assert arguments["--ca-file"].removeprefix("/etc/progressive-proxy/") == trusted
+    mounted = [each["name"] for each in container["volumeMounts"]]
+    volumes = [each["secret"] for each in pod["volumes"] if each["name"] == "progressive-proxy-authorities"]
+    held = [{"secretName": each["secretName"], "key": each["items"][0]["key"]} for each in volumes]
+    assert held == ([items] if items else [])
+    assert mounted == [each["name"] for each in pod["volumes"]]
+    assert all(len(each["items"]) == 1 for each in volumes)
+
+
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "no token": ("least", {"admin__create": False}, "warm.enabled: needs the operator's token"),
     "nothing to warm": ("least", {"config": {"origins": [PACS]}}, "warm.enabled: config.warm is missing"),
+    "authorities for http": ("least", {"warm__caFile": "/a.pem"}, "warm.caFile: has no effect without"),
     "sidecar": ("sidecar", {}, "warm.enabled: has no effect in mode sidecar"),
     "daemonset": ("daemonset", {}, "warm.enabled: has no effect in mode daemonset"),
     "a search that is none": ("least", {"config": {"origins": [PACS], "warm": [{"name": "a"}]}}, "search"),

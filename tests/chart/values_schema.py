@@ -151,6 +151,7 @@ class Warm(FrozenModel):
     schedule: Annotated[str, Field(min_length=9)]
     timeZone: str  # noqa: N815  # Kubernetes' word
     names: list[Name]
+    caFile: Annotated[str, Field(pattern=r"^(/.+)?$")]  # noqa: N815  # as Kubernetes writes names
 
 
 class Measure(FrozenModel):

@@ -53,6 +53,11 @@ def _documented(documented: tuple[tuple[str, str, str, str], ...]) -> str:
 def demo() -> str:
     """Every way of loading, a table an image."""
     _, rows = read("demo")
+    return by_image(rows) + how("demo")
+
+
+def by_image(rows: list[Row]) -> str:
+    """A table for each image, with the rows that its measurement has."""
     parts = []
     for image, of_image in groupby(rows, key=lambda row: row["image"]):
         titles = ["way", "via", "first bytes", "hold", "first", "seen", "final"]
@@ -61,7 +66,7 @@ def demo() -> str:
             titles.pop(5)
             lines = [[*line[:5], line[6]] for line in lines]
         parts.append(f"### {image}\n\n" + table(titles, lines))
-    return "\n".join(parts) + how("demo")
+    return "\n".join(parts)
 
 
 def _loaded(row: Row) -> list[str]:

@@ -1,7 +1,8 @@
 """Tables of settings, profile keys and metrics, in the words of the program."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from prometheus_client.metrics_core import Metric
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -56,13 +57,20 @@ def _default(value: object) -> str:
     return "none" if value in (None, {}, ()) else f"`{value}`"
 
 
+def families() -> Iterator[tuple[str, Metric, Sequence[str]]]:
+    """Each metric by the name that Prometheus scrapes, and its labels."""
+    made = Metrics()
+    for metric in (*vars(made).values(), *vars(made.warmed).values()):
+        for family in metric.collect() if hasattr(metric, "_labelnames") else ():
+            yield family.name + ("_total" if family.type == "counter" else ""), family, metric._labelnames
+
+
 def metrics() -> str:
     """Every metric."""
-    rows = []
-    for metric in vars(Metrics()).values():
-        for family in metric.collect() if hasattr(metric, "_labelnames") else ():
-            name = family.name + ("_total" if family.type == "counter" else "")
-            rows.append((f"`{name}`", family.type, ", ".join(metric._labelnames), family.documentation))
+    rows = [
+        (f"`{name}`", family.type, ", ".join(labels), family.documentation)
+        for name, family, labels in families()
+    ]
     return table(["metric", "type", "labels", "meaning"], sorted(rows))
 
 

@@ -288,11 +288,16 @@ async def test_metadata_names_the_form_that_viewers_get(cache: dict[str, Any]) -
 
 async def test_metadata_is_named_and_rewritten_at_once() -> None:
     origin = archive(STORED["JPEG-LS"])
-    settings = CONVERTED | {"origin": {"frames": "htj2k-if-not", "rewrite": True}}
+    settings = CONVERTED | {
+        "origin": {"frames": "htj2k-if-not", "rewrite": True},
+        "listen": {"compress": "gzip"},
+    }
     async with house(origin, **settings) as home:
         instances = json.loads(origin.metadata[METADATA])
         instances[0]["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{origin.url}{FRAME}"}
         origin.metadata[METADATA] = json.dumps(instances).encode()
-        (told,) = json.loads((await home.viewer.get(METADATA)).content)
+        response = await home.viewer.get(METADATA, headers={"accept-encoding": "gzip"})
+        (told,) = json.loads(response.content)
+        assert response.headers["content-encoding"] == "gzip"
         assert told["00083002"]["Value"] == [HTJ2K_RPCL, f"{UID}.4.80"]
         assert told["7FE00010"]["BulkDataURI"].startswith(str(home.viewer.base_url).rstrip("/"))

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from tests.house import STORY, House, house, read_until
 from tests.scripted_origin import SERIES, Asked, Piece, Reply, ScriptedOrigin, running
+from tests.stories.test_compressed import UNDO
 
 pytestmark = pytest.mark.anyio
 
@@ -211,17 +213,90 @@ async def test_a_date_says_nothing_about_urls() -> None:
             assert (answer.status_code, base_in(answer.content)) == (200, "http://imaging.example")
 
 
-async def test_a_kept_text_with_other_urls_has_neither_ranges_nor_a_coding() -> None:
+async def test_a_kept_text_with_other_urls_has_no_ranges_and_not_the_origin_s_coding() -> None:
     origin = answering(lambda base: gzip.compress(text(base)), {"content-encoding": "gzip"})
-    async with below(origin, {"listen": {"compress": "gzip"}}, rewrite=True) as home:
+    async with below(origin, rewrite=True) as home:
         for headers in ({}, {}, {"range": "bytes=0-9"}):
             answer = await got(home, **headers, **{"accept-encoding": "gzip"})
             assert (answer.status_code, base_in(answer.content)) == (200, "http://imaging.example")
             assert not {"content-encoding", "content-length", "accept-ranges"} & set(answer.headers)
         assert len(asked_for_metadata(origin)) == 1
-        assert asked_for_metadata(origin)[0].headers["accept-encoding"] == "identity"
         head = await home.viewer.head(METADATA, headers=HOST | {"accept": JSON})
         assert (head.headers["etag"], "content-length" in head.headers) == (answer.headers["etag"], False)
+
+
+SEARCH = "/studies?PatientID=1"
+
+
+@pytest.mark.parametrize("path", [METADATA, SEARCH, f"{SERIES.rpartition('/series')[0]}/series", OTHER])
+@pytest.mark.parametrize("caching", ["max-age=1", "no-store"])
+@pytest.mark.parametrize("accepted", ["gzip, zstd", "gzip", "identity"])
+async def test_json_with_other_urls_is_compressed_as_each_viewer_accepts(
+    path: str, caching: str, accepted: str
+) -> None:
+    origin = answering(lambda base: text(base, "x" * 500_000), {"etag": '"a"', "cache-control": caching})
+    coding = {"gzip, zstd": "zstd", "gzip": "gzip"}.get(accepted)
+    async with below(origin, {"listen": {"compress": "zstd"}}, rewrite=True) as home:
+        asked = HOST | {"accept": JSON, "accept-encoding": accepted}
+        for more in ({}, {}, {"range": "bytes=0-9"}):
+            async with home.viewer.stream("GET", path, headers=asked | more) as answer:
+                raw = b"".join([chunk async for chunk in answer.aiter_raw()])
+            assert (answer.status_code, answer.headers.get("content-encoding")) == (200, coding)
+            assert UNDO[coding](raw) == text("http://imaging.example", "x" * 500_000)
+            assert not {"content-length", "accept-ranges"} & set(answer.headers)
+            assert "accept-encoding" in answer.headers["vary"].lower()
+        etag = answer.headers["etag"]
+        assert etag.startswith('W/"a-')
+        head = await home.viewer.head(path, headers=asked)
+        assert (head.headers["etag"], head.headers.get("content-encoding")) == (etag, coding)
+        assert (head.content, "content-length" in head.headers) == (b"", False)
+
+
+async def test_one_copy_serves_all_codings_and_the_etag_of_one_gets_304_in_all() -> None:
+    origin = answering(headers={"etag": '"a"'})
+    async with below(origin, {"listen": {"compress": "zstd"}}, rewrite=True) as home:
+        codings = ("gzip, zstd", "gzip", "identity")
+        etags = {(await got(home, **{"accept-encoding": said})).headers["etag"] for said in codings}
+        (etag,) = etags
+        for said in codings:
+            same = await got(home, **{"accept-encoding": said, "if-none-match": etag})
+            assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+        assert len(asked_for_metadata(origin)) == 1
+
+
+async def test_compressed_json_with_other_urls_is_sent_while_it_arrives() -> None:
+    origin, barrier = ScriptedOrigin(), asyncio.Event()
+
+    def script(asked: Asked) -> Reply | None:
+        whole = text(f"{origin.url}/dicom-web", "x" * 1000) * 3
+        return Reply(200, {"content-type": JSON}, (whole[:2000], barrier, whole[2000:]))
+
+    origin.script = script
+    async with below(origin, {"listen": {"compress": "gzip"}}, rewrite=True) as home:
+        for path in (METADATA, OTHER):
+            barrier.clear()
+            headers = HOST | {"accept-encoding": "gzip"}
+            async with home.viewer.stream("GET", path, headers=headers) as answer:
+                chunks, decoder = answer.aiter_raw(), zlib.decompressobj(31)
+                begun = b""
+                while len(begun) < 1500:  # before the origin goes on
+                    begun += decoder.decompress(await anext(chunks))
+                barrier.set()
+                whole = begun + b"".join([decoder.decompress(chunk) async for chunk in chunks])
+            assert (whole, decoder.eof) == (text("http://imaging.example", "x" * 1000) * 3, True)
+
+
+@pytest.mark.parametrize(("path", "method"), [(METADATA, "GET"), (OTHER, "GET"), ("/studies", "POST")])
+async def test_what_has_no_transform_and_the_response_to_an_upload_are_not_compressed(
+    path: str, method: str
+) -> None:
+    origin = answering(headers={"cache-control": "no-transform"} if method == "GET" else {})
+    async with below(origin, {"listen": {"compress": "gzip"}}, rewrite=True) as home:
+        headers = HOST | {"accept": JSON, "accept-encoding": "gzip"}
+        answer = await home.viewer.request(method, path, headers=headers)
+        is_moved = base_in(answer.content) == "http://imaging.example"
+        assert (answer.status_code, is_moved) == (200, method == "POST")
+        assert "content-encoding" not in answer.headers
 
 
 async def test_what_an_origin_builds_from_the_url_that_it_is_told_is_kept_for_that_url_only() -> None:

@@ -62,6 +62,18 @@ async def told(home: House) -> dict[str, Any]:
     return dict(progress)
 
 
+def counted(home: House) -> dict[str, float]:
+    """The metrics of runs and studies. Counters are there if they are not 0."""
+    states = [("runs_total", "state", state) for state in ("done", "spent", "failed", "cancelled")]
+    outcomes = [("studies_total", "outcome", outcome) for outcome in ("done", "skipped", "failed")]
+    counts = {
+        f"{name} {value}": home.metric(f"warm_{name}", warm="worklist", **{label: value})
+        for name, label, value in (*states, *outcomes)
+    }
+    gauges = {name: home.metric(f"warm_{name}", warm="worklist") for name in ("running", "failed")}
+    return {name: count for name, count in counts.items() if count} | gauges
+
+
 async def warmed(home: House) -> dict[str, Any]:
     """Begins, and returns the progress at the end."""
     assert (await home.admin.post("/v1/warm", json={})).status_code == 202
@@ -79,6 +91,12 @@ async def test_a_worklist_is_there_before_anybody_asks() -> None:
         counts = {name: progress[name] for name in ("state", "studies", "done", "skipped", "failed")}
         assert counts == {"state": "done", "studies": 3, "done": 3, "skipped": 0, "failed": 0}
         assert progress["bytes"] >= 12 * SIZE
+        assert counted(home) == {
+            "runs_total done": 1, "studies_total done": 3, "running": 0, "failed": 0
+        }  # fmt: skip
+        assert home.metric("warm_bytes_total", warm="worklist") == progress["bytes"]
+        assert home.metric("warm_requests_total", warm="worklist") == progress["requests"]
+        assert home.metric("warm_ended_timestamp_seconds", warm="worklist") > 0
         since = (datetime.now(UTC).astimezone() - timedelta(days=2)).strftime("%Y%m%d")
         assert archive.searches[0] == {
             "StudyDate": [f"{since}-"], "ModalitiesInStudy": ["CT"], "limit": ["200"]
@@ -197,6 +215,9 @@ async def test_an_origin_that_stays_busy_ends_it() -> None:
     async with house(archive, **warming()) as home:
         progress = await warmed(home)
         assert (progress["state"], progress["error"], progress["done"]) == ("failed", "OriginBusy", 0)
+        assert counted(home) == {
+            "runs_total failed": 1, "studies_total failed": 1, "running": 0, "failed": 1
+        }  # fmt: skip
         assert progress["failed"] == 1
 
 
@@ -306,8 +327,29 @@ async def test_a_service_that_ends_while_it_warms_leaves_no_task() -> None:
 
 
 async def test_the_origin_lacks_some_of_a_study_and_the_others_go_on() -> None:
-    archive = Archive(3)
-    del archive.metadata[f"{series_of(1, '9.1')}/metadata"]
-    async with house(archive, **warming()) as home:
+    archive, lacking = Archive(3), f"{series_of(1, '9.1')}/metadata"
+    metadata, barrier = archive.metadata.pop(lacking), asyncio.Event()
+    barrier.set()
+    search = archive.script
+    assert search is not None
+
+    def script(asked: Asked) -> Reply | None:
+        reply = search(asked)
+        return reply and Reply(reply.status, reply.headers, (barrier, *reply.pieces))
+
+    archive.script = script
+    async with house(archive, cache={"search_ttl": 0}, **warming()) as home:
         progress = await warmed(home)
         assert (progress["state"], progress["done"], progress["failed"]) == ("done", 2, 1)
+        assert home.metric("warm_failed", warm="worklist") == 1
+        barrier.clear()
+        archive.metadata[lacking] = metadata
+        await home.admin.post("/v1/warm", json={})
+        await home.until(lambda: home.metric("warm_running", warm="worklist") == 1)
+        await home.admin.delete("/v1/warm")
+        [run] = home.app.warming.progress.values()
+        await home.until(lambda: run.ended is not None)
+        assert home.metric("warm_failed", warm="worklist") == 1  # somebody cancelled it: nothing is known
+        barrier.set()
+        assert (await warmed(home))["failed"] == 0
+        assert home.metric("warm_failed", warm="worklist") == 0

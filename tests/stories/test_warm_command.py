@@ -10,6 +10,7 @@ import pytest
 from proxy.commands.warm import _warmed
 from proxy.errors import ConfigurationError, OriginUnreachable
 from tests.house import House, house
+from tests.stories.test_tls import Files
 from tests.stories.test_warm import Archive, warming
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +52,20 @@ async def test_it_shows_the_operators_token(tmp_path: Path) -> None:
             await _warmed(options(home))
         assert await _warmed(options(home, token_file=token)) == 0
         assert await _warmed(options(home, token_file=token, cancel=True)) == 0
+
+
+async def test_over_tls_it_trusts_the_authorities_in_a_file_and_shows_the_token_only(tmp_path: Path) -> None:
+    """So it is in the chart's CronJob: viewers have to show certificates, and it has none."""
+    files, token = Files(tmp_path), tmp_path / "token"
+    token.write_text(TOKEN.replace(" ", "-"))
+    settings = warming() | {
+        "listen": {"tls": files.certify("proxy") | {"client_ca_file": files.ca_file}},
+        "admin": {"token_file": token},
+    }
+    async with house(Archive(1), client=files.client(), **settings) as home:
+        with pytest.raises(OriginUnreachable):
+            await _warmed(options(home, token_file=token))
+        assert await _warmed(options(home, token_file=token, ca_file=files.ca_file)) == 0
 
 
 async def test_a_name_that_is_not_configured_and_a_proxy_that_is_not_there() -> None:

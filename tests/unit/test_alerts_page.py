@@ -98,7 +98,7 @@ def test_each_alert_has_a_section_and_a_row() -> None:
     alerts = {name.replace("{{ title $delivery }}", "First") for name in re.findall(r"- alert: (.+)", RULES)}
     alerts |= {name.replace("First", "Final") for name in alerts if "First" in name}
     assert set(sections()) == alerts
-    assert len(alerts) == 12
+    assert len(alerts) == 13
     rows = re.findall(r"^\| \[`(\w+)`\]\(#(\w+)\) \| ([a-z, ]+) \|", PAGE, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(sections())
     assert all(anchor == name.lower() for name, anchor, _ in rows)

@@ -12,10 +12,12 @@ import yaml
 
 import proxy
 from proxy.cli import main
+from proxy.measure.opening import OPEN
 from proxy.plan.names import STOCK
 from proxy.plan.profile import Profile
 from proxy.settings.model import Settings
 from tests.bench.results import save
+from tests.pages.measured import Row, by_image
 from tests.pages.parts import DOCS, PARTS, README, ROOT, pages, part, unfenced, yaml_examples
 
 COMMANDS = (DOCS / "commands.md").read_text("utf-8")
@@ -39,6 +41,17 @@ def test_a_measurement_names_its_commit_machine_and_versions(tmp_path: Path) -> 
         "command", "commit", "date", "cores", "cpu", "system", "python", "libraries"
     }  # fmt: skip
     assert found["measured"]["libraries"]["numpy"]
+
+
+def test_the_demo_s_table_has_the_opening_of_a_study_if_it_was_measured() -> None:
+    times: Row = {
+        f"{name}_{kind}": None for name in ("first", "seen", "final") for kind in ("ms", "limit_ms")
+    }
+    said = {"image": "CT", "via": "proxy", "cache": "hot", "first_bytes": 70_000, "first_resolution": None}
+    whole = times | said | {"way": "whole"}
+    opened = times | said | {"way": OPEN, "first_ms": 12.5, "final_ms": 24.5}
+    older, newer = by_image([whole]), by_image([whole, opened])
+    assert (OPEN in older, "| open a study | proxy hot | 68 KiB |  | 12.5 | 24.5 |" in newer) == (False, True)
 
 
 def test_readme_is_short() -> None:

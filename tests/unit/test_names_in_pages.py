@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from proxy.cli import main
 from proxy.plan.profile import Prefetch
 from proxy.settings.model import Settings
-from proxy.telemetry.metrics import Metrics
 from tests.pages.parts import DOCS, ROOT, pages, unfenced
+from tests.pages.program import families
 from tests.unit.test_docs import _leads as leads
 
 PAGES = [*pages(), *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"))]
@@ -35,9 +35,7 @@ def ids(page: Path) -> str:
 
 
 def metrics() -> set[str]:
-    found = (family for metric in vars(Metrics()).values() if hasattr(metric, "_labelnames")
-             for family in metric.collect())  # fmt: skip
-    return {family.name + ("_total" if family.type == "counter" else "") for family in found}
+    return {name for name, _, _ in families()}
 
 
 @lru_cache

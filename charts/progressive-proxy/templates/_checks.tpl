@@ -36,6 +36,9 @@ once. */}}
 {{- if not (or .Values.admin.secret .Values.admin.create) -}}
 {{- $faults = append $faults "warm.enabled: needs the operator's token; set admin.secret or admin.create" -}}
 {{- end -}}
+{{- if and .Values.warm.caFile (eq (include "progressive-proxy.scheme" .) "http") -}}
+{{- $faults = append $faults "warm.caFile: has no effect without config.listen.tls" -}}
+{{- end -}}
 {{- if not (or .Values.config.warm .Values.existingConfigMap) -}}
 {{- $faults = append $faults "warm.enabled: config.warm is missing; name the searches that find what to fetch" -}}
 {{- end -}}

@@ -170,6 +170,19 @@ export function origins(parent, status, { clear }) {
 // Plans
 
 const isOver = (plan) => !["queued", "running"].includes(plan.state);
+/** The stages of a plan. Those of a study's series are added up. */
+function stagesOf(plan) {
+  const found = new Map();
+  for (const { stageId, numberOfImages, numberDone, numberOfFailures } of [...plan.stages, ...plan.series.flatMap((one) => one.stages)]) {
+    const all = found.get(stageId) ?? { stageId, numberOfImages: 0, numberDone: 0, numberOfFailures: 0 };
+    all.numberOfImages += numberOfImages;
+    all.numberDone += numberDone;
+    all.numberOfFailures += numberOfFailures;
+    found.set(stageId, all);
+  }
+  return [...found.values()];
+}
+
 const TONES = { done: "good", failed: "bad", spent: "warn" };
 
 export function plans(parent, status, { end, purge }) {
@@ -191,7 +204,7 @@ export function plans(parent, status, { end, purge }) {
       set(part(row, "error"), plan.error);
       set(part(row, "bytes"), bytes(plan.bytes));
       part(row, "end").hidden = isOver(plan);
-      keyed(part(row, "stages"), plan.stages, ({ stageId }) => stageId,
+      keyed(part(row, "stages"), stagesOf(plan), ({ stageId }) => stageId,
         ({ stageId }) => el("div", { class: "stage" }, el("span", { class: "soft" }, stageId), el("span", { class: "meter", "aria-hidden": "true" }), el("span", { class: "number", "data-part": "done" })),
         (stage, each) => {
           bar(stage.querySelector(".meter"), each.numberOfImages ? each.numberDone / each.numberOfImages : 0);

@@ -2,7 +2,7 @@
 
 import { byId, el } from "./dom.js";
 
-const USUAL = ["whole", "range"];
+const USUAL = ["whole", "range", "open"];
 export const chosen = new URLSearchParams(location.hash.slice(1));
 
 export const series = (state) => state.series[Number(byId("series").value)];

@@ -115,7 +115,9 @@ function tick(now) {
 /** One sentence: what the proxy changed. */
 function sum() {
   tick(performance.now());
-  const done = panes.filter((pane) => pane.load?.final !== null && pane.load);
+  const loaded = panes.filter((pane) => pane.load?.final !== null && pane.load);
+  const whole = loaded.filter((pane) => !pane.way.opens);
+  const done = whole.length ? whole : loaded;
   const best = (via, clock) => Math.min(...done.filter((pane) => pane.via === via).map((pane) => pane.load[clock]));
   const plain = done.find((pane) => pane.via === "direct");
   const numbers = [best("cold", "first"), best("hot", "final")];

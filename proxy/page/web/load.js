@@ -14,9 +14,11 @@ export class LoadError extends Error {
 }
 
 export class Load {
-  /** `fetches` are [image, segment, range], in order. `changed` is called after each arrival. */
-  constructor({ base, frames, fetches, isProgressive, changed }) {
+  /** `lists` are read first, one after another. `fetches` are [image, segment, range], in order. `changed` is called after each arrival. */
+  constructor({ base, lists = [], frames, fetches, isProgressive, changed }) {
     this.base = base;
+    this.lists = lists;
+    this.listedAt = null;
     this.paths = frames;
     this.frames = frames.map(() => new ArrivingFrame(isProgressive));
     this.fetches = fetches.map(([image, segment, range]) => ({ image, segment, range, state: "waiting" }));
@@ -31,6 +33,8 @@ export class Load {
   }
 
   stop() { this.stopping.abort(); }
+
+  get listed() { return this.#since(this.listedAt ?? Infinity); }
 
   get first() { return this.#since(Math.min(...this.frames.map((each) => each.smallAt ?? each.firstAt ?? Infinity))); }
 
@@ -54,6 +58,8 @@ export class Load {
     await this.warm();
     this.began = performance.now();
     try {
+      for (const path of this.lists) await this.#read(path);
+      this.listedAt = performance.now();
       await Promise.all(Array.from({ length: Math.min(CONNECTIONS, this.paths.length) }, () => this.#work()));
     } catch (error) {
       this.stop();
@@ -80,6 +86,21 @@ export class Load {
     }
   }
 
+  async #read(path) {
+    const request = { image: null, range: null, isSmall: false, start: performance.now(), head: null, end: null };
+    this.requests.push(request);
+    const response = await this.#get(path, "application/dicom+json", null);
+    request.head = performance.now();
+    this.#note(response);
+    this.received += (await response.arrayBuffer()).byteLength;
+    request.end = performance.now();
+  }
+
+  #note(response) {
+    const said = /;\s*(hit|fwd=[a-z-]+)/.exec(response.headers.get("cache-status") ?? "")?.[1];
+    if (said) this.cache.set(said, (this.cache.get(said) ?? 0) + 1);
+  }
+
   async #fetch({ image, segment, range }) {
     const frame = this.frames[image];
     const isSmall = segment !== this.last;
@@ -88,8 +109,7 @@ export class Load {
     const path = this.paths[image].replace("/frames/", segment);
     const response = await this.#get(path, TYPES[segment] ?? "image/jls", range);
     request.head = performance.now();
-    const said = /;\s*(hit|fwd=[a-z-]+)/.exec(response.headers.get("cache-status") ?? "")?.[1];
-    if (said) this.cache.set(said, (this.cache.get(said) ?? 0) + 1);
+    this.#note(response);
     if (isSmall) await this.#takeSmall(response, frame, request);
     else await this.#take(response, frame, request, range);
     this.changed(image);

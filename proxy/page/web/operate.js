@@ -230,14 +230,17 @@ byId("purge").addEventListener("submit", async (event) => {
 
 byId("warm").addEventListener("submit", (event) => {
   event.preventDefault();
-  const [study, series, origin, profile] = ["warmstudy", "warmseries", "warmorigin", "warmprofile"].map((id) => byId(id).value.trim());
+  const [study, series, fetch, origin, profile] = ["warmstudy", "warmseries", "warmdepth", "warmorigin", "warmprofile"].map((id) => byId(id).value.trim());
+  const wanted = { study, ...(series ? { series } : { fetch }), origin, ...(profile && { profile }) };
   order({
-    title: "Fetch this series ahead?",
+    title: series ? "Fetch this series ahead?" : "Fetch this study ahead?",
     words: `A plan fetches it from ${origin} into the cache. Viewers go first.`,
-    what: `${study} / ${series}`,
+    what: series ? `${study} / ${series}` : study,
     yes: "Fetch",
     done: async (response) => `Plan ${(await response.json()).id.slice(0, 8)} runs.`,
-  }, "plans", { method: "POST", json: { study, series, origin, ...(profile && { profile }) } });
+  }, "plans", { method: "POST", json: wanted });
 });
+/** A plan for one series fetches all of it. */
+byId("warmseries").addEventListener("input", () => { byId("warmdepth").disabled = byId("warmseries").value.trim() !== ""; });
 
 open();

@@ -22,7 +22,7 @@ export class Pane {
   constructor({ way, via, series, fetches, actions }) {
     this.way = way;
     this.via = via;
-    this.series = series;
+    this.series = way.opens ? { ...series, frames: series.frames.slice(0, 1) } : series;
     this.fetches = fetches;
     this.load = null;
     this.selected = 0;
@@ -36,10 +36,11 @@ export class Pane {
     this.#one(".open").addEventListener("click", () => actions.enlarge(this));
     this.#one(".again").addEventListener("click", () => actions.replay(this));
     this.#one(".again").setAttribute("aria-label", `Replay ${this.title}`);
-    this.isVolume = series.frames.length > 1;
+    this.isVolume = this.series.frames.length > 1;
+    this.#one(".clock.lists").hidden = !way.opens;
     this.actions = actions;
     this.#one(".slices").hidden = this.#one(".clock.visible").hidden = !this.isVolume;
-    if (this.isVolume) this.slices = new Slices(this.#one(".slices"), series.frames.length, actions.jump);
+    if (this.isVolume) this.slices = new Slices(this.#one(".slices"), this.series.frames.length, actions.jump);
     this.picture = new Picture(this, (isWhole) => this.#tellJump(isWhole));
     this.reset();
   }
@@ -87,6 +88,7 @@ export class Pane {
     this.reset();
     const load = new Load({
       base: this.via === "direct" ? this.way.direct : this.way.proxied,
+      lists: this.way.opens ? this.series.lists : [],
       frames: this.series.frames,
       fetches: this.fetches,
       isProgressive: this.way.isProgressive,
@@ -168,6 +170,7 @@ export class Pane {
   // Jumping to a slice
 
   jump(slice) {
+    if (this.way.opens) return; // it has the first picture only
     this.selected = slice;
     this.slices?.select(slice);
     this.picture.clear();
@@ -197,6 +200,7 @@ export class Pane {
     const { load } = this;
     if (!load?.began) return;
     const running = this.isRunning ? now - load.began : null;
+    if (this.way.opens) this.#clock(".lists", load.listed, running);
     this.#clock(".first", load.first, running);
     this.#clock(".final", load.final, running);
     if (this.isVolume) this.#clock(".visible", this.#visible(load), running);

@@ -20,12 +20,16 @@ export function drawWaterfall(canvas, load, longest, now) {
     context.fillStyle = name;
     context.fillRect(x(from), y, Math.max(1.5, x(to) - x(from)), thick);
   };
-  const [wait, first, final] = ["wait", "first", "final"].map(colour);
+  const [wait, list, first, final] = ["wait", "s0", "first", "final"].map(colour);
   load.requests.forEach((request, number) => {
     const y = number * row;
     const end = request.end ?? (load.ended ?? now);
     const head = request.head ?? end;
     bar(wait, request.start, head, y);
+    if (request.image === null) {
+      bar(list, head, end, y);
+      return;
+    }
     const split = coarseUntil(request, load.frames[request.image], end, head);
     bar(final, split, end, y);
     bar(first, head, split, y);

@@ -1,11 +1,11 @@
 """The metrics of several workers on one page."""
 
 import pytest
-from prometheus_client import Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.telemetry.merging import EARLIEST, LEAST, MOST, Totals
 from proxy.telemetry.metrics import Metrics
+from tests.pages.program import families
 
 SUMMED = {
     f"progressive_proxy_{name}"
@@ -68,6 +68,8 @@ def test_gauges_are_summed_or_the_worst_counts() -> None:
         metrics.origin_up.labels("pacs").set(up)
         metrics.origin_reached.labels("pacs").set(up)
         metrics.configuration_is_good.set(up)
+        metrics.warmed.start_at_zero("worklist")
+    other.warmed.end("worklist", "done", failed=1)
     totals = Totals()
     totals.take("0", page(one))
     totals.take("1", page(other))
@@ -75,12 +77,15 @@ def test_gauges_are_summed_or_the_worst_counts() -> None:
     assert value(totals, "origin_up", origin="pacs") == 0
     assert value(totals, "origin_reached", origin="pacs") == 0
     assert value(totals, "configuration_is_good") == 0
+    assert value(totals, "warm_failed", warm="worklist") == 1
+    assert value(totals, "warm_running", warm="worklist") == 0
+    assert (value(totals, "warm_ended_timestamp_seconds", warm="worklist") or 0) > 0
     version = next(iter(one.build_info._metrics))[0]
     assert value(totals, "build_info", version=version) == 1
 
 
 def test_each_gauge_has_its_way_of_being_merged() -> None:
-    gauges = {each._name for each in vars(Metrics()).values() if isinstance(each, Gauge)}
+    gauges = {name for name, family, _ in families() if family.type == "gauge"}
     assert gauges | {"process_start_time_seconds", "python_info"} == LEAST | EARLIEST | MOST | SUMMED
 
 
