@@ -118,7 +118,7 @@ class App:
         retrieve = Retrieve(suppliers, store, self.fills)
         if self.tiered is not None:
             retrieve.farther = Farther(self.tiered, self.fills, self.proofs)
-        self.resources = resources_of(settings, self.origins, store)
+        self.resources = resources_of(settings, self.origins, store, self.telemetry)
         """Metadata and other resources of studies, beside their frames."""
         self.resources.on_gone = self._changed
         self._replicas = Replicas(self.tiered, self.fills, self.proofs, self.forget, self.resources.doubt)
