@@ -26,6 +26,9 @@ from proxy.origin.forms import OriginReport
 from proxy.page.assets import Assets
 from proxy.telemetry.telemetry import Telemetry
 
+TABS = {"operate.html": "Operate", "playground.html": "Playground"}
+"""The pages that stand side by side."""
+
 
 def create_admin(
     telemetry: Telemetry,
@@ -129,7 +132,7 @@ def _add_page(app: FastAPI, lock: Lock) -> None:
         return JSONResponse({"needs": lock.needs(request)}, headers={"cache-control": "no-store"})
 
     app.add_route(f"{PAGE}/access", access, include_in_schema=False)
-    app.mount(PAGE, Assets("operate.html", is_strict=True))
+    app.mount(PAGE, Assets("operate.html", tabs=TABS, is_strict=True))
     for path in ("/", PAGE):
         app.add_route(path, _to_page, include_in_schema=False)
 

@@ -25,11 +25,14 @@ class Held(Told):
     """Bytes of one kind in one tier."""
 
     tier: str
-    """`memory`, or a tier behind it: `disk`, `shared` or `objects`."""
+    """`memory`, or a tier behind it: `disk`."""
     kind: str
-    """In memory, `first` pieces and `rest` of frames, `studies` (metadata, searches, pictures, bulk data and
-    instances), other `tables`, `overhead`, and bytes that are `filling` or `lent`. In a tier, `first` and
-    `rest`."""
+    """Of frames: `frame` as the origin sends it, another `form`, `alternate`, `made` by the proxy, rendered
+    `picture`. Of resources beside them: `search`, `metadata`, `picture`, `bulkdata`, `instances`. `other` is
+    the rest."""
+    part: str
+    """Of frames: `first` pieces and `rest`. Of resources: `tables`. Else `tables` too, `overhead`, and bytes
+    that are `filling` or `lent`."""
     bytes: int
     """Bytes that are held."""
 
@@ -74,6 +77,12 @@ class Fault(Told):
     """`bad` if viewers lack something, `warn` if it is only slower or less safe."""
     what: str
     """A sentence for people."""
+    since: float | None = None
+    """Unix time since which it is so; None if that is not known."""
+    times: int | None = None
+    """How often it came in the last hour; None if it is not a thing that comes and goes."""
+    last: float | None = None
+    """Unix time at which it came last; likewise."""
 
 
 class OriginStatus(Told):

@@ -27,6 +27,7 @@ from proxy.cache.tier import SMALL, Budget, Wrong, is_same
 from proxy.frame.frame import PIECE, Frame, cut, pieces_of
 from proxy.frame.identity import Identity
 from proxy.frame.key import FrameKey
+from proxy.frame.kinds import KINDS, kind_of
 from proxy.frame.scope import FrameScope
 from proxy.telemetry.metrics import PARTS
 from proxy.telemetry.telemetry import Telemetry
@@ -68,7 +69,8 @@ class Disk:
         self._records: Seal = Encrypted(record_key)
         self._contents: Seal = Checked() if content_key is None else Encrypted(content_key)
         self._clocks = clocks or Clocks()
-        self._bytes = [telemetry.metrics.tier_bytes.labels(self.name, part) for part in PARTS]
+        told = telemetry.metrics.tier_bytes
+        self._bytes = {kind: [told.labels(self.name, kind, part) for part in PARTS] for kind in KINDS}
         self._reading = ThreadPoolExecutor(READERS, "disk-read")
         self._writing = ThreadPoolExecutor(1, "disk-write")
         self._used: dict[Name, float] = {}
@@ -150,7 +152,8 @@ class Disk:
             content = b"".join(frame.pieces) if is_small else frame.pieces[0]
             sealed = self._contents.close(lie.about("first"), content)
             new = Entry(lie.version, self._sealed(lie, record, fence), record.first, len(content), "")
-            self._shelf.put(name, new, sealed, expires)
+            kind = kind_of(key, frame.identity.claim)
+            self._shelf.put(name, new, sealed, expires, kind)
             if held > len(content):
                 self._shelf.put_rest(name, lie.version, held, self._rest_of(lie, frame))
         self._set_in_order()
@@ -191,8 +194,11 @@ class Disk:
     def _set_in_order(self) -> None:
         used, self._used = self._used, {}
         self._shelf.note_used(used)
-        for gauge, size in zip(self._bytes, self._shelf.make_room(), strict=True):
-            gauge.set(size)
+        self._shelf.make_room()
+        sizes = self._shelf.sizes()
+        for kind, gauges in self._bytes.items():  # a damaged index may name other kinds
+            for gauge, size in zip(gauges, sizes.get(kind, (0, 0)), strict=True):
+                gauge.set(size)
         self._shelf.sweep()
 
     async def aclose(self) -> None:

@@ -4,7 +4,7 @@ They are one of the tables that share a part of the cache's budget (`proxy.cache
 least recently goes first.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from time import monotonic
@@ -79,7 +79,9 @@ class Holding:
     def __init__(self, terms: Terms, ledger: Ledger | None, clock: Callable[[], float] = monotonic) -> None:
         self.terms = terms
         self.clock = clock
-        self._held: Kept[ResourceKey, Held] = Kept(ledger, MOST_KEPT, _size_of)
+        self._held: Kept[ResourceKey, Held] = Kept(
+            ledger, MOST_KEPT, _size_of, lambda key: key.resource.kind.value
+        )
         self._by_study: dict[tuple[str, str], dict[ResourceKey, None]] = {}
         """Keys that were put, by origin and study; some may have been dropped since."""
         self._named = 0
@@ -87,9 +89,9 @@ class Holding:
         self._alike: Kept[ResourceKey, ResourceKey] = Kept(ledger, MOST_KEPT, _size_of_two)
 
     @property
-    def size(self) -> int:
-        """Bytes that are held, with what they cost beside their own."""
-        return self._held.size
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes that are held of each kind, with what they cost beside their own."""
+        return self._held.sizes
 
     def get(self, key: ResourceKey) -> Held | None:
         """The resource that is held under a key."""

@@ -1,7 +1,8 @@
 """The index of a shelf: a SQLite file, opened once by each thread that uses it.
 
 A transaction changes an entry and the totals. It names a file in `pending` as soon as no entry has it. So the
-index is right at any moment, also after `kill -9`, and no start has to look through the directory.
+index is right at any moment, also after `kill -9`, and no start has to look through the directory. Nothing
+rests on the totals by kind; they are only told.
 
 A bit of the file that flips can hide an entry from a search. So no drop depends on finding each entry:
 
@@ -22,7 +23,7 @@ from threading import Lock, local
 
 from proxy.cache.sealed import LEVELS
 
-SCHEMA = 2
+SCHEMA = 3
 """Number of the schema. A directory with another one is set aside."""
 PAGE = 8192
 """Bytes of a page."""
@@ -39,8 +40,9 @@ BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS frames (
     id INTEGER PRIMARY KEY, name BLOB NOT NULL,
     {", ".join(f"{level} INTEGER NOT NULL" for level in LEVELS)},
-    version TEXT NOT NULL, record BLOB NOT NULL, begin INTEGER NOT NULL, held INTEGER NOT NULL,
-    rest TEXT NOT NULL DEFAULT '', used REAL NOT NULL, expires REAL NOT NULL,
+    version TEXT NOT NULL, kind TEXT NOT NULL, record BLOB NOT NULL,
+    begin INTEGER NOT NULL, held INTEGER NOT NULL, rest TEXT NOT NULL DEFAULT '',
+    used REAL NOT NULL, expires REAL NOT NULL,
     first_size INTEGER NOT NULL, rest_size INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS by_scope ON frames (origin, study, series, instance, frame);
 CREATE INDEX IF NOT EXISTS by_use ON frames (used);
@@ -53,15 +55,20 @@ CREATE TABLE IF NOT EXISTS firsts (id INTEGER PRIMARY KEY, content BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS pending (file TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS totals (id INTEGER PRIMARY KEY, firsts INTEGER NOT NULL, rests INTEGER NOT NULL);
 INSERT OR IGNORE INTO totals VALUES (1, 0, 0);
+CREATE TABLE IF NOT EXISTS kinds (kind TEXT PRIMARY KEY, firsts INTEGER NOT NULL, rests INTEGER NOT NULL);
 CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON frames BEGIN
     UPDATE totals SET firsts = firsts + new.first_size, rests = rests + new.rest_size;
+    INSERT OR IGNORE INTO kinds VALUES (new.kind, 0, 0);
+    UPDATE kinds SET firsts = firsts + new.first_size, rests = rests + new.rest_size WHERE kind = new.kind;
 END;
 CREATE TRIGGER IF NOT EXISTS changed AFTER UPDATE OF rest ON frames BEGIN
     UPDATE totals SET rests = rests + new.rest_size - old.rest_size;
+    UPDATE kinds SET rests = rests + new.rest_size - old.rest_size WHERE kind = new.kind;
     INSERT OR REPLACE INTO pending SELECT old.rest, 0 WHERE old.rest <> '' AND old.rest <> new.rest;
 END;
 CREATE TRIGGER IF NOT EXISTS dropped AFTER DELETE ON frames BEGIN
     UPDATE totals SET firsts = firsts - old.first_size, rests = rests - old.rest_size;
+    UPDATE kinds SET firsts = firsts - old.first_size, rests = rests - old.rest_size WHERE kind = old.kind;
     INSERT OR REPLACE INTO pending SELECT old.rest, 0 WHERE old.rest <> '';
     DELETE FROM firsts WHERE id = old.id;
 END;

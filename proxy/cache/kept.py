@@ -5,6 +5,7 @@ drops the entry that was put into it longest ago. So a caller that fills one tab
 table that is smaller than the others loses anything.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from itertools import islice
@@ -68,15 +69,22 @@ class Kept(Generic[Key, Value]):
         ledger: Ledger | None,
         most: int,
         size_of: Callable[[Key, Value], int] = lambda _key, _value: NAME,
+        kind_of: Callable[[Key], str] = lambda _key: "",
     ) -> None:
-        """`most` is the number of entries; `size_of` returns the bytes of a key and its value."""
+        """`most` is the number of entries; `size_of` returns the bytes of a key and its value.
+
+        `kind_of` returns the kind of a key, of which there are few.
+        """
         self.size = 0
         """Bytes of all entries."""
+        self.sizes = Counter[str]()
+        """Bytes of the entries of each kind."""
         self.lost: Value | None = None
         """The value of the entry that was dropped last to make room; None if there was none."""
         self._ledger = ledger or Ledger()
         self._most = most
         self._size_of = size_of
+        self._kind_of = kind_of
         self._entries: dict[Key, tuple[Value, int]] = {}
         self._ledger.add(self)
 
@@ -106,22 +114,23 @@ class Kept(Generic[Key, Value]):
             self.drop_oldest()
         size = ENTRY + self._size_of(key, value)
         self._entries[key] = value, size
-        self._change(size)
+        self._change(key, size)
 
     def pop(self, key: Key) -> Value | None:
         """Removes an entry, and returns its value; None if there is none."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return None
-        self._change(-entry[1])
+        self._change(key, -entry[1])
         return entry[0]
 
     def drop_oldest(self) -> None:
         """Drops the entry that was put longest ago."""
         self.lost = self.pop(next(iter(self._entries)))
 
-    def _change(self, size: int) -> None:
+    def _change(self, key: Key, size: int) -> None:
         self.size += size
+        self.sizes[self._kind_of(key)] += size
         self._ledger.change(size)
 
 

@@ -32,6 +32,7 @@ from proxy.cache.shares import Shares
 from proxy.cache.uses import NO_MARK, Mark, Uses
 from proxy.frame.frame import Frame
 from proxy.frame.key import FrameKey
+from proxy.frame.kinds import kind_of
 from proxy.frame.scope import FrameScope
 from proxy.telemetry.telemetry import Telemetry
 
@@ -67,7 +68,8 @@ class MemoryStore:
         self._budget = budget
         self._first_budget = int(budget * first_share)
         self._metrics = telemetry.metrics
-        self._firsts, self._rests = parts_of(budget, clock)  # `_make_room` keeps their sum within the budget
+        # `_make_room` keeps their sum within the budget
+        self._firsts, self._rests = parts_of(budget, clock, self._metrics)
         self._names = Names()
         self._uses = Uses(self.get, clock)
         self._lifetimes = Lifetimes(ttl, max(ttl, stale_ttl or ttl), if_error)
@@ -78,15 +80,13 @@ class MemoryStore:
         self.ledger = Ledger(int(budget * TABLES), self._make_room)
         """The bytes of tables, which count too."""
         self.shares = Shares(budget, self.ledger)  # the accounts of callers
-        parts = {
-            "first": lambda: bytes_in(self._firsts),
-            "rest": lambda: bytes_in(self._rests),
+        outside = {
             "overhead": self._overhead_bytes,
             "filling": lambda: self.room.filling,
             "lent": lambda: self.room.lent,
             "tables": lambda: self.ledger.size,
         }
-        for part, count in parts.items():
+        for part, count in outside.items():
             telemetry.metrics.cache_bytes.labels(part).set_function(count)
 
     def get(self, key: FrameKey) -> Frame | None:
@@ -168,6 +168,7 @@ class MemoryStore:
             rest = 0
         self.room.keep(frame, first + rest)
         size = first + rest + self._overhead
+        kept.kind = kind_of(key, frame.identity.claim)
         kept.account = self.shares.account_of(caller or key.partition, key, self._firsts)
         self._make_room(size)
         self.shares.fetched(kept.account, key, size, now)

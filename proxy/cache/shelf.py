@@ -99,14 +99,14 @@ class Shelf:
             raise Wrong("a damaged row")
         return _entry(found[:-1]), found[-1]
 
-    def put(self, name: Name, entry: Entry, content: bytes, expires: float) -> None:
-        """Replaces an entry, with its first bytes. It has no file yet."""
+    def put(self, name: Name, entry: Entry, content: bytes, expires: float, kind: str) -> None:
+        """Replaces an entry, with its first bytes. It has no file yet. `kind` is only counted."""
         size = -(-len(content) // PAGE) * PAGE + BESIDE
-        row = (name.exact, *name.levels, entry.version, entry.record, entry.begin, entry.held)
+        row = (name.exact, *name.levels, entry.version, kind, entry.record, entry.begin, entry.held)
         with self._index.changing() as index:
             _delete(index, name)
             added = index.execute(
-                f"INSERT INTO frames (name, {', '.join(LEVELS)}, version, record, begin, held, used, "
+                f"INSERT INTO frames (name, {', '.join(LEVELS)}, version, kind, record, begin, held, used, "
                 f"expires, first_size) VALUES ({', '.join('?' * (len(row) + 3))})",
                 (*row, time(), expires, size),
             )
@@ -197,6 +197,12 @@ class Shelf:
                         f"UPDATE frames SET rest = '', rest_size = 0, held = begin WHERE id IN ({oldest})"
                     )
         raise AssertionError("unreachable")
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Bytes of first bytes and of rests, by kind."""
+        with self._index.opened() as index:
+            found = index.execute("SELECT kind, firsts, rests FROM kinds").fetchall()
+        return {row[0]: row[1:] for row in found if [type(each) for each in row] == [str, int, int]}
 
     def tend(self) -> bool:
         """Drops some entries whose time is over, their files, and free pages. True if there are more.

@@ -6,13 +6,13 @@ it may stand still.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import cache
 
 import httpx
 
-from proxy.errors import OriginHungUp, OriginMismatch, OriginStalled
+from proxy.errors import OriginError, OriginHungUp, OriginMismatch, OriginStalled
 from proxy.origin.codings import undone
 from proxy.telemetry.telemetry import Telemetry
 
@@ -33,11 +33,22 @@ class LeastRate:
 class Bodies:
     """Reads the bodies of one origin."""
 
-    def __init__(self, origin: str, most: int, least: LeastRate, telemetry: Telemetry) -> None:
-        """`most` is the bytes of the largest body that is held. Bodies come at the `least` rate."""
+    def __init__(
+        self,
+        origin: str,
+        most: int,
+        least: LeastRate,
+        telemetry: Telemetry,
+        broken: Callable[[OriginError], None] = lambda _: None,
+    ) -> None:
+        """`most` is the bytes of the largest body that is held. Bodies come at the `least` rate.
+
+        `broken` is told why the body of a response that is no frame ended too early.
+        """
         self._origin = origin
         self._most = most
         self._least = least
+        self._broken = broken
         self._received = cache(telemetry.metrics.origin_bytes.labels)
         self._rate = cache(telemetry.metrics.origin_rate.labels)
 
@@ -56,10 +67,11 @@ class Bodies:
             async for chunk in undone(raw, coding, most or self._most) if coding else raw:
                 received.inc(len(chunk))
                 yield chunk
-        except httpx.TimeoutException as error:
-            raise OriginStalled("the origin fell silent inside a body") from error
-        except httpx.TransportError as error:
-            raise OriginHungUp("the body ended before its announced length") from error
+        except (httpx.TransportError, OriginError) as error:
+            fault = error if isinstance(error, OriginError) else _fault_of(error)
+            if stage == "pass":
+                self._broken(fault)
+            raise fault from error
 
     async def _at_least_rate(self, body: httpx.AsyncByteStream, stage: str) -> AsyncIterator[bytes]:
         clock, least, waited, size = asyncio.get_running_loop().time, self._least, 0.0, 0
@@ -92,3 +104,9 @@ class Bodies:
             if size > (most or self._most):
                 raise OriginMismatch(fault, "too_large")
             yield chunk
+
+
+def _fault_of(error: httpx.TransportError) -> OriginError:
+    if isinstance(error, httpx.TimeoutException):
+        return OriginStalled("the origin fell silent inside a body")
+    return OriginHungUp("the body ended before its announced length")

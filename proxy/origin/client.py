@@ -32,7 +32,7 @@ from proxy.origin.exchange import Exchange
 from proxy.origin.forms import Asking, OriginReport
 from proxy.origin.freshness import renewed
 from proxy.origin.health import Health
-from proxy.origin.inquiry import Inquiry, Reply
+from proxy.origin.inquiry import WHOLE, Inquiry, Reply
 from proxy.origin.missing import Missing
 from proxy.origin.otherwise import as_wanted, check_form, is_named
 from proxy.origin.parts import Part, check_end, exactly, once, take_apart, within
@@ -102,7 +102,8 @@ class Origin:
         self.missing = Missing(ledger=ledger)
         """The frames that it lacks, as it said a moment ago."""
         self._exchange = Exchange(transport, auth, self.via)
-        self._bodies = Bodies(name, max_frame_bytes, least_rate or LeastRate(), telemetry)
+        bounds = max_frame_bytes, least_rate or LeastRate()
+        self._bodies = Bodies(name, *bounds, telemetry, self.health.remember)
         self.plain = PlainRequests(
             name,
             self._base,
@@ -175,6 +176,8 @@ class Origin:
                 reply, answer = await as_wanted(free, reply, answer, read, is_htj2k_only=only)
             asking.learn(series, answer.claim, reply.status, reply.headers, is_ranged=reply.is_ranged)
             self.health.well()
+            if asking.has_ranges is False and span != WHOLE and not answer.is_unchanged:
+                self.health.troubles.note("range")
             yield answer
         except OriginRefused as error:
             outcome = "refused"

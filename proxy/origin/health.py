@@ -20,9 +20,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
-from proxy.errors import NoToken, OriginBusy, OriginError, OriginRefused, OriginTimeout, OriginUnreachable
+from proxy.errors import (
+    NoToken,
+    OriginBusy,
+    OriginError,
+    OriginFailed,
+    OriginHungUp,
+    OriginMismatch,
+    OriginRefused,
+    OriginStalled,
+    OriginTimeout,
+    OriginUnreachable,
+)
 from proxy.telemetry.outage import Outage
 from proxy.telemetry.telemetry import Telemetry
+from proxy.telemetry.troubles import Troubles
 
 FAILURES = 5
 """Failures in a row after which the origin is doubted."""
@@ -34,6 +46,17 @@ MOST_AGAIN = 10.0
 """Retries that are allowed before any request has succeeded, and the most that can be saved up."""
 AGAIN_FOR_EACH = 0.1
 """Retries that each success adds."""
+BUSY = (429, 502, 503, 504)
+"""Statuses after which a retry may succeed."""
+TROUBLES: tuple[tuple[type[OriginError], str], ...] = (
+    (OriginStalled, "stalled"),
+    (OriginTimeout, "late"),
+    (OriginHungUp, "cut"),
+    (OriginUnreachable, "unreachable"),
+    (OriginBusy, "busy"),
+    (OriginFailed, "failed"),
+)
+"""What is remembered of an error of the origin. A refusal is none: it concerns a caller or a frame."""
 Question = Callable[[], Awaitable[bool]]
 """Asks the origin a small question. Returns True if the origin answered it, even with an error."""
 
@@ -57,6 +80,8 @@ class Health:
         self._reached = telemetry.metrics.origin_reached.labels(origin)
         self.outage = Outage(origin, clock)
         """Says in the log that the origin is down."""
+        self.troubles = Troubles()
+        """All that went wrong in the last hour."""
         self.was_reached = False
         """True if the origin has answered since the start."""
 
@@ -122,6 +147,7 @@ class Health:
         """
         if isinstance(error, NoToken):
             return
+        self.remember(error)
         is_trouble = isinstance(error, OriginBusy) and is_down(error.status)
         if is_trouble or isinstance(error, OriginUnreachable | OriginTimeout):
             self._failures += 1
@@ -132,6 +158,11 @@ class Health:
         if isinstance(error, OriginRefused):
             self._reach()
         self._is_there(errors)
+
+    def remember(self, error: OriginError) -> None:
+        """A request failed, or its body did, which says nothing of the origin as a whole."""
+        if kind := _trouble_of(error):
+            self.troubles.note(kind)
 
     def _reach(self) -> None:
         if not self.was_reached:
@@ -150,3 +181,12 @@ class Health:
             return False
         self._again -= 1
         return True
+
+
+def _trouble_of(error: OriginError) -> str:
+    """The kind under which an error is remembered: of a response that was rejected, its reason."""
+    if isinstance(error, OriginMismatch):
+        return error.reason
+    if isinstance(error, OriginBusy) and error.status not in BUSY:  # any 5xx of a forwarded request
+        return "failed"
+    return next((kind for each, kind in TROUBLES if isinstance(error, each)), "")

@@ -114,7 +114,8 @@ def _links(here: str, index: str, tabs: Mapping[str, str]) -> bytes:
         return b""
     here_is = {here: ' aria-current="page"'}
     links = (
-        f'<a href="{"./" if name == index else escape(name)}"{here_is.get(name, "")}>{escape(title)}</a>'
+        f'<a href="{"./" if name == index else escape(name)}" data-page="{escape(name)}"'
+        f"{here_is.get(name, '')}>{escape(title)}</a>"
         for name, title in tabs.items()
     )
     return f'<nav class="tabs" aria-label="Pages">{"".join(links)}</nav>'.encode()

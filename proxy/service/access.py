@@ -19,10 +19,11 @@ FEWEST = 32
 """Bytes of the shortest key."""
 
 
-def access_of(settings: Settings, via: Via, closing: AsyncExitStack) -> Access:
+def access_of(settings: Settings, via: Via, closing: AsyncExitStack, key: bytes | None = None) -> Access:
     """The part that finds callers. Reads files, which blocks. Raises `ConfigurationError`.
 
-    `closing` gets all that has to be closed at the end.
+    `closing` gets all that has to be closed at the end. `key` is that of the HMACs that stand for callers, if
+    no file has one; None to make one.
     """
     said = settings.access
     server = partial(_authority, said, via, closing)
@@ -30,7 +31,7 @@ def access_of(settings: Settings, via: Via, closing: AsyncExitStack) -> Access:
         said.policy,
         settings.forward,
         said.counted_cookies,
-        key=None if said.key_file is None else key_in(said.key_file),
+        key=key if said.key_file is None else key_in(said.key_file),
         claimed=_claimed(said),
         verifier=_verifier(said, partial(server, "the issuer of tokens"), closing),
         authorizer=_authorizer(settings, partial(server, "the authorizer"), closing),

@@ -70,7 +70,9 @@ class App:
         via: Via | None = None,
         telemetry: Telemetry | None = None,
         path: Path | None = None,
+        key: bytes | None = None,
     ) -> None:
+        """`key` is that of the HMACs that stand for callers, unless a file has it; None to make one."""
         self.telemetry = telemetry or Telemetry(traces=traces_of(settings))
         self.settings = settings
         self._via = via or Via()
@@ -86,8 +88,7 @@ class App:
         """Why `cache.bytes` does not fit the container; None if it does."""
         self.telemetry.metrics.memory_limit.set(limit or 0)
         watch(settings, self.telemetry.metrics)
-        budget = cache_bytes(settings, limit)
-        self.telemetry.metrics.cache_budget.set(budget)
+        self.telemetry.metrics.cache_budget.set(budget := cache_bytes(settings, limit))
         store = self.store = store_of(settings, budget, tiers_of, self.telemetry)
         self.tiered = store if isinstance(store, TieredStore) else None
         """The cache with its tiers behind memory; None if there are none."""
@@ -112,19 +113,17 @@ class App:
         self.fills = Fills(store, self.telemetry)
         probes = {name: probed(each, *proved[name]) for name, each in self.suppliers.items()}
         self._permits = Permits(self.proofs, probes, store, self.fills, self.telemetry, settings.converted)
-        self.access = access_of(settings, self._via, self._closing)
+        self.access = access_of(settings, self._via, self._closing, key)
         self.chosen = CurrentChoice(settings.choice())
         retrieve = Retrieve(suppliers, store, self.fills)
         if self.tiered is not None:
             retrieve.farther = Farther(self.tiered, self.fills, self.proofs)
-        self.resources = resources_of(settings, self.origins, store)
+        self.resources = resources_of(settings, self.origins, store, self.telemetry)
         """Metadata and other resources of studies, beside their frames."""
         self.resources.on_gone = self._changed
-        doubt = self.resources.doubt
-        self._replicas = Replicas(self.tiered, self.fills, self.proofs, self.forget, doubt)
+        self._replicas = Replicas(self.tiered, self.fills, self.proofs, self.forget, self.resources.doubt)
         self._lists = SeriesLists(Metadata(self.origins, store.room, self.resources), store.ledger)
-        at_work = settings.workers
-        jobs = WatchedJobs(self.telemetry)
+        at_work, jobs = settings.workers, WatchedJobs(self.telemetry)
         self.workers = Workers(at_work.number, at_work.memory, at_work.seconds, watch=jobs)
         register_makers(suppliers, retrieve, self._lists, self.workers, settings, self.telemetry)
         alternates = Alternates(settings.offered, self.chosen, store.ledger, settings.converted)
@@ -295,6 +294,7 @@ def create_app(
     via: Via | None = None,
     telemetry: Telemetry | None = None,
     path: Path | None = None,
+    key: bytes | None = None,
 ) -> App:
     """The service with these settings; it does not run yet."""
-    return App(settings, window_of=window_of, tiers_of=tiers_of, via=via, telemetry=telemetry, path=path)
+    return App(settings, None, window_of, tiers_of, via, telemetry, path, key)

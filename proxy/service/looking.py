@@ -24,7 +24,6 @@ from proxy.admin.status import (
     hour_of,
     minute_of,
 )
-from proxy.cache.holding import Holding
 from proxy.cache.shares import VARIANTS, Shares
 from proxy.codecs.workers import Workers
 from proxy.fetch.gate import Gate, Seat
@@ -33,7 +32,7 @@ from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Run
 from proxy.service.wrong import wrong_with
 from proxy.telemetry.history import History
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.metrics import OUTSIDE, Metrics
 from proxy.telemetry.reading import counts, total, values
 
 VERSION = version("progressive-proxy")
@@ -59,8 +58,6 @@ class Looking:
     plans: Plans
     shares: Shares
     """The accounts of callers."""
-    holding: Holding
-    """The resources of studies beside their frames."""
     workers: Workers
     bounds: Mapping[str, Bound]
     """By setting: `waiting`, `sending`, `uploads`, `plans` and `planned_frames`."""
@@ -108,16 +105,19 @@ class Looking:
         )
 
     def _in_memory(self) -> Iterable[Held]:
-        for part, size in counts(self.metrics.cache_bytes, "part").items():
-            if part == "tables":
-                studies = self.holding.size
-                yield Held(tier="memory", kind="studies", bytes=studies)
-                size -= studies
-            yield Held(tier="memory", kind=part, bytes=size)
+        kept, all_of = (
+            values(self.metrics.kept_bytes, "kind", "part"),
+            counts(self.metrics.cache_bytes, "part"),
+        )
+        for (kind, part), size in kept.items():
+            yield Held(tier="memory", kind=kind, part=part, bytes=int(size))
+            all_of[part] -= int(size)
+        for part in OUTSIDE:
+            yield Held(tier="memory", kind="other", part=part, bytes=all_of[part])
 
     def _in_tiers(self) -> Iterable[Held]:
-        for (tier, part), size in values(self.metrics.tier_bytes, "tier", "part").items():
-            yield Held(tier=tier, kind=part, bytes=int(size))
+        for (tier, kind, part), size in values(self.metrics.tier_bytes, "tier", "kind", "part").items():
+            yield Held(tier=tier, kind=kind, part=part, bytes=int(size))
 
     def _tier(self, name: str) -> TierStatus:
         metrics = self.metrics
@@ -137,7 +137,7 @@ class Looking:
             name=name,
             **asdict(report),
             up=total(metrics.origin_up, origin=name) > 0,
-            wrong=wrong_with(report, origin.health.outage, why, mismatches, own),
+            wrong=wrong_with(report, origin.health.outage, why, origin.health.troubles.lately(), own),
             seats=self.seats[name],
             at_once=gate.concurrency.number,
             running=_by_turn(gate.running),

@@ -66,7 +66,6 @@ def operating_of(app: "App", counted: Counted, audit: Audit, budget: int, path: 
         {origin.name: origin.limits.in_flight for origin in settings.origins},
         app.plans,
         app.store.shares,
-        app.resources.holding,
         app.workers,
         counted.made,
         tuple(tier.name for tier in app.tiered.tiers) if app.tiered else (),

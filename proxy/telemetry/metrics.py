@@ -178,15 +178,20 @@ class Metrics:
             "Bytes that plans fetched from an origin for frames that a viewer then requested.",
             ("profile",),
         )
-        self.fills_in_flight = self._gauge(
-            "fills_in_flight", "Frames that the proxy is fetching or making now."
-        )
+        self.fills_in_flight = self._gauge("fills_in_flight", "Frames that the proxy fetches or makes now.")
         self.cache_bytes = self._gauge(
             "cache_bytes",
             "Bytes that count against `cache.bytes`: first pieces and rests of cached frames, what they cost "
             "beside their bytes (`overhead`), bytes on their way into the cache (`filling`), frames that "
             "left the cache and are still being sent (`lent`), and what else is kept (`tables`).",
             ("part",),
+        )
+        self.kept_bytes = self._gauge(
+            "kept_bytes",
+            "Bytes in memory by kind: first pieces and rests of frames (frame, form, alternate, made, "
+            "picture), and resources of studies beside them (search, metadata, picture, bulkdata, "
+            "instances), which are among the `tables`.",
+            ("kind", "part"),
         )
         self.cache_budget = self._gauge(
             "cache_budget_bytes",
@@ -210,7 +215,7 @@ class Metrics:
             ("tier", "outcome"),
         )
         self.tier_bytes = self._gauge(
-            "tier_bytes", "Bytes of frames in a tier behind memory, first bytes and rests.", ("tier", "part")
+            "tier_bytes", "Bytes of frames in a tier, first bytes and rests.", ("tier", "kind", "part")
         )
         self.memory_limit = self._gauge(
             "memory_limit_bytes", "The container's memory limit, 0 if there is none."

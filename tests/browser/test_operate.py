@@ -13,7 +13,7 @@ import pytest
 from tests.browser.operating import PATIENT, SINGLE, TOKEN, Operator, busy, operator_at
 from tests.browser.serving import MODULES
 from tests.house import cache_did, house
-from tests.scripted_origin import UID, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
+from tests.scripted_origin import SERIES, UID, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 from tests.stories.test_audit import lines
 from tests.studies import bodies, frames_of, with_study
 
@@ -105,6 +105,74 @@ async def test_its_numbers_are_those_of_the_status(browser: Any, token: Path) ->
         assert tiles["Origins"] == "1 of 1"
         assert "In the last hour: 4; half within" in await operator.text(".heat[data-which=first] .said")
         assert "image/jphc" in await operator.text("#origins")
+        assert operator.faults == []
+
+
+async def test_what_is_held_is_told_by_kind_and_tier(browser: Any, token: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    kept: dict[str, Any] = {
+        "cache": {"disk": {"path": str(tmp_path / "disk")}},
+        "access": {"key_file": str(key)},
+    }
+    async with signed_in(browser, token, **kept) as operator:
+        home = operator.home
+        await home.viewer.get(FRAME, headers=SINGLE)
+        await home.viewer.get(f"{SERIES}/metadata", headers={"accept": "application/dicom+json"})
+        await home.until_written()
+        await operator.look()
+        rows = await operator.page.eval_on_selector_all(
+            "#held tr", "all => all.map((row) => [...row.cells].map((cell) => cell.innerText))"
+        )
+        told = {kind: sizes for kind, *sizes in rows}
+        assert told["Kind"] == ["Memory", "Disk"]
+        assert told["First bytes of frames"][0] == "64 KiB"
+        # On disk, a small frame is one with its first bytes.
+        assert "0 B" not in (*told["First bytes of frames"], told["Rests of frames"][0], told["Metadata"][0])
+        assert told["Metadata"][1] == "–"  # the disk has frames only
+        assert told["The origin's alternates"] == ["0 B", "0 B"]
+        assert operator.faults == []
+
+
+async def test_a_trouble_of_an_origin_says_how_often_and_when(browser: Any, token: Path) -> None:
+    async with signed_in(browser, token) as operator:
+        troubles = operator.home.app.origins["pacs"].health.troubles
+        for kind in ("stalled", "stalled", "cut"):
+            troubles.note(kind)
+        await operator.look()
+        lines = await operator.page.eval_on_selector_all(
+            ".wrong li", "all => all.map((line) => line.innerText)"
+        )
+        [cut, stalled] = sorted(lines)
+        assert re.fullmatch(
+            r"It ended a response before the last byte\. Once in the last hour, at \d\d:\d\d:\d\d\.", cut
+        )
+        assert re.match(r"It fell silent .*\. 2 times in the last hour, last at \d\d:\d\d:\d\d\.", stalled)
+
+
+async def test_the_playground_is_beside_it_behind_the_same_lock(browser: Any, token: Path) -> None:
+    async with house(archive(), admin={"token_file": token}) as home, operator_at(browser, home) as operator:
+        await operator.page.goto(f"{operator.url}/page/playground.html")
+        await operator.wait("() => document.body.dataset.state === 'failed'")
+        assert "Sign in first (401)" in await operator.text("#problem")
+        await operator.page.click("#problem a")
+        await operator.sign_in()
+        await operator.page.click(".tabs a >> text=Playground")
+        await operator.wait("() => document.body.dataset.state === 'shown'")
+        assert await operator.text("#problem") == ""
+        assert (
+            await operator.page.evaluate("() => document.getElementById('stages').tBodies[0].rows.length") > 1
+        )
+        await operator.page.click(".tabs a >> text=Operate")
+        await operator.look()
+        assert (operator.faults, operator.elsewhere) == ([], [])
+
+
+async def test_the_playground_of_a_service_without_a_token_says_that_it_is_off(browser: Any) -> None:
+    async with house(archive(), admin={}) as home, operator_at(browser, home) as operator:
+        await operator.page.goto(f"{operator.url}/page/playground.html")
+        await operator.wait("() => document.body.dataset.state === 'failed'")
+        assert "set admin.token_file" in await operator.text("#problem")
         assert operator.faults == []
 
 

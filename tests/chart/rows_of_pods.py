@@ -41,7 +41,14 @@ def memory() -> list[Panel]:
             "reqps",
             "Requests of viewers for what belongs to a study beside its frames, by what the cache did.",
             (rate("resource_answers_total", "kind, cache"), "{{kind}} {{cache}}"),
-            span=24,
+            span=12,
+        ),
+        lines(
+            "Held by kind",
+            "bytes",
+            "Frames in memory, also in other forms or made by the proxy, and what belongs to a study.",
+            (gauge("kept_bytes", "kind"), "{{kind}}"),
+            span=12,
         ),
     ]
 
@@ -64,8 +71,8 @@ def tiers() -> list[Panel]:
         lines(
             "Bytes in tiers",
             "bytes",
-            "Bytes of frames in a tier, first bytes and rests.",
-            (gauge("tier_bytes", "tier, part"), "{{tier}} {{part}}"),
+            "Bytes of frames in a tier, first bytes and rests, by kind.",
+            (gauge("tier_bytes", "tier, kind, part"), "{{tier}} {{kind}} {{part}}"),
         ),
     ]
 

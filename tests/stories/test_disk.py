@@ -74,7 +74,7 @@ async def test_a_restart_is_warm(on_disk: dict[str, Any]) -> None:
         assert home.origin.requests_of(FRAME) == 0
         assert home.metric("tier_lookups_total", tier="disk", part="first", outcome="hit") == 1
         assert home.metric("tier_lookups_total", tier="disk", part="rest", outcome="hit") == 1
-        assert home.metric("tier_bytes", tier="disk", part="rest") >= len(BODY) - 65536
+        assert home.metric("tier_bytes", tier="disk", kind="frame", part="rest") >= len(BODY) - 65536
 
 
 async def test_what_memory_evicts_comes_from_the_disk(on_disk: dict[str, Any]) -> None:
@@ -153,7 +153,7 @@ async def test_a_purge_empties_the_disk(on_disk: dict[str, Any], tmp_path: Path)
     async with house(origin, **on_disk) as home:
         assert (await home.admin.delete(f"/cache{STUDY}")).status_code == 204
         assert list(rests(tmp_path)) == []
-        assert home.metric("tier_bytes", tier="disk", part="first") == 0
+        assert home.metric("tier_bytes", tier="disk", kind="frame", part="first") == 0
     async with house(origin, **on_disk) as home:
         assert cache_did(await home.viewer.get(FRAME, headers=FIRST)) == "fwd=miss; stored"
 

@@ -119,6 +119,27 @@ async def test_the_status_is_that_of_all_workers_together(tmp_path: Path) -> Non
             await asyncio.sleep(0.01)  # until the other worker has heard of it
 
 
+async def test_all_workers_name_a_caller_alike_also_after_a_rolling_restart(tmp_path: Path) -> None:
+    file = tmp_path / "audit"
+    async with home(archive(), tmp_path, audit={"file": str(file)}) as service:
+        who = set[str]()
+        for _ in range(2):
+            before = service.workers
+            for number in (0, 1):
+                answer = await service.get(FIRST[number], authorization="Bearer a")
+                assert answer.status_code == 200
+            told = Status.model_validate_json((await service.admin.get("/v1/status")).content)
+            [caller] = told.callers
+            assert caller.held >= 2 * 65536
+            who.add(caller.who)
+            service.process.send_signal(signal.SIGHUP)
+            await until_gone(*before)
+            await service.until_ready()
+    noted = [json.loads(line) for line in (await asyncio.to_thread(file.read_text)).splitlines()]
+    assert {line["who"] for line in noted if line["who"]} == who
+    assert len(who) == 1
+
+
 async def test_a_worker_that_dies_costs_only_what_it_was_doing(tmp_path: Path) -> None:
     origin = archive()
     async with home(origin, tmp_path) as service:

@@ -3,18 +3,20 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from time import time
 from typing import Any
 
 import httpx
 import pytest
 
 from proxy.admin.status import Hour, Status
+from proxy.service.wrong import NO_RANGES, WORDS
 from proxy.telemetry.reading import total
 from tests.guarded_origin import SERIES, GuardedOrigin, guarded
 from tests.house import House, house
-from tests.scripted_origin import UID, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
+from tests.scripted_origin import HANG_UP, UID, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 from tests.stories.test_audit import lines
 
 pytestmark = pytest.mark.anyio
@@ -58,11 +60,14 @@ async def test_its_numbers_are_those_of_the_metrics() -> None:
             [family] = getattr(home.app.telemetry.metrics, f"{name}_delivery").collect()
             counted = (each.value for each in family.samples if each.name.endswith("_count"))
             assert sum(found) == sum(counted) == 3
-        held = {each.kind: each.bytes for each in told.held if each.tier == "memory"}
-        for part in ("first", "rest", "overhead"):
-            assert held[part] == home.metric("cache_bytes", part=part) > 0
-        assert held["studies"] > 0
-        assert held["studies"] + held["tables"] == home.metric("cache_bytes", part="tables")
+        held = {(each.kind, each.part): each.bytes for each in told.held if each.tier == "memory"}
+        for kind, part in (("frame", "first"), ("frame", "rest"), ("other", "overhead")):
+            assert held[kind, part] == home.metric("cache_bytes", part=part) > 0
+        assert held["metadata", "tables"] == home.metric("kept_bytes", kind="metadata", part="tables") > 0
+        for part in ("first", "rest", "tables"):
+            assert sum(size for (_, each), size in held.items() if each == part) == home.metric(
+                "cache_bytes", part=part
+            )
         assert told.budget == home.metric("cache_budget_bytes")
         assert told.sent == sum(home.metric("served_bytes_total", cache=cache) for cache in told.answers)
         [origin] = told.origins
@@ -259,3 +264,39 @@ async def test_an_operator_clears_the_forms_of_an_origin(tmp_path: Path) -> None
         assert (await status_of(home)).origins[0].form == "image/jphc"
         assert (await home.admin.delete("/v1/origins/nobody/forms")).status_code == 404
     assert [line["origin"] for line in lines(file) if line["event"] == "forget-forms"] == ["pacs"]
+
+
+async def test_an_origin_in_trouble_is_told_with_how_often_and_when() -> None:
+    origin, never = archive(), asyncio.Event()
+    stalled, cut, shifted, whole = map(frame_of, range(4))
+
+    def script(asked: Asked) -> Reply | None:
+        body = origin.frames.get(asked.path)
+        if body is None:
+            return Reply(
+                200, {"content-type": "application/dicom+json", "content-length": "9"}, (b"[", HANG_UP)
+            )
+        reply = honest(body, asked)
+        begun = b"".join(piece for piece in reply.pieces if isinstance(piece, bytes))[:1000]
+        length = {"content-length": "65536"}
+        return {
+            stalled: Reply(reply.status, reply.headers | length, (begun, never)),
+            cut: Reply(reply.status, reply.headers | length, (begun, HANG_UP)),
+            shifted: Reply(206, reply.headers | {"content-range": "bytes 7-65542/100000"}, (bytes(65536),)),
+            whole: Reply(200, reply.headers, (body,)),
+        }[asked.path]
+
+    origin.script = script
+    before = time()
+    async with house(origin, origin={"timeouts": {"stall": 0.5}}) as home:
+        for path in (stalled, cut, shifted, whole, f"{SERIES}/metadata"):
+            with suppress(httpx.TransportError):  # the response had begun
+                await home.viewer.get(path, headers={"accept": "*/*"} if "metadata" in path else SINGLE)
+        await home.until_idle()
+        [at] = (await status_of(home)).origins
+        never.set()
+    told = {fault.what: fault for fault in at.wrong if fault.times is not None}
+    assert {WORDS["stalled"], WORDS["cut"], WORDS["content_range"], NO_RANGES} <= told.keys()
+    assert (told[WORDS["cut"]].times or 0) >= 2  # the metadata too
+    assert all(before - 1 <= (fault.last or 0) <= time() + 1 for fault in told.values())
+    assert {fault.level for fault in told.values()} == {"warn"}

@@ -3,9 +3,16 @@
 import { bytes, el, milliseconds } from "./dom.js";
 
 const KINDS = {
-  first: "First pieces of frames",
-  rest: "Rests of frames",
-  studies: "Metadata, searches, pictures, bulk data",
+  "frame-first": "First bytes of frames",
+  "frame-rest": "Rests of frames",
+  form: "Frames in other forms",
+  alternate: "The origin's alternates",
+  made: "Made by the proxy",
+  picture: "Rendered pictures, thumbnails",
+  metadata: "Metadata",
+  search: "Lists and searches",
+  bulkdata: "Bulk data",
+  instances: "Whole instances",
   tables: "Other tables",
   overhead: "Overhead of frames",
   filling: "On their way in",
@@ -86,24 +93,47 @@ export function tiles(parent, status, hour, rates) {
 
 // What is held
 
-export function held(parent, status) {
-  const memory = status.held.filter((each) => each.tier === "memory");
-  const used = memory.reduce((all, each) => all + each.bytes, 0);
-  const tiers = status.tiers.map((tier) => ({ ...tier, held: status.held.filter((each) => each.tier === tier.name) }));
-  if (!parent.firstChild) {
-    parent.append(el("div", { class: "stack", "aria-hidden": "true" }), el("dl", { class: "keys" }), el("div", { class: "tiers" }));
+const kindOf = ({ kind, part }) => (kind === "frame" ? `frame-${part}` : kind === "other" ? part : kind);
+const TIERS = { memory: "Memory", disk: "Disk" };
+
+/** Bytes by tier and kind, nearest tier first. */
+function sizesOf(status) {
+  const sizes = { memory: {} };
+  for (const each of status.held) {
+    const tier = (sizes[each.tier] ??= {});
+    tier[kindOf(each)] = (tier[kindOf(each)] ?? 0) + each.bytes;
   }
-  const [stack, keys, behind] = parent.children;
-  const kinds = Object.keys(KINDS).map((kind) => ({ kind, bytes: memory.find((each) => each.kind === kind)?.bytes ?? 0 }));
-  keyed(stack, kinds, ({ kind }) => kind, ({ kind }) => el("span", { "data-kind": kind }), (piece, each) => bar(piece, each.bytes / Math.max(status.budget, used)));
-  const rows = [...kinds, { kind: "free", bytes: Math.max(0, status.budget - used) }];
-  keyed(keys, rows, ({ kind }) => kind,
-    ({ kind }) => el("div", { "data-kind": kind }, el("dt", {}, KINDS[kind] ?? "Free"), el("dd", { class: "number", "data-part": "value" })),
-    (row, each) => set(part(row, "value"), bytes(each.bytes)));
-  keyed(behind, tiers, ({ name }) => name,
+  return sizes;
+}
+
+export function held(parent, status) {
+  const sizes = sizesOf(status);
+  const tiers = Object.keys(sizes);
+  if (parent.dataset.tiers !== tiers.join()) {
+    parent.dataset.tiers = tiers.join();
+    const head = ["Kind", ...tiers.map((tier) => TIERS[tier] ?? tier)];
+    parent.replaceChildren(
+      el("div", { class: "stack", "aria-hidden": "true" }),
+      el("table", { class: "keys" }, el("thead", {}, el("tr", {}, ...head.map((title, place) => el("th", { scope: "col", class: place ? "number" : "" }, title)))), el("tbody")),
+      el("div", { class: "tiers" }));
+  }
+  const [stack, table, behind] = parent.children;
+  const used = sum(sizes.memory);
+  keyed(stack, Object.keys(KINDS), (kind) => kind, (kind) => el("span", { "data-kind": kind }), (piece, kind) => {
+    piece.hidden = !sizes.memory[kind];
+    bar(piece, (sizes.memory[kind] ?? 0) / Math.max(status.budget, used));
+  });
+  keyed(table.tBodies[0], [...Object.keys(KINDS), "free"], (kind) => kind,
+    (kind) => el("tr", { "data-kind": kind }, el("th", { scope: "row" }, KINDS[kind] ?? "Free"), ...tiers.map((tier) => cell(tier, "number"))),
+    (row, kind) => {
+      const known = (tier) => (kind === "free" && tier === "memory" ? Math.max(0, status.budget - used) : sizes[tier][kind]);
+      for (const tier of tiers) set(part(row, tier), known(tier) === undefined ? "–" : bytes(known(tier)));
+      row.classList.toggle("is-idle", !tiers.some(known));
+    });
+  keyed(behind, status.tiers, ({ name }) => name,
     ({ name }) => el("div", { class: "tier" }, el("h3", {}, `Behind memory: ${name}`), el("p", { class: "number soft", "data-part": "words" })),
     (row, tier) => {
-      const size = tier.held.length ? `${bytes(tier.held.reduce((all, each) => all + each.bytes, 0))} held. ` : "";
+      const size = sizes[tier.name] ? `${bytes(sum(sizes[tier.name]))} held. ` : "";
       const looked = sum(tier.lookups);
       set(part(row, "words"), `${size}${percent(tier.lookups.hit ?? 0, looked)} of ${count(looked)} look-ups found something. ${count(tier.writes.stored ?? 0)} frames stored, ${count(tier.writes.dropped ?? 0)} dropped, ${count(tier.writes.failed ?? 0)} failed.`);
     });
@@ -134,6 +164,20 @@ export function workers(parent, status) {
 
 const known = (fact) => (fact === null ? "not known yet" : fact ? "yes" : "no");
 
+const DAY = 86400;
+
+/** A time of today by the clock, an older one with its day. */
+function clock(at) {
+  const day = Date.now() / 1000 - at < DAY / 2 ? {} : { day: "numeric", month: "short" };
+  return new Date(1000 * at).toLocaleString("en-GB", { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+function when({ since, times, last }) {
+  if (since) return `Since ${clock(since)}.`;
+  if (!times) return "";
+  return times === 1 ? `Once in the last hour, at ${clock(last)}.` : `${count(times)} times in the last hour, last at ${clock(last)}.`;
+}
+
 function stateOf(origin) {
   if (origin.resting) return ["rests", "bad"];
   if (!origin.up) return ["down", "bad"];
@@ -151,7 +195,7 @@ export function origins(parent, status, { clear }) {
       const [words, tone] = stateOf(origin);
       set(part(card, "state"), words);
       part(card, "state").className = `badge ${tone}`;
-      keyed(part(card, "wrong"), origin.wrong, ({ what }) => what, ({ what, level }) => el("li", { class: level }, what), () => {});
+      keyed(part(card, "wrong"), origin.wrong, ({ what }) => what, ({ what, level }) => el("li", { class: level }, what, " ", el("small", { class: "number", "data-part": "when" })), (line, fault) => set(part(line, "when"), when(fault)));
       const facts = [
         ["Form of request", origin.form ?? "not known yet"],
         ["Ranges", known(origin.ranges)],

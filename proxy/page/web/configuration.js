@@ -51,7 +51,7 @@ function changeOf(change, { faulty, same, other, none }) {
     el("td", { class: "mono soft" }, each.at ? place(each.at) : "default")));
   return [
     el("p", {}, other),
-    el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Differences" }, el("table", { class: "values" },
+    el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Differences" }, el("table", { class: "values stacked" },
       el("thead", {}, el("tr", {}, ...["Setting", "Value", "Counts", "From"].map((title) => el("th", { scope: "col" }, title)))),
       el("tbody", {}, ...rows))),
   ];

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 
 const BY_STATUS = {
-  0: ["No answer", "The connection was refused or cut. Is the demo still running?"],
+  0: ["No answer", "The connection was refused or cut. Is its server still running?"],
   401: ["Not allowed", "The origin does not let this viewer read the study."],
   403: ["Not allowed", "The origin does not let this viewer read the study."],
   404: ["Nothing found", "The origin has no such frame."],

@@ -1,13 +1,12 @@
 // The playground: a retrieve configuration as a text, and its plan as the proxy reads it.
 
 import { byId, bytes, el, onColours } from "./dom.js";
-import { faceOf } from "./faces.js";
+import { face, faceOf } from "./faces.js";
 import { COLOURS, draw, fetchAt, words } from "./planpicture.js";
 import { SAMPLES } from "./samples.js";
+import { ask, hasToken, whatItNeeds } from "./session.js";
 import { countBy, lastOf, rangeOf, seconds, timeline } from "./timeline.js";
 
-const API = "../v1/playground"; // of the demo's page, or of the admin listener
-const TOKEN = "progressive-proxy operator"; // the page for operators keeps its token there
 const PAUSE = 250; // milliseconds without a key before the text is read
 const MOST_ROWS = 2000; // of the list of all fetches
 
@@ -26,28 +25,32 @@ async function read() {
     show({ faults: [{ line: null, words: "images: a number from 1 to 1000" }] });
     return;
   }
-  let response;
   try {
-    response = await fetch(`${API}?${new URLSearchParams({ images: byId("images").value })}`, {
-      method: "POST", body: byId("text").value, signal: mine.signal, headers: shown(),
-    });
-    const told = await response.json();
-    if (mine !== asking) return;
-    if (response.ok) show(told);
-    else fail(response.status, told.detail);
+    const refused = await refusal();
+    if (refused) {
+      fail(refused);
+      return;
+    }
+    const query = new URLSearchParams({ images: byId("images").value });
+    const told = await (await ask(`playground?${query}`, { method: "POST", text: byId("text").value, signal: mine.signal })).json();
+    if (mine === asking) show(told);
   } catch (error) {
-    if (error.name !== "AbortError" && mine === asking) fail(0, "");
+    if (error.name !== "AbortError" && mine === asking) fail(error.status, error.message);
   }
-}
-
-function shown() {
-  const token = sessionStorage.getItem(TOKEN);
-  return token === null ? {} : { Authorization: `Bearer ${token}` };
 }
 
 function fail(status, detail) {
   document.body.dataset.state = "failed";
-  byId("problem").replaceChildren(faceOf(status, detail));
+  byId("problem").replaceChildren({ 401: locked, 404: off }[status]?.() ?? faceOf(status, detail));
+}
+
+const locked = () => face("Sign in first (401)", "Here the proxy reads configurations for operators only. ", el("a", { href: "./" }, "Sign in"), " on the page Operate, and come back.");
+const off = () => face("It is off (404)", "Nobody can sign in, because the configuration names no token: set admin.token_file.");
+
+/** The status with which the proxy would refuse this operator, 0 if it would not. Asking in vain would be an error in the console. */
+async function refusal() {
+  if (hasToken() || !document.querySelector('[data-page="operate.html"]')) return 0;
+  return { token: 401, off: 404 }[await whatItNeeds()] ?? 0;
 }
 
 function show(told) {

@@ -1,7 +1,7 @@
 """The orders with which a worker starts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.settings.model import Settings
@@ -17,6 +17,8 @@ class Orders:
     """Its number, from 0."""
     via: str
     """The pseudonym of the service, by which loops are found."""
+    key: bytes = field(repr=False)
+    """The key of the HMACs that stand for callers, unless a file has it. All workers name a caller alike."""
     path: Path | None
     """The configuration, whose changes it takes into force."""
     viewers: int

@@ -7,6 +7,7 @@ process does. Later ones are tried again, each time after a longer pause.
 import asyncio
 import logging
 import pickle
+import secrets
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -82,6 +83,7 @@ class Parent:
         self._current: dict[int, Child] = {}
         self._viewers = viewers
         self._path = path
+        self._key = secrets.token_bytes(32)  # of callers' names in all workers; never written
         self._keys = counted()
         inboxes = [pair() for _ in range(count)]
         self._into = [into for into, _ in inboxes]
@@ -125,7 +127,8 @@ class Parent:
         inbox, viewers = self._inboxes[number].fileno(), self._viewers.fileno()
         whole = cache_bytes(self.settings, self._limit)
         part = part_of(self.settings, number, self.count, whole)
-        orders = Orders(part, number, self.via.name, self._path, viewers, far.fileno(), inboxes, inbox)
+        shared = self.via.name, self._key, self._path, viewers
+        orders = Orders(part, number, *shared, far.fileno(), inboxes, inbox)
         passed = (viewers, far.fileno(), inbox, *inboxes.values())
         process = await asyncio.create_subprocess_exec(*PROGRAM, stdin=PIPE, pass_fds=passed)
         far.close()

@@ -22,6 +22,7 @@ from proxy.admin.status import (
     Told,
 )
 from proxy.service.looking import MOST_CALLERS, MOST_PLANS
+from proxy.service.wrong import together
 
 Part = TypeVar("Part", bound=Told)
 
@@ -39,7 +40,7 @@ def merged_status(told: Sequence[Status], ready: str) -> Status:
         ready=ready,
         processes=len(told),
         budget=sum(each.budget for each in told),
-        held=list(map(_held, _alike((each.held for each in told), "tier", "kind"))),
+        held=list(map(_held, _alike((each.held for each in told), "tier", "kind", "part"))),
         tiers=list(map(_tier, _alike((each.tiers for each in told), "name"))),
         answers=_sum(each.answers for each in told),
         resources=_sum(each.resources for each in told),
@@ -127,7 +128,6 @@ def _minute(same: Sequence[Minute]) -> Minute:
 
 def _origin(same: Sequence[OriginStatus]) -> OriginStatus:
     trips = [each.round_trip for each in same if each.round_trip is not None]
-    wrong = {fault.what: fault for each in same for fault in each.wrong}
     return OriginStatus(
         name=same[0].name,
         form=next((each.form for each in same if each.form is not None), None),
@@ -136,7 +136,7 @@ def _origin(same: Sequence[OriginStatus]) -> OriginStatus:
         stable_multipart=all(each.stable_multipart for each in same),
         resting=any(each.resting for each in same),
         up=all(each.up for each in same),
-        wrong=sorted(wrong.values(), key=lambda fault: fault.level != "bad"),
+        wrong=together([fault for each in same for fault in each.wrong]),
         seats=sum(each.seats for each in same),
         at_once=sum(each.at_once for each in same),
         running=_sum(each.running for each in same),

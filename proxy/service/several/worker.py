@@ -135,7 +135,7 @@ def main() -> None:
     settings = orders.settings
     return_freed_memory()
     logs.configure(settings.log.level, settings.log.format, orders.number)
-    app = create_app(settings, via=Via(orders.via))
+    app = create_app(settings, via=Via(orders.via), key=orders.key)
     make_ready()
 
     async def serve() -> None:

@@ -45,8 +45,10 @@ async def test_pages_side_by_side_lead_to_each_other() -> None:
     async with viewer(SEVERAL) as client:
         first, second = (await client.get("/compare.html")).text, (await client.get("/playground.html")).text
         alone = await viewer().get("/playground.html")
-    assert '<a href="./" aria-current="page">Compare &amp; more</a><a href="playground.html">' in first
-    assert '<a href="./">Compare &amp; more</a><a href="playground.html" aria-current="page">' in second
+    one, other = (f' data-page="{name}"' for name in ("compare.html", "playground.html"))
+    here = ' aria-current="page"'
+    assert f'<a href="./"{one}{here}>Compare &amp; more</a><a href="playground.html"{other}>' in first
+    assert f'<a href="./"{one}>Compare &amp; more</a><a href="playground.html"{other}{here}>' in second
     assert "<nav" not in alone.text
     assert "tabs -->" not in alone.text
 

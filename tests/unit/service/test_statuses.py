@@ -59,7 +59,10 @@ def status(**more: Any) -> Status:
         "ready": "ok",
         "processes": 1,
         "budget": 50,
-        "held": [Held(tier="memory", kind="first", bytes=5), Held(tier="disk", kind="first", bytes=70)],
+        "held": [
+            Held(tier=tier, kind="frame", part="first", bytes=size)
+            for tier, size in (("memory", 5), ("disk", 70))
+        ],
         "tiers": [TierStatus(name="disk", lookups={"hit": 1}, writes={"stored": 2})],
         "answers": {"hit": 2, "miss": 1},
         "resources": {"hit": 1},
@@ -98,6 +101,17 @@ def test_an_origin_is_as_good_as_at_the_worst_worker() -> None:
     assert (told.form, told.ranges, told.validators) == ("a", False, None)
     assert (told.up, told.resting, told.wrong) == (False, True, [down, slow])
     assert (told.seats, told.running, told.round_trip, told.received) == (32, {"viewer-first": 2}, 0.2, 200)
+
+
+def test_a_trouble_of_two_workers_is_one_with_the_sum_of_its_times() -> None:
+    def cut(times: int, last: float) -> Fault:
+        return Fault(level="warn", what="cut", times=times, last=last)
+
+    down = Fault(level="bad", what="down", since=50.0)
+    one = origin(wrong=[down, cut(2, 90.0)])
+    two = origin(wrong=[down.model_copy(update={"since": 40.0}), cut(3, 70.0)])
+    told = merged_status([status(origins=[one]), status(origins=[two])], "ok").origins[0].wrong
+    assert told == [Fault(level="bad", what="down", since=40.0), cut(5, 90.0)]
 
 
 def test_plans_that_run_come_first() -> None:

@@ -12,6 +12,7 @@ SUMMED = {
     for name in (
         "fills_in_flight",
         "cache_bytes",
+        "kept_bytes",
         "connections",
         "places_taken",
         "jobs",
