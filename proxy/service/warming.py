@@ -13,6 +13,7 @@ from proxy.prefetch.warm import Warm
 from proxy.prefetch.warming import Warming
 from proxy.settings.model import Settings
 from proxy.settings.warming import WarmSettings
+from proxy.wire.wanted import first_form
 
 
 def warming_of(
@@ -38,6 +39,7 @@ def _warm(settings: Settings, said: WarmSettings, access: Access) -> Warm:
         said.priors.days,
         said.every,
         said.cron,
+        first_form(said.accept),
     )
 
 
