@@ -34,14 +34,22 @@ from proxy.prefetch.plans import Plans
 from proxy.prefetch.run import Budget, Run
 from proxy.prefetch.studies import StudyPlans, Wish
 from proxy.telemetry.audit import Audit, sender_of
+from proxy.wire.media import MAX_ACCEPT
 from proxy.wire.resource import FrameResource, parse_frame_path
+from proxy.wire.wanted import first_form
 
 MOST_LISTED = 10_000
 """Most frames that a request can list."""
 
 _EXAMPLE = {"study": "1.2.840.1", "series": "1.2.840.1.2", "profile": "interleaved"}
 _LISTED = _EXAMPLE | {"frames": [{"instance": "1.2.840.1.2.7", "frame": 1}]}
-_STUDY = {"study": "1.2.840.1", "modalities": ["CT", "PT"], "order": "smallest", "fetch": "all"}
+_STUDY = {
+    "study": "1.2.840.1",
+    "accept": "image/jls",
+    "modalities": ["CT", "PT"],
+    "order": "smallest",
+    "fetch": "all",
+}
 _EXAMPLES: Any = {"series": {"value": _EXAMPLE}, "frames": {"value": _LISTED}, "study": {"value": _STUDY}}
 LetIn = Callable[[], Awaitable[object]]
 """Asks if the maker of a plan is still let in. Raises `CallerRefused`."""
@@ -73,6 +81,9 @@ class PlanRequest(BaseModel):
     """Frames of one series, in the order to fetch them. All frames of the series if left out."""
     profile: str | None = None
     """Name of a profile. If left out, the proxy chooses it for each series as for a viewer's request."""
+    accept: str | None = Field(None, min_length=1, max_length=MAX_ACCEPT)
+    """Media types that viewers send in `Accept` for frames, such as `image/jls`; HTJ2K if left out. The plan
+    fetches the form that they prefer, unless a stage names one in `urlArguments`."""
     order: Order | None = None
     """Order of the series of a study: by `number`, the default, or the `smallest` or `largest` first."""
     modalities: list[str] | None = Field(None, min_length=1, max_length=32)
@@ -125,10 +136,14 @@ class PlanSeries(BaseModel):
 
 
 class PlanStatus(BaseModel):
-    """The status of a plan. If it is for a study, it has stages by series, and counts series to come."""
+    """The status of a plan. If it is for a study, it has stages by series, and counts series to come.
+
+    `form` is the media type of the frames, unless a stage names another. It is empty for HTJ2K.
+    """
 
     id: str
     profile: str
+    form: str
     state: str
     frames: int
     bytes: int
@@ -144,6 +159,7 @@ def status_of_run(run: Run) -> PlanStatus:
     return PlanStatus(
         id=run.id,
         profile=run.profile_name,
+        form=parts[0].form if others is None else others.form,
         state=run.state.value,
         frames=run.size,
         bytes=run.fetched,
@@ -248,8 +264,8 @@ async def _begin_series(
         frames = ListedFrames(key, tuple(_resource(wanted, frame) for frame in wanted.frames))
     caller = await plans.admit(frames, caller)
     facts = frames.facts if isinstance(frames, SeriesFrames) else None
-    profile = plans.chosen.now.choose(wanted.profile, caller.origin, facts)
-    return plans.start(frames, caller, profile, maker=caller.person, let_in=let_in)
+    profile, form = plans.chosen.now.choose(wanted.profile, caller.origin, facts), first_form(wanted.accept)
+    return plans.start(frames, caller, profile, maker=caller.person, let_in=let_in, form=form)
 
 
 async def _begin_study(
@@ -257,7 +273,7 @@ async def _begin_study(
 ) -> Run:
     plans.chosen.now.choose(wanted.profile, caller.origin, None)  # before the origin is asked
     budget = Budget(wanted.budget, wanted.requests)
-    wish = Wish(wanted.study, wanted.profile, wanted.fetch or "all", budget)
+    wish = Wish(wanted.study, wanted.profile, wanted.fetch or "all", budget, frames=first_form(wanted.accept))
     rows = await studies.series(caller, wish)
     if isinstance(wanted.series, list):
         rows = listed(rows, wanted.series)
@@ -272,6 +288,7 @@ def _check(wanted: PlanRequest) -> None:
     series = [wanted.series] if isinstance(wanted.series, str) else wanted.series or [wanted.study]
     for uid in series:
         parse_frame_path(FrameResource(wanted.study, uid, uid, 1).path)
+    first_form(wanted.accept)
 
 
 def _resource(wanted: PlanRequest, frame: NamedFrame) -> FrameResource:

@@ -31,6 +31,8 @@ CHUNK = 256 * 1024
 """Bytes that are read at once, about."""
 AT_ONCE = 1000
 """Objects that are listed and deleted at once."""
+_ALL_HOSTS = "*,0.0.0.0/0,::/0"
+"""Every name, and every address, as the library writes them."""
 
 
 Found = TypeVar("Found")
@@ -67,6 +69,8 @@ class Place:
     """The URL of a server that speaks S3; None for the environment's, or else for AWS."""
     authorities: bytes | None = None
     """More certificate authorities, as PEM."""
+    way: str | None = None
+    """URL of the HTTP proxy on the way, with its login, or `environment`; None goes straight."""
 
 
 class Bucket:
@@ -167,6 +171,10 @@ def bucket_of(place: Place, credentials: Callable[[], Awaitable[Credentials]] | 
         client["allow_http"] = place.endpoint.startswith("http:")
     if place.authorities is not None:
         client["root_certificate"] = place.authorities
+    if place.way is None:  # the library would obey the environment
+        client["proxy_url"], client["proxy_excludes"] = "http://localhost", _ALL_HOSTS
+    elif place.way != "environment":
+        client["proxy_url"] = place.way
     provider = None if credentials is None else provided
     try:
         store = S3Store.from_url(

@@ -30,6 +30,7 @@ from proxy.measure.run import measure as rows_of
 from proxy.measure.server import Server
 from proxy.measure.table import print_table, to_json
 from proxy.measure.two_step import alternates
+from proxy.origin.outbound import Outbound
 from proxy.service.run import run
 from proxy.settings.model import Settings
 
@@ -52,6 +53,7 @@ def add_measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--through", metavar="PROXY_URL", help="use this running proxy instead of starting one"
     )
+    parser.add_argument("--via", metavar="URL", help="HTTP proxy on the way to the origin, or environment")
     parser.add_argument("--study", metavar="UID", help="measure only this study")
     parser.add_argument("--series", metavar="UID", help="measure only this series")
     _add_link_options(parser)
@@ -148,7 +150,9 @@ def _instances() -> list[images.DemoInstance]:
 def measure(options: argparse.Namespace) -> int:
     """Measures any server."""
     with Children() as children:
-        place = _placed(children, options.origin.rstrip("/"), options.through, options)
+        if options.via is not None and options.network.is_shaped:
+            raise ConfigurationError("--via: a link leads past an HTTP proxy; use --network local")
+        place = _placed(children, options.origin.rstrip("/"), options.through, options, options.via)
         uvloop.run(_shown(place, options, options.study, options.series))
     return 0
 
@@ -169,9 +173,13 @@ class Place:
     """The proxy as a viewer reaches it."""
     link: Link
     """The server that the link is in front of."""
+    outbound: Outbound | None
+    """The HTTP proxy on the way to the origin."""
 
 
-def _placed(children: Children, origin: str, through: str | None, options: argparse.Namespace) -> Place:
+def _placed(
+    children: Children, origin: str, through: str | None, options: argparse.Namespace, via: str | None = None
+) -> Place:
     """Starts the link, and a proxy unless one is given."""
     network: Network = options.network
     link = options.link or (Link.VIEWER if through else Link.ORIGIN)
@@ -181,9 +189,9 @@ def _placed(children: Children, origin: str, through: str | None, options: argpa
     if through:
         proxy, admin = through.rstrip("/"), ""
     else:
-        proxy, admin = _start_proxy(children, direct if link is Link.ORIGIN else origin)
+        proxy, admin = _start_proxy(children, direct if link is Link.ORIGIN else origin, via)
     seen = _linked(children, proxy, network) if link is Link.VIEWER else proxy
-    return Place(origin, proxy, admin, direct, seen, link)
+    return Place(origin, proxy, admin, direct, seen, link, None if via is None else Outbound(via))
 
 
 def _linked(children: Children, url: str, network: Network) -> str:
@@ -198,13 +206,13 @@ def _linked(children: Children, url: str, network: Network) -> str:
     return _url(listener) + parts.path
 
 
-def _start_proxy(children: Children, origin: str) -> tuple[str, str]:
+def _start_proxy(children: Children, origin: str, via: str | None) -> tuple[str, str]:
     viewers, admin = listen(), listen()
     # Environment variables are meant for `serve`.
     settings = Settings(
         _env_prefix="NOTHING_",
         admin={"open": True},
-        origins=[{"url": origin}],
+        origins=[{"url": origin, "via": {} if via is None else {"url": via}}],
         log={"level": "error"},
         profiles=profiles(),
         alternates=alternates(),
@@ -228,10 +236,10 @@ async def _shown(
     is_short: bool = False,
 ) -> None:
     """Measures and prints."""
-    async with Server(place.origin) as server:
+    async with Server(place.origin, outbound=place.outbound) as server:
         subjects = await find_subjects(server, study, series)
     network, admin = options.network, place.admin or None
-    setup = Setup(subjects, place.direct, place.through, network, place.link, admin, has_jls)
+    setup = Setup(subjects, place.direct, place.through, network, place.link, admin, has_jls, place.outbound)
     rows = rows_of(replace(setup, is_short=True, stack_samples=1) if is_short else setup)
     if options.json:
         print(to_json([row async for row in rows]), flush=True)

@@ -18,6 +18,7 @@ from proxy.errors import CodestreamError, ConfigurationError, OriginRefused
 from proxy.measure.picture import MeasuredPicture
 from proxy.measure.server import Server
 from proxy.measure.viewer import ACCEPTS
+from proxy.origin.outbound import Outbound
 
 WIDTH = 80
 """Maximum width of the output in columns."""
@@ -29,6 +30,7 @@ _WIDTHS = (5, -11, -5, -5, 5, -7, 11, -15, -4)
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("source", metavar="FILE|URL", help="a codestream, a DICOM file, or a frame's URL")
+    parser.add_argument("--via", metavar="URL", help="HTTP proxy on the way to the origin, or environment")
     parser.add_argument("--json", action="store_true", help="print one JSON object per frame and line")
     parser.set_defaults(command=inspect)
 
@@ -38,7 +40,10 @@ def inspect(options: argparse.Namespace) -> int:
     is_url = options.source.startswith(("http://", "https://"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings do not matter here
-        frames = [uvloop.run(_fetched(options.source))] if is_url else list(frames_in(Path(options.source)))
+        if is_url:
+            frames = [uvloop.run(_fetched(options.source, options.via))]
+        else:
+            frames = list(frames_in(Path(options.source)))
     found: list[Report | str] = []
     for frame in frames:
         try:
@@ -53,14 +58,15 @@ def inspect(options: argparse.Namespace) -> int:
     return 0 if all(isinstance(each, Report) and not each.fault for each in found) else 1
 
 
-async def _fetched(url: str) -> bytes:
-    """Fetches the codestream of the frame at a URL."""
+async def _fetched(url: str, via: str | None) -> bytes:
+    """Fetches the codestream of the frame at a URL, through an HTTP proxy if there is one on the way."""
     try:
         _ = urlsplit(url).port
     except ValueError:
         raise ConfigurationError(f"{url} is not the URL of a frame") from None
     base, _, path = url.rpartition("/")
-    async with Server(base) as server:
+    outbound = None if via is None else Outbound(via)
+    async with Server(base, outbound=outbound) as server:
         for accept in ACCEPTS:
             picture = MeasuredPicture(is_progressive=False)
             async with server.ask(path, {"Accept": accept}) as response:

@@ -24,6 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of the table")
     parser.add_argument("--run", action="store_true", help="run the plan for a series of an origin")
     parser.add_argument("--origin", metavar="ORIGIN_URL", help="base URL of the origin, without /studies")
+    parser.add_argument("--via", metavar="URL", help="HTTP proxy on the way to the origin, or environment")
     parser.add_argument("--study", metavar="UID", help="StudyInstanceUID of the series")
     parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID of the series")
     parser.set_defaults(command=plan, parser=parser)

@@ -22,7 +22,7 @@ async def _carried_out(profile: Profile, options: argparse.Namespace) -> int:
     # Environment variables are meant for `serve`.
     settings = Settings(
         _env_prefix="NOTHING_",
-        origins=[{"url": options.origin}],
+        origins=[{"url": options.origin, "via": {} if options.via is None else {"url": options.via}}],
         profiles={"plan": profile.model_dump(by_alias=True)},
     )
     app = create_app(settings)

@@ -22,6 +22,7 @@ from proxy.measure.series import Kind, Subject
 from proxy.measure.server import Server
 from proxy.measure.two_step import CUT, JLS, JLS_ACCEPTS, JLS_MADE, JLS_REDUCED, TWICE, load_twice
 from proxy.measure.viewer import WAYS, Loaded, Viewer, Way
+from proxy.origin.outbound import Outbound
 from proxy.wire.resource import parse_frame_path
 
 JLS_WHOLE = "jls"
@@ -53,6 +54,8 @@ class Setup:
     """The admin listener, if the proxy is ours; None skips what only ours can do."""
     has_jls: bool = False
     """True if the origin also has JPEG-LS, whole and reduced."""
+    outbound: Outbound | None = None
+    """The HTTP proxy on the way to the origin; None if there is none."""
     stack_samples: int = SAMPLES
     """Loads of a stack, for the median."""
     volume_samples: int = 1
@@ -64,7 +67,7 @@ class Setup:
 async def measure(setup: Setup) -> AsyncIterator[Row]:
     """Yields each row as soon as it is measured. Raises `MeasureError`."""
     async with (
-        Server(setup.direct_url) as origin,
+        Server(setup.direct_url, outbound=setup.outbound) as origin,
         Server(setup.proxy_url or setup.direct_url) as proxy,
         Server(setup.admin_url or setup.direct_url) as admin,
     ):

@@ -1,4 +1,4 @@
-"""The HTTP proxy on the way to an origin, which many networks require for traffic that leaves them.
+"""The HTTP proxy on the way to a server, which many networks require for traffic that leaves them.
 
 It gets a request to an http origin with the whole URL in its first line (RFC 9112 3.2.2). To an https origin
 it opens a tunnel (RFC 9110 9.3.6), in which the proxy speaks TLS with the origin itself. Its login never goes
@@ -7,6 +7,7 @@ to the origin, and no viewer's `Proxy-Authorization` goes to it.
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import BuilderError
@@ -14,6 +15,7 @@ from pyreqwest.proxy import ProxyBuilder
 
 from proxy.errors import ConfigurationError
 from proxy.origin.credentials import password_of
+from proxy.origin.rotation import Files
 
 ENVIRONMENT = "environment"
 """In place of a URL: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say."""
@@ -52,6 +54,19 @@ class Way:
         except (BuilderError, ValueError) as error:
             raise ConfigurationError("the URL of the HTTP proxy has no host, or no valid port") from error
         return builder.proxy(proxy.basic_auth(outbound.user, self._password) if outbound.user else proxy)
+
+
+def url_of(outbound: Outbound) -> str:
+    """Its URL with the login in it, for libraries that want it so, or `ENVIRONMENT`.
+
+    Reads the file, which blocks. Raises `ConfigurationError`.
+    """
+    path = outbound.password_file
+    if not outbound.user or path is None:
+        return outbound.url
+    password = Files((path,), lambda contents: password_of(contents[0], str(path))).read()
+    scheme, _, rest = outbound.url.partition("://")
+    return f"{scheme}://{quote(outbound.user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
 def _read(outbound: Outbound | None, password: bytes) -> str:

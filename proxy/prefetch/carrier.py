@@ -119,7 +119,7 @@ class Carrier:
 
         Raises `OriginError`.
         """
-        address = FrameAddress(part.frames.resource(image), "")
+        address = FrameAddress(part.frames.resource(image), "", form=part.form)
         wanted = self._retrieval(part, address, parts_of_frame(part.profile)[0].stop, None, REQUEST_TYPES[1])
         await self.patiently(partial(self._fetch_once, part, wanted))
 

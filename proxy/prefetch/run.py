@@ -64,6 +64,8 @@ class Unopened:
     """Opens a series; returns None if only its metadata is wanted. Raises `ProxyError`."""
     depth: Depth = "all"
     """How much is fetched of each series."""
+    form: str = ""
+    """Form of the frames, unless a stage names one."""
     order: list[str] = field(init=False)
     """SeriesInstanceUIDs of all series, in order."""
     pending: set[str] = field(init=False)

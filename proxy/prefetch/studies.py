@@ -60,6 +60,8 @@ class Wish:
     """A viewer's request, whose form the requests for metadata have; None if there was none."""
     picture: ResourceRequest | None = None
     """A viewer's request for a picture, whose form the requests for pictures have; None for no pictures."""
+    frames: str = ""
+    """Form of the frames, unless a stage names one."""
 
     def request(self, resource: StudyResource, path: str) -> ResourceRequest:
         """A request for metadata, or a search."""
@@ -107,7 +109,7 @@ class StudyPlans:
         """Starts a plan over these series, in this order. See `Plans.start`."""
         choice = self._plans.chosen.now
         profile = choice.choose(wish.profile, caller.origin, None)
-        unopened = Unopened(deque(rows), partial(self._open, wish), wish.depth)
+        unopened = Unopened(deque(rows), partial(self._open, wish), wish.depth, wish.frames)
         carrier, study = self._plans.carrier(caller, number, let_in), (caller.origin, wish.study)
         name = secrets.token_urlsafe(12)
         return self._plans.begin(Run(name, profile, carrier, study, [], unopened, wish.budget, maker))
@@ -122,7 +124,7 @@ class StudyPlans:
         key = SeriesKey(caller.origin, caller.partition, wish.study, row.uid)
         frames = await carrier.patiently(partial(self._plans.series, key, caller))
         name = choice.choose(wish.profile, caller.origin, frames.facts)
-        part = carrier.part(name, choice.profile(name), frames, range(len(frames)))
+        part = carrier.part(name, choice.profile(name), frames, range(len(frames)), wish.frames)
         if wish.picture is not None and wish.form is not None:
             picture = replace(wish.picture, others=wish.form.others)
             await self._show(picture, carrier, frames)

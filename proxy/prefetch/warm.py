@@ -41,6 +41,8 @@ class Warm:
     """Seconds from the end of one time to the next; None if there is none, or another schedule."""
     cron: str | None = None
     """Schedule with the five fields of cron."""
+    form: str = ""
+    """Form of the frames, unless a stage names one."""
 
 
 @dataclass(slots=True, eq=False)

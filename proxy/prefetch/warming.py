@@ -202,11 +202,11 @@ class Warming:
     async def _fetch(
         self, row: StudyRow, warm: Warm, caller: Caller, progress: Progress, budget: Budget
     ) -> State:
-        wish = Wish(row.uid, warm.profile, warm.depth, budget)
+        wish = Wish(row.uid, warm.profile, warm.depth, budget, frames=warm.form)
         try:
             search = partial(self._studies.series, caller, wish, BEHIND)
             series = in_order(await self._carrier(caller).patiently(search))
-            key, what = (warm.origin, row.uid), hash((row, *series, warm.depth, warm.profile))
+            key, what = (warm.origin, row.uid), hash((row, *series, warm.depth, warm.profile, warm.form))
             until, before = self._fetched.get(key) or (0.0, 0)
             if before == what and self._clock() < until:
                 self._count(warm, progress, "skipped")

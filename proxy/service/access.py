@@ -11,6 +11,7 @@ from proxy.errors import ConfigurationError
 from proxy.origin.authority import LIMITS, Authority
 from proxy.origin.rotation import Files
 from proxy.origin.transport import Tls, Transport
+from proxy.service.origins import outbound_of
 from proxy.settings.access import AccessSettings
 from proxy.settings.model import Settings
 from proxy.wire.via import Via
@@ -81,6 +82,6 @@ def _authorizer(
 
 
 def _authority(said: AccessSettings, via: Via, closing: AsyncExitStack, name: str) -> Authority:
-    authority = Authority(name, Transport(LIMITS, Tls(said.ca_file)), via)
+    authority = Authority(name, Transport(LIMITS, Tls(said.ca_file), outbound_of(said.via)), via)
     closing.push_async_callback(authority.aclose)
     return authority

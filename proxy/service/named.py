@@ -17,6 +17,7 @@ from proxy.settings.objects import ObjectsSettings
 from proxy.settings.sections import OriginSettings
 from proxy.settings.shared import SharedSettings
 from proxy.settings.tracing import TracesSettings
+from proxy.settings.via import ViaSettings
 from proxy.wire.via import Via
 
 Key = tuple[str | int, ...]
@@ -48,6 +49,7 @@ def _openings(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]:
         yield ("access", "key_file"), partial(_key, access.key_file)
     if access.ca_file is not None:
         yield ("access", "ca_file"), partial(_authorities, access.ca_file)
+    yield from _of_way(("access", "via"), access.via)
     if access.jwt.jwks_file is not None:
         yield ("access", "jwt", "jwks_file"), partial(_jwt, settings)
     yield from _of_tokens(settings)
@@ -71,8 +73,7 @@ def _of_tokens(settings: Settings) -> Iterator[tuple[Key, Callable[[], object]]]
 def _of_origin(key: Key, origin: OriginSettings) -> Iterator[tuple[Key, Callable[[], object]]]:
     if origin.tls.ca_file or origin.tls.certificate_file:
         yield (*key, "tls"), partial(_transport, origin)
-    if origin.via.url:
-        yield (*key, "via"), partial(_outbound, origin)
+    yield from _of_way((*key, "via"), origin.via)
     own = origin.credentials
     names = ("bearer_file", "password_file", "password_env", "aws_region")
     for name in names:
@@ -113,11 +114,16 @@ def _transport(origin: OriginSettings) -> None:
     Transport(TransportLimits(), tls_of(origin))
 
 
-def _outbound(origin: OriginSettings) -> None:
+def _of_way(key: Key, via: ViaSettings) -> Iterator[tuple[Key, Callable[[], object]]]:
+    if via.url:
+        yield key, partial(_outbound, via)
+
+
+def _outbound(via: ViaSettings) -> None:
     from proxy.origin.transport import Transport, TransportLimits
     from proxy.service.origins import outbound_of
 
-    Transport(TransportLimits(), None, outbound_of(origin))
+    Transport(TransportLimits(), None, outbound_of(via))
 
 
 def _credentials(origin: OriginSettings) -> None:
@@ -186,11 +192,12 @@ def _listeners(settings: Settings) -> None:
 
 
 def _of_traces(said: TracesSettings) -> Iterator[tuple[Key, Callable[[], object]]]:
-    from proxy.service.traces import ca_file_of, headers_of, library
+    from proxy.service.traces import ca_file_of, headers_of, library, way_of
 
     yield ("traces",), library
     yield ("traces", "headers_file"), partial(headers_of, said)
     yield ("traces", "ca_file"), partial(ca_file_of, said)
+    yield ("traces", "via"), partial(way_of, said)
 
 
 def _writable(path: Path) -> None:

@@ -7,7 +7,9 @@ from configparser import ConfigParser, Error
 from typing import TYPE_CHECKING
 
 from proxy.errors import ConfigurationError
+from proxy.origin.outbound import url_of
 from proxy.origin.rotation import Files, Rotating
+from proxy.service.origins import outbound_of
 from proxy.settings.objects import ObjectsSettings
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def bucket_in(said: ObjectsSettings) -> "Bucket":
             "cache.objects: needs a client: pip install 'progressive-proxy[objects]'"
         ) from error
     assert said.url is not None
-    place = Place(said.url, said.region, said.endpoint, _authorities(said))
+    place = Place(said.url, said.region, said.endpoint, _authorities(said), _way(said))
     credentials = _credentials(said)
     try:
         return bucket_of(place, credentials)
@@ -61,6 +63,14 @@ def fault_of(said: ObjectsSettings) -> str | None:
     except BucketError as error:
         return str(error)
     return None
+
+
+def _way(said: ObjectsSettings) -> str | None:
+    outbound = outbound_of(said.via)
+    try:
+        return None if outbound is None else url_of(outbound)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"cache.objects.via: {error}") from error
 
 
 def _credentials(said: ObjectsSettings) -> "Callable[[], Awaitable[Credentials]] | None":

@@ -26,6 +26,7 @@ from proxy.service.around import forms_of
 from proxy.settings.listening import Listen
 from proxy.settings.model import Settings
 from proxy.settings.sections import OriginSettings
+from proxy.settings.via import ViaSettings
 from proxy.telemetry.telemetry import Telemetry
 from proxy.wire.public import Publishing
 from proxy.wire.via import Via
@@ -43,7 +44,7 @@ def rust_transports() -> TransportOf:
     def transport_of(origin: OriginSettings) -> Transport:
         timeouts = origin.timeouts
         limits = TransportLimits(timeouts.connect, timeouts.first_byte, timeouts.stall)
-        return Transport(limits, tls_of(origin), outbound_of(origin), turns)
+        return Transport(limits, tls_of(origin), outbound_of(origin.via), turns)
 
     return transport_of
 
@@ -54,9 +55,8 @@ def tls_of(origin: OriginSettings) -> Tls:
     return Tls(tls.ca_file, tls.certificate_file, tls.key_file, tls.http2)
 
 
-def outbound_of(origin: OriginSettings) -> Outbound | None:
-    """The HTTP proxy on the way to an origin; None if there is none."""
-    via = origin.via
+def outbound_of(via: ViaSettings) -> Outbound | None:
+    """The HTTP proxy on the way to a server; None if there is none."""
     return None if via.url is None else Outbound(via.url, via.user or "", via.password_file)
 
 
@@ -91,7 +91,7 @@ def issued_tokens(origin: OriginSettings, via: Via, closing: AsyncExitStack) -> 
     said = origin.credentials.oauth2
     assert said.client_secret_file is not None
     client = Client(said.token_url or "", said.client_id or "", said.scope or "")
-    server = Authority("the token server", Transport(LIMITS, Tls(said.ca_file)), via)
+    server = Authority("the token server", Transport(LIMITS, Tls(said.ca_file), outbound_of(said.via)), via)
     closing.push_async_callback(server.aclose)
     tokens = IssuedTokens(origin.name, client, password_in(said.client_secret_file), server)
     closing.push_async_callback(tokens.aclose)

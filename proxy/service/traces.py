@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from proxy.errors import ConfigurationError
+from proxy.origin.outbound import url_of
+from proxy.service.origins import outbound_of
 from proxy.settings.model import Settings
 from proxy.settings.tracing import TracesSettings
 from proxy.telemetry.traces import Traces
@@ -18,8 +20,9 @@ def traces_of(settings: Settings) -> Traces | None:
     said = settings.traces
     if said.endpoint is None:
         return None
-    exported, headers, ca_file = library(), headers_of(said), ca_file_of(said)
-    return exported(said.endpoint, headers, ca_file, said.share, said.joined, with_uids=settings.log.uids)
+    exported, headers, ca_file, way = library(), headers_of(said), ca_file_of(said), way_of(said)
+    share, joined = said.share, said.joined
+    return exported(said.endpoint, headers, ca_file, way, share, joined, with_uids=settings.log.uids)
 
 
 def library() -> Callable[..., Traces]:
@@ -42,6 +45,26 @@ def headers_of(said: TracesSettings) -> Callable[[], Mapping[str, str]]:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"traces.headers_file: {said.headers_file}: {why}") from error
     return headers
+
+
+def way_of(said: TracesSettings) -> Callable[[], str | None]:
+    """Reads the URL of the HTTP proxy on the way, each time anew; None goes straight.
+
+    Raises `ConfigurationError` if that fails now.
+    """
+    outbound = outbound_of(said.via)
+
+    def way() -> str | None:
+        try:
+            return None if outbound is None else url_of(outbound)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+
+    try:
+        way()
+    except ValueError as error:
+        raise ConfigurationError(f"traces.via: {error}") from error
+    return way
 
 
 def ca_file_of(said: TracesSettings) -> str | None:

@@ -14,6 +14,7 @@ from proxy.prefetch.warming import Warming
 from proxy.settings.model import Settings
 from proxy.settings.warming import WarmSettings
 from proxy.telemetry.telemetry import Telemetry
+from proxy.wire.wanted import first_form
 
 
 def warming_of(
@@ -46,6 +47,7 @@ def _warm(settings: Settings, said: WarmSettings, access: Access) -> Warm:
         said.priors.days,
         said.every,
         said.cron,
+        first_form(said.accept),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 
 from proxy.access.caller import Policy
 from proxy.plan.kinds import Cookie, FrozenModel, Seconds, Spelled, Url
+from proxy.settings.via import Via, ViaSettings
 
 Claim = Annotated[str, Spelled(r"[\x21-\x7e]+", "must be the name of a claim, such as sub")]
 
@@ -85,6 +86,8 @@ class AccessSettings(FrozenModel):
     """URL of an external authorizer that has to let in each caller for each study, with any policy."""
     ca_file: Path | None = None
     """Certificate authorities to trust at `jwt.jwks_url` and `forward_auth` in addition to the system's."""
+    via: Via = ViaSettings()
+    """HTTP proxy on the way to `jwt.jwks_url` and `forward_auth`: its URL, or `environment`."""
     key_file: Path | None = None
     """File of at least 32 random bytes, the key of the HMACs that stand for callers; else made at start."""
 

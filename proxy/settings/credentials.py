@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from proxy.plan.kinds import FrozenModel, Spelled, Url, UserName
+from proxy.settings.via import Via, ViaSettings
 
 
 class OAuth2Settings(FrozenModel):
@@ -24,6 +25,8 @@ class OAuth2Settings(FrozenModel):
     """Scope to ask for, as words with spaces; by default the token server chooses."""
     ca_file: Path | None = None
     """Certificate authorities to trust at `token_url` in addition to the system's."""
+    via: Via = ViaSettings()
+    """HTTP proxy on the way to the token server: its URL, or `environment`."""
 
     @property
     def is_set(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from proxy.plan.kinds import FrozenModel, Seconds
+from proxy.settings.via import Via, ViaSettings
 
 URL = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$"
 ENDPOINT = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
@@ -24,6 +25,8 @@ class ObjectsSettings(FrozenModel):
     """File with an access key as AWS tools have it, read again when it changes; else the environment's."""
     ca_file: Path | None = None
     """Certificate authorities that the server is checked against, in addition to the system's."""
+    via: Via = ViaSettings()
+    """HTTP proxy on the way to the server: its URL, or `environment`."""
     ttl: Seconds = Field(2592000.0, ge=1)
     """Seconds for which a frame in the store counts; older than `cache.ttl`, it is used once revalidated."""
     first_ms: float = Field(100.0, gt=0, le=600000)

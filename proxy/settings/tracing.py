@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from proxy.plan.kinds import FrozenModel
+from proxy.settings.via import Via, ViaSettings
 
 ENDPOINT = r"^https?://[^\s/?#@]+/[^\s?#]*$"
 
@@ -23,6 +24,8 @@ class TracesSettings(FrozenModel):
     """File with the collector's headers, one per line, as `Authorization: Bearer …`; read for each export."""
     ca_file: Path | None = None
     """Certificate authorities that an https endpoint is checked against, instead of the system's."""
+    via: Via = ViaSettings()
+    """HTTP proxy on the way to the collector: its URL, or `environment`."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

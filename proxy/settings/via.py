@@ -1,4 +1,4 @@
-"""The section that says how to reach an origin."""
+"""The section `via`, which says how to reach a server. Imports pydantic."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -15,7 +15,7 @@ _SHOULD = (
 
 
 class ViaSettings(FrozenModel):
-    """The HTTP proxy on the way to an origin; only a URL or `environment` may stand in place of the keys."""
+    """The HTTP proxy on the way to a server; only a URL or `environment` may stand in place of the keys."""
 
     model_config = ConfigDict(
         json_schema_extra={"dependentRequired": {"user": ["url", "password_file"], "password_file": ["user"]}}
@@ -38,7 +38,7 @@ class ViaSettings(FrozenModel):
 
     @property
     def words(self) -> str:
-        """The way, to stand behind an origin's URL; empty if it is direct.
+        """The way, to stand behind a server's URL; empty if it is direct.
 
         >>> ViaSettings(url="http://proxy.example:3128").words
         ' through http://proxy.example:3128'

@@ -6,8 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from proxy.errors import NotAcceptable
 from proxy.plan.dates import absolute, next_time
 from proxy.plan.kinds import ByteCount, FrozenModel, Seconds, Spelled
+from proxy.wire.wanted import first_form
 
 GIB = 1024**3
 
@@ -19,6 +21,14 @@ Attribute = Annotated[
 def _schedule(text: str) -> str:
     next_time(text, datetime(2026, 1, 1))  # noqa: DTZ001  # any time will do
     return text
+
+
+def _form(accept: str) -> str:
+    try:
+        first_form(accept)
+    except NotAcceptable as error:
+        raise ValueError(str(error)) from None
+    return accept
 
 
 class PriorsSettings(FrozenModel):
@@ -49,6 +59,8 @@ class WarmSettings(FrozenModel):
     """Profile for all series; by default the proxy chooses it for each series as for a viewer's request."""
     fetch: Literal["metadata", "thumbnails", "first", "all"] = "all"
     """How much of each series: `metadata`, one image, the `first` fetch of each frame, or `all`."""
+    accept: Annotated[str, AfterValidator(_form)] | None = None
+    """Media types that viewers send in `Accept` for frames, such as `image/jls`; HTJ2K by default."""
     budget: ByteCount = Field(10 * GIB, ge=1)
     """Maximum bytes to fetch each time; each series also has the budget of its profile."""
     requests: int | None = Field(None, ge=1)

@@ -41,6 +41,7 @@ from opentelemetry.trace import Span as LibrarySpan
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 from requests import Session
+from requests.utils import get_environ_proxies
 
 from proxy.telemetry.traces import Facts, Headers, Kind
 
@@ -187,12 +188,21 @@ class Exporter(SpanExporter):
     """Sends spans to a collector, and tells the log when it can't, and when it can again."""
 
     def __init__(
-        self, endpoint: str, headers: Callable[[], Mapping[str, str]], ca_file: str | None = None
+        self,
+        endpoint: str,
+        headers: Callable[[], Mapping[str, str]],
+        ca_file: str | None = None,
+        way: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`headers` returns the headers of each request; it may block, and raise `OSError`, `ValueError`."""
+        """`headers` returns the headers of each request, and `way` the URL of the HTTP proxy on the way.
+
+        Both may block, and raise `OSError`, `ValueError`. The way may be `environment`, or None.
+        """
+        self._endpoint = endpoint
         self._headers = headers
+        self._way = way
         self._session = Session()
-        self._session.trust_env = False  # like the origins' transport: no proxy, no .netrc
+        self._session.trust_env = False  # no .netrc, and no HTTP proxy that is not configured
         self._inner = OTLPSpanExporter(
             endpoint,
             certificate_file=ca_file,
@@ -207,14 +217,21 @@ class Exporter(SpanExporter):
         """Sends them, in the processor's thread."""
         try:
             self._session.headers.update(self._headers())
+            self._session.proxies = self._proxies()
             result = self._inner.export(spans)
-        except (OSError, ValueError):  # the file of the headers
+        except (OSError, ValueError):  # the file of the headers, or of the password
             result = SpanExportResult.FAILURE
         is_well = result is SpanExportResult.SUCCESS
         if is_well != self._is_well:
             self._is_well = is_well
             _log.warning("traces are exported again" if is_well else "traces can't be exported")
         return result
+
+    def _proxies(self) -> dict[str, str]:
+        way = self._way()
+        if way == "environment":
+            return get_environ_proxies(self._endpoint)
+        return {} if way is None else {"http": way, "https": way}
 
     def shutdown(self) -> None:
         """Ends what is under way."""
@@ -225,6 +242,7 @@ def exported(
     endpoint: str,
     headers: Callable[[], Mapping[str, str]],
     ca_file: str | None,
+    way: Callable[[], str | None],
     share: float,
     joined: int,
     *,
@@ -232,5 +250,5 @@ def exported(
 ) -> Spans:
     """Spans that go to a collector. Starts a thread."""
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it would write a line for each try
-    processor = BatchSpanProcessor(Exporter(endpoint, headers, ca_file))
+    processor = BatchSpanProcessor(Exporter(endpoint, headers, ca_file, way))
     return Spans(processor, share, joined, with_uids=with_uids)

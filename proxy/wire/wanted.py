@@ -12,6 +12,7 @@ origin itself answers a request for anything else.
 from dataclasses import dataclass
 from functools import lru_cache
 
+from proxy.errors import NotAcceptable
 from proxy.wire.media import (
     EXPLICIT_LITTLE_ENDIAN,
     MAX_ACCEPT,
@@ -83,6 +84,17 @@ def wanted_forms(accept: str | None) -> tuple[Wanted, ...]:
         return (Wanted("", envelope),)  # a viewer without a usable Accept
     ranked = sorted(found, key=lambda form: (-found[form][0], form != ""))
     return tuple(Wanted(form, found[form][1]) for form in ranked[:MOST_FORMS])
+
+
+def first_form(accept: str | None) -> str:
+    """The form that a plan fetches for viewers that send this `Accept`; None stands for HTJ2K.
+
+    Raises `NotAcceptable` if no form has such a media type.
+    """
+    forms = wanted_forms(accept)
+    if not forms:
+        raise NotAcceptable("accept names no media type of frames that the proxy keeps")
+    return forms[0].form
 
 
 @lru_cache(maxsize=64)

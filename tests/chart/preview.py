@@ -23,9 +23,15 @@ from tests.chart.scraping import Prometheus, Series, filled_in, scraping
 
 PREVIEW = Path(__file__).parents[2] / "docs/operate/dashboard.png"
 LOADED = 40.0
-"""Seconds of load."""
+"""Seconds of load that are drawn."""
+UNSEEN = 10.0
+"""Seconds of load before, until each rate has two samples."""
 COLUMN, ROW = 0.5, 0.34
 """Inches of one column and one row of the dashboard's grid."""
+LEGEND, LETTER = 6, 0.075
+"""Most names in the legend of a panel, and inches of a letter in one."""
+STATES = {"red": "#c4162a", "orange": "#e0752d", "green": "#37872d", "blue": "#3274d9"}
+"""Colours of the dashboard's thresholds, as Grafana shows them."""
 COLOURS = ("#3274d9", "#e0752d", "#37872d", "#8f3bb8", "#c4162a", "#b58a00", "#0f8b8d", "#6b6b6b")
 
 Panel = dict[str, Any]
@@ -52,8 +58,8 @@ UNITS: dict[str, Callable[[float], str]] = {
     "ops": lambda value: f"{value:.3g}/s",
     "Bps": lambda value: f"{with_prefix(value)}B/s",
     "bytes": lambda value: f"{with_prefix(value)}B",
-    "d": lambda value: f"{value:.3g} d",
-    "none": lambda value: f"{value:.3g}",
+    "d": lambda value: f"{value:,.0f} d",
+    "none": lambda value: with_prefix(value).strip(),
 }
 
 
@@ -67,14 +73,13 @@ def _legend(form: str, labels: dict[str, str]) -> str:
     return form
 
 
-def _draw_lines(axes: Axes, panel: Panel, found: Found) -> None:
+def _draw_lines(axes: Axes, panel: Panel, found: Found, start: float) -> None:
     drawn = [
         (_legend(target["legendFormat"], labels), samples)
         for target, series in found
         for labels, samples in series
     ]
     drawn = sorted((each for each in drawn if each[1]), key=lambda each: -max(value for _, value in each[1]))
-    start = min(samples[0][0] for _, samples in drawn)
     others = iter(COLOURS * 4)
     for name, samples in drawn:
         times, values = [at - start for at, _ in samples], [value for _, value in samples]
@@ -87,19 +92,30 @@ def _draw_lines(axes: Axes, panel: Panel, found: Found) -> None:
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.tick_params(labelsize=7, length=0)
     axes.spines[:].set_visible(False)
-    axes.legend(fontsize=7, ncol=3, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
+    axes.set_xlim(0, LOADED)
+    lines, names = axes.get_legend_handles_labels()
+    names = (
+        names[:LEGEND]
+        if len(names) <= LEGEND
+        else [*names[: LEGEND - 1], f"… {len(names) - LEGEND + 1} more"]
+    )
+    across = panel["gridPos"]["w"] * COLUMN / (max(map(len, names)) * LETTER + 0.5)
+    columns = max(1, min(len(names), int(across)))
+    axes.legend(
+        lines[: len(names)], names, fontsize=7, ncol=columns, loc="upper center", bbox_to_anchor=(0.5, -0.1),
+        frameon=False, columnspacing=1.2, handlelength=1.5,
+    )  # fmt: skip
 
 
-def _draw_heatmap(axes: Axes, panel: Panel, found: Found) -> None:
+def _draw_heatmap(axes: Axes, panel: Panel, found: Found, start: float) -> None:
     """A column for each time, a row for each bucket; a bucket of Prometheus counts those below it too."""
     ((_, series),) = found
     ends = sorted((float(labels["le"]), dict(samples)) for labels, samples in series)
     times = sorted({at for _, samples in ends for at in samples})
     counts = np.array([[samples.get(at, 0.0) for at in times] for _, samples in ends])
     inside = np.diff(counts, axis=0, prepend=0)
-    axes.pcolormesh(
-        [at - times[0] for at in times], range(len(ends)), inside, cmap="Blues", shading="nearest"
-    )
+    axes.pcolormesh([at - start for at in times], range(len(ends)), inside, cmap="Blues", shading="nearest")
+    axes.set_xlim(0, LOADED)
     axes.set_yticks(range(len(ends)), [_end(panel, end) for end, _ in ends])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:.0f} s"))
     axes.tick_params(labelsize=6, length=0)
@@ -110,15 +126,15 @@ def _end(panel: Panel, end: float) -> str:
     return _unit(panel)(end) if math.isfinite(end) else "more"
 
 
-def _draw_number(axes: Axes, panel: Panel, found: Found) -> None:
+def _draw_number(axes: Axes, panel: Panel, found: Found, _: float) -> None:
     value = found[0][1][0][1][-1][1]
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     colour = [step["color"] for step in steps if step["value"] is None or value >= step["value"]][-1]
-    axes.text(0.5, 0.45, _unit(panel)(value), fontsize=20, ha="center", va="center", color=colour)
+    axes.text(0.5, 0.45, _unit(panel)(value), fontsize=20, ha="center", va="center", color=STATES[colour])
     axes.axis("off")
 
 
-def _draw_table(axes: Axes, panel: Panel, found: Found) -> None:
+def _draw_table(axes: Axes, panel: Panel, found: Found, _: float) -> None:
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for target, series in found:
         for labels, samples in series:
@@ -142,8 +158,8 @@ DRAWN = {"timeseries": _draw_lines, "stat": _draw_number, "heatmap": _draw_heatm
 OVER_TIME = ("timeseries", "heatmap")
 
 
-def draw(dashboard: dict[str, Any], found: dict[int, Found]) -> Figure:
-    """Draws the whole dashboard."""
+def draw(dashboard: dict[str, Any], found: dict[int, Found], start: float) -> Figure:
+    """Draws the whole dashboard, over the time from its start."""
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
     figure = Figure(figsize=(24 * COLUMN, height * ROW), facecolor="white")
     for panel in dashboard["panels"]:
@@ -161,7 +177,7 @@ def draw(dashboard: dict[str, Any], found: dict[int, Found]) -> Figure:
             at["w"] / 24 - inside[0] - 0.01,
             (at["h"] - inside[1] - inside[2]) / height,
         )
-        DRAWN[panel["type"]](figure.add_axes(box), panel, found[panel["id"]])
+        DRAWN[panel["type"]](figure.add_axes(box), panel, found[panel["id"]], start)
     return figure
 
 
@@ -187,10 +203,10 @@ async def main() -> None:
         ):
             began = time.time()
             async for _ in rounds(home, Path(folder) / "config.yaml"):
-                if time.time() - began > LOADED:
+                if time.time() - began > LOADED + UNSEEN:
                     break
-            found = await collect(prometheus, dashboard, began + 10)
-    draw(dashboard, found).savefig(PREVIEW, dpi=110)
+            found = await collect(prometheus, dashboard, began + UNSEEN)
+    draw(dashboard, found, began + UNSEEN).savefig(PREVIEW, dpi=110)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The chart, rendered by helm 3 and 4, checked against Kubernetes' schemas, the operator and the program."""
 
+import copy
 import json
 import os
 from base64 import b64decode
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -184,6 +186,42 @@ def test_the_policy_lets_the_proxy_reach_an_http_proxy_instead_of_the_origin(hel
             helm, "standalone", "--set", "measure.enabled=false", "--set-json", more[0], "--set-json", more[1]
         )
         assert one("NetworkPolicy", made)["spec"]["egress"][1]["ports"] == [{"port": port} for port in ports]
+
+
+SERVERS: dict[str, tuple[dict[str, Any], int]] = {
+    "access": ({"access": {"forward_auth": "http://authorizer:4180/auth"}}, 4180),
+    "traces": ({"traces": {"endpoint": "http://collector:4318/v1/traces"}}, 4318),
+    "objects": ({"cache": {"objects": {"url": "s3://bucket", "endpoint": "http://store:9000"}}}, 9000),
+    "oauth2": (
+        {"token_url": "https://login.example:8443/token", "client_id": "a", "client_secret_file": "/a"},
+        8443,
+    ),
+}
+
+
+@pytest.mark.parametrize("place", SERVERS)
+def test_the_policy_lets_the_proxy_reach_each_server_or_the_http_proxy_on_the_way(place: str) -> None:
+    said, port = SERVERS[place]
+    for via, ports in ((None, [4443, port]), ("http://proxy.example:3128", [4443, 3128])):
+        pacs: dict[str, Any] = {"name": "pacs", "url": "https://pacs.example:4443/dicom-web"}
+        config: dict[str, Any] = copy.deepcopy(said) if place != "oauth2" else {}
+        section = {"access": config.get("access"), "traces": config.get("traces")}.get(place)
+        if place == "objects":
+            section = config["cache"]["objects"]
+            config["access"] = {"key_file": "/a"}
+        if place == "oauth2":
+            section = dict(said)
+            pacs["credentials"] = {"oauth2": section}
+        assert section is not None
+        section |= {"via": via} if via else {}
+        values = {"origins": [pacs]} | config
+        settings = [
+            word
+            for key, value in values.items()
+            for word in ("--set-json", f"config.{key}={json.dumps(value)}")
+        ]
+        made = rendered("helm4", "standalone", "--set", "measure.enabled=false", *settings)
+        assert one("NetworkPolicy", made)["spec"]["egress"][1]["ports"] == [{"port": each} for each in ports]
 
 
 def _rolls(*more: object) -> str:

@@ -1,6 +1,7 @@
 """Frames in forms that are not HTJ2K: each has its own place in the cache, and goes the way of a frame."""
 
 import asyncio
+import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from proxy.wire.multipart import read_part_head
 from tests.codestreams import picture
 from tests.guarded_origin import GuardedOrigin, guarded
 from tests.house import House, cache_did, house
-from tests.scripted_origin import LABEL, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
+from tests.scripted_origin import LABEL, SERIES, Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 from tests.stories.test_disk import settings_at
 from tests.stories.test_plans import prefetching, until_plan_ended
+from tests.studies import row_of
 
 pytestmark = pytest.mark.anyio
 
 UID = "1.2.840.10008.1.2"
+STUDY = SERIES.split("/")[2]
+JSON = {"content-type": "application/dicom+json"}
 FRAME = frame_of(0)
 SIZE = 150_000
 J2K = bytes(imagecodecs.jpeg2k_encode(picture(300, 300, seed=9), codecformat="j2k", level=0, reversible=True))
@@ -90,6 +94,21 @@ def origin_of(*forms: Form, images: int = 1) -> ScriptedOrigin:
     by_accept = {form.accept: form for form in forms}
     origin = ScriptedOrigin(script=lambda asked: answer(asked, by_accept))
     return origin.with_series([b""] * images)
+
+
+def of_a_study(*forms: Form, images: int) -> ScriptedOrigin:
+    """The same, with a search for its series and one for its study."""
+    origin, by_accept = origin_of(*forms, images=images), {form.accept: form for form in forms}
+    _, _, study, _, series = SERIES.split("/")
+    rows = json.dumps([row_of(study=study, series=series, instances=images, of_study=images)]).encode()
+
+    def found(asked: Asked) -> Reply | None:
+        is_search = asked.path.partition("?")[0] in ("/studies", f"/studies/{study}/series")
+        is_search = is_search and asked.path != "/studies?limit=1"
+        return Reply(200, JSON, (rows,)) if is_search else answer(asked, by_accept)
+
+    origin.script = found
+    return origin
 
 
 async def get(home: House, accept: str, path: str = FRAME, **headers: str) -> httpx.Response:
@@ -434,3 +453,57 @@ async def test_a_plan_for_a_form_that_the_origin_lacks_is_not_set_off() -> None:
         assert (await get(home, JLS.accept)).status_code == 406
         assert {asked.path for asked in home.origin.frame_requests} == {FRAME}
         assert home.origin.requests_of(f"{FRAME.partition('/instances')[0]}/metadata") == 0
+
+
+async def test_a_plan_by_request_fetches_the_form_that_its_viewers_will_ask_for() -> None:
+    wanted = f"{JLS.multipart}, image/jphc;q=0.5"
+    async with house(origin_of(HTJ2K, JLS, images=3)) as home:
+        plan = await home.begin_plan("single", accept=wanted)
+        events = await home.events(plan)
+        assert events[-1] == ("end", {"state": "done", "bytes": 3 * SIZE})
+        assert set(accepts(home.origin)) == {JLS.accept}
+        assert (await home.admin.get(plan)).json()["form"] == JLS.accept
+        assert cache_did(await get(home, wanted, frame_of(2))) == "hit"
+
+
+@pytest.mark.parametrize("depth", ["thumbnails", "first", "all"])
+async def test_a_plan_for_a_study_fetches_the_form_that_its_viewers_will_ask_for(depth: str) -> None:
+    origin = of_a_study(HTJ2K, JLS, images=3)
+    body = {"study": STUDY, "profile": "single", "fetch": depth, "accept": JLS.accept}
+    async with house(origin) as home:
+        made = await home.admin.post("/v1/plans", json=body)
+        assert (made.status_code, made.json()["form"]) == (202, JLS.accept)
+        assert (await home.events(made.headers["location"]))[-1][1]["state"] == "done"
+        assert set(accepts(origin)) == {JLS.accept}
+        assert len(origin.frame_requests) == (1 if depth == "thumbnails" else 3)
+        assert cache_did(await get(home, JLS.accept, frame_of(1))) == "hit"
+
+
+async def test_a_stage_that_names_a_form_goes_before_that_of_the_request() -> None:
+    profile = {
+        "stages": [{"id": "all"}],
+        "retrieveOptions": {"default": {"urlArguments": "accept=image/jls"}},
+    }
+    async with house(origin_of(HTJ2K, JLS, JPEG, images=3), profiles={"others": profile}) as home:
+        await home.events(await home.begin_plan("others", accept=JPEG.accept))
+        assert set(accepts(home.origin)) == {JLS.accept}
+
+
+@pytest.mark.parametrize("accept", ["image/png", "image/jls;q=0", f"image/jls; transfer-syntax={UID}.4.50"])
+async def test_a_plan_for_a_form_that_no_frame_has_is_refused_before_the_origin_is_asked(accept: str) -> None:
+    async with house(origin_of(HTJ2K)) as home:
+        for series in ({}, {"series": SERIES.split("/")[4]}):
+            answer = await home.admin.post("/v1/plans", json={"study": STUDY, "accept": accept, **series})
+            assert (answer.status_code, answer.json()["title"]) == (406, "NotAcceptable")
+        assert not home.origin.asked_after_greeting
+
+
+async def test_what_is_warmed_has_the_form_that_its_viewers_will_ask_for() -> None:
+    origin = of_a_study(HTJ2K, JLS, images=3)
+    warm = {"name": "worklist", "search": {"StudyDate": "today"}, "accept": JLS.accept, "profile": "single"}
+    async with house(origin, warm=[warm]) as home:
+        assert (await home.admin.post("/v1/warm", json={})).status_code == 202
+        [progress] = home.app.warming.progress.values()
+        await home.until(lambda: progress.ended is not None)
+        assert set(accepts(origin)) == {JLS.accept}
+        assert cache_did(await get(home, JLS.accept, frame_of(2))) == "hit"

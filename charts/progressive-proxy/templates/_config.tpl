@@ -72,25 +72,38 @@
 {{- ternary $seconds $text (regexMatch "[a-z]" $text) -}}
 {{- end }}
 
-{{/* The ports of the origins, or of the HTTP proxies on the way to them, of servers that decide about callers, of the collector and of tiers, each once, as a JSON object with a list. */}}
+{{/* The ports of the origins, or of the HTTP proxies on the way to them, of token servers, of servers that decide about callers, of the collector and of tiers, each once, as a JSON object with a list. */}}
 {{- define "progressive-proxy.outgoingPorts" -}}
-{{- $urls := list -}}
+{{- $ways := list -}}
 {{- range .Values.config.origins -}}
-{{- $via := ternary (dict "url" .via) .via (kindIs "string" .via) | default dict -}}
-{{- if eq ($via.url | default "") "environment" -}}
-{{- $urls = concat $urls (list .url) (include "progressive-proxy.namedByEnvironment" $ | fromJson).list -}}
-{{- else -}}
-{{- $urls = append $urls ($via.url | default .url) -}}
+{{- $ways = append $ways (dict "urls" (list .url) "via" .via) -}}
+{{- with dig "credentials" "oauth2" dict . -}}
+{{- $ways = append $ways (dict "urls" (list .token_url) "via" .via) -}}
 {{- end -}}
 {{- end -}}
 {{- $access := .Values.config.access -}}
 {{- if kindIs "map" $access -}}
-{{- $urls = concat $urls (list $access.forward_auth (dig "jwt" "jwks_url" "" $access) | compact) -}}
+{{- $ways = append $ways (dict "urls" (list $access.forward_auth (dig "jwt" "jwks_url" "" $access)) "via" $access.via) -}}
 {{- end -}}
-{{- $urls = concat $urls (list (dig "traces" "endpoint" "" .Values.config) | compact) -}}
-{{- $cache := .Values.config.cache | default dict -}}
-{{- if dig "objects" "url" "" $cache -}}
-{{- $urls = append $urls (dig "objects" "endpoint" "" $cache | default "https://s3") -}}
+{{- with .Values.config.traces -}}
+{{- $ways = append $ways (dict "urls" (list .endpoint) "via" .via) -}}
+{{- end -}}
+{{- with dig "cache" "objects" dict .Values.config -}}
+{{- if .url -}}
+{{- $ways = append $ways (dict "urls" (list (.endpoint | default "https://s3")) "via" .via) -}}
+{{- end -}}
+{{- end -}}
+{{- $urls := list -}}
+{{- range $ways -}}
+{{- $direct := compact .urls -}}
+{{- $via := ternary (dict "url" .via) .via (kindIs "string" .via) | default dict -}}
+{{- if and $direct (eq ($via.url | default "") "environment") -}}
+{{- $urls = concat $urls $direct (include "progressive-proxy.namedByEnvironment" $ | fromJson).list -}}
+{{- else if and $direct $via.url -}}
+{{- $urls = append $urls $via.url -}}
+{{- else -}}
+{{- $urls = concat $urls $direct -}}
+{{- end -}}
 {{- end -}}
 {{- $ports := list -}}
 {{- range $urls -}}

@@ -240,6 +240,8 @@ BAD_BODIES: list[Any] = [
     {"study": "1.2", "frames": [{"instance": "1.4"}]},
     {"study": "1.2", "fetch": "most"},
     {"study": "1.2", "budget": 0},
+    {"study": "1.2", "accept": ""},
+    {"study": "1.2", "accept": ["image/jls"]},
     {"study": 1, "series": "1.2"},
     {"study": "1.2", "series": "1.3", "wish": "more"},
     {"study": "1.2", "series": "1.3", "frames": []},

@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -156,6 +158,31 @@ async def test_an_origin_that_only_an_http_proxy_reaches_is_tried_through_it(
         with pytest.raises(OriginUnreachable, match="HTTP proxy on the way to it refuses to connect"):
             await asyncio.to_thread(probe, lost)
     assert "guarded by If-Range" in capsys.readouterr().out
+
+
+COMMANDS = {
+    "inspect": ("inspect", f"http://pacs.example{frame_of(0)}"),
+    "measure": ("measure", "http://pacs.example", "--network", "local", "--study", STUDY, "--json"),
+    "plan": (
+        *("plan", "sequential", "--run", "--origin", "http://pacs.example", "--study", STUDY),
+        *("--series", SERIES.rpartition("/")[2]),
+    ),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+async def test_a_command_reaches_an_origin_through_an_http_proxy(command: tuple[str, ...]) -> None:
+    origin = origin_of(lambda asked: honest(HTJ2K, asked))
+    async with (
+        asyncio.timeout(STORY),
+        running(origin),
+        outbound_proxy({"pacs.example:80": origin.port}) as proxy,
+    ):
+        called = [sys.executable, "-m", "proxy", *command, "--via", proxy.url]
+        ended = await asyncio.create_subprocess_exec(*called, stdout=DEVNULL, stderr=PIPE)
+        _, told = await ended.communicate()
+        assert (ended.returncode, told.decode()[-500:] if ended.returncode else "") == (0, "")
+    assert len(proxy.passed) == len(origin.asked) > 0
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.errors import NotAcceptable
 from proxy.wire.media import Envelope, wanted_envelope
-from proxy.wire.wanted import MOST_FORMS, OCTETS, SYNTAXES, wanted_forms
+from proxy.wire.wanted import MOST_FORMS, OCTETS, SYNTAXES, first_form, wanted_forms
 
 UID = "1.2.840.10008.1.2"
 SINGLE, MULTIPART = Envelope.SINGLE, Envelope.MULTIPART
@@ -51,6 +52,15 @@ FORMS = {
     "multipart/related; type=application/dicom": [],
     "multipart/mixed; type=image/jls": [],
 }
+
+
+@pytest.mark.parametrize("accept", FORMS)
+def test_a_plan_fetches_the_form_that_a_viewer_prefers(accept: str) -> None:
+    if FORMS[accept]:
+        assert first_form(accept) == FORMS[accept][0][0]
+    else:
+        with pytest.raises(NotAcceptable):
+            first_form(accept)
 
 
 @pytest.mark.parametrize("accept", FORMS)
