@@ -86,7 +86,7 @@ async def forward(
     async with origin.plain.forward(asked.method, asked.target, asked.headers_on(), body) as response:
         if response.status_code in unless:
             return response.status_code
-        back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
+        back = end_to_end((n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers.raw)
         headers, rewriting = _headers_back(origin, asked, response.status_code, back)
         protocol = response.http_version.removeprefix("HTTP/")
         headers.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
@@ -108,7 +108,7 @@ def _headers_back(
     if asked.published is not None:
         back, rewriting = asked.published.answered(status, back)
     dropped = _SAID_HERE | {"content-length"} if status in _NO_CONTENT else _SAID_HERE
-    return [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in dropped], rewriting
+    return [(n.encode("latin-1"), v.encode("latin-1")) for n, v in back if n not in dropped], rewriting
 
 
 def with_own_cookies(
