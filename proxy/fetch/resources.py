@@ -148,7 +148,7 @@ class Resources:
             raise OriginRefused(status, said.get("www-authenticate"), location=said.get("location"))
 
     def _known(self, key: ResourceKey, right: Right) -> Representation | None:
-        """What is held, if the origin may confirm it to this caller."""
+        """The version that is held, if the origin may confirm it to this caller."""
         held = self.holding.get(key)
         # A 304 proves only that the caller may have what the origin showed to this very caller before.
         may_name = held is not None and (right.covers(held.by) or right.caller in held.shown_to)

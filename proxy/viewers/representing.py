@@ -8,6 +8,7 @@ and no ranges, and its ETag is weak. Bytes that the proxy compressed have no ran
 others after the next time.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from proxy.cache.representation import WEAK, Head, is_named
@@ -91,7 +92,7 @@ def compose(reading: Reading, wanted: Wanted) -> Composed:
     if not (is_whole or head.is_kept):
         return _as_it_came(reading, head, wanted, changed)
     etag = head.etag if reading.held is None else changed.etag(reading.held.etag)
-    vary = _encoded(tuple(pair for pair in changed.vary if pair != VARY_CODING))  # its own names that already
+    vary = encoded(tuple(pair for pair in changed.vary if pair != VARY_CODING))  # its own names that already
     headers = [*_own(head, etag), *vary, (b"cache-status", cache_status(reading).encode())]
     is_ranged = not (changed.is_any or head.is_coded_here)
     if is_ranged:
@@ -120,7 +121,7 @@ def cache_status(reading: Reading) -> str:
 
 def _as_it_came(reading: Reading, head: Head, wanted: Wanted, changed: Transformation) -> Composed:
     """A response that is not kept, with all that the origin says about it."""
-    headers = [*_encoded(head.headers), *_encoded(head.caching), *_encoded(changed.vary)]
+    headers = [*encoded(head.headers), *encoded(head.caching), *encoded(changed.vary)]
     if head.etag:
         headers.append((b"etag", head.etag.encode("latin-1")))
     headers.append((b"cache-status", cache_status(reading).encode()))
@@ -133,7 +134,7 @@ def _as_it_came(reading: Reading, head: Head, wanted: Wanted, changed: Transform
 
 
 def _own(head: Head, etag: str) -> Headers:
-    headers = [*_encoded(head.headers), (b"vary", b"Accept, Accept-Encoding")]
+    headers = [*encoded(head.headers), (b"vary", b"Accept, Accept-Encoding")]
     if etag:
         headers.append((b"etag", etag.encode("latin-1")))
     can_be_asked = etag or _modified(head) is not None
@@ -168,5 +169,6 @@ def _part(wanted: RangeRequest, size: int, headers: Headers) -> Composed:
     return Composed(206, [*headers, (b"content-range", said), (b"content-length", length)], span)
 
 
-def _encoded(pairs: tuple[tuple[str, str], ...]) -> Headers:
-    return [(name.encode("latin-1"), value.encode("utf-8")) for name, value in pairs]
+def encoded(pairs: Iterable[tuple[str, str]]) -> Headers:
+    """Headers of the origin as bytes; each character of them stands for one."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]

@@ -22,7 +22,7 @@ from proxy.viewers.forward import checked_target
 from proxy.viewers.forwarded_log import ForwardedLog
 from proxy.viewers.places import Place, Places
 from proxy.viewers.published import Published
-from proxy.viewers.representing import Composed, Wanted, compose
+from proxy.viewers.representing import Composed, Wanted, compose, encoded
 from proxy.viewers.transforming import is_accepted, transformation_of
 from proxy.viewers.writes import Writes
 from proxy.wire.dicomweb import parse_study_path
@@ -156,10 +156,7 @@ class Studies:
         headers = composed.headers
         if cookies is not None and reading.is_asker:
             pairs = cookies(reading.head.cookies)
-            headers = [
-                *headers,
-                *((name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs),
-            ]
+            headers = [*headers, *encoded(pairs)]
         async with aclosing(_body(reading, composed)) as body:
             first = await anext(body, b"")
             waited = perf_counter() - progress.began
