@@ -301,3 +301,21 @@ async def test_metadata_is_named_and_rewritten_at_once() -> None:
         assert response.headers["content-encoding"] == "gzip"
         assert told["00083002"]["Value"] == [HTJ2K_RPCL, f"{UID}.4.80"]
         assert told["7FE00010"]["BulkDataURI"].startswith(str(home.viewer.base_url).rstrip("/"))
+
+
+def syntax_of(got: httpx.Response) -> str:
+    return got.headers["content-type"].rpartition("transfer-syntax=")[2]
+
+
+async def test_metadata_names_what_the_plain_path_sends_and_no_alternate_at_a_path_of_its_own() -> None:
+    stored = {f"{UID}.4.80": STORED["JPEG-LS"]}
+    alternates = {"htj2k": {"path": "/htj2k/"}, "lossy": {"path": "/lossy/", "codec": "jpegls", "near": 2}}
+    for settings, named in (({}, [*stored]), (CONVERTED, [HTJ2K_RPCL, *stored])):
+        async with house(archive(STORED["JPEG-LS"]), **settings, alternates=alternates) as home:
+            assert available((await home.viewer.get(METADATA)).content) == [named]
+            for syntax in named:  # what it names can be had there
+                got = await get(home, HTJ2K if syntax == HTJ2K_RPCL else "image/jls")
+                assert (got.status_code, syntax_of(got)) == (200, syntax)
+            for path, syntax in (("/htj2k/", HTJ2K_RPCL), ("/lossy/", f"{UID}.4.81")):
+                got = await get(home, "image/*", FRAME.replace("/frames/", path))
+                assert (got.status_code, syntax_of(got)) == (200, syntax)
