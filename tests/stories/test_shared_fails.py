@@ -11,9 +11,10 @@ import pytest
 from proxy.cache import behind
 from proxy.cache.patience import Patience
 from tests.house import STORY, House, cache_did, house
+from tests.ports import free_port
 from tests.scripted_origin import ScriptedOrigin, codestream, frame_of
 from tests.stories.test_shared import SINGLE, STUDY, shared
-from tests.valkey_server import free_port, relay, running_valkey, saying, settings_with
+from tests.valkey_server import relay, running_valkey, saying, settings_with
 
 pytestmark = pytest.mark.anyio
 
