@@ -4,10 +4,10 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import BlockBuster
 from coverage import Coverage
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A deadline would fail an example because the machine is busy.
-settings.register_profile("ours", deadline=None, database=None)
+# A deadline would fail an example because the machine is busy, and so would the check of how fast they come.
+settings.register_profile("ours", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
 
 

@@ -6,21 +6,26 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from proxy.cache.objects import Objects
 from proxy.cache.patience import Patience
 from proxy.cache.shared import Shared
 from proxy.cache.tier import Budget
 from proxy.origin.transport import Transport, TransportLimits
 from proxy.origin.window import Window
-from proxy.service.app import App, create_app
+from proxy.service.app import App
+from proxy.service.exact import Exact
 from proxy.service.listeners import Listener, open_socket, serve
+from proxy.service.origins import rust_transports
 from proxy.service.tiers import TiersOf, tiers_of
 from proxy.settings.model import Settings
+from tests.numbered import numbered
 from tests.scripted_origin import SERIES, ScriptedOrigin, running
 
 STORY = 240
@@ -41,19 +46,50 @@ class SlowLine(Window):
 
 
 class Door:
-    """Counts the requests that reach the app, and those in progress."""
+    """Counts the requests that reach the app, and the bytes that reach the listener before it."""
 
     def __init__(self, app: App) -> None:
-        self.inside = self.entered = 0
+        self.heard = 0
+        self.entered = 0
+        self.inside = 0
+        """Requests that wait for the last piece of their response. It has not gone out yet."""
+        self.running = 0
+        """Requests that the app has not done with. It may have something left to do behind the response."""
         self._app = app.viewers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_inside = True
+
+        def leave() -> None:
+            nonlocal is_inside
+            self.inside -= is_inside
+            is_inside = False
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                leave()
+            await send(message)
+
         self.inside += 1
         self.entered += 1
+        self.running += 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, sent)
         finally:
-            self.inside -= 1
+            leave()
+            self.running -= 1
+
+
+class Heard(Exact):
+    """A connection of a viewer that counts what it hears."""
+
+    def __init__(self, door: Door, *others: Any, **more: Any) -> None:
+        super().__init__(*others, **more)
+        self._door = door
+
+    def data_received(self, data: bytes) -> None:
+        self._door.heard += len(data)
+        super().data_received(data)
 
 
 @dataclass
@@ -68,8 +104,8 @@ class House:
     door: "Door"
 
     async def until_inside(self, count: int) -> None:
-        """Waits until the proxy is answering this many viewers' requests."""
-        while self.door.inside != count:
+        """Waits until this many viewers' requests wait for their response; with 0, until the app is idle."""
+        while self.door.inside != count or (self.door.running and not count):
             await asyncio.sleep(0)
 
     def metric(self, name: str, **labels: str) -> float:
@@ -135,7 +171,8 @@ async def house(origin: ScriptedOrigin, /, *, wait: bool = True, **settings: Any
     """Runs an origin and the proxy, and provides a viewer that is connected to the proxy.
 
     `client` has the certificates of the viewer, if the proxy's settings say that it speaks TLS. `tiers` stand
-    behind memory, in place of those that the settings name. The settings are written to `file`, if given.
+    behind memory, in place of those that the settings name. `transport_of` makes the transports to origins.
+    An origin with another URL than the story's sees no numbers. The settings are written to `file`, if given.
     """
     async with asyncio.timeout(STORY), running(origin), _proxy(origin, settings, wait=wait) as built:
         yield built
@@ -156,8 +193,12 @@ def a_proxy(origin: ScriptedOrigin, settings: dict[str, Any]) -> AbstractAsyncCo
 @asynccontextmanager
 async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool) -> AsyncIterator[House]:
     window_of = settings.pop("window_of", SlowLine)
-    first: dict[str, Any] = {"name": "pacs", "url": origin.url, **settings.pop("origin", {})}
+    said = settings.pop("origin", {})
+    timeouts = dict.fromkeys(("connect", "first_byte", "stall"), STORY) | said.get("timeouts", {})
+    first: dict[str, Any] = {"name": "pacs", "url": origin.url, **said, "timeouts": timeouts}
     client = settings.pop("client", None)
+    transport_of = settings.pop("transport_of", None) or (rust_transports() if "url" in said else numbered())
+    shared_limit = settings.pop("shared_limit", STORY)
     tiers, telemetry = settings.pop("tiers", None), settings.pop("telemetry", None)
     behind: TiersOf = tiers_of if tiers is None else lambda *_: tiers
     file: Path | None = settings.pop("file", None)
@@ -165,17 +206,9 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     if file is not None:
         await asyncio.to_thread(file.write_text, json.dumps(given, indent=1, default=str))
     app = await asyncio.to_thread(
-        lambda: create_app(Settings(**given), window_of, behind, telemetry=telemetry, path=file)
+        lambda: App(Settings(**given), transport_of, window_of, behind, telemetry=telemetry, path=file)
     )
-    app.readiness.pause = STORY  # an origin that is down is asked by the story only
-    if app.tiered is not None:
-        app.tiered.patience = STORY
-        if tiers is None:
-            for tier in app.tiered._tiers:
-                tier._tier.budget = Budget(STORY, STORY)  # type: ignore[misc]  # the disk's own is for people
-                if isinstance(tier._tier, Shared):
-                    tier._tier.patience = Patience(STORY, STORY, STORY, STORY)
-                    tier._tier.fences.lease = STORY
+    _make_patient(app, shared_limit, are_own=tiers is not None)
     grace = app.settings.listen.grace
     near, nearer = await asyncio.to_thread(lambda: [Transport(PATIENCE, client) for _ in range(2)])
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]
@@ -183,8 +216,9 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     viewers, admin = (f"{scheme}://127.0.0.1:{s.getsockname()[1]}" for s in sockets)
     stop = asyncio.Event()
     door = Door(app)
+    protocol = partial(Heard, door, app.repeats)
     listeners = (
-        Listener(door, sockets[0], grace, app.rules, app.tls, app.connections, protocol=app.protocol),
+        Listener(door, sockets[0], grace, app.rules, app.tls, app.connections, protocol=protocol),
         Listener(app.admin, sockets[1], grace, app.admin_rules, app.admin_tls, app.admin_connections),
     )
     async with app.running(), asyncio.TaskGroup() as group:
@@ -204,6 +238,37 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
         finally:
             stop.set()
             await serving
+
+
+def _make_patient(app: App, shared_limit: float, *, are_own: bool) -> None:
+    """Lengthens the limits that are there for people: a busy machine would reach them within a story.
+
+    The limits of tiers that the story brings are its own. No call to a shared server takes longer than
+    `shared_limit`, so that a story of one that says half a word need not last.
+    """
+    app.readiness.pause = STORY  # an origin that is down is asked by the story only
+    for supplier in app.suppliers.values():
+        supplier.gate.patience = STORY  # nobody goes out of turn
+    for each in app.origins.values():
+        each.missing.kept = STORY
+    app.study_plans.ahead.longest_wait = STORY
+    if app.tiered is None:
+        return
+    app.tiered.patience = STORY
+    for behind in app.tiered._tiers:
+        behind._clock = lambda: 0.0  # a tier that fails is left alone for the rest of the story
+        if are_own:
+            continue
+        tier = behind._tier
+        tier.budget = Budget(STORY, STORY)  # type: ignore[misc]  # the disk's own is for people
+        if isinstance(tier, Shared):
+            tier.patience = Patience(STORY, STORY, STORY, STORY)
+            tier.fences.lease = STORY
+            limits = {"socket_timeout": shared_limit, "socket_connect_timeout": STORY}
+            tier._server._given |= limits
+            tier._server._around |= limits
+        elif isinstance(tier, Objects):
+            tier._calls._limit = STORY
 
 
 def cache_did(response: httpx.Response) -> str:

@@ -63,7 +63,7 @@ class HoldsBack(ScriptedOrigin):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while (asked := await _read(reader)) is not None:
-                self.asked.append(asked)
+                self.note(asked)
                 if is_conditional(asked):
                     await self.barrier.wait()
                 if not await _write(writer, asked, self._reply(asked)):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.wire.ranges import ContentRange, RangeRequest, parse_range
+from tests.numbered import HEADER
+from tests.ports import free_port
 
 LABEL = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
 UID = "1.2.826.0.1.3680043.10.1"
@@ -38,6 +40,8 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes = b""
+    number: int = field(default=0, compare=False, repr=False)
+    """Its place among the requests of the proxies in this process; 0 if somebody else sent it."""
 
     @property
     def range(self) -> str | None:
@@ -109,9 +113,10 @@ class ScriptedOrigin:
     script: Script | None = None
     metadata: dict[str, bytes] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    """The requests so far, in the order in which the proxy sent them."""
     url: str = ""
     port: int = 0
-    """Chosen when it runs first; it has the same one when it runs again, if that is free."""
+    """Chosen when it runs first; it has the same one when it runs again."""
     door: asyncio.Event | None = None
     """An event before which no head goes out."""
     stop: Callable[[], Awaitable[None]] = field(default=_not_running, repr=False)
@@ -157,10 +162,17 @@ class ScriptedOrigin:
     def requests_of(self, path: str) -> int:
         return len(self.ranges_of(path))
 
+    def note(self, asked: Asked) -> None:
+        """Counts a request, before those that the proxy sent later but which arrived earlier."""
+        at = len(self.asked)
+        while asked.number and at and self.asked[at - 1].number > asked.number:
+            at -= 1
+        self.asked.insert(at, asked)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (asked := await _read(reader)) is not None:
-                self.asked.append(asked)
+                self.note(asked)
                 if self.door is not None:
                     await self.door.wait()
                 if not await _write(writer, asked, self._reply(asked)):
@@ -179,6 +191,7 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
     first, *lines = head.split("\r\n")
     method, path, _ = first.split(" ")
     headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
+    number = int(headers.pop(HEADER, "0"))
     body = b""
     if headers.get("transfer-encoding") == "chunked":
         while size := int((await reader.readline()).strip() or b"0", 16):
@@ -187,7 +200,7 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
         await reader.readline()
     else:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Asked(method, path, headers, body)
+    return Asked(method, path, headers, body, number)
 
 
 async def _write(writer: asyncio.StreamWriter, asked: Asked, reply: Reply) -> bool:
@@ -221,11 +234,12 @@ async def running(origin: ScriptedOrigin) -> AsyncIterator[ScriptedOrigin]:
     def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving[writer] = asyncio.ensure_future(origin.serve(reader, writer))
 
+    origin.port = origin.port or free_port()
     try:
         server = await asyncio.start_server(serve, "127.0.0.1", origin.port)
     except OSError:  # it runs twice at once
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    origin.port = server.sockets[0].getsockname()[1]
+        origin.port = free_port()
+        server = await asyncio.start_server(serve, "127.0.0.1", origin.port)
     origin.url = f"http://127.0.0.1:{origin.port}"
 
     async def stop() -> None:

@@ -14,13 +14,10 @@ from typing import Any
 
 import pytest
 
-STARTS_WITHIN = 60.0
+from tests.ports import free_port
+
+STARTS_WITHIN = 240.0
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

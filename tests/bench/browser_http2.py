@@ -20,8 +20,9 @@ from proxy.measure.network import PRESETS
 from tests.bench.browser_place import VOLUME, Browser, browser, is_hit, new_nonce, place, with_nonce
 from tests.bench.browser_quality import Shown
 from tests.bench.results import save
-from tests.bench.shared import NotInstalled, free_port, installed, print_row, running
+from tests.bench.shared import NotInstalled, installed, print_row, running
 from tests.browser.plans import KIB, REST, first, reduced
+from tests.ports import free_port
 
 CONFIGURATION = Path(__file__).with_name("nginx-http2.conf")
 MAIN = """\

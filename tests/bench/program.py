@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.bench.shared import free_port
+from tests.ports import free_port
 
 PROGRAM = Path(sys.executable).parent / "progressive-proxy"
 

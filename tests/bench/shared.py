@@ -26,6 +26,7 @@ from proxy.commands.processes import Children, address, listen
 from proxy.service.listeners import Listener
 from proxy.service.run import run
 from proxy.settings.model import Settings
+from tests.ports import free_port
 
 FIRST = 65536
 """Bytes of a first range."""
@@ -240,11 +241,6 @@ def installed(program: str, package: str) -> str:
     if path is None:
         raise NotInstalled(f"not installed: apt-get install {package}")
     return path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return address(listener)[1]
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def bundled(entries: Mapping[str, Path], sources: Sequence[Path]) -> Path:
             "--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error", *builtins,
         ]  # fmt: skip
         modules = os.environ | {"NODE_PATH": f"{MODULES}:{VIEWERS}"}  # for the examples, which lie elsewhere
-        subprocess.run(command, check=True, timeout=60, cwd=HERE, env=modules)
+        subprocess.run(command, check=True, timeout=240, cwd=HERE, env=modules)
     return made
 
 

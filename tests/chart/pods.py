@@ -17,7 +17,7 @@ from tests.chart.tools import run
 
 BIN = Path(sys.executable).parent
 MOUNTED = "/etc/progressive-proxy/config"
-PATIENCE = 60
+PATIENCE = 240
 """Seconds to wait for a condition."""
 
 
@@ -64,7 +64,7 @@ class Pod:
 
     def metric(self, name: str) -> float | None:
         """The current value of a metric."""
-        for line in httpx.get(f"{self.admin}/metrics").text.splitlines():
+        for line in httpx.get(f"{self.admin}/metrics", timeout=PATIENCE).text.splitlines():
             if line.startswith(f"progressive_proxy_{name} "):
                 return float(line.rpartition(" ")[2])
         return None
@@ -122,6 +122,6 @@ def standalone(folder: Path, origin: str, ports: tuple[int, int], **more: Any) -
 
 def _is_started(admin: str) -> bool:
     try:
-        return httpx.get(f"{admin}/livez").status_code == 200
+        return httpx.get(f"{admin}/livez", timeout=PATIENCE).status_code == 200
     except httpx.TransportError:
         return False

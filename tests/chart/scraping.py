@@ -4,7 +4,6 @@ import asyncio
 import json
 import math
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import httpx
 
 from tests.chart.rendering import one, rendered
 from tests.chart.tools import tool
+from tests.ports import free_port
 
 LABELS = {"job": "imaging-progressive-proxy", "namespace": "imaging", "pod": "imaging-progressive-proxy-0"}
 
@@ -64,11 +64,6 @@ def filled_in(query: str, window: str = "15s", shown: str = "2m") -> str:
     return re.sub(r'"\$[a-z]+"', '".*"', query)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 def _configure(folder: Path, target: str) -> None:
     rules = one("PrometheusRule", rendered("helm4", "sidecar"))["spec"]
     job: dict[str, Any] = {
@@ -86,7 +81,7 @@ def _configure(folder: Path, target: str) -> None:
 async def scraping(target: str, folder: Path) -> AsyncIterator[Prometheus]:
     """Runs Prometheus, which scrapes a target (host:port) every second."""
     await asyncio.to_thread(_configure, folder, target)
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     options = [
         f"--config.file={folder / 'prometheus.yaml'}",
         f"--storage.tsdb.path={folder / 'data'}",
@@ -95,7 +90,7 @@ async def scraping(target: str, folder: Path) -> AsyncIterator[Prometheus]:
     ]
     process = await asyncio.create_subprocess_exec(tool("prometheus"), *options)
     try:
-        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=240) as client:
             prometheus = Prometheus(client)
             while not await _is_up(prometheus):
                 assert process.returncode is None

@@ -18,7 +18,7 @@ import pytest
 from tests.chart.pods import PATIENCE, ConfigMap, until
 from tests.chart.rendering import CHARTS, one, rendered
 from tests.chart.tools import PLACE, run, tool, tried
-from tests.unit.commands.test_cli import free_port
+from tests.ports import free_port
 
 ROOT = CHARTS.parent
 DOCKERFILE = ROOT / "Dockerfile"
@@ -182,7 +182,7 @@ def test_it_serves_with_a_root_that_can_not_be_written_and_no_shell(image: Image
     with started(tmp_path, image, arguments, config) as process:
         until(lambda: process.poll() is not None or _answers(f"http://127.0.0.1:{admin}/livez"))
         assert process.poll() is None, process.communicate()[0]
-        assert httpx.get(f"http://127.0.0.1:{viewers}/studies").status_code == 502
+        assert httpx.get(f"http://127.0.0.1:{viewers}/studies", timeout=PATIENCE).status_code == 502
         inside = _of(process.pid)
         status = dict(
             line.split(":\t")
@@ -203,7 +203,7 @@ def _words(image: Image, key: str) -> list[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url).status_code == 200
+        return httpx.get(url, timeout=PATIENCE).status_code == 200
     except httpx.TransportError:
         return False
 

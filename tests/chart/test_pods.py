@@ -14,8 +14,8 @@ from proxy.commands.processes import Children, address, listen
 from proxy.demo.origin import run as run_origin
 from tests.chart.pods import Pod, standalone, until
 from tests.chart.rendering import one
+from tests.ports import free_port
 from tests.small_tree import SmallInstance, small_instances
-from tests.unit.commands.test_cli import free_port
 
 
 def sized() -> list[SmallInstance]:
@@ -39,14 +39,14 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
 
 
 def status_of(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 
 def test_the_probes_of_a_pod_that_is_ready_are_answered(pod: Pod) -> None:
     container = one("Deployment", pod.manifest)["spec"]["template"]["spec"]["containers"][0]
     probes = [container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")]
     assert probes == ["/livez", "/readyz", "/livez"]
-    assert [httpx.get(pod.admin + path).status_code for path in probes] == [200, 200, 200]
+    assert [httpx.get(pod.admin + path, timeout=240).status_code for path in probes] == [200, 200, 200]
 
 
 @pytest.mark.parametrize(("ready", "status"), [("started", 200), ("any-origin", 503), ("each-origin", 503)])
@@ -57,7 +57,7 @@ def test_no_start_of_a_pod_waits_for_an_origin(ready: str, status: int, tmp_path
         container = one("Deployment", pod.manifest)["spec"]["template"]["spec"]["containers"][0]
         for probe, expected in (("startup", 200), ("liveness", 200), ("readiness", status)):
             path = container[f"{probe}Probe"]["httpGet"]["path"]
-            assert httpx.get(pod.admin + path).status_code == expected, probe
+            assert httpx.get(pod.admin + path, timeout=240).status_code == expected, probe
 
 
 def test_the_helm_test_passes_and_says_what_fails(pod: Pod) -> None:
@@ -91,7 +91,7 @@ def test_profiles_in_the_configmap_change_without_a_restart(pod: Pod) -> None:
     pod.upgraded(profiles={"mine": {"first": "128KiB"}}, profile="mine")
     until(lambda: pod.metric(good) == before + 1)
     frame = "/studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.1/frames/1"
-    assert httpx.get(pod.viewers + frame, headers={"accept": "image/jphc"}).status_code == 200
+    assert httpx.get(pod.viewers + frame, headers={"accept": "image/jphc"}, timeout=240).status_code == 200
     assert pod.metric('frame_answers_total{cache="miss",status="200"}') is not None
     counted = 'first_delivery_seconds_count{cache="miss",profile="mine"}'
     assert pod.metric(counted) == 1

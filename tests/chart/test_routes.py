@@ -122,7 +122,7 @@ def test_ingress_nginx_hashes_by_the_study(helm: str, tmp_path: Path) -> None:
     snippet = controller["controller"]["config"]["http-snippet"]
     server = f"server {{ listen 8000; location / {{ return 200 '{variable}'; }} }}"
     with nginx(tmp_path, f"{snippet}\n{server}") as base:
-        seen = {path: httpx.get(f"{base}{path}").text for path in PATHS}
+        seen = {path: httpx.get(f"{base}{path}", timeout=240).text for path in PATHS}
     assert seen == {path: study or "127.0.0.1" for path, study in PATHS.items()}
 
 

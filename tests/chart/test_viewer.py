@@ -14,7 +14,7 @@ from tests.chart.pods import until
 from tests.chart.rendering import CHART, HELMS, RELEASE, Object, objects, one, viewer_chart
 from tests.chart.test_render import VERSIONS
 from tests.chart.tools import run, tool
-from tests.unit.commands.test_cli import free_port
+from tests.ports import free_port
 
 PASTE = CHART / "examples" / "paste"
 VIEWERS_PORT = '[{"ports": [{"port": 8000}]}]'
@@ -121,7 +121,7 @@ def nginx(folder: Path, configuration: str) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url).status_code > 0
+        return httpx.get(url, timeout=240).status_code > 0
     except httpx.TransportError:
         return False
 
@@ -141,7 +141,9 @@ def test_the_viewer_s_nginx_asks_the_sidecar(viewer: tuple[str, Path], tmp_path:
     port = free_port()
     configuration = by_nginx(viewer).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     with nginx(tmp_path, configuration + told("sidecar", port)) as url:
-        assert httpx.get(f"{url}/studies/1.2/series?x=1").text == "sidecar /studies/1.2/series?x=1"
+        assert (
+            httpx.get(f"{url}/studies/1.2/series?x=1", timeout=240).text == "sidecar /studies/1.2/series?x=1"
+        )
 
 
 def test_the_viewer_s_nginx_shares_studies_out_to_pods(viewer: tuple[str, Path], tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def _balanced(configuration: str, ports: list[int]) -> str:
 def _pods(url: str, studies: list[str]) -> dict[str, set[str]]:
     """By study, the pods that answered requests for it."""
     rest = ("series/1/instances/1/frames/1", "series/2/instances/7/frames/3", "metadata")
-    with httpx.Client() as client:
+    with httpx.Client(timeout=240) as client:
         return {
             study: {client.get(f"{url}/studies/{study}/{each}").text.partition(" ")[0] for each in rest}
             for study in studies

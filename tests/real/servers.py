@@ -4,7 +4,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,8 @@ from typing import Protocol
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 
 class Storable(Protocol):
@@ -79,7 +80,7 @@ location / { types { application/json json; } try_files $uri $uri/index.json $ur
 @contextmanager
 def nginx(folder: Path, locations: str) -> Iterator[str]:
     """Runs nginx over `folder`/dicomweb and yields its base URL."""
-    program, port, user = _needed("nginx", "nginx-light"), _free_port(), pwd.getpwuid(os.getuid())
+    program, port, user = _needed("nginx", "nginx-light"), free_port(), pwd.getpwuid(os.getuid())
     said = f"user {user.pw_name};" if user.pw_uid == 0 else ""  # only their owner may read pytest's folders
     (folder / "nginx.conf").write_text(NGINX % {"user": said, "port": port, "locations": locations})
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
@@ -91,7 +92,7 @@ def nginx(folder: Path, locations: str) -> Iterator[str]:
 @contextmanager
 def nginx_with(folder: Path, servers: str, listened: int | str) -> Iterator[str]:
     """Runs nginx with these servers on a free port instead of the one they listen on, and yields its URL."""
-    program, port, user = _needed("nginx", "nginx-light"), _free_port(), pwd.getpwuid(os.getuid())
+    program, port, user = _needed("nginx", "nginx-light"), free_port(), pwd.getpwuid(os.getuid())
     said = f"user {user.pw_name};" if user.pw_uid == 0 else ""
     assert f"listen {listened};" in servers
     servers = servers.replace(f"listen {listened};", f"listen 127.0.0.1:{port};")
@@ -110,7 +111,7 @@ def nginx_with(folder: Path, servers: str, listened: int | str) -> Iterator[str]
 @contextmanager
 def orthanc(folder: Path, images: Sequence[Storable], user: Mapping[str, str] | None = None) -> Iterator[str]:
     """Runs Orthanc with these images, with a login if `user` is given. Yields the base URL of DICOMweb."""
-    program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), _free_port()
+    program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), free_port()
     plugin = Path(os.environ.get("ORTHANC_PLUGINS", "/usr/share/orthanc/plugins")) / "libOrthancDicomWeb.so"
     if not plugin.exists():
         pytest.skip("Orthanc's DICOMweb is not installed: apt-get install orthanc-dicomweb")
@@ -129,7 +130,9 @@ def orthanc(folder: Path, images: Sequence[Storable], user: Mapping[str, str] | 
     with _running([program, str(folder / "orthanc.json")], url, folder / "log"):
         auth = next(iter(user.items())) if user else None
         for image in images:
-            answer = httpx.post(f"{url}/instances", content=image.part10(), auth=auth, trust_env=False)
+            answer = httpx.post(
+                f"{url}/instances", content=image.part10(), auth=auth, trust_env=False, timeout=240
+            )
             answer.raise_for_status()
         yield f"{url}/dicom-web"
 
@@ -139,11 +142,6 @@ def _needed(program: str, packages: str) -> str:
     if path is None:
         pytest.skip(f"{program} is not installed: apt-get install {packages}")
     return path
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager
@@ -166,7 +164,7 @@ def _running(
 
 def _answers(url: str) -> bool:
     try:
-        httpx.get(url, trust_env=False)
+        httpx.get(url, trust_env=False, timeout=240)
     except httpx.TransportError:
         return False
     return True

@@ -25,8 +25,9 @@ from proxy.codecs.transcode import averaged
 from proxy.commands.processes import Children, address, listen
 from proxy.demo.origin import run
 from tests.dicom_files import ALL, KEPT, LOSSLESS, LOSSY, STUDY, write
+from tests.ports import free_port
 from tests.real.plain import taken_apart
-from tests.real.servers import _free_port, _needed, _running
+from tests.real.servers import _needed, _running
 from tests.unit.commands.test_cli import COMMAND, hear_ctrl_c
 from tests.unit.commands.test_create import JLS, as_read
 
@@ -84,7 +85,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def by_nginx(made: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The tree behind nginx, with the configuration that the command prints."""
-    program, port, user = _needed("nginx", "nginx-light"), _free_port(), pwd.getpwuid(os.getuid())
+    program, port, user = _needed("nginx", "nginx-light"), free_port(), pwd.getpwuid(os.getuid())
     folder, (files, tree) = tmp_path_factory.mktemp("nginx"), made
     command = [str(COMMAND), "create", "--nginx", "-o", str(tree)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
@@ -236,6 +237,7 @@ def test_json_is_sent_as_it_lies_there_in_gzip(by_nginx: Served, made: tuple[Pat
         f"{by_nginx.url}/studies/{STUDY}/metadata",
         headers={"accept-encoding": "gzip"},
         trust_env=False,
+        timeout=240,
     ) as answer:
         assert answer.headers["content-encoding"] == "gzip"
         assert b"".join(answer.iter_raw()) == packed
@@ -269,7 +271,7 @@ def test_the_demo_serves_a_tree_that_it_can_not_measure(made: tuple[Path, Path])
     ) as shown:
         assert shown.stdout is not None
         url = next(found[1] for line in shown.stdout if (found := re.match(r"Serving (http\S+),", line)))
-        assert len(httpx.get(f"{url}/{STUDY}/series", trust_env=False).json()) == len(ALL)
+        assert len(httpx.get(f"{url}/{STUDY}/series", trust_env=False, timeout=240).json()) == len(ALL)
         shown.send_signal(signal.SIGINT)
         assert shown.wait(240) == 0
         assert "not measured" in shown.communicate()[1]

@@ -9,7 +9,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.real.servers import _free_port, _needed, _running, nginx_with
+from tests.ports import free_port
+from tests.real.servers import _needed, _running, nginx_with
 from tests.real.study import STUDY, Image
 from tests.unit.commands.test_cli import COMMAND
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.demo
 @pytest.fixture(scope="module")
 def orthanc(study: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Orthanc with the example's configuration, but for folders and ports. Its base URL."""
-    program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), _free_port()
+    program, port = _needed("Orthanc", "orthanc orthanc-dicomweb"), free_port()
     if not PLUGIN.exists():
         pytest.skip("Orthanc's DICOMweb is not installed: apt-get install orthanc-dicomweb")
     folder = tmp_path_factory.mktemp("orthanc")
@@ -37,7 +38,7 @@ def orthanc(study: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Ite
     with _running([program, str(folder / "orthanc.json")], url, folder / "log"):
         for image in study:
             httpx.post(
-                f"{url}/instances", content=image.part10(), auth=user, trust_env=False
+                f"{url}/instances", content=image.part10(), auth=user, trust_env=False, timeout=240
             ).raise_for_status()
         yield url + settings["DicomWeb"]["Root"].rstrip("/")
 
@@ -45,7 +46,7 @@ def orthanc(study: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="module")
 def page(orthanc: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address that a browser uses: nginx, and behind it the proxy."""
-    folder, port, admin = tmp_path_factory.mktemp("proxy"), _free_port(), _free_port()
+    folder, port, admin = tmp_path_factory.mktemp("proxy"), free_port(), free_port()
     config = yaml.safe_load((EXAMPLE / "config.yaml").read_text("utf-8"))
     config["origins"][0]["url"] = orthanc
     config["listen"] |= {"viewers": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}"}
@@ -62,7 +63,7 @@ def page(orthanc: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 
 def test_a_page_finds_the_study_and_its_frames(page: str, study: list[Image]) -> None:
-    with httpx.Client(base_url=f"{page}/dicom-web", trust_env=False) as browser:
+    with httpx.Client(base_url=f"{page}/dicom-web", trust_env=False, timeout=240) as browser:
         (found,) = browser.get("/studies", headers={"accept": "application/dicom+json"}).json()
         assert found["0020000D"]["Value"] == [str(STUDY)]
         for image in study:
@@ -78,7 +79,7 @@ def test_a_page_may_upload_and_a_stranger_s_page_may_not(page: str, study: list[
     boundary = "boundary"
     part = b"--boundary\r\nContent-Type: application/dicom\r\n\r\n" + study[0].part10() + b"\r\n--boundary--"
     kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
-    with httpx.Client(base_url=f"{page}/dicom-web", trust_env=False) as browser:
+    with httpx.Client(base_url=f"{page}/dicom-web", trust_env=False, timeout=240) as browser:
         for origin, status in ((page, 200), ("http://stranger.example", 403)):
             headers = {"content-type": kind, "accept": "application/dicom+json", "origin": origin}
             assert browser.post("/studies", content=part, headers=headers).status_code == status

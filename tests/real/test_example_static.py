@@ -10,7 +10,8 @@ import yaml
 
 from proxy.cli import main
 from tests.dicom_files import LOSSLESS, STUDY, write
-from tests.real.servers import _free_port, _running, nginx_with
+from tests.ports import free_port
+from tests.real.servers import _running, nginx_with
 from tests.unit.commands.test_cli import COMMAND
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "static-archive"
@@ -24,13 +25,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns 
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port, admin = tmp_path_factory.mktemp("static"), _free_port(), _free_port()
+    folder, port, admin = tmp_path_factory.mktemp("static"), free_port(), free_port()
     for number, name in enumerate(NAMES, start=1):
         write(folder / "files", name, number)
     tree = folder / "tree"
     assert main(["create", str(folder / "files"), "-o", str(tree), "--thumbnails"]) == 0
     command = [str(COMMAND), "create", "--nginx", "-o", str(tree)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
     config = yaml.safe_load((EXAMPLE / "config.yaml").read_text("utf-8"))
     assert config["origins"][0]["url"] == "http://127.0.0.1:8080"
     with nginx_with(folder, printed, "127.0.0.1:8080") as archive:
@@ -43,7 +44,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_a_viewer_gets_lists_and_frames_cold_and_hot(proxy: str) -> None:
-    with httpx.Client(base_url=proxy, trust_env=False) as viewer:
+    with httpx.Client(base_url=proxy, trust_env=False, timeout=240) as viewer:
         assert len(viewer.get("/studies", headers={"accept": "application/dicom+json"}).json()) == 1
         for number, name in enumerate(NAMES, start=1):
             path = f"/studies/{STUDY}/series/{STUDY}.{number}/instances/{STUDY}.{number}.1/frames/1"

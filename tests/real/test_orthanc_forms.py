@@ -74,7 +74,7 @@ def test_orthanc_gives_what_is_stored_in_one_form_only(mixed: Mixed) -> None:
     for kind, frames in mixed.kinds.items():
         for path, stored in frames.items():
             accept = "multipart/related" if kind == "htj2k" else CORNERSTONE
-            answer = httpx.get(mixed.url + path, headers={"accept": accept}, trust_env=False)
+            answer = httpx.get(mixed.url + path, headers={"accept": accept}, trust_env=False, timeout=240)
             assert frame_of(answer).body == stored, path
 
 

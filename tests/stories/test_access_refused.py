@@ -213,9 +213,12 @@ async def test_a_viewer_that_joined_asks_for_itself_if_the_first_fetch_is_refuse
     origin = GuardedOrigin("b")
     async with guarded(origin) as at:
         assert (await at.ask("b", frame_of(1))).status_code == 200
+        origin.door = asyncio.Event()  # else the first fetch may be over before the other viewer joins
         of_a = asyncio.create_task(at.home.viewer.get(FRAME, headers=SINGLE | {"authorization": "Bearer a"}))
         await at.home.until(lambda: len(at.home.app.fills) == 1)
         of_b = asyncio.create_task(at.ask("b", FRAME))
+        await at.home.until_inside(2)
+        origin.door.set()
         assert (await of_a).status_code == 403
         assert (await of_b).content == BODIES[0]
 

@@ -23,15 +23,18 @@ class Standing(GuardedOrigin):
         super().__init__(*readers, bodies=BODIES)
         self.with_series(BODIES, OTHER_STUDY)
         self.standing: list[asyncio.Event] = []
-        self.fetched: list[Asked] = []
         self.then = self._stand
+
+    @property
+    def fetched(self) -> list[Asked]:
+        """The requests for frames, in order."""
+        return [asked for asked in self.frame_requests if asked.range != PROBE]
 
     def _stand(self, asked: Asked) -> Reply | None:
         body = self.frames.get(asked.path)
         if body is None or asked.range == PROBE:
             return None
         self.standing.append(asyncio.Event())
-        self.fetched.append(asked)
         return honest(body, asked, before=(self.standing[-1],))
 
     async def let_go(self, *tasks: asyncio.Future[Any]) -> None:

@@ -199,9 +199,11 @@ async def test_a_fill_that_has_ended_is_freed_without_the_collector(headers: dic
         gc.collect()
         gc.disable()
         try:
+            origin.door = asyncio.Event()  # else the fill may be over before it is seen
             answering = asyncio.create_task(home.viewer.get(PATHS[0], headers=headers))
             await home.until(lambda: len(home.app.fills) == 1)
             (fill,) = (weakref.ref(each) for each in home.app.fills._table.values())
+            origin.door.set()
             await answering
             await home.until_idle()
             await home.until(lambda: fill() is None)

@@ -11,9 +11,10 @@ import pytest
 from proxy.cache import behind
 from proxy.cache.tier import Budget
 from tests.house import STORY, House, cache_did, house
+from tests.ports import free_port
 from tests.s3_server import KEY_ID, SECRET, Store, running_s3, settings_with
 from tests.scripted_origin import SERIES, ScriptedOrigin, codestream, frame_of
-from tests.valkey_server import free_port, relay, saying
+from tests.valkey_server import relay, saying
 
 pytestmark = pytest.mark.anyio
 

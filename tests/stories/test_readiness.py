@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.house import STORY, House, house
+from tests.ports import free_port
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, running
 from tests.stories.test_viewers import SINGLE
-from tests.unit.commands.test_cli import free_port
 
 pytestmark = pytest.mark.anyio
 

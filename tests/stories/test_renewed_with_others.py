@@ -1,22 +1,21 @@
 """Stale frames next to ranges, conditions of viewers, plans, alternates, refusals and faults."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from httpx import ByteStream
 
 from proxy.fetch.retrieve import Retrieval
 from proxy.fetch.turns import Rank, Turn
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
-from proxy.frame.supply import Answer, OriginRequest
+from proxy.frame.supply import OriginRequest
 from proxy.wire.resource import parse_frame_path
 from tests.codestreams import htj2k
 from tests.house import House, cache_did, house
+from tests.numbered import Numbered, numbered
 from tests.revalidating_origin import (
     FIRST,
     LAZY,
@@ -322,23 +321,28 @@ async def test_a_frame_that_is_dropped_during_its_revalidation_counts_until_it_i
 
 @pytest.mark.parametrize("is_held", [True, False], ids=["304", "200"])
 async def test_a_plan_that_is_cancelled_as_the_response_comes_leaves_nothing_counted(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, is_held: bool
+    caplog: pytest.LogCaptureFixture, *, is_held: bool
 ) -> None:
-    async with house(RevalidatingOrigin()) as home:
+    answered, going_on = asyncio.Event(), asyncio.Event()
+
+    class HoldsBack(Numbered):
+        """Has the whole response of the plan, and gives it only once it may."""
+
+        is_on = False
+
+        async def _answered(self, asked: Any) -> httpx.Response:
+            response = await super()._answered(asked)
+            if not self.is_on:
+                return response
+            body = await response.aread()
+            answered.set()
+            await going_on.wait()
+            return httpx.Response(response.status_code, headers=response.headers, stream=ByteStream(body))
+
+    async with house(RevalidatingOrigin(), transport_of=numbered(HoldsBack)) as home:
         if is_held:
             await asks(home)
-        client, answered, going_on = home.app.origins["pacs"], asyncio.Event(), asyncio.Event()
-        fetch = client.fetch
-
-        @asynccontextmanager
-        async def held_back(*args: Any) -> AsyncIterator[Answer]:
-            async with fetch(*args) as answer:
-                chunks = [chunk async for chunk in answer.chunks]
-                answered.set()
-                await going_on.wait()
-                yield replace(answer, chunks=each_of(chunks))
-
-        monkeypatch.setattr(client, "fetch", held_back)
+        HoldsBack.is_on = True
         request = OriginRequest(FrameKey("pacs", b"", parse_frame_path(FRAME[1:])), ())
         wanted = Retrieval(request, 65536, None, is_completed=True, planned=Rank(Turn.PLAN_FIRST))
         retrieve = home.app.plans._means.retrieve
@@ -352,11 +356,6 @@ async def test_a_plan_that_is_cancelled_as_the_response_comes_leaves_nothing_cou
         room = home.app.fills._store.room
         await home.until(lambda: (room.in_use, room.lent, room.filling) == (0, 0, 0))
         assert not [each for each in caplog.records if each.name == "proxy.fetch.fills"]
-
-
-async def each_of(chunks: list[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
 
 
 class StaleSeries(HoldsBack):

@@ -37,6 +37,12 @@ class Line:
         self.writer.write(head_of(self.home, path, method, **headers))
         return await self.answer(has_body=method != "HEAD")
 
+    async def send(self, piece: bytes) -> None:
+        """Sends bytes, and waits until the proxy has read them, so the next ones come apart."""
+        before = self.home.door.heard
+        self.writer.write(piece)
+        await self.home.until(lambda: self.home.door.heard >= before + len(piece))
+
     async def answer(self, *, has_body: bool = True) -> bytes:
         """The next answer."""
         head = await self.reader.readuntil(b"\r\n\r\n")
@@ -193,9 +199,7 @@ async def test_a_request_in_pieces_or_before_another_goes_to_the_app() -> None:
         ):
             before, requests = viewer.home.door.entered, b"".join(pieces).count(b"GET")
             for piece in pieces:
-                viewer.writer.write(piece)
-                await viewer.writer.drain()
-                await asyncio.sleep(0.01)  # so that they come apart
+                await viewer.send(piece)
             for _ in range(requests):
                 assert (await viewer.answer()).endswith(BODY[:100])
             assert viewer.home.door.entered == before + requests
@@ -205,9 +209,7 @@ async def test_a_request_in_pieces_or_before_another_goes_to_the_app() -> None:
 async def test_an_empty_line_before_a_request_makes_it_another_one() -> None:
     async with holding() as viewer:
         assert [await viewer.skips() for _ in range(2)] == [False, True]
-        viewer.writer.write(b"\r\n")
-        await viewer.writer.drain()
-        await asyncio.sleep(0.01)
+        await viewer.send(b"\r\n")
         assert not await viewer.skips()
 
 

@@ -11,9 +11,10 @@ import pytest
 from proxy.cache import behind
 from proxy.cache.patience import Patience
 from tests.house import STORY, House, cache_did, house
+from tests.ports import free_port
 from tests.scripted_origin import ScriptedOrigin, codestream, frame_of
 from tests.stories.test_shared import SINGLE, STUDY, shared
-from tests.valkey_server import free_port, relay, running_valkey, saying, settings_with
+from tests.valkey_server import relay, running_valkey, saying, settings_with
 
 pytestmark = pytest.mark.anyio
 
@@ -29,9 +30,13 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @asynccontextmanager
-async def at(port: int, folder: Path, patience: Patience | None = None) -> AsyncIterator[House]:
+async def at(
+    port: int, folder: Path, patience: Patience | None = None, limit: float = STORY
+) -> AsyncIterator[House]:
     origin = ScriptedOrigin().with_series(BODIES)
-    async with house(origin, **settings_with(folder, f"valkey://127.0.0.1:{port}")) as home:
+    async with house(
+        origin, **settings_with(folder, f"valkey://127.0.0.1:{port}"), shared_limit=limit
+    ) as home:
         if patience is not None:
             shared(home).patience = patience
         yield home
@@ -122,7 +127,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("name", GARBAGE)
 async def test_a_server_that_answers_garbage(tmp_path: Path, name: str) -> None:
-    async with saying(GARBAGE[name]) as mad, at(mad, tmp_path) as home:
+    async with saying(GARBAGE[name]) as mad, at(mad, tmp_path, limit=1.0) as home:
         await each_frame_comes(home)
         assert lookups(home, "hit") == 0
         assert lookups(home, "failed") + lookups(home, "wrong") + lookups(home, "miss") > 0

@@ -79,7 +79,7 @@ class Failing(ScriptedOrigin):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while (asked := await _read(reader)) is not None:
-                self.asked.append(asked)
+                self.note(asked)
                 if self.door is not None:
                     await self.door.wait()
                 if self.is_mute or not await _write(writer, asked, self._reply(asked)):

@@ -248,7 +248,7 @@ async def test_nothing_has_the_token_after(story: Callable[[Told], Awaitable[Non
     async with guarded(origin, origin=narrow, alternates=alternates, profiles=profiles) as at:
         await story(Told(at, origin, secret))
         await at.home.until_idle()
-        for _ in range(20):  # connections and tasks need a moment to end
+        for _ in range(200):  # connections and tasks need a moment to end
             if not (holders := secret.holders()):
                 break
             await asyncio.sleep(0.05)

@@ -275,7 +275,7 @@ async def test_a_viewer_whose_worker_died_is_told_and_the_next_is_served() -> No
     async with house(uncompressed(3), alternates=ALTERNATES, workers={"number": 1}) as home:
         pid = await busy(home)
         bad = asyncio.create_task(ask(home, 1))
-        await home.until(lambda: home.app.workers.waiting == 0 and len(home.origin.frame_requests) == 2)
+        await home.until(lambda: home.metric("jobs", state="running") == 1)
         good = asyncio.create_task(ask(home, 2))
         await home.until(lambda: home.app.workers.waiting == 1)
         os.kill(pid, signal.SIGKILL)

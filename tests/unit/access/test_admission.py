@@ -14,7 +14,7 @@ from proxy.measure.server import Server
 from proxy.origin.spellings import FORMS
 from proxy.settings.model import Settings
 from proxy.wire.via import MOST, Via
-from tests.house import house
+from tests.house import STORY, house
 from tests.scripted_origin import FRAME, ScriptedOrigin, codestream
 
 pytestmark = pytest.mark.anyio
@@ -198,7 +198,10 @@ async def test_check_says_that_an_origin_is_behind_a_proxy_of_this_kind() -> Non
 
 async def test_both_listeners_refuse_other_hosts_and_say_which_setting_lets_them_in() -> None:
     named = {"host": "evil.example"}
-    async with house(ScriptedOrigin({FRAME: BODY})) as home, httpx.AsyncClient(headers=named) as rebound:
+    async with (
+        house(ScriptedOrigin({FRAME: BODY})) as home,
+        httpx.AsyncClient(headers=named, timeout=STORY) as rebound,
+    ):
         before, viewers = len(home.origin.asked), home.viewer.base_url
         for url in (f"{viewers}{FRAME}", f"{viewers}/studies", f"{home.admin.base_url}/metrics"):
             answer = await rebound.get(url)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from proxy.archive.manifest import Entry, Manifest, describe, is_whole, parse_manifest
+from proxy.archive.manifest import Entry, Manifest, describe, digest, is_whole, parse_manifest
 from proxy.archive.prepare import prepare
 from proxy.archive.tree import BOUNDARY
 from proxy.archive.writing import RECIPE
@@ -214,13 +214,21 @@ def test_it_says_a_line_where_nobody_looks(tmp_path: Path) -> None:
     assert "%" not in said.getvalue()
 
 
-def test_sixty_megabytes_are_checked_in_less_than_a_second_of_processor_time(tmp_path: Path) -> None:
+def test_to_check_a_tree_takes_little_more_than_to_hash_its_bytes(tmp_path: Path) -> None:
     content = np.random.default_rng(1).bytes(6_000_000)
     files: dict[str, Entry] = {}
     for name in map(str, range(10)):
         (tmp_path / name).write_bytes(content)
         files[name] = describe(content)
     (tmp_path / "manifest.json").write_text(Manifest("r", BOUNDARY, files).to_json())
-    before = time.process_time()
-    assert is_whole(tmp_path, "r")
-    assert time.process_time() - before < 0.9
+    assert spent(lambda: is_whole(tmp_path, "r")) < 5 * spent(lambda: [digest(content) for _ in files])
+
+
+def spent(does: Callable[[], object]) -> float:
+    """The least processor time of a few runs, since other processes of the machine slow down some of them."""
+    took = []
+    for _ in range(3):
+        before = time.process_time()
+        assert does()
+        took.append(time.process_time() - before)
+    return min(took)

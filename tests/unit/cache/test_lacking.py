@@ -8,7 +8,7 @@ def key(instance: str = "1.4", number: int = 1, partition: bytes = b"a", path: s
 
 
 def test_what_is_lacking_is_lacking_for_that_instance_and_that_caller_alone() -> None:
-    lacking = Lacking()
+    lacking = Lacking(lambda: 0.0)
     lacking.note(key(), is_there=False)
     assert key() in lacking
     assert key(number=9) in lacking
@@ -27,14 +27,14 @@ def test_it_is_forgotten_after_a_short_time_however_often_it_is_looked_up() -> N
 
 
 def test_the_next_answer_that_brings_it_unlearns_it() -> None:
-    lacking = Lacking()
+    lacking = Lacking(lambda: 0.0)
     for is_there in (True, False, True):
         lacking.note(key(), is_there=is_there)
         assert (key() in lacking) is not is_there
 
 
 def test_no_more_is_remembered_than_the_limit() -> None:
-    lacking = Lacking()
+    lacking = Lacking(lambda: 0.0)
     for number in range(MOST_KEPT + 1):
         lacking.note(key(instance=f"1.{number}"), is_there=False)
     assert sum(key(instance=f"1.{number}") in lacking for number in range(MOST_KEPT + 1)) == MOST_KEPT

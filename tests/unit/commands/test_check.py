@@ -12,6 +12,7 @@ import pytest
 
 from proxy.commands.probe import probe
 from proxy.errors import MeasureError, OriginUnreachable
+from proxy.measure.picture import MAX_FRAME
 from proxy.wire.via import Via
 from tests.codestreams import PARTS, htj2k, picture
 from tests.house import STORY
@@ -38,6 +39,7 @@ STUDY = SERIES.split("/")[2]
 LISTED = json.dumps([{"0020000E": {"vr": "UI", "Value": [SERIES.rpartition("/")[2]]}}]).encode()
 JSON = {"content-type": "application/dicom+json"}
 JPHC = {"content-type": "image/jphc"}
+MIB = 1024**2
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,8 @@ async def test_the_report_says_how_the_proxy_uses_an_origin(
     assert [words for words in case.said if words not in " ".join(printed.split())] == []
 
 
-async def test_a_frame_that_is_too_large_ends_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.commands.probe.MAX_FRAME", 100_000)
-    with pytest.raises(MeasureError, match="larger than 100000 bytes"):
-        await probed(whole(BODY))
+@pytest.mark.slow
+async def test_a_frame_that_is_too_large_ends_the_report() -> None:
+    pieces = [bytes(MIB)] * (MAX_FRAME // MIB + 1)
+    with pytest.raises(MeasureError, match=f"larger than {MAX_FRAME} bytes"):
+        await probed(lambda _: Reply(200, JPHC, pieces))

@@ -14,10 +14,10 @@ from proxy.cli import main
 from proxy.errors import ConfigurationError
 from proxy.service.app import create_app
 from proxy.settings.model import load
+from tests.ports import free_port
 from tests.s3_server import Store, running_s3, settings_with
 from tests.scripted_origin import running
 from tests.token_server import TokenServer
-from tests.valkey_server import free_port
 
 KEYS = json.dumps({"keys": []})
 
@@ -196,7 +196,7 @@ async def test_check_asks_the_token_server_for_a_token(
 ) -> None:
     def run(*options: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "proxy", "check", *options, str(path)]
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
         return found.returncode, found.stderr
 
     server = TokenServer(**(told or {}))
@@ -310,7 +310,7 @@ def test_a_missing_extra_is_said_with_the_command_that_installs_it(extra: str, f
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
         env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
     )
     assert found.returncode == 1

@@ -18,6 +18,7 @@ from proxy.measure.run import JLS_WHOLE
 from proxy.measure.series import Kind
 from proxy.measure.two_step import CUT, JLS_MADE, JLS_REDUCED
 from proxy.measure.viewer import WAYS
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -42,16 +43,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 def until_answered(url: str) -> httpx.Response:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
-            return httpx.get(url)
+            return httpx.get(url, timeout=PATIENCE)
         except httpx.TransportError:
             time.sleep(0.05)
     raise AssertionError(f"nobody answers at {url}")
@@ -111,8 +107,8 @@ def test_serve_answers_and_ends_with_0_at_sigterm(tmp_path: Path) -> None:
     )
     with subprocess.Popen([COMMAND, "serve", "--config", file], stderr=subprocess.PIPE, text=True) as service:
         assert until_answered(f"http://127.0.0.1:{admin}/livez").json() == {"status": "ok"}
-        assert httpx.get(f"http://127.0.0.1:{admin}/readyz").json() == {"status": "ok"}
-        assert httpx.get(f"http://127.0.0.1:{viewers}/studies").status_code == 502
+        assert httpx.get(f"http://127.0.0.1:{admin}/readyz", timeout=PATIENCE).json() == {"status": "ok"}
+        assert httpx.get(f"http://127.0.0.1:{viewers}/studies", timeout=PATIENCE).status_code == 502
         service.send_signal(signal.SIGTERM)
         _, errors = service.communicate(timeout=PATIENCE)
         assert service.returncode == 0

@@ -25,7 +25,7 @@ def imported(*arguments: str, names: tuple[str, ...] = HEAVY) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     assert found.returncode == 0, found.stderr
     return found.stderr.strip()
@@ -68,7 +68,7 @@ def test_help_says_what_the_program_is_for(capsys: pytest.CaptureFixture[str]) -
 def test_the_package_is_the_command() -> None:
     for arguments in (["--version"], ["check", "--profile", "single"]):
         both = [
-            subprocess.run([*command, *arguments], capture_output=True, check=True, timeout=120).stdout
+            subprocess.run([*command, *arguments], capture_output=True, check=True, timeout=240).stdout
             for command in (
                 [sys.executable, "-m", "proxy"],
                 [Path(sys.executable).parent / "progressive-proxy"],
@@ -94,7 +94,7 @@ def test_bash_completes_commands_options_and_profiles(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=240,
     ).stdout
     (tmp_path / "completion").write_text(script)
 
@@ -105,7 +105,9 @@ def test_bash_completes_commands_options_and_profiles(tmp_path: Path) -> None:
             "$(complete -p progressive-proxy | sed 's/.*-F \\([^ ]*\\).*/\\1/') progressive-proxy; "
             'printf "%s\\n" "${COMPREPLY[@]}"'
         )
-        found = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=False, timeout=60)
+        found = subprocess.run(
+            ["bash", "-c", asked], capture_output=True, text=True, check=False, timeout=240
+        )
         return set(found.stdout.split())
 
     assert completed("ch") == {"check"}

@@ -35,7 +35,7 @@ def origin(tree: Path) -> Iterator[httpx.Client]:
     with listen() as listener, Children() as children:
         host, port = address(listener)
         children.start("origin", run, listener, str(tree))
-        with httpx.Client(base_url=f"http://{host}:{port}", headers={"accept": "*/*"}) as client:
+        with httpx.Client(base_url=f"http://{host}:{port}", headers={"accept": "*/*"}, timeout=240) as client:
             yield client
 
 
@@ -211,7 +211,7 @@ def test_it_ends_with_exit_0_at_sigterm(tree: Path) -> None:
         child = multiprocessing.get_context("spawn").Process(target=run, args=(listener, str(tree)))
         child.start()
         host, port = address(listener)
-        assert httpx.get(f"http://{host}:{port}/studies").status_code == 200
+        assert httpx.get(f"http://{host}:{port}/studies", timeout=240).status_code == 200
         child.terminate()
         child.join(10)
     assert child.exitcode == 0

@@ -26,7 +26,7 @@ def status(missing: Missing, request: OriginRequest) -> int:
 
 @pytest.mark.parametrize(("refused", "remembered"), [(404, 404), (410, 410), (403, 0), (406, 0), (401, 0)])
 def test_only_a_missing_frame_is_remembered(refused: int, remembered: int) -> None:
-    missing = Missing()
+    missing = Missing(lambda: 0.0)
     missing.note(asked(), refused, missing.changes)
     assert status(missing, asked()) == remembered
 
@@ -41,7 +41,7 @@ def test_each_caller_asks_for_itself_and_only_for_a_while() -> None:
 
 
 def test_a_change_forgets_what_it_touches_and_what_is_on_its_way() -> None:
-    missing = Missing()
+    missing = Missing(lambda: 0.0)
     before = missing.changes
     missing.note(asked(1), 404, before)
     missing.forget(FrameScope("pacs", "9"))
@@ -53,7 +53,7 @@ def test_a_change_forgets_what_it_touches_and_what_is_on_its_way() -> None:
 
 
 def test_it_is_bounded() -> None:
-    missing = Missing()
+    missing = Missing(lambda: 0.0)
     for number in range(1, MOST_KEPT + 2):
         missing.note(asked(number), 404, missing.changes)
     assert len(missing) == MOST_KEPT

@@ -17,6 +17,7 @@ import trustme
 from proxy.errors import ConfigurationError
 from proxy.origin.faults import CertificateRefused
 from proxy.origin.transport import Tls, Transport, TransportLimits
+from tests.ports import free_port
 from tests.raw_server import OK, Asked, HangUp, RawServer, client_of, says_ok, serving
 
 pytestmark = pytest.mark.anyio
@@ -170,7 +171,7 @@ async def test_a_silence_inside_a_body_has_a_limit_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "before", "after"),
-    [(TransportLimits(stall=2), 2.5, 0), (TransportLimits(first_byte=2), 0, 2.5)],
+    [(TransportLimits(stall=5), 5.5, 0), (TransportLimits(first_byte=5), 0, 5.5)],
 )
 async def test_neither_limit_counts_for_the_other(
     limits: TransportLimits, before: float, after: float
@@ -194,18 +195,18 @@ async def test_a_long_upload_is_not_taken_for_a_late_answer() -> None:
 
     async with (
         serving(says_ok) as server,
-        client_of(server.url, TransportLimits(first_byte=4, stall=4)) as client,
+        client_of(server.url, TransportLimits(first_byte=4.5, stall=30)) as client,
     ):
         assert (await client.post("/studies", content=body())).content == b"ok"
         assert server.asked[0].body == b"part" * 10
 
 
 async def test_waiting_for_ones_turn_is_no_silence_of_the_server() -> None:
-    limits = TransportLimits(first_byte=2, connections=2)
+    limits = TransportLimits(first_byte=5, connections=2)
     async with serving(says_ok) as server, client_of(server.url, limits) as client:
         held = [await client.send(client.build_request("GET", "/held"), stream=True) for _ in range(2)]
         third = asyncio.ensure_future(client.get("/third"))
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(5.5)
         assert [asked.target for asked in server.asked] == ["/held"] * 2
         await held[0].aclose()
         assert (await third).content == b"ok"
@@ -388,8 +389,7 @@ async def nginx(house: House, behind: RawServer) -> AsyncIterator[str]:
     (here / "www").mkdir()
     (here / "www" / "large").write_bytes(os.urandom(8 * 1024 * 1024))
     house.ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(here / "server.pem")
-    async with serving(says_ok) as taken:
-        port = taken.url.rpartition(":")[2]
+    port = free_port()
     (here / "nginx.conf").write_text(CONFIGURATION.format(here=here, port=port, behind=behind.url))
     assert NGINX is not None
     process = await asyncio.create_subprocess_exec(NGINX, "-p", here, "-c", here / "nginx.conf")

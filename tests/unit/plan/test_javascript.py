@@ -90,7 +90,9 @@ def test_a_javascript_engine_reads_the_same(text: str) -> None:
         f"const ImageQualityStatus = {QUALITIES}, {names}; {declared}; "
         f"console.log(JSON.stringify({expression}))"
     )
-    told = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    told = subprocess.run(
+        ["node", "-e", code], capture_output=True, text=True, check=True, timeout=240
+    ).stdout
     read = read_javascript(text, viewers_stages())
     assert Profile(**read) == Profile(**json.loads(told))
 

@@ -13,12 +13,13 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.service.http1 import SLICE
+from proxy.service.http1 import SLICE, Http1
 from proxy.service.listeners import Listener, open_socket
 from proxy.service.rules import Rules
 from proxy.wire.head import joined
-from tests.house import House, house
-from tests.raw_server import OK, HangUp, says_ok, serving
+from tests.house import STORY, House, house
+from tests.ports import free_port
+from tests.raw_server import OK, HangUp, serving
 from tests.raw_server import Asked as RawAsked
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, honest
 
@@ -163,8 +164,7 @@ http {{
 @asynccontextmanager
 async def nginx(here: Path, behind: int | None) -> AsyncIterator[httpx.URL]:
     """An nginx that keeps one connection to what is behind it, and passes Upgrade on."""
-    async with serving(says_ok) as taken:
-        port = int(taken.url.rpartition(":")[2])
+    port = free_port()
     (here / "nginx.conf").write_text(POOLED.format(here=here, port=port, behind=behind))
     assert NGINX is not None
     process = await asyncio.create_subprocess_exec(NGINX, "-p", here, "-c", here / "nginx.conf")
@@ -230,7 +230,7 @@ async def test_through_nginx_nobody_is_answered_with_what_another_asked(
         house(ScriptedOrigin(script=script)) as home,
         wire_to(home.viewer.base_url) as (port, seen),
         nginx(tmp_path, port) as url,
-        httpx.AsyncClient(base_url=url) as victim,
+        httpx.AsyncClient(base_url=url, timeout=STORY) as victim,
     ):
         async with line_to(url) as (reader, writer):
             head = b"%s %s HTTP/1.1\r\n%sConnection: %s\r\nUpgrade: foo\r\nContent-Length: %d\r\n\r\n"
@@ -494,13 +494,15 @@ async def test_a_body_that_breaks_is_told_of_and_never_whole_at_the_origin(
 
 
 @asynccontextmanager
-async def listening(app: Any, rules: Rules | None = None, silence: float = 75) -> AsyncIterator[httpx.URL]:
+async def listening(
+    app: Any, rules: Rules | None = None, silence: float = 75, protocol: type[Http1] = Http1
+) -> AsyncIterator[httpx.URL]:
     """A listener before an app; a connection may be silent for so many seconds."""
     at = open_socket("127.0.0.1", 0)
-    listener = Listener(app, at, 1, rules or Rules())
+    listener = Listener(app, at, 1, rules or Rules(), protocol=protocol)
     listener.config.timeout_keep_alive = silence  # type: ignore[assignment]  # a fraction of a second, too
     serving = asyncio.create_task(listener.until_ended())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(STORY):
         try:
             yield httpx.URL("http://{}:{}".format(*at.getsockname()))
         finally:
@@ -649,16 +651,21 @@ async def test_the_admin_holds_no_endless_body(framed: str) -> None:
         assert (await home.viewer.post("/studies", content=b"x" * 5_000_000)).text.endswith("5000000 None")
 
 
-async def test_a_body_byte_by_byte_is_handed_on_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_byte_by_byte_is_handed_on_in_linear_time() -> None:
     """Counted: each piece that is handed on is put behind all that waits to be read."""
-    handed, whole = list[int](), HttpToolsProtocol.on_body
+    handed = list[int]()
 
-    def on_body(self: HttpToolsProtocol, body: bytes) -> None:
-        handed.append(len(body))
-        whole(self, body)
+    class Uvicorns(HttpToolsProtocol):
+        """Stands between our protocol and uvicorn's, which gets the pieces."""
 
-    monkeypatch.setattr(HttpToolsProtocol, "on_body", on_body)
-    async with listening(reads_all) as url, line_to(url) as (reader, writer):
+        def on_body(self, body: bytes) -> None:
+            handed.append(len(body))
+            super().on_body(body)
+
+    class Counted(Http1, Uvicorns):
+        pass
+
+    async with listening(reads_all, protocol=Counted) as url, line_to(url) as (reader, writer):
         chunks = b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n"
         writer.write(b"POST / HTTP/1.1\r\n" + HEAD + b"Connection: close\r\n" + TE + b"\r\n" + chunks)
         assert statuses(await reader.read()) == [200]
