@@ -50,7 +50,7 @@ class Exchange:
             if not response.has_redirect_location:
                 return response
             await response.aclose()
-            here, location = httpx.URL(url), _location(response)
+            here, location = httpx.URL(url), response.headers["location"]
             target = _target(here, location)
             if not _is_same_host(here, target):
                 raise OriginRefused(response.status_code, location=str(target))
@@ -64,7 +64,7 @@ class Exchange:
         response = await self._checked(self._answered(request))
         if response.has_redirect_location:
             try:
-                _check_location(request.url, _location(response))
+                _check_location(request.url, response.headers["location"])
             except OriginFailed:
                 await response.aclose()
                 raise
@@ -155,15 +155,6 @@ def _fault(response: httpx.Response) -> str:
     if length is not None and not _LENGTH.fullmatch(length):  # RFC 9110 8.6
         return "the origin's answer has a Content-Length that is not one number"
     return ""
-
-
-def _location(response: httpx.Response) -> str:
-    """The value of Location. Its bytes beyond ASCII, which a URL should not have, are read as UTF-8."""
-    said = response.headers["location"]
-    try:
-        return said.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return said
 
 
 def _check_location(url: httpx.URL, location: str) -> None:

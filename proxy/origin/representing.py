@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from proxy.cache.representation import Head, Pairs, weak
+from proxy.errors import OriginFailed
 from proxy.frame.identity import Lease
 from proxy.origin.answer import ends_with_connection, strong_validator
 from proxy.origin.codings import is_foreign, plain_name
@@ -41,12 +42,15 @@ def head_of(
     is_trusted: bool,
     is_personal: bool,
 ) -> Head:
-    """The head of a response.
+    """The head of a response. Raises `OriginFailed` if a header is not text.
 
     If the origin `is_trusted`, only its `no-store` counts. `is_personal` says that callers need a credential.
     Otherwise a private response is not kept, nor one that begins a session by a cookie.
     """
-    pairs = end_to_end((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+    try:
+        pairs = end_to_end((name.decode("latin-1"), value.decode("utf-8")) for name, value in raw)
+    except UnicodeDecodeError as error:
+        raise OriginFailed("a header of the origin's response is not text") from error
     fields = joined(pairs, ", ".join)
     lease = lease_of(fields, condition_of(fields, strong_validator(fields)), is_trusted=is_trusted)
     said, etag = fields.get("content-length", ""), fields.get("etag", "")

@@ -16,7 +16,6 @@ from pyreqwest.response import Response
 
 from proxy.origin.faults import mapped
 from proxy.origin.loop_turns import LoopTurns
-from proxy.origin.obs_text import beyond_ascii
 
 Value = TypeVar("Value")
 
@@ -100,20 +99,12 @@ async def unless_cancelled(
     return value
 
 
-async def headers_of(response: Response) -> list[tuple[bytes, bytes]]:
-    """All headers, byte for byte. Those that can't be had are left out, so that the response is not lost."""
-    headers = response.headers
+def headers_of(response: Response) -> list[tuple[str, str]]:
+    """All headers whose values are text. Other headers are dropped, so that the response is not lost."""
     try:
-        return [_encoded(pair) for pair in headers.items()]
+        return list(response.headers.items())
     except ValueError:
-        others = await beyond_ascii(headers)
-        names = {name for name, _ in others}
-        texts = map(_encoded, _texts(iter(headers.items())))
-        return [*(pair for pair in texts if pair[0] not in names), *others]
-
-
-def _encoded(pair: tuple[str, str]) -> tuple[bytes, bytes]:
-    return pair[0].encode("ascii"), pair[1].encode("ascii")
+        return list(_texts(iter(response.headers.items())))
 
 
 def _texts(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:

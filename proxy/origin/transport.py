@@ -40,8 +40,6 @@ STREAM_WINDOW = 2 * 1024 * 1024
 """Bytes of one response that may be unread over HTTP/2."""
 CONNECTION_WINDOW = 32 * STREAM_WINDOW
 """Bytes of all responses of one connection that may be unread, so that one response can't use up all."""
-ONE_BYTE = "latin-1"
-"""The charset in which a header's value is text. Each byte is a character, so no byte is lost."""
 LONGEST = timedelta(hours=1)
 """Time limit of a request on a connection of its own, including its response."""
 PING_EVERY = timedelta(seconds=10)
@@ -162,15 +160,8 @@ class Transport(httpx.AsyncBaseTransport):
             self._leave()
             raise
         body = Body(sent, response, self._turns, stall, self._leave)
-        try:
-            headers = await headers_of(response)
-        except BaseException:
-            await body.aclose()
-            raise
         version = {"http_version": response.version.encode()}
-        answer = httpx.Response(response.status, headers=headers, stream=body, extensions=version)
-        answer.headers.encoding = ONE_BYTE
-        return answer
+        return httpx.Response(response.status, headers=headers_of(response), stream=body, extensions=version)
 
     def _leave(self) -> None:
         if self._room is not None:

@@ -85,7 +85,7 @@ async def forward(
     async with origin.plain.forward(asked.method, asked.target, asked.headers_on(), body) as response:
         if response.status_code in unless:
             return response.status_code
-        back = end_to_end((n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers.raw)
+        back = end_to_end((n.decode("latin-1"), v.decode("utf-8")) for n, v in response.headers.raw)
         headers, rewritten = _headers_back(origin, asked, response.status_code, back)
         protocol = response.http_version.removeprefix("HTTP/")
         headers.append((b"via", origin.via.after(response.headers.get("via"), protocol).encode("utf-8")))
@@ -107,7 +107,7 @@ def _headers_back(
     if asked.published is not None:
         back, is_rewritten = asked.published.answered(status, back)
     dropped = _SAID_HERE | {"content-length"} if status in _NO_CONTENT else _SAID_HERE
-    headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in back if n not in dropped]
+    headers = [(n.encode("latin-1"), v.encode("utf-8")) for n, v in back if n not in dropped]
     return headers, asked.published if is_rewritten else None
 
 

@@ -91,7 +91,7 @@ def headers_of(error: errors.ProxyError) -> list[tuple[bytes, bytes]]:
         if error.challenge:
             headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
         if error.location:
-            headers.append((b"location", error.location.encode("latin-1")))
+            headers.append((b"location", error.location.encode("ascii")))
     if isinstance(error, errors.OriginBusy) and error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % ceil(error.retry_after)))
     if isinstance(error, errors.AdminLocked):

@@ -32,7 +32,7 @@ async def closes_what_was_used(asked: Asked, writer: asyncio.StreamWriter) -> No
     writer.write(OK)
 
 
-async def test_headers_beyond_ascii_come_byte_for_byte() -> None:
+async def test_a_header_that_is_no_text_takes_no_other_of_its_name_along() -> None:
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
         cookies = b"".join(
             b"Set-Cookie: %s\r\n" % pair for pair in (b"a=1", b"b=\xe9", b"c=\xc3\xa9", b"d=4")
@@ -41,8 +41,7 @@ async def test_headers_beyond_ascii_come_byte_for_byte() -> None:
 
     async with serving(answer) as server, client_of(server.url) as client:
         response = await client.get("/")
-        cookies = [value for name, value in response.headers.raw if name == b"set-cookie"]
-        assert cookies == [b"a=1", b"b=\xe9", b"c=\xc3\xa9", b"d=4"]
+        assert response.headers.get_list("set-cookie") == ["a=1", "d=4"]
         assert (response.headers["x"], response.text) == ("1", "ok")
 
 
