@@ -26,7 +26,7 @@ from tests.house import House, house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 
 PICTURE = Path(__file__).parents[2] / "docs" / "operate" / "page.png"
-SIZE = {"width": 1360, "height": 1296}
+SIZE = {"width": 1360, "height": 1500}
 TOKEN = "the-operators-token"
 SINGLE = {"accept": "image/jphc"}
 PATIENCE = 120_000

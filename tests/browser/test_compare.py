@@ -253,6 +253,11 @@ async def test_a_refusal_has_a_face(reader: Reader, status: int, title: str) -> 
         pane = await reader.pane("range", via)
         assert pane["state"] == "failed"
         assert pane["problem"].startswith(f"{title} ({status})")
+        assert not re.search(r"Origin[A-Z]\w+:", pane["problem"])  # a name of the program
+    clocks = await reader.page.eval_on_selector_all(
+        ".clock.first dd, .clock.final dd", "all => all.map((each) => each.textContent)"
+    )
+    assert set(clocks) == {"–"}
     assert "Not every pane" in await reader.page.text_content("#headline")
 
 

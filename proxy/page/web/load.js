@@ -158,7 +158,7 @@ export class Load {
 /** What the proxy says about a failure: in a header if the request had a Range, else in the body. */
 async function problemOf(response) {
   const header = response.headers.get("problem");
-  if (header) return header;
+  if (header) return header.replace(/^[A-Za-z]+: /, ""); // without the title
   const text = (await response.text()).slice(0, 300);
   try {
     return JSON.parse(text).detail ?? text;

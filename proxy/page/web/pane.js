@@ -115,7 +115,10 @@ export class Pane {
   #fail(error) {
     this.error = error;
     this.element.dataset.state = "failed";
-    for (const each of this.element.querySelectorAll(".clock")) each.classList.remove("is-running");
+    for (const each of this.element.querySelectorAll(".clock.is-running")) {
+      each.classList.remove("is-running");
+      each.querySelector("dd").textContent = "–"; // what it ran to is no time of a picture
+    }
     this.#one(".problem").replaceChildren(faceOf(error.status ?? -1, error.message));
   }
 
