@@ -39,6 +39,6 @@ def numbered(kind: type[Numbered] = Numbered) -> TransportOf:
     def transport_of(origin: "OriginSettings") -> Transport:
         said = origin.timeouts
         limits = TransportLimits(said.connect, said.first_byte, said.stall)
-        return kind(limits, tls_of(origin), outbound_of(origin), turns)
+        return kind(limits, tls_of(origin), outbound_of(origin.via), turns)
 
     return transport_of
