@@ -89,6 +89,12 @@ class Many:
             if sample.name == f"progressive_proxy_{name}" and labels.items() <= sample.labels.items()
         )
 
+    async def answered(self, count: float, **labels: str) -> float:
+        """Frames that were answered, once there are so many: each counts a moment after its last byte."""
+        while (now := await self.metric("frame_answers_total", **labels)) < count:
+            await asyncio.sleep(0.01)
+        return now
+
     async def get(self, path: str, **headers: str) -> httpx.Response:
         """The answer on a connection of its own."""
         async with httpx.AsyncClient(base_url=self.viewer.base_url, timeout=STORY) as client:
