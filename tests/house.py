@@ -247,8 +247,6 @@ def _make_patient(app: App, shared_limit: float, *, are_own: bool) -> None:
     `shared_limit`, so that a story of one that says half a word need not last.
     """
     app.readiness.pause = STORY  # an origin that is down is asked by the story only
-    for supplier in app.suppliers.values():
-        supplier.gate.patience = STORY  # nobody goes out of turn
     for each in app.origins.values():
         each.missing.kept = STORY
     app.study_plans.ahead.longest_wait = STORY

@@ -27,12 +27,12 @@ class Held(Told):
     tier: str
     """`memory`, or a tier behind it: `disk`."""
     kind: str
-    """Of frames: `frame` as the origin sends it, another `form`, `alternate`, `made` by the proxy, rendered
-    `picture`. Of resources beside them: `search`, `metadata`, `picture`, `bulkdata`, `instances`. `other` is
-    the rest."""
+    """Frames are `frame` as the origin sends it, another `form`, `alternate`, `made` by the proxy, or
+    rendered `picture`. Resources beside them are `search`, `metadata`, `picture`, `bulkdata` or `instances`.
+    `other` is the rest."""
     part: str
-    """Of frames: `first` pieces and `rest`. Of resources: `tables`. Else `tables` too, `overhead`, and bytes
-    that are `filling` or `lent`."""
+    """Frames have `first` pieces and a `rest`. Resources are `tables`. The rest is `tables` too, `overhead`,
+    and bytes that are `filling` or `lent`."""
     bytes: int
     """Bytes that are held."""
 

@@ -28,6 +28,33 @@ LONGEST_BACKOFF = 4.0
 """Longest pause, in seconds, if the origin names none."""
 
 
+class Pauses:
+    """The pauses of one response that has begun: as long as a busy origin says, `stall` seconds in all."""
+
+    def __init__(self, stall: float) -> None:
+        self.taken = 0
+        """Number of pauses so far."""
+        self._until = monotonic() + stall
+
+    def next(self, error: OriginBusy) -> float:
+        """Seconds of the next pause."""
+        backoff = min(BACKOFF * 4 ** min(self.taken, 8), LONGEST_BACKOFF) * uniform(0.5, 1.5)  # noqa: S311
+        pause: float = max(error.retry_after or 0.0, backoff)
+        return pause
+
+    def has_time(self, pause: float) -> bool:
+        """True if a pause ends in time."""
+        return monotonic() + pause <= self._until
+
+    async def wait(self, error: OriginBusy) -> None:
+        """Waits until the next try is due. Raises the error if there is to be none."""
+        pause = self.next(error)
+        if not self.has_time(pause):
+            raise error.anew()
+        self.taken += 1
+        await sleep(pause)
+
+
 class Patience:
     """Counts the retries of one fetch."""
 
@@ -40,8 +67,7 @@ class Patience:
 
     def _begin(self) -> None:
         self._size = self._fill.size
-        self._retries = 0
-        self._until = monotonic() + self._fill.order.source.stall
+        self._pauses = Pauses(self._fill.order.source.stall)
 
     async def wait(self, error: OriginBusy | OriginFailed) -> None:
         """Waits until the next try is due. Raises the error if there is to be none."""
@@ -56,12 +82,10 @@ class Patience:
             return self._pause_once(error)
         if self._fill.size > self._size:
             self._begin()
-        wanted = error.retry_after or 0.0
-        backoff = min(BACKOFF * 4 ** min(self._retries, 8), LONGEST_BACKOFF) * uniform(0.5, 1.5)  # noqa: S311
-        pause: float = max(wanted, backoff)
-        if not (monotonic() + pause <= self._until if self._is_begun else self._may_retry(wanted)):
+        pause, wanted = self._pauses.next(error), error.retry_after or 0.0
+        if not (self._pauses.has_time(pause) if self._is_begun else self._may_retry(wanted)):
             return None
-        self._retries += 1
+        self._pauses.taken += 1
         return pause
 
     def _pause_once(self, error: OriginFailed) -> float | None:
@@ -77,6 +101,6 @@ class Patience:
         return self._fill.demand.is_sent_beyond(self._fill.size)
 
     def _may_retry(self, wanted: float) -> bool:
-        is_short = self._retries < AGAIN and wanted <= LONGEST_PAUSE
+        is_short = self._pauses.taken < AGAIN and wanted <= LONGEST_PAUSE
         is_planned = self._fill.demand.planned is not None
         return is_short and not is_planned and self._fill.order.source.supplier.may_ask_again()

@@ -7,14 +7,11 @@
 A probe asks for the first bytes of the very frame, in the form that works at the origin, and leaves the rest
 unread. Metadata would be cheaper at an origin without ranges, but they say nothing about pixels. If they
 differ from the copy held, or if validator or length do, the caller gets a partition of its own.
-
-A probe is a fill of its own, which nobody joins. So a caller who is refused can't tell a probe from a fetch:
-they wait at the same gate, with the same rank and patience, and count in the same metrics.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,23 +24,29 @@ from proxy.cache.store import Store
 from proxy.errors import (
     CallerRefused,
     InternalFault,
+    OriginBusy,
     OriginChanged,
+    OriginFailed,
+    OriginHungUp,
+    OriginMismatch,
     OriginRefused,
+    OtherForm,
     ProxyError,
     ShuttingDown,
 )
 from proxy.fetch.fills import Fills
-from proxy.fetch.order import DEFAULT_FIRST, FillOrder
+from proxy.fetch.patience import Pauses
 from proxy.fetch.permit import Permit
-from proxy.fetch.reader import FillReader
+from proxy.fetch.probing import is_other_version
 from proxy.fetch.supplier import GatedSupplier
 from proxy.fetch.tasks import Tasks
-from proxy.frame.frame import cut
-from proxy.frame.identity import IDENTIFYING, Claim
+from proxy.frame.identity import IDENTIFYING
 from proxy.frame.key import FrameKey
 from proxy.frame.supply import OriginRequest
 from proxy.telemetry.telemetry import Telemetry
 
+MOST_FAILURES = 3
+"""Probes in vain, for other frames of the study, after which a request for a frame fails with their error."""
 _log = logging.getLogger(__name__)
 
 
@@ -121,7 +124,7 @@ class Permits:
         return Permit(self.proofs, name, partial(self._admit_again, caller, key))
 
     async def _admit_again(self, caller: Caller, key: FrameKey) -> None:
-        again = await self.admit(caller, key, is_asked_first=True)
+        again = await self.admit(caller, key, is_asked_first=True, has_begun=True)
         if again.partition != caller.partition:
             raise OriginChanged("the origin shows this caller another version", "validator")
 
@@ -133,12 +136,14 @@ class Permits:
         *,
         is_asked_first: bool = False,
         stop: int | None = IDENTIFYING,
+        has_begun: bool = False,
     ) -> Caller:
         """Returns the caller as it may read a frame now. Raises `OriginError`, `CallerRefused`.
 
         If nothing of the frame is held, the fetch is to ask; not so if it `is_asked_first`. The frame has to
         be opened without waiting in between. While a probe is under way, a place in `waiting` is taken.
-        `stop` is how far the caller reads; None is to the end.
+        `stop` is how far the caller reads; None is to the end. If the response `has_begun`, an error could
+        only cut it, so the proxy waits while the origin is busy.
         """
         if not caller.identity:
             return caller
@@ -150,11 +155,11 @@ class Permits:
             self.proofs.check(caller.identity, source)
             if not is_asked_first and self._is_asked_by_its_fetch(caller, key):
                 return caller
-            yes = await self._asked(name, caller, source, waiting, stop)
+            yes = await self._asked(name, caller, source, waiting, stop, has_begun)
         elif not self.proofs.may_read_others(name, yes):
             # A fetch compares nothing, so the first frame that another caller fetched is compared.
             if not self._is_asked_by_its_fetch(caller, key):
-                yes = await self._asked(name, caller, source, waiting, stop)
+                yes = await self._asked(name, caller, source, waiting, stop, has_begun)
         elif self.proofs.is_due(yes) and name not in self._probes:
             self._renew(name, caller, replace(source, partition=yes.partition))
         return caller if caller.partition == yes.partition else replace(caller, partition=yes.partition)
@@ -169,19 +174,34 @@ class Permits:
         return self._store.get(key) is None
 
     async def _asked(
-        self, name: Name, caller: Caller, key: FrameKey, waiting: Bound | None, stop: int | None
+        self,
+        name: Name,
+        caller: Caller,
+        key: FrameKey,
+        waiting: Bound | None,
+        stop: int | None,
+        has_begun: bool,
     ) -> Yes:
+        pauses = Pauses(self._suppliers[key.origin].stall)
         with waiting.place(caller.person) if waiting is not None else nullcontext():
-            return await self._until_said(name, caller, key, stop)
+            while True:
+                try:
+                    return await self._until_said(name, caller, key, stop)
+                except OriginBusy as error:
+                    if not has_begun:
+                        raise
+                    await pauses.wait(error)
 
     async def _until_said(self, name: Name, caller: Caller, key: FrameKey, stop: int | None) -> Yes:
+        failures = 0
         while True:
             probe = self._probes.get(name) or self._start(name, caller, key, stop)
             said = await asyncio.shield(probe.said)
             if isinstance(said, Yes):
                 return said
-            is_missing = isinstance(said, OriginRefused) and not is_of_caller(said.status)
-            if not is_missing or probe.key == key:  # what is missing says nothing about another frame
+            failures += not isinstance(said, OriginRefused)
+            # What went wrong with one frame says little about another one.
+            if probe.key == key or not _is_about_one_frame(said) or failures >= MOST_FAILURES:
                 raise said.anew()
 
     def _renew(self, name: Name, caller: Caller, key: FrameKey) -> None:
@@ -210,7 +230,9 @@ class Permits:
         """Asks, and notes what the origin says."""
         refusals = self.proofs.refusals
         try:
-            is_other = await self._is_other(asked, stop)
+            is_other = await is_other_version(
+                self._suppliers[asked.key.origin], self._store, self._fills, asked, stop
+            )
         except OriginRefused as error:  # which the fetch has noted
             self._end(name, probe).set_result(error.anew())
         except ProxyError as error:
@@ -225,50 +247,9 @@ class Permits:
             yes = self.proofs.allow(name, partition, refusals, is_compared=True)
             self._end(name, probe).set_result(yes)
 
-    async def _is_other(self, asked: OriginRequest, stop: int | None) -> bool:
-        """True if the origin shows this caller another version than the one held. Raises `OriginError`."""
-        source, is_first = self._suppliers[asked.key.origin], isinstance(stop, int) and stop <= DEFAULT_FIRST
-        # As a fetch would: if the origin refuses a range that it may not know, it is asked without it.
-        is_ranged = is_first or source.supplier.has_ranges
-        order = FillOrder(source, asked, IDENTIFYING if is_ranged else None, is_alone=True)
-        fill = self._fills.start(order, None, IDENTIFYING)
-        number = next(source.gate.numbers)
-        fill.demand.view(asked.person, number, is_first_enough=is_first, is_early=is_first, has_first=False)
-        reader = FillReader(fill)
-        try:
-            claim = (await reader.describe()).claim
-            leading = _joined(fill.arrived.views(0, IDENTIFYING))
-        finally:
-            reader.leave()
-            self._fills.tasks.cancel(fill)  # the rest is left unread
-        held = await self._held(asked)
-        return held is not None and not _is_same(*held, claim, leading)
 
-    async def _held(self, asked: OriginRequest) -> tuple[Claim, bytes] | None:
-        """The version that others read, and its first bytes; None if there is none."""
-        fill = self._fills.get(asked.key)
-        if fill is None:
-            frame = self._store.get(asked.key)
-            return (
-                None if frame is None else (frame.identity.claim, _joined(cut(frame.pieces, 0, IDENTIFYING)))
-            )
-        fill.demand.join(asked.person)
-        with suppress(ProxyError):
-            while fill.identity is None:
-                await fill.changed()
-        if fill.identity is None:
-            return None
-        return fill.identity.claim, _joined(fill.arrived.views(0, IDENTIFYING))
-
-
-def _joined(pieces: Iterable[bytes | memoryview]) -> bytes:
-    return b"".join(pieces)
-
-
-def _is_same(known: Claim, first: bytes, claim: Claim, leading: bytes) -> bool:
-    """True if an answer with this claim and these leading bytes can be of the version held."""
-    is_named = known.form == claim.form and None not in (known.validator, claim.validator)
-    if known.total != claim.total or (is_named and known.validator != claim.validator):
-        return False
-    size = min(len(first), len(leading))
-    return first[:size] == leading[:size]
+def _is_about_one_frame(error: ProxyError) -> bool:
+    """True if an error says nothing about the caller, nor about the origin as a whole."""
+    if isinstance(error, OriginRefused):
+        return not is_of_caller(error.status)
+    return isinstance(error, OriginBusy | OriginFailed | OriginHungUp | OriginMismatch | OtherForm)

@@ -56,7 +56,7 @@ TROUBLES: tuple[tuple[type[OriginError], str], ...] = (
     (OriginBusy, "busy"),
     (OriginFailed, "failed"),
 )
-"""What is remembered of an error of the origin. A refusal is none: it concerns a caller or a frame."""
+"""Kinds of errors of an origin that are remembered. A refusal is none: it concerns a caller or a frame."""
 Question = Callable[[], Awaitable[bool]]
 """Asks the origin a small question. Returns True if the origin answered it, even with an error."""
 

@@ -1,8 +1,10 @@
 """Looking at a plan: only its maker may, and only while the origin lets it read what the plan is about.
 
 A plan's status and events tell which frames there are, and how long they are. So each look needs a yes that
-counts, as a frame does. If the maker is refused while it follows the events, it gets no other one but the
-last, which says that the plan has ended. The plan ends too, since its own fetches are refused.
+counts, as a frame does. A plan under way asks by its own fetches: as long as none is refused,
+a caller with the same credentials needs no question. If the maker is refused while it follows the events, it
+gets no other one but the last, which says that the plan has ended. The plan ends too, since its own fetches
+are refused.
 """
 
 from collections.abc import AsyncIterator
@@ -26,7 +28,8 @@ class Following:
 
     async def prove(self, run: Run, caller: Caller) -> None:
         """Returns if a caller may read what a plan is about. Raises `OriginError`, `CallerRefused`."""
-        if not caller.identity:
+        is_asked = caller.identity == run.carrier.caller.identity and not (run.is_over or run.is_refused)
+        if not caller.identity or is_asked:
             return
         if run.parts:
             await self._plans.admit(run.parts[0].frames, caller)
@@ -38,7 +41,7 @@ class Following:
         permit, may_read = self._permit(run, caller), True
         async for event in run.events.follow():
             if permit is not None and may_read:
-                may_read = await _stands(permit)
+                may_read = not run.is_refused and await _stands(permit)
             if may_read or event[1] == "end":
                 yield event
             elif not (run.is_refused or run.is_over):

@@ -277,17 +277,14 @@ class Metrics:
     def _start_at_zero(self) -> None:
         for part in (*PARTS, *OUTSIDE):
             self.cache_bytes.labels(part).set(0)
-        for part in (*PARTS, "finest"):
-            self.cache_evictions.labels(part)
-        for outcome in ("moved", "stayed"):
-            self.moved_connections.labels(outcome)
         for state in JOB_STATES:
             self.jobs.labels(state).set(0)
             self.job_seconds.labels(state)
-        for reason in ("late", "crashed"):
-            self.lost_decoders.labels(reason)
-        for method in METHODS:
-            self.first_fetches.labels(method)
+        counted = {self.lost_decoders: ("late", "crashed"), self.first_fetches: METHODS}
+        counted |= {self.moved_connections: ("moved", "stayed"), self.cache_evictions: (*PARTS, "finest")}
+        for counter, labels in counted.items():
+            for label in labels:
+                counter.labels(label)
 
     def start_tier_at_zero(self, name: str) -> None:
         """A tier has this name."""

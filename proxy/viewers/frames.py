@@ -6,6 +6,7 @@ asks for a later range has the first bytes of the old version, and must not get 
 """
 
 from dataclasses import replace
+from functools import partial
 
 from starlette.types import Receive, Send
 
@@ -126,7 +127,8 @@ class Frames:
             return asked
         key = asked.address.key(caller)
         stop, waiting = asked.conditions.stop, None if has_place else self._places.waiting
-        admitted = await self._permits.admit(caller, key, waiting, is_asked_first=is_asked_first, stop=stop)
+        admit = partial(self._permits.admit, caller, key, waiting, stop=stop)
+        admitted = await admit(is_asked_first=is_asked_first, has_begun=progress.has_started)
         return asked if admitted is caller else replace(asked, caller=admitted)
 
     async def _deliver(

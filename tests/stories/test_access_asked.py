@@ -244,20 +244,29 @@ async def test_an_origin_without_ranges_is_asked_too(kind: str) -> None:
         assert at.probes() == 1
 
 
-async def test_what_is_missing_says_nothing_about_other_frames() -> None:
-    """All requests of a caller for a study wait for one probe. Its 404 is for its own frame only."""
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [(Reply(404, {}), 404), (Reply(503, {"retry-after": "5"}), 503), (Reply(500, {}), 502)],
+    ids=["missing", "busy", "failed"],
+)
+async def test_an_error_of_one_frame_says_nothing_about_other_frames(reply: Reply, status: int) -> None:
+    """All requests of a caller for a study wait for one probe. Its error is for its own frame only."""
     origin = GuardedOrigin("a", "b")
 
     def then(asked: Asked) -> Reply | None:
-        is_missing = who_asks(asked) == "b" and asked.path == FRAMES[0]
-        return Reply(404, {}) if is_missing else None
+        return reply if who_asks(asked) == "b" and asked.path == FRAMES[0] else None
 
     origin.then = then
     async with guarded(origin) as at:
         for path in FRAMES:
             await at.ask("a", path)
-        answers = await asyncio.gather(*(at.did("b", path) for path in FRAMES))
-        assert answers == [(404, ""), HIT, HIT, HIT]
+        origin.door = asyncio.Event()
+        asking = [asyncio.create_task(at.did("b", FRAMES[0]))]
+        await at.home.until(lambda: origin.requests_of(FRAMES[0]) == 2)
+        asking += [asyncio.create_task(at.did("b", path)) for path in FRAMES[1:]]
+        await at.home.until_inside(4)
+        origin.door.set()
+        assert await asyncio.gather(*asking) == [(status, ""), HIT, HIT, HIT]
 
 
 async def test_a_page_to_log_in_is_no_yes_whatever_its_label() -> None:

@@ -116,6 +116,21 @@ async def test_a_response_outlives_the_yes_only_if_there_is_another() -> None:
             await rest_of(chunks)
 
 
+async def test_a_response_under_way_waits_while_the_origin_is_too_busy_to_say_who_may_read() -> None:
+    origin = Halting()
+    async with guarded(origin) as at, joined(at, FRAME, OTHER) as chunks:
+        well, busy = origin.then, [Reply(503, {"retry-after": "1"})]
+
+        def then(asked: Asked) -> Reply | None:
+            return busy.pop() if busy and who_asks(asked) == "b" else well(asked)
+
+        origin.then = then
+        at.now += 61
+        origin.barrier.set()
+        assert await rest_of(chunks) > len(LARGE) - 30_000
+        assert not busy
+
+
 async def test_a_response_that_has_not_begun_is_the_refusal() -> None:
     origin = Halting()
     listed = FRAME.replace("frames/1", "frames/1,1")

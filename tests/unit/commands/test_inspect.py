@@ -146,7 +146,7 @@ def test_a_frame_of_a_server(is_multipart: bool, capsys: pytest.CaptureFixture[s
 
     async def ask() -> int:
         async with running(ScriptedOrigin({FRAME: BODY}, script)) as origin:
-            options = argparse.Namespace(source=origin.url + FRAME, json=True)
+            options = argparse.Namespace(source=origin.url + FRAME, json=True, via=None)
             return await asyncio.to_thread(inspect.inspect, options)
 
     assert asyncio.run(ask()) == 0

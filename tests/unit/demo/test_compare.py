@@ -31,7 +31,7 @@ def test_the_state_names_series_ways_and_links(asking: httpx.Client) -> None:
     told = asking.get("/state").json()
     assert [len(series["frames"]) for series in told["series"]] == [1, 1, SLICES]
     assert [way["name"] for way in told["ways"]] == [
-        "whole", "streaming", "range", "interleaved", "jls", "jls-reduced"
+        "whole", "streaming", "range", "interleaved", "jls", "jls-reduced", "open"
     ]  # fmt: skip
     assert told["network"]["down"] is None
     assert {"4g", "slow-3g", "hospital-lan", "local"} == {each["name"] for each in told["presets"]}

@@ -47,7 +47,7 @@ def origin(**more: Any) -> OriginStatus:
 
 def plan(name: str, state: str) -> PlanLine:
     status = {"id": name, "profile": "p", "state": state, "frames": 1, "bytes": 0, "error": "", "stages": []}
-    status |= {"series": [], "unopened": 0}
+    status |= {"series": [], "unopened": 0, "form": ""}
     return PlanLine(**status, origin="pacs", is_viewers=True, who="")
 
 
