@@ -246,8 +246,8 @@ async def test_an_origin_without_ranges_is_asked_too(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("reply", "status"),
-    [(Reply(404, {}), 404), (Reply(503, {"retry-after": "5"}), 503), (Reply(500, {}), 502)],
-    ids=["missing", "busy", "failed"],
+    [(Reply(404, {}), 404), (Reply(503, {"retry-after": "5"}), 503)],
+    ids=["missing", "busy"],
 )
 async def test_an_error_of_one_frame_says_nothing_about_other_frames(reply: Reply, status: int) -> None:
     """All requests of a caller for a study wait for one probe. Its error is for its own frame only."""
