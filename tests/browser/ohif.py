@@ -54,6 +54,8 @@ class Asked:
     status: int
     cache: str
     """Cache-Status of the proxy's response; empty if the archive answered directly."""
+    authorization: str = ""
+    """What OHIF shows of its reader; empty if nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,14 @@ class Ohif:
 
     browser: Any
     site: Site
+    more: str = ""
+    """More members of app-config.js."""
     strangers: list[str] = field(default_factory=list)
     """URLs of requests that would have left the machine. They were stopped."""
 
     async def open(self, root: str, path: str, viewports: int = 1) -> Opened:
         """Opens a page, and waits until its viewports are complete and nothing is on the way."""
-        self.site.configuration = configuration(root)
+        self.site.configuration = configuration(root, self.more)
         async with self._page() as page:
             requests, faults = [], list[str]()
             page.on(
@@ -102,6 +106,19 @@ class Ohif:
         async with self._page() as page:
             await page.goto(self.site.url + path)
             await page.get_by_text(text).first.wait_for()
+
+    async def picture(self, root: str, path: str, place: str) -> bytes:
+        """Opens a page, and draws an element of it once nothing is on the way and it changes no more."""
+        self.site.configuration = configuration(root, self.more)
+        async with self._page() as page:
+            await page.goto(self.site.url + path)
+            element = page.locator(place).first
+            await element.locator("canvas").first.wait_for()
+            await page.wait_for_load_state("networkidle")
+            drawn, last = await element.screenshot(), b""
+            while drawn != last:
+                drawn, last = await element.screenshot(), drawn
+            return bytes(drawn)
 
     @asynccontextmanager
     async def _page(self) -> AsyncIterator[Any]:
@@ -131,14 +148,15 @@ async def _asked(request: Any, root: str) -> Asked:
         headers.get("range"),
         response.status if response else 0,
         response.headers.get("cache-status", "") if response else "",
+        headers.get("authorization", ""),
     )
 
 
-def configuration(root: str) -> str:
-    """The example's app-config.js, with this DICOMweb root."""
+def configuration(root: str, more: str = "") -> str:
+    """The example's app-config.js, with this DICOMweb root, and more members."""
     text = (EXAMPLE / "app-config.js").read_text("utf-8")
     assert len(re.findall(f"Root: '{ROOT}'", text)) == 4
-    return text.replace(f"Root: '{ROOT}'", f"Root: '{root}'")
+    return text.replace(f"Root: '{ROOT}'", f"Root: '{root}'").replace("{", f"{{ {more}", 1)
 
 
 @asynccontextmanager

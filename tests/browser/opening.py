@@ -46,12 +46,14 @@ class Way:
 
 
 @asynccontextmanager
-async def proxy_of(viewer: Ohif, archive: Archive) -> AsyncIterator[House]:
+async def proxy_of(viewer: Ohif, archive: Archive, **more: Any) -> AsyncIterator[House]:
     """The proxy with the example's configuration, but for the addresses. No time passes for what it keeps."""
     told = yaml.safe_load((EXAMPLE / "config.yaml").read_text("utf-8"))
     assert told["cors"]["origins"] == [PAGE]
     cors = told["cors"] | {"origins": [viewer.site.url]}
-    async with house(ScriptedOrigin(), origin={"url": archive.url}, cors=cors, cache=told["cache"]) as home:
+    async with house(
+        ScriptedOrigin(), origin={"url": archive.url}, cors=cors, cache=told["cache"], **more
+    ) as home:
         home.app.resources.holding.clock = lambda: 1000.0
         archive.taken()  # the proxy's greeting
         yield home

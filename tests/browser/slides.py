@@ -117,6 +117,15 @@ def _dataset(level: int, side: int, form: Form) -> Dataset:
     return dataset
 
 
+def _row(held: Slide, *, has_series: bool) -> bytes:
+    """The result of a search for the study, or for its series."""
+    told = json.loads(held.metadata)[0]
+    names = ("0020000D", "00100010", "00100020", "0020000E", "00080060", "00200011")
+    counts = {"00201209": 2} if has_series else {"00201206": 1, "00201208": 2, "00080061": "SM"}
+    counted = {tag: {"vr": "IS", "Value": [value]} for tag, value in counts.items()}
+    return json.dumps([{tag: told[tag] for tag in names if tag in told} | counted]).encode()
+
+
 def archive_of(held: Slide, form: Form) -> Archive:
     """An archive that has the slide, gives frames as multipart and has no ranges. Any page may read it."""
     label = f"{form.media}; transfer-syntax={form.syntax}"
@@ -129,8 +138,8 @@ def archive_of(held: Slide, form: Form) -> Archive:
             return Response(held.metadata, media_type="application/dicom+json")
         if (frame := held.frames.get(path)) is not None:
             return Response(around.before + frame + around.after, headers={"content-type": kind})
-        if path == "/studies":
-            return Response(b"[]", media_type="application/dicom+json")
+        if path in ("/studies", f"/studies/{STUDY}/series"):
+            return Response(_row(held, has_series=path != "/studies"), media_type="application/dicom+json")
         return Response(status_code=404)
 
     return Archive(CORSMiddleware(Starlette(routes=[Route("/{path:path}", answer)]), allow_origins=["*"]))
