@@ -200,7 +200,7 @@ class Permits:
             if isinstance(said, Yes):
                 return said
             failures += not isinstance(said, OriginRefused)
-            # What went wrong with one frame says little about another one.
+            # An error of one frame says little about another one.
             if probe.key == key or not _is_about_one_frame(said) or failures >= MOST_FAILURES:
                 raise said.anew()
 
