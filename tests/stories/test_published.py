@@ -268,6 +268,8 @@ async def test_compressed_json_with_other_urls_is_sent_while_it_arrives() -> Non
     origin, barrier = ScriptedOrigin(), asyncio.Event()
 
     def script(asked: Asked) -> Reply | None:
+        if not asked.path.endswith((METADATA, OTHER)):
+            return None
         whole = text(f"{origin.url}/dicom-web", "x" * 1000) * 3
         return Reply(200, {"content-type": JSON}, (whole[:2000], barrier, whole[2000:]))
 
