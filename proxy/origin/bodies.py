@@ -67,11 +67,11 @@ class Bodies:
             async for chunk in undone(raw, coding, most or self._most) if coding else raw:
                 received.inc(len(chunk))
                 yield chunk
-        except (httpx.TransportError, OriginError) as error:
-            fault = error if isinstance(error, OriginError) else _fault_of(error)
-            if stage == "pass":
-                self._broken(fault)
-            raise fault from error
+        except OriginError as error:
+            self._tell(error, stage)
+            raise
+        except httpx.TransportError as error:  # a name for the fault would keep this frame in a cycle
+            raise self._tell(_fault_of(error), stage) from error
 
     async def _at_least_rate(self, body: httpx.AsyncByteStream, stage: str) -> AsyncIterator[bytes]:
         clock, least, waited, size = asyncio.get_running_loop().time, self._least, 0.0, 0
@@ -104,6 +104,11 @@ class Bodies:
             if size > (most or self._most):
                 raise OriginMismatch(fault, "too_large")
             yield chunk
+
+    def _tell(self, fault: OriginError, stage: str) -> OriginError:
+        if stage == "pass":
+            self._broken(fault)
+        return fault
 
 
 def _fault_of(error: httpx.TransportError) -> OriginError:
