@@ -1,9 +1,8 @@
 """Ports for servers that a test starts by number, and for those that nobody answers at.
 
-The kernel gives any free port of its own range to whoever binds or connects next. So a port of that range
-that was free a moment ago may be another test's by the time its server starts. These ports lie below the
-range. Each process has a hundred of them. It holds the first one as long as it runs, so no other process
-takes them.
+The kernel has a range of ports from which it picks one for each connection. It may pick a port after a test
+has found it free and before the test's server starts. These ports lie below the range. Each process has a
+hundred of them. It holds the first one as long as it runs, so no other process takes them.
 """
 
 import socket

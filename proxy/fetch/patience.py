@@ -29,7 +29,10 @@ LONGEST_BACKOFF = 4.0
 
 
 class Pauses:
-    """The pauses of one response that has begun: as long as a busy origin says, `stall` seconds in all."""
+    """The pauses of one response that has begun.
+
+    Each is as long as the busy origin says. All have to end within `stall` seconds.
+    """
 
     def __init__(self, stall: float) -> None:
         self.taken = 0

@@ -46,7 +46,7 @@ from proxy.frame.supply import OriginRequest
 from proxy.telemetry.telemetry import Telemetry
 
 MOST_FAILURES = 3
-"""Probes in vain, for other frames of the study, after which a request for a frame fails with their error."""
+"""Probes for other frames of the study that may fail before a request for a frame fails, too."""
 _log = logging.getLogger(__name__)
 
 

@@ -1,10 +1,10 @@
 """Looking at a plan: only its maker may, and only while the origin lets it read what the plan is about.
 
 A plan's status and events tell which frames there are, and how long they are. So each look needs a yes that
-counts, as a frame does. A plan under way asks by its own fetches: as long as none is refused,
-a caller with the same credentials needs no question. If the maker is refused while it follows the events, it
-gets no other one but the last, which says that the plan has ended. The plan ends too, since its own fetches
-are refused.
+counts, as a frame does. A plan that runs asks with its own fetches. As long as the origin refuses none of
+them, the proxy asks no more about a caller with the same credentials. If the origin refuses the maker while
+it follows the events, it gets only one more, which says that the plan has ended. The plan ends too, since
+the origin refuses its fetches.
 """
 
 from collections.abc import AsyncIterator

@@ -55,7 +55,7 @@ class Asked:
     cache: str
     """Cache-Status of the proxy's response; empty if the archive answered directly."""
     authorization: str = ""
-    """What OHIF shows of its reader; empty if nothing."""
+    """The `Authorization` that OHIF sends; empty if it sends none."""
 
 
 @dataclass(frozen=True)

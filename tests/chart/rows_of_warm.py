@@ -4,7 +4,7 @@ from tests.chart.panels import OURS, Panel, gauge, lines, rate
 
 
 def warm() -> list[Panel]:
-    """What `warm` does."""
+    """The panels of the row about `warm`."""
     ended = f"progressive_proxy_warm_ended_timestamp_seconds{{{OURS}}} > 0"
     return [
         lines(

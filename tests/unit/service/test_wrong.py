@@ -1,4 +1,4 @@
-"""What is wrong with an origin: a sentence for each kind of trouble, with how often and when."""
+"""Each kind of trouble with an origin has a sentence, which says how often it came and when it came last."""
 
 import re
 from pathlib import Path
