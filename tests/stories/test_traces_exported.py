@@ -37,7 +37,7 @@ async def test_a_collector_gets_the_spans_with_the_headers_of_the_file(tmp_path:
     secret.write_text("Authorization: Bearer first\n\nX-Scope-OrgID: pacs\n")
     collector = Collector()
     async with running(collector.server):
-        traces = {"endpoint": collector.url, "headers_file": secret}
+        traces = {"endpoint": collector.url, "headers_file": secret, "share": 0}
         async with house(ScriptedOrigin({FRAME: BODY}), traces=traces) as home:
             assert (await home.viewer.get(FRAME, headers=SINGLE | PARENT)).content == BODY
             await export(home)
