@@ -1,6 +1,7 @@
 # make demo       shows the main job on real images, in two minutes
-# make test       lint, types and the fast tests, in three minutes
-# make test-all   every test, with real servers, encoders, a browser and the tools of the charts; coverage
+# make test       lint, types and the fast tests
+# make test-all   every test: these first, then those with real servers, encoders, a browser and the tools of the
+#                 charts; coverage
 # make docs       the pages as a site in site/; a dead link or anchor fails
 # make bench-quick  prints ratios beside nginx and Varnish, in two minutes; writes nothing
 # make soak       ten minutes of random viewers before an origin that fails; nothing may be wrong or left
@@ -26,12 +27,14 @@ demo: $(VENV)/.demo
 	@$(BIN)/progressive-proxy demo --network $(NETWORK) $(DEMO)
 
 test: lint
-	$(BIN)/pytest $(PARALLEL) -m 'not slow' tests/unit tests/stories $(PYTEST)
+	$(BIN)/pytest $(PARALLEL) $(COVERAGE) -m 'not slow' tests/unit tests/stories $(PYTEST)
 
 # The charts and the browser measure and build, so they run two files at once, and without coverage.
-test-all: lint $(VENV)/.chart
+test-all: COVERAGE = --cov --cov-report= --cov-fail-under=0
+test-all: test $(VENV)/.chart
 	$(BIN)/python -m tests.tools
-	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --ignore tests/browser --ignore tests/chart $(PYTEST)
+	$(BIN)/pytest $(PARALLEL) --cov --cov-append --cov-report=term -m slow \
+		--ignore tests/browser --ignore tests/chart $(PYTEST)
 	$(BIN)/pytest --dist loadfile --numprocesses 2 tests/browser tests/chart $(PYTEST)
 
 test-chart: $(VENV)/.chart

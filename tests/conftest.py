@@ -1,10 +1,13 @@
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
 from coverage import Coverage
 from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).parent
 
 # A deadline would fail an example because the machine is busy, and so would the check of how fast they come.
 settings.register_profile("ours", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,6 +35,13 @@ def blockbuster() -> Iterator[BlockBuster]:
         yield guard
     finally:
         guard.deactivate()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow what needs servers, encoders, a browser or the tools of the charts."""
+    for item in items:
+        if not item.path.is_relative_to(TESTS / "unit") and not item.path.is_relative_to(TESTS / "stories"):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

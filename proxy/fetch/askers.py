@@ -88,8 +88,8 @@ class OwnView:
 
     fill: FrameSource
     """A reader of the fill."""
-    askers: Askers
-    """The callers of the fill."""
+    askers: Askers | None
+    """The callers of the fill; None for a frame that is held."""
     identity: bytes
     """The caller who reads."""
     permit: Permit | None
@@ -99,14 +99,18 @@ class OwnView:
         try:
             found = await read
         except OriginRefused:
-            self.askers.check(self.identity)
+            self._check_fill()
             raise
         await self._check()
         return found
 
+    def _check_fill(self) -> None:
+        if self.askers is not None:
+            self.askers.check(self.identity)
+
     async def _check(self) -> None:
         """Returns if the caller may have more. Raises `OriginError`, `CallerRefused`."""
-        self.askers.check(self.identity)
+        self._check_fill()
         if self.permit is not None:
             await self.permit.check()
 

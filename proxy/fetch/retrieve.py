@@ -12,7 +12,7 @@ from proxy.cache.lifetimes import Stale
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
 from proxy.errors import OriginBusy, OriginFailed
-from proxy.fetch.askers import Askers, OwnView
+from proxy.fetch.askers import OwnView
 from proxy.fetch.farther import Farther
 from proxy.fetch.fill import Fill
 from proxy.fetch.fills import Fills
@@ -164,7 +164,7 @@ class Retrieve:
         self._store.room.borrow(frame)
         source: FrameSource = HeldFrame(frame)
         if wanted.permit is not None and not wanted.is_small(frame.size):
-            source = OwnView(source, Askers(wanted.asked), wanted.asked.identity, wanted.permit)
+            source = OwnView(source, None, wanted.asked.identity, wanted.permit)
         return Reading(source, outcome, lambda: self._store.room.give_back(frame))
 
     async def stale(self, wanted: Retrieval) -> Stale | None:

@@ -203,13 +203,15 @@ class Warming:
         self, row: StudyRow, warm: Warm, caller: Caller, progress: Progress, budget: Budget
     ) -> State:
         wish = Wish(row.uid, warm.profile, warm.depth, budget, frames=warm.form)
+        studies = self._metrics.studies
         try:
             search = partial(self._studies.series, caller, wish, BEHIND)
             series = in_order(await self._carrier(caller).patiently(search))
             key, what = (warm.origin, row.uid), hash((row, *series, warm.depth, warm.profile, warm.form))
             until, before = self._fetched.get(key) or (0.0, 0)
             if before == what and self._clock() < until:
-                self._count(warm, progress, "skipped")
+                progress.skipped += 1
+                studies.labels(warm.name, "skipped").inc()
                 return State.DONE
             run = self._studies.start(series, caller, wish, BEHIND)
             await self._followed(run, warm, progress)
@@ -217,21 +219,20 @@ class Warming:
             raise
         except ProxyError as error:
             progress.error = type(error).__name__
-            self._count(warm, progress, "failed")
+            progress.failed += 1
+            studies.labels(warm.name, "failed").inc()
             return State.FAILED
         is_done = run.state is State.DONE or any(part.is_spent for part in run.parts)
         if run.error:
             progress.error = run.error
-            self._count(warm, progress, "failed")
+            progress.failed += 1
+            studies.labels(warm.name, "failed").inc()
         elif is_done:
-            self._count(warm, progress, "done")
+            progress.done += 1
+            studies.labels(warm.name, "done").inc()
             self._fetched.put(key, (self._clock() + self._kept_for, what))
         is_in_vain = run.error and (run.error.endswith(BUSY) or not any(part.fetched for part in run.parts))
         return State.FAILED if is_in_vain else run.state
-
-    def _count(self, warm: Warm, progress: Progress, outcome: str) -> None:
-        setattr(progress, outcome, getattr(progress, outcome) + 1)
-        self._metrics.studies.labels(warm.name, outcome).inc()
 
     async def _followed(self, run: Run, warm: Warm, progress: Progress) -> None:
         """Waits for the end of a plan, and cancels it if nobody waits any more."""
