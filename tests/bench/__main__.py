@@ -30,6 +30,7 @@ from tests.bench import (
     sequences,
     silence,
     soak,
+    study,
     twenty,
     workers,
 )
@@ -60,6 +61,7 @@ BENCHMARKS = {
     "replicas": replicas.run,
     "silence": silence.run,
     "sequences": sequences.run,
+    "study": study.run,
     "soak": soak.run,
     "browser": browser.run,
     "http2": browser_http2.run,
