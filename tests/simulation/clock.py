@@ -1,4 +1,4 @@
-"""An event loop with virtual time: if nothing is ready to run, time jumps to the next timer."""
+"""Event loops whose time a test decides, so that it does not depend on the speed of the machine."""
 
 import asyncio
 import heapq
@@ -9,24 +9,55 @@ Value = TypeVar("Value")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Runs as fast as the machine can and gives the same times on every machine."""
+    """If nothing is ready to run, time jumps to the next timer. So times are the same on every machine.
+
+    While a thread works for the loop, time stands still. Nothing is known of other machines or processes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
+        self._threads = 0
 
     def time(self) -> float:
         """Virtual seconds since the start."""
         return self._now
+
+    def run_in_executor(self, *given: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # as asyncio's
+        """Has a thread work."""
+        work: asyncio.Future[Any] = super().run_in_executor(*given)
+        self._threads += 1
+        work.add_done_callback(self._has_worked)
+        return work
+
+    def _has_worked(self, _: asyncio.Future[Any]) -> None:
+        self._threads -= 1
 
     def _run_once(self) -> None:
         scheduled = self._scheduled  # type: ignore[attr-defined]  # asyncio's heap of timers
         while scheduled and scheduled[0].cancelled():
             heapq.heappop(scheduled)._scheduled = False
             self._timer_cancelled_count = max(0, self._timer_cancelled_count - 1)  # type: ignore[has-type]
-        if scheduled and not self._ready:  # type: ignore[attr-defined]  # asyncio's queue of callbacks
+        if scheduled and not (self._ready or self._threads):  # type: ignore[attr-defined]  # its callbacks
             self._now = max(self._now, scheduled[0].when())
         super()._run_once()  # type: ignore[misc]
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """Time runs as on any machine, and jumps if a test says so. So a limit of minutes can be over at once."""
+
+    jumped = 0.0
+
+    def time(self) -> float:
+        """Seconds since some time of this machine, and those that were jumped over."""
+        return super().time() + self.jumped
+
+
+def jump(seconds: float) -> None:
+    """Lets so many seconds pass at once. What is due by then runs in the next turn of the `JumpingLoop`."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, JumpingLoop)
+    loop.jumped += seconds
 
 
 def run(main: Coroutine[Any, Any, Value]) -> Value:
