@@ -233,25 +233,30 @@ async def test_pipelined_requests_are_answered_in_order_by_the_worker_of_the_fir
 
 
 async def test_a_connection_does_not_move_under_an_answer() -> None:
-    async with two() as both, line(both.desks[0].port) as viewer:
+    heads = list[bytes]()
+    rules = Rules(admit=lambda method, _: heads.append(method))
+    async with two(rules) as both, line(both.desks[0].port) as viewer:
         viewer.writer.write(head(OF[0], "/waits"))
         while not both.desks[0].clients:
             await asyncio.sleep(0)
         viewer.writer.write(head(OF[1]))
-        await asyncio.sleep(0)
+        while len(heads) < 2:
+            await asyncio.sleep(0)
         both.desks[0].may_end.set()
         assert await viewer.answer() == f"0 /studies/{OF[0]}/waits 0"
         assert await viewer.answer() == f"0 /studies/{OF[1]} 0"
 
 
 async def test_an_answer_that_the_viewer_has_not_read_stays_before_the_next() -> None:
-    async with two() as both, line(both.desks[0].port) as viewer:
+    heads = list[bytes]()
+    rules = Rules(admit=lambda method, _: heads.append(method))
+    async with two(rules) as both, line(both.desks[0].port) as viewer:
         viewer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
         viewer.writer.write(head(OF[0], "/large"))
         while not both.desks[0].clients or not idle_at(both.desks[0]):
             await asyncio.sleep(0)
         viewer.writer.write(head(OF[1], "/large"))
-        for _ in range(50):
+        while len(heads) < 2:
             await asyncio.sleep(0)
         viewer.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert [(await viewer.answer()).split()[1] for _ in "12"] == [
