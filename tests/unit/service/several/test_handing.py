@@ -30,6 +30,8 @@ pytestmark = pytest.mark.anyio
 OWNERS = Owners((0, 1))
 OF = {number: next(f"1.{n}" for n in range(99) if OWNERS.of(b"1.%d" % n) == number) for number in (0, 1)}
 """A study of each worker."""
+LARGE = 24_000_000
+"""Bytes of an answer that the kernel's buffers do not hold."""
 
 
 def head(study: str, what: str = "", method: str = "GET", more: str = "") -> bytes:
@@ -62,7 +64,7 @@ class Desk:
             more = message.get("more_body", False)
         said = f"{self.number} {scope['path']} {size};".encode()
         if scope["path"].endswith("/large"):
-            said += bytes(2_000_000)
+            said += bytes(LARGE)
         length = [(b"content-length", b"%d" % len(said))]
         await send({"type": "http.response.start", "status": 200, "headers": length})
         if scope["path"].endswith("/halves"):
