@@ -204,25 +204,29 @@ async def test_a_silence_inside_a_body_has_a_limit_of_its_own() -> None:
             await reading
 
 
-@pytest.mark.parametrize("limited", ["stall", "first_byte"])
-async def test_neither_limit_counts_for_the_other(limited: str) -> None:
+@pytest.mark.parametrize(
+    "limits", [replace(PATIENT, stall=LIMIT), replace(PATIENT, first_byte=LIMIT)], ids=["stall", "first byte"]
+)
+async def test_neither_limit_counts_for_the_other(limits: TransportLimits) -> None:
+    has_headers = asyncio.Event()
+
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        if limited == "stall":
+        if limits.stall == LIMIT:
             await passes(LIMIT)
         writer.write(HEADERS)
         await writer.drain()
         await has_headers.wait()
         writer.write(b"ok")
 
-    has_headers, limits = asyncio.Event(), replace(PATIENT, **{limited: LIMIT})
-    async with serving(answer) as server, client_of(server.url, limits) as client:
-        if limited == "stall":
-            has_headers.set()
-        async with client.stream("GET", "/") as response:
-            if limited == "first_byte":
-                await passes(LIMIT)
-                has_headers.set()
-            assert await response.aread() == b"ok"
+    async with (
+        serving(answer) as server,
+        client_of(server.url, limits) as client,
+        client.stream("GET", "/") as response,
+    ):
+        if limits.first_byte == LIMIT:
+            await passes(LIMIT)
+        has_headers.set()
+        assert await response.aread() == b"ok"
 
 
 async def test_a_long_upload_is_not_taken_for_a_late_answer() -> None:
