@@ -11,34 +11,27 @@ Value = TypeVar("Value")
 class VirtualLoop(asyncio.SelectorEventLoop):
     """If nothing is ready to run, time jumps to the next timer. So times are the same on every machine.
 
-    While a thread works for the loop, time stands still. Nothing is known of other machines or processes.
+    It jumps also if a thread or another process is to be waited for.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
-        self._threads = 0
 
     def time(self) -> float:
         """Virtual seconds since the start."""
         return self._now
 
-    def run_in_executor(self, *given: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # as asyncio's
-        """Has a thread work."""
-        work: asyncio.Future[Any] = super().run_in_executor(*given)
-        self._threads += 1
-        work.add_done_callback(self._has_worked)
-        return work
-
-    def _has_worked(self, _: asyncio.Future[Any]) -> None:
-        self._threads -= 1
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # asyncio's
+        """Ends the threads. A limit would be over at once."""
+        await super().shutdown_default_executor()
 
     def _run_once(self) -> None:
         scheduled = self._scheduled  # type: ignore[attr-defined]  # asyncio's heap of timers
         while scheduled and scheduled[0].cancelled():
             heapq.heappop(scheduled)._scheduled = False
             self._timer_cancelled_count = max(0, self._timer_cancelled_count - 1)  # type: ignore[has-type]
-        if scheduled and not (self._ready or self._threads):  # type: ignore[attr-defined]  # its callbacks
+        if scheduled and not self._ready:  # type: ignore[attr-defined]  # asyncio's queue of callbacks
             self._now = max(self._now, scheduled[0].when())
         super()._run_once()  # type: ignore[misc]
 

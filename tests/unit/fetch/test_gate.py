@@ -136,8 +136,8 @@ async def settle() -> None:
 
 @asynccontextmanager
 async def story(seats: int) -> AsyncIterator[Story]:
+    telemetry = await asyncio.to_thread(Telemetry)  # a limit would be over while the thread works
     async with asyncio.timeout(STORY):
-        telemetry = await asyncio.to_thread(Telemetry)
         gate = Gate("pacs", seats, telemetry, clock=asyncio.get_running_loop().time)
         told = Story(gate, telemetry)
         yield told
