@@ -12,6 +12,8 @@ from proxy.origin.transport import Tls, Transport, TransportLimits
 from tests.house import STORY
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+PATIENT = TransportLimits(STORY, STORY, STORY)
+"""Limits that no test reaches on a busy machine."""
 
 
 class HangUp(Exception):
@@ -111,7 +113,7 @@ async def client_of(
     server: str, limits: TransportLimits | None = None, tls: Tls | None = None, auth: httpx.Auth | None = None
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client with the settings that the proxy uses for an origin."""
-    transport = await asyncio.to_thread(Transport, limits or TransportLimits(), tls)
+    transport = await asyncio.to_thread(Transport, limits or PATIENT, tls)
     async with httpx.AsyncClient(base_url=server, transport=transport, timeout=None, auth=auth) as client:
         yield client
 

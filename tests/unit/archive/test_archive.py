@@ -186,7 +186,7 @@ def test_of_two_at_once_one_makes_the_tree_and_the_other_finds_it(tmp_path: Path
 
     def encode_at_a_barrier(pixels: NDArray[np.int16]) -> bytes:
         is_encoding.set()
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(240)
         return encode_htj2k(pixels)
 
     class Waiting(io.StringIO):
@@ -200,7 +200,7 @@ def test_of_two_at_once_one_makes_the_tree_and_the_other_finds_it(tmp_path: Path
         args=(tmp_path / "t", "small", lambda: small_instances(read[0]), encode_at_a_barrier, io.StringIO()),
     )
     first.start()
-    assert is_encoding.wait(10)
+    assert is_encoding.wait(240)
     prepare(tmp_path / "t", "small", lambda: small_instances(read[1]), encode_htj2k, said)
     first.join()
     assert "waiting" in said.getvalue()

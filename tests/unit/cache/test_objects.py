@@ -22,6 +22,7 @@ from tests.unit.cache.test_tier import BIG, KEY, OTHERS, SECRET, frame, rest_of,
 pytestmark = pytest.mark.anyio
 
 TTL = 1e6
+HOUR = 3600.0
 
 
 class Counting(Bucket):
@@ -54,7 +55,9 @@ def clocks(now: float, after: float) -> Clocks:
 
 
 def replica(bucket: Bucket, clocks: Clocks | None = None) -> Objects:
-    return Objects(bucket, Names(SECRET), SECRET, TTL, 60.0, clocks)
+    tier = Objects(bucket, Names(SECRET), SECRET, TTL, 240.0, clocks)
+    tier._calls._limit = 240.0
+    return tier
 
 
 async def test_the_rest_is_written_before_the_head_that_names_it(bucket: Counting) -> None:
@@ -158,7 +161,7 @@ async def test_a_study_that_was_purged_is_deleted_and_nothing_else(bucket: Count
 
 async def test_a_frame_whose_time_is_over_is_not_used(bucket: Counting) -> None:
     now = time()
-    early, late, too_late = (replica(bucket, clocks(now, after)) for after in (0, TTL - 2, TTL + 2))
+    early, late, too_late = (replica(bucket, clocks(now, after)) for after in (0, TTL - HOUR, TTL + HOUR))
     await early.first(KEY)
     await early.put(KEY, frame(BIG))
     assert await late.first(KEY) is not None

@@ -35,12 +35,16 @@ MADE: dict[str, Callable[[Path], Tier]] = {
     "fake": lambda _: FakeTier(),
     "disk": lambda path: disk(path),
     "disk, encrypted": lambda path: disk(path, content_key=SECRET),
-    "objects": lambda _: LookedUp(Bucket(MemoryStore()), Names(SECRET), SECRET, 1e6, 60.0),
+    "objects": lambda _: LookedUp(Bucket(MemoryStore()), Names(SECRET), SECRET, 1e6, 240.0),
 }
 
 
 class LookedUp(Objects):
     """Looks a frame up before it is put, as the proxy does before it fetches one."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._calls._limit = 240.0
 
     async def put(self, key: FrameKey, frame: Frame) -> bool:
         await self.first(key)

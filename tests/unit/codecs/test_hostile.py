@@ -23,7 +23,7 @@ LEAST_OF_EACH = {"picture": 50, "CodestreamError": 150, "NotMade": 50}
 
 @pytest.mark.anyio
 async def test_each_costs_an_error_or_is_a_picture_as_the_metadata_says() -> None:
-    async with Workers(2, 2 << 30, 30) as workers:
+    async with Workers(2, 2 << 30, 240) as workers:
         found = await outcomes(workers, jobs(JOBS), at_once=4)
         assert len(workers.running) <= 2
     assert (found.wrong, found.lost, found.mute) == ([], [], 0)

@@ -12,6 +12,7 @@ import trustme
 
 from proxy.cli import main
 from proxy.errors import ConfigurationError
+from proxy.service import objects
 from proxy.service.app import create_app
 from proxy.settings.model import load
 from tests.ports import free_port
@@ -318,8 +319,11 @@ def test_a_missing_extra_is_said_with_the_command_that_installs_it(extra: str, f
     assert f"pip install 'progressive-proxy[{extra}]'" in found.stderr
 
 
-def test_check_tries_a_bucket_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_tries_a_bucket_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The proxy serves without it, so a fault is a warning."""
+    monkeypatch.setattr(objects, "TRIED_WITHIN", 240.0)
     with running_s3() as port:
         store = Store(port, "checked")
         said = settings_with(folder, port, "checked")

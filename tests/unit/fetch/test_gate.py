@@ -1,4 +1,4 @@
-"""Whose turn it is: stories of fetches that stand at barriers of the story."""
+"""Whose turn it is: stories of fetches that stand at barriers of the story, in virtual time."""
 
 import asyncio
 import random
@@ -28,6 +28,11 @@ LARGE = UNREAD + 1
 """Bytes of a completion that is held back."""
 STORY = 240
 """Seconds after which a story that hangs fails."""
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    return "asyncio", {"loop_factory": virtual.VirtualLoop}
 
 
 class Ranks:
@@ -120,7 +125,7 @@ class Story:
 
 
 async def gate_of(seats: int) -> Gate:
-    return Gate("pacs", seats, await asyncio.to_thread(Telemetry))
+    return Gate("pacs", seats, await asyncio.to_thread(Telemetry), clock=asyncio.get_running_loop().time)
 
 
 async def settle() -> None:
@@ -131,9 +136,10 @@ async def settle() -> None:
 
 @asynccontextmanager
 async def story(seats: int) -> AsyncIterator[Story]:
+    telemetry = await asyncio.to_thread(Telemetry)  # a limit would be over while the thread works
     async with asyncio.timeout(STORY):
-        telemetry = await asyncio.to_thread(Telemetry)
-        told = Story(Gate("pacs", seats, telemetry), telemetry)
+        gate = Gate("pacs", seats, telemetry, clock=asyncio.get_running_loop().time)
+        told = Story(gate, telemetry)
         yield told
         for fetch in told.fetches:
             fetch.task.cancel()

@@ -122,18 +122,25 @@ async def served(app: Origin) -> AsyncIterator[str]:
 
 
 class Asked(Server):
-    """A server that notes frames in the order in which they are asked for; they may arrive in another one."""
+    """A server that notes frames as they are asked for, and hands them on in the order of the requests."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.asked: list[tuple[str, str]] = []
+        self._before: asyncio.Event | None = None
 
     @asynccontextmanager
     async def ask(self, path: str, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
+        before, self._before = self._before, (ended := asyncio.Event())
         if "/frames/" in path:
             self.asked.append((path, headers.get("Range", "")))
-        async with super().ask(path, headers) as response:
-            yield response
+        try:
+            async with super().ask(path, headers) as response:
+                if before is not None:
+                    await before.wait()
+                yield response
+        finally:
+            ended.set()
 
 
 @asynccontextmanager

@@ -9,14 +9,15 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from urllib.parse import quote, unquote_plus
 
 import pytest
 
 from proxy.errors import ConfigurationError
+from proxy.origin import rotation
 from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
-from proxy.origin.rotation import LOOK_EVERY
 from proxy.settings.model import Settings
 from proxy.settings.reading import parse
 from tests.raw_server import OK, Answer, Asked, client_of, says_ok, serving
@@ -54,6 +55,12 @@ class Mounted:
         link.rename(self._folder / "..data")
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is looked at after a refusal only, however long a test takes."""
+    monkeypatch.setattr(rotation, "LOOK_EVERY", inf)
+
+
 def takes(*tokens: str) -> Answer:
     """A server that lets in only who has one of these tokens."""
 
@@ -86,12 +93,12 @@ async def test_a_file_that_is_swapped_is_read_again(tmp_path: Path) -> None:
     assert server.asked[-1].headers["authorization"] == "Bearer two"
 
 
-async def test_without_a_file_no_request_waits_for_a_look() -> None:
+async def test_without_a_file_no_request_waits_for_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "LOOK_EVERY", 0.0)
     busy = ThreadPoolExecutor(1)
     asyncio.get_running_loop().set_default_executor(busy)
     async with serving(says_ok) as server, client_of(server.url) as client:
         assert (await client.get("/")).status_code == 200
-        await asyncio.sleep(LOOK_EVERY)
         ended = threading.Event()
         busy.submit(ended.wait)
         try:  # no thread is free, and none is needed
@@ -101,6 +108,7 @@ async def test_without_a_file_no_request_waits_for_a_look() -> None:
             ended.set()
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_refusal_has_the_file_read_at_once(tmp_path: Path) -> None:
     mounted = Mounted(tmp_path, "one")
     auth = await asyncio.to_thread(bearer, mounted.path)
@@ -120,6 +128,7 @@ async def test_many_refusals_at_once_are_all_cured(tmp_path: Path) -> None:
         assert [answer.status_code for answer in answers] == [200] * 20
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize(("after", "count"), [("one", 1), ("two", 2)])
 async def test_who_is_refused_for_good_hears_so(tmp_path: Path, after: str, count: int) -> None:
     mounted = Mounted(tmp_path, "one")
@@ -149,6 +158,7 @@ async def test_a_refusal_without_end_is_not_read(tmp_path: Path) -> None:
         assert (await client.get("/")).content == b"ok"
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_refused_upload_is_not_sent_again(tmp_path: Path) -> None:
     mounted = Mounted(tmp_path, "one")
     auth = await asyncio.to_thread(bearer, mounted.path)

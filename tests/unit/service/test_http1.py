@@ -22,6 +22,7 @@ from tests.ports import free_port
 from tests.raw_server import OK, HangUp, serving
 from tests.raw_server import Asked as RawAsked
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, honest
+from tests.simulation.clock import JumpingLoop, jump
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +31,13 @@ OTHERS = b"DELETE /studies/9 HTTP/1.1\r\nHost: localhost\r\nX-Rest: "
 """The head of a request, as far as it takes to make the next caller's request its header."""
 HEAD = b"Host: localhost\r\n"
 TE = b"Transfer-Encoding: chunked\r\n"
+SILENCE = 75
+"""Seconds for which a connection may be silent."""
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    return "asyncio", {"loop_factory": JumpingLoop}
 
 
 def says_whose(asked: Asked) -> Reply | None:
@@ -493,14 +501,25 @@ async def test_a_body_that_breaks_is_told_of_and_never_whole_at_the_origin(
     assert "a fault inside the proxy" not in caplog.text
 
 
+class Heard(Http1):
+    """A connection that counts what it has read."""
+
+    size = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        Heard.size += len(data)
+
+
 @asynccontextmanager
 async def listening(
-    app: Any, rules: Rules | None = None, silence: float = 75, protocol: type[Http1] = Http1
+    app: Any, rules: Rules | None = None, silence: int = SILENCE, protocol: type[Http1] = Heard
 ) -> AsyncIterator[httpx.URL]:
     """A listener before an app; a connection may be silent for so many seconds."""
+    Heard.size = 0
     at = open_socket("127.0.0.1", 0)
     listener = Listener(app, at, 1, rules or Rules(), protocol=protocol)
-    listener.config.timeout_keep_alive = silence  # type: ignore[assignment]  # a fraction of a second, too
+    listener.config.timeout_keep_alive = silence
     serving = asyncio.create_task(listener.until_ended())
     async with asyncio.timeout(STORY):
         try:
@@ -508,6 +527,26 @@ async def listening(
         finally:
             listener.should_exit = True
             await serving
+
+
+async def until_heard(size: int) -> None:
+    """Waits until the listener has read so many bytes."""
+    while Heard.size < size:
+        await asyncio.sleep(0)
+
+
+async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes) -> bytes:
+    """All that comes back if the piece is sent again and again, after a part of the silence each time."""
+    answer = asyncio.ensure_future(reader.read())
+    while not answer.done():
+        before = Heard.size
+        writer.write(piece)
+        while Heard.size == before and not answer.done():
+            await asyncio.sleep(0)
+        jump(SILENCE / 5)
+        for _ in range(10):
+            await asyncio.sleep(0)
+    return await answer
 
 
 async def says_done(scope: Scope, receive: Receive, send: Send) -> None:
@@ -530,38 +569,39 @@ BEGUN = {
     "up to its trailers": TE + b"\r\n0\r\nX: y\r\n",
     "with Upgrade": b"Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 9000\r\n\r\nx",
 }
+DRIPS = {"by chunks": b"1\r\nx\r\n"}
+"""What comes of a body at a time, if that is not a byte."""
+
+
+def begins(begun: str) -> bytes:
+    return b"POST / HTTP/1.1\r\n" + HEAD + BEGUN[begun]
 
 
 @pytest.mark.parametrize("begun", BEGUN)
 async def test_a_body_of_which_nothing_comes_any_more_ends_its_connection(begun: str) -> None:
-    async with listening(reads_all, silence=0.05) as url, line_to(url) as (reader, writer):
-        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + BEGUN[begun])
+    async with listening(reads_all) as url, line_to(url) as (reader, writer):
+        writer.write(begins(begun))
+        await until_heard(len(begins(begun)))
+        jump(SILENCE)
         assert statuses(await reader.read()) == [408]
 
 
 @pytest.mark.parametrize("begun", ["by length", "by chunks", "up to its trailers"])
 async def test_a_body_that_nobody_reads_keeps_no_connection_open_byte_by_byte(begun: str) -> None:
-    async with listening(says_done, silence=0.2) as url, line_to(url) as (reader, writer):
-        writer.write(b"GET / HTTP/1.1\r\n" + HEAD + BEGUN[begun])
-        answer = asyncio.ensure_future(reader.read())
-        while not answer.done():
-            writer.write(BEGUN[begun][-6:] if begun == "by chunks" else b"x")
-            await asyncio.sleep(0.02)
+    async with listening(says_done) as url, line_to(url) as (reader, writer):
+        writer.write(begins(begun))
+        assert statuses(await reader.readuntil(b"ok")) == [200]
         with suppress(ConnectionError):  # it may come while the last byte goes out
-            assert statuses(await answer) == [200]
+            assert await dripping(reader, writer, DRIPS.get(begun, b"x")) == b""
 
 
-@pytest.mark.parametrize("begun", ["by length", "by chunks", "up to its trailers", "with Upgrade"])
+@pytest.mark.parametrize("begun", BEGUN)
 async def test_a_body_byte_by_byte_holds_no_handler_for_ever(begun: str) -> None:
     rules = Rules(body_rate=1_000_000)
-    async with listening(reads_all, rules, silence=0.2) as url, line_to(url) as (reader, writer):
-        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + BEGUN[begun])
-        answer = asyncio.ensure_future(reader.read())
-        while not answer.done():
-            writer.write(BEGUN[begun][-6:] if begun == "by chunks" else b"x")
-            await asyncio.sleep(0.02)
+    async with listening(reads_all, rules) as url, line_to(url) as (reader, writer):
+        writer.write(begins(begun))
         with suppress(ConnectionError):  # it may come while the last byte goes out
-            assert statuses(await answer) == [408]
+            assert statuses(await dripping(reader, writer, DRIPS.get(begun, b"x"))) == [408]
 
 
 async def test_a_body_that_waits_for_its_turn_is_not_late() -> None:
@@ -574,10 +614,11 @@ async def test_a_body_that_waits_for_its_turn_is_not_late() -> None:
         await reads_all(scope, receive, send)
 
     rules = Rules(body_rate=1_000_000)
-    async with listening(app, rules, silence=0.05) as url, line_to(url) as (reader, writer):
-        writer.write(b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n")
-        writer.write(b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 1\r\n\r\n")
-        await asyncio.sleep(0.2)
+    async with listening(app, rules) as url, line_to(url) as (reader, writer):
+        both = b"GET / HTTP/1.1\r\n" + HEAD + b"\r\nPOST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 1\r\n\r\n"
+        writer.write(both)
+        await until_heard(len(both))
+        jump(2 * SILENCE)
         writer.write(b"x")
         await writer.drain()
         gate.set()
@@ -586,7 +627,7 @@ async def test_a_body_that_waits_for_its_turn_is_not_late() -> None:
 
 
 async def test_a_body_that_arrives_late_holds_nobody_behind_it() -> None:
-    async with listening(says_done, silence=75) as url, line_to(url) as (reader, writer):
+    async with listening(says_done) as url, line_to(url) as (reader, writer):
         for _ in range(3):
             writer.write(b"GET / HTTP/1.1\r\n" + HEAD + b"Content-Length: 4\r\n\r\nab")
             await reader.readuntil(b"ok")

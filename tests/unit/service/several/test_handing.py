@@ -30,6 +30,8 @@ pytestmark = pytest.mark.anyio
 OWNERS = Owners((0, 1))
 OF = {number: next(f"1.{n}" for n in range(99) if OWNERS.of(b"1.%d" % n) == number) for number in (0, 1)}
 """A study of each worker."""
+LARGE = 24_000_000
+"""Bytes of an answer that the kernel's buffers do not hold."""
 
 
 def head(study: str, what: str = "", method: str = "GET", more: str = "") -> bytes:
@@ -62,7 +64,7 @@ class Desk:
             more = message.get("more_body", False)
         said = f"{self.number} {scope['path']} {size};".encode()
         if scope["path"].endswith("/large"):
-            said += bytes(2_000_000)
+            said += bytes(LARGE)
         length = [(b"content-length", b"%d" % len(said))]
         await send({"type": "http.response.start", "status": 200, "headers": length})
         if scope["path"].endswith("/halves"):
@@ -233,25 +235,30 @@ async def test_pipelined_requests_are_answered_in_order_by_the_worker_of_the_fir
 
 
 async def test_a_connection_does_not_move_under_an_answer() -> None:
-    async with two() as both, line(both.desks[0].port) as viewer:
+    heads = list[bytes]()
+    rules = Rules(admit=lambda method, _: heads.append(method))
+    async with two(rules) as both, line(both.desks[0].port) as viewer:
         viewer.writer.write(head(OF[0], "/waits"))
         while not both.desks[0].clients:
             await asyncio.sleep(0)
         viewer.writer.write(head(OF[1]))
-        await asyncio.sleep(0)
+        while len(heads) < 2:
+            await asyncio.sleep(0)
         both.desks[0].may_end.set()
         assert await viewer.answer() == f"0 /studies/{OF[0]}/waits 0"
         assert await viewer.answer() == f"0 /studies/{OF[1]} 0"
 
 
 async def test_an_answer_that_the_viewer_has_not_read_stays_before_the_next() -> None:
-    async with two() as both, line(both.desks[0].port) as viewer:
+    heads = list[bytes]()
+    rules = Rules(admit=lambda method, _: heads.append(method))
+    async with two(rules) as both, line(both.desks[0].port) as viewer:
         viewer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
         viewer.writer.write(head(OF[0], "/large"))
         while not both.desks[0].clients or not idle_at(both.desks[0]):
             await asyncio.sleep(0)
         viewer.writer.write(head(OF[1], "/large"))
-        for _ in range(50):
+        while len(heads) < 2:
             await asyncio.sleep(0)
         viewer.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert [(await viewer.answer()).split()[1] for _ in "12"] == [
