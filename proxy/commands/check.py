@@ -7,9 +7,11 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy.commands.urls import server_url
 from proxy.errors import ConfigurationError
 from proxy.plan.names import STOCK, stock_text
 
@@ -35,7 +37,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="NAME", help=f"print this stock profile instead: {', '.join(STOCK)}"
     )
-    parser.add_argument("--origin", metavar="URL", help="try an origin instead, and print what it can do")
+    parser.add_argument(
+        "--origin", type=server_url, metavar="URL", help="try an origin instead, and print what it can do"
+    )
     parser.add_argument(
         "--header",
         type=_header,
@@ -73,6 +77,7 @@ def check(options: argparse.Namespace) -> int:
 def _check_file(path: Path, *, opens: bool) -> None:
     from proxy.settings.model import load
     from proxy.settings.profiles import is_profile, read_profile
+    from proxy.settings.via import ways_of
 
     if is_profile(path):
         stages = ", ".join(stage.id for stage in read_profile(path).stages)
@@ -89,6 +94,9 @@ def _check_file(path: Path, *, opens: bool) -> None:
         print(f"origin {name}: frames that are not HTJ2K are made into lossless HTJ2K by the proxy")
     for alternate in settings.alternates.values():
         print(f"alternate {alternate.path}: {alternate.words}")
+    for key, via in ways_of(settings):
+        if key not in {f"origins[{origin.name}]" for origin in settings.origins}:
+            print(f"{key} connects{via.words}")
     _warn(settings, opens=opens)
 
 
@@ -112,9 +120,15 @@ def _warn(settings: "Settings", *, opens: bool) -> None:
     if not (settings.admin.open or settings.admin.token_file):
         print("plans, purges and /v1/origins on the admin listener are off: admin.token_file is not set")
     store = _fault_of_store(settings) if opens else None
-    for words in (warning(settings, memory_limit()), open_to_all(settings), store):
+    for words in (warning(settings, memory_limit()), open_to_all(settings), store, *_too_deep(settings)):
         if words is not None:
             print(f"warning: {words}", file=sys.stderr)
+
+
+def _too_deep(settings: "Settings") -> Iterator[str]:
+    for origin in settings.origins:
+        if re.search(r"/studies(/|$)", origin.url):
+            yield f"origin {origin.name}: its url has /studies, which the proxy adds itself: {origin.url}"
 
 
 def _fault_of_store(settings: "Settings") -> str | None:

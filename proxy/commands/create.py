@@ -2,17 +2,18 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from proxy.archive.create import TreeOptions, create
 from proxy.archive.nginx import configuration
 from proxy.archive.tree import Forms
 from proxy.codecs.jobs import Alternate
 from proxy.settings.sections import AlternateSettings
+from proxy.settings.wording import wording
 
 FRAMES = {"htj2k": Alternate("htj2k"), "jpegls": Alternate("jpegls"), "as-is": None}
 """Encodings of frames."""
@@ -77,12 +78,12 @@ def alternate(text: str) -> tuple[str, Alternate]:
     try:
         return name, AlternateSettings(**settings).alternate
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        raise argparse.ArgumentTypeError("; ".join(_said(dict(fault)) for fault in faults)) from None
+        faults = error.errors(include_url=False)
+        raise argparse.ArgumentTypeError("; ".join(map(_said, faults))) from None
 
 
-def _said(fault: Mapping[str, Any]) -> str:
-    where, words = ".".join(map(str, fault["loc"])), str(fault["msg"]).removeprefix("Value error, ")
+def _said(fault: ErrorDetails) -> str:
+    where, words = ".".join(map(str, fault["loc"])), wording(fault)
     if fault["type"] == "extra_forbidden":
         words = _KEYS
     return f"{where}: {words}" if where else words

@@ -17,6 +17,7 @@ from proxy.archive.prepare import prepare
 from proxy.codecs.htj2k import encode_proved
 from proxy.commands.compare import open_browser, pages_of, start_page
 from proxy.commands.processes import Children, address, listen
+from proxy.commands.urls import server_url
 from proxy.demo import images
 from proxy.demo import origin as demo_origin
 from proxy.errors import ConfigurationError, ProxyError
@@ -49,9 +50,14 @@ def add_demo_options(parser: argparse.ArgumentParser) -> None:
 
 def add_measure_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `measure`."""
-    parser.add_argument("origin", metavar="ORIGIN_URL", help="base URL of the origin, without /studies")
     parser.add_argument(
-        "--through", metavar="PROXY_URL", help="use this running proxy instead of starting one"
+        "origin", type=server_url, metavar="ORIGIN_URL", help="base URL of the origin, without /studies"
+    )
+    parser.add_argument(
+        "--through",
+        type=server_url,
+        metavar="PROXY_URL",
+        help="use this running proxy instead of starting one",
     )
     parser.add_argument("--via", metavar="URL", help="HTTP proxy on the way to the origin, or environment")
     parser.add_argument("--study", metavar="UID", help="measure only this study")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.codestream.reach import ResolutionTarget, Stop
+from proxy.commands.urls import server_url
 from proxy.errors import UnknownName
 from proxy.plan.names import STOCK
 from proxy.wire.meant import meant
@@ -23,7 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=_images, metavar="N", help="number of images in the printed series")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of the table")
     parser.add_argument("--run", action="store_true", help="run the plan for a series of an origin")
-    parser.add_argument("--origin", metavar="ORIGIN_URL", help="base URL of the origin, without /studies")
+    parser.add_argument(
+        "--origin", type=server_url, metavar="ORIGIN_URL", help="base URL of the origin, without /studies"
+    )
     parser.add_argument("--via", metavar="URL", help="HTTP proxy on the way to the origin, or environment")
     parser.add_argument("--study", metavar="UID", help="StudyInstanceUID of the series")
     parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID of the series")

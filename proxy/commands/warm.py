@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 from tqdm import tqdm
 
+from proxy.commands.urls import server_url
 from proxy.errors import ConfigurationError, OriginRefused, OriginUnreachable
 from proxy.measure.server import Server
 from proxy.origin.credentials import token_in
@@ -33,7 +34,9 @@ Told = list[dict[str, Any]]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to warm, by name; without one, all")
-    parser.add_argument("--admin", default=ADMIN, metavar="URL", help=f"the admin listener, else {ADMIN}")
+    parser.add_argument(
+        "--admin", type=server_url, default=ADMIN, metavar="URL", help=f"the admin listener, else {ADMIN}"
+    )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the operator's token")
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="authorities to trust, for https")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and no progress")

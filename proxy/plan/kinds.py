@@ -58,13 +58,15 @@ class Spelled:
     """Regular expression of the whole text (ECMA 262 and Python)."""
     should: str
     """The rest of a sentence that begins with the key: `must be …`."""
+    holds: Callable[[str], bool] = lambda _: True
+    """A check beyond the regular expression, which a JSON Schema can't hold."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Checks after the text is validated as one."""
         form = re.compile(self.form, re.ASCII)
 
         def checked(text: str) -> str:
-            if form.fullmatch(text) is None:
+            if form.fullmatch(text) is None or not self.holds(text):
                 raise ValueError(self.should)
             return text
 
@@ -185,24 +187,9 @@ FramesPath = Annotated[
     str, Spelled(r'/[!"$-~]*', "must begin with / and be ASCII without spaces and #, such as /jls/")
 ]
 """Part of a URL in place of `/frames/`."""
-Origin = Annotated[
-    str,
-    Spelled(
-        r"https?://[^/\s?#@]+(/[^\s?#]*)?",
-        "must be http:// or https://, a host and a path, such as http://pacs.example:8042/dicom-web, "
-        "without a user, ? or #",
-    ),
-]
-"""Base URL of a server."""
-Url = Annotated[
-    str,
-    Spelled(
-        r"https?://[^/\s?#@]+(/[^\s#]*)?",
-        "must be http:// or https:// and a host, such as https://login.example/keys, without a user or #",
-    ),
-]
-"""URL of a server, with a query if it needs one."""
 Cookie = Annotated[str, Spelled(r"[!#-'*+.0-9A-Z^-z|~-]+", "must be the name of a cookie, or *")]
 """Name of a cookie."""
+Variable = Annotated[str, Spelled(r"[A-Za-z_][A-Za-z0-9_]*", "must be a variable's name")]
+"""Name of an environment variable."""
 UserName = Annotated[str, Spelled(r"[^:\x00-\x1f\x7f]+", "must be a name without a colon")]
 """Name of a user for Basic authentication (RFC 7617 2)."""

@@ -134,7 +134,9 @@ class Values:
             if each.type == "spread_element":
                 spread = self._value(each.named_children[0])
                 if not isinstance(spread, list):
-                    raise NotUnderstood(line_of(each), f"{self.text(each)}: must spread a list here")
+                    has_stages = isinstance(spread, Mapping) and "stages" in spread
+                    right = f", such as {self.text(each)}.stages" if has_stages else ""
+                    raise NotUnderstood(line_of(each), f"{self.text(each)}: must spread a list here{right}")
                 found.extend(spread)
                 found.lines.extend([line_of(each)] * len(spread))
                 self._count += len(spread)

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from proxy.access.caller import Policy
-from proxy.plan.kinds import Cookie, FrozenModel, Seconds, Spelled, Url
+from proxy.plan.kinds import Cookie, FrozenModel, Seconds, Spelled
+from proxy.settings.urls import Url
 from proxy.settings.via import Via, ViaSettings
 
 Claim = Annotated[str, Spelled(r"[\x21-\x7e]+", "must be the name of a claim, such as sub")]

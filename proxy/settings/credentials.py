@@ -5,7 +5,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from proxy.plan.kinds import FrozenModel, Spelled, Url, UserName
+from proxy.plan.kinds import FrozenModel, Spelled, UserName, Variable
+from proxy.settings.urls import Url
 from proxy.settings.via import Via, ViaSettings
 
 
@@ -54,9 +55,7 @@ class CredentialsSettings(FrozenModel):
     """User for Basic authentication; the password is in `password_file` or `password_env`."""
     password_file: Path | None = None
     """File with the user's password, read again when the file changes."""
-    password_env: Annotated[str, Spelled(r"[A-Za-z_][A-Za-z0-9_]*", "must be a variable's name")] | None = (
-        None
-    )
+    password_env: Variable | None = None
     """Environment variable with the user's password."""
     aws_region: Annotated[str, Spelled(r"[a-z0-9-]+", "must be a region, such as us-east-1")] | None = None
     """Region to sign requests for (AWS Signature Version 4), with the keys that botocore finds."""

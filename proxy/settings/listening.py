@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from proxy.plan.kinds import BOTH, ByteCount, FrozenModel, Origin, Seconds, Spelled
+from proxy.plan.kinds import BOTH, ByteCount, FrozenModel, Seconds, Spelled
+from proxy.settings.urls import Origin
 
 KIB = 1024
 

@@ -1,25 +1,32 @@
 """The section `cache.objects`: a cache in an object store. Imports pydantic."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from proxy.plan.kinds import FrozenModel, Seconds
+from proxy.plan.kinds import FrozenModel, Seconds, Spelled
+from proxy.settings.urls import Origin
 from proxy.settings.via import Via, ViaSettings
 
-URL = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$"
-ENDPOINT = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
+Bucket = Annotated[
+    str,
+    Spelled(
+        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?",
+        "must be s3:// and a bucket, with a path if it needs one, such as s3://bucket/frames",
+    ),
+]
+"""A bucket, or a part of it."""
 
 
 class ObjectsSettings(FrozenModel):
     """A cache in an object store with the S3 API behind the others, which sites share; off without a URL."""
 
-    url: str | None = Field(None, pattern=URL)
+    url: Bucket | None = None
     """Bucket, and the part of it to use, such as s3://bucket/frames; it needs `access.key_file`."""
-    region: str | None = Field(None, pattern=r"^[A-Za-z0-9-]+$")
+    region: Annotated[str, Spelled(r"[A-Za-z0-9-]+", "must be a region, such as us-east-1")] | None = None
     """Region of the bucket; without it that of `AWS_REGION`, or us-east-1."""
-    endpoint: str | None = Field(None, pattern=ENDPOINT)
+    endpoint: Origin | None = None
     """URL of a server that speaks S3, such as MinIO; without it that of `AWS_ENDPOINT_URL`, or AWS."""
     credentials_file: Path | None = None
     """File with an access key as AWS tools have it, read again when it changes; else the environment's."""

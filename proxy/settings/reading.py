@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from proxy.errors import ConfigurationError
+from proxy.settings.wording import wording
 from proxy.wire.meant import meant
 
 Key = tuple[int | str, ...]
@@ -42,8 +43,10 @@ def text_of(path: Path) -> str:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigurationError(f"{path}: the file is larger than {MAX_BYTES} bytes")
         return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: the file can't be read: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the file can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: the file can't be read: it is not UTF-8") from error
 
 
 def keys_of(text: str, name: str) -> frozenset[str]:
@@ -93,7 +96,7 @@ def _read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
             return None, {}
         if _weight(tree, {}) > MAX_NODES:
             raise ConfigurationError(f"{name}:1: the aliases expand to more than {MAX_NODES} values")
-        doubles = [f"{name}:{line}: {what}" for line, what in _doubles(tree)]
+        doubles = dict.fromkeys(f"{name}:{line}: {what}" for line, what in _doubles(tree))
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -142,10 +145,10 @@ def faults_of(
     error: ValidationError, line: Callable[[Key], int], name: str, model: type[BaseModel]
 ) -> Iterator[str]:
     """Yields a line for each fault, with file, line and key."""
-    faults = error.errors(include_url=False, include_input=False)
+    faults = error.errors(include_url=False)
     paths = [fault["loc"] for fault in faults]
     for fault in faults:
-        path, words = fault["loc"], fault["msg"].removeprefix("Value error, ")
+        path, words = fault["loc"], wording(fault)
         if fault["type"] == "too_short" and any(other[: len(path)] == path != other for other in paths):
             continue  # reported only because the items were refused
         if fault["type"] == "extra_forbidden" and str(path[-1]).startswith("//"):
@@ -153,8 +156,6 @@ def faults_of(
         elif fault["type"] == "extra_forbidden":
             keys = _keys(model.model_json_schema(), path[:-1])
             words = "unknown key" + meant(str(path[-1]), keys, f"the keys are {', '.join(keys)}")
-        elif fault["type"] == "missing":
-            words = "is missing"
         key = ".".join(map(str, path))
         # A fault of the whole value starts with the key.
         where = f"{name}:{line(path or (words.partition(':')[0],))}"

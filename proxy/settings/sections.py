@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from proxy.codecs.jobs import Alternate, Codec, FramesAs, MadeHere, RenderedBy
 from proxy.plan.kinds import (
@@ -11,13 +11,13 @@ from proxy.plan.kinds import (
     ByteCount,
     Cookie,
     FrozenModel,
-    Origin,
     Scale,
     Seconds,
     Spelled,
     WholeSeconds,
 )
 from proxy.settings.credentials import CredentialsSettings
+from proxy.settings.urls import Origin, Page
 from proxy.settings.via import Via, ViaSettings
 from proxy.wire.public import Forwarded
 
@@ -25,7 +25,6 @@ KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 
-Page = Annotated[str, Spelled(r"\*|https?://[^/\s]+", "must be https:// and a host without a path, or *")]
 Header = Annotated[str, Spelled(r"[A-Za-z0-9_-]+", "must be the name of a header, such as X-Site-ID")]
 Ready = Literal["started", "any-origin", "each-origin"]
 """Condition for the proxy to be ready."""
@@ -239,6 +238,14 @@ class WorkersSettings(FrozenModel):
     """Maximum address space of each process for alternates."""
     seconds: Seconds = Field(30.0, gt=0)
     """Maximum seconds for one frame in a process for alternates."""
+
+    @field_validator("http", mode="before")
+    @classmethod
+    def _is_number_or_cores(cls, value: object) -> object:
+        text = str(value)
+        if text == "cores" or (text.isascii() and text.isdecimal() and 1 <= int(text) <= 256):
+            return value
+        raise ValueError("must be a number of processes from 1 to 256, or cores")
 
 
 class AuditSettings(FrozenModel):

@@ -1,20 +1,25 @@
 """The section `cache.shared`: a cache that replicas share. Imports pydantic."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from proxy.plan.kinds import FrozenModel, Seconds
+from proxy.plan.kinds import FrozenModel, Seconds, Spelled, Variable
+from proxy.wire.url import HOST_AND_PORT
 
-HOST = r"[^\s/?#@,]+"
-URL = rf"^((valkey|redis)s?(\+(sentinel|cluster))?://{HOST}(,{HOST})*(/[^\s?#@]*)?|unix:///[^\s?#@]+)$"
+_HOSTS = rf"{HOST_AND_PORT}(,{HOST_AND_PORT})*"
+_FORM = rf"(valkey|redis)s?(\+(sentinel|cluster))?://{_HOSTS}(/[^\s?#@]*)?|unix:///[^\s?#@]+"
+_SHOULD = (
+    "must be valkey:// or valkeys:// and a host, such as valkeys://cache.example, or unix:// and a path; a "
+    "port is from 1 to 65535, and a login goes into user and password_file"
+)
 
 
 class SharedSettings(FrozenModel):
     """A cache at a Valkey or Redis server behind memory and disk, which replicas share; off without a URL."""
 
-    url: str | None = Field(None, pattern=URL)
+    url: Annotated[str, Spelled(_FORM, _SHOULD)] | None = None
     """Server, such as valkeys://host, valkey+sentinel://a,b/primary or valkey+cluster://a,b; no password."""
     ttl: Seconds = Field(86400.0, ge=1)
     """Seconds for which the server keeps a frame; older than `cache.ttl`, it is used once revalidated."""
@@ -22,11 +27,11 @@ class SharedSettings(FrozenModel):
     """Maximum milliseconds that a viewer waits for the server before the proxy asks the origin."""
     wait_ms: float = Field(50.0, ge=0, le=600000)
     """Maximum milliseconds that a viewer waits for first bytes that another replica fetches."""
-    user: str | None = Field(None, pattern=r"^[^\s]+$")
+    user: Annotated[str, Spelled(r"[^\s]+", "must be a name without spaces")] | None = None
     """User of the server's ACL; without it the default user."""
     password_file: Path | None = None
     """File with the password, read at start."""
-    password_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    password_env: Variable | None = None
     """Environment variable with the password."""
     ca_file: Path | None = None
     """Certificate authorities that a server with TLS is checked against, instead of the system's."""

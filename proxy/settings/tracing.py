@@ -6,15 +6,14 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from proxy.plan.kinds import FrozenModel
+from proxy.settings.urls import Endpoint
 from proxy.settings.via import Via, ViaSettings
-
-ENDPOINT = r"^https?://[^\s/?#@]+/[^\s?#]*$"
 
 
 class TracesSettings(FrozenModel):
     """Spans of distributed traces, exported to a collector by OTLP over HTTP; off without an endpoint."""
 
-    endpoint: str | None = Field(None, pattern=ENDPOINT)
+    endpoint: Endpoint | None = None
     """URL that takes traces, with its path, such as http://collector:4318/v1/traces."""
     share: float = Field(0.01, ge=0, le=1)
     """Share of the requests without a trace context that are recorded; 1 is all of them."""

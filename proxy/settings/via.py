@@ -1,17 +1,23 @@
 """The section `via`, which says how to reach a server. Imports pydantic."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from proxy.plan.kinds import FrozenModel, Spelled, UserName, Written
+from proxy.wire.url import HOST_AND_PORT, has_host
 
-_FORM = r"environment|https?://[^/\s?#@]+/?"
+_FORM = rf"environment|https?://{HOST_AND_PORT}/?"
 _SHOULD = (
-    "must be http:// or https:// and a host, such as http://proxy.example:3128, or environment; a login goes "
-    "into user and password_file"
+    "must be http:// or https:// and a host, such as http://proxy.example:3128, or environment; a port is "
+    "from 1 to 65535, and a login goes into user and password_file"
 )
+
+
+def _is_way(url: str) -> bool:
+    return url == "environment" or has_host(url)
 
 
 class ViaSettings(FrozenModel):
@@ -21,7 +27,7 @@ class ViaSettings(FrozenModel):
         json_schema_extra={"dependentRequired": {"user": ["url", "password_file"], "password_file": ["user"]}}
     )
 
-    url: Annotated[str, Spelled(_FORM, _SHOULD)] | None = None
+    url: Annotated[str, Spelled(_FORM, _SHOULD, _is_way)] | None = None
     """URL of the HTTP proxy, or `environment` for HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."""
     user: UserName | None = None
     """User at the HTTP proxy, for Basic authentication."""
@@ -50,6 +56,18 @@ class ViaSettings(FrozenModel):
 def _via(value: object) -> object:
     """A URL alone stands for the section."""
     return {"url": value} if isinstance(value, str) else value
+
+
+def ways_of(model: BaseModel, at: str = "") -> Iterator[tuple[str, ViaSettings]]:
+    """Yields each HTTP proxy in a configuration, with the key of the section that it is in."""
+    for name, value in model:
+        if isinstance(value, ViaSettings) and value.url is not None:
+            yield at, value
+        listed = value if isinstance(value, tuple) else (value,)
+        for number, each in enumerate(listed):
+            if isinstance(each, BaseModel):
+                here = f"{name}[{getattr(each, 'name', number)}]" if listed is value else name
+                yield from ways_of(each, f"{at}.{here}" if at else here)
 
 
 Via = Annotated[ViaSettings, Written(_via, _FORM)]

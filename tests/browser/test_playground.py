@@ -172,9 +172,7 @@ async def test_warnings_stand_beside_the_picture(reader: Reader) -> None:
 
 async def test_a_fault_leads_to_its_line(reader: Reader) -> None:
     await write(reader, "stages:\n- {id: a}\n- {id: b, decimate: 0}\n", "faulty")
-    assert await reader.page.inner_text("#faults") == (
-        "Line 3\nstages.1.decimate: Input should be greater than or equal to 1"
-    )
+    assert await reader.page.inner_text("#faults") == ("Line 3\nstages.1.decimate: must be at least 1")
     await reader.page.click("#faults button")
     chosen = "(text) => text.value.slice(text.selectionStart, text.selectionEnd)"
     assert await reader.page.eval_on_selector("#text", chosen) == "- {id: b, decimate: 0}"

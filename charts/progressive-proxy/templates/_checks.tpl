@@ -53,8 +53,8 @@ once. */}}
 {{- $faults = append $faults "config.origins: is missing; the NetworkPolicy needs the origins of existingConfigMap too, or set networkPolicy.enabled to false" -}}
 {{- end -}}
 {{- if .Values.measure.enabled }}{{ $faults = append $faults "config.origins: is missing; measure needs an origin" }}{{ end -}}
-{{- else if and .Values.measure.enabled (first .Values.config.origins).via -}}
-{{- $faults = append $faults "measure.enabled: it asks the first origin directly, which config.origins reaches only by `via`" -}}
+{{- else if and .Values.measure.enabled (include "progressive-proxy.via" (first .Values.config.origins) | fromJson).user -}}
+{{- $faults = append $faults "measure.enabled: it can't log in at the HTTP proxy on the way to the first origin, but config.origins has a user there" -}}
 {{- end -}}
 {{- if $isSidecar -}}
 {{- range $key, $_ := .Values.podSpec -}}

@@ -72,6 +72,11 @@
 {{- ternary $seconds $text (regexMatch "[a-z]" $text) -}}
 {{- end }}
 
+{{/* The section `via` of an object of the configuration, as a JSON object; a URL stands for it. */}}
+{{- define "progressive-proxy.via" -}}
+{{- ternary (dict "url" .via) .via (kindIs "string" .via) | default dict | toJson -}}
+{{- end }}
+
 {{/* The ports of the origins, or of the HTTP proxies on the way to them, of token servers, of servers that decide about callers, of the collector and of tiers, each once, as a JSON object with a list. */}}
 {{- define "progressive-proxy.outgoingPorts" -}}
 {{- $ways := list -}}
@@ -96,7 +101,7 @@
 {{- $urls := list -}}
 {{- range $ways -}}
 {{- $direct := compact .urls -}}
-{{- $via := ternary (dict "url" .via) .via (kindIs "string" .via) | default dict -}}
+{{- $via := include "progressive-proxy.via" . | fromJson -}}
 {{- if and $direct (eq ($via.url | default "") "environment") -}}
 {{- $urls = concat $urls $direct (include "progressive-proxy.namedByEnvironment" $ | fromJson).list -}}
 {{- else if and $direct $via.url -}}

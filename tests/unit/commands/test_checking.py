@@ -62,10 +62,6 @@ NAMED = {
         origin("via:\n    {url: 'http://proxy.example:3128', user: a, password_file: DIR/none}"),
         "3: origins.0.via: none: can't be read: No such file or directory",
     ),
-    "an HTTP proxy with a port that is none": (
-        origin("via: http://proxy.example:port"),
-        "3: origins.0.via: the URL of the HTTP proxy has no host, or no valid port",
-    ),
     "a client's secret that is not there": (
         origin(
             "credentials:\n    oauth2: {token_url: https://a, client_id: b, client_secret_file: DIR/none}"
@@ -269,6 +265,36 @@ def test_check_says_through_what_an_origin_is_reached(
     assert "a (https://a through http://proxy.example:3128)" in out
     assert "b (https://b through the HTTP proxy of the environment)" in out
     assert "c (https://c through https://other)" in out
+
+
+@pytest.mark.parametrize(("path", "count"), [("studies", 1), ("studies/", 1), ("mystudies", 0)])
+def test_check_warns_of_a_url_that_ends_in_studies(
+    path: str, count: int, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"origins: [{{name: pacs, url: 'http://pacs/{path}'}}]\n"
+    code, _, lines = checked(configured(folder, text), capsys)
+    told = [line for line in lines if line.startswith("warning: origin pacs: its url has /studies")]
+    assert (code, len(told)) == (0, count)
+
+
+def test_check_says_through_what_each_other_server_is_reached(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oauth2 = "{token_url: https://t/token, client_id: c, client_secret_file: s, via: environment}"
+    text = (
+        f"origins: [{{name: a, url: 'https://a', via: 'http://p:1', credentials: {{oauth2: {oauth2}}}}}]\n"
+        "access: {via: 'http://p:2', forward_auth: http://z/auth, key_file: k}\n"
+        "traces: {via: 'http://p:3', endpoint: http://c/v1/traces}\n"
+        "cache: {objects: {via: 'http://p:4', url: s3://bucket}}\n"
+    )
+    code, out, _ = checked(configured(folder, text), capsys, "--no-files")
+    assert code == 0
+    assert [line for line in out.splitlines() if "connects" in line] == [
+        "origins[a].credentials.oauth2 connects through the HTTP proxy of the environment",
+        "access connects through http://p:2",
+        "cache.objects connects through http://p:4",
+        "traces connects through http://p:3",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_nothing_to_convert_is_no_success(tmp_path: Path, capsys: pytest.Capture
     ("spec", "why"),
     [
         ("jls=jpegls,scale=1/3", "scale: must be 1/2, 1/4 and so on"),
-        ("jls=jxl", "codec: Input should be 'htj2k', 'jpegls' or 'jpeg'"),
+        ("jls=jxl", "codec: must be 'htj2k', 'jpegls' or 'jpeg'"),
         ("jls", "codec: "),
         ("frames=htj2k", "path: must not be one of frames"),
         ("../x=htj2k", "path: "),

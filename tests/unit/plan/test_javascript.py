@@ -193,6 +193,10 @@ REFUSED = {
     "a text in a sum": ("{stages: [], x: 'a' + 1}", (1, "'a' is no number")),
     "a computed key": ("{stages: [], [x]: 1}", (1, "[x]: write the key itself")),
     "a list that is spread into an object": ("{stages: [], ...[1]}", (1, "must be an object, { … }")),
+    "stock stages that are no list": (
+        "{stages: [...singleRetrieveStages]}",
+        (1, "...singleRetrieveStages: must spread a list here, such as ...singleRetrieveStages.stages"),
+    ),
     "an object spread into a list": ("{stages: [...{a: 1}]}", (1, "...{a: 1}: must spread a list here")),
     "two configurations": (
         f"const a = {JLS};\nconst b = {JLS};",

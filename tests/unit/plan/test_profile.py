@@ -236,25 +236,25 @@ REFUSED = {
     ),
     "decimate 0": (
         "stages:\n- id: a\n  decimate: 0\n",
-        "3: stages.0.decimate: Input should be greater than or equal to 1",
+        "3: stages.0.decimate: must be at least 1",
     ),
     "an offset below 0": (
         "stages: [{id: a, offset: -1}]",
-        "1: stages.0.offset: Input should be greater than or equal to 0",
+        "1: stages.0.offset: must be at least 0",
     ),
     "a negative fraction": ("stages: [{id: a, positions: [0, -0.5]}]", f"1: stages.0.positions.1: {PLACE}"),
     "an index and a half": ("stages: [{id: a, positions: [1.5]}]", f"1: stages.0.positions.0: {PLACE}"),
     "an infinite position": (
         "stages: [{id: a, positions: [.inf]}]",
-        "1: stages.0.positions.0: Input should be a finite number",
+        "1: stages.0.positions.0: must be a finite number",
     ),
     "a position that is no number": (
         "stages: [{id: a, positions: [.nan]}]",
-        "1: stages.0.positions.0: Input should be a finite number",
+        "1: stages.0.positions.0: must be a finite number",
     ),
     "a queue that is none": (
         "stages: [{id: a, requestType: urgent}]",
-        "1: stages.0.requestType: Input should be 'interaction', 'thumbnail', 'prefetch' or 'compute'",
+        "1: stages.0.requestType: must be 'interaction', 'thumbnail', 'prefetch' or 'compute'",
     ),
     "a chunk of cups": (
         "retrieveOptions:\n  fast:\n    chunkSize: 3 cups\n",
@@ -270,11 +270,11 @@ REFUSED = {
     ),
     "a chunk below 0": (
         "retrieveOptions: {fast: {chunkSize: -1}}",
-        "1: retrieveOptions.fast.chunkSize: Input should be greater than or equal to 0",
+        "1: retrieveOptions.fast.chunkSize: must be at least 0",
     ),
     "a range below -1": (
         "retrieveOptions: {fast: {rangeIndex: -2}}",
-        "1: retrieveOptions.fast.rangeIndex: Input should be greater than or equal to -1",
+        "1: retrieveOptions.fast.rangeIndex: must be at least -1",
     ),
     "a quality that is none": (
         "retrieveOptions: {fast: {imageQualityStatus: GOOD}}",
@@ -318,7 +318,7 @@ REFUSED = {
     ),
     "an unknown trigger": (
         "prefetch: {trigger: always}",
-        "1: prefetch.trigger: Input should be 'none', 'first-frame' or 'metadata'",
+        "1: prefetch.trigger: must be 'none', 'first-frame' or 'metadata'",
     ),
     "a fault in the nested form": (
         "retrieveOptions:\n  fast:\n    default:\n      rangeIndex: 0\n      chunkSize: x\n",

@@ -86,11 +86,11 @@ def test_a_rule_about_the_request_needs_no_metadata() -> None:
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ("modality: []", "choose.0.modality: Tuple should have at least 1 item after validation, not 0"),
-        ("modality: ['']", "choose.0.modality.0: String should have at least 1 character"),
+        ("modality: []", "choose.0.modality: must list at least 1"),
+        ("modality: ['']", "choose.0.modality.0: must not be empty"),
         ("size_at_least: 2048", "choose.0.size_at_least: must be rows and columns, such as 2048x2048"),
         ("size_at_most: 0x0x0", "choose.0.size_at_most: must be rows and columns, such as 2048x2048"),
-        ("header: X-Viewer", "choose.0.header: Input should be a valid dictionary"),
+        ("header: X-Viewer", "choose.0.header: must be a mapping: one `key: value` a line, or {key: value}"),
         ("origin: [a, c]", "choose: there is no origin 'c'"),
         ("descripton: x", "choose.0.descripton: unknown key; did you mean description?"),
     ],

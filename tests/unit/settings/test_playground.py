@@ -37,7 +37,7 @@ def test_the_plan_is_the_commands(text: str, tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
-        ("stages:\n- {id: a}\n- {decimate: 0, id: b}", [(3, "stages.1.decimate: Input should be")]),
+        ("stages:\n- {id: a}\n- {decimate: 0, id: b}", [(3, "stages.1.decimate: must be")]),
         ("stages: [{id: a}]\nstage: []", [(2, "stage: unknown key; did you mean stages?")]),
         ("{stages: [\n{id: 'a',}, // one\n{id: f()}]}", [(3, "")]),
         ("create: x", [(1, "create: a proxy can't run functions: leave it out")]),
