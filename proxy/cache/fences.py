@@ -9,7 +9,7 @@ a version write the same bytes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from secrets import token_bytes, token_hex
 
 from proxy.cache.fenced import Known, Tokens
@@ -36,12 +36,16 @@ class Taken:
     """The record and the first bytes that are there by now."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Held:
     key: FrameKey
     until: float
     """The time until which it may take to begin, such as to ask the origin about the caller."""
     has_begun: bool = False
+
+    def is_over(self, now: float) -> bool:
+        """True if the frame does not come any more."""
+        return self.has_begun or now >= self.until
 
 
 class Fences:
@@ -59,9 +63,9 @@ class Fences:
         self.lease = LEASE
         """Seconds for which a lease is taken, and renewed."""
 
-    def is_mine(self, lease: bytes) -> bool:
-        """True if this process holds a lease."""
-        return lease == self._me
+    def is_mine(self, at: Places, lease: bytes) -> bool:
+        """True if this process holds a lease that the server has, and is not just giving it back."""
+        return lease == self._me and at.lease in self._held
 
     async def change(self, fence: bytes) -> bytes:
         """Changes a fence. Returns the new token."""
@@ -80,15 +84,19 @@ class Fences:
         made: list[Command] = [("SET", fence, token_bytes(8), "NX", "EX", self._ttl) for fence in at.fences]
         lease: Command = ("SET", at.lease, self._me, "NX", "PX", int(self.lease * 1000))
         read: list[Command] = [("GET", place) for place in (*at.fences, at.lease, at.record, at.first)]
-        answers = (await self._server.do(*made, lease, *read))[len(made) + 1 :]
-        *fences, holder, record, first = (answer if isinstance(answer, bytes) else None for answer in answers)
+        answers = (await self._server.do(*made, lease, *read))[len(made) :]
+        *fences, holder, record, first = (
+            answer if isinstance(answer, bytes) else None for answer in answers[1:]
+        )
         tokens = tuple(token for token in fences if token is not None)
         tokens = tokens if len(tokens) == len(at.fences) else ()
         if tokens:
             self.known.note(key, at.fences, tokens)
-        if holder == self._me:
-            self._held.setdefault(at.lease, _Held(key, self._clock() + self.lease))
-        return Taken(tokens, holder in (self._me, None), (record, first))
+        is_new = bool(answers[0]) and not isinstance(answers[0], Exception)
+        if holder == self._me and (is_new or at.lease in self._held):
+            self._held[at.lease] = _Held(key, self._clock() + self.lease)
+        is_mine = holder is None or self.is_mine(at, holder)
+        return Taken(tokens, is_mine, (record, first))
 
     async def release(self, at: Places) -> None:
         """Gives a lease back."""
@@ -96,13 +104,23 @@ class Fences:
             await self._server.run(_RELEASE, at.lease, self._me)
 
     async def renew(self, is_coming: Callable[[FrameKey], bool]) -> None:
-        """Renews the leases of frames that are coming, and gives back those of frames that don't come."""
-        for place, held in list(self._held.items()):
-            if is_coming(held.key):
-                self._held[place] = replace(held, has_begun=True)
-                answer = await self._server.run(_RENEW, place, self._me, int(self.lease * 1000))
-                if not answer:
-                    self._held.pop(place, None)
-            elif held.has_begun or self._clock() >= held.until:
+        """Renews the leases of frames that are coming, and gives back those of frames that don't come.
+
+        Both in one round trip (in a cluster, one to each node), so that many leases don't end meanwhile.
+        """
+        coming = {place: held for place, held in self._held.items() if is_coming(held.key)}
+        for held in coming.values():
+            held.has_begun = True
+        now = self._clock()
+        idle = [place for place, held in self._held.items() if place not in coming and held.is_over(now)]
+        for place in idle:
+            del self._held[place]
+        if not (coming or idle):
+            return
+        time = int(self.lease * 1000)
+        renewed: list[Command] = [("EVAL", _RENEW, 1, place, self._me, time) for place in coming]
+        released: list[Command] = [("EVAL", _RELEASE, 1, place, self._me) for place in idle]
+        answers = await self._server.do(*renewed, *released)
+        for (place, held), answer in zip(coming.items(), answers, strict=False):
+            if answer == 0 and self._held.get(place) is held:
                 del self._held[place]
-                await self._server.run(_RELEASE, place, self._me)

@@ -148,21 +148,19 @@ class Shared:
 
     async def _awaited(self, key: FrameKey, at: Places, value: Value) -> bytes:
         """A value, also if another replica is fetching it. Empty if nobody does, or if it takes too long."""
-        until, pauses = monotonic() + self.patience.rest, looks()
+        until, pauses, is_mine = monotonic() + self.patience.rest, looks(), False
         while True:
             lease, sealed = await self._looked_up(at.lease, value.place)  # who gives a lease back has written
             if sealed is not None and len(sealed) >= value.size + self._seal.size:
                 return await self._opened(at, value.about, sealed)
+            now = monotonic()
+            if is_mine or (lease is not None and self.fences.is_mine(at, lease)) or now >= until:
+                return b""
             if lease is None:
                 taken = await self._server.within(self.patience.piece, self.fences.take(key, at))
-                if taken.is_mine:
-                    return b""
-            elif self.fences.is_mine(lease):
-                return b""
-            now = monotonic()
-            if now >= until:
-                return b""
-            await asyncio.sleep(min(next(pauses), until - now))
+                is_mine = taken.is_mine  # somebody may have written it before that
+            else:
+                await asyncio.sleep(min(next(pauses), until - now))
 
     async def put(self, key: FrameKey, frame: Frame) -> bool:
         """Keeps a frame; only its first piece, if it is not whole. False if it may have been purged."""

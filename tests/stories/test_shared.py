@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from valkey.asyncio import Valkey
 
+from proxy.cache.fences import Taken
 from proxy.cache.patience import Patience
+from proxy.cache.places import Places
 from proxy.cache.shared import Shared
 from proxy.frame.frame import PIECE
 from proxy.frame.key import FrameKey
@@ -280,6 +282,28 @@ async def test_a_replica_that_waits_in_vain_asks_the_origin_itself(
             await server.set(tier._keys.of(key_of(path)).lease, b"another")
             assert (await one.viewer.get(path, headers=SINGLE)).content == body
         assert origin.sent_twice == {}
+
+
+async def test_what_another_one_writes_just_before_the_lease_is_taken_is_not_fetched_again(
+    replica: dict[str, Any],
+) -> None:
+    lazy = {"lazy": {"first": "64KiB", "complete": "on-demand"}}
+    async with houses(origin_with(), 2, profiles=lazy, profile="lazy", **replica) as (one, two):
+        for home in (one, two):
+            await home.viewer.get(FRAME, headers=FIRST)
+            await home.until_written()
+            await shared(home).fences.release(shared(home)._keys.of(key_of(FRAME)))
+        take = shared(two).fences.take
+
+        async def take_later(key: FrameKey, at: Places) -> Taken:
+            shared(two).fences.take = take  # type: ignore[method-assign]
+            await one.viewer.get(FRAME, headers=REST)
+            await one.until_written()
+            return await take(key, at)
+
+        shared(two).fences.take = take_later  # type: ignore[method-assign]
+        assert (await two.viewer.get(FRAME, headers=REST)).content == BODY[65536:]
+        assert one.origin.ranges_of(FRAME) == ["bytes=0-65535", "bytes=65536-"]
 
 
 def key_of(path: str) -> FrameKey:

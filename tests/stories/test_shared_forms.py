@@ -11,6 +11,7 @@ import trustme
 from valkey.asyncio import Valkey
 
 from proxy.cache.server import Address
+from proxy.cache.shared import Shared
 from proxy.errors import ConfigurationError
 from proxy.service.tiers import tiers_of
 from proxy.settings.model import Settings
@@ -18,7 +19,7 @@ from proxy.telemetry.telemetry import Telemetry
 from tests.house import houses
 from tests.pages.parts import ROOT
 from tests.scripted_origin import ScriptedOrigin, codestream, frame_of
-from tests.stories.test_shared import SINGLE, STUDY, shared, until_empty
+from tests.stories.test_shared import SINGLE, STUDY, key_of, shared, until_empty
 from tests.valkey_server import running_valkey, settings_with
 
 pytestmark = pytest.mark.anyio
@@ -39,8 +40,24 @@ async def share(settings: dict[str, Any]) -> None:
             answer = await two.viewer.get(frame_of(number), headers=SINGLE)
             assert answer.content == body
         assert one.origin.frame_requests == []
+        await leases_are_kept(shared(one), shared(two))
         assert (await one.admin.delete(f"/cache{STUDY}")).status_code == 204
         await until_empty(two)
+
+
+async def leases_are_kept(one: Shared, two: Shared) -> None:
+    """Leases are renewed, and given back, wherever they lie."""
+    keys = [key_of(frame_of(number)) for number in range(len(BODIES))]
+
+    async def taken(by: Shared) -> list[bool]:
+        return [(await by.fences.take(key, by._keys.of(key))).is_mine for key in keys]
+
+    assert await taken(one) == [True] * len(keys)
+    await one.fences.renew(lambda _: True)
+    assert len(one.fences._held) == len(keys)
+    assert await taken(two) == [False] * len(keys)
+    await one.fences.renew(lambda _: False)
+    assert await taken(two) == [True] * len(keys)
 
 
 def rights(*more: str) -> list[str]:
