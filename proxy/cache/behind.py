@@ -6,7 +6,7 @@ for a while. So a tier that is dead or slow costs viewers nothing, instead of it
 Writing happens in tasks of its own, as many at once as the tier likes. It takes a frame from memory when its
 turn comes, so frames that wait take no room of their own. One that has left memory by then is not written.
 When too many wait, the oldest is not written. Scopes to forget go first, and until the tier has forgotten
-one, a look-up in it is a miss.
+one, a look-up in it is a miss. Frames that are still being fetched go last. They count once they are put.
 """
 
 import asyncio
@@ -60,6 +60,7 @@ class Behind:
         self._alone_until = 0.0
         self._is_written = True
         self._puts: dict[FrameKey, None] = {}
+        self._grown: dict[FrameKey, None] = {}
         self._being_put: set[FrameKey] = set()
         self._forgets: dict[FrameScope, None] = {}
         self._change = asyncio.Event()
@@ -109,6 +110,7 @@ class Behind:
 
     def put(self, key: FrameKey) -> None:
         """Writes what memory holds of a frame, when its turn comes."""
+        self._grown.pop(key, None)
         self._puts.pop(key, None)
         if len(self._puts) >= MOST_WAITING:
             del self._puts[next(iter(self._puts))]
@@ -116,10 +118,17 @@ class Behind:
         self._puts[key] = None
         self._wake()
 
+    def grow(self, key: FrameKey) -> None:
+        """Writes more of a frame that is being fetched, when nothing else is to be written."""
+        if key not in self._puts and self.may_have(key):
+            self._grown[key] = None
+            self._wake()
+
     def forget(self, named: FrameScope) -> None:
         """Drops a scope. From now on a look-up in it is a miss, until the tier has dropped it."""
-        for key in [key for key in self._puts if named.has(key)]:
-            del self._puts[key]
+        for waiting in (self._puts, self._grown):
+            for key in [key for key in waiting if named.has(key)]:
+                del waiting[key]
         self._forgets[named] = None
         self._wake()
 
@@ -129,7 +138,7 @@ class Behind:
 
     def is_writing(self, key: FrameKey) -> bool:
         """True if a frame is being written, or waits for that."""
-        return key in self._puts or key in self._being_put
+        return key in self._puts or key in self._grown or key in self._being_put
 
     def is_forgetting(self, named: FrameScope) -> bool:
         """True if the tier has not dropped a scope yet."""
@@ -152,9 +161,10 @@ class Behind:
                 self._change.clear()
                 if self._forgets:
                     await self._forget_next()
-                elif (key := self._next_put()) is not None:
-                    self._being_put.add(key)
+                elif (key := self._next_of(self._puts)) is not None:
                     group.create_task(self._put(key))
+                elif (key := self._next_of(self._grown)) is not None:
+                    group.create_task(self._put(key, is_counted=False))
                 elif self._being_put:
                     await self._change.wait()
                 else:
@@ -187,28 +197,27 @@ class Behind:
         self._is_written = True
         return is_left
 
-    def _next_put(self) -> FrameKey | None:
+    def _next_of(self, waiting: dict[FrameKey, None]) -> FrameKey | None:
         """Takes the next frame to write; None if there is none, or if the tier writes enough at once."""
         if len(self._being_put) >= self._tier.writers:
             return None
-        key = next((key for key in self._puts if key not in self._being_put), None)
+        key = next((key for key in waiting if key not in self._being_put), None)
         if key is not None:
-            del self._puts[key]
+            del waiting[key]
+            self._being_put.add(key)
         return key
 
-    async def _put(self, key: FrameKey) -> None:
+    async def _put(self, key: FrameKey, *, is_counted: bool = True) -> None:
         try:
             frame = self._held(key)
-            if frame is None:
-                self._writes.labels(self.name, "dropped").inc()
-                return
-            is_kept = await self._tier.put(key, frame)
+            is_kept = frame is not None and await self._tier.put(key, frame)
         except Exception as error:
             self._writes.labels(self.name, "failed").inc()
             self._can_not_write("frames can't be written to a tier", error)
         else:
-            self._writes.labels(self.name, "stored" if is_kept else "dropped").inc()
-            self._is_written = True
+            if is_counted:
+                self._writes.labels(self.name, "stored" if is_kept else "dropped").inc()
+            self._is_written |= frame is not None
         finally:
             self._being_put.discard(key)
             self._change.set()

@@ -8,7 +8,7 @@ record of now never counts for bytes of then, even if the origin names both by t
 """
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from cachetools import LRUCache
 
@@ -85,6 +85,12 @@ async def opened(seal: Seal, about: bytes, sealed: bytes) -> bytes:
     if len(sealed) <= SMALL:
         return seal.open(about, sealed)
     return await asyncio.to_thread(seal.open, about, sealed)
+
+
+def all_of(fences: Sequence[bytes | None]) -> Tokens:
+    """The tokens of fences; none if one is missing."""
+    tokens = tuple(fence for fence in fences if fence is not None)
+    return tokens if len(tokens) == len(fences) else ()
 
 
 def _about(name: Name) -> bytes:

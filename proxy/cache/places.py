@@ -1,13 +1,17 @@
 """The keys of a frame at a server that replicas share, and the names of its fences. Pure, but for HMACs."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from proxy.cache.lie import Lie
 from proxy.cache.sealed import Name, Names
-from proxy.cache.tier import SMALL
+from proxy.cache.tier import SMALL, piece_end
+from proxy.frame.frame import PIECE, SMALL_PIECE
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 
+AT_ONCE = PIECE // SMALL_PIECE
+"""Most values in one round trip."""
 LEVELS = ("origin", "study", "frame")
 """The levels that have fences."""
 
@@ -27,9 +31,9 @@ class Places:
     first: bytes
     """The key of its first bytes, or of the whole frame if it is small."""
 
-    def piece(self, mark: bytes, number: int) -> bytes:
-        """The key of a piece of its rest, with the mark of its lie."""
-        return b"%s:%s:%d" % (self.record, mark, number)
+    def piece(self, mark: bytes, start: int) -> bytes:
+        """The key of the piece of its rest that begins at `start`, with the mark of its lie."""
+        return b"%s:%s:%d" % (self.record, mark, start)
 
 
 class Keys:
@@ -86,12 +90,18 @@ class Value:
         return self.stop - self.start
 
 
-def values_of(at: Places, lie: Lie, *, is_whole: bool) -> list[Value]:
-    """The values of a frame, in order; only of its first piece if it is not whole."""
+def values_of(at: Places, lie: Lie, size: int) -> list[Value]:
+    """The values of the first `size` bytes of a frame, in order; only those that are complete by then."""
     is_small = lie.total <= SMALL
-    end = lie.total if is_small and is_whole else lie.begin
-    values = [Value(at.first, lie.about("first"), 0, end)]
-    if is_whole and not is_small:
-        spans = ((number, lie.span(number)) for number in range(lie.pieces))
-        values += [Value(at.piece(lie.mark, number), lie.about(str(number)), *span) for number, span in spans]
-    return values
+    ends = [lie.total if is_small and size == lie.total else lie.begin]
+    while not is_small and ends[-1] < size:
+        ends.append(min(piece_end(ends[-1]), lie.total))
+    values, mark = [Value(at.first, lie.about("first"), 0, ends[0])], lie.mark
+    for start, stop in pairwise(ends):
+        values.append(Value(at.piece(mark, start), lie.about(f"{start}-{stop}"), start, stop))
+    return [each for each in values if each.stop <= size]
+
+
+def at_once(values: list[Value]) -> list[Value]:
+    """The values that go in one round trip: one, or several that are not longer than a large piece."""
+    return [each for each in values[:AT_ONCE] if each.stop <= max(values[0].stop, values[0].start + PIECE)]

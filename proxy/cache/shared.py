@@ -1,33 +1,35 @@
 """A tier that replicas share: Valkey, or Redis.
 
     first     the first bytes of a frame, or all bytes of a small one
-    piece     a piece of the rest, at most 1 MiB
-    record    identity, lease and fences; written last
+    record    identity, lease and fences; written once the first bytes are there
+    piece     a piece of the rest, less than 1 MiB; written as soon as it has come
 
-A value is missing at any time, as the server may evict it: then it is a miss, or the rest ends there and the
-fill goes on at the origin. Each value is encrypted under the key of `proxy.cache.sealed`, and bound to its
-frame, its version and its place. So neither the network nor the server sees pixels, and none can forge them.
+A value can be missing at any time, because it has not come yet, or because the server has evicted it. Then
+it is a miss, or the rest ends there and the fill goes on at the origin. So if a replica dies, another one
+goes on after the last piece that was written.
+
+Each value is encrypted under the key of `proxy.cache.sealed`, and bound to its frame, its version and its
+place. So neither the network nor the server sees pixels, and none can forge them.
 
 If nothing is there, one replica fetches and the others wait for a moment (`proxy.cache.fences`).
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
-from typing import Any
 
-from proxy.cache.fenced import Records, Tokens, opened
+from proxy.cache.fenced import Records, Tokens, all_of, opened
 from proxy.cache.fences import Fences
 from proxy.cache.patience import Patience, looks
-from proxy.cache.places import Keys, Places, Value, values_of
+from proxy.cache.places import Keys, Places, Value, at_once, values_of
 from proxy.cache.record import VERSION, Clocks, Record
 from proxy.cache.sealed import Encrypted, Names, derived
-from proxy.cache.server import Command, Server
+from proxy.cache.server import Server
 from proxy.cache.tier import Listener, Wrong, is_same
 from proxy.cache.told import Channel, Forget, Refused
-from proxy.frame.frame import Frame, cut, pieces_of
+from proxy.cache.writer import Writer
+from proxy.frame.frame import Frame, pieces_of
 from proxy.frame.identity import Identity
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
@@ -63,6 +65,7 @@ class Shared:
         self._keys = Keys(names, prefix)
         self.fences = Fences(server, ttl, monotonic)
         """Its fences and leases."""
+        self._writer = Writer(server, self._seal, self._records, self.fences)
         self.channel = Channel(server, self._seal, prefix)
         """The channel to other replicas."""
 
@@ -71,7 +74,7 @@ class Shared:
         began, at = _now(), self._keys.of(key)
         read = self._server.read(*at.fences, at.record, at.first)
         *fences, record, first = await self._server.within(self.patience.first, read)
-        known = _all_of(fences)
+        known = all_of(fences)
         frame = await self._first(at, known, record, first)
         if frame is None:
             return await self._brought(key, at, began)
@@ -130,32 +133,43 @@ class Shared:
         """The bytes of a frame from `start` on, also those that another replica is fetching."""
         at = self._keys.of(key)
         *fences, sealed = await self._looked_up(*at.fences, at.record)
-        known = _all_of(fences)
+        known = all_of(fences)
         record = await self._record(at, known, sealed)
         if record is None or not is_same(record.identity, version):
             return
-        for value in values_of(at, self._records.lie(at.name, known, record), is_whole=True):
-            if value.stop <= start:
-                continue
-            content = await self._awaited(key, at, value)
-            if not content:
+        lie = self._records.lie(at.name, known, record)
+        values = [value for value in values_of(at, lie, lie.total) if value.stop > start]
+        while values:
+            found = await self._awaited(key, at, at_once(values))
+            if not found:
                 return
-            yield content[start - value.start :]
-            start = value.stop
+            for content in found:
+                value = values.pop(0)
+                yield content[start - value.start :]
+                start = value.stop
 
     async def _looked_up(self, *keys: bytes) -> list[bytes | None]:
         return await self._server.within(self.patience.piece, self._server.read(*keys))
 
-    async def _awaited(self, key: FrameKey, at: Places, value: Value) -> bytes:
-        """A value, also if another replica is fetching it. Empty if nobody does, or if it takes too long."""
+    async def _awaited(self, key: FrameKey, at: Places, values: list[Value]) -> list[bytes]:
+        """The first of these values, as many as there are, also if another replica is fetching them.
+
+        Empty if nobody does, or if the very first one takes too long.
+        """
         until, pauses, is_mine = monotonic() + self.patience.rest, looks(), False
         while True:
-            lease, sealed = await self._looked_up(at.lease, value.place)  # who gives a lease back has written
-            if sealed is not None and len(sealed) >= value.size + self._seal.size:
-                return await self._opened(at, value.about, sealed)
+            places = (value.place for value in values)
+            lease, *sealed = await self._looked_up(at.lease, *places)  # who gives a lease back has written
+            found = []
+            for value, content in zip(values, sealed, strict=True):
+                if content is None or len(content) < value.size + self._seal.size:
+                    break
+                found.append(await self._opened(at, value.about, content))
+            if found:
+                return found
             now = monotonic()
             if is_mine or (lease is not None and self.fences.is_mine(at, lease)) or now >= until:
-                return b""
+                return []
             if lease is None:
                 taken = await self._server.within(self.patience.piece, self.fences.take(key, at))
                 is_mine = taken.is_mine  # somebody may have written it before that
@@ -163,62 +177,12 @@ class Shared:
                 await asyncio.sleep(min(next(pauses), until - now))
 
     async def put(self, key: FrameKey, frame: Frame) -> bool:
-        """Keeps a frame; only its first piece, if it is not whole. False if it may have been purged."""
+        """Keeps a frame, as far as it has come. False if it may have been purged."""
         at = self._keys.of(key)
-        is_kept = await self._put(at, self.fences.known.of(key), frame)
+        is_kept = await self._writer.put(at, self.fences.known.of(key), frame)
         if frame.is_whole:
             await self.fences.release(at)
         return is_kept
-
-    async def _put(self, at: Places, fences: Tokens, frame: Frame) -> bool:
-        record = Record.of(frame)
-        if not fences or self._records.left(record) <= 0:
-            return False
-        *now, sealed = await self._server.read(*at.fences, at.record)
-        if _all_of(now) != fences:
-            return False  # purged since it was fetched
-        known = await self._known(at, fences, sealed)
-        if known is not None and known.identity.digest == record.identity.digest:
-            record = replace(record, first=known.first)
-        else:
-            known = None
-        await self._write(at, record, known, fences, frame)
-        return True
-
-    async def _known(self, at: Places, fences: Tokens, sealed: bytes | None) -> Record | None:
-        try:
-            return await self._record(at, fences, sealed)
-        except Wrong:
-            return None
-
-    async def _write(
-        self, at: Places, record: Record, known: Record | None, fences: Tokens, frame: Frame
-    ) -> None:
-        """Writes values that the server lacks, and then the record."""
-        lie, left = self._records.lie(at.name, fences, record), self._records.left(record)
-        values = [each for each in values_of(at, lie, is_whole=frame.is_whole) if each.stop <= frame.size]
-        sizes = [0] * len(values)
-        if known is not None:
-            sizes = await self._done(*(("STRLEN", value.place) for value in values))
-        is_new = known is None or not known.is_like(record)
-        for value, size in zip(values, sizes, strict=True):
-            if size < value.size + self._seal.size:
-                content = b"".join(cut(frame.pieces, value.start, value.stop))
-                sealed = await asyncio.to_thread(self._seal.close, value.about, content)
-                await self._done(("SET", value.place, sealed, "EX", left))
-            elif is_new:
-                await self._done(("EXPIRE", value.place, left))
-        if is_new:
-            sealed = self._records.close(at.name, fences, record)
-            await self._done(("SET", at.record, sealed, "EX", left))
-            await self._done(*self.fences.kept(at))
-
-    async def _done(self, *commands: Command) -> list[Any]:
-        answers = await self._server.do(*commands)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
 
     async def forget(self, named: FrameScope) -> None:
         """Puts all frames of a scope behind a new fence, and tells other replicas."""
@@ -264,9 +228,3 @@ class Shared:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _all_of(fences: Sequence[bytes | None]) -> Tokens:
-    """The tokens of fences; none if one is missing."""
-    tokens = tuple(fence for fence in fences if fence is not None)
-    return tokens if len(tokens) == len(fences) else ()

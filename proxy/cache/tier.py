@@ -19,13 +19,28 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from proxy.frame.frame import Frame
+from proxy.frame.frame import PIECE, SMALL_PIECE, Frame
 from proxy.frame.identity import Identity
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope
 
 SMALL = 256 * 1024
 """Bytes up to which a tier keeps a whole frame as one with its first bytes."""
+
+
+def piece_end(at: int) -> int:
+    """The end of the piece that has the byte at `at`, in a tier that replicas share.
+
+    Such a tier gets a piece as soon as it is there, so that another replica can go on from its end. A piece
+    has at most `SMALL_PIECE` bytes, or an eighth of what lies before it, up to `PIECE`. The ends are the same
+    for each replica, so all who write a version write the same pieces.
+
+    >>> [piece_end(at) / SMALL_PIECE for at in (0, 65536, SMALL_PIECE, 16 * SMALL_PIECE, 70 * SMALL_PIECE)]
+    [1.0, 1.0, 2.0, 18.0, 72.0]
+    """
+    before = at // SMALL_PIECE
+    step = min(max(1, (1 << before.bit_length()) >> 4), PIECE // SMALL_PIECE)
+    return (before // step + 1) * step * SMALL_PIECE
 
 
 class Wrong(Exception):
@@ -71,7 +86,7 @@ class Tier(Protocol):
         """
 
     async def put(self, key: FrameKey, frame: Frame) -> bool:
-        """Keeps a frame; only its first piece, if it is not whole. False if it may not be kept any more.
+        """Keeps a frame; at least its first piece, if it is not whole. False if it may not be kept any more.
 
         A put of the version that it has already costs little: it may bring a new lease, or the rest.
         """

@@ -9,6 +9,7 @@ stays in them.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -19,9 +20,9 @@ from proxy.cache.lifetimes import Stale
 from proxy.cache.memory import MemoryStore
 from proxy.cache.room import Room
 from proxy.cache.shares import Shares
-from proxy.cache.tier import Tier, is_other
+from proxy.cache.tier import Replicated, Tier, is_other, is_same
 from proxy.cache.uses import Mark
-from proxy.frame.frame import Frame
+from proxy.frame.frame import Frame, cut
 from proxy.frame.identity import Identity
 from proxy.frame.key import FrameKey
 from proxy.frame.scope import FrameScope, scope_of
@@ -43,7 +44,12 @@ class TieredStore:
         self._memory = memory
         self.tiers = tuple(tiers)
         """The tiers themselves, from near to far."""
-        self._tiers = tuple(Behind(tier, memory.held, telemetry) for tier in tiers)
+        shared = [isinstance(tier, Replicated) for tier in tiers]
+        held = [self._latest if is_shared else memory.held for is_shared in shared]
+        self._tiers = tuple(Behind(*each, telemetry) for each in zip(tiers, held, strict=True))
+        self._shared = tuple(tier for tier, is_shared in zip(self._tiers, shared, strict=True) if is_shared)
+        self.coming: Callable[[FrameKey], Frame | None] = lambda _key: None
+        """Returns what has come of a frame that is being fetched, in pieces of any size."""
         self.patience = FORGOTTEN_WITHIN
         """Seconds that a purge waits for the tiers."""
         self._teller: Tier | None = None
@@ -98,6 +104,21 @@ class TieredStore:
         if may_be_kept and frame.identity.is_vouched:
             for tier in self._tiers:
                 tier.put(key)
+
+    def grow(self, key: FrameKey) -> None:
+        """More has come of a frame that is being fetched. Tiers that replicas share get it."""
+        for tier in self._shared:
+            tier.grow(key)
+
+    def _latest(self, key: FrameKey) -> Frame | None:
+        """The frame that memory holds, with the bytes of the same version that have come since."""
+        held, coming = self._memory.held(key), self.coming(key)
+        if held is None or coming is None or coming.size <= held.size:
+            return held
+        if not (is_same(held.identity, coming.identity) and self._memory.may_keep(key, coming)):
+            return held
+        first = held.pieces[0]
+        return replace(coming, pieces=(first, *cut(coming.pieces, len(first), coming.size)))
 
     def drop(self, key: FrameKey) -> None:
         """Drops a frame everywhere."""

@@ -6,6 +6,9 @@ any caller, so a caller who was the only reader of the study so far counts as on
 
 A fill that begins with held bytes takes what follows from a tier, as far as a tier has that very version, and
 goes on at the origin from there. If the origin is away, a stale frame takes the rest from tiers only.
+
+While the origin sends a frame, tiers that replicas share get what has come, piece by piece. If this replica
+dies, another one has to fetch only what came after the last piece.
 """
 
 from collections.abc import AsyncIterator
@@ -14,6 +17,7 @@ from dataclasses import replace
 
 from proxy.access.caller import Caller
 from proxy.access.proofs import Proofs
+from proxy.cache.tier import SMALL, piece_end
 from proxy.cache.tiers import TieredStore
 from proxy.fetch.arrived import Arrived
 from proxy.fetch.fill import Fill
@@ -30,7 +34,8 @@ class Farther:
         self._store = store
         self._fills = fills
         self._proofs = proofs
-        fills.next_span = self.next_span
+        fills.next_span, fills.extend = self.next_span, self.extend
+        store.coming = self._coming
 
     async def bring(self, caller: Caller, key: FrameKey) -> str:
         """Brings a frame into memory, if only a tier has it. Returns the name of the tier, empty if none."""
@@ -69,6 +74,25 @@ class Farther:
 
     def _is_free(self, key: FrameKey) -> bool:
         return self._fills.get(key) is None
+
+    def _coming(self, key: FrameKey) -> Frame | None:
+        fill = self._fills.get(key)
+        if fill is None or fill.identity is None or not fill.arrived.pieces:
+            return None
+        return Frame(fill.identity, tuple(fill.arrived.pieces), fill.size)
+
+    def extend(self, fill: Fill, chunk: bytes) -> None:
+        """Appends bytes of the origin to a fill. If they end a piece, other replicas get what has come."""
+        end = piece_end(fill.size)
+        fill.extend(chunk)
+        version = fill.identity
+        if (
+            fill.size >= end
+            and version
+            and version.is_vouched
+            and version.claim.total > max(SMALL, fill.size)
+        ):
+            self._store.grow(fill.order.key)
 
     async def next_span(self, fill: Fill) -> Span | None:
         """The next span that a fill has to fetch; the bytes that a tier has are in by then."""

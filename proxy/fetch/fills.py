@@ -53,6 +53,7 @@ class Fills:
         self._learned = Learned(store.ledger)
         self.tasks: Tasks[Fill] = Tasks()
         self.next_span: Callable[[Fill], Awaitable[Span | None]] = Fill.next_span  # the tiers come before it
+        self.extend: Callable[[Fill, bytes], None] = Fill.extend  # and get what it brings
 
     def __len__(self) -> int:
         return len(self._table)
@@ -241,7 +242,7 @@ class Fills:
             await seat.let_first_pass()
             new, at = fill.seam.beyond(chunk, at, fill.arrived.pieces) if is_anew else chunk, at + len(chunk)
             if new:
-                fill.extend(new)
+                self.extend(fill, new)
             seat.arrived(len(chunk))
             if fill.has_first:
                 seat.end_first()
