@@ -178,7 +178,7 @@ class Fills:
     async def _fetch(self, fill: Fill, span: Span, *, is_first: bool) -> None:
         """Runs one fetch. Resumes it once if it broke off; retries it if the origin was busy or failed."""
         start, stop, origin = span.start, span.stop, fill.order.key.origin
-        patience = Patience(fill, self._metrics.asked_again.labels(origin).inc)
+        patience = Patience(fill, self._metrics.asked_again.labels(origin).inc, self._close)
         is_anew = fill.seam.is_anew(span, fill.claim)
         while True:
             asked, part = fill.askers.now, Span(start, stop)
@@ -186,7 +186,7 @@ class Fills:
                 return await self._fetch_once(fill, asked, part, is_first=is_first, is_anew=is_anew)
             except OriginRefused as error:
                 if not fill.askers.pass_on(asked, error):
-                    self._close(fill, asked)
+                    self._close(fill)
                     raise
             except (OriginHungUp, OriginStalled):
                 if is_anew:
@@ -201,9 +201,7 @@ class Fills:
                 self._metrics.resumes.labels(origin).inc()
                 start = max(start, fill.size)
             except (OriginBusy, OriginFailed) as error:
-                await fill.reached(start)
-                await asyncio.sleep(0)  # responses that these bytes begin have begun
-                await patience.wait(error)
+                await patience.wait(error, start)
 
     async def _fetch_once(
         self, fill: Fill, asked: OriginRequest, span: Span, *, is_first: bool, is_anew: bool
@@ -259,9 +257,9 @@ class Fills:
     def _is_current(self, fill: Fill) -> bool:
         return self._table.get(fill.order.key) is fill
 
-    def _close(self, fill: Fill, asked: OriginRequest) -> None:
-        """All who asked were refused. In the same step, so that nobody else joins and gets their refusal."""
-        if asked.identity and self._is_current(fill):
+    def _close(self, fill: Fill) -> None:
+        """The fill is about to fail. In the same step, so that nobody else joins and gets its error."""
+        if self._is_current(fill):
             self._keep(fill)
             del self._table[fill.order.key]
 

@@ -61,10 +61,11 @@ class Pauses:
 class Patience:
     """Counts the retries of one fetch."""
 
-    def __init__(self, fill: Fill, count: Callable[[], None]) -> None:
-        """`count` is called for each retry."""
+    def __init__(self, fill: Fill, count: Callable[[], None], close: Callable[[Fill], None]) -> None:
+        """`count` is called for each retry, and `close` if there is to be none."""
         self._fill = fill
         self._count = count
+        self._close = close
         self._has_failed = False
         self._begin()
 
@@ -72,10 +73,13 @@ class Patience:
         self._size = self._fill.size
         self._pauses = Pauses(self._fill.order.source.stall)
 
-    async def wait(self, error: OriginBusy | OriginFailed) -> None:
-        """Waits until the next try is due. Raises the error if there is to be none."""
+    async def wait(self, error: OriginBusy | OriginFailed, start: int) -> None:
+        """Waits until the next try of a span is due. Raises the error if there is to be none."""
+        await self._fill.reached(start)
+        await sleep(0)  # responses that these bytes begin have begun
         pause = self._pause(error)
         if pause is None:
+            self._close(self._fill)
             raise error.anew()  # this frame holds `error`
         self._count()
         await sleep(pause)

@@ -11,7 +11,6 @@ from proxy.access.caller import Caller
 from proxy.cache.lifetimes import Stale
 from proxy.cache.store import Store
 from proxy.codestream.reach import UNTOLD, ResolutionTarget, Stop
-from proxy.errors import OriginBusy, OriginFailed
 from proxy.fetch.askers import OwnView
 from proxy.fetch.farther import Farther
 from proxy.fetch.fill import Fill
@@ -95,14 +94,6 @@ class Reading:
         self.give_back()
         if self.is_read and self.fill is not None:
             self.fill.demand.leave()
-
-    @property
-    def has_failed(self) -> bool:
-        """True if a fill ended before the end of its frame, because the origin was busy or failed."""
-        fill = self.fill
-        if fill is None or not isinstance(fill.error, OriginBusy | OriginFailed):
-            return False
-        return fill.claim is None or fill.size < fill.claim.total
 
     def count(self, stop: int) -> tuple[int, bool]:
         """For a plan, once the bytes before `stop` are in.

@@ -7,15 +7,16 @@ first frame comes.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from starlette.types import Send
 
-from proxy.errors import UnknownFrame
+from proxy.errors import OriginBusy, OriginFailed, UnknownFrame
 from proxy.fetch.retrieve import Reading, Retrieval, Retrieve
+from proxy.frame.identity import Identity
 from proxy.viewers.delivery import DeliveryProgress, send_part
 from proxy.viewers.response import Conditions
 from proxy.wire.resource import FrameResource
@@ -40,75 +41,92 @@ async def send_several(
     """
     if is_last_there is False:
         raise UnknownFrame("frames: the instance has fewer frames, according to the metadata of its series")
-    opened: deque[tuple[Retrieval, Reading]] = deque()
+    opened: deque[_Opened] = deque()
     numbers = range(1 if conditions.is_head else len(listed))
     left = iter(listed[: len(numbers)])
-    begun = _Begun()
+    sending = _Sending(retrieve)
     try:
         for number in numbers:
             for resource in islice(left, AHEAD - len(opened)):
-                wanted = await wanted_of(resource)
-                opened.append((wanted, begun.joined(retrieve.open(wanted))))
+                opened.append(sending.open(await wanted_of(resource)))
             if number == 0 and is_last_there is None:
                 last = max(listed, key=lambda each: each.frame_number)
                 await _see(retrieve.open(await wanted_of(last)))
-            wanted, first = opened[0]
-            if number and first.has_failed:  # perhaps before the response had begun, and so without patience
-                wanted = await wanted_of(listed[number])  # the caller's right may have ended
-                first.leave()
-                first = begun.joined(retrieve.open(wanted))
-                opened[0] = wanted, first
-            identity = await first.source.describe()
-            if not wanted.may_have(first, identity):
-                first.leave()
-                first = begun.joined(retrieve.open(replace(wanted, is_alone=True)))
-                opened[0] = wanted, first
-                identity = await first.source.describe()
+            try:
+                identity = await sending.ready(opened, is_head=conditions.is_head)
+            except (OriginBusy, OriginFailed):
+                if not sending.has_begun or opened[0].is_patient:
+                    raise
+                opened[0].reading.leave()
+                opened[0] = sending.open(await wanted_of(listed[number]))  # the caller's right may have ended
+                identity = await sending.ready(opened, is_head=conditions.is_head)
             if number == 0:
                 conditions.check_match("")  # a list has no ETag
-            if wanted.permit is not None:  # other frames may have taken a while
-                await wanted.permit.check()
+            first = opened[0].reading
             source, progress.outcome = first.source, first.outcome
-            stop = 0 if conditions.is_head else identity.claim.total
-            await source.reached(stop)
-            pieces, is_last = source.read(0, stop), number == numbers[-1]
+            pieces = source.read(0, 0 if conditions.is_head else identity.claim.total)
+            is_last = number == numbers[-1]
             await send_part(send, listed[0], identity, pieces, progress, number, is_last=is_last)
-            opened.popleft()[1].leave()
-            begun.begin()
+            opened.popleft().reading.leave()
+            sending.begin(opened)
     finally:
-        begun.close()
-        for _, each in opened:
-            each.leave()
+        sending.close()
+        for each in opened:
+            each.reading.leave()
 
 
-class _Begun:
-    """Tells the frames that a response has begun: from then on, an error of theirs could only cut it."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A frame of the list that is open."""
 
-    def __init__(self) -> None:
-        self._readings: list[Reading] = []
-        self._sending = ExitStack()
-        self._is_begun = False
+    wanted: Retrieval
+    reading: Reading
+    is_patient: bool
+    """True if the response had begun by then, so that its fetch waits while the origin is busy."""
 
-    def joined(self, reading: Reading) -> Reading:
-        """One more frame is open."""
-        self._readings.append(reading)
-        if self._is_begun:
-            self._tell()
-        return reading
 
-    def begin(self) -> None:
-        """The response has begun."""
-        self._is_begun = True
-        self._tell()
+class _Sending:
+    """Opens frames, and tells those of a response that has begun: an error of theirs could only cut it."""
 
-    def _tell(self) -> None:
-        for reading in self._readings:
-            self._sending.enter_context(reading.source.sending(-1, None))
-        self._readings.clear()
+    def __init__(self, retrieve: Retrieve) -> None:
+        self._retrieve = retrieve
+        self._told = ExitStack()
+        self.has_begun = False
+        """True once the response has begun."""
+
+    def open(self, wanted: Retrieval) -> _Opened:
+        """Opens a frame."""
+        opened = _Opened(wanted, self._retrieve.open(wanted), self.has_begun)
+        if self.has_begun:
+            self._tell(opened)
+        return opened
+
+    def begin(self, opened: Iterable[_Opened]) -> None:
+        """The response has begun. A fetch of a frame that is open may have lost its patience already."""
+        if not self.has_begun:
+            self.has_begun = True
+            for each in opened:
+                self._tell(each)
+
+    def _tell(self, opened: _Opened) -> None:
+        self._told.enter_context(opened.reading.source.sending(-1, None))
+
+    async def ready(self, opened: deque[_Opened], *, is_head: bool) -> Identity:
+        """Returns once the next frame is in, as the caller may have it. Raises the error that ended it."""
+        first = opened[0]
+        identity = await first.reading.source.describe()
+        if not first.wanted.may_have(first.reading, identity):
+            first.reading.leave()
+            opened[0] = first = self.open(replace(first.wanted, is_alone=True))
+            identity = await first.reading.source.describe()
+        if first.wanted.permit is not None:  # other frames may have taken a while
+            await first.wanted.permit.check()
+        await first.reading.source.reached(0 if is_head else identity.claim.total)
+        return identity
 
     def close(self) -> None:
         """The response has ended."""
-        self._sending.close()
+        self._told.close()
 
 
 async def _see(opened: Reading) -> None:
