@@ -110,6 +110,21 @@ async def test_a_load_asks_the_servers_and_no_cache_of_the_browser(reader: Reade
         assert [status for url, status in asked if "/frames/" in url] == [200, 200, 200]
 
 
+@pytest.mark.parametrize("title", CONFIGURATIONS)
+async def test_a_refusal_has_a_face_and_no_time(reader: Reader, title: str) -> None:
+    await open_live(reader)
+    await reader.page.select_option("#configuration", label=title)
+    for status, face in ((403, "Not allowed (403)"), (503, "Busy (503)")):
+        reader.place.tell(status)
+        await reader.page.click("#load")
+        await reader.wait(f"() => problem.textContent.startsWith({json.dumps(face)})")
+        assert await reader.page.inner_text("#runs tbody") == ""
+        assert await reader.page.inner_text("#steps") == ""
+        assert "Without the proxy: no complete picture" in await reader.page.inner_text("#headline")
+    reader.place.tell(0)
+    assert len(await load(reader, title)) == len(VIAS)
+
+
 async def test_a_configuration_leads_to_its_plan(reader: Reader) -> None:
     await open_live(reader)
     await reader.page.click("#plan")

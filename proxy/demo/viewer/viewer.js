@@ -9,7 +9,22 @@ const { imageRetrieveMetadataProvider } = cs.utilities;
 cs.init();
 init({
   wasmBasePath: new URL('./', import.meta.url).pathname, maxWebWorkers: 1, useLegacyMetadataProvider: true,
+  errorInterceptor: (error) => { refusal ??= error.status; },
 });
+
+/** Status of the load's first answer that is an error, 0 if there was no answer; null if all went well. */
+let refusal = null;
+let base = null;
+
+// The loader of ranges takes the words of an error for a picture, so it must not get them.
+const plain = window.fetch;
+window.fetch = async (...asked) => {
+  if (base === null || !String(asked[0]).startsWith(base)) return plain(...asked);
+  const answer = await plain(...asked).catch(() => null);
+  if (answer?.ok) return answer;
+  refusal ??= answer?.status ?? 0;
+  throw new Error(`the answer is ${refusal}`);
+};
 
 /** False if this browser has no WebGL: then Cornerstone3D loads whole images. */
 export const isProgressive = !cs.getShouldUseCPURendering();
@@ -18,8 +33,19 @@ export const isProgressive = !cs.getShouldUseCPURendering();
  *
  * `retrieve` is a retrieve configuration. `drawn` is called after each drawing with {at, columns, rows, status}: the
  * milliseconds since the load began, the decoded size, and Cornerstone3D's image quality. Resolves once all stages
- * have ended. Throws what the loader says if an image can't be loaded. */
-export async function show({ element, base, path, retrieve, drawn }) {
+ * have ended. Throws an error with the `status` of an answer that is one, or what the loader says. */
+export async function show({ base: of, ...more }) {
+  [base, refusal] = [of, null];
+  try {
+    await showOne(more);
+  } catch (error) {
+    throw refusal === null ? error : Object.assign(new Error(''), { status: refusal });
+  } finally {
+    base = null;
+  }
+}
+
+async function showOne({ element, path, retrieve, drawn }) {
   const [series] = path.split('/instances/');
   const instances = await (await fetch(`${base}/${series}/metadata`)).json();
   const uid = path.split('/')[5];
@@ -63,7 +89,7 @@ export async function show({ element, base, path, retrieve, drawn }) {
     await viewport.setStack([id]).catch((error) => { failed ??= String(error); });
     if (isProgressive) await loaded; // without WebGL, the viewport has a loader of its own
     await painted();
-    if (!latest) throw new Error(failed ?? 'Cornerstone3D showed no picture');
+    if (!latest || refusal !== null) throw new Error(failed ?? 'Cornerstone3D showed no picture');
   } finally {
     element.removeEventListener(cs.EVENTS.IMAGE_RENDERED, rendered);
   }

@@ -1,6 +1,7 @@
 // The boards of the status. Each is drawn anew with each look, and keeps its elements, so that focus stays.
 
-import { bytes, el, milliseconds } from "./dom.js";
+import { bytes, el } from "./dom.js";
+import { FEW, bar, cell, count, keyed, part, percent, set, sum } from "./keeping.js";
 
 const KINDS = {
   "frame-first": "First bytes of frames",
@@ -28,41 +29,7 @@ const TURNS = {
 };
 const BOUNDS = { waiting: "Viewers that wait", sending: "Large responses", uploads: "Uploads", plans: "Plans", planned_frames: "Frames of plans" };
 
-const count = (value) => value.toLocaleString("en");
-const sum = (counts) => Object.values(counts).reduce((all, each) => all + each, 0);
-const percent = (part, all) => (all ? `${((100 * part) / all).toFixed(part && part < all && part / all < 0.995 ? 1 : 0)} %` : "–");
 export const short = (who) => (who ? who.slice(0, 12) : "without a credential");
-
-function set(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-/** Makes the children of an element those of `items`, in order. A child stays as long as its key does. */
-function keyed(parent, items, keyOf, make, update) {
-  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  let last = null;
-  for (const item of items) {
-    const key = String(keyOf(item));
-    let child = known.get(key);
-    known.delete(key);
-    if (!child) {
-      child = make(item);
-      child.dataset.key = key;
-    }
-    const place = last ? last.nextElementSibling : parent.firstElementChild;
-    if (place !== child) parent.insertBefore(child, place);
-    update(child, item);
-    last = child;
-  }
-  for (const child of known.values()) child.remove();
-}
-
-const part = (element, name) => element.querySelector(`[data-part="${name}"]`);
-const cell = (name, more = "") => el("td", { "data-part": name, class: more });
-
-function bar(element, share) {
-  element.style.setProperty("--share", `${Math.min(100, 100 * share).toFixed(2)}%`);
-}
 
 // At a glance
 
@@ -160,57 +127,6 @@ export function workers(parent, status) {
   set(parent, `${processes} ${processes === 1 ? "process serves" : "processes serve"} viewers. Decoding: ${jobs.processes} of at most ${jobs.most} processes, ${count(jobs.running)} jobs run and ${count(jobs.waiting)} wait.${lost}`);
 }
 
-// Origins
-
-const known = (fact) => (fact === null ? "not known yet" : fact ? "yes" : "no");
-
-const DAY = 86400;
-
-/** A time of today by the clock, an older one with its day. */
-function clock(at) {
-  const day = Date.now() / 1000 - at < DAY / 2 ? {} : { day: "numeric", month: "short" };
-  return new Date(1000 * at).toLocaleString("en-GB", { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit" });
-}
-
-function when({ since, times, last }) {
-  if (since) return `Since ${clock(since)}.`;
-  if (!times) return "";
-  return times === 1 ? `Once in the last hour, at ${clock(last)}.` : `${count(times)} times in the last hour, last at ${clock(last)}.`;
-}
-
-function stateOf(origin) {
-  if (origin.resting) return ["rests", "bad"];
-  if (!origin.up) return ["down", "bad"];
-  return origin.wrong.length ? ["up, with faults", "warn"] : ["well", "good"];
-}
-
-export function origins(parent, status, { clear }) {
-  keyed(parent, status.origins, ({ name }) => name,
-    ({ name }) => el("article", { class: "origin", "aria-label": name },
-      el("header", {}, el("h3", {}, name), el("span", { "data-part": "state" })),
-      el("ul", { class: "wrong", "data-part": "wrong" }),
-      el("dl", { class: "facts number", "data-part": "facts" }),
-      el("button", { type: "button", class: "quiet", onclick: () => clear(name) }, "Clear learned forms …")),
-    (card, origin) => {
-      const [words, tone] = stateOf(origin);
-      set(part(card, "state"), words);
-      part(card, "state").className = `badge ${tone}`;
-      keyed(part(card, "wrong"), origin.wrong, ({ what }) => what, ({ what, level }) => el("li", { class: level }, what, " ", el("small", { class: "number", "data-part": "when" })), (line, fault) => set(part(line, "when"), when(fault)));
-      const facts = [
-        ["Form of request", origin.form ?? "not known yet"],
-        ["Ranges", known(origin.ranges)],
-        ["Strong validators", known(origin.validators)],
-        ["Round trip", origin.round_trip === null ? "not known yet" : milliseconds(1000 * origin.round_trip)],
-        ["Fetches", `${count(sum(origin.running))} run, ${count(sum(origin.waiting))} wait`],
-        ["At once", `${count(origin.at_once)} found worthwhile, at most ${count(origin.seats)}`],
-        ["On their way", bytes(origin.to_come)],
-        ["Requests", Object.entries(origin.requests).map(([outcome, number]) => `${count(number)} ${outcome}`).join(", ") || "none"],
-        ["Received", bytes(origin.received)],
-      ];
-      keyed(part(card, "facts"), facts, ([name]) => name, ([name]) => el("div", {}, el("dt", {}, name), el("dd", { "data-part": "value" })), (row, [, value]) => set(part(row, "value"), value));
-    });
-}
-
 // Plans
 
 const isOver = (plan) => !["queued", "running"].includes(plan.state);
@@ -229,7 +145,16 @@ function stagesOf(plan) {
 
 const TONES = { done: "good", failed: "bad", spent: "warn" };
 
+const total = (stages, name) => stages.reduce((all, stage) => all + stage[name], 0);
+const stage = (tag, name) => el(tag, { class: "stage" }, el("span", { class: "soft" }, name), el("span", { class: "meter", "aria-hidden": "true" }), el("span", { class: "number", "data-part": "done" }));
+
+function tell(element, { numberDone, numberOfImages, numberOfFailures }) {
+  bar(element.querySelector(".meter"), numberOfImages ? numberDone / numberOfImages : 0);
+  set(part(element, "done"), `${count(numberDone)} of ${count(numberOfImages)}${numberOfFailures ? `, ${count(numberOfFailures)} failed` : ""}`);
+}
+
 export function plans(parent, status, { end, purge }) {
+  const few = status.plans.length <= FEW;
   keyed(parent, status.plans, ({ id }) => id,
     (plan) => el("tr", {},
       el("th", { scope: "row" },
@@ -237,7 +162,7 @@ export function plans(parent, status, { end, purge }) {
         el("small", {}, `${plan.profile} at ${plan.origin}, ${plan.is_viewers ? "set off by a viewer" : "requested"}, `, el("span", { class: "mono", title: plan.who || null }, short(plan.who))),
         plan.study_uid ? el("small", { class: "mono uid" }, [plan.study_uid, plan.series_uid].filter(Boolean).join(" / ")) : ""),
       el("td", {}, el("span", { "data-part": "state" }), el("small", { class: "bad", "data-part": "error" })),
-      el("td", { "data-part": "stages", class: "stages" }),
+      el("td", { class: "stages" }, el("details", { open: few }, el("summary", { "data-part": "all" }, stage("span", "all stages")), el("div", { "data-part": "stages" }))),
       cell("bytes", "number"),
       el("td", {},
         el("button", { type: "button", class: "danger small", "data-part": "end", onclick: () => end(plan), "aria-label": `End plan ${plan.id.slice(0, 8)}` }, "End …"),
@@ -248,13 +173,11 @@ export function plans(parent, status, { end, purge }) {
       set(part(row, "error"), plan.error);
       set(part(row, "bytes"), bytes(plan.bytes));
       part(row, "end").hidden = isOver(plan);
-      keyed(part(row, "stages"), stagesOf(plan), ({ stageId }) => stageId,
-        ({ stageId }) => el("div", { class: "stage" }, el("span", { class: "soft" }, stageId), el("span", { class: "meter", "aria-hidden": "true" }), el("span", { class: "number", "data-part": "done" })),
-        (stage, each) => {
-          bar(stage.querySelector(".meter"), each.numberOfImages ? each.numberDone / each.numberOfImages : 0);
-          const failed = each.numberOfFailures ? `, ${count(each.numberOfFailures)} failed` : "";
-          set(part(stage, "done"), `${count(each.numberDone)} of ${count(each.numberOfImages)}${failed}`);
-        });
+      const stages = stagesOf(plan);
+      tell(part(row, "all"), { numberOfImages: total(stages, "numberOfImages"), numberDone: total(stages, "numberDone"), numberOfFailures: total(stages, "numberOfFailures") });
+      keyed(part(row, "stages"), stages, ({ stageId }) => stageId,
+        ({ stageId }) => stage("div", stageId),
+        tell);
     });
   if (!status.plans.length) parent.replaceChildren(el("tr", { "data-key": "" }, el("td", { colspan: 5, class: "soft" }, "No plan has run.")));
 }

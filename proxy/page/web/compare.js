@@ -46,7 +46,9 @@ async function runAll(run) {
   const [direct, cold, hot] = VIAS.map((via) => panes.filter((pane) => pane.via === via));
   const through = async (number) => {
     await cold[number].run();
-    if (run === runs && !cold[number].error) await hot[number].run();
+    if (run !== runs) return;
+    if (cold[number].error) hot[number].leaveOut();
+    else await hot[number].run();
   };
   if (!byId("inturn").checked) {
     await Promise.all(direct.flatMap((pane, number) => [pane.run(), through(number)]));

@@ -33,6 +33,9 @@ export function bytes(value) {
   return `${size.toLocaleString("en", { maximumFractionDigits: size < 100 ? 1 : 0 })} ${unit}`;
 }
 
+/** The size of small text in a canvas, in CSS pixels: at least 12, and larger on a wall. */
+export const smallText = () => Math.max(12, 0.75 * parseFloat(getComputedStyle(document.documentElement).fontSize));
+
 /** A canvas' context in CSS pixels, sharp on every screen. */
 export function surface(canvas) {
   const { width, height } = canvas.getBoundingClientRect();

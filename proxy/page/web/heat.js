@@ -1,10 +1,10 @@
 // How long deliveries took, minute by minute: the darker a field, the more of them took so long.
 
-import { colour, onColours, surface } from "./dom.js";
+import { colour, onColours, smallText, surface } from "./dom.js";
 
 const MINUTES = 60;
-const LEFT = 56; // pixels for the labels of times
-const BELOW = 18;
+const left = () => 4.7 * smallText(); // room for the labels of times
+const below = () => 1.5 * smallText();
 const TOLD = [0.01, 0.1, 1, 10]; // seconds that have a label
 
 /** Seconds for people, as an upper end: 25 ms, 2.5 s. */
@@ -58,7 +58,7 @@ export class Heat {
   }
 
   minuteAt(x) {
-    const at = Math.floor((x - LEFT) / ((this.canvas.clientWidth - LEFT) / MINUTES));
+    const at = Math.floor((x - left()) / ((this.canvas.clientWidth - left()) / MINUTES));
     return at >= 0 && at < MINUTES ? at : null;
   }
 
@@ -92,37 +92,38 @@ export class Heat {
 
   draw() {
     const { context, width, height } = surface(this.canvas);
-    if (width <= LEFT || !this.minutes.length) return;
+    const room = { left: left(), below: below() };
+    if (width <= room.left || !this.minutes.length) return;
     const rows = this.bounds.length + 1;
-    const [wide, high] = [(width - LEFT) / MINUTES, (height - BELOW) / rows];
+    const [wide, high] = [(width - room.left) / MINUTES, (height - room.below) / rows];
     const most = Math.max(1, ...this.minutes.flatMap((minute) => minute ?? []));
     context.fillStyle = colour("heat-none");
-    context.fillRect(LEFT, 0, width - LEFT, height - BELOW);
+    context.fillRect(room.left, 0, width - room.left, height - room.below);
     context.fillStyle = colour(this.which);
     this.minutes.forEach((minute, place) => minute?.forEach((count, at) => {
       if (!count) return;
       context.globalAlpha = 0.22 + 0.78 * (Math.log1p(count) / Math.log1p(most));
-      context.fillRect(LEFT + place * wide, (rows - 1 - at) * high, Math.max(1, wide - 1), Math.max(1, high - 1));
+      context.fillRect(room.left + place * wide, (rows - 1 - at) * high, Math.max(1, wide - 1), Math.max(1, high - 1));
     }));
     context.globalAlpha = 1;
     if (this.chosen !== null) {
       context.strokeStyle = colour("ink");
-      context.strokeRect(LEFT + this.chosen * wide - 0.5, 0.5, wide, height - BELOW - 1);
+      context.strokeRect(room.left + this.chosen * wide - 0.5, 0.5, wide, height - room.below - 1);
     }
-    this.label(context, { width, height, rows, high });
+    this.label(context, { width, height, rows, high, room });
   }
 
-  label(context, { width, height, rows, high }) {
+  label(context, { width, height, rows, high, room }) {
     context.fillStyle = colour("soft");
-    context.font = `12px ${colour("sans")}`;
+    context.font = `${smallText()}px ${colour("sans")}`;
     context.textBaseline = "middle";
     context.textAlign = "right";
     this.bounds.forEach((bound, at) => {
-      if (TOLD.includes(bound)) context.fillText(atMost(bound), LEFT - 6, (rows - 1 - at) * high);
+      if (TOLD.includes(bound)) context.fillText(atMost(bound), room.left - 6, (rows - 1 - at) * high);
     });
     context.textBaseline = "alphabetic";
     context.textAlign = "left";
-    context.fillText("an hour ago", LEFT, height - 4);
+    context.fillText("an hour ago", room.left, height - 4);
     context.textAlign = "right";
     context.fillText("now", width, height - 4);
   }

@@ -83,11 +83,17 @@ async function load() {
   byId("load").disabled = true;
   byId("problem").replaceChildren();
   tell("loading");
+  let now = null;
   try {
-    for (const via of vias()) await loadOnce(via);
+    for (const via of vias()) {
+      now = via;
+      await loadOnce(via);
+    }
     tell("done");
   } catch (error) {
+    byId("steps").replaceChildren();
     failed(error);
+    say(`Not loaded. ${VIAS[now]}: no complete picture.`);
   }
   byId("load").disabled = false;
 }

@@ -6,6 +6,7 @@ import { byId, el } from "./dom.js";
 import { face } from "./faces.js";
 import { Following } from "./following.js";
 import { Heat } from "./heat.js";
+import { origins } from "./origins.js";
 import { ask, hasToken, Refused, signIn, signOut, whatItNeeds } from "./session.js";
 
 const VIEWS = ["now", "configuration"];
@@ -110,7 +111,7 @@ function take({ name, data }) {
   boards.held(byId("held"), status);
   boards.turns(byId("turns"), status);
   boards.workers(byId("workers"), status);
-  boards.origins(byId("origins"), status, { clear });
+  origins(byId("origins"), status, { clear });
   boards.plans(byId("plans"), status, { end, purge });
   boards.callers(byId("callers"), status);
   boards.bounds(byId("bounds"), status);

@@ -3,7 +3,7 @@
 import { bytes, milliseconds } from "./dom.js";
 import { knownLayout, layoutOf } from "./drawing.js";
 import { FIRST } from "./arriving.js";
-import { faceOf } from "./faces.js";
+import { face, faceOf } from "./faces.js";
 import { Load } from "./load.js";
 import { Picture, THUMBNAIL } from "./picture.js";
 import { QUARTER, Slices, WHOLE } from "./slices.js";
@@ -112,9 +112,20 @@ export class Pane {
     this.#badge(load);
   }
 
+  /** Says why the load is not begun: the first viewer got nothing, so nothing is held for the next one. */
+  leaveOut() {
+    this.element.dataset.state = "leftout";
+    this.#one(".jump").hidden = true;
+    const words = "The first viewer got no study, so there is nothing in the cache for the next one. ↻ loads this pane all the same.";
+    const said = face("Not loaded", words);
+    said.classList.add("warn");
+    this.#one(".problem").replaceChildren(said);
+  }
+
   #fail(error) {
     this.error = error;
     this.element.dataset.state = "failed";
+    this.#one(".jump").hidden = true;
     for (const each of this.element.querySelectorAll(".clock.is-running")) {
       each.classList.remove("is-running");
       each.querySelector("dd").textContent = "–"; // what it ran to is no time of a picture

@@ -15,6 +15,7 @@ export class Slices {
     this.pictures = new Array(count).fill(null);
     this.selected = 0;
     this.isStale = true;
+    canvas.setAttribute("aria-label", "No slices yet");
     canvas.addEventListener("click", (event) => {
       const { across, size } = this.#grid(canvas.clientWidth, canvas.clientHeight);
       const slice = Math.floor(event.offsetY / size) * across + Math.floor(event.offsetX / size);
