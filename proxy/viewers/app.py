@@ -50,7 +50,7 @@ from proxy.viewers.studies import Studies, Ways
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 
-HIDDEN_WITHIN = 0.01
+HIDDEN_WITHIN = 0.04
 """Seconds within which a refused caller is answered, at random. So the time does not tell what is held."""
 
 _CHANCE = SystemRandom()
