@@ -46,7 +46,7 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 
 bench: $(VENV)/.ready
-	$(BIN)/python -m tests.bench demo twenty fast
+	$(BIN)/python -m tests.bench demo fast
 	$(BIN)/python -m tests.pages
 
 bench-quick: $(VENV)/.ready
