@@ -17,7 +17,7 @@ from tests.guarded_origin import GuardedOrigin, guarded
 from tests.house import house
 from tests.scripted_origin import FRAME, HANG_UP, LABEL, Asked, Reply, ScriptedOrigin, codestream, honest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 BODY = codestream(300_000)
 SINGLE = {"accept": "image/jphc"}

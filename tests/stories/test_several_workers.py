@@ -21,6 +21,7 @@ from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, fram
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="sockets are handed over as on Linux"),
 ]
 

@@ -147,6 +147,7 @@ async def test_small_frames_are_fetched_once_too(replica: dict[str, Any]) -> Non
         assert origin.sent_twice == {}
 
 
+@pytest.mark.slow
 async def test_if_a_replica_dies_the_others_fetch_only_what_it_had_begun(replica: dict[str, Any]) -> None:
     origin = CountingOrigin(volume())
     begun = list(origin.bodies)[:3]
@@ -210,6 +211,7 @@ async def test_pieces_that_outlived_their_record_are_not_joined_to_a_shorter_fir
         assert (await two.viewer.get(FRAME, headers=SINGLE)).content == BODY
 
 
+@pytest.mark.slow
 async def test_no_bit_that_changes_at_the_server_reaches_a_viewer(
     replica: dict[str, Any], server: Valkey
 ) -> None:

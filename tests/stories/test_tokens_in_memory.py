@@ -16,7 +16,7 @@ from tests.stories.test_alternates import PIXELS, described
 from tests.studies import row_of
 from tests.tokens import Secret
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 FRAME = frame_of(0)
 STUDY = SERIES.partition("/series/")[0]

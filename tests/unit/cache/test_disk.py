@@ -355,6 +355,7 @@ def never_a_wrong_byte(path: Path, step: int) -> None:
     assert short
 
 
+@pytest.mark.slow
 def test_one_wrong_bit_anywhere_gives_no_wrong_byte(tmp_path: Path) -> None:
     never_a_wrong_byte(tmp_path, 997)
 
@@ -418,6 +419,7 @@ def killed(path: Path, rounds: int) -> None:
     assert {each.name for each in rests(path)} == named
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_loses_nothing_that_it_said_was_stored(tmp_path: Path) -> None:
     killed(tmp_path, 10)
 

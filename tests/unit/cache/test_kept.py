@@ -129,6 +129,7 @@ LISTS: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_of_frames_counts_what_it_holds(name: str) -> None:
     body = json.dumps(LISTS[name]()).encode()

@@ -80,6 +80,7 @@ def page_of(path: Path, name: str) -> range:
     return range((root - 1) * size, root * size)
 
 
+@pytest.mark.slow
 def test_an_entry_that_a_purge_misses_is_not_used(kept: Path, tmp_path: Path) -> None:
     hidden = 0
     page, dice = page_of(kept, "by_scope"), random.Random(1)
@@ -103,6 +104,7 @@ def test_an_entry_that_a_purge_misses_is_not_used(kept: Path, tmp_path: Path) ->
     assert hidden
 
 
+@pytest.mark.slow
 def test_a_frame_that_a_drop_misses_is_not_found_either(kept: Path, tmp_path: Path) -> None:
     missing = 0
     for number, path in enumerate(copies(kept, tmp_path, 20_011)):

@@ -172,6 +172,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 async def test_a_command_reaches_an_origin_through_an_http_proxy(command: tuple[str, ...]) -> None:
     origin = origin_of(lambda asked: honest(HTJ2K, asked))

@@ -400,22 +400,22 @@ WRONG = {
     "two kinds": (
         "https",
         "credentials: {bearer_file: a, user: b, password_file: c}",
-        "origins.0.credentials: credentials: set only one of bearer_file, user, aws_region and oauth2",
+        "origins.0.credentials: set only one of bearer_file, user, aws_region and oauth2",
     ),
     "a user alone": (
         "https",
         "credentials: {user: b}",
-        "origins.0.credentials: credentials: user needs either password_file or password_env",
+        "origins.0.credentials: user needs either password_file or password_env",
     ),
     "two passwords": (
         "https",
         "credentials: {user: b, password_file: c, password_env: D}",
-        "origins.0.credentials: credentials: user needs either password_file or password_env",
+        "origins.0.credentials: user needs either password_file or password_env",
     ),
     "a password alone": (
         "https",
         "credentials: {password_env: D}",
-        "origins.0.credentials: credentials: user needs either password_file or password_env",
+        "origins.0.credentials: user needs either password_file or password_env",
     ),
     "a password in the open": (
         "https",
