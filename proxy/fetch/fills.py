@@ -258,7 +258,7 @@ class Fills:
         return self._table.get(fill.order.key) is fill
 
     def _close(self, fill: Fill) -> None:
-        """The fill is about to fail. In the same step, so that nobody else joins and gets its error."""
+        """Takes a fill that is about to fail out of the table, so that nobody joins it and gets its error."""
         if self._is_current(fill):
             self._keep(fill)
             del self._table[fill.order.key]

@@ -37,7 +37,7 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 
 async def turns() -> None:
-    """What is ready to run, runs."""
+    """Runs everything that is ready to run."""
     for _ in range(10):
         await asyncio.sleep(0)
 

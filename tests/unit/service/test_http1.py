@@ -570,7 +570,7 @@ BEGUN = {
     "with Upgrade": b"Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 9000\r\n\r\nx",
 }
 DRIPS = {"by chunks": b"1\r\nx\r\n"}
-"""What comes of a body at a time, if that is not a byte."""
+"""Bytes of a body that arrive at a time, unless a test sends it byte by byte."""
 
 
 def begins(begun: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A wrong value gets a sentence for people, whatever its setting is. No sentence has a type or a pattern."""
+"""Each setting refuses a wrong value in plain words, without a type of the program or a regular expression."""
 
 import json
 import re
