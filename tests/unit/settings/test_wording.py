@@ -1,4 +1,4 @@
-"""Each setting refuses a wrong value in plain words, without a type of the program or a regular expression."""
+"""Each setting refuses a wrong value in plain words, without a type of the program or a pattern."""
 
 import json
 import re
