@@ -4,19 +4,21 @@ import asyncio
 import re
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 import trustme
 from valkey.asyncio import Valkey
 
+from proxy.cache.fences import Fences
 from proxy.cache.server import Address
 from proxy.cache.shared import Shared
 from proxy.errors import ConfigurationError
 from proxy.service.tiers import tiers_of
 from proxy.settings.model import Settings
 from proxy.telemetry.telemetry import Telemetry
-from tests.house import houses
+from tests.house import STORY, houses
 from tests.pages.parts import ROOT
 from tests.scripted_origin import ScriptedOrigin, codestream, frame_of
 from tests.stories.test_shared import SINGLE, STUDY, key_of, shared, until_empty
@@ -45,18 +47,24 @@ async def share(settings: dict[str, Any]) -> None:
         await until_empty(two)
 
 
-async def leases_are_kept(one: Shared, two: Shared) -> None:
-    """Leases are renewed, and given back, wherever they lie."""
-    keys = [key_of(frame_of(number)) for number in range(len(BODIES))]
+async def leases_are_kept(*replicas: Shared) -> None:
+    """Leases are renewed, and given back, wherever they lie.
 
-    async def taken(by: Shared) -> list[bool]:
-        return [(await by.fences.take(key, by._keys.of(key))).is_mine for key in keys]
+    They are taken beside the replicas' own, which the replicas give back by themselves when no frame comes.
+    """
+    keys = [key_of(frame_of(number)) for number in range(len(BODIES))]
+    one, two = (Fences(replica._server, STORY, monotonic) for replica in replicas)
+    one.lease = two.lease = STORY
+    places = replicas[0]._keys
+
+    async def taken(by: Fences) -> list[bool]:
+        return [(await by.take(key, places.of(key))).is_mine for key in keys]
 
     assert await taken(one) == [True] * len(keys)
-    await one.fences.renew(lambda _: True)
-    assert len(one.fences._held) == len(keys)
+    await one.renew(lambda _: True)
+    assert len(one._held) == len(keys)
     assert await taken(two) == [False] * len(keys)
-    await one.fences.renew(lambda _: False)
+    await one.renew(lambda _: False)
     assert await taken(two) == [True] * len(keys)
 
 
