@@ -57,6 +57,7 @@ class Listener(uvicorn.Server):
         self._rules = rules
         self._tls = tls
         self._connections = connections or Connections()
+        self._ending = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -70,6 +71,21 @@ class Listener(uvicorn.Server):
             Accepting(each, self._protocol, self._connections, tls) for each in sockets or ()
         ]
         self.started = True
+
+    async def main_loop(self) -> None:
+        """Ticks once a second, as the Date of responses needs, and ends as soon as it is told to.
+
+        uvicorn looks ten times a second, which wakes up an idle service and makes each end late.
+        """
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._ending.wait()
+
+    def end(self) -> None:
+        """Tells it to end."""
+        self.should_exit = True
+        self._ending.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends as uvicorn does, but first lets each accepted connection get its protocol, to be ended too."""
@@ -102,7 +118,7 @@ async def serve(viewers: Listener, admin: Listener, stop: asyncio.Event, between
         serving = group.create_task(viewers.until_ended())
         group.create_task(admin.until_ended())
         await stop.wait()
-        viewers.should_exit = True
+        viewers.end()
         await serving
         between()
-        admin.should_exit = True
+        admin.end()

@@ -122,5 +122,5 @@ async def listening(app: ASGIApp) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{socket.getsockname()[1]}"
     finally:
-        listener.should_exit = True
+        listener.end()
         await serving

@@ -52,7 +52,7 @@ async def serve_several(
         stopping.cancel()
         await parent.end()
         speaker.live.close()
-        listener.should_exit = True
+        listener.end()
         await serving
 
 

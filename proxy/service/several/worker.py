@@ -81,7 +81,7 @@ class Worker:
         _log.info("serving", extra={"pid": os.getpid(), "connections": app.connections.most})
         serving = asyncio.create_task(listener.until_ended())
         await self._stop.wait()
-        listener.should_exit = True
+        listener.end()
         await serving
 
     def _end(self) -> None:

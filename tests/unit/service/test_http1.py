@@ -525,7 +525,7 @@ async def listening(
         try:
             yield httpx.URL("http://{}:{}".format(*at.getsockname()))
         finally:
-            listener.should_exit = True
+            listener.end()
             await serving
 
 

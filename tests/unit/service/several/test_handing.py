@@ -85,7 +85,7 @@ class Two:
 
     async def end(self, number: int) -> None:
         desk = self.desks[number]
-        desk.listener.should_exit = True
+        desk.listener.end()
         assert desk.serving is not None
         await desk.serving
 
@@ -332,7 +332,7 @@ async def test_connections_move_on_if_another_process_takes_the_place_of_theirs(
         while len(old.clients) < 3:
             await asyncio.sleep(0)
         old.handing.is_leaving = True
-        old.listener.should_exit = True
+        old.listener.end()
         while idle_at(old):
             await asyncio.sleep(0)
         both.begin(1)
