@@ -42,7 +42,8 @@ def create_admin(
 
     `bound` has the places of all requests that are locked.
     """
-    mimetypes.init()  # it reads files, which the first request for a file of the page would wait for
+    if not mimetypes.inited:  # it reads files, which the first request for a file of the page would wait for
+        mimetypes.init()
     app = FastAPIOffline(
         DOCS,
         None,

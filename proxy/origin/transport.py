@@ -216,9 +216,14 @@ def _clients(limits: TransportLimits, tls: Tls, way: Way, held: Mapping[Path, by
     try:
         return _Clients(fresh().read_timeout(silence).build(), fresh)
     except (BuilderError, ValueError) as error:
-        named = ", ".join(str(path) for path in (tls.ca_file, tls.certificate_file, tls.key_file) if path)
+        named = [str(path) for path in (tls.ca_file, tls.certificate_file, tls.key_file) if path]
+        if not named:  # the client reads the system's authorities, also for http
+            words = "the certificate authorities of the system can't be read"
+            raise ConfigurationError(
+                f"{words}: install ca-certificates, or name a PEM file in SSL_CERT_FILE"
+            ) from error
         words = "no certificates in PEM, or no key without a password that fits its certificate"
-        raise ConfigurationError(f"{named}: {words}") from error
+        raise ConfigurationError(f"{', '.join(named)}: {words}") from error
 
 
 def _builder(
