@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
 
 import httpx
+import pytest
+import trustme
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.cache.objects import Objects
@@ -205,12 +209,13 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
     given = {"origins": [first, *settings.pop("more_origins", ())], "admin": {"open": True}, **settings}
     if file is not None:
         await asyncio.to_thread(file.write_text, json.dumps(given, indent=1, default=str))
-    app = await asyncio.to_thread(
-        lambda: App(Settings(**given), transport_of, window_of, behind, telemetry=telemetry, path=file)
-    )
+    with no_roots():
+        app = await asyncio.to_thread(
+            lambda: App(Settings(**given), transport_of, window_of, behind, telemetry=telemetry, path=file)
+        )
+        near = await asyncio.to_thread(lambda: Transport(PATIENCE, client))
     _make_patient(app, shared_limit, are_own=tiers is not None)
     grace = app.settings.listen.grace
-    near, nearer = await asyncio.to_thread(lambda: [Transport(PATIENCE, client) for _ in range(2)])
     sockets = [open_socket("127.0.0.1", 0) for _ in range(2)]
     scheme = "http" if app.tls is None else "https"
     viewers, admin = (f"{scheme}://127.0.0.1:{s.getsockname()[1]}" for s in sockets)
@@ -226,7 +231,7 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
         try:
             async with (
                 httpx.AsyncClient(base_url=viewers, transport=near, timeout=None) as viewer,
-                httpx.AsyncClient(base_url=admin, transport=nearer, timeout=None) as desk,
+                httpx.AsyncClient(base_url=admin, transport=near, timeout=None) as desk,
             ):
                 if wait and app.greeting is not None:
                     await asyncio.shield(app.greeting)  # so that no greeting comes in the middle of a story
@@ -238,6 +243,23 @@ async def _proxy(origin: ScriptedOrigin, settings: dict[str, Any], *, wait: bool
         finally:
             stop.set()
             await serving
+
+
+@contextmanager
+def no_roots() -> Iterator[None]:
+    """No authority of the system is trusted. To read them all takes 11 ms for each client."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", _own_root().name)
+        patch.setenv("SSL_CERT_DIR", os.devnull)
+        yield
+
+
+@cache
+def _own_root() -> IO[bytes]:
+    """An authority that has signed nothing. Without one the client can not be built."""
+    file = NamedTemporaryFile(suffix=".pem")  # noqa: SIM115  # it lasts as long as the tests
+    trustme.CA().cert_pem.write_to_path(file.name)
+    return file
 
 
 def _make_patient(app: App, shared_limit: float, *, are_own: bool) -> None:

@@ -406,6 +406,13 @@ def test_files_that_are_no_good_are_named_at_start(house: House) -> None:
             Transport(TransportLimits(), tls)
 
 
+def test_a_system_without_authorities_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, os.devnull)
+    with pytest.raises(ConfigurationError, match=r"^the certificate authorities.*install ca-certificates"):
+        Transport(TransportLimits())
+
+
 NGINX = shutil.which("nginx")
 CONFIGURATION = """
 daemon off; master_process off; pid {here}/pid; error_log stderr;
