@@ -1,4 +1,5 @@
 import functools
+import gc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.path.is_relative_to(TESTS / "unit") and not item.path.is_relative_to(TESTS / "stories"):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Spares each collection of garbage the look at thousands of tests, which stay."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,8 +9,8 @@ from tests.simulation.day import Day, Request, day_of
 from tests.simulation.replicas import HOUR, Fleet, owner, replay
 
 MIB = 1 << 20
-SMALL = 256 * MIB
-DAY = day_of(100, seed=7, sample=10)
+SMALL = 100 * MIB
+DAY = day_of(40, seed=7, sample=10)
 FLEETS = (
     Fleet(1, SMALL),
     Fleet(1, SMALL, ttl=HOUR),

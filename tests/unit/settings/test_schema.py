@@ -5,10 +5,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -93,7 +93,13 @@ BAD = {
     "a way with half a login": "origins: [{url: http://a, via: {url: http://b, user: c}}]\n",
     "a password of nobody": "origins: [{url: http://a, credentials: {password_file: p}}]\n",
 }  # fmt: skip
-VALIDATORS = {kind: jsonschema.Draft202012Validator(schema_of(kind)) for kind in MODELS}
+
+
+@cache
+def validator(kind: str) -> Any:
+    import jsonschema  # it takes seconds, which each process that collects the tests would spend
+
+    return jsonschema.Draft202012Validator(schema_of(kind))
 
 
 def whole(text: str) -> str:
@@ -132,13 +138,13 @@ def test_the_table_is_long() -> None:
 @pytest.mark.parametrize("text", GOOD.values(), ids=GOOD)
 def test_schema_and_program_accept(text: str) -> None:
     assert not refused_by_program(whole(text))
-    VALIDATORS["configuration"].validate(as_json(whole(text)))
+    validator("configuration").validate(as_json(whole(text)))
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
 def test_schema_and_program_refuse(text: str) -> None:
     assert refused_by_program(whole(text))
-    assert not VALIDATORS["configuration"].is_valid(as_json(whole(text)))
+    assert not validator("configuration").is_valid(as_json(whole(text)))
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -150,7 +156,7 @@ def test_a_schema_is_valid_and_has_a_name_without_a_host(
     assert printed == schema_of(kind)
     assert printed["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert printed["$id"] == f"urn:progressive-proxy:{kind}"
-    jsonschema.Draft202012Validator.check_schema(printed)
+    validator(kind).check_schema(printed)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -168,7 +174,7 @@ def test_an_editor_understands_each_regular_expression(kind: str) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_the_schema_accepts_the_examples(path: Path) -> None:
-    VALIDATORS["configuration"].validate(as_json(path.read_text("utf-8")))
+    validator("configuration").validate(as_json(path.read_text("utf-8")))
 
 
 @pytest.mark.parametrize("path", CHARTS, ids=lambda path: path.parent.name)
@@ -177,22 +183,22 @@ def test_the_schema_accepts_the_charts_values(path: Path) -> None:
     config = values.get("proxy", values)["config"]
     if config.get("origins") == []:  # the chart's own values leave this to its user
         config = config | {"origins": [{"url": "http://a"}]}
-    VALIDATORS["configuration"].validate({"origins": [{"url": "http://a"}]} | config)
+    validator("configuration").validate({"origins": [{"url": "http://a"}]} | config)
 
 
 @pytest.mark.parametrize("block", [block for _, block in yaml_examples()])
 def test_the_schemas_accept_the_examples_of_the_pages(block: str) -> None:
     found = as_json(block)
     if set(found) <= set(Settings.model_fields):
-        VALIDATORS["configuration"].validate(found)
+        validator("configuration").validate(found)
     elif set(found) <= {field.alias or name for name, field in Profile.model_fields.items()}:
-        VALIDATORS["profile"].validate(found)
+        validator("profile").validate(found)
 
 
 @pytest.mark.parametrize("text", [*map(stock_text, STOCK), *DOCUMENTED_JSON.values()])
 def test_the_schema_of_profiles_accepts_stock_and_documented_ones(text: str) -> None:
-    VALIDATORS["profile"].validate(as_json(text))
-    VALIDATORS["configuration"].validate({"origins": [{"url": "http://a"}], "profiles": {"a": as_json(text)}})
+    validator("profile").validate(as_json(text))
+    validator("configuration").validate({"origins": [{"url": "http://a"}], "profiles": {"a": as_json(text)}})
 
 
 def test_the_examples_name_their_schema_which_is_up_to_date() -> None:
