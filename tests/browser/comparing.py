@@ -25,11 +25,12 @@ from proxy.demo import images
 from proxy.demo.origin import create_origin
 from proxy.demo.serving import serve
 from proxy.measure.network import Network, parse_network
+from tests.house import STORY
 
 RADIOGRAPH, VOLUME, UNSUPPORTED = "1024x1024", "series", "unsupported"
 """Parts of the titles of the series in the small tree."""
 SLICES = 12
-PATIENCE = 120_000
+PATIENCE = 1000 * STORY
 """Milliseconds that a load may take; no test measures that."""
 
 
