@@ -107,18 +107,15 @@ class Ohif:
             await page.goto(self.site.url + path)
             await page.get_by_text(text).first.wait_for()
 
-    async def picture(self, root: str, path: str, place: str) -> bytes:
-        """Opens a page, and draws an element of it once nothing is on the way and it changes no more."""
+    async def picture(self, root: str, path: str, place: str, drawn: str) -> bytes:
+        """Opens a page, and takes the picture of an element once `drawn`, a function in the page, returns."""
         self.site.configuration = configuration(root, self.more)
         async with self._page() as page:
             await page.goto(self.site.url + path)
             element = page.locator(place).first
             await element.locator("canvas").first.wait_for()
-            await page.wait_for_load_state("networkidle")
-            drawn, last = await element.screenshot(), b""
-            while drawn != last:
-                drawn, last = await element.screenshot(), drawn
-            return bytes(drawn)
+            await element.evaluate(drawn)
+            return bytes(await element.screenshot())
 
     @asynccontextmanager
     async def _page(self) -> AsyncIterator[Any]:
