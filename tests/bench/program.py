@@ -56,7 +56,7 @@ def _wait(started: Program) -> None:
     """Until the proxy has answered once."""
     for _ in range(6000):
         try:
-            httpx.get(f"{started.url}/studies", trust_env=False, timeout=60)
+            httpx.get(f"{started.url}/studies", trust_env=False, timeout=240)
             return
         except httpx.TransportError:
             time.sleep(0.01)

@@ -248,7 +248,7 @@ def running(command: Sequence[str], port: int) -> Iterator[str]:
     """Runs a third-party program until the end of the `with`. Yields once it listens."""
     with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
         try:
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 240
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     said.seek(0)

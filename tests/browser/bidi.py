@@ -34,6 +34,8 @@ user_pref("toolkit.telemetry.enabled", false);
 """
 """Preferences by which Firefox asks no server by itself."""
 EVENTS = ["log.entryAdded", "network.beforeRequestSent"]
+PATIENT: dict[str, Any] = {"max_size": None, "proxy": None, "open_timeout": None, "ping_interval": None}
+"""A connection that no limit ends."""
 _LISTENING = re.compile(rb"WebDriver BiDi listening on (ws://\S+)")
 
 
@@ -190,16 +192,18 @@ async def firefox(executable: str) -> AsyncIterator[Firefox]:
     )
     try:
         async with (
-            connect(f"{await _address(process)}/session", max_size=None, proxy=None) as connection,
+            connect(f"{await _address(process)}/session", **PATIENT) as connection,
             Request(trust_env=False, timeout=None) as request,
         ):
+            saying = asyncio.create_task(_read_on(process))
             session = Session(connection)
             listening = asyncio.create_task(session.listen())
             await session.send("session.new", capabilities={})
             await session.send("session.subscribe", events=EVENTS)
             yield Firefox(session, request)
             await session.send("browser.close")
-            listening.cancel()
+            for task in (listening, saying):
+                task.cancel()
     finally:
         with suppress(ProcessLookupError):
             process.kill()
@@ -213,3 +217,10 @@ async def _address(process: asyncio.subprocess.Process) -> str:
         if found := _LISTENING.search(line):
             return found[1].decode()
     raise BidiError("Firefox ended before it could be driven")
+
+
+async def _read_on(process: asyncio.subprocess.Process) -> None:
+    """Reads what Firefox says, which waits once a pipe is full."""
+    assert process.stderr is not None
+    while await process.stderr.read(65536):
+        pass

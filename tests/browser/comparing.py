@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.archive.prepare import prepare
 from proxy.codecs.htj2k import encode_proved
@@ -25,11 +25,12 @@ from proxy.demo import images
 from proxy.demo.origin import create_origin
 from proxy.demo.serving import serve
 from proxy.measure.network import Network, parse_network
+from tests.house import STORY
 
 RADIOGRAPH, VOLUME, UNSUPPORTED = "1024x1024", "series", "unsupported"
 """Parts of the titles of the series in the small tree."""
 SLICES = 12
-PATIENCE = 120_000
+PATIENCE = 1000 * STORY
 """Milliseconds that a load may take; no test measures that."""
 
 
@@ -60,6 +61,7 @@ def run_origin(listener: socket.socket, tree: str, pages: tuple[str, ...], told:
     """Serves the tree. While the file `told` names a status, frames are answered with it.
 
     EMPTY: there is no study. HOLD: requests for frames wait, and a file beside `told` says that one does.
+    HOLD_RESTS: the first bytes of each response with a frame are sent, and the rest waits.
     """
     app = _Telling(create_origin(Path(tree)), told)
     serve(CORSMiddleware(app, allow_origins=pages, expose_headers=["Content-Range"]), listener)
@@ -78,8 +80,8 @@ class _Telling:
             while status == HOLD:
                 await asyncio.sleep(0.01)
                 status = int(self._told.read_text())
-        if status == AS_USUAL or (is_search and status != EMPTY):
-            await self._app(scope, receive, send)
+        if status in (AS_USUAL, HOLD_RESTS) or (is_search and status != EMPTY):
+            await self._app(scope, receive, send if is_search else self._held(send))
             return
         is_empty = status == EMPTY
         headers = [(b"content-type", b"application/dicom+json" if is_empty else b"text/plain")]
@@ -87,9 +89,27 @@ class _Telling:
         await send(start)
         await send({"type": "http.response.body", "body": b"[]" if is_empty else b"the origin says no"})
 
+    def _held(self, send: Send) -> Send:
+        """Sends the body only so far, as long as the origin is told to hold the rest back."""
+        size = 0
 
-AS_USUAL, EMPTY, HOLD = 0, 1, 2
-"""Told to an origin: serve the tree, have nothing, hold frames back. Any other number is a status."""
+        async def sending(message: Message) -> None:
+            nonlocal size
+            size += len(message.get("body", b""))
+            while size > FIRST and int(self._told.read_text()) == HOLD_RESTS:
+                await asyncio.sleep(0.01)
+            await send(message)
+
+        return sending
+
+
+AS_USUAL, EMPTY, HOLD, HOLD_RESTS = 0, 1, 2, 3
+"""Told to an origin: serve the tree, have nothing, hold frames back, or all but the first bytes of each.
+
+Any other number is a status.
+"""
+FIRST = 196_608
+"""Bytes of a frame that are sent at first: more than any viewer waits for before it draws."""
 
 
 def held_of(told: Path) -> Path:

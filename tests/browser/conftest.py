@@ -7,6 +7,7 @@ from tests.browser import pictures
 from tests.browser.pictures import Series
 from tests.browser.serving import PageServer, page_server, program
 from tests.browser.viewing import FLAGS, Viewer, viewer_in
+from tests.house import STORY
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +53,7 @@ async def browser() -> AsyncIterator[Any]:
         "playwright.async_api", reason="needs playwright: pip install playwright"
     )
     async with playwright.async_playwright() as driver:
-        running = await driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        running = await driver.chromium.launch(executable_path=chromium, args=FLAGS, timeout=1000 * STORY)
         yield running
         await running.close()
 

@@ -1,5 +1,6 @@
 """The built OHIF of npm, served as a site of its own, and what it shows of a study."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -79,8 +80,12 @@ class Ohif:
     strangers: list[str] = field(default_factory=list)
     """URLs of requests that would have left the machine. They were stopped."""
 
-    async def open(self, root: str, path: str, viewports: int = 1) -> Opened:
-        """Opens a page, and waits until its viewports are complete and nothing is on the way."""
+    async def open(self, root: str, path: str, viewports: int = 1, least: int = 0) -> Opened:
+        """Opens a page, and waits until its viewports are complete and nothing is on the way.
+
+        On a busy machine nothing may be on the way for a moment, and the rest of the requests come later. So
+        a caller who counts says how many there are at `least`.
+        """
         self.site.configuration = configuration(root, self.more)
         async with self._page() as page:
             requests, faults = [], list[str]()
@@ -90,6 +95,9 @@ class Ohif:
             page.on("pageerror", lambda error: faults.append(str(error)))
             await page.goto(self.site.url + path)
             shown = await canvases(page, viewports)
+            async with asyncio.timeout(STORY):
+                while len(requests) < least:
+                    await asyncio.sleep(0.01)
             await page.wait_for_load_state("networkidle")
             return Opened(shown, [await _asked(request, root) for request in requests], faults)
 
@@ -107,18 +115,15 @@ class Ohif:
             await page.goto(self.site.url + path)
             await page.get_by_text(text).first.wait_for()
 
-    async def picture(self, root: str, path: str, place: str) -> bytes:
-        """Opens a page, and draws an element of it once nothing is on the way and it changes no more."""
+    async def picture(self, root: str, path: str, place: str, drawn: str) -> bytes:
+        """Opens a page, and takes the picture of an element once `drawn`, a function in the page, returns."""
         self.site.configuration = configuration(root, self.more)
         async with self._page() as page:
             await page.goto(self.site.url + path)
             element = page.locator(place).first
             await element.locator("canvas").first.wait_for()
-            await page.wait_for_load_state("networkidle")
-            drawn, last = await element.screenshot(), b""
-            while drawn != last:
-                drawn, last = await element.screenshot(), drawn
-            return bytes(drawn)
+            await element.evaluate(drawn)
+            return bytes(await element.screenshot())
 
     @asynccontextmanager
     async def _page(self) -> AsyncIterator[Any]:

@@ -63,12 +63,15 @@ def root_of(home: House) -> str:
     return str(home.viewer.base_url).rstrip("/")
 
 
-async def each_way(viewer: Ohif, archive: Archive, page: str) -> list[Way]:
-    """Opens a page directly, then through a new proxy, then once more through the same one."""
+async def each_way(viewer: Ohif, archive: Archive, page: str, least: int = 0) -> list[Way]:
+    """Opens a page directly, then through a new proxy, then once more through the same one.
+
+    Each opening has at `least` so many requests.
+    """
 
     async def opened(name: str, root: str) -> Way:
         archive.taken()
-        found = await viewer.open(root, page, VIEWPORTS[page])
+        found = await viewer.open(root, page, VIEWPORTS[page], least)
         return Way(name, found, archive.taken())
 
     direct = await opened(DIRECT, archive.url)

@@ -22,14 +22,14 @@ from playwright.async_api import async_playwright
 from proxy.telemetry.deliveries import CACHE, SECONDS, Counts
 from proxy.telemetry.history import Past
 from tests.browser.viewing import FLAGS
-from tests.house import House, house
+from tests.house import STORY, House, house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
 
 PICTURE = Path(__file__).parents[2] / "docs" / "operate" / "page.png"
 SIZE = {"width": 1360, "height": 1500}
 TOKEN = "the-operators-token"
 SINGLE = {"accept": "image/jphc"}
-PATIENCE = 120_000
+PATIENCE = 1000 * STORY
 """Milliseconds that the page may take; no test measures that."""
 
 

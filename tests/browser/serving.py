@@ -10,9 +10,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,18 +58,27 @@ def bundle() -> dict[str, bytes]:
 
 
 def bundled(entries: Mapping[str, Path], sources: Sequence[Path]) -> Path:
-    """The folder with a bundle for each entry. Made once for each content of the sources."""
+    """The folder with a bundle for each entry. Made once for each content of the sources.
+
+    It is made aside and renamed, because the processes of a run share it.
+    """
     program("node")
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in (*sources, HERE / "package.json")))
     made, esbuild = BUNDLE / digest.hexdigest()[:16], program("esbuild")
-    if not all((made / f"{name}.js").exists() for name in entries):
+    if not made.exists():
+        BUNDLE.mkdir(exist_ok=True)
         builtins = [f"--external:{name}" for name in ("fs", "path", "crypto", "module", "worker_threads")]
         command = [
-            esbuild, *(f"{name}={path}" for name, path in entries.items()), f"--outdir={made}",
-            "--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error", *builtins,
+            esbuild, *(f"{name}={path}" for name, path in entries.items()), *builtins,
+            "--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error",
         ]  # fmt: skip
         modules = os.environ | {"NODE_PATH": f"{MODULES}:{VIEWERS}"}  # for the examples, which lie elsewhere
-        subprocess.run(command, check=True, timeout=240, cwd=HERE, env=modules)
+        with TemporaryDirectory(dir=BUNDLE) as folder:
+            aside = Path(folder, "made")
+            command.append(f"--outdir={aside}")
+            subprocess.run(command, check=True, timeout=240, cwd=HERE, env=modules)
+            with suppress(OSError):  # another process was first
+                aside.rename(made)
     return made
 
 

@@ -25,6 +25,15 @@ TILE, ACROSS = 256, 2
 STUDY, SERIES = f"{UID}.21", f"{UID}.22"
 SLIDE_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
 BOUNDARY = "tile"
+DRAWN = """async (viewer) => {
+    const held = Object.getOwnPropertySymbols(viewer).map((name) => viewer[name]);
+    const map = held.find((each) => each?.getTargetElement);
+    await new Promise((resolve) => {
+        map.once('rendercomplete', resolve);
+        map.render();
+    });
+}"""
+"""JavaScript: waits until OpenLayers, by which dicom-microscopy-viewer draws, has drawn each tile."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
-from proxy.origin.transport import Tls, Transport, TransportLimits
+from proxy.origin.transport import Tls, Transport
 from tests.bench.browser_http2 import ingress
 from tests.bench.browser_plot import Strip, draw
 from tests.bench.browser_quality import at_time, shown, steps_of
 from tests.bench.shared import NotInstalled
 from tests.browser.viewing import ADJACENT, FULL, SUBRESOLUTION, Seen
-from tests.house import house, read_until
+from tests.house import PATIENCE, house, read_until
 from tests.scripted_origin import FRAME, ScriptedOrigin, codestream, honest
 
 
@@ -121,9 +121,7 @@ async def test_the_ingress_hands_on_first_bytes_while_the_rest_waits(tmp_path: P
         try:
             with ingress(tmp_path, str(home.viewer.base_url)) as url:
                 assert await asyncio.to_thread(_spoken_at, url, tmp_path / "ca.pem") == "h2"
-                transport = await asyncio.to_thread(
-                    Transport, TransportLimits(), Tls(ca_file=tmp_path / "ca.pem")
-                )
+                transport = await asyncio.to_thread(Transport, PATIENCE, Tls(ca_file=tmp_path / "ca.pem"))
                 async with httpx.AsyncClient(base_url=url, transport=transport, timeout=None) as viewer:
                     headers = {"accept": "image/jphc"}
                     async with viewer.stream("GET", FRAME, headers=headers) as answer:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.browser.serving import EXAMPLES, PAGES, PageServer, bundled, listening
-from tests.browser.slides import FORMS, SERIES, STUDY, Form, archive_of, slide
+from tests.browser.slides import DRAWN, FORMS, SERIES, STUDY, Form, archive_of, slide
 from tests.house import STORY, house
 from tests.scripted_origin import ScriptedOrigin
 from tests.tools import VIEWERS
@@ -49,19 +49,15 @@ async def page_of(browser: Any, site: PageServer) -> AsyncIterator[Any]:
 
 
 async def shown(browser: Any, site: PageServer, root: str) -> bytes:
-    """The picture of the slide once nothing changes any more."""
+    """The picture of the slide once each tile is drawn."""
     faults: list[str] = []
     async with page_of(browser, site) as page:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
         wanted = {"root": root, "study": STUDY, "series": SERIES}
         await page.evaluate("wanted => window.show(wanted)", wanted)
-        await page.wait_for_load_state("networkidle")
-        picture, last = await page.locator("#picture").screenshot(), b""
-        while picture != last:
-            last = picture
-            await page.wait_for_timeout(500)
-            picture = await page.locator("#picture").screenshot()
+        await page.evaluate(f"() => ({DRAWN})(window.slide)")
+        picture = await page.locator("#picture").screenshot()
     assert faults == []
     tissue = imagecodecs.png_decode(bytes(picture))[140:480, 40:380, :3]
     assert (tissue.std(axis=(0, 1)) > 10).all(), "no tissue is seen"

@@ -7,16 +7,31 @@ import pytest
 from tests.browser.ohif import Ohif, ohif
 from tests.browser.opening import proxy_of, root_of
 from tests.browser.serving import listening
-from tests.browser.slides import FORMS, STUDY, archive_of, slide
+from tests.browser.slides import DRAWN, FORMS, STUDY, archive_of, slide
 
 pytestmark = pytest.mark.anyio
 
 PAGE = f"/microscopy?StudyInstanceUIDs={STUDY}"
+VIEWER = """async (element) => {
+    const name = Object.keys(element).find((each) => each.startsWith('__reactFiber'));
+    for (;;) {
+        for (let fiber = element[name]; fiber; fiber = fiber.return) {
+            for (const { memoizedState } of [fiber, fiber.alternate ?? fiber]) {
+                for (let state = memoizedState; state?.next !== undefined; state = state.next) {
+                    if (state.memoizedState?.addROI) return state.memoizedState;
+                }
+            }
+        }
+        await new Promise(requestAnimationFrame);
+    }
+}"""
+"""JavaScript: the dicom-microscopy-viewer that is the state of OHIF's component, as soon as it is."""
 
 
 async def shown(viewer: Ohif, root: str) -> bytes:
-    """The picture of the slide once nothing changes any more."""
-    return await viewer.picture(root, PAGE, ".microscopyViewport, .DicomMicroscopyViewer")
+    """The picture of the slide once each tile is drawn."""
+    drawn = f"async (element) => await ({DRAWN})(await ({VIEWER})(element))"
+    return await viewer.picture(root, PAGE, ".DicomMicroscopyViewer", drawn)
 
 
 @pytest.mark.parametrize("name", FORMS)

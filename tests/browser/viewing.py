@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.browser.pictures import Series
 from tests.browser.serving import PageServer
+from tests.house import STORY
 
 ANYWHERE = {"origins": ["*"]}
 """Setting `cors` of the proxy. The page is on another port, so the browser enforces CORS."""
@@ -27,9 +28,6 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
 ]
-
-PATIENCE = 20
-"""Seconds that a series may take."""
 
 FULL, LOSSY, SUBRESOLUTION, ADJACENT, FAR = 8, 7, 6, 3, 1
 """The viewer's image quality statuses."""
@@ -126,7 +124,7 @@ class Viewer:
         self.requests.clear()
         was_used_up, self.is_used_up = self.is_used_up, True
         asked = {"name": name, "kind": kind, "root": root.rstrip("/"), "series": series.path}
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(STORY):
             seen = await self.page.evaluate(
                 "asked => window.show(asked)",
                 {**asked, "retrieve": retrieve, "headers": headers, "limits": limits},
@@ -191,7 +189,7 @@ async def _exchange(request: Any) -> Exchange:
 async def viewer_in(browser: Any, server: PageServer) -> AsyncIterator[Viewer]:
     """A new page, not loaded yet, with a cache and storage of its own."""
     context = await browser.new_context(viewport={"width": 540, "height": 540})
-    context.set_default_timeout(PATIENCE * 1000)
+    context.set_default_timeout(STORY * 1000)
     page = await context.new_page()
     viewer = Viewer(page, server)
     page.on("pageerror", lambda error: viewer.faults.append(str(error)))

@@ -7,32 +7,30 @@ import yaml
 
 from tests.chart.rendering import CHART, CHARTS, HELMS, RELEASE, objects, one, viewer_chart
 from tests.chart.test_render import CUSTOM, OPERATOR, VERSIONS
-from tests.chart.tools import operator_types, run
+from tests.chart.tools import kubernetes_takes, operator_types, run
 
 EXAMPLES = CHARTS.parent / "examples"
 
 
-@pytest.fixture(params=HELMS)
+@pytest.fixture(scope="module", params=HELMS)
 def helm(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["sidecar", "standalone", "ingress-nginx", "envoy-gateway"])
-def manifest(request: pytest.FixtureRequest, helm: str, tmp_path: Path) -> str:
-    chart = viewer_chart(tmp_path, helm) if request.param == "sidecar" else CHART
+@pytest.fixture(scope="module", params=["sidecar", "standalone", "ingress-nginx", "envoy-gateway"])
+def manifest(request: pytest.FixtureRequest, helm: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    is_sidecar = request.param == "sidecar"
+    chart = viewer_chart(tmp_path_factory.mktemp("viewer"), helm) if is_sidecar else CHART
     values = EXAMPLES / request.param / "values.yaml"
     assert "0 chart(s) failed" in run(helm, "lint", "--strict", chart, "--values", values)
     return run(helm, "template", *RELEASE, chart, "--values", values)
 
 
-def test_every_kubernetes_and_the_operator_accept_it(manifest: str, tmp_path: Path) -> None:
+def test_every_kubernetes_and_the_operator_accept_it(manifest: str) -> None:
     made = objects(manifest)
     operators = [each for each in made if each["apiVersion"] == OPERATOR]
-    path = tmp_path / "all.yaml"
     others = [each for each in made if each["apiVersion"].partition("/")[0] not in CUSTOM]
-    path.write_text(yaml.safe_dump_all(others), "utf-8")
-    for version in (VERSIONS[0], VERSIONS[-1]):
-        run("kubernetes-validate", "--kubernetes-version", version, "--strict", path)
+    kubernetes_takes(others, VERSIONS[0], VERSIONS[-1])
     assert operator_types(operators) == operators
 
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
 
 from tests.chart.pods import PATIENCE, ConfigMap, until
 from tests.chart.rendering import CHARTS, one, rendered
-from tests.chart.tools import PLACE, run, tool, tried
+from tests.chart.tools import PLACE, index, namespaces, run, tool, tried
 from tests.ports import free_port
 
 ROOT = CHARTS.parent
@@ -59,20 +60,26 @@ def test_the_base_is_pinned() -> None:
 def _base() -> Path:
     """A root file system with Python and certificate authorities."""
     base = PLACE / "base"
-    if not (base / "usr/bin/python3").exists():
+    if not base.exists():
         PLACE.mkdir(exist_ok=True)
-        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", base)
-        for unneeded in ("usr/share/doc", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists"):
-            shutil.rmtree(base / unneeded)  # each layer of a build here is a full copy
+        with TemporaryDirectory(dir=PLACE) as folder:
+            aside = Path(folder, "base")
+            if tried(
+                "debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", aside
+            ).returncode:
+                pytest.skip("no mirror of Debian answers debootstrap")
+            for unneeded in ("usr/share/doc", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists"):
+                shutil.rmtree(aside / unneeded)  # each layer of a build here is a full copy
+            aside.rename(base)
     return base
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    if os.geteuid() != 0:
-        pytest.skip("building needs root")
-    for name in ("debootstrap", "crun", "unshare"):
+    for name in ("buildah", "debootstrap", "crun"):
         tool(name)
+    namespaces()
+    index()
     folder = tmp_path_factory.mktemp("image")
     (folder / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     (folder / "base").write_text("FROM scratch\nCOPY . /\n")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.chart.rendering import CHART, one, rendered
 from tests.chart.tools import run
@@ -47,15 +46,15 @@ def fired(alert: str, at: str, *expected: tuple[dict[str, str], str]) -> dict[st
 
 def tried_out(folder: Path, inputs: list[dict[str, str]], *alerts: dict[str, Any]) -> None:
     test = {"interval": "1m", "input_series": inputs, "alert_rule_test": list(alerts)}
-    (folder / "rules.yaml").write_text(yaml.safe_dump(spec()), "utf-8")
+    (folder / "rules.yaml").write_text(json.dumps(spec()), "utf-8")
     tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
-    (folder / "test.yaml").write_text(yaml.safe_dump(tests), "utf-8")
+    (folder / "test.yaml").write_text(json.dumps(tests), "utf-8")
     run("promtool", "test", "rules", folder / "test.yaml")
 
 
 def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
-    path.write_text(yaml.safe_dump(spec()), "utf-8")
+    path.write_text(json.dumps(spec()), "utf-8")
     assert "35 rules found" in run("promtool", "check", "rules", path)
 
 
@@ -99,7 +98,7 @@ def test_late_deliveries_fire_by_how_fast_they_use_up_what_is_allowed(
 
 
 def test_when_deliveries_are_on_time_again_the_fastest_window_is_quiet_first(tmp_path: Path) -> None:
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(spec()), "utf-8")
+    (tmp_path / "rules.yaml").write_text(json.dumps(spec()), "utf-8")
     query = 'count (ALERTS{alertname="ProgressiveProxyFirstDeliveryLate",alertstate="firing",window="1h"})'
     samples = [
         {"expr": query, "eval_time": "170m", "exp_samples": [{"value": 1}]},
@@ -107,7 +106,7 @@ def test_when_deliveries_are_on_time_again_the_fastest_window_is_quiet_first(tmp
     ]
     test = {"interval": "1m", "input_series": late("first", 90), "promql_expr_test": samples}
     tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
-    (tmp_path / "test.yaml").write_text(yaml.safe_dump(tests), "utf-8")
+    (tmp_path / "test.yaml").write_text(json.dumps(tests), "utf-8")
     run("promtool", "test", "rules", tmp_path / "test.yaml")
 
 

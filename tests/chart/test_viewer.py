@@ -13,7 +13,7 @@ import yaml
 from tests.chart.pods import until
 from tests.chart.rendering import CHART, HELMS, RELEASE, Object, objects, one, viewer_chart
 from tests.chart.test_render import VERSIONS
-from tests.chart.tools import run, tool
+from tests.chart.tools import kubernetes_takes, run, tool
 from tests.ports import free_port
 
 PASTE = CHART / "examples" / "paste"
@@ -33,7 +33,7 @@ def pod_of(manifest: str, suffix: str = "-viewer") -> Object:
     return dict(one("Deployment", manifest, suffix)["spec"]["template"])
 
 
-def test_a_viewer_s_chart_has_it_as_a_native_sidecar(viewer: tuple[str, Path], tmp_path: Path) -> None:
+def test_a_viewer_s_chart_has_it_as_a_native_sidecar(viewer: tuple[str, Path]) -> None:
     helm, chart = viewer
     assert "0 chart(s) failed" in run(helm, "lint", "--strict", chart)
     more = (
@@ -56,12 +56,8 @@ def test_a_viewer_s_chart_has_it_as_a_native_sidecar(viewer: tuple[str, Path], t
     for kind, key in (("PodMonitor", "selector"), ("NetworkPolicy", "podSelector")):
         wanted = one(kind, manifest)["spec"][key]["matchLabels"]
         assert wanted.items() <= pod["metadata"]["labels"].items()
-    path = tmp_path / "viewer.yaml"
-    path.write_text(
-        yaml.safe_dump_all(each for each in objects(manifest) if "monitoring" not in each["apiVersion"])
-    )
-    for version in (VERSIONS[0], VERSIONS[-1]):
-        run("kubernetes-validate", "--kubernetes-version", version, "--strict", path)
+    ours = [each for each in objects(manifest) if "monitoring" not in each["apiVersion"]]
+    kubernetes_takes(ours, VERSIONS[0], VERSIONS[-1])
 
 
 def test_a_change_of_profiles_does_not_roll_the_viewer(viewer: tuple[str, Path]) -> None:
@@ -85,11 +81,9 @@ def test_the_block_to_paste_is_the_chart_s_own(viewer: tuple[str, Path]) -> None
 
 
 def test_the_block_to_paste_is_taken_by_every_kubernetes_and_the_program(tmp_path: Path) -> None:
-    path, config = tmp_path / "pasted.yaml", tmp_path / "config.yaml"
+    config = tmp_path / "config.yaml"
     manifest = run("kubectl", "kustomize", PASTE)
-    path.write_text(manifest, "utf-8")
-    for version in VERSIONS:
-        run("kubernetes-validate", "--kubernetes-version", version, "--strict", path)
+    kubernetes_takes(objects(manifest), *VERSIONS)
     config.write_text(one("ConfigMap", manifest)["data"]["config.yaml"], "utf-8")
     assert "is valid" in run("progressive-proxy", "check", "--no-files", config)
 

@@ -13,6 +13,8 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -45,9 +47,9 @@ def tool(name: str) -> str:
     return found
 
 
-def run(name: str, *arguments: object, text: str | None = None) -> str:
+def run(name: str, *arguments: object, text: str | None = None, folder: Path | None = None) -> str:
     """The output of a tool. Fails the test if the tool fails."""
-    done = tried(name, *arguments, text=text)
+    done = tried(name, *arguments, text=text, folder=folder)
     assert done.returncode == 0, f"{name}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
 
@@ -56,19 +58,46 @@ def operator_types(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The objects as the operator's types read them. Unknown fields are left out."""
     if not (PLACE / "operator").is_dir():
         pytest.skip("the operator's types are missing: make test-chart")
+    reader = _operator()
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    reader.stdin.write(f"{json.dumps(objects)}\n")
+    reader.stdin.flush()
+    told = json.loads(reader.stdout.readline())
+    assert isinstance(told, list), told
+    return told
+
+
+@cache
+def _operator() -> "subprocess.Popen[str]":
+    """A process that reads lines of objects. To import the types takes seconds."""
     code = (
         "import json, sys\n"
         "from cloudcoil.models.prometheus_operator import v1\n"
-        "read = [getattr(v1, each['kind']).model_validate(each) for each in json.load(sys.stdin)]\n"
-        "texts = [each.model_dump_json(by_alias=True, exclude_unset=True) for each in read]\n"
-        "print(json.dumps([json.loads(text) for text in texts]))\n"
+        "def text(each):\n"
+        "    read = getattr(v1, each['kind']).model_validate(each)\n"
+        "    return json.loads(read.model_dump_json(by_alias=True, exclude_unset=True))\n"
+        "for line in sys.stdin:\n"
+        "    try:\n"
+        "        told = [text(each) for each in json.loads(line)]\n"
+        "    except ValueError as error:\n"
+        "        told = str(error)\n"
+        "    print(json.dumps(told), flush=True)\n"
     )
-    command, path = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(PLACE / "operator")}
-    done = subprocess.run(
-        command, input=json.dumps(objects), capture_output=True, text=True, check=False, env=path
-    )
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout))
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(PLACE / "operator")},
+    )  # fmt: skip
+
+
+def kubernetes_takes(objects: Iterable[dict[str, Any]], *versions: str) -> None:
+    """Fails if a version of Kubernetes refuses an object, or an object has a key that it does not know."""
+    kubernetes = pytest.importorskip("kubernetes_validate")
+    made = {json.dumps(each): each for each in objects}
+    for version in versions:
+        for each in made.values():
+            kubernetes.validate(each, version, strict=True)
 
 
 def route_faults(route: dict[str, Any]) -> str:
@@ -80,15 +109,31 @@ def route_faults(route: dict[str, Any]) -> str:
         'import {readFileSync} from "node:fs";\n'
         "try { new HTTPRoute(JSON.parse(readFileSync(0))).validate() } catch (e) { console.log(e.message) }\n"
     )
-    script = PLACE / "gateway" / "route.mjs"
-    script.write_text(code, "utf-8")
-    return run("node", script, text=json.dumps(route)).strip()
+    command = ("--input-type=module", "--eval", code)
+    return run("node", *command, text=json.dumps(route), folder=PLACE / "gateway").strip()
 
 
-def tried(name: str, *arguments: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def tried(
+    name: str, *arguments: object, text: str | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """The result of running a tool."""
-    command = [tool(name), *map(str, arguments)]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=600)
+    return subprocess.run(
+        [tool(name), *map(str, arguments)],
+        input=text, capture_output=True, text=True, check=False, timeout=600, cwd=folder,
+    )  # fmt: skip
+
+
+def namespaces() -> None:
+    """Skips the test if this user may not make namespaces, as a container and a bundle need."""
+    if os.geteuid() != 0 or tried("unshare", "--mount", "--net", "true").returncode:
+        pytest.skip("namespaces of mounts and of the network need root, and a machine that allows them")
+
+
+def index() -> None:
+    """Skips the test if no index of packages answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        if tried("pip", "download", "--quiet", "--no-deps", "--dest", folder, "packaging").returncode:
+            pytest.skip("no index of Python packages answers")
 
 
 def _unpack(wheel: Path, wanted: dict[str, str]) -> None:

@@ -176,7 +176,7 @@ async def theatre(between: Between = as_it_is, hangs_after: float = HANGS_AFTER)
                 with _told_of_faults(found.faults):
                     yield found
             finally:
-                server.should_exit = True
+                server.end()
                 await serving
     for transport in (patient, hasty):
         await transport.aclose()
