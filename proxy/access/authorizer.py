@@ -36,7 +36,8 @@ Ask = Callable[[str, Pairs], Awaitable[tuple[int, Mapping[str, str], bytes]]]
 
 Raises `AuthorityFailed`, `AuthorityTimeout`.
 """
-_Name = tuple[bytes, bytes]
+Name = tuple[bytes, bytes]
+"""A caller by the digest of its credentials, and what it asks for by another digest."""
 _SEGMENT = r"(?!\.+(?:/|$))[A-Za-z0-9_.,-]+"
 _PLAIN = re.compile(rf"(?P<study>studies/{_SEGMENT})(?:/{_SEGMENT})*/?", re.ASCII)
 
@@ -102,9 +103,9 @@ class Authorizer:
         self._ttl = ttl
         self._scheme = scheme
         self._clock = clock
-        self._yes: dict[_Name, _Yes] = {}
-        self._no: dict[_Name, _No] = {}
-        self._asking: dict[_Name, asyncio.Task[_No | None]] = {}
+        self._yes: dict[Name, _Yes] = {}
+        self._no: dict[Name, _No] = {}
+        self._asking: dict[Name, asyncio.Task[_No | None]] = {}
 
     async def admit(self, who: bytes, origin: str, asked: Asked, credentials: Pairs, host: str) -> None:
         """Lets a caller in. Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
@@ -115,22 +116,22 @@ class Authorizer:
         if asked.method not in READING:
             no = await self._answer(headers())
         else:
-            no = await self._kept(_name(who, origin, asked), headers)
+            no = await self._kept(name_of(who, origin, asked), headers)
         if no is not None:
             words = "the authorizer does not let this caller in"
             raise CallerRefused(words, no.status, no.challenge, no.location)
 
-    def lets_in(self, who: bytes, origin: str, asked: Asked) -> Callable[[], bool]:
-        """A function that tells if a yes for the same counts now, and is not due to be renewed."""
-        name = _name(who, origin, asked)
+    def is_let_in(self, name: Name) -> bool:
+        """True if a yes of this name counts now, and is not due to be renewed."""
+        yes = self._yes.get(name)
+        return yes is not None and self._clock() < yes.renewed_from
 
-        def is_let_in() -> bool:
-            yes = self._yes.get(name)
-            return yes is not None and self._clock() < yes.renewed_from
+    def can_read_on(self, name: Name) -> bool:
+        """True if a response under way may go on: a yes counts, or if none is kept, no refusal came."""
+        yes = self._yes.get(name)
+        return yes is not None and (not self._ttl or self._clock() < yes.until)
 
-        return is_let_in
-
-    async def _kept(self, name: _Name, headers: Callable[[], Pairs]) -> _No | None:
+    async def _kept(self, name: Name, headers: Callable[[], Pairs]) -> _No | None:
         yes, now = self._yes.get(name), self._clock()
         if yes is not None and now < yes.until:
             if now >= yes.renewed_from and name not in self._asking:
@@ -142,7 +143,7 @@ class Authorizer:
         # A viewer that leaves must not end the question of the others.
         return await asyncio.shield(self._asking.get(name) or self._start(name, headers()))
 
-    def _start(self, name: _Name, headers: Pairs) -> asyncio.Task[_No | None]:
+    def _start(self, name: Name, headers: Pairs) -> asyncio.Task[_No | None]:
         task = self._asking[name] = asyncio.create_task(self._noted(name, headers))
 
         def over(task: asyncio.Task[_No | None]) -> None:
@@ -153,7 +154,7 @@ class Authorizer:
         task.add_done_callback(over)
         return task
 
-    async def _noted(self, name: _Name, headers: Pairs) -> _No | None:
+    async def _noted(self, name: Name, headers: Pairs) -> _No | None:
         no, now = await self._answer(headers), self._clock()
         self._yes.pop(name, None)
         self._no.pop(name, None)
@@ -194,12 +195,13 @@ class Authorizer:
             task.cancel()
 
 
-def _name(who: bytes, origin: str, asked: Asked) -> _Name:
+def name_of(who: bytes, origin: str, asked: Asked) -> Name:
+    """The name under which the answer to a question is kept."""
     what = f"{origin}\n{asked.method}\n{asked.scope}".encode("utf-8", "surrogateescape")
     return who, sha256(what).digest()
 
 
-def _bound(kept: dict[_Name, Any]) -> None:
+def _bound(kept: dict[Name, Any]) -> None:
     """Drops the oldest answer of a table that is too long."""
     if len(kept) > MOST_KEPT:
         del kept[next(iter(kept))]

@@ -23,9 +23,10 @@ from functools import partial
 from hashlib import sha256
 from math import inf
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal
 
-from proxy.access.authorizer import Asked, Authorizer, Pairs
+from proxy.access.authorizer import Asked, Authorizer, Pairs, name_of
+from proxy.access.bearer import NOBODY, Bearer, TokenVerifier
 from proxy.wire.cookies import named, sorted_by_name
 from proxy.wire.trace import trace_of
 
@@ -102,6 +103,8 @@ class Caller:
     """Unix time from which a verified token has expired; a plan may outlive it."""
     is_let_in: Callable[[], bool] = field(default=_always, compare=False)
     """True if the caller would be let in again now; False if somebody would be asked. It asks nobody."""
+    can_read_on: Callable[[], bool] = field(default=_always, compare=False)
+    """True if a response under way may go on; False if the caller has to be let in again. It asks nobody."""
 
 
 def is_preflight(method: str, headers: Iterable[tuple[str, str]]) -> bool:
@@ -113,35 +116,6 @@ def is_preflight(method: str, headers: Iterable[tuple[str, str]]) -> bool:
         return False
     names = {name for name, _ in headers}
     return names >= _ASKS and not names & _ASKS_NEVER
-
-
-@dataclass(frozen=True, slots=True)
-class Bearer:
-    """The person to whom the issuer gave a valid token."""
-
-    claims: Pairs
-    """Claims that name the person."""
-    until: float
-    """Unix time from which the token has expired."""
-
-
-NOBODY = Bearer((), inf)
-"""The bearer if tokens are not verified."""
-
-
-class TokenVerifier(Protocol):
-    """Verifies tokens of callers. Its library takes 9 MiB, so it is loaded only if a setting needs it."""
-
-    async def bearer(self, name: bytes, credentials: Pairs) -> Bearer:
-        """The bearer of the token in these credentials, for which `name` stands.
-
-        Raises `CallerRefused`, `AuthorityFailed`, `AuthorityTimeout`.
-        """
-        ...
-
-    def is_valid(self, name: bytes) -> bool:
-        """True if `bearer` would find a valid token without waiting or asking."""
-        ...
 
 
 class Access:
@@ -190,7 +164,8 @@ class Access:
             return self._caller(origin, trace, shown, counted, NOBODY)
         bearer = await self._let_in(origin, asked, headers, counted)
         caller = self._caller(origin, trace, shown, counted, bearer)
-        return replace(caller, is_let_in=self._lets_in(origin, asked, shown, counted, bearer))
+        is_let_in, can_read_on = self._checks(origin, asked, shown, counted, bearer)
+        return replace(caller, is_let_in=is_let_in, can_read_on=can_read_on)
 
     def _caller(self, origin: str, trace: Pairs, shown: Pairs, counted: Pairs, bearer: Bearer) -> Caller:
         forward, verified = self._forward[origin], self._digest(bearer.claims)
@@ -243,18 +218,21 @@ class Access:
             await self._authorizer.admit(who, origin, asked, counted, host)
         return bearer
 
-    def _lets_in(
+    def _checks(
         self, origin: str, asked: Asked, shown: Pairs, counted: Pairs, bearer: Bearer
-    ) -> Callable[[], bool]:
-        """`Caller.is_let_in` of a caller that was let in just now; it holds no credential."""
-        checks: list[Callable[[], bool]] = []
-        if self._verifier is not None:
+    ) -> tuple[Callable[[], bool], Callable[[], bool]]:
+        """`Caller.is_let_in` and `can_read_on` of a caller let in just now; they hold no credential."""
+        now: list[Callable[[], bool]] = []
+        later: list[Callable[[], bool]] = []
+        if (verifier := self._verifier) is not None:
             token = tuple(pair for pair in shown if pair[0] == "authorization")
-            checks.append(partial(self._verifier.is_valid, self._digest(token)))
-        if self._authorizer is not None:
-            who = self._name(counted, self._digest(bearer.claims))
-            checks.append(self._authorizer.lets_in(who, origin, asked))
-        return lambda: all(check() for check in checks)
+            now.append(partial(verifier.is_valid, self._digest(token)))
+            later.append(partial(verifier.has_valid, bearer))
+        if (authorizer := self._authorizer) is not None:
+            name = name_of(self._name(counted, self._digest(bearer.claims)), origin, asked)
+            now.append(partial(authorizer.is_let_in, name))
+            later.append(partial(authorizer.can_read_on, name))
+        return lambda: all(check() for check in now), lambda: all(check() for check in later)
 
     async def _bearer(self, headers: Iterable[tuple[str, str]]) -> Bearer:
         if self._verifier is None:

@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 
 from proxy.access.authorizer import Pairs
-from proxy.access.caller import Bearer, TokenVerifier
+from proxy.access.bearer import Bearer, TokenVerifier
 from proxy.access.keys import KeySet, KeySource
 from proxy.errors import CallerRefused
 
@@ -84,6 +84,7 @@ class Verifier(TokenVerifier):
         self._keys = keys
         self._clock = clock
         self._verified: dict[bytes, tuple[Bearer, KeySet]] = {}
+        self._until: dict[Pairs, float] = {}
 
     async def bearer(self, name: bytes, credentials: Pairs) -> Bearer:
         """The bearer of the token in these credentials, for which `name` stands.
@@ -103,6 +104,10 @@ class Verifier(TokenVerifier):
         """True if the token of this name is remembered as valid, and the keys need not be looked at."""
         bearer, verified_with = self._verified.get(name, (None, None))
         return bearer is not None and verified_with is self._keys.known and self._clock() < bearer.until
+
+    def has_valid(self, bearer: Bearer) -> bool:
+        """True if this token of the person, or a later one that was shown, has not expired."""
+        return self._clock() < max(bearer.until, self._until.get(bearer.claims, 0.0))
 
     async def _verify(self, credentials: Pairs, keys: KeySet) -> tuple[Bearer, KeySet]:
         if not any(name == "authorization" for name, _ in credentials):
@@ -151,10 +156,13 @@ class Verifier(TokenVerifier):
         return Bearer(person, until)
 
     def _remember(self, name: bytes, bearer: Bearer, keys: KeySet) -> None:
+        until = max(bearer.until, self._until.pop(bearer.claims, 0.0))
         self._verified.pop(name, None)
-        self._verified[name] = bearer, keys
+        self._verified[name], self._until[bearer.claims] = (bearer, keys), until
         if len(self._verified) > MOST_REMEMBERED:
             del self._verified[next(iter(self._verified))]
+        if len(self._until) > MOST_REMEMBERED:
+            del self._until[next(iter(self._until))]
 
 
 _WHY: dict[type[Exception], str] = {

@@ -53,6 +53,7 @@ _STUDY = {
 _EXAMPLES: Any = {"series": {"value": _EXAMPLE}, "frames": {"value": _LISTED}, "study": {"value": _STUDY}}
 LetIn = Callable[[], Awaitable[object]]
 """Asks if the maker of a plan is still let in. Raises `CallerRefused`."""
+_By = tuple[Run, Caller, LetIn]
 
 
 class NamedFrame(BaseModel):
@@ -215,17 +216,18 @@ def create_plans_api(
         response.headers["location"] = f"{VERSION}/plans/{run.id}"
         return status_of_run(run)
 
-    async def found(plan: str, request: Request) -> tuple[Run, Caller]:
+    async def found(plan: str, request: Request) -> _By:
         # As a dependency it runs before the response starts, so it can still be a 404.
         headers = await lock.without_token(request)
         run = plans.get(plan, await access.person(headers))
-        caller = await admit(*run.study, run.series, headers)
+        let_in = partial(admit, *run.study, run.series, headers)
+        caller = await let_in()
         if request.method != "DELETE":
             await following.prove(run, caller)
-        return run, caller
+        return run, caller, let_in
 
     @router.get("/{plan}", summary="The status of a plan: what it has fetched, and what failed.")
-    async def look(by: Annotated[tuple[Run, Caller], Depends(found)]) -> PlanStatus:
+    async def look(by: Annotated[_By, Depends(found)]) -> PlanStatus:
         return status_of_run(by[0])
 
     @router.get(
@@ -233,12 +235,14 @@ def create_plans_api(
         response_class=EventSourceResponse,
         summary="Server-sent events: one per frame, one per stage, and one at the end.",
     )
-    async def follow(by: Annotated[tuple[Run, Caller], Depends(found)]) -> AsyncIterator[ServerSentEvent]:
+    async def follow(
+        by: Annotated[_By, Depends(found)],
+    ) -> AsyncIterator[ServerSentEvent]:
         async for number, name, fields in following.events(*by):
             yield ServerSentEvent(data=fields, event=name, id=str(number))
 
     @router.delete("/{plan}", status_code=204, summary="Cancel a plan. Fetches that viewers read go on.")
-    async def cancel(by: Annotated[tuple[Run, Caller], Depends(found)]) -> None:
+    async def cancel(by: Annotated[_By, Depends(found)]) -> None:
         plans.cancel(by[0])
 
     return router

@@ -175,7 +175,7 @@ class Origin:
                 free, only = replace(inquiry, stale=None), self._is_htj2k_only
                 reply, answer = await as_wanted(free, reply, answer, read, is_htj2k_only=only)
             asking.learn(series, answer.claim, reply.status, reply.headers, is_ranged=reply.is_ranged)
-            self.health.well()
+            self.health.well(is_frame=True)
             if asking.has_ranges is False and span != WHOLE and not answer.is_unchanged:
                 self.health.troubles.note("range")
             yield answer

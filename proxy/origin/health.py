@@ -120,30 +120,22 @@ class Health:
             self._asked = None
             asked.set()
         if is_answered:
-            self._is_there()
+            self._is_there(self._errors)
         elif self.is_doubted:  # it has answered no other request meanwhile
             self._rests_until = self._clock() + REST
 
-    def well(self) -> None:
-        """The origin answered."""
+    def well(self, *, is_frame: bool = False) -> None:
+        """The origin answered. Its frames may be fine while its searches fail."""
         self._again = min(MOST_AGAIN, self._again + AGAIN_FOR_EACH)
         self._reach()
-        self._is_there()
+        self._is_there(self._errors if is_frame else 0)
 
-    def failed(self, status: int) -> None:
-        """The origin answered a search, or another request that is no frame, with this 5xx.
-
-        It is said to be down after several in a row, but it is asked on: its frames may be fine.
-        """
-        self.note(OriginBusy(status, None), errors=self._errors + 1)
-        if self._errors >= FAILURES:
-            self._up.set(0)
-            self.outage.down(f"it answers {status}")
-
-    def note(self, error: OriginError, errors: int = 0) -> None:
+    def note(self, error: OriginError, *, is_frame: bool = True) -> None:
         """A request failed. That counts if the origin is down or in trouble, but not if it limits (429).
 
-        If there was no token to send, it says nothing of the origin.
+        An origin is said to be down, too, if searches, or other requests that are for no frame, fail several
+        times in a row. But it is asked on: its frames may be fine. If there was no token to send, it says
+        nothing of the origin.
         """
         if isinstance(error, NoToken):
             return
@@ -151,13 +143,22 @@ class Health:
         is_trouble = isinstance(error, OriginBusy) and is_down(error.status)
         if is_trouble or isinstance(error, OriginUnreachable | OriginTimeout):
             self._failures += 1
-            if self.is_doubted:
-                self._up.set(0)
-                self.outage.down(type(error).__name__)
+            self._errors += not (is_frame or isinstance(error, OriginUnreachable))
+            if self.is_doubted or self._errors >= FAILURES:
+                self._say_down(error)
             return
         if isinstance(error, OriginRefused):
             self._reach()
-        self._is_there(errors)
+        is_busy = isinstance(error, OriginBusy) and error.status >= 500
+        is_answer = not (is_busy or isinstance(error, OriginFailed))
+        self._is_there(0 if is_answer else self._errors + (not is_frame))
+        if self._errors >= FAILURES:
+            self._say_down(error)
+
+    def _say_down(self, error: OriginError) -> None:
+        self._up.set(0)
+        said = f"it answers {error.status}" if isinstance(error, OriginBusy) else type(error).__name__
+        self.outage.down(said)
 
     def remember(self, error: OriginError) -> None:
         """A request failed, or its body did, which says nothing of the origin as a whole."""
@@ -169,7 +170,7 @@ class Health:
             self.was_reached = True
             self._reached.set(1)
 
-    def _is_there(self, errors: int = 0) -> None:
+    def _is_there(self, errors: int) -> None:
         self._failures, self._rests_until, self._errors = 0, None, errors
         if errors < FAILURES:
             self.outage.back()

@@ -14,7 +14,7 @@ from time import perf_counter
 import httpx
 
 from proxy.cache.representation import Head
-from proxy.errors import OriginError, OriginFailed, OriginFull, OriginRefused
+from proxy.errors import OriginBusy, OriginError, OriginFailed, OriginFull, OriginRefused
 from proxy.frame.supply import Headers
 from proxy.origin.answer import check_status
 from proxy.origin.bodies import Bodies
@@ -113,13 +113,16 @@ class PlainRequests:
         try:
             response = await sent
         except OriginError as error:
-            self.health.note(error)
+            self.health.note(error, is_frame=False)
             outcome = type(error).__name__.removeprefix("Origin").lower()
             self._metrics.origin_requests.labels(self._name, "pass", outcome).inc()
             raise
         status = response.status_code
         self._first_byte.observe(perf_counter() - began)
-        self.health.failed(status) if status >= 500 else self.health.well()
+        if status >= 500:
+            self.health.note(OriginBusy(status, None), is_frame=False)
+        else:
+            self.health.well()
         self._metrics.origin_requests.labels(self._name, "pass", "ok" if status < 500 else "failed").inc()
         return response
 

@@ -6,6 +6,7 @@ for pyreqwest checks for a lost cancellation.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -24,6 +25,12 @@ A_TURN = 2 * 1024 * 1024
 """Bytes of bodies that are taken in one turn of the event loop."""
 SMALL = 65536
 """Bytes of a chunk that waits for no turn."""
+STRICTEST = {"cache-control": "no-store", "vary": "*"}
+"""Values that stand in for headers without which a response would be kept longer, or for others."""
+MOST_TOLD = 32
+"""Most names of headers that the log tells of."""
+
+_log = logging.getLogger(__name__)
 
 
 class Body(httpx.AsyncByteStream):
@@ -99,20 +106,36 @@ async def unless_cancelled(
     return value
 
 
-def headers_of(response: Response) -> list[tuple[str, str]]:
-    """All headers whose values are text. Other headers are dropped, so that the response is not lost."""
-    try:
-        return list(response.headers.items())
-    except ValueError:
-        return list(_texts(iter(response.headers.items())))
+class Texts:
+    """Headers whose values are ASCII, as RFC 9110 5.5 wants them; pyreqwest can't tell any other value.
 
+    The others are dropped, so that the response is not lost. The log names each of them once.
+    """
 
-def _texts(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """The pairs that can be had; behind one that can't be there may be more."""
-    while True:
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def of(self, response: Response, url: str) -> list[tuple[str, str]]:
+        """The headers of a response to a request for this URL."""
+        headers = response.headers
         try:
-            yield next(pairs)
-        except StopIteration:
-            return
+            return list(headers.items())
         except ValueError:
-            pass
+            return list(self._read(iter(headers.keys()), iter(headers.items()), url))
+
+    def _read(
+        self, names: Iterator[str], pairs: Iterator[tuple[str, str]], url: str
+    ) -> Iterator[tuple[str, str]]:
+        for name in names:
+            try:
+                yield next(pairs)
+            except ValueError:
+                if name in STRICTEST:
+                    yield name, STRICTEST[name]
+                self._tell(name, url)
+
+    def _tell(self, name: str, url: str) -> None:
+        if name not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(name)
+            told = {"server": httpx.URL(url).netloc.decode("ascii"), "header": name}
+            _log.warning("a header of a response is not ASCII, so it is dropped", extra=told)

@@ -80,23 +80,29 @@ class _Held(Generic[Value]):
 class Rotating(Generic[Value]):
     """The newest good value of a source."""
 
-    def __init__(self, source: SecretSource[Value]) -> None:
+    def __init__(self, source: SecretSource[Value], look_every: float = LOOK_EVERY) -> None:
         """Reads the value, which blocks. Raises `ConfigurationError`."""
         self._source = source
         self._held = self._read()
-        self._look_at = monotonic() + LOOK_EVERY if source.can_change else inf
+        self.look_every = look_every if source.can_change else inf
+        """Seconds between checks of the mark."""
+        self._looked_at = monotonic()
         self._fault = ""
 
     async def current(self) -> Value:
-        """Returns the value. At most every `LOOK_EVERY` seconds, one caller waits for a check of the mark."""
-        if monotonic() >= self._look_at:
-            self._look_at = monotonic() + LOOK_EVERY
+        """Returns the value. At most every `look_every` seconds, one caller waits for a check of the mark."""
+        if self._is_due:
+            self._looked_at = monotonic()
             await asyncio.to_thread(self._look)
         return self._held.value
 
     def known(self) -> Value | None:
         """The value; None if its mark is to be checked."""
-        return self._held.value if monotonic() < self._look_at else None
+        return None if self._is_due else self._held.value
+
+    @property
+    def _is_due(self) -> bool:
+        return monotonic() >= self._looked_at + self.look_every
 
     async def after(self, refused: Value) -> Value:
         """Returns a value that may be newer than `refused`. Reads it now, unless a caller has done so."""

@@ -33,7 +33,7 @@ from proxy.frame.supply import Headers
 from proxy.origin.faults import mapped, was_cut
 from proxy.origin.loop_turns import LoopTurns
 from proxy.origin.outbound import Outbound, Way
-from proxy.origin.response import A_TURN, Body, headers_of, unless_cancelled
+from proxy.origin.response import A_TURN, Body, Texts, unless_cancelled
 from proxy.origin.rotation import Files, Rotating
 
 STREAM_WINDOW = 2 * 1024 * 1024
@@ -137,6 +137,7 @@ class Transport(httpx.AsyncBaseTransport):
 
         self._limits = limits
         self._turns = turns or LoopTurns(A_TURN)
+        self._texts = Texts()
         self._clients = Rotating(Files(tuple(named), make))
         self._room = asyncio.Semaphore(limits.connections) if limits.connections else None
 
@@ -160,8 +161,9 @@ class Transport(httpx.AsyncBaseTransport):
             self._leave()
             raise
         body = Body(sent, response, self._turns, stall, self._leave)
+        headers = self._texts.of(response, asked.url)
         version = {"http_version": response.version.encode()}
-        return httpx.Response(response.status, headers=headers_of(response), stream=body, extensions=version)
+        return httpx.Response(response.status, headers=headers, stream=body, extensions=version)
 
     def _leave(self) -> None:
         if self._room is not None:

@@ -7,11 +7,11 @@ it follows the events, it gets only one more, which says that the plan has ended
 the origin refuses its fetches.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from proxy.access.caller import Caller
-from proxy.errors import CallerRefused, OriginError
+from proxy.errors import ProxyError
 from proxy.fetch.permit import Permit
 from proxy.prefetch.events import Event
 from proxy.prefetch.plans import Plans
@@ -36,12 +36,18 @@ class Following:
         else:  # no series of the study is open yet, or only metadata is wanted
             await self._studies.series(caller, Wish(run.study[1]))
 
-    async def events(self, run: Run, caller: Caller) -> AsyncIterator[Event]:
-        """The events of a plan until it ends, or until the caller may read it no longer."""
+    async def events(
+        self, run: Run, caller: Caller, let_in: Callable[[], Awaitable[object]]
+    ) -> AsyncIterator[Event]:
+        """The events of a plan until it ends, or until the caller may read it no longer.
+
+        `let_in` lets the caller in again.
+        """
         permit, may_read = self._permit(run, caller), True
         async for event in run.events.follow():
-            if permit is not None and may_read:
-                may_read = not run.is_refused and await _stands(permit)
+            if may_read:
+                is_refused = permit is not None and run.is_refused
+                may_read = not is_refused and await _may_read_on(caller, let_in, permit)
             if may_read or event[1] == "end":
                 yield event
             elif not (run.is_refused or run.is_over):
@@ -54,9 +60,14 @@ class Following:
         return Permit(self._plans.permits.proofs, name, partial(self.prove, run, caller))
 
 
-async def _stands(permit: Permit) -> bool:
+async def _may_read_on(
+    caller: Caller, let_in: Callable[[], Awaitable[object]], permit: Permit | None
+) -> bool:
     try:
-        await permit.check()
-    except (OriginError, CallerRefused):
+        if not caller.can_read_on():
+            await let_in()
+        if permit is not None:
+            await permit.check()
+    except ProxyError:
         return False
     return True

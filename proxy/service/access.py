@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from proxy.access.authorizer import Authorizer, Pairs
-from proxy.access.caller import Access, TokenVerifier
+from proxy.access.bearer import TokenVerifier
+from proxy.access.caller import Access
 from proxy.errors import ConfigurationError
 from proxy.origin.authority import LIMITS, Authority
 from proxy.origin.rotation import Files

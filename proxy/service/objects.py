@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.cache.tier import Tier
 
 TRIED_WITHIN = 5.0
-"""Seconds that a store has to show what it can do."""
+"""Seconds that a person waits for a store."""
 SECTION = "default"
 
 
@@ -47,19 +47,22 @@ def bucket_in(said: ObjectsSettings) -> "Bucket":
         raise ConfigurationError(f"cache.objects.url: {error}") from error
 
 
-def fault_of(said: ObjectsSettings) -> str | None:
-    """Tries the bucket out, which blocks. Returns what is wrong with it, None if nothing is."""
+def fault_of(said: ObjectsSettings, within: float = TRIED_WITHIN) -> str | None:
+    """Tries the bucket out, which blocks. Returns what is wrong with it, None if nothing is.
+
+    The store has `within` seconds to show what it can do.
+    """
     bucket = bucket_in(said)
     from proxy.cache.bucket import BucketError
 
     async def tried() -> None:
-        async with asyncio.timeout(TRIED_WITHIN):
+        async with asyncio.timeout(within):
             await bucket.try_out()
 
     try:
         asyncio.run(tried())
     except TimeoutError:
-        return f"does not answer within {TRIED_WITHIN:.0f} s"
+        return f"does not answer within {within:.0f} s"
     except BucketError as error:
         return str(error)
     return None

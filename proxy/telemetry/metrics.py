@@ -150,7 +150,8 @@ class Metrics:
         )
         self.origin_up = self._gauge(
             "origin_up",
-            "1 while an origin responds, 0 before the origin's first response and after repeated failures.",
+            "1 while an origin responds, 0 before its first response and after repeated failures, "
+            "even if only of searches.",
             ("origin",),
         )
         self.origin_reached = self._gauge(

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.access.authorizer import Asked
+from proxy.access.authorizer import READING, Asked
 from proxy.access.caller import CREDENTIALS, Access, Caller
 from proxy.access.proofs import is_of_caller
 from proxy.alternates.offered import REFUSALS, Alternates
@@ -47,6 +47,7 @@ from proxy.viewers.rendered import Pictures
 from proxy.viewers.representing import wanted_of
 from proxy.viewers.request import frame_request
 from proxy.viewers.studies import Studies, Ways
+from proxy.viewers.under_way import while_let_in
 from proxy.wire.request import Request, read_request
 from proxy.wire.resource import RenderedResource, parse_series_metadata_path
 
@@ -136,11 +137,14 @@ class ViewersApp:
     ) -> None:
         name, path = self._origin_of(request)
         met = Asked(request.method, path, request.path, request.query)
+        admit = partial(self._access.admit, name, met, request.pairs)
         try:
-            caller = await self._access.admit(name, met, request.pairs)
+            caller = await admit()
         except ProxyError as error:
             self._metrics.refused_requests.labels(type(error).__name__).inc()
             raise
+        if request.method in READING:
+            send = while_let_in(send, caller, admit, progress)
         asked = frame_request(request, caller, path, self._alternates)
         picture = None if asked else self._pictures.named(request, name, path)
         if picture is not None:

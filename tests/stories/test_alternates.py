@@ -29,8 +29,10 @@ ALTERNATES: dict[str, Any] = {
 MULTIPART = {"accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'}
 
 
-def described(origin: ScriptedOrigin, syntax: str = "", more: dict[str, Any] | None = None) -> ScriptedOrigin:
-    """The origin with metadata that describes the pixels of its series."""
+def described(
+    origin: ScriptedOrigin, syntax: str = "", more: dict[str, Any] | None = None, series: str = SERIES
+) -> ScriptedOrigin:
+    """The origin with metadata that describes the pixels of a series."""
     tags: dict[str, Any] = {
         "00280010": ROWS,
         "00280011": COLUMNS,
@@ -40,7 +42,7 @@ def described(origin: ScriptedOrigin, syntax: str = "", more: dict[str, Any] | N
     }
     tags |= {"00280002": 1, "00280004": "MONOCHROME2"} | ({"00083002": syntax} if syntax else {})
     tags |= more or {}
-    path = f"{SERIES}/metadata"
+    path = f"{series}/metadata"
     instances = json.loads(origin.metadata[path])
     for instance in instances:
         instance |= {tag: {"vr": "??", "Value": [value]} for tag, value in tags.items()}

@@ -168,3 +168,18 @@ async def test_no_cookie_that_an_origin_sets_stays_in_the_proxy() -> None:
             assert "set-cookie" in (await home.viewer.get("/studies")).headers
             home.viewer.cookies.clear()
         assert not any("cookie" in asked.headers for asked in origin.asked)
+
+
+async def test_a_value_beyond_ascii_reaches_the_origin_in_utf_8() -> None:
+    name = "Müller"
+    async with house(ScriptedOrigin()) as home:
+        at = home.viewer.base_url
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        head = f"GET /studies/1/other HTTP/1.1\r\nHost: {at.netloc.decode()}\r\nConnection: close\r\n"
+        said = [b"X-Latin-1: " + name.encode("latin-1"), b"X-Utf-8: " + name.encode()]
+        writer.write(head.encode() + b"\r\n".join(said) + b"\r\n\r\n")
+        await reader.read()
+        writer.close()
+        (asked,) = [asked for asked in home.origin.asked if asked.path == "/studies/1/other"]
+        got = [asked.headers[each].encode("latin-1") for each in ("x-latin-1", "x-utf-8")]
+        assert got == [name.encode()] * 2

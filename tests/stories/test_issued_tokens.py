@@ -235,11 +235,11 @@ async def test_a_text_of_the_token_server_is_in_no_message(tmp_path: Path) -> No
 async def test_a_secret_that_changed_is_used_for_the_next_question(tmp_path: Path) -> None:
     async with clinic(tmp_path, TokenServer()) as at:
         (tmp_path / "secret").write_text("another")
-        at.tokens._secret._look_at = 0.0  # it is time to look at the file
+        at.tokens._secret.look_every = 0.0  # it is always time to look at the file
         at.now += 3600
         answer = await at.home.viewer.get(SEARCH)
         words = "no token for the origin: the token server answered 401: invalid_client"
         assert answer.json()["detail"] == words
-        at.now, at.tokens._secret._look_at = at.now + AGAIN_AFTER, 0.0
+        at.now += AGAIN_AFTER
         await asyncio.to_thread(at.server.settings, tmp_path)
         assert (await at.search(), at.used) == (200, "token-2")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.house import house
-from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, running
+from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, frame_of, running
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +48,36 @@ async def test_an_origin_whose_searches_fail_is_down_until_one_succeeds() -> Non
             await home.viewer.get(f"/studies?limit=3&offset={offset}")
         assert home.metric("origin_up", origin="pacs") == 0
         assert not home.app.origins["pacs"].health.is_doubted, "its frames are asked for all the same"
+
+
+@pytest.mark.parametrize("frames", ["hits", "fetched", "failing"])
+@pytest.mark.parametrize("fault", [500, 502, 503, 504, None])
+async def test_an_origin_whose_searches_fail_is_down_whatever_its_frames_do(
+    fault: int | None, frames: str
+) -> None:
+    """Without a status, the origin hangs up instead of answering."""
+    is_broken = False
+
+    def script(asked: Asked) -> Reply | None:
+        if not is_broken or (asked.path.startswith("/studies/") and frames != "failing"):
+            return None
+        if fault is None:
+            raise ConnectionError
+        return Reply(fault, {})
+
+    async with house(ScriptedOrigin(script=script).with_series([BODY] * 8), profile="single") as home:
+        assert (await home.viewer.get(frame_of(0), headers=SINGLE)).status_code == 200
+        await home.until_idle()
+        assert home.metric("origin_up", origin="pacs") == 1
+        is_broken = True
+        for number in range(7):
+            await home.viewer.get(f"/studies?limit=3&offset={number}")
+            await home.viewer.get(frame_of(number if frames != "hits" else 0), headers=SINGLE)
+            await home.until_idle()
+        assert home.metric("origin_up", origin="pacs") == 0
+        is_broken = False
+        assert (await home.viewer.get("/studies?limit=3")).status_code == 200
+        assert home.metric("origin_up", origin="pacs") == 1
 
 
 async def test_the_log_says_that_an_origin_is_back_though_no_viewer_asks(

@@ -29,7 +29,7 @@ ROUTE = "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}"
 
 @asynccontextmanager
 async def traced(
-    origin: ScriptedOrigin, share: float = 1.0, joined: int = 1000, *, with_uids: bool = False, **more: Any
+    origin: ScriptedOrigin, /, share: float = 1.0, joined: int = 1000, *, with_uids: bool = False, **more: Any
 ) -> AsyncIterator[tuple[House, InMemorySpanExporter]]:
     """A house whose spans are kept in memory, without those of its start."""
     kept = InMemorySpanExporter()
@@ -159,18 +159,33 @@ async def test_viewers_do_not_decide_how_much_is_recorded() -> None:
         assert not kept.get_finished_spans()
 
 
-async def test_a_job_of_a_worker_belongs_to_the_request_that_wants_its_result() -> None:
-    made = {"jls": {"path": "/jls/", "codec": "jpegls", "made": "always"}}
-    async with traced(uncompressed(), alternates=made) as (home, kept):
-        answer = await home.viewer.get(at("/jls/"), headers={"accept": "image/jls"} | PARENT)
+JOBS: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "alternate": (
+        at("/jls/"),
+        "image/jls",
+        {"alternates": {"jls": {"path": "/jls/", "codec": "jpegls", "made": "always"}}},
+        "jpegls",
+    ),
+    "picture": (f"{at('/frames/')}/rendered", "image/png", {"origin": {"rendered": "proxy"}}, "image/png"),
+    "frame": (at("/frames/"), "image/jphc", {"origin": {"frames": "htj2k-if-not"}}, "htj2k"),
+}
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_a_job_of_a_worker_belongs_to_the_request_that_wants_its_result(job: str, workers: int) -> None:
+    path, accept, settings, said = JOBS[job]
+    async with traced(uncompressed(), workers={"number": workers}, **settings) as (home, kept):
+        answer = await home.viewer.get(path, headers={"accept": accept} | PARENT)
         assert answer.status_code == 200
         await ended(home)
-        (job,) = [span for span in kept.get_finished_spans() if span.name == "job of a worker"]
+        (span,) = [span for span in kept.get_finished_spans() if span.name == "job of a worker"]
         (server,) = of_kind(kept, SpanKind.SERVER)
-        assert (ids(job)[0], ids(job)[2]) == (TRACE, ids(server)[1])
-        assert server.name.endswith("/instances/{instance}/jls/{frames}")
-        assert facts(job) == {"progressive_proxy.made": "jpegls"}
-        assert [event.name for event in job.events] == ["begun"]
+        assert (ids(span)[0], ids(span)[2]) == (TRACE, ids(server)[1])
+        kind = path.split("/")[7]
+        assert f"/instances/{{instance}}/{kind}/{{frames}}" in server.name
+        assert facts(span) == {"progressive_proxy.made": said}, "no UID"
+        assert [event.name for event in span.events] == ["begun"]
         assert home.metric("job_seconds_count", state="running") == 1
         assert home.metric("jobs", state="running") == home.metric("jobs", state="waiting") == 0
 

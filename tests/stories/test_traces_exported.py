@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,17 +11,20 @@ from proxy.errors import ConfigurationError
 from proxy.service.app import create_app
 from proxy.settings.model import Settings
 from proxy.telemetry.spans import Spans
+from tests.codestreams import htj2k
 from tests.collector import Collector
 from tests.house import STORY, House, house
 from tests.many import many, series_of, studies_of
 from tests.scripted_origin import FRAME, ScriptedOrigin, codestream, frame_of, running
+from tests.stories.test_alternates import PIXELS, described
 
 pytestmark = pytest.mark.anyio
 
 BODY = codestream(200_000)
 SINGLE = {"accept": "image/jphc"}
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-PARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+SPAN = "b7ad6b7169203331"
+PARENT = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
 
 
 async def export(home: House) -> None:
@@ -124,6 +128,34 @@ async def test_each_of_several_workers_exports_for_itself(tmp_path: Path) -> Non
         servers = [span for span in collector.spans() if span.kind == 2]
         assert len({each["service.instance.id"] for each in collector.resources()}) == 2
         assert len([span for span in servers if span.name.endswith("/frames/{frames}")]) >= 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets are handed over as on Linux")
+async def test_a_job_is_in_its_viewers_trace_whichever_worker_answers(tmp_path: Path) -> None:
+    studies = [studies_of(number)[0] for number in (0, 1)]
+    origin, collector = ScriptedOrigin(), Collector()
+    for study in studies:
+        described(origin.with_series([htj2k(PIXELS)], series_of(study)), series=series_of(study))
+    async with asyncio.timeout(STORY), running(origin), running(collector.server):
+        given: dict[str, Any] = {
+            "traces": {"endpoint": collector.url, "share": 0},
+            "at_origin": {"rendered": "proxy"},
+            "workers": {"http": 2, "number": 2},
+        }
+        async with many(tmp_path, origin.url, **given) as service:
+            for number, study in enumerate(studies):
+                path = f"{frame_of(0, series_of(study))}/rendered"
+                trace = f"00-{number + 1:032x}-{SPAN}-01"
+                answer = await service.viewer.get(path, headers={"accept": "image/png", "traceparent": trace})
+                assert answer.status_code == 200
+            service.process.terminate()
+            await service.process.wait()
+    spans = collector.spans()
+    ours = {span.span_id: span for span in spans if span.name.endswith("/{frames}/rendered")}
+    jobs = [span for span in spans if span.name == "job of a worker"]
+    assert sorted(int(job.trace_id.hex(), 16) for job in jobs) == [1, 2]
+    assert all(ours[job.parent_span_id].trace_id == job.trace_id for job in jobs)
+    assert not [uid for study in studies for uid in (study, series_of(study)) if uid in str(spans)]
 
 
 @pytest.mark.parametrize(

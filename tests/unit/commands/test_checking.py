@@ -12,9 +12,10 @@ import trustme
 
 from proxy.cli import main
 from proxy.errors import ConfigurationError
-from proxy.service import objects
 from proxy.service.app import create_app
+from proxy.service.objects import fault_of
 from proxy.settings.model import load
+from proxy.settings.objects import ObjectsSettings
 from tests.ports import free_port
 from tests.s3_server import Store, running_s3, settings_with
 from tests.scripted_origin import running
@@ -345,30 +346,28 @@ def test_a_missing_extra_is_said_with_the_command_that_installs_it(extra: str, f
     assert f"pip install 'progressive-proxy[{extra}]'" in found.stderr
 
 
-def test_check_tries_a_bucket_out(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The proxy serves without it, so a fault is a warning."""
-    monkeypatch.setattr(objects, "TRIED_WITHIN", 240.0)
+def test_a_bucket_is_tried_out(folder: Path) -> None:
     with running_s3() as port:
-        store = Store(port, "checked")
-        said = settings_with(folder, port, "checked")
+        store, said = Store(port, "checked"), settings_with(folder, port, "checked")
 
-        def warned(**more: str) -> list[str]:
-            settings = {"origins": [{"url": "http://pacs"}], **said}
-            settings["cache"] = {"objects": said["cache"]["objects"] | more}
-            code, out, lines = checked(configured(folder, json.dumps(settings)), capsys)
-            assert (code, "is valid" in out) == (0, True)
-            return [line for line in lines if "cache.objects" in line]
+        def fault(within: float = 240.0, **more: str) -> str | None:
+            return fault_of(ObjectsSettings(**(said["cache"]["objects"] | more)), within)
 
-        assert warned() == []
+        assert fault() is None
         assert store.paths() == []
-        serves = "the proxy serves without it"
-        missing = "s3://missing/frames"
-        assert warned(url=missing) == [f"warning: cache.objects: {missing}: NoSuchBucket; {serves}"]
-    dead = f"http://127.0.0.1:{free_port()}"
-    url = "s3://checked/frames"
-    assert warned(endpoint=dead) == [f"warning: cache.objects: {url}: no answer, or none of S3; {serves}"]
+        assert fault(url="s3://missing/frames") == "NoSuchBucket"
+        assert fault(within=0.0) == "does not answer within 0 s"
+    assert fault(endpoint=f"http://127.0.0.1:{free_port()}") == "no answer, or none of S3"
+
+
+def test_check_warns_of_a_bucket(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The proxy serves without it."""
+    settings = {"origins": [{"url": "http://pacs"}], **settings_with(folder, free_port(), "checked")}
+    code, out, lines = checked(configured(folder, json.dumps(settings)), capsys)
+    assert (code, "is valid" in out) == (0, True)
+    (line,) = [line for line in lines if "cache.objects" in line]
+    assert line.startswith("warning: cache.objects: s3://checked/frames: ")
+    assert line.endswith("; the proxy serves without it")
 
 
 @pytest.mark.parametrize(

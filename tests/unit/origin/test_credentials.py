@@ -16,8 +16,8 @@ from urllib.parse import quote, unquote_plus
 import pytest
 
 from proxy.errors import ConfigurationError
-from proxy.origin import rotation
-from proxy.origin.credentials import aws, basic, basic_from_environment, bearer
+from proxy.origin.credentials import OwnCredentials, aws, basic, basic_from_environment, bearer
+from proxy.origin.rotation import Files, Rotating
 from proxy.settings.model import Settings
 from proxy.settings.reading import parse
 from tests.raw_server import OK, Answer, Asked, client_of, says_ok, serving
@@ -55,10 +55,13 @@ class Mounted:
         link.rename(self._folder / "..data")
 
 
-@pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is looked at after a refusal only, however long a test takes."""
-    monkeypatch.setattr(rotation, "LOOK_EVERY", inf)
+async def unhurried(path: Path) -> OwnCredentials[str]:
+    """The token in a file, which is looked at after a refusal only, however long a test takes."""
+    auth = await asyncio.to_thread(bearer, path)
+    assert isinstance(auth, OwnCredentials)
+    assert isinstance(auth._secret, Rotating)
+    auth._secret.look_every = inf
+    return auth
 
 
 def takes(*tokens: str) -> Answer:
@@ -93,25 +96,21 @@ async def test_a_file_that_is_swapped_is_read_again(tmp_path: Path) -> None:
     assert server.asked[-1].headers["authorization"] == "Bearer two"
 
 
-async def test_without_a_file_no_request_waits_for_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "LOOK_EVERY", 0.0)
-    busy = ThreadPoolExecutor(1)
+async def test_without_a_file_nobody_waits_for_a_look() -> None:
+    value = Rotating(Files((), lambda contents: len(contents)), look_every=0.0)
+    busy, ended = ThreadPoolExecutor(1), threading.Event()
     asyncio.get_running_loop().set_default_executor(busy)
-    async with serving(says_ok) as server, client_of(server.url) as client:
-        assert (await client.get("/")).status_code == 200
-        ended = threading.Event()
-        busy.submit(ended.wait)
-        try:  # no thread is free, and none is needed
-            async with asyncio.timeout(STORY):
-                assert (await client.get("/")).status_code == 200
-        finally:
-            ended.set()
+    busy.submit(ended.wait)
+    try:  # no thread is free, and none is needed
+        async with asyncio.timeout(STORY):
+            assert (await value.current(), value.known()) == (0, 0)
+    finally:
+        ended.set()
 
 
-@pytest.mark.usefixtures("unhurried")
 async def test_a_refusal_has_the_file_read_at_once(tmp_path: Path) -> None:
     mounted = Mounted(tmp_path, "one")
-    auth = await asyncio.to_thread(bearer, mounted.path)
+    auth = await unhurried(mounted.path)
     async with serving(takes("two")) as server, client_of(server.url, auth=auth) as client:
         await mounted.swap("two")
         assert (await client.get("/", headers=VIEWERS)).status_code == 200
@@ -128,11 +127,10 @@ async def test_many_refusals_at_once_are_all_cured(tmp_path: Path) -> None:
         assert [answer.status_code for answer in answers] == [200] * 20
 
 
-@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize(("after", "count"), [("one", 1), ("two", 2)])
 async def test_who_is_refused_for_good_hears_so(tmp_path: Path, after: str, count: int) -> None:
     mounted = Mounted(tmp_path, "one")
-    auth = await asyncio.to_thread(bearer, mounted.path)
+    auth = await unhurried(mounted.path)
     async with serving(takes("another")) as server, client_of(server.url, auth=auth) as client:
         await mounted.swap(after)
         answer = await client.get("/")
@@ -158,10 +156,9 @@ async def test_a_refusal_without_end_is_not_read(tmp_path: Path) -> None:
         assert (await client.get("/")).content == b"ok"
 
 
-@pytest.mark.usefixtures("unhurried")
 async def test_a_refused_upload_is_not_sent_again(tmp_path: Path) -> None:
     mounted = Mounted(tmp_path, "one")
-    auth = await asyncio.to_thread(bearer, mounted.path)
+    auth = await unhurried(mounted.path)
 
     async def study() -> AsyncIterator[bytes]:
         yield b"one study"

@@ -56,7 +56,9 @@ async def closes_what_was_used(asked: Asked, writer: asyncio.StreamWriter) -> No
     writer.write(OK)
 
 
-async def test_a_header_that_is_no_text_takes_no_other_of_its_name_along() -> None:
+async def test_a_header_that_is_not_ascii_takes_no_other_along_and_the_log_names_it_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
         cookies = b"".join(
             b"Set-Cookie: %s\r\n" % pair for pair in (b"a=1", b"b=\xe9", b"c=\xc3\xa9", b"d=4")
@@ -64,9 +66,23 @@ async def test_a_header_that_is_no_text_takes_no_other_of_its_name_along() -> No
         writer.write(HEADERS.replace(b"\r\n\r\n", b"\r\n" + cookies + b"X: 1\r\n\r\n") + b"ok")
 
     async with serving(answer) as server, client_of(server.url) as client:
+        for _ in range(2):
+            response = await client.get("/")
+            assert response.headers.get_list("set-cookie") == ["a=1", "d=4"]
+            assert (response.headers["x"], response.text) == ("1", "ok")
+    (line,) = [vars(record) for record in caplog.records if record.name == "proxy.origin.response"]
+    assert (line["header"], line["server"]) == ("set-cookie", server.url.removeprefix("http://"))
+    assert "\xe9" not in str(line)
+
+
+async def test_what_is_unknown_for_how_long_and_for_whom_is_not_kept() -> None:
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        said = b"Cache-Control: no-store, x=\xe9\r\nVary: X-\xe9\r\n"
+        writer.write(HEADERS.replace(b"\r\n\r\n", b"\r\n" + said + b"\r\n") + b"ok")
+
+    async with serving(answer) as server, client_of(server.url) as client:
         response = await client.get("/")
-        assert response.headers.get_list("set-cookie") == ["a=1", "d=4"]
-        assert (response.headers["x"], response.text) == ("1", "ok")
+        assert (response.headers["cache-control"], response.headers["vary"]) == ("no-store", "*")
 
 
 async def test_a_get_whose_idle_connection_ends_beneath_it_is_sent_again_on_a_new_one() -> None:
