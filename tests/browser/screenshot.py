@@ -17,7 +17,7 @@ from tests.browser.comparing import PATIENCE, Place, demo, reader_of
 from tests.browser.viewing import FLAGS
 
 PICTURE = Path(__file__).parents[2] / "docs" / "demo.png"
-SIZE = {"width": 1360, "height": 955}
+SIZE = {"width": 1360, "height": 1010}
 SERIES = "CR chest 1841x1955"
 
 

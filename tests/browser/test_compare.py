@@ -292,6 +292,7 @@ async def test_an_origin_that_is_down_has_a_face(browser: Any, tree: Path) -> No
             said = await reader.page.text_content("#problem")
             assert said.startswith("The origin is down (502)")
             assert "Try again" in said
+            assert await reader.page.locator("#controls:visible, #actions:visible").count() == 0
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)
 

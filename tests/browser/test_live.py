@@ -114,6 +114,20 @@ async def test_a_load_asks_the_servers_and_no_cache_of_the_browser(reader: Reade
         assert [status for url, status in asked if "/frames/" in url] == [200, 200, 200]
 
 
+async def test_many_loads_keep_no_drawing_context_of_the_browser(reader: Reader) -> None:
+    """A browser has about 16 contexts of WebGL for a page. It warns, and takes the oldest away."""
+    said = []
+    reader.page.on("console", lambda each: said.append(each.text))
+    await open_live(reader)
+    for via in ("direct", "cold"):
+        await reader.page.uncheck(f"#vias [value={via}]")
+    for count in range(1, 21):
+        await reader.page.keyboard.press("l")
+        await reader.wait(f"() => runs.tBodies[0].rows.length === {count} && !load.disabled")
+    assert [text for text in said if "context" in text.lower()] == []
+    assert reader.faults == []
+
+
 @pytest.mark.parametrize("title", CONFIGURATIONS)
 async def test_a_refusal_has_a_face_and_no_time(reader: Reader, title: str) -> None:
     await open_live(reader)

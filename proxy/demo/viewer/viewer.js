@@ -6,7 +6,7 @@ import { init, wadors } from '@cornerstonejs/dicom-image-loader';
 const ENGINE = 'engine', VIEWPORT = 'viewport';
 const { imageRetrieveMetadataProvider } = cs.utilities;
 
-cs.init();
+cs.init({ rendering: { webGlContextCount: 1 } }); // one viewport draws
 init({
   wasmBasePath: new URL('./', import.meta.url).pathname, maxWebWorkers: 1, useLegacyMetadataProvider: true,
   errorInterceptor: (error) => { refusal ??= error.status; },
@@ -74,7 +74,7 @@ async function showOne({ element, path, retrieve, drawn }) {
     stages: cs.ProgressiveRetrieveImages.singleRetrieveStages.stages, ...retrieve, create,
   });
 
-  cs.getRenderingEngine(ENGINE)?.destroy();
+  giveBack();
   cs.cache.purgeCache();
   const engine = new cs.RenderingEngine(ENGINE);
   engine.enableElement({ viewportId: VIEWPORT, element, type: cs.Enums.ViewportType.STACK });
@@ -93,6 +93,16 @@ async function showOne({ element, path, retrieve, drawn }) {
   } finally {
     element.removeEventListener(cs.EVENTS.IMAGE_RENDERED, rendered);
   }
+}
+
+/** Ends the rendering engine of the last load. Its context of WebGL is given back at once: the browser has few. */
+function giveBack() {
+  const engine = cs.getRenderingEngine(ENGINE);
+  const canvas = isProgressive && engine?.getOffscreenMultiRenderWindow(VIEWPORT).getOpenGLRenderWindow().getCanvas();
+  engine?.destroy();
+  if (!canvas) return;
+  canvas.addEventListener('webglcontextlost', (event) => event.stopImmediatePropagation(), { capture: true });
+  canvas.getContext('webgl2')?.getExtension('WEBGL_lose_context')?.loseContext();
 }
 
 /** The image that a viewport without WebGL shows; null if there is none. */

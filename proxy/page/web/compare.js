@@ -4,7 +4,7 @@ import { ask } from "./asking.js";
 import { chosen, offerLinks, offerSeries, offerWays, remember, series, suggestTurns, waysChosen, waysOf } from "./choices.js";
 import { byId, el, milliseconds, onColours } from "./dom.js";
 import { face, faceOf } from "./faces.js";
-import { Pane } from "./pane.js";
+import { Pane, TITLES } from "./pane.js";
 
 const VIAS = ["direct", "cold", "hot"];
 const EVERY = 120; // milliseconds between two drawings of the clocks
@@ -66,6 +66,7 @@ async function replay() {
   document.body.dataset.state = "preparing";
   byId("problem").replaceChildren();
   byId("headline").textContent = "Loading …";
+  judge({});
   for (const pane of panes) pane.reset();
   try {
     await build();
@@ -114,24 +115,44 @@ function tick(now) {
   for (const pane of panes) pane.tick(now, longest);
 }
 
-/** One sentence: what the proxy changed. */
+/** What the proxy changed: one number of each column. */
 function sum() {
   tick(performance.now());
   const loaded = panes.filter((pane) => pane.load?.final !== null && pane.load);
   const whole = loaded.filter((pane) => !pane.way.opens);
-  const done = whole.length ? whole : loaded;
-  const best = (via, clock) => Math.min(...done.filter((pane) => pane.via === via).map((pane) => pane.load[clock]));
-  const plain = done.find((pane) => pane.via === "direct");
-  const numbers = [best("cold", "first"), best("hot", "final")];
-  if (!plain || !numbers.every(Number.isFinite)) {
+  const of = (via) => (whole.length ? whole : loaded).filter((pane) => pane.via === via);
+  const best = (via, clock) => of(via).toSorted((one, other) => one.load[clock] - other.load[clock])[0];
+  const [plain, first, final] = [of("direct")[0], best("cold", "first"), best("hot", "final")];
+  if (!plain || !first || !final) {
     byId("headline").textContent = "Not every pane could load the study.";
     return;
   }
-  const [first, final] = numbers.map((value) => el("strong", {}, milliseconds(value)));
-  const [slowFirst, slowFinal] = [plain.load.first, plain.load.final].map((value) => el("strong", {}, milliseconds(value)));
-  byId("headline").replaceChildren(
-    `${plain.way.title} without the proxy: first picture after `, slowFirst, ", complete after ", slowFinal,
-    ". With it, the first viewer sees a picture after ", first, " and the next one has everything after ", final, ".");
+  const { down, latency } = state.network;
+  byId("headline").textContent = down === null
+    ? "No slow link: the archive is as near to the viewers as the proxy."
+    : `The archive is behind a link of ${down} Mbit/s and ${latency} ms. The proxy stands near the viewers.`;
+  const { load } = plain;
+  const until = load.first === load.final ? "until anything is seen" : `first picture, all after ${milliseconds(load.final)}`;
+  judge({
+    direct: [load.first, `${plain.way.title}:\n${until}`],
+    cold: [first.load.first, `${first.way.title}:\nfirst picture, ${sooner(load.first, first.load.first)}`],
+    hot: [final.load.final, `${final.way.title}:\ncomplete, ${sooner(load.final, final.load.final)}`],
+  });
+}
+
+function sooner(before, after) {
+  const ratio = before / after;
+  if (ratio < 1.1) return "no sooner";
+  return `${ratio.toLocaleString("en", { maximumFractionDigits: ratio < 10 ? 1 : 0 })} times sooner`;
+}
+
+/** `told` has milliseconds and what they are of each column; nothing while they are not known. */
+function judge(told) {
+  byId("verdict").replaceChildren(...VIAS.map((via) => {
+    const [value, words] = told[via] ?? [null, ""];
+    return el("div", { class: "card", "data-via": via },
+      el("h2", {}, TITLES[via]), el("strong", { class: "number" }, value === null ? "–" : milliseconds(value)), el("small", {}, words));
+  }));
 }
 
 function show(error) {
@@ -173,6 +194,7 @@ async function clear() {
 async function useLink(text) {
   const run = ++runs; // so that nothing of an earlier run begins meanwhile
   document.body.dataset.state = "preparing";
+  judge({});
   for (const pane of panes) pane.reset();
   try {
     state.network = await tell("network", { network: text });
@@ -188,6 +210,7 @@ async function useLink(text) {
 }
 
 function listen() {
+  byId("actions").hidden = byId("controls").hidden = false;
   byId("replay").addEventListener("click", replay);
   byId("clear").addEventListener("click", clear);
   byId("series").addEventListener("change", () => {

@@ -212,6 +212,7 @@ export class Pane {
   /** Writes the clocks, and draws the waterfall and the slices. `longest` is the end of all axes. */
   tick(now, longest) {
     const { load } = this;
+    this.slices?.draw();
     if (!load?.began) return;
     const running = this.isRunning ? now - load.began : null;
     if (this.way.opens) this.#clock(".lists", load.listed, running);
@@ -219,7 +220,6 @@ export class Pane {
     this.#clock(".final", load.final, running);
     if (this.isVolume) this.#clock(".visible", this.#visible(load), running);
     this.#one(".clock.size dd").textContent = bytes(load.received);
-    this.slices?.draw();
     drawWaterfall(this.#one(".waterfall"), load, longest, now);
   }
 
