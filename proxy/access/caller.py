@@ -77,7 +77,8 @@ class Forward:
         return value if self.cookies is None else named(value, self.cookies) or None
 
 
-def _always() -> bool:
+def always() -> bool:
+    """The check of a proxy that lets everybody in itself."""
     return True
 
 
@@ -101,9 +102,9 @@ class Caller:
     """Name for bookkeeping, which proves nothing; empty for callers without a credential."""
     until: float = inf
     """Unix time from which a verified token has expired; a plan may outlive it."""
-    is_let_in: Callable[[], bool] = field(default=_always, compare=False)
+    is_let_in: Callable[[], bool] = field(default=always, compare=False)
     """True if the caller would be let in again now; False if somebody would be asked. It asks nobody."""
-    can_read_on: Callable[[], bool] = field(default=_always, compare=False)
+    can_read_on: Callable[[], bool] = field(default=always, compare=False)
     """True if a response under way may go on; False if the caller has to be let in again. It asks nobody."""
 
 

@@ -213,7 +213,7 @@ async def test_a_response_that_has_not_begun_is_the_refusal(tmp_path: Path) -> N
 async def test_a_plan_shows_nothing_more_to_a_maker_who_is_let_in_no_longer(
     policy: str, tmp_path: Path
 ) -> None:
-    async with authorized(policy, tmp_path, origin=Halting([FRAME])) as guard:
+    async with authorized(policy, tmp_path, origin=Halting([FRAME, OTHER])) as guard:
         assert guard.authorizer is not None
         home = guard.at.home
         plan = await home.begin_plan("sequential", headers=guard.headers)
