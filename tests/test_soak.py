@@ -11,7 +11,7 @@ from tests.soak import frames
 from tests.soak.judge import SLOWEST, TTL, Heard, Judge
 from tests.soak.rights import KEEPERS, LIFE, UNKNOWN, generation, token
 
-SHORT = Soak(minutes=0.05, viewers=8, planners=1, idle=60.0)
+SHORT = Soak(minutes=0.05, viewers=8, planners=1, idle=240.0)
 PATH = next(
     path
     for path in (frames.frame_path(0, number, 0) for number in range(frames.INSTANCES))
@@ -28,7 +28,7 @@ def test_a_short_soak_finds_nothing_wrong() -> None:
 
 @pytest.mark.slow
 def test_a_wrong_byte_is_noticed() -> None:
-    outcome = soaked(Soak(minutes=0.05, viewers=8, planners=0, idle=60.0, share=0.0, is_lying=True))
+    outcome = soaked(Soak(minutes=0.05, viewers=8, planners=0, idle=240.0, share=0.0, is_lying=True))
     assert any("wrong bytes" in each for each in outcome.wrong())
     assert outcome.judge.faults[0].startswith("wrong bytes: GET /studies/")
 

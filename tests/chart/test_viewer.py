@@ -97,7 +97,8 @@ def nginx(folder: Path, configuration: str) -> Iterator[str]:
         (
             "daemon off; pid nginx.pid; error_log stderr;",
             "events {}",
-            "http { access_log off;",
+            "http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp;",
+            "fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;",  # the usual ones are root's
             configuration,
             "}",
         )

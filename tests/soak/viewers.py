@@ -16,7 +16,7 @@ from tests.soak.rights import KEEPERS, UNKNOWN, generation, token
 FIRST = 65536
 SESSION = 25
 """Acts of a viewer before it goes and another one comes, with another token, to another study."""
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds without a byte after which a response counts as one that hangs."""
 OCTETS = "application/octet-stream; transfer-syntax=*"
 """As stored. Without the parameter, the origin has to decode, and the proxy keeps no such frame."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 EVERY = 0.05
 """Seconds between two requests for `/livez`."""
-SILENT = 60.0
+SILENT = 240.0
 """Seconds without a byte after which such a request has failed."""
 
 
