@@ -138,7 +138,7 @@ export class Pane {
     const all = load.requests.length;
     const hits = load.cache.get("hit") ?? 0;
     badge.hidden = load.cache.size === 0; // only the proxy says
-    badge.textContent = badge.hidden ? "" : hits === all ? "cache: hit" : hits ? `cache: ${hits} of ${all} hit` : "cache: miss";
+    badge.textContent = badge.hidden ? "" : hits === all ? "cache: hit" : hits ? `${hits} of ${all} hit` : "cache: miss";
     badge.classList.toggle("good", hits === all);
   }
 
