@@ -10,7 +10,7 @@ from shutil import copy, rmtree
 from tempfile import TemporaryDirectory
 
 from tests.chart.tools import run
-from tests.release.carried import NAME, PIP, ROOT, VERSION, WANTED, describe, installed
+from tests.release.carried import EXTRAS, NAME, PIP, ROOT, VERSION, WANTED, describe, installed
 
 INSTALL = f"""# {NAME} {VERSION} without a network
 
@@ -19,7 +19,7 @@ INSTALL = f"""# {NAME} {VERSION} without a network
 A Python environment, with the interpreter version that made the bundle:
 
     python3 -m venv /opt/{NAME}
-    /opt/{NAME}/bin/pip install --no-index --find-links wheels '{NAME}[aws,shared,traces]=={VERSION}'
+    /opt/{NAME}/bin/pip install --no-index --find-links wheels '{NAME}{EXTRAS}=={VERSION}'
     /opt/{NAME}/bin/{NAME} --version
 
 A cluster: load `image.tar`, if the bundle has it, push it to your registry, and install the chart.
@@ -82,8 +82,9 @@ ip link set lo up
 if "$PYTHON" -c 'import socket; socket.create_connection(("192.0.2.1", 80), 2)' 2>/dev/null; then exit 9; fi
 sha256sum --quiet --check SHA256SUMS
 "$PYTHON" -m venv "$PLACE"
-"$PLACE/bin/pip" --quiet install --no-index --find-links wheels "$NAME[aws,shared,traces]==$VERSION"
+"$PLACE/bin/pip" --quiet install --no-index --find-links wheels "$NAME$EXTRAS==$VERSION"
 cd "$PLACE"
+"$PLACE/bin/python" -c 'import botocore, obstore, opentelemetry.sdk, valkey'
 "$PLACE/bin/$NAME" --version
 printf 'origins: [{url: "http://127.0.0.1:9"}]\\n' > config.yaml
 "$PLACE/bin/$NAME" check config.yaml
@@ -112,7 +113,7 @@ def tried_without_network(folder: Path, place: Path) -> str:
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", TRYING],
         cwd=folder,
-        env=kept | given | {"NAME": NAME, "VERSION": VERSION},
+        env=kept | given | {"NAME": NAME, "VERSION": VERSION, "EXTRAS": EXTRAS},
         capture_output=True,
         text=True,
         check=False,

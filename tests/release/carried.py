@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,8 +14,10 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 NAME, VERSION = str(PROJECT["name"]), str(PROJECT["version"])
 DIST = ROOT / "dist"
-WANTED = ".[aws,shared,traces]"
+WANTED = re.findall(r" install .*'(\.\[.+\])'", (ROOT / "Dockerfile").read_text("utf-8"))[0]
 """What `Dockerfile` installs."""
+EXTRAS = WANTED[1:]
+"""The extras in it, in brackets."""
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 LISTING = """
 import json
@@ -49,7 +52,7 @@ def installed(folder: Path, wheels: Path | None = None) -> Path:
     """An environment with what the image carries, from these wheels if given. Returns its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
-    where = ["--no-index", "--find-links", str(wheels), f"{NAME}[aws,shared,traces]"] if wheels else [WANTED]
+    where = ["--no-index", "--find-links", str(wheels), f"{NAME}{EXTRAS}"] if wheels else [WANTED]
     command = [*PIP, "--python", str(python), "install", "--constraint", "constraints.txt", *where]
     environment = os.environ | {"PIP_CONSTRAINT": str(ROOT / "constraints.txt")}
     subprocess.run(command, check=True, cwd=ROOT, env=environment)
