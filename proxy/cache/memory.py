@@ -23,7 +23,7 @@ from dataclasses import replace
 from time import monotonic
 
 from proxy.cache.kept import Ledger
-from proxy.cache.lifetimes import Lifetimes, Stale
+from proxy.cache.lifetimes import Lifetimes, Stale, Times
 from proxy.cache.names import Names
 from proxy.cache.parts import Kept, first_size, parts_of
 from proxy.cache.room import STRETCH, Room
@@ -127,7 +127,7 @@ class MemoryStore:
     def may_keep(self, key: FrameKey, frame: Frame) -> bool:
         """True if a frame may be kept at all, whether or not there is room for it here."""
         now = self._clock()
-        return self._with_times(frame, now, is_shared=not key.partition).expires > now
+        return self._times(key, frame, now).expires > now
 
     def doubt(self) -> None:
         """Makes all frames stale that were fetched before now, also those that a tier brings later."""
@@ -150,10 +150,11 @@ class MemoryStore:
         """
         self._drop_expired()
         self.drop(key)
-        kept = self._with_times(frame, now := self._clock(), is_shared=not key.partition)
-        first, rest = first_size(kept), frame.size - first_size(kept)
+        times = self._times(key, frame, now := self._clock())
+        first = len(frame.pieces[0])
+        rest = frame.size - first
         room = self.room.left_beside(frame) - self.ledger.size - self._overhead
-        if first > room or kept.expires <= now:
+        if first > room or times.expires <= now:
             self.room.keep(frame, 0)
             return
         if rest and first + rest > room:
@@ -161,19 +162,19 @@ class MemoryStore:
             rest = 0
         self.room.keep(frame, first + rest)
         size = first + rest + self._overhead
-        kept.kind = kind_of(key, frame.identity.claim)
-        kept.account = self.shares.account_of(caller or key.partition, key, self._firsts)
+        kind = kind_of(key, frame.identity.claim)
+        account = self.shares.account_of(caller or key.partition, key, self._firsts)
         self._make_room(size)
-        self.shares.fetched(kept.account, key, size, now)
-        self._firsts.put(key, replace(kept, frame=frame.prefix))
+        self.shares.fetched(account, key, size, now)
+        self._firsts.put(key, Kept(frame.prefix, *times, kind, account))
         self._names.add(key)
         if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # keys of evicted frames pile up in it
             self._names = Names(self._firsts)
         if rest:
-            self._rests.put(key, kept)
+            self._rests.put(key, Kept(frame, *times, kind, account))
 
-    def _with_times(self, frame: Frame, now: float, *, is_shared: bool) -> Kept:
-        return Kept(frame, *self._lifetimes.times(frame, now, is_shared=is_shared, doubted=self._doubted))
+    def _times(self, key: FrameKey, frame: Frame, now: float) -> Times:
+        return self._lifetimes.times(frame, now, is_shared=not key.partition, doubted=self._doubted)
 
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""

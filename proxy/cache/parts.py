@@ -27,9 +27,9 @@ class Kept:
     """`Times.usable_until`."""
     expires: float
     """`Times.expires`."""
-    kind: str = KINDS[0]
+    kind: str
     """The kind of the frame."""
-    account: bytes = b""
+    account: bytes
     """The account that the frame is charged to."""
     is_used: bool = False
     """True if somebody got it from the cache since it was charged."""

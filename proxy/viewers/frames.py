@@ -106,7 +106,8 @@ class Frames:
             is_made=bool(asked.refused),
             is_alone=asked.is_alone,
         )
-        return replace(wanted, permit=self._permits.permit(caller, wanted.key))
+        permit = self._permits.permit(caller, wanted.key)
+        return wanted if permit is None else replace(wanted, permit=permit)
 
     async def _admitted(
         self,

@@ -15,7 +15,8 @@ def key(number: int) -> FrameKey:
 
 def kept(size: int, expires: float) -> Kept:
     body = bytes(size)
-    return Kept(Frame(identify(Claim("image/jls", size, '"1"'), body), (body,), size), 0.0, 0.0, expires)
+    frame = Frame(identify(Claim("image/jls", size, '"1"'), body), (body,), size)
+    return Kept(frame, 0.0, 0.0, expires, "frame", b"")
 
 
 def part_at(now: list[float]) -> Part:
