@@ -12,20 +12,21 @@ the least recently used one is evicted, together with the rest of its frame.
 A frame whose lease has ended is stale (`proxy.cache.lifetimes`). As long as it is held, `get` does not return
 it: `stale` does, if the origin can revalidate it, and `if_error`, if it may be used while the origin fails.
 
-A frame that grows is put again, because a part measures a frame only when it is put.
+A frame that grows is put again, because cachetools measures a value only when it is put.
 
 The budget also covers what each frame costs beside its bytes, the bytes outside the cache
 (`proxy.cache.room`), and tables (`proxy.cache.kept`): frames are evicted to make room for them.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 
 from proxy.cache.kept import Ledger
 from proxy.cache.lifetimes import Lifetimes, Stale, Times
 from proxy.cache.names import Names
-from proxy.cache.parts import Kept, first_size, parts_of
+from proxy.cache.parts import Kept, bytes_in, entries_in, first_size, parts_of
 from proxy.cache.room import STRETCH, Room
 from proxy.cache.shares import Shares
 from proxy.cache.uses import NO_MARK, Mark, Uses
@@ -68,7 +69,7 @@ class MemoryStore:
         self._first_budget = int(budget * first_share)
         self._metrics = telemetry.metrics
         # `_make_room` keeps their sum within the budget
-        self._firsts, self._rests = parts_of(clock, self._metrics)
+        self._firsts, self._rests = parts_of(budget, clock, self._metrics)
         self._names = Names()
         self._uses = Uses(self.get, clock)
         self._lifetimes = Lifetimes(ttl, max(ttl, stale_ttl or ttl), if_error)
@@ -139,8 +140,14 @@ class MemoryStore:
 
     def _kept(self, key: FrameKey) -> Kept | None:
         self._uses.carry_out()
-        first = self._firsts.get(key)
-        return first and (self._rests.get(key) or first)
+        try:
+            first = self._firsts[key]
+        except KeyError:
+            return None
+        try:
+            return self._rests[key]
+        except KeyError:
+            return first
 
     def put(self, key: FrameKey, frame: Frame, caller: bytes = b"") -> None:
         """Keeps a frame until it expires. If the whole does not fit, only its first piece is kept.
@@ -148,7 +155,7 @@ class MemoryStore:
         It is charged to the caller, or to its partition if the caller is empty.
         A frame with an empty partition was fetched without a credential, so the shared lifetime applies.
         """
-        self._drop_expired()
+        self._drop_expired()  # cachetools would drop them below, without a word
         self.drop(key)
         times = self._times(key, frame, now := self._clock())
         first = len(frame.pieces[0])
@@ -166,12 +173,12 @@ class MemoryStore:
         account = self.shares.account_of(caller or key.partition, key, self._firsts)
         self._make_room(size)
         self.shares.fetched(account, key, size, now)
-        self._firsts.put(key, Kept(frame.prefix, *times, kind, account))
+        self._firsts[key] = Kept(frame.prefix, *times, kind, account)
         self._names.add(key)
         if self._names.size > 2 * len(self._firsts) + NAMES_LEFT:  # keys of evicted frames pile up in it
             self._names = Names(self._firsts)
         if rest:
-            self._rests.put(key, Kept(frame, *times, kind, account))
+            self._rests[key] = Kept(frame, *times, kind, account)
 
     def _times(self, key: FrameKey, frame: Frame, now: float) -> Times:
         return self._lifetimes.times(frame, now, is_shared=not key.partition, doubted=self._doubted)
@@ -179,8 +186,8 @@ class MemoryStore:
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""
         self._uses.end_marks()
-        first = self._firsts.pop(key)
-        self._rests.pop(key)
+        first = self._firsts.pop(key, None)
+        self._rests.pop(key, None)
         if first is not None:
             self.shares.release(first.account, key)
             self.room.keep(first.frame, 0)
@@ -194,13 +201,13 @@ class MemoryStore:
     def size(self) -> int:
         """Bytes held in both parts. Expired frames count until room is short or the bytes are asked for."""
         self._drop_expired()
-        return self._firsts.size + self._rests.size
+        return bytes_in(self._firsts) + bytes_in(self._rests)
 
     @property
     def counted(self) -> int:
         """All bytes that count against the budget."""
         outside = self.room.filling + self.room.lent + self.ledger.size
-        return self._firsts.size + self._rests.size + self._overhead_bytes() + outside
+        return bytes_in(self._firsts) + bytes_in(self._rests) + self._overhead_bytes() + outside
 
     def _make_room(self, wanted: int = 0) -> None:
         if self.counted + wanted + STRETCH <= self._budget:
@@ -208,7 +215,8 @@ class MemoryStore:
         self._drop_expired()
         spared = 0
         while self.counted + wanted > self._budget and self._firsts and spared < MOST_SPARED:
-            spared += not self._evict()
+            with suppress(KeyError):  # the last entry expired just now
+                spared += not self._evict()
 
     def _evict(self) -> bool:
         """Evicts an entry: of an account that has more than its share, or the least recently used one.
@@ -222,19 +230,19 @@ class MemoryStore:
                 break
             if not (chances and self._was_used(*leaving)):
                 return self._evict_of(*leaving)
-        is_first = self._firsts.size > self._first_budget or not self._rests
+        is_first = self._firsts.currsize > self._first_budget or not self._rests
         part = self._firsts if is_first else self._rests
-        key, kept = part.pop_oldest()
+        key, kept = part.popitem()
         if self.room.is_borrowed(kept.frame):
-            part.put(key, kept)
+            part[key] = kept
             return False
         if is_first:
             self.shares.release(kept.account, key)
             self._metrics.cache_evictions.labels("first").inc()
-            if self._rests.pop(key) is None:
+            if self._rests.pop(key, None) is None:
                 return True
         elif (coarser := kept.frame.coarser) is not None:
-            self._rests.put(key, replace(kept, frame=coarser))
+            self._rests[key] = replace(kept, frame=coarser)
             self._charge(kept.account, key, coarser)
             self._metrics.cache_evictions.labels("finest").inc()
             return True
@@ -261,13 +269,13 @@ class MemoryStore:
             return True
         has_rest = key in self._rests
         if self.room.is_borrowed(first.frame):
-            self._charge(account, key, (self._rests.get(key) or first).frame)
+            self._charge(account, key, (self._rests[key] if has_rest else first).frame)
             return False
         if has_rest:
-            self._rests.pop(key)
+            del self._rests[key]
             self._charge(account, key, first.frame)
         else:
-            self._firsts.pop(key)
+            del self._firsts[key]
             self.shares.release(account, key)
         self._metrics.cache_evictions.labels("rest" if has_rest else "first").inc()
         return True
@@ -277,17 +285,17 @@ class MemoryStore:
 
     def _fixed(self) -> int:
         """Bytes that fills do not displace: overhead, tables, and the share of first pieces."""
-        firsts = min(self._firsts.size, self._first_budget)
+        firsts = min(bytes_in(self._firsts), self._first_budget)
         return firsts + self._overhead_bytes() + self.ledger.size
 
     def _overhead_bytes(self) -> int:
-        return self._overhead * len(self._firsts)
+        return self._overhead * entries_in(self._firsts)
 
     def _drop_expired(self) -> None:
-        for key, kept in self._firsts.drop_expired():
+        for key, kept in self._firsts.expire():
             self.shares.release(kept.account, key)
             self.room.keep(kept.frame, 0)
-        for key, kept in self._rests.drop_expired():
+        for key, kept in self._rests.expire():
             if key in self._firsts:
                 self._charge(kept.account, key, kept.frame.prefix)
                 self.room.keep(kept.frame, first_size(kept))

@@ -696,7 +696,7 @@ async def test_a_yes_that_ends_while_a_tier_is_read_does_not_count() -> None:
         await at.home.until_written()
         assert at.home.app.tiered is not None
         rests = at.home.app.tiered._memory._rests
-        rests.pop(next(iter(rests)))
+        del rests[next(iter(rests))]
         origin.fault, tier.barrier = failing(500), asyncio.Event()
         asking = asyncio.create_task(ask(at.home, "a"))
         await at.home.until(lambda: tier.asked["rest"] == 1)
