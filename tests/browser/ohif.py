@@ -101,6 +101,14 @@ class Ohif:
             await page.wait_for_load_state("networkidle")
             return Opened(shown, [await _asked(request, root) for request in requests], faults)
 
+    async def ranged(self, root: str, path: str) -> Asked:
+        """Opens a page, and returns its first request for a range."""
+        self.site.configuration = configuration(root, self.more)
+        async with self._page() as page:
+            async with page.expect_response(lambda said: "range" in said.request.headers) as said:
+                await page.goto(self.site.url + path)
+            return await _asked((await said.value).request, root)
+
     async def can_read(self, url: str) -> bool:
         """True if a script of OHIF's page may read the response from a URL."""
         async with self._page() as page:
