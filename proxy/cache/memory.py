@@ -186,8 +186,7 @@ class MemoryStore:
     def drop(self, key: FrameKey) -> None:
         """Drops both parts of a frame."""
         self._uses.end_marks()
-        first = self._firsts.pop(key, None)
-        self._rests.pop(key, None)
+        first, _ = self._firsts.drop(key), self._rests.drop(key)
         if first is not None:
             self.shares.release(first.account, key)
             self.room.keep(first.frame, 0)

@@ -1,6 +1,7 @@
 """The two parts of the store, first pieces and whole frames, counted by kind. Imports cachetools."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -40,7 +41,7 @@ class Part(TLRUCache[FrameKey, Kept]):
         """Bytes of each kind."""
 
     def __setitem__(self, key: FrameKey, kept: Kept) -> None:
-        self.pop(key, None)
+        """Adds an entry; another one of the key has been removed before."""
         super().__setitem__(key, kept)
         if Cache.__contains__(self, key):
             self.sizes[kept.kind] += self.getsizeof(kept)
@@ -49,6 +50,15 @@ class Part(TLRUCache[FrameKey, Kept]):
         kept = Cache.__getitem__(self, key)
         self.sizes[kept.kind] -= self.getsizeof(kept)
         super().__delitem__(key)
+
+    def drop(self, key: FrameKey) -> Kept | None:
+        """Removes an entry, expired or not, and returns it; None if there is none."""
+        if not Cache.__contains__(self, key):
+            return None
+        kept: Kept = Cache.__getitem__(self, key)
+        with suppress(KeyError):  # it has expired
+            del self[key]
+        return kept
 
     def expire(self, time: float | None = None) -> list[tuple[FrameKey, Kept]]:
         """Drops the entries that have expired, and returns them."""
