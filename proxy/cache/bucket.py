@@ -5,12 +5,13 @@ is fetched again.
 """
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from secrets import token_bytes
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
@@ -146,18 +147,24 @@ class Bucket:
         raise BucketError("it does not give back what was just written")
 
 
-def bucket_of(place: Place, credentials: Callable[[], Awaitable[Credentials]] | None) -> Bucket:
-    """A bucket. Without `credentials`, they are those of the environment. Raises `ValueError`."""
+@dataclass(frozen=True, slots=True)
+class _Provided:
+    """Credentials, as obstore awaits them. If it gives up before, no coroutine is left that nobody awaits."""
 
-    async def provided() -> "S3Credential":
-        assert credentials is not None
-        found = await credentials()
+    credentials: Callable[[], Awaitable[Credentials]]
+
+    def __await__(self) -> Generator[Any, Any, "S3Credential"]:
+        found = yield from self.credentials().__await__()
         return {
             "access_key_id": found.key_id,
             "secret_access_key": found.secret,
             "token": found.token,
             "expires_at": datetime.now(UTC) + timedelta(seconds=READ_AGAIN),
         }
+
+
+def bucket_of(place: Place, credentials: Callable[[], Awaitable[Credentials]] | None) -> Bucket:
+    """A bucket. Without `credentials`, they are those of the environment. Raises `ValueError`."""
 
     config: S3Config = {}
     client: ClientConfig = {
@@ -175,7 +182,7 @@ def bucket_of(place: Place, credentials: Callable[[], Awaitable[Credentials]] | 
         client["proxy_url"], client["proxy_excludes"] = "http://localhost", _ALL_HOSTS
     elif place.way != "environment":
         client["proxy_url"] = place.way
-    provider = None if credentials is None else provided
+    provider: Any = None if credentials is None else partial(_Provided, credentials)
     try:
         store = S3Store.from_url(
             place.url,

@@ -111,6 +111,7 @@ class Server:
         self._address = address
         self._nodes = cycle(address.hosts)
         self._client: Any = None
+        self._sentinels: list[Any] = []  # the client closes the connections to the server only
         self._around = limits | tls
         self._at_once = asyncio.Semaphore(CALLS)
         self._calls = Calls()  # the client's own timeouts end them
@@ -173,6 +174,7 @@ class Server:
             sentinel = Sentinel(  # type: ignore[no-untyped-call]  # the client says no types here
                 at.hosts, sentinel_kwargs=self._around, **given
             )
+            self._sentinels = sentinel.sentinels
             return sentinel.master_for(at.service, db=at.number)
         if at.path:
             return Valkey(unix_socket_path=at.path, **given)
@@ -187,8 +189,9 @@ class Server:
     async def aclose(self) -> None:
         """Closes all connections."""
         await self._calls.aclose()
-        if self._client is not None:
-            await self._client.aclose()
+        for client in (self._client, *self._sentinels):
+            if client is not None:
+                await client.aclose()
 
 
 async def _messages(heard: PubSub) -> AsyncIterator[bytes | None]:

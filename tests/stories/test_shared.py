@@ -169,12 +169,13 @@ async def test_if_a_replica_dies_the_others_fetch_only_what_it_had_begun(replica
 
 async def kill(home: House) -> None:
     """The replica does nothing more at the server: it renews no lease and gives none back."""
+    server = shared(home)._server
+    client, server._client, server._made = server._client, None, never  # type: ignore[method-assign]
     for task in home.app._replicas._tasks:
         task.cancel()
-    server = shared(home)._server
-    await server.aclose()
-    server._made = never  # type: ignore[method-assign]
-    server._client = None
+    await asyncio.wait(home.app._replicas._tasks)  # a task that ends later would leave its connection open
+    await server._calls.aclose()
+    await client.aclose()
 
 
 def never() -> Any:
