@@ -127,7 +127,7 @@ class Authorizer:
         return yes is not None and self._clock() < yes.renewed_from
 
     def can_read_on(self, name: Name) -> bool:
-        """True if a response under way may go on: a yes counts, or if none is kept, no refusal came."""
+        """True if a response under way may go on: while a yes counts, or without a ttl until a refusal."""
         yes = self._yes.get(name)
         return yes is not None and (not self._ttl or self._clock() < yes.until)
 

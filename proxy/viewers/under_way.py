@@ -16,9 +16,9 @@ from proxy.viewers.delivery import DeliveryProgress
 def while_let_in(
     send: Send, caller: Caller, admit: Callable[[], Awaitable[object]], progress: DeliveryProgress
 ) -> Send:
-    """The same, but `admit` lets the caller in again if it has to. It raises why the caller may not read on.
+    """Returns `send` with a check before each message: if the caller has to be let in again, `admit` does it.
 
-    A response whose head has not gone out by then can still be the refusal.
+    `admit` raises why the caller may not read on. A response whose head has not gone out by then can still be the refusal.
     """
     if caller.can_read_on is always:
         return send

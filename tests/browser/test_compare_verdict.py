@@ -1,4 +1,4 @@
-"""What the page says first: three numbers, one of each column of panes."""
+"""The three numbers at the top of the page, one for each column of panes."""
 
 import re
 from collections.abc import Iterator
