@@ -18,7 +18,8 @@ def while_let_in(
 ) -> Send:
     """Returns `send` with a check before each message: if the caller has to be let in again, `admit` does it.
 
-    `admit` raises why the caller may not read on. A response whose head has not gone out by then can still be the refusal.
+    `admit` raises why the caller may not read on. A response whose head has not gone out by then can still
+    be the refusal.
     """
     if caller.can_read_on is always:
         return send
