@@ -1,11 +1,11 @@
 """The door to Valkey, or to Redis, which speaks the same protocol: one server, Sentinel, or a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from valkey.asyncio import Valkey, ValkeyCluster
@@ -26,6 +26,7 @@ SILENT = 4.0
 PORTS = {"": 6379, "cluster": 6379, "sentinel": 26379}
 
 Command = tuple[bytes | str | int, ...]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Server:
             pipeline = self._connected().pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            answers: list[Any] = await cancellable(pipeline.execute(raise_on_error=False))
         for answer in answers:
             if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
                 raise answer
@@ -145,7 +146,7 @@ class Server:
     async def run(self, script: str, key: bytes, *given: bytes | int) -> object:
         """The answer of a script about one key."""
         async with self._at_once:
-            answer: object = await self._connected().eval(script, 1, key, *given)
+            answer: object = await cancellable(self._connected().eval(script, 1, key, *given))
             return answer
 
     async def listen(self, channel: bytes) -> AsyncIterator[bytes | None]:
@@ -153,7 +154,7 @@ class Server:
         client = self._one_node()
         try:
             async with client.pubsub() as heard:
-                await heard.subscribe(channel)
+                await cancellable(heard.subscribe(channel))
                 async for message in _messages(heard):
                     yield message
         finally:
@@ -197,11 +198,27 @@ class Server:
 async def _messages(heard: PubSub) -> AsyncIterator[bytes | None]:
     is_asked = False
     while True:
-        message = await heard.get_message(timeout=SILENT)
+        message = await cancellable(heard.get_message(timeout=SILENT))
         if message is None and is_asked:
             raise TimeoutError("the server gives no sign of life")
         if message is None:
-            await heard.ping()
+            await cancellable(heard.ping())
         elif message["type"] in ("subscribe", "message"):
             yield message["data"] if message["type"] == "message" else None
         is_asked = message is None
+
+
+async def cancellable(call: Awaitable[Answer]) -> Answer:
+    """Awaits a call of the client, and raises a cancellation that the client has lost.
+
+    The client sends by `asyncio.wait_for`, which before Python 3.12 loses one at the moment the sending ends.
+    Whoever cancels a task and waits for its end would wait for ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        return await call
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
