@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tests.streams import streams
+
 BUSY = 64 * 1024
 """Bytes of one read."""
 
@@ -115,19 +117,6 @@ async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, se
 async def outbound_proxy(names: dict[str, int], login: str = "") -> AsyncIterator[OutboundProxy]:
     """Runs an HTTP proxy on a free port of the loopback interface."""
     proxy = OutboundProxy(names, login)
-    serving = set[asyncio.Task[None]]()
-
-    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(proxy.serve(reader, writer))
-        serving.add(task)
-        task.add_done_callback(serving.discard)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with streams(proxy.serve) as port:
+        proxy.url = f"http://127.0.0.1:{port}"
         yield proxy
-    finally:
-        server.close()
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)

@@ -10,6 +10,7 @@ import httpx
 
 from proxy.origin.transport import Tls, Transport, TransportLimits
 from tests.house import STORY
+from tests.streams import streams
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENT = TransportLimits(STORY, STORY, STORY)
@@ -50,18 +51,14 @@ class RawServer:
     scheme: str
     url: str = ""
     connections: int = 0
+    open: int = 0
+    """Connections that have not ended."""
     asked: list[Asked] = field(default_factory=list)
-    handling: set[asyncio.Task[None]] = field(default_factory=set)
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serves one connection, in a task that ends with the test at the latest."""
-        task = asyncio.ensure_future(self.handle(reader, writer))
-        self.handling.add(task)
-        task.add_done_callback(self.handling.discard)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number, turn = self.connections, 0
         self.connections += 1
+        self.open += 1
         try:
             while True:
                 asked = await _read(reader, writer, number, turn)
@@ -75,6 +72,7 @@ class RawServer:
             writer.close()
             with suppress(ConnectionError, ssl.SSLError, TimeoutError):
                 await writer.wait_closed()
+            self.open -= 1
 
 
 async def _read(
@@ -96,16 +94,9 @@ async def _read(
 async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
     """Runs a server that answers with the test's function, until the `with` ends."""
     server = RawServer(answer, "https" if tls else "http")
-    async with asyncio.timeout(STORY):
-        listening = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls)
-        server.url = f"{server.scheme}://localhost:{listening.sockets[0].getsockname()[1]}"
-        try:
-            yield server
-        finally:
-            listening.close()
-            for task in server.handling:
-                task.cancel()
-            await asyncio.gather(*server.handling, return_exceptions=True)
+    async with asyncio.timeout(STORY), streams(server.handle, tls=tls) as port:
+        server.url = f"{server.scheme}://localhost:{port}"
+        yield server
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from typing import Any
 from proxy.wire.ranges import ContentRange, RangeRequest, parse_range
 from tests.numbered import HEADER
 from tests.ports import free_port
+from tests.streams import Streams
 
 LABEL = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
 UID = "1.2.826.0.1.3680043.10.1"
@@ -229,28 +230,16 @@ async def write_pieces(writer: asyncio.StreamWriter, pieces: Sequence[Piece]) ->
 @asynccontextmanager
 async def running(origin: ScriptedOrigin) -> AsyncIterator[ScriptedOrigin]:
     """Runs the origin on a free port of the loopback interface."""
-    serving: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
-
-    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving[writer] = asyncio.ensure_future(origin.serve(reader, writer))
-
+    server = Streams(origin.serve)
     origin.port = origin.port or free_port()
     try:
-        server = await asyncio.start_server(serve, "127.0.0.1", origin.port)
+        await server.begin(origin.port)
     except OSError:  # it runs twice at once
         origin.port = free_port()
-        server = await asyncio.start_server(serve, "127.0.0.1", origin.port)
+        await server.begin(origin.port)
     origin.url = f"http://127.0.0.1:{origin.port}"
-
-    async def stop() -> None:
-        server.close()
-        for writer, task in serving.items():
-            writer.transport.abort()
-            task.cancel()
-        await asyncio.gather(*serving.values(), return_exceptions=True)
-
-    origin.stop = stop
+    origin.stop = server.end
     try:
         yield origin
     finally:
-        await stop()
+        await server.end()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.ports import free_port
+from tests.streams import streams
 
 STARTS_WITHIN = 240.0
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
@@ -76,7 +77,7 @@ async def relay(port: int, delay: float, tls: ssl.SSLContext | None = None) -> A
         finally:
             ahead.close()
 
-    async with _serving(serve, tls) as here:
+    async with streams(serve, tls=tls) as here:
         yield here
 
 
@@ -89,32 +90,5 @@ async def saying(words: Callable[[bytes], bytes]) -> AsyncIterator[int]:
             writer.write(words(content))
             await writer.drain()
 
-    async with _serving(serve) as here:
+    async with streams(serve) as here:
         yield here
-
-
-@asynccontextmanager
-async def _serving(
-    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any], tls: ssl.SSLContext | None = None
-) -> AsyncIterator[int]:
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(each, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,6 +14,7 @@ from tests.house import STORY, House, cache_did, house
 from tests.ports import free_port
 from tests.s3_server import KEY_ID, SECRET, Store, running_s3, settings_with
 from tests.scripted_origin import SERIES, ScriptedOrigin, codestream, frame_of
+from tests.streams import streams
 from tests.valkey_server import relay, saying
 
 pytestmark = pytest.mark.anyio
@@ -174,9 +175,7 @@ async def test_a_store_that_may_only_be_read(store: Store, tmp_path: Path) -> No
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, at(tmp_path, port, store.bucket, origin=origin) as home:
+    async with streams(serve) as port, at(tmp_path, port, store.bucket, origin=origin) as home:
         for number, body in enumerate(BODIES):
             answer = await home.viewer.get(frame_of(number), headers=FIRST)
             assert (answer.content, cache_did(answer)) == (body[:65536], "hit; detail=objects")

@@ -12,6 +12,7 @@ import trustme
 from tests.house import cache_did, house, read_until
 from tests.outbound_proxy import OutboundProxy, outbound_proxy
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, honest, running
+from tests.streams import streams
 
 pytestmark = pytest.mark.anyio
 
@@ -78,11 +79,8 @@ async def over_tls(origin: ScriptedOrigin, folder: Path) -> AsyncIterator[tuple[
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("pacs.example").configure_cert(context)
     await asyncio.to_thread(authority.cert_pem.write_to_path, folder / "ca.pem")
-    server = await asyncio.start_server(origin.serve, "127.0.0.1", 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1], folder / "ca.pem"
-    finally:
-        server.close()
+    async with streams(origin.serve, tls=context) as port:
+        yield port, folder / "ca.pem"
 
 
 async def test_an_origin_that_speaks_tls_is_reached_in_a_tunnel_that_shows_nothing(

@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -14,27 +14,25 @@ from proxy.commands.processes import address, listen
 from proxy.measure.link import BUFFER, Line, relay, run_link
 from proxy.measure.network import Network
 from proxy.measure.schedule import packet_size
+from tests.streams import Handler, streams
 
 FAST = Network("fast", down=1e9, up=1e9, latency=0.002)
 PATIENCE = 240.0
-
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
 async def linked(handler: Handler, network: Network = FAST) -> AsyncIterator[tuple[str, int]]:
     """The address of a link to a given server."""
     near, far = listen(), listen()
-    server = await asyncio.start_server(handler, sock=far)
-    relaying = asyncio.ensure_future(relay(near, *address(far), network))
-    try:
-        async with asyncio.timeout(PATIENCE):
-            yield address(near)
-    finally:
-        relaying.cancel()
-        with suppress(asyncio.CancelledError):
-            await relaying
-        server.close()
+    async with streams(handler, on=far):
+        relaying = asyncio.ensure_future(relay(near, *address(far), network))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                yield address(near)
+        finally:
+            relaying.cancel()
+            with suppress(asyncio.CancelledError):
+                await relaying
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -210,19 +208,18 @@ async def test_a_line_takes_another_network_while_it_relays() -> None:
     """Bytes that a line of one bit per second would never deliver arrive once its network has changed."""
     near, far = listen(), listen()
     line = Line(Network("stopped", down=1.0, up=1e9, latency=0.0))
-    server = await asyncio.start_server(echo, sock=far)
-    relaying = asyncio.ensure_future(line.relay(near, *address(far)))
-    try:
-        async with asyncio.timeout(PATIENCE):
-            line.change(FAST)
-            reader, writer = await asyncio.open_connection(*address(near))
-            writer.write(b"some bytes")
-            writer.write_eof()
-            assert await reader.read() == b"some bytes"
-            writer.close()
-        assert (line.latency, line.down.packet) == (FAST.latency, packet_size(FAST.down))
-    finally:
-        relaying.cancel()
-        with suppress(asyncio.CancelledError):
-            await relaying
-        server.close()
+    async with streams(echo, on=far):
+        relaying = asyncio.ensure_future(line.relay(near, *address(far)))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                line.change(FAST)
+                reader, writer = await asyncio.open_connection(*address(near))
+                writer.write(b"some bytes")
+                writer.write_eof()
+                assert await reader.read() == b"some bytes"
+                writer.close()
+            assert (line.latency, line.down.packet) == (FAST.latency, packet_size(FAST.down))
+        finally:
+            relaying.cancel()
+            with suppress(asyncio.CancelledError):
+                await relaying

@@ -175,7 +175,7 @@ async def test_headers_that_do_not_come_end_the_request_and_its_connection() -> 
             tries += 1
             with pytest.raises(httpx.ReadTimeout):
                 await client.get("/")
-        while server.handling:
+        while server.open:
             await asyncio.sleep(0.01)
         assert len(server.asked) <= tries
 
@@ -196,7 +196,7 @@ async def test_a_caller_who_leaves_before_the_headers_leaves_no_connection_for_l
         asking = asyncio.ensure_future(ask(client))
         await came.wait()
         asking.cancel()
-        while server.handling:
+        while server.open:
             await asyncio.sleep(0.01)
 
 

@@ -23,6 +23,7 @@ from tests.raw_server import OK, HangUp, serving
 from tests.raw_server import Asked as RawAsked
 from tests.scripted_origin import FRAME, Asked, Reply, ScriptedOrigin, codestream, honest
 from tests.simulation.clock import JumpingLoop, jump
+from tests.streams import streams
 
 pytestmark = pytest.mark.anyio
 
@@ -189,7 +190,7 @@ async def nginx(here: Path, behind: int | None) -> AsyncIterator[httpx.URL]:
 @asynccontextmanager
 async def wire_to(url: httpx.URL) -> AsyncIterator[tuple[int, bytearray]]:
     """A port that leads there, connection by connection, and all bytes that went there."""
-    seen, tasks = bytearray(), set[asyncio.Task[None]]()
+    seen = bytearray()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: bytearray) -> None:
         try:
@@ -204,17 +205,10 @@ async def wire_to(url: httpx.URL) -> AsyncIterator[tuple[int, bytearray]]:
 
     async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, onward = await asyncio.open_connection(url.host, url.port)
-        tasks.add(asyncio.ensure_future(carry(reader, onward, seen)))
-        tasks.add(asyncio.ensure_future(carry(back, writer, bytearray())))
+        await asyncio.gather(carry(reader, onward, seen), carry(back, writer, bytearray()))
 
-    server = await asyncio.start_server(join, "127.0.0.1", 0)
-    try:
-        yield int(server.sockets[0].getsockname()[1]), seen
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with streams(join) as port:
+        yield port, seen
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed (nginx-light)")
@@ -472,10 +466,9 @@ async def test_a_fault_behind_an_answer_under_way_is_told_after_it() -> None:
 async def test_a_body_that_breaks_is_told_of_and_never_whole_at_the_origin(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    seen, reading = bytearray(), set[asyncio.Task[None] | None]()
+    seen = bytearray()
 
     async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        reading.add(asyncio.current_task())
         try:
             while chunk := await reader.read(65536):
                 seen.extend(chunk)
@@ -484,18 +477,16 @@ async def test_a_body_that_breaks_is_told_of_and_never_whole_at_the_origin(
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(read, "127.0.0.1", 0)
-    url = "http://{}:{}".format(*server.sockets[0].getsockname())
-    async with server, house(ScriptedOrigin(), origin={"url": url}) as home:
+    async with (
+        streams(read) as port,
+        house(ScriptedOrigin(), origin={"url": f"http://127.0.0.1:{port}"}) as home,
+    ):
         async with line_to(home.viewer.base_url) as (reader, writer):
             writer.write(b"POST /studies HTTP/1.1\r\n" + HEAD + TE + b"\r\n3\r\nabc\r\n")
             await home.until(lambda: b"abc" in seen)
             writer.write(b"Z\r\n" + OTHERS)
             assert statuses(await reader.read()) == [400]
         await home.until_inside(0)
-    for task in filter(None, reading):
-        task.cancel()
-    await asyncio.gather(*filter(None, reading), return_exceptions=True)
     assert b"\r\n0\r\n" not in seen
     assert b"DELETE" not in seen
     assert "a fault inside the proxy" not in caplog.text
