@@ -1,7 +1,8 @@
 # make demo       shows the main job on real images, in two minutes
 # make test       lint, types and the fast tests
 # make test-all   every test: these first, then those with real servers, encoders, a browser and the tools of the
-#                 charts; coverage
+#                 charts
+# make coverage   the tests of `make test`, and the slow ones without a browser; what they leave out
 # make docs       the pages as a site in site/; a dead link or anchor fails
 # make bench-quick  prints ratios beside nginx and Varnish, in two minutes; writes nothing
 # make soak       ten minutes of random viewers before an origin that fails; nothing may be wrong or left
@@ -20,22 +21,25 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --us
 PARALLEL = --dist worksteal --numprocesses $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())') \
 	--maxprocesses 12
 
-.PHONY: demo test test-all test-chart lint docs bench bench-quick soak sbom bundle clean
+.PHONY: demo test test-all test-chart coverage lint docs bench bench-quick soak sbom bundle clean
 
 demo: $(VENV)/.demo
 	@echo "Starting the demo …"
 	@$(BIN)/progressive-proxy demo --network $(NETWORK) $(DEMO)
 
 test: lint
-	$(BIN)/pytest $(PARALLEL) $(COVERAGE) -m 'not slow' tests/unit tests/stories $(PYTEST)
+	$(BIN)/pytest $(PARALLEL) -m 'not slow' tests/unit tests/stories $(PYTEST)
 
-# The charts and the browser measure and build, so they run two files at once, and without coverage.
-test-all: COVERAGE = --cov --cov-report= --cov-fail-under=0
+# The charts and the browser measure and build, so they run two files at once.
 test-all: test $(VENV)/.chart
 	$(BIN)/python -m tests.tools
-	$(BIN)/pytest $(PARALLEL) --cov --cov-append --cov-report=term -m slow \
-		--ignore tests/browser --ignore tests/chart $(PYTEST)
+	$(BIN)/pytest $(PARALLEL) -m slow --ignore tests/browser --ignore tests/chart $(PYTEST)
 	$(BIN)/pytest --dist loadfile --numprocesses 2 tests/browser tests/chart $(PYTEST)
+
+# Apart from `test-all`, since the tests take twice as long when each line is counted.
+coverage: $(VENV)/.ready
+	$(BIN)/python -m tests.tools
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --ignore tests/browser --ignore tests/chart $(PYTEST)
 
 test-chart: $(VENV)/.chart
 	$(BIN)/pytest tests/chart
