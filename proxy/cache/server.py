@@ -212,7 +212,7 @@ async def cancellable(call: Awaitable[Answer]) -> Answer:
     """Awaits a call of the client, and raises a cancellation that the client has lost.
 
     The client sends by `asyncio.wait_for`, which before Python 3.12 loses one at the moment the sending ends.
-    Whoever cancels a task and waits for its end would wait for ever.
+    A caller that cancels a task and waits for its end would then wait for ever.
     """
     task = asyncio.current_task()
     assert task is not None
