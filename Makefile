@@ -20,6 +20,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --us
 # Tests wait for more than half of their time, so they run in three processes for each core, twelve at most.
 PARALLEL = --dist worksteal --numprocesses $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())') \
 	--maxprocesses 12
+# What takes longest is named.
+LONGEST = --durations 10 --durations-min 30
 
 .PHONY: demo test test-all test-chart coverage lint docs bench bench-quick soak sbom bundle clean
 
@@ -33,8 +35,8 @@ test: lint
 # The charts and the browser measure and build, so they run two files at once.
 test-all: test $(VENV)/.chart
 	$(BIN)/python -m tests.tools
-	$(BIN)/pytest $(PARALLEL) -m slow --ignore tests/browser --ignore tests/chart $(PYTEST)
-	$(BIN)/pytest --dist loadfile --numprocesses 2 tests/browser tests/chart $(PYTEST)
+	$(BIN)/pytest $(PARALLEL) $(LONGEST) -m slow --ignore tests/browser --ignore tests/chart $(PYTEST)
+	$(BIN)/pytest --dist loadfile --numprocesses 2 $(LONGEST) tests/browser tests/chart $(PYTEST)
 
 # Apart from `test-all`, since the tests take twice as long when each line is counted.
 coverage: $(VENV)/.ready

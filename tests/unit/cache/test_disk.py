@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import random
 import shutil
 import signal
@@ -421,12 +422,7 @@ def killed(path: Path, rounds: int) -> None:
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_loses_nothing_that_it_said_was_stored(tmp_path: Path) -> None:
-    killed(tmp_path, 10)
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed_a_hundred_times_loses_nothing(tmp_path: Path) -> None:
-    killed(tmp_path, 100)
+    killed(tmp_path, int(os.environ.get("KILLS", "12")))
 
 
 async def test_two_processes_share_a_directory(tmp_path: Path) -> None:
