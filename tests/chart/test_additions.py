@@ -151,7 +151,6 @@ def test_a_pod_that_does_not_serve_keeps_no_node_from_being_drained(helm: str) -
         ("standalone", "monitoring.endpoint", {"interval": "5s"}, "it follows monitoring.interval"),
         ("standalone", "monitoring.alerts.labels", {"severity": "page"}, "is the chart's own"),
         ("standalone", "monitoring.alerts.disabled", ["Thrash"], "Thrash is no alert of the chart"),
-        ("standalone", "config.origins", [{"url": "http://a", "via": "http://b"}], "asks the first origin"),
     ],
 )
 def test_what_other_values_say_and_what_has_no_effect_is_refused(
