@@ -254,11 +254,14 @@ class _Opened:
             content = self._seal.open(lie.about("first"), found[1])
             yield content[start:]
             start = len(content)
-        size = PIECE + self._seal.size
-        for number in range((start - lie.begin) // PIECE, lie.pieces if self._file is not None else 0):
+        if self._file is None:
+            return
+        for number in range((start - lie.begin) // PIECE, lie.pieces):
             at, stop = lie.span(number)
-            sealed = os.pread(self._file or 0, stop - at + self._seal.size, number * size)
-            yield self._seal.open(lie.about(str(number)), sealed)[max(0, start - at) :]
+            begin, size = number * (PIECE + self._seal.size), stop - at + self._seal.size - self._seal.apart
+            sealed = os.pread(self._file, size, begin)
+            end = os.pread(self._file, self._seal.apart, begin + size)
+            yield self._seal.open(lie.about(str(number)), sealed, end)[max(0, start - at) :]
 
     def close(self) -> None:
         """Ends reading."""

@@ -87,26 +87,30 @@ class Seal(Protocol):
     def size(self) -> int:
         """Bytes that a seal adds."""
 
+    @property
+    def apart(self) -> int:
+        """Bytes of these that may be read apart, from the end, so that the others need not be copied."""
+
     def close(self, about: bytes, content: bytes) -> bytes:
         """The sealed bytes; `about` says what they are."""
 
-    def open(self, about: bytes, sealed: bytes) -> bytes:
-        """The bytes in a seal. Raises `Wrong`."""
+    def open(self, about: bytes, sealed: bytes, end: bytes = b"") -> bytes:
+        """The bytes in a seal, whose last bytes may stand in `end`. Raises `Wrong`."""
 
 
 class Checked:
     """Adds a checksum."""
 
-    size = 16
+    size = apart = 16
 
     def close(self, about: bytes, content: bytes) -> bytes:
         """The bytes, and a checksum of them and of what they are."""
         return content + self._sum(about, content)
 
-    def open(self, about: bytes, sealed: bytes) -> bytes:
+    def open(self, about: bytes, sealed: bytes, end: bytes = b"") -> bytes:
         """The bytes before the checksum."""
-        content = sealed[: -self.size]
-        if self._sum(about, content) != sealed[len(content) :]:
+        content, end = (sealed, end) if end else (sealed[: -self.size], sealed[-self.size :])
+        if self._sum(about, content) != end:
             raise Wrong("the checksum does not fit")
         return content
 
@@ -121,6 +125,7 @@ class Encrypted:
     """Encrypts by AES-256-GCM, with a random nonce for each seal."""
 
     size = NONCE + 16
+    apart = 0
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(derived(key, b"content"))
@@ -130,10 +135,10 @@ class Encrypted:
         nonce = token_bytes(NONCE)
         return nonce + self._cipher.encrypt(nonce, content, about)
 
-    def open(self, about: bytes, sealed: bytes) -> bytes:
+    def open(self, about: bytes, sealed: bytes, end: bytes = b"") -> bytes:
         """The bytes, decrypted."""
         try:
-            return self._cipher.decrypt(sealed[:NONCE], sealed[NONCE:], about)
+            return self._cipher.decrypt(sealed[:NONCE], memoryview(sealed + end)[NONCE:], about)
         except (InvalidTag, ValueError) as error:
             raise Wrong("it does not decrypt") from error
 

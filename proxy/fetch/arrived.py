@@ -15,7 +15,7 @@ give the cache a longer frame any more, and nobody else may join it.
 from collections.abc import Iterator
 
 from proxy.cache.room import Room
-from proxy.frame.frame import SMALL_ONES, SMALL_PIECE, Frame, cut, frame_of, pieces_of
+from proxy.frame.frame import PIECE, SMALL_ONES, SMALL_PIECE, Frame, cut, frame_of, pieces_of
 from proxy.frame.identity import Claim, Identity
 
 
@@ -40,9 +40,13 @@ class Arrived:
 
     def append(self, chunk: bytes, first: int) -> None:
         """Adds the next bytes. Chunks become small pieces, after a first piece of `first` bytes."""
+        is_piece = len(chunk) == PIECE and self._fits_as_piece(first)
         self.pieces.append(chunk)
         self.size += len(chunk)
-        self._loose += len(chunk)
+        if is_piece:
+            self._packed = self._joined = len(self.pieces)
+        else:
+            self._loose += len(chunk)
         if self._loose >= 2 * SMALL_PIECE and self.size > first:
             self._pack(first)
         self._count()
@@ -118,6 +122,11 @@ class Arrived:
         if self._shared is not None:
             self._room.give_back(self._shared)
             self._shared = None
+
+    def _fits_as_piece(self, first: int) -> bool:
+        """True if a piece as the cache has them may follow as it is. A tier brings such pieces."""
+        is_packed = self._packed == self._joined == len(self.pieces)
+        return is_packed and not (self._room.is_short or (self.size - first) % PIECE)
 
     def _pack(self, first: int) -> None:
         """Makes pieces of the chunks. The last one may be short, so it is packed again with later chunks."""

@@ -18,6 +18,7 @@ import httpx
 
 from proxy.cache.sealed import LEVELS
 from proxy.commands.processes import Children
+from proxy.frame.kinds import KINDS
 from tests.bench.program import program
 from tests.bench.shared import FIRST, NotInstalled, frame_path, nginx, print_row, run_origin, start
 
@@ -104,7 +105,7 @@ def _starts(origin: str, folder: Path) -> None:
 
 def _crowd(path: Path, others: int) -> None:
     """Adds entries that no request names."""
-    columns = ("name", *LEVELS, "version", "record", "begin", "held", "used", "expires", "first_size")
+    columns = ("name", *LEVELS, "version", "kind", "record", "begin", "held", "used", "expires", "first_size")
     now = time.time()
     with closing(sqlite3.connect(path, isolation_level=None)) as index:
         index.execute("PRAGMA journal_mode = OFF")
@@ -124,6 +125,7 @@ def _crowd(path: Path, others: int) -> None:
                     1,
                     1,
                     "v" * 32,
+                    KINDS[0],
                     b"r" * 300,
                     300,
                     300,
