@@ -9,11 +9,13 @@ not open is dropped.
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from time import time
@@ -34,6 +36,10 @@ from proxy.telemetry.telemetry import Telemetry
 
 READERS = 4
 """Threads that read."""
+AHEAD = 2
+"""Pieces of a frame that are read at once."""
+FIRST = -1
+"""The number of the first piece, which is in the index."""
 ENDED_WITHIN = 2.0
 """Seconds that the end of the service waits for calls that are under way."""
 NUMBER = 8
@@ -103,21 +109,24 @@ class Disk:
         return None if is_over else record
 
     async def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[bytes]:
-        """The bytes of a frame from `start` to its end. The next piece is read while one is used."""
+        """The bytes of a frame from `start` to its end. The next pieces are read while one is used."""
         opened = await self._read(key, partial(self._open, version))
         if opened is None:
             return
-        loop, pieces = asyncio.get_running_loop(), opened.read(start)
-        next_one = loop.run_in_executor(self._reading, opened.next_of, pieces)
+        begin = partial(asyncio.get_running_loop().run_in_executor, self._reading)
+        reads = opened.reads(start)
+        ahead = deque(map(begin, islice(reads, AHEAD)))
         try:
-            while (piece := await next_one) is not None:
-                next_one = loop.run_in_executor(self._reading, opened.next_of, pieces)
+            while ahead and (piece := await ahead.popleft()):
+                ahead.extend(map(begin, islice(reads, 1)))
                 yield piece
         except Wrong:
             self._drop(opened.lie.name)
             raise
         finally:
-            next_one.cancel()
+            for each in ahead:
+                if not each.cancel():
+                    each.exception()  # nobody else looks at it
             with suppress(RuntimeError):  # the tier is closed
                 self._reading.submit(opened.close)
 
@@ -229,43 +238,62 @@ class Disk:
 
 
 class _Opened:
-    """The bytes of one frame, for reading in threads. The lock keeps its file open while one reads."""
+    """The bytes of one frame, for reading in several threads. Its file stays open while one of them reads."""
 
     def __init__(self, shelf: Shelf, seal: Seal, entry: Entry, lie: Lie) -> None:
         self.lie = lie
         self._shelf = shelf
         self._seal = seal
         self._lock = Lock()
-        self._is_closed = False
+        self._is_closed, self._readers = False, 0
         self._file = os.open(shelf.path_of(entry.rest), os.O_RDONLY | os.O_CLOEXEC) if entry.rest else None
 
-    def next_of(self, pieces: Iterator[bytes]) -> bytes | None:
-        """The next of the pieces that `read` yields; None at their end, and once it is closed."""
-        with self._lock:
-            return None if self._is_closed else next(pieces, None)
+    def reads(self, start: int) -> Iterator[Callable[[], bytes]]:
+        """Yields a call for each piece from `start` on, which raises `Wrong` or `OSError`.
 
-    def read(self, start: int) -> Iterator[bytes]:
-        """Yields the bytes from `start` on. Raises `Wrong`, `OSError`."""
+        It returns no bytes if they are gone, and once this is closed.
+        """
         lie = self.lie
         if start < lie.begin or self._file is None:
-            found = self._shelf.first(lie.name)
-            if found is None or found[0].version != lie.version:
-                return
-            content = self._seal.open(lie.about("first"), found[1])
-            yield content[start:]
-            start = len(content)
-        if self._file is None:
-            return
-        for number in range((start - lie.begin) // PIECE, lie.pieces):
-            at, stop = lie.span(number)
-            begin, size = number * (PIECE + self._seal.size), stop - at + self._seal.size - self._seal.apart
-            sealed = os.pread(self._file, size, begin)
-            end = os.pread(self._file, self._seal.apart, begin + size)
-            yield self._seal.open(lie.about(str(number)), sealed, end)[max(0, start - at) :]
+            yield partial(self._read, FIRST, start)
+            start = lie.begin
+        if self._file is not None:
+            for number in range((start - lie.begin) // PIECE, lie.pieces):
+                yield partial(self._read, number, max(0, start - lie.span(number)[0]))
+
+    def _read(self, number: int, start: int) -> bytes:
+        with self._lock:
+            if self._is_closed:
+                return b""
+            self._readers += 1
+        try:
+            return (self._first() if number == FIRST else self._piece(number))[start:]
+        finally:
+            with self._lock:
+                self._readers -= 1
+                self._close_if_done()
+
+    def _first(self) -> bytes:
+        found = self._shelf.first(self.lie.name)
+        if found is None or found[0].version != self.lie.version:
+            return b""
+        return self._seal.open(self.lie.about("first"), found[1])
+
+    def _piece(self, number: int) -> bytes:
+        assert self._file is not None
+        at, stop = self.lie.span(number)
+        begin, size = number * (PIECE + self._seal.size), stop - at + self._seal.size - self._seal.apart
+        sealed = os.pread(self._file, size, begin)
+        end = os.pread(self._file, self._seal.apart, begin + size)
+        return self._seal.open(self.lie.about(str(number)), sealed, end)
 
     def close(self) -> None:
         """Ends reading."""
         with self._lock:
-            if self._file is not None and not self._is_closed:
-                os.close(self._file)
             self._is_closed = True
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._is_closed and not self._readers and self._file is not None:
+            os.close(self._file)
+            self._file = None

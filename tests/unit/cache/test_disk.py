@@ -318,8 +318,8 @@ def right_or_nothing(path: Path) -> int:
             if opened is not None:
                 got = b""
                 try:
-                    for piece in opened.read(4096):
-                        got += piece
+                    for read in opened.reads(4096):
+                        got += read()
                 finally:
                     assert bytes_of[4096:].startswith(got)
                     opened.close()
@@ -402,7 +402,7 @@ def killed(path: Path, rounds: int) -> None:
             assert whole(first) == whole(kept)[: first.size]
             opened = tier._open(kept.identity, tier._names.of(numbered(number)))
             assert opened is not None
-            assert b"".join(opened.read(65536)) == whole(kept)[65536:]
+            assert b"".join(read() for read in opened.reads(65536)) == whole(kept)[65536:]
             opened.close()
         tier._close()
     index = sqlite3.connect(path / "disk" / "frames" / "index.sqlite")
