@@ -2,7 +2,7 @@
 # make test       lint, types and the fast tests
 # make test-all   every test: these first, then those with real servers, encoders, a browser and the tools of the
 #                 charts
-# make coverage   the tests of `make test`, and the slow ones without a browser; what they leave out
+# make coverage   shows the lines that no test reaches; leaves out the tests of the browser and the charts
 # make docs       the pages as a site in site/; a dead link or anchor fails
 # make bench-quick  prints ratios beside nginx and Varnish, in two minutes; writes nothing
 # make soak       ten minutes of random viewers before an origin that fails; nothing may be wrong or left
@@ -20,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --us
 # Tests wait for more than half of their time, so they run in three processes for each core, twelve at most.
 PARALLEL = --dist worksteal --numprocesses $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())') \
 	--maxprocesses 12
-# What takes longest is named.
+# Pytest names the slowest tests.
 LONGEST = --durations 10 --durations-min 30
 
 .PHONY: demo test test-all test-chart coverage lint docs bench bench-quick soak sbom bundle clean
@@ -38,7 +38,7 @@ test-all: test $(VENV)/.chart
 	$(BIN)/pytest $(PARALLEL) $(LONGEST) -m slow --ignore tests/browser --ignore tests/chart $(PYTEST)
 	$(BIN)/pytest --dist loadfile --numprocesses 2 $(LONGEST) tests/browser tests/chart $(PYTEST)
 
-# Apart from `test-all`, since the tests take twice as long when each line is counted.
+# `test-all` does without, because tests take twice as long while pytest counts lines.
 coverage: $(VENV)/.ready
 	$(BIN)/python -m tests.tools
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --ignore tests/browser --ignore tests/chart $(PYTEST)

@@ -1,4 +1,4 @@
-"""Servers of raw streams, of which nothing is left when they end."""
+"""Servers of raw streams. When one ends, it leaves no connection open."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 class Streams:
-    """A server that serves each connection in a task of its own."""
+    """A server that serves each connection in a task of its own, and closes it when the task ends."""
 
     def __init__(self, serve: Handler) -> None:
         self.port = 0
@@ -32,12 +32,18 @@ class Streams:
         if self._server is None:
             writer.transport.abort()
         else:
-            self._serving.append((asyncio.ensure_future(self._serve(reader, writer)), writer))
+            self._serving.append((asyncio.ensure_future(self._served(reader, writer)), writer))
+
+    async def _served(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer)
+        finally:
+            writer.close()
 
     async def end(self) -> None:
-        """Cuts each connection, also one whose task has not begun; told again, it makes no difference.
+        """Cuts each connection, also one whose task has not begun. A second call does nothing.
 
-        A transport that is left open becomes a warning in whichever test runs when it is collected.
+        If a transport stayed open, the test that runs when it is collected would fail with a warning.
         """
         if self._server is None:
             return

@@ -249,9 +249,9 @@ class _Opened:
         self._file = os.open(shelf.path_of(entry.rest), os.O_RDONLY | os.O_CLOEXEC) if entry.rest else None
 
     def reads(self, start: int) -> Iterator[Callable[[], bytes]]:
-        """Yields a call for each piece from `start` on, which raises `Wrong` or `OSError`.
+        """Yields a call for each piece from `start` on. The calls may be made in any order.
 
-        It returns no bytes if they are gone, and once this is closed.
+        A call returns no bytes if they are gone, or after `close`. It raises `Wrong` or `OSError`.
         """
         lie = self.lie
         if start < lie.begin or self._file is None:

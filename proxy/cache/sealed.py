@@ -89,13 +89,13 @@ class Seal(Protocol):
 
     @property
     def apart(self) -> int:
-        """Bytes of these that may be read apart, from the end, so that the others need not be copied."""
+        """How many of these stand at the end, so that whoever reads them apart need not copy the others."""
 
     def close(self, about: bytes, content: bytes) -> bytes:
         """The sealed bytes; `about` says what they are."""
 
     def open(self, about: bytes, sealed: bytes, end: bytes = b"") -> bytes:
-        """The bytes in a seal, whose last bytes may stand in `end`. Raises `Wrong`."""
+        """The bytes in a seal. Its last `apart` bytes may be given as `end`. Raises `Wrong`."""
 
 
 class Checked:

@@ -209,10 +209,10 @@ async def _messages(heard: PubSub) -> AsyncIterator[bytes | None]:
 
 
 async def cancellable(call: Awaitable[Answer]) -> Answer:
-    """Awaits a call of the client, and raises a cancellation that the client has lost.
+    """Awaits a call of the client. If the client loses a cancellation, raises it.
 
-    The client sends by `asyncio.wait_for`, which before Python 3.12 loses one at the moment the sending ends.
-    A caller that cancels a task and waits for its end would then wait for ever.
+    The client sends by `asyncio.wait_for`. Before Python 3.12, that loses a cancellation that comes at the
+    moment when the sending ends. A caller that cancels a task and waits for its end would wait for ever.
     """
     task = asyncio.current_task()
     assert task is not None

@@ -39,7 +39,10 @@ class Arrived:
             room.borrow(stale)
 
     def append(self, chunk: bytes, first: int) -> None:
-        """Adds the next bytes. Chunks become small pieces, after a first piece of `first` bytes."""
+        """Adds the next bytes. Chunks become small pieces, after a first piece of `first` bytes.
+
+        A chunk that is a piece as the cache has them, as from a tier, stays as it is.
+        """
         is_piece = len(chunk) == PIECE and self._fits_as_piece(first)
         self.pieces.append(chunk)
         self.size += len(chunk)
@@ -124,7 +127,7 @@ class Arrived:
             self._shared = None
 
     def _fits_as_piece(self, first: int) -> bool:
-        """True if a piece as the cache has them may follow as it is. A tier brings such pieces."""
+        """True if a large piece may follow here, so that the frame has it as it is."""
         is_packed = self._packed == self._joined == len(self.pieces)
         return is_packed and not (self._room.is_short or (self.size - first) % PIECE)
 

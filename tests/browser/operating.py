@@ -24,6 +24,7 @@ from proxy.telemetry.history import Past
 from tests.browser.viewing import FLAGS
 from tests.house import STORY, House, house
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest
+from tests.streams import streams
 
 PICTURE = Path(__file__).parents[2] / "docs" / "operate" / "page.png"
 SIZE = {"width": 1360, "height": 1500}
@@ -60,9 +61,7 @@ class Line:
             finally:
                 self._writers -= both
 
-        server = await asyncio.start_server(carry, "127.0.0.1", 0)
-        async with server:
-            near = server.sockets[0].getsockname()[1]
+        async with streams(carry) as near:
             try:
                 yield f"http://127.0.0.1:{near}"
             finally:

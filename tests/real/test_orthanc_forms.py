@@ -19,6 +19,7 @@ from tests.real.plain import CORNERSTONE, frame_of
 from tests.real.servers import orthanc
 from tests.real.study import Image
 from tests.scripted_origin import ScriptedOrigin
+from tests.streams import streams
 
 pytestmark = [pytest.mark.anyio, pytest.mark.demo]
 
@@ -88,8 +89,8 @@ class Relay:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{self._to.path}"
+        async with streams(self._serve) as port:
+            yield f"http://127.0.0.1:{port}{self._to.path}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._to.hostname, self._to.port)

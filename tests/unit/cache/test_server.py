@@ -1,4 +1,4 @@
-"""The door to the shared server: whoever cancels a call sees it end."""
+"""Calls to the shared server end when they are cancelled, at whatever moment."""
 
 import asyncio
 from collections.abc import AsyncIterator

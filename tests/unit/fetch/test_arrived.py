@@ -90,3 +90,16 @@ def test_a_held_frame_is_not_copied_when_more_bytes_come() -> None:
     frame = fill.arrived.frame(IDENTITY, FIRST)
     assert frame is not None
     assert frame.pieces[1] is held.pieces[1]
+
+
+def test_a_large_piece_of_a_tier_stays_the_very_same() -> None:
+    fill, piece = fetched(), BODY[FIRST : FIRST + PIECE]
+    fill.add(0, FIRST, FIRST)
+    fill.arrived.let_go(0, FIRST)  # packs the first piece
+    fill.arrived.append(piece, FIRST)
+    assert fill.arrived.pieces[1] is piece
+    fill.add(FIRST + PIECE, len(BODY), 50_000)
+    frame = fill.arrived.frame(IDENTITY, FIRST)
+    assert frame is not None
+    assert frame.pieces[1] is piece
+    assert fill.read(0, len(BODY)) == BODY
