@@ -111,8 +111,9 @@ async def many(folder: Path, url: str, **settings: Any) -> AsyncIterator[Many]:
             await asyncio.sleep(0.01)
         urls = {name: f"http://{at[name][0]}:{at[name][1]}" for name in ("viewers", "admin")}
         async with (
-            httpx.AsyncClient(base_url=urls["viewers"], timeout=STORY) as service.viewer,
-            httpx.AsyncClient(base_url=urls["admin"], timeout=STORY) as service.admin,
+            # Hundreds of viewers wait for its connections, on a busy machine longer than any limit.
+            httpx.AsyncClient(base_url=urls["viewers"], timeout=None) as service.viewer,
+            httpx.AsyncClient(base_url=urls["admin"], timeout=None) as service.admin,
         ):
             await service.until_ready()
             yield service

@@ -108,12 +108,15 @@ async def _not_running() -> None:
 
 @dataclass
 class ScriptedOrigin:
-    """The server. `frames` maps paths to codestreams, `metadata` to DICOM JSON. `script` has precedence."""
+    """The server. `frames` maps paths to codestreams, `metadata` to DICOM JSON. `script` has precedence.
 
-    frames: dict[str, bytes] = field(default_factory=dict)
+    Its repr has none of them: pytest writes the repr into each failed assertion, and megabytes take minutes.
+    """
+
+    frames: dict[str, bytes] = field(default_factory=dict, repr=False)
     script: Script | None = None
-    metadata: dict[str, bytes] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    metadata: dict[str, bytes] = field(default_factory=dict, repr=False)
+    asked: list[Asked] = field(default_factory=list, repr=False)
     """The requests so far, in the order in which the proxy sent them."""
     url: str = ""
     port: int = 0

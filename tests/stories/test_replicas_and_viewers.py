@@ -60,7 +60,8 @@ class Fleet:
             try:
                 answer = await service.viewer.get(frame_of(number), headers=headers)
             except httpx.TransportError:
-                assert service not in self.live, "only a replica that was killed may fail"
+                if service in self.live:
+                    raise
                 continue
             assert answer.status_code in (200, 206)
             return answer
@@ -70,7 +71,7 @@ class Fleet:
 
     async def shared(self) -> tuple[int, int]:
         """Frames that the server has something of, and the bytes of frames that it has."""
-        async with Valkey(port=self.port) as server:
+        async with Valkey(port=self.port, socket_timeout=STORY) as server:
             keys = [key async for key in server.scan_iter(b"pp%d:*" % VERSION, count=1000)]
             firsts = [key for key in keys if key.endswith(b":first")]
             pieces = [key for key in keys if len(last := key.rpartition(b":")[2]) < 16 and last.isdigit()]

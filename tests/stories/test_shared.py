@@ -51,7 +51,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 async def server(port: int) -> AsyncIterator[Valkey]:
-    async with Valkey(port=port) as client:
+    async with Valkey(port=port, socket_timeout=STORY) as client:
         await client.flushall()
         yield client
 

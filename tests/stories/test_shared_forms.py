@@ -121,7 +121,7 @@ async def test_a_cluster(tmp_path: Path) -> None:
         running_valkey(tmp_path, *cluster, "one.conf", *user) as one,
         running_valkey(tmp_path, *cluster, "two.conf", *user) as two,
     ):
-        nodes: tuple[Any, Any] = Valkey(port=one), Valkey(port=two)
+        nodes: list[Any] = [Valkey(port=each, socket_timeout=STORY) for each in (one, two)]
         async with nodes[0] as first, nodes[1] as second:
             await first.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
             await second.execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
