@@ -96,7 +96,8 @@ class Disk:
         lie = Lie.of(name, record)
         content = self._contents.open(lie.about("first"), content)
         self._used[name] = time()
-        return Frame(record.identity, pieces_of([content], record.first), len(content))
+        pieces, has_rest = pieces_of([content], record.first), bool(entry.rest)
+        return Frame(record.identity, pieces, len(content), is_rest_near=has_rest)
 
     def _record(self, name: Name, entry: Entry) -> Record | None:
         """The record of an entry; None if its time is over, or if it was dropped. Raises `Wrong`."""

@@ -75,7 +75,7 @@ class Tier(Protocol):
     async def first(self, key: FrameKey) -> Frame | None:
         """The first bytes of a frame with its identity, or the whole frame if it is `SMALL`. None is a miss.
 
-        The frame may be stale.
+        The frame may be stale. A tier of this machine says if it has the rest (`Frame.is_rest_near`).
         """
 
     def rest(self, key: FrameKey, version: Identity, start: int) -> AsyncIterator[bytes]:

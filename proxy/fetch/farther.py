@@ -4,6 +4,8 @@ A frame that only a tier has is brought into memory before it is known whether t
 it is held, so the caller needs a proof like for any held frame (`proxy.fetch.permits`). It may be the copy of
 any caller, so a caller who was the only reader of the study so far counts as one of several.
 
+If a tier of this machine has the rest of a frame, the rest stays there until somebody reads it.
+
 A fill that begins with held bytes takes what follows from a tier, as far as a tier has that very version, and
 goes on at the origin from there. If the origin is away, a stale frame takes the rest from tiers only.
 

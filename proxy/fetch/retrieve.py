@@ -194,7 +194,7 @@ class Retrieve:
         if frame.is_whole:
             return frame, CacheOutcome.HIT
         is_held = _holds(frame, wanted.stop)
-        if is_held and stop is not None:
+        if is_held and (stop is not None or frame.is_rest_near):
             return frame, CacheOutcome.HIT
         if not is_held:
             wait()

@@ -4,7 +4,7 @@ A frame never mixes two versions. All of its bytes were fetched under one `Claim
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TypeVar
@@ -33,6 +33,8 @@ class Frame:
     """The bytes in order. No piece is empty. The first piece holds the bytes of the first fetch."""
     size: int
     """Bytes held."""
+    is_rest_near: bool = field(default=False, compare=False)
+    """True if a tier of this machine had the rest when it gave these bytes."""
 
     @property
     def is_whole(self) -> bool:
@@ -64,12 +66,12 @@ class Frame:
         stop = max((end for end in self.identity.ends[:-1] if end < self.size), default=0)
         if stop <= first:
             return None
-        return Frame(self.identity, tuple(cut(self.pieces, 0, stop)), stop)
+        return replace(self, pieces=tuple(cut(self.pieces, 0, stop)), size=stop)
 
     @property
     def prefix(self) -> "Frame":
         """The same frame with only its first piece."""
-        return Frame(self.identity, self.pieces[:1], len(self.pieces[0]))
+        return replace(self, pieces=self.pieces[:1], size=len(self.pieces[0]))
 
 
 def frame_of(identity: Identity, chunks: Sequence[bytes], first: int) -> Frame:

@@ -77,6 +77,19 @@ async def test_a_restart_is_warm(on_disk: dict[str, Any]) -> None:
         assert home.metric("tier_bytes", tier="disk", kind="frame", part="rest") >= len(BODY) - 65536
 
 
+async def test_a_rest_stays_on_the_disk_until_somebody_reads_it(on_disk: dict[str, Any]) -> None:
+    async with house(await fetched(on_disk), **on_disk) as home:
+        for detail in ("hit; detail=disk", "hit"):
+            first = await home.viewer.get(FRAME, headers=FIRST)
+            assert (first.content, cache_did(first)) == (BODY[:65536], detail)
+        await home.until_idle()
+        assert home.metric("cache_bytes", part="rest") == 0
+        assert (await home.viewer.get(FRAME, headers=REST)).content == BODY[65536:]
+        await home.until_idle()
+        assert home.metric("cache_bytes", part="rest") > 0
+        assert home.origin.requests_of(FRAME) == 0
+
+
 async def test_what_memory_evicts_comes_from_the_disk(on_disk: dict[str, Any]) -> None:
     async with house(origin_with(), **on_disk) as home:
         await home.viewer.get(FRAME, headers=SINGLE)
