@@ -1,6 +1,7 @@
 """The installed program as a process of its own, with a configuration."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ class Program:
 
 @contextmanager
 def program(config: Mapping[str, Any]) -> Iterator[Program]:
-    """Runs the proxy on free ports of loopback. It logs errors only."""
+    """Runs the proxy on free ports of loopback, with compiled modules as installed. It logs errors only."""
     port, admin = free_port(), free_port()
     listen = {"viewers": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}"}
     with TemporaryDirectory(prefix="bench-program-") as folder:
@@ -42,7 +43,7 @@ def program(config: Mapping[str, Any]) -> Iterator[Program]:
         path.write_text(json.dumps(written), "utf-8")  # which is YAML too
         with (
             said.open("wb") as log,
-            Popen([PROGRAM, "serve", "--config", path], stderr=log) as process,
+            Popen([PROGRAM, "serve", "--config", path], stderr=log, env=_environment()) as process,
         ):
             try:
                 found = Program(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", process.pid, said)
@@ -50,6 +51,10 @@ def program(config: Mapping[str, Any]) -> Iterator[Program]:
                 yield found
             finally:
                 process.terminate()
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _wait(started: Program) -> None:
