@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from proxy.service.allocator import return_freed_memory
+from proxy.service.allocator import keep_returning, return_freed_memory
 from proxy.service.app import App, create_app
 from proxy.service.descriptors import allow_enough_files
 from proxy.service.interpreter import make_ready
@@ -61,6 +61,7 @@ async def _serve(app: App, viewers: socket.socket, admin: socket.socket, path: P
     async with app.running():
         at = {"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]}
         _log.info("serving", extra=at | {"connections": app.connections.most})
+        keep_returning()
         looking = asyncio.create_task(app.keep_looking(path)) if path else None
         both = (
             Listener(app.viewers, viewers, grace, app.rules, app.tls, app.connections, protocol=app.protocol),

@@ -18,7 +18,7 @@ import uvloop
 
 from proxy.errors import NotForgotten
 from proxy.frame.scope import FrameScope
-from proxy.service.allocator import return_freed_memory
+from proxy.service.allocator import keep_returning, return_freed_memory
 from proxy.service.app import App, create_app
 from proxy.service.interpreter import make_ready
 from proxy.service.several.bridge import answer
@@ -62,6 +62,7 @@ class Worker:
             await self._live.wait()
             app.warming.is_held = False
             app.warming.keep_time()
+            keep_returning()
             looking = asyncio.create_task(app.keep_looking(orders.path)) if orders.path else None
             if not self._stop.is_set():
                 await self._listen()

@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from proxy.service.allocator import return_freed_memory
+from proxy.service.allocator import keep_returning, return_freed_memory
 from proxy.service.memory import LEAST, MIB, UNLIMITED, cache_bytes, fitting, memory_limit, warning
 from proxy.settings.model import Settings
 
@@ -11,6 +12,10 @@ ORIGINS = [{"name": "pacs", "url": "http://pacs.example/dicom-web"}]
 
 def settings_of(size: str = "auto", **more: object) -> Settings:
     return Settings(origins=ORIGINS, cache={"bytes": size}, **more)  # type: ignore[arg-type]  # parsed
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def limit_in(folder: Path, own: str, files: dict[str, str]) -> int | None:
@@ -72,6 +77,22 @@ def test_a_number_that_does_not_fit_is_warned_of() -> None:
 def test_the_environment_goes_before_the_program_s_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
     assert not return_freed_memory()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_set", [False, True])
+async def test_free_memory_between_blocks_in_use_goes_back(
+    monkeypatch: pytest.MonkeyPatch, *, is_set: bool
+) -> None:
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+    if is_set:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    blocks = [bytes(64 * 1024) for _ in range(2000)]
+    del blocks[::2]
+    before = resident()
+    keep_returning()
+    assert (before - resident() > 40 * MIB) is not is_set
 
 
 def test_several_processes_need_their_memory_beside_the_frames() -> None:
