@@ -35,6 +35,13 @@ def series_of(study: str) -> str:
     return f"/studies/{study}/series/{study}.1"
 
 
+def children_of(process: int) -> list[int]:
+    with suppress(FileNotFoundError):
+        text = Path(f"/proc/{process}/task/{process}/children").read_text()
+        return [int(each) for each in text.split()]
+    return []
+
+
 @dataclass
 class Many:
     """The program."""
@@ -70,9 +77,7 @@ class Many:
     @property
     def workers(self) -> list[int]:
         """The processes of the workers."""
-        parent = self.process.pid
-        text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-        return [int(each) for each in text.split()]
+        return [worker for server in children_of(self.process.pid) for worker in children_of(server)]
 
     def worker(self, number: int) -> int:
         """The process of the worker that started last with this number."""

@@ -39,9 +39,10 @@ def run(
     admin = admin or open_socket(*split_address(listen.admin))
     count = workers_of(settings)
     if count > 1:
-        from proxy.service.several.serving import serve_several  # a single process does without
+        from proxy.service.several.parent import Parent  # a single process does without
+        from proxy.service.several.serving import serve_several
 
-        uvloop.run(serve_several(settings, count, viewers, admin, path))
+        uvloop.run(serve_several(Parent(settings, count, viewers, path), viewers, admin))
         return
     app = create_app(settings, path=path)
     make_ready()

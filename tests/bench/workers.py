@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,9 +17,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from proxy.commands.processes import Children
+from proxy.service.allocator import RETURNED_EVERY
 from proxy.service.several.owners import Owners
 from tests.bench.program import Program, program
 from tests.bench.shared import FIRST, frame_path, installed, print_row, run_origin, start
+from tests.many import children_of
 
 COUNTS = (1, 2)
 """Workers of the services that are compared."""
@@ -126,8 +129,9 @@ def _wrk(wrk: str, url: str, clients: list[list[str]]) -> float:
 
 
 def _processes(service: Program) -> list[int]:
-    children = Path(f"/proc/{service.process}/task/{service.process}/children").read_text("utf-8")
-    return [service.process, *map(int, children.split())]
+    """The parent, the fork server and the workers; only the first with one worker."""
+    servers = children_of(service.process)
+    return [service.process, *servers, *(worker for each in servers for worker in children_of(each))]
 
 
 def _processor(service: Program) -> float:
@@ -178,15 +182,19 @@ async def _read(url: str, wanted: list[list[str]]) -> None:
 
 def _memory(services: dict[int, Program]) -> None:
     """Proportional set size of all processes, after the cache was filled with 1.25 times its budget."""
-    print("\nMemory with a full cache of 256 MiB, MiB")
-    print_row(("", "all", "parent", "each worker"), (26, 9, 9, 17))
     frames = CACHE * 5 // 4 // SIZE
-    for count, service in services.items():
+    for service in services.values():
         paths = [frame_path(f"1.3.{number % 40}", number, SIZE) for number in range(frames)]
         asyncio.run(_read(service.url, [paths[place::6] for place in range(6)]))
-        first, *others = [_held(process) for process in _processes(service)]
-        shown = f"{first + sum(others):.0f}", f"{first:.0f}", ", ".join(f"{each:.0f}" for each in others)
-        print_row((f"{count} worker{'s' * (count > 1)}", *shown), (26, 9, 9, 17))
+    for after in (0.0, RETURNED_EVERY + 2):
+        time.sleep(after)
+        print(f"\nMemory with a full cache of 256 MiB, after {after:.0f} s, MiB")
+        print_row(("", "all", "others", "each worker"), (26, 9, 9, 17))
+        for count, service in services.items():
+            held = [_held(process) for process in _processes(service)]
+            others, workers = sum(held[:-count]), ", ".join(f"{each:.0f}" for each in held[-count:])
+            name = f"{count} worker{'s' * (count > 1)}"
+            print_row((name, f"{sum(held):.0f}", f"{others:.0f}", workers), (26, 9, 9, 17))
 
 
 def _held(process: int) -> float:

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 
 from proxy.admin.status import Status
 from tests.house import STORY, cache_did, events_in, read_until
-from tests.many import SINGLE, Many, begun, many, series_of, studies_of
+from tests.many import SINGLE, Many, begun, children_of, many, series_of, studies_of
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest, running
 
 pytestmark = [
@@ -406,6 +406,40 @@ async def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None
         pids = service.workers
         service.process.kill()
         await until_gone(*pids)
+
+
+async def test_a_service_whose_fork_server_is_killed_ends_in_order(tmp_path: Path) -> None:
+    """A worker that dies later could not be replaced."""
+    async with home(archive(), tmp_path) as service:
+        pids, [server] = service.workers, children_of(service.process.pid)
+        os.kill(server, signal.SIGKILL)
+        assert await service.process.wait() == 1
+        assert service.said("the process that forks the workers is gone")
+        await until_gone(*pids)
+
+
+async def test_a_worker_has_no_socket_but_its_own(tmp_path: Path) -> None:
+    async with home(archive(), tmp_path) as service:
+        at = service.admin.base_url
+        parent, *workers = (sockets_of(each) for each in (service.process.pid, *service.workers))
+        [admin] = parent & await asyncio.to_thread(listening, at.port or 0)
+        assert [admin in each for each in workers] == [False, False]
+        assert workers[0] & workers[1] < parent  # the viewers' listener, and the ends by which they hand over
+
+
+def sockets_of(process: int) -> set[str]:
+    found = set[str]()
+    for each in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(each.readlink()))
+    return {name for name in found if name.startswith("socket:")}
+
+
+def listening(port: int) -> set[str]:
+    """The sockets that listen at a port of IPv4."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    at = f":{port:04X}"
+    return {f"socket:[{row[9]}]" for row in rows if row[1].endswith(at) and row[3] == "0A"}
 
 
 async def test_a_fault_of_the_configuration_ends_the_start(tmp_path: Path) -> None:

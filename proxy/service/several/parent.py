@@ -6,13 +6,10 @@ process does. Later ones are tried again, each time after a longer pause.
 
 import asyncio
 import logging
-import pickle
 import secrets
+import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Coroutine, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count as counted
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Any
 from proxy.errors import ConfigurationError, ProxyError
 from proxy.service.memory import cache_bytes, memory_limit, warning
 from proxy.service.several.channel import Channel, Ended, Message, Posting, pair
+from proxy.service.several.forking import Forked, ForkServer
 from proxy.service.several.orders import Orders
 from proxy.service.several.owners import Owners
 from proxy.service.several.share import part_of
@@ -30,8 +28,6 @@ from proxy.telemetry.merging import Totals
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.via import Via
 
-PROGRAM = (sys.executable, "-m", "proxy.service.several.worker")
-"""The command of a worker."""
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a worker that died is started again; twice as many after each one that died soon."""
 SOON = 60.0
@@ -54,13 +50,17 @@ class Child:
     """A name that no other process had before."""
     number: int
     """Its place among the workers, from 0."""
-    process: Process
+    process: Forked
     control: Channel
     posting: Posting
     """Its orders."""
     since: float
     """When it started."""
     ready: asyncio.Future[None] = field(default_factory=asyncio.Future)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it has said its last words."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once its status is known."""
     is_expected_to_end: bool = False
 
 
@@ -68,6 +68,7 @@ class Parent:
     """The workers of one service."""
 
     def __init__(self, settings: Settings, count: int, viewers: socket.socket, path: Path | None) -> None:
+        """It forks, so no thread and no event loop may run yet."""
         self.settings = settings
         self.count = count
         self.owners = Owners()
@@ -93,6 +94,8 @@ class Parent:
         self._is_ending = False
         self._rolling = asyncio.Lock()
         self._limit = memory_limit()
+        self.forks = ForkServer()
+        """The process that starts workers."""
 
     def current(self, number: int) -> Child | None:
         """The worker with a number, if it is live."""
@@ -129,19 +132,13 @@ class Parent:
         part = part_of(self.settings, number, self.count, whole)
         shared = self.via.name, self._key, self._path, viewers
         orders = Orders(part, number, *shared, far.fileno(), inboxes, inbox)
-        passed = (viewers, far.fileno(), inbox, *inboxes.values())
-        process = await asyncio.create_subprocess_exec(*PROGRAM, stdin=PIPE, pass_fds=passed)
+        process = await self.forks.fork(orders, far.fileno())
         far.close()
         loop = asyncio.get_running_loop()
         child = Child(f"{number}/{next(self._keys)}", number, process, near, Posting(near), loop.time())
         self.running.add(child)
         loop.add_reader(near.fileno(), self._hear, child)
         self._in_background(self._watch(child))
-        with suppress(ConnectionError):  # it has ended already
-            assert process.stdin is not None
-            process.stdin.write(pickle.dumps(orders))
-            await process.stdin.drain()
-            process.stdin.close()
         return child
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
@@ -155,6 +152,7 @@ class Parent:
                 self._take(child, message)
         except Ended:
             asyncio.get_running_loop().remove_reader(child.control.fileno())
+            child.gone.set()
 
     def _take(self, child: Child, message: Message) -> None:
         said = message.said
@@ -172,14 +170,13 @@ class Parent:
         if len(child.posting) > MOST_ORDERS:
             _log.error("a worker obeys no orders, and is killed", extra={"worker": child.number})
             child.posting.close()
-            with suppress(ProcessLookupError):
-                child.process.kill()
+            child.process.signal(signal.SIGKILL)
 
     async def _watch(self, child: Child) -> None:
         """Waits for the end of a process, and starts another one if it died."""
+        await child.gone.wait()
         await child.process.wait()
-        self._hear(child)  # its last words
-        asyncio.get_running_loop().remove_reader(child.control.fileno())
+        child.ended.set()
         child.posting.close()
         child.control.close()
         self.running.discard(child)
@@ -253,12 +250,11 @@ class Parent:
     async def _until_gone(self, child: Child) -> None:
         try:
             async with asyncio.timeout(self.settings.listen.grace + MARGIN):
-                await child.process.wait()
+                await child.ended.wait()
         except TimeoutError:
             _log.error("a worker does not end, and is killed", extra={"worker": child.number})
-            with suppress(ProcessLookupError):
-                child.process.kill()
-            await child.process.wait()
+            child.process.signal(signal.SIGKILL)
+            await child.ended.wait()
 
     def roll(self) -> None:
         """Replaces all workers one by one, by ones with the configuration as it is now."""
@@ -285,8 +281,8 @@ class Parent:
         self._is_ending = True
         ending = list(self.running)
         for child in ending:
-            with suppress(ProcessLookupError):
-                child.process.terminate()
+            child.process.signal(signal.SIGTERM)
         await asyncio.gather(*map(self._until_gone, ending))
         for task in [*self._tasks]:
             task.cancel()
+        self.forks.close()

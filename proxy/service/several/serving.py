@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import socket
-from pathlib import Path
 
 from starlette.types import ASGIApp
 
@@ -24,14 +23,23 @@ from proxy.telemetry.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 
 
-async def serve_several(
-    settings: Settings, count: int, viewers: socket.socket, admin: socket.socket, path: Path | None
-) -> None:
-    """Serves by `count` workers until SIGTERM or SIGINT. Raises `ConfigurationError`."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+async def serve_several(parent: Parent, viewers: socket.socket, admin: socket.socket) -> None:
+    """Serves by the workers of a parent until SIGTERM or SIGINT. Raises `ConfigurationError`, `OSError`."""
+    settings, loop = parent.settings, asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+
+    def end(error: OSError | None = None) -> None:
+        loop.remove_reader(parent.forks)
+        if stop.done():
+            return
+        if error is None:
+            stop.set_result(None)
+        else:
+            stop.set_exception(error)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    parent = Parent(settings, count, viewers, path)
+        loop.add_signal_handler(number, end)
+    loop.add_reader(parent.forks, end, ConnectionError("the process that forks the workers is gone"))
     loop.add_signal_handler(signal.SIGHUP, parent.roll)
     counted = Counted(parent.metrics, settings.bounds)
     lock = lock_of(settings.admin.token_file, is_open=settings.admin.open)
@@ -39,17 +47,17 @@ async def serve_several(
     app = Versioned(Operators(speaker, lock, counted.operators()))
     listener = _admin(parent, settings, admin, app, counted)
     serving = asyncio.create_task(listener.until_ended())
-    starting, stopping = asyncio.create_task(parent.start()), asyncio.create_task(stop.wait())
+    starting = asyncio.create_task(parent.start())
     try:
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
             at = {"viewers": viewers.getsockname()[:2], "admin": admin.getsockname()[:2]}
-            _log.info("serving", extra=at | {"workers": count})
-            await stopping
+            _log.info("serving", extra=at | {"workers": parent.count})
+        await stop
     finally:
         starting.cancel()
-        stopping.cancel()
+        end()
         await parent.end()
         speaker.live.close()
         listener.end()

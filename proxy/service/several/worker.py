@@ -1,16 +1,14 @@
-"""The program of one worker: `python -m proxy.service.several.worker`, started by the parent only.
+"""The program of one worker, in a process of its own (`proxy.service.several.forking`).
 
-Its orders come through standard input at first, and then through a channel. It ends with its parent: the
-channel's other end is closed then.
+Its first orders come with its start, and others through a channel. It ends with its parent: the channel's
+other end is closed then.
 """
 
 import asyncio
 import logging
 import os
-import pickle
 import signal
 import socket
-import sys
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -29,7 +27,7 @@ from proxy.service.several.owners import Owners
 from proxy.telemetry import logs
 from proxy.wire.via import Via
 
-_log = logging.getLogger("proxy.service.several.worker")  # which is `__main__` in its process
+_log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -129,10 +127,8 @@ class Worker:
             await self._app.purge(named)
 
 
-def main() -> None:
+def work(orders: Orders) -> None:
     """Works until it is told to end."""
-    os.setpgid(0, 0)  # Ctrl-C is for the parent
-    orders: Orders = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the parent
     settings = orders.settings
     return_freed_memory()
     logs.configure(settings.log.level, settings.log.format, orders.number)
@@ -143,7 +139,3 @@ def main() -> None:
         await Worker(orders, app).serve()
 
     uvloop.run(serve())
-
-
-if __name__ == "__main__":
-    main()
