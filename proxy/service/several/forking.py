@@ -80,7 +80,7 @@ class ForkServer:
         return self._end
 
     async def fork(self, orders: Orders, control: int) -> Forked:
-        """Starts a worker; its channel is a copy of a descriptor. Raises `OSError` if the server is gone."""
+        """Starts a worker; its channel is a copy of a descriptor. Raises `OSError`."""
         return Forked(await asyncio.to_thread(self._fork, orders, control), self)
 
     def _fork(self, orders: Orders, control: int) -> int:
@@ -89,7 +89,7 @@ class ForkServer:
         return pid
 
     def status(self, pid: int) -> int | None:
-        """The status of a worker; None if it has not ended. Raises `OSError` if the server is gone."""
+        """The status of a worker; None if it has not ended. Raises `OSError`."""
         return self._asked(pid)
 
     def _asked(self, said: Orders | int, passed: int | None = None) -> int | None:
@@ -98,10 +98,12 @@ class ForkServer:
                 self._connection.send(said)
                 if passed is not None:
                     send_handle(self._connection, passed, None)
-                answer: int | None = self._connection.recv()
+                answer: int | OSError | None = self._connection.recv()
             except EOFError as error:
                 raise ConnectionError("the process that forks the workers is gone") from error
-            return answer
+        if isinstance(answer, OSError):  # as with too many processes
+            raise answer
+        return answer
 
     def close(self) -> None:
         """Ends the server."""
@@ -123,12 +125,19 @@ def _serve(parents: Connection, connection: Connection) -> None:
             pid, status = os.waitpid(asked, os.WNOHANG)
             connection.send(os.waitstatus_to_exitcode(status) if pid else None)
         else:
-            control = recv_handle(connection)
-            pid = os.fork()
-            if pid == 0:
-                _run(_work, replace(asked, control=control))
-            os.close(control)
-            connection.send(pid)
+            connection.send(_forked(replace(asked, control=recv_handle(connection))))
+
+
+def _forked(orders: Orders) -> int | OSError:
+    """Forks a worker. Returns its process id, or the error."""
+    try:
+        if (pid := os.fork()) == 0:
+            _run(_work, orders)
+    except OSError as error:
+        return error
+    finally:
+        os.close(orders.control)
+    return pid
 
 
 def _work(orders: Orders) -> None:
