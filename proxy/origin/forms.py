@@ -5,8 +5,7 @@ Archives differ. Some support the single part form, in which a range is a range 
 origins the form that works depends on how a frame is stored, so a form is learned for each series. Free forms
 leave the choice of the transfer syntax to the origin, and many origins then decompress a stored frame. So a
 free form is used only if no other form gives the frame, and no longer once another form gives a frame of the
-series. At a tree of files a 404 may refuse only the form; at most origins it means that the frame is missing,
-which shows after a few of them. All of this is learned anew after `LEARNED_FOR` seconds.
+series. All of this is learned anew after `LEARNED_FOR` seconds.
 """
 
 import logging
@@ -22,7 +21,7 @@ from proxy.origin.spellings import HTJ2K_OR_STORED, Form, Spellings
 from proxy.wire.media import is_htj2k
 
 RELEARN = 3
-"""Frames in a row for which it was otherwise than known, until that is learned."""
+"""Frames in a row for which another form worked and the known one did not, until the other is tried first."""
 LEARNED_FOR = 600.0
 """Seconds after which one request tries anew what was learned."""
 MOST_SERIES = 4096
@@ -31,9 +30,7 @@ NO_RANGES = frozenset({403, 405, 412, 501})
 """Statuses with which some origins refuse a range; they send the whole frame without one."""
 ELSEWISE = frozenset({400, 406, 415})
 """Statuses that refuse the form of a request."""
-MISSING = 404
-"""Says at most origins that they do not have a frame, and at some that they do not have it in this form."""
-PERHAPS = frozenset({MISSING, 500})
+PERHAPS = frozenset({404, 500})
 """Statuses with which some origins refuse the form of a request, but most do not."""
 
 _log = logging.getLogger(__name__)
@@ -103,7 +100,6 @@ class Asking:
         self._worked: dict[int, float] = {}
         self._refused: dict[int, float] = {}
         self._in_vain = 0
-        self._missing, self._missing_until = 0, 0.0
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -114,7 +110,7 @@ class Asking:
         """Forgets all that was learned, so that each form is tried anew."""
         self.known = self._hint = self.has_ranges = self.has_validators = None
         self.has_envelope = self.has_stable_parts = False
-        self._no_ranges_until, self._in_vain, self._missing = 0.0, 0, 0
+        self._no_ranges_until, self._in_vain = 0.0, 0
         for series in self._series:
             self._series.pop(series)
         self._worked.clear()
@@ -132,8 +128,6 @@ class Asking:
     def others(self, series: str, first: int, status: int) -> Iterator[int]:
         """The forms to try after the first one was refused with this status."""
         left = [form for form in self._ranked() if form != first]
-        if status == MISSING and self._is_missing(series, first):
-            return
         if status in PERHAPS and self.known is not None:
             # The origin may be in trouble, or the frame may not exist, so only a few forms are tried.
             learned = self._series.get(series)
@@ -145,12 +139,6 @@ class Asking:
         elif status not in ELSEWISE | PERHAPS:
             left = []
         yield from map(self._tried, left)
-
-    def _is_missing(self, series: str, form: int) -> bool:
-        """True if a 404 says that a frame is missing: the form works for others, and so it was before."""
-        learned = self._series.get(series)
-        is_known = self._missing >= RELEARN and self._clock() <= self._missing_until
-        return is_known and learned is not None and learned.form == form
 
     def stored(self) -> Iterator[int]:
         """The forms that may give a frame as it is stored, in the order in which to try them."""
@@ -234,15 +222,6 @@ class Asking:
             self._refused[form] = now
             if now - self._worked.get(form, now) > LEARNED_FOR:
                 del self._worked[form]
-
-        if MISSING in refusals.values():
-            self._missing = 0
-
-    def refused_all(self, refusals: Mapping[int, int]) -> None:
-        """Notes the forms that were refused, by status, for a frame that no form gave."""
-        if len(refusals) > 1 and set(refusals.values()) == {MISSING}:
-            self._missing += 1
-            self._missing_until = self._clock() + LEARNED_FOR
 
     def worked(self, series: str, form: int) -> None:
         """Notes that a response to a form was accepted."""

@@ -8,7 +8,7 @@ import httpx
 from proxy.frame.identity import Claim, Condition
 from proxy.frame.supply import OriginRequest
 from proxy.origin.exchange import Exchange
-from proxy.origin.forms import MISSING, NO_RANGES, Asking
+from proxy.origin.forms import NO_RANGES, Asking
 from proxy.origin.freshness import is_same
 from proxy.origin.parts import in_envelope
 from proxy.wire.ranges import Span
@@ -97,10 +97,9 @@ class Inquiry:
                 self.asking.refused(refusals)
                 return replace(another, refusals=refusals)
             refusals[other] = another.status
-            if another.status == MISSING != reply.status:
+            if another.status == 404 != reply.status:
                 reply, another = another, reply
             await another.response.aclose()
-        self.asking.refused_all(refusals)
         return reply
 
     async def ask(self, form: int) -> Reply:

@@ -1,11 +1,9 @@
 """A frame that the origin does not have costs one request there, for all viewers of one caller."""
 
 import asyncio
-from time import monotonic
 
 import pytest
 
-from proxy.origin.forms import LEARNED_FOR
 from tests.house import House, house
 from tests.scripted_origin import SERIES, Asked, Reply, ScriptedOrigin, codestream, frame_of
 
@@ -36,7 +34,7 @@ def origin_without(status: int = 404) -> ScriptedOrigin:
 
 @pytest.mark.parametrize(("status", "times"), [(404, 2), (410, 1)])
 async def test_ten_viewers_of_one_caller_ask_once(status: int, times: int) -> None:
-    """A 404 may refuse the form of the request only, so at first the proxy asks in one other form."""
+    """A 404 may refuse the form of the request only, so the proxy asks in one other form."""
     origin = origin_without(status)
     async with house(origin) as home:
         remember(home)
@@ -44,24 +42,6 @@ async def test_ten_viewers_of_one_caller_ask_once(status: int, times: int) -> No
         assert [await get(home) for _ in range(5)] == [status] * 5
         assert await asyncio.gather(*(get(home) for _ in range(5))) == [status] * 5
         assert origin.requests_of(LACKING) == times
-
-
-async def test_an_origin_whose_404_means_missing_is_asked_once() -> None:
-    """Three frames in a row show it, unless another form gives one meanwhile. Later it is learned anew."""
-    origin = ScriptedOrigin().with_series([BODY] * 9)
-    lacking, single = [frame_of(number) for number in range(1, 8)], frame_of(8)
-
-    def script(asked: Asked) -> Reply | None:
-        is_wrong = asked.path == single and asked.headers["accept"] == "image/jphc"
-        return Reply(404, {}) if asked.path in lacking or is_wrong else None
-
-    origin.script = script
-    async with house(origin) as home:
-        paths = [THERE, *lacking[:2], single, *lacking[2:6]]
-        assert [await get(home, path) for path in paths] == [200, 404, 404, 200, 404, 404, 404, 404]
-        home.app.origins["pacs"].asking._clock = lambda: monotonic() + LEARNED_FOR + 1
-        assert await get(home, lacking[6]) == 404
-        assert [origin.requests_of(path) for path in lacking] == [2, 2, 2, 2, 2, 1, 2]
 
 
 async def test_another_caller_asks_for_itself() -> None:
