@@ -70,6 +70,13 @@ class Many:
             await asyncio.sleep(0.01)
         return self.said(message)[times - 1]
 
+    async def until_serving(self) -> dict[str, Any]:
+        """What the parent says of its listeners."""
+        await self.until_said("serving")
+        while not (found := [line for line in self.said("serving") if "admin" in line]):
+            await asyncio.sleep(0.01)
+        return found[0]
+
     async def until_ready(self) -> None:
         while (await self.admin.get("/readyz")).status_code != 200:
             await asyncio.sleep(0.01)
@@ -110,10 +117,7 @@ class Many:
 async def many(folder: Path, url: str, **settings: Any) -> AsyncIterator[Many]:
     """Runs the program with two workers, and yields once it is ready."""
     async with begun(folder, url, **settings) as service:
-        at = await service.until_said("serving", times=1)
-        while "admin" not in at:
-            at = next((line for line in service.said("serving") if "admin" in line), {})
-            await asyncio.sleep(0.01)
+        at = await service.until_serving()
         urls = {name: f"http://{at[name][0]}:{at[name][1]}" for name in ("viewers", "admin")}
         async with (
             # Hundreds of viewers wait for its connections, on a busy machine longer than any limit.

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from proxy.admin.status import Status
 from tests.house import STORY, cache_did, events_in, read_until
 from tests.many import SINGLE, Many, begun, children_of, many, series_of, studies_of
 from tests.scripted_origin import Asked, Reply, ScriptedOrigin, codestream, frame_of, honest, running
+from tests.stories.test_tls import Files
 
 pytestmark = [
     pytest.mark.anyio,
@@ -408,6 +410,46 @@ async def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None
         await until_gone(*pids)
 
 
+async def test_over_tls_each_request_reaches_the_worker_of_its_study(tmp_path: Path) -> None:
+    files, origin = Files(tmp_path), archive()
+    listen = {"tls": {name: str(path) for name, path in files.certify("proxy").items()}}
+    async with (
+        asyncio.timeout(STORY),
+        running(origin),
+        begun(tmp_path, origin.url, listen=listen) as service,
+    ):
+        host, port = (await service.until_serving())["viewers"]
+        trusted = ssl.create_default_context(cafile=str(files.ca_file))
+        async with httpx.AsyncClient(verify=trusted, timeout=None) as viewer:
+            for did in ("fwd=miss", "hit"):
+                for path in FIRST.values():
+                    answer = await viewer.get(f"https://{host}:{port}{path}", headers=SINGLE)
+                    assert answer.content == origin.frames[path]
+                    assert cache_did(answer).startswith(did)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+async def test_signals_for_the_parent_end_nobody_else(tmp_path: Path, number: signal.Signals) -> None:
+    origin = archive()
+    async with home(origin, tmp_path) as service:
+        [server], workers = children_of(service.process.pid), service.workers
+        for each in (server, *workers):
+            os.kill(each, number)
+        assert [(await service.get(path)).content for path in FIRST.values()] == [
+            origin.frames[path] for path in FIRST.values()
+        ]
+        assert (children_of(service.process.pid), service.workers) == ([server], workers)
+
+
+async def test_a_fork_server_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with home(archive(), tmp_path) as service:
+        pids, [server] = service.workers, children_of(service.process.pid)
+        os.kill(server, signal.SIGSTOP)
+        service.process.terminate()
+        assert await service.process.wait() == 0
+        await until_gone(server, *pids)
+
+
 async def test_a_service_whose_fork_server_is_killed_ends_in_order(tmp_path: Path) -> None:
     """A worker that dies later could not be replaced."""
     async with home(archive(), tmp_path) as service:
@@ -425,6 +467,7 @@ async def test_a_worker_has_no_socket_but_its_own(tmp_path: Path) -> None:
         [admin] = parent & await asyncio.to_thread(listening, at.port or 0)
         assert [admin in each for each in workers] == [False, False]
         assert workers[0] & workers[1] < parent  # the viewers' listener, and the ends by which they hand over
+        assert not [each for each in service.workers if inheritable(each)]
 
 
 def sockets_of(process: int) -> set[str]:
@@ -433,6 +476,16 @@ def sockets_of(process: int) -> set[str]:
         with suppress(FileNotFoundError):
             found.add(str(each.readlink()))
     return {name for name in found if name.startswith("socket:")}
+
+
+def inheritable(process: int) -> list[str]:
+    """The sockets that a program would get that this process starts."""
+    flags = {
+        each.name: Path(f"/proc/{process}/fdinfo/{each.name}").read_text("ascii").split()[3]
+        for each in Path(f"/proc/{process}/fd").iterdir()
+        if str(each.readlink()).startswith("socket:") and int(each.name) > 2
+    }
+    return [name for name, octal in flags.items() if not int(octal, 8) & os.O_CLOEXEC]
 
 
 def listening(port: int) -> set[str]:

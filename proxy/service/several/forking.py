@@ -15,12 +15,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
-from threading import Lock
 from typing import NoReturn
 
 from proxy.service.several.orders import Orders
@@ -48,7 +48,7 @@ class Forked:
         """Waits for the end, which is near. May be called once."""
         while self.returncode is None:
             try:
-                self.returncode = await asyncio.to_thread(self._server.status, self.pid)
+                self.returncode = await self._server.status(self.pid)
             except OSError:  # the server is gone, so nobody knows
                 self.returncode = UNKNOWN
             await asyncio.sleep(LOOKED_EVERY)
@@ -67,13 +67,15 @@ class ForkServer:
         """Forks the server. Raises `OSError`."""
         self._connection, theirs = Pipe()
         self._end, held = os.pipe()  # only the server holds the other end
-        self._lock = Lock()
         gc.collect()
         gc.freeze()  # a collection would write to shared memory
-        if os.fork() == 0:
+        self._pid = os.fork()
+        if self._pid == 0:
             _run(_serve, self._connection, theirs)
         theirs.close()
         os.close(held)
+        self._asking = ThreadPoolExecutor(1, "forks")  # the answer may take a while
+        self._asking.submit(int)  # later there may be no room for a thread
 
     def fileno(self) -> int:
         """A descriptor that can be read once the server is gone."""
@@ -81,32 +83,31 @@ class ForkServer:
 
     async def fork(self, orders: Orders, control: int) -> Forked:
         """Starts a worker; its channel is a copy of a descriptor. Raises `OSError`."""
-        return Forked(await asyncio.to_thread(self._fork, orders, control), self)
-
-    def _fork(self, orders: Orders, control: int) -> int:
-        pid = self._asked(orders, control)
+        pid = await asyncio.get_running_loop().run_in_executor(self._asking, self._asked, orders, control)
         assert pid is not None
-        return pid
+        return Forked(pid, self)
 
-    def status(self, pid: int) -> int | None:
+    async def status(self, pid: int) -> int | None:
         """The status of a worker; None if it has not ended. Raises `OSError`."""
-        return self._asked(pid)
+        return await asyncio.get_running_loop().run_in_executor(self._asking, self._asked, pid)
 
     def _asked(self, said: Orders | int, passed: int | None = None) -> int | None:
-        with self._lock:
-            try:
-                self._connection.send(said)
-                if passed is not None:
-                    send_handle(self._connection, passed, None)
-                answer: int | OSError | None = self._connection.recv()
-            except EOFError as error:
-                raise ConnectionError("the process that forks the workers is gone") from error
+        try:
+            self._connection.send(said)
+            if passed is not None:
+                send_handle(self._connection, passed, None)
+            answer: int | OSError | None = self._connection.recv()
+        except EOFError as error:
+            raise ConnectionError("the process that forks the workers is gone") from error
         if isinstance(answer, OSError):  # as with too many processes
             raise answer
         return answer
 
     def close(self) -> None:
-        """Ends the server."""
+        """Ends the server, also one that hangs. The workers have ended, or are told so by their channels."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        self._asking.shutdown()
         self._connection.close()
         os.close(self._end)
 
@@ -114,18 +115,27 @@ class ForkServer:
 def _serve(parents: Connection, connection: Connection) -> None:
     """Does what the parent asks for, until the parent is gone."""
     parents.close()
-    os.setpgid(0, 0)  # Ctrl-C is for the parent
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    while True:
-        try:
+    os.setpgid(0, 0)
+    for number in (signal.SIGINT, signal.SIGHUP):  # they are for the parent
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    with suppress(EOFError, ConnectionError):
+        while True:
             asked = connection.recv()
-        except EOFError:
-            return
-        if isinstance(asked, int):
-            pid, status = os.waitpid(asked, os.WNOHANG)
-            connection.send(os.waitstatus_to_exitcode(status) if pid else None)
-        else:
-            connection.send(_forked(replace(asked, control=recv_handle(connection))))
+            if isinstance(asked, int):
+                connection.send(_status(asked))
+            else:
+                os.set_inheritable(control := recv_handle(connection), False)  # not for a worker's codecs
+                connection.send(_forked(replace(asked, control=control)))
+
+
+def _status(pid: int) -> int | None:
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return UNKNOWN
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def _forked(orders: Orders) -> int | OSError:
@@ -158,11 +168,13 @@ def _run(target: Callable[..., None], *given: object) -> NoReturn:
     """Runs a forked process to its end. Nothing that was under way in the parent goes on here."""
     status = 1
     try:
-        target(*given)
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
+        try:
+            target(*given)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
         logging.shutdown()
-        sys.stderr.flush()
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    finally:
         os._exit(status)

@@ -58,9 +58,7 @@ class Child:
     """When it started."""
     ready: asyncio.Future[None] = field(default_factory=asyncio.Future)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once it has said its last words."""
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once its status is known."""
+    """Set once its channel has closed, as at its end."""
     is_expected_to_end: bool = False
 
 
@@ -175,8 +173,6 @@ class Parent:
     async def _watch(self, child: Child) -> None:
         """Waits for the end of a process, and starts another one if it died."""
         await child.gone.wait()
-        await child.process.wait()
-        child.ended.set()
         child.posting.close()
         child.control.close()
         self.running.discard(child)
@@ -184,11 +180,12 @@ class Parent:
         if not child.ready.done():
             child.ready.set_exception(ConfigurationError("a worker ended before it was ready"))
             child.ready.exception()  # nobody may wait for it
-        if self._current.get(child.number) is not child:
-            return
-        del self._current[child.number]
-        self._set_live([number for number in self.owners.live if number != child.number])
-        if not (self._is_ending or child.is_expected_to_end):
+        is_current = self._current.get(child.number) is child
+        if is_current:
+            del self._current[child.number]
+            self._set_live([number for number in self.owners.live if number != child.number])
+        await child.process.wait()
+        if is_current and not (self._is_ending or child.is_expected_to_end):
             self.metrics.lost_workers.inc()
             _log.error("a worker died", extra={"worker": child.number, "status": child.process.returncode})
             self._in_background(self._begin_again(child))
@@ -250,11 +247,11 @@ class Parent:
     async def _until_gone(self, child: Child) -> None:
         try:
             async with asyncio.timeout(self.settings.listen.grace + MARGIN):
-                await child.ended.wait()
+                await child.gone.wait()
         except TimeoutError:
             _log.error("a worker does not end, and is killed", extra={"worker": child.number})
             child.process.signal(signal.SIGKILL)
-            await child.ended.wait()
+            await child.gone.wait()
 
     def roll(self) -> None:
         """Replaces all workers one by one, by ones with the configuration as it is now."""

@@ -8,6 +8,7 @@ the pair is a viewer's plain connection, which may move on like any other.
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import cast
 
 
 class Relay(asyncio.Protocol):
@@ -35,12 +36,11 @@ class Relay(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The way is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._worker = transport
+        self._worker = worker = cast(asyncio.Transport, transport)  # uvloop's classes are not derived from it
         if self._viewer.is_closing():
-            transport.abort()
+            worker.abort()
         elif self._early:
-            transport.write(self._early)
+            worker.write(self._early)
 
     def feed(self, data: bytes) -> None:
         """Passes on what the viewer sent."""
