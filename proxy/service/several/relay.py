@@ -52,7 +52,8 @@ class Relay(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Passes on what the worker sent."""
         self._note()
-        self._viewer.write(data)
+        if not self._viewer.is_closing():  # asyncio logs each write after the end
+            self._viewer.write(data)
 
     def pause_writing(self) -> None:
         """The worker takes no more."""
