@@ -105,8 +105,9 @@ class ForkServer:
 
     def close(self) -> None:
         """Ends the server, also one that hangs. The workers have ended, or are told so by their channels."""
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        with suppress(ProcessLookupError, ChildProcessError):  # as if SIGCHLD is ignored
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
         self._asking.shutdown()
         self._connection.close()
         os.close(self._end)
