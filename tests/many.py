@@ -71,7 +71,7 @@ class Many:
         return self.said(message)[times - 1]
 
     async def until_serving(self) -> dict[str, Any]:
-        """What the parent says of its listeners."""
+        """The parent's line in the log that has the addresses of its listeners, once it is written."""
         await self.until_said("serving")
         while not (found := [line for line in self.said("serving") if "admin" in line]):
             await asyncio.sleep(0.01)

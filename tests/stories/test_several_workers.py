@@ -464,28 +464,22 @@ async def test_a_worker_has_no_socket_but_its_own(tmp_path: Path) -> None:
     async with home(archive(), tmp_path) as service:
         at = service.admin.base_url
         parent, *workers = (sockets_of(each) for each in (service.process.pid, *service.workers))
-        [admin] = parent & await asyncio.to_thread(listening, at.port or 0)
+        [admin] = parent.keys() & await asyncio.to_thread(listening, at.port or 0)
         assert [admin in each for each in workers] == [False, False]
-        assert workers[0] & workers[1] < parent  # the viewers' listener, and the ends by which they hand over
-        assert not [each for each in service.workers if inheritable(each)]
+        # The viewers' listener, and the ends by which they hand over.
+        assert workers[0].keys() & workers[1].keys() < parent.keys()
+        assert all(flags & os.O_CLOEXEC for each in workers for flags in each.values())
 
 
-def sockets_of(process: int) -> set[str]:
-    found = set[str]()
+def sockets_of(process: int) -> dict[str, int]:
+    """The flags of each socket that a process has, beside the standard descriptors."""
+    found = dict[str, int]()
     for each in Path(f"/proc/{process}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found.add(str(each.readlink()))
-    return {name for name in found if name.startswith("socket:")}
-
-
-def inheritable(process: int) -> list[str]:
-    """The sockets that a program would get that this process starts."""
-    flags = {
-        each.name: Path(f"/proc/{process}/fdinfo/{each.name}").read_text("ascii").split()[3]
-        for each in Path(f"/proc/{process}/fd").iterdir()
-        if str(each.readlink()).startswith("socket:") and int(each.name) > 2
-    }
-    return [name for name, octal in flags.items() if not int(octal, 8) & os.O_CLOEXEC]
+        with suppress(FileNotFoundError):  # it has been closed
+            flags = Path(f"/proc/{process}/fdinfo/{each.name}").read_text("ascii").split()[3]
+            if (name := str(each.readlink())).startswith("socket:") and int(each.name) > 2:
+                found[name] = int(flags, 8)
+    return found
 
 
 def listening(port: int) -> set[str]:

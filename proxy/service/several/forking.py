@@ -104,8 +104,8 @@ class ForkServer:
         return answer
 
     def close(self) -> None:
-        """Ends the server, also one that hangs. The workers have ended, or are told so by their channels."""
-        with suppress(ProcessLookupError, ChildProcessError):  # as if SIGCHLD is ignored
+        """Ends the server, even if it hangs. A worker that still runs ends too, since its channel closes."""
+        with suppress(ProcessLookupError, ChildProcessError):  # if SIGCHLD is ignored
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
         self._asking.shutdown()
@@ -116,8 +116,8 @@ class ForkServer:
 def _serve(parents: Connection, connection: Connection) -> None:
     """Does what the parent asks for, until the parent is gone."""
     parents.close()
-    os.setpgid(0, 0)
-    for number in (signal.SIGINT, signal.SIGHUP):  # they are for the parent
+    os.setpgid(0, 0)  # a terminal's signals are for the parent
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
@@ -157,7 +157,7 @@ def _work(orders: Orders) -> None:
 
 
 def _close_others(kept: Iterable[int]) -> None:
-    """Closes all descriptors but some, and the standard ones."""
+    """Closes all descriptors except the standard ones and those that are kept."""
     after = 3
     for descriptor in sorted(kept):
         os.closerange(after, descriptor)
